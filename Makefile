@@ -1,0 +1,43 @@
+# qualitrace: `make help` lists the targets. Each does all of its own set-up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types format bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP) ## make .venv with the SDK, the server and the development tools
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "qualitrace needs Python 3.11 or newer; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable '.[server,dev]'
+	touch $@
+
+demo: setup ## run the main job by itself: good answers, broken retrieval, alert, recovery (KEEP=1 keeps it running)
+	$(BIN)/qualitrace demo $(if $(KEEP),--keep)
+
+test: setup ## run all tests (installs Debian's prometheus where apt-get can)
+	tests/install-services
+	$(BIN)/pytest
+
+lint: setup ## style by ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup ## types by pyright, strict
+	$(BIN)/pyright
+
+format: setup ## rewrite the style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## time the main path beside its peers
+	$(BIN)/python benchmarks/run.py
+
+clean: ## remove what setup and the demo made
+	rm -rf $(VENV) qualitrace-data

@@ -1,0 +1,1 @@
+"""OTLP in, MLflow traces out: receive, journal, assemble, convert, store, measure, sample."""

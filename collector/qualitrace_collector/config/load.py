@@ -1,0 +1,139 @@
+"""From a YAML file to a `Config`, or to one error that lists every mistake."""
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from qualitrace_collector.config.models import Config
+from qualitrace_collector.config.references import Mistake, reference_mistakes
+
+
+class ConfigError(Exception):
+    """The configuration has mistakes; `mistakes` has a line for each."""
+
+    def __init__(self, source: str, mistakes: list[str]) -> None:
+        self.source = source
+        self.mistakes = mistakes
+        super().__init__(f"{source}: " + "; ".join(mistakes))
+
+
+def load_config(path: Path | None) -> Config:
+    """Read the configuration file at `path`; without one, every default.
+
+    Raises:
+        ConfigError: with every mistake in the file, each with its place and the mend.
+    """
+    if path is None:
+        return Config()
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), [f"not valid YAML: {' '.join(str(error).split())}"]) from None
+    return parse_config(raw or {}, str(path))
+
+
+def parse_config(raw: Any, source: str = "configuration") -> Config:
+    """Check a raw mapping and make a `Config` of it.
+
+    Raises:
+        ConfigError: with every mistake in it.
+    """
+    if not isinstance(raw, dict):
+        raise ConfigError(source, [f"must be a mapping of sections, not {type(raw).__name__}"])
+    mistakes: list[Mistake] = []
+    data = _with_environment(raw, "", mistakes)
+    mistakes.extend(reference_mistakes(data))
+    try:
+        config = Config.model_validate(data)
+    except ValidationError as error:
+        mistakes.extend(_mistake(detail) for detail in error.errors(include_url=False))
+        config = Config()
+    if mistakes:
+        raise ConfigError(source, [f"{path}: {text}" if path else text for path, text in mistakes])
+    return config
+
+
+_VARIABLE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)}")
+
+
+def _with_environment(value: Any, path: str, mistakes: list[Mistake]) -> Any:
+    """Replace `${env:NAME}` in every string below `value`; unset names are mistakes."""
+
+    def replace(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in os.environ:
+            mistakes.append((path, f"the environment variable {name} is not set"))
+        return os.environ.get(name, "")
+
+    if isinstance(value, str):
+        return _VARIABLE.sub(replace, value)
+    if isinstance(value, dict):
+        return {key: _with_environment(item, _join(path, key), mistakes) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_environment(item, _join(path, index), mistakes) for index, item in enumerate(value)]
+    return value
+
+
+def _join(path: str, key: Any) -> str:
+    return f"{path}.{key}" if path else str(key)
+
+
+_BOUNDS = {
+    "less_than_equal": ("at most", "le"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("less than", "lt"),
+    "greater_than": ("more than", "gt"),
+}
+
+
+def _mistake(detail: Any) -> Mistake:
+    path = ".".join(str(part) for part in detail["loc"])
+    kind, given = detail["type"], detail["input"]
+    if kind == "extra_forbidden":
+        return ".".join(str(part) for part in detail["loc"][:-1]), _unknown_key(detail["loc"])
+    if kind in _BOUNDS:
+        word, key = _BOUNDS[kind]
+        return path, f"must be {word} {detail['ctx'][key]:g} (got {given})"
+    if kind == "missing":
+        return path, "is required"
+    if kind == "literal_error":
+        return path, f"must be {detail['ctx']['expected']} (got {given!r})"
+    text = detail["msg"].removeprefix("Value error, ")
+    shown = "" if kind == "value_error" or isinstance(given, (dict, list)) else f" (got {given!r})"
+    return path, text[:1].lower() + text[1:] + shown
+
+
+def _unknown_key(loc: tuple[int | str, ...]) -> str:
+    key = str(loc[-1])
+    known = _keys_at(Config, loc[:-1])
+    close = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(sorted(known))}"
+    return f"unknown key {key!r}, {hint}"
+
+
+def _keys_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+    """List the keys that the section at `loc` knows, by walking the models."""
+    for part in loc:
+        field = next((f for name, f in model.model_fields.items() if part in (name, f.alias)), None)
+        if field is not None:
+            found = _model_in(field.annotation)
+            if found is None:
+                return []
+            model = found
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        if found := _model_in(argument):
+            return found
+    return None

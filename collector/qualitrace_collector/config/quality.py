@@ -1,0 +1,133 @@
+"""The sections that say what is judged, what it may cost, when to alert and whom to tell."""
+
+import re
+from typing import Any, Literal
+
+from pydantic import AnyHttpUrl, Field, SecretStr, model_validator
+
+from qualitrace_collector.config.section import Section
+from qualitrace_collector.config.values import Duration, Identifier
+
+METRICS = ("relevance", "faithfulness", "groundedness", "safety", "toxicity")
+Metric = Literal["relevance", "faithfulness", "groundedness", "safety", "toxicity", "custom"]
+TEMPLATE_VARIABLES = ("inputs", "outputs", "context")
+
+
+class JudgeConfig(Section):
+    """A judge. A bare name in the file is the local judge of that metric."""
+
+    name: Identifier
+    metric: Metric | None = None
+    model: str | None = Field(default=None, description="MLflow model URI, e.g. openai:/gpt-5-mini")
+    base_url: AnyHttpUrl | None = Field(default=None, description="an OpenAI-compatible endpoint")
+    api_key: SecretStr | None = None
+    temperature: float = Field(default=0.0, ge=0, le=2)
+    instructions: str | None = Field(default=None, description="{{ inputs }}, {{ outputs }}, {{ context }}")
+    rate: float | None = Field(
+        default=None, ge=0, le=1, description="share of all traffic; else sampling.rate"
+    )
+    threshold: float | None = Field(default=None, ge=0, le=1, description="pass at this score or more")
+    timeout: Duration = 30.0
+
+    @property
+    def kind(self) -> Metric:
+        """What the judge measures: its metric, its name if that is one, else custom."""
+        if self.metric:
+            return self.metric
+        return self.name if self.name in METRICS else "custom"  # type: ignore[return-value]
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> "JudgeConfig":
+        if self.model is not None and not re.match(r"^[a-z-]+:/\S+$", self.model):
+            raise ValueError(
+                f"model must be an MLflow model URI such as openai:/gpt-5-mini (got {self.model!r})"
+            )
+        if self.kind == "custom":
+            if not self.instructions or not self.model:
+                raise ValueError(
+                    f"{self.name!r} is no built-in metric ({', '.join(METRICS)}): "
+                    "a custom judge needs instructions and model"
+                )
+        if self.instructions is not None:
+            self._check_instructions(self.instructions)
+        return self
+
+    def _check_instructions(self, instructions: str) -> None:
+        used: set[str] = set(re.findall(r"{{\s*(\w+)\s*}}", instructions))
+        if unknown := used - set(TEMPLATE_VARIABLES):
+            raise ValueError(
+                f"instructions: unknown variable {{{{ {min(unknown)} }}}}; known: {', '.join(TEMPLATE_VARIABLES)}"
+            )
+        if not used:
+            raise ValueError("instructions: use at least one of {{ inputs }}, {{ outputs }}, {{ context }}")
+
+
+class Budget(Section):
+    """Hard limits for LLM judges, over all of them, per UTC day."""
+
+    usd_per_day: float | None = Field(default=None, ge=0)
+    tokens_per_day: int | None = Field(default=None, ge=0)
+
+
+class Condition(Section):
+    """A threshold on an estimate, written `pass_rate < 0.9`."""
+
+    quantity: Literal["pass_rate", "mean_score"]
+    operator: Literal["<", ">"]
+    threshold: float
+
+    def __str__(self) -> str:
+        return f"{self.quantity} {self.operator} {self.threshold:g}"
+
+
+_CONDITION = re.compile(r"^\s*(pass_rate|mean_score)\s*(<|>)\s*([0-9]*\.?[0-9]+)\s*$")
+
+
+class AlertRule(Section):
+    """Fires when the interval of an estimate lies wholly beyond the threshold for long enough."""
+
+    name: Identifier
+    judge: str
+    when: Condition
+    service: str | None = Field(default=None, description="one service; else each service on its own")
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    window: Duration = 3600.0
+    min_samples: int = Field(default=20, ge=1)
+    hold_for: Duration = Field(default=0.0, alias="for")
+    keep_firing_for: Duration = 0.0
+    severity: str = "warning"
+    summary: str | None = None
+    notify: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parse_condition(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("when"), str):
+            match = _CONDITION.match(data["when"])
+            if not match:
+                raise ValueError(
+                    f"when must read like 'pass_rate < 0.9' or 'mean_score < 0.5' (got {data['when']!r})"
+                )
+            quantity, operator, threshold = match.groups()
+            data = {
+                **data,
+                "when": {"quantity": quantity, "operator": operator, "threshold": float(threshold)},
+            }
+        return data
+
+
+class Heartbeat(Section):
+    """A notification sent at a steady pace: its absence says that the monitor is dead."""
+
+    interval: Duration = Field(default=300.0, gt=0)
+    notify: tuple[str, ...] = Field(min_length=1)
+
+
+class WebhookConfig(Section):
+    """A receiver of Alertmanager webhook v4 payloads, signed by Standard Webhooks."""
+
+    kind: Literal["webhook"] = "webhook"
+    url: AnyHttpUrl
+    secret: SecretStr | None = Field(default=None, description="whsec_…: base64 of the signing key")
+    timeout: Duration = 10.0
+    give_up_after: Duration = Field(default=86_400.0, description="retry with backoff until then")

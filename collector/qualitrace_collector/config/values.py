@@ -1,0 +1,59 @@
+"""Field types of the configuration that pydantic lacks: durations, host:port addresses, names."""
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any
+
+import durationpy
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, StringConstraints
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, bool):
+        raise ValueError("must be a duration such as 30s, 5m, 1h or 1d")
+    if isinstance(value, (int, float)):
+        return float(value)
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    try:
+        return durationpy.from_str(str(value)).total_seconds()
+    except durationpy.DurationError:
+        raise ValueError(f"must be a duration such as 30s, 5m, 1h or 1d (got {value!r})") from None
+
+
+def _not_negative(value: float) -> float:
+    if value < 0:
+        raise ValueError(f"must not be negative (got {value:g} s)")
+    return value
+
+
+def _address(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"must be HOST:PORT, for example 127.0.0.1:4318 (got {value!r})")
+    return value
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Split `host:port` (an IPv6 host stands in brackets) into host without brackets and port."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+_LABEL = re.compile(r"^[a-zA-Z_][a-zA-Z0-9_-]*$")
+
+
+def _identifier(value: str) -> str:
+    if not _LABEL.match(value):
+        raise ValueError(f"must be letters, digits, '_' or '-', starting with a letter (got {value!r})")
+    return value
+
+
+Duration = Annotated[float, BeforeValidator(_seconds), AfterValidator(_not_negative), PlainSerializer(float)]
+"""Seconds; written as a number or in Go's duration form (`1h30m`)."""
+
+Address = Annotated[str, AfterValidator(_address)]
+"""`host:port`."""
+
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=60), AfterValidator(_identifier)]
+"""A name that becomes a Prometheus label value, an assessment name or a file name."""

@@ -1,0 +1,68 @@
+"""What is judged: one answer of an application, with what it was given and what it rested on."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self
+
+PassagesSource = Literal["retriever", "prompt", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One turn of a conversation; `role` is user, assistant, system or tool."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A tool the application called: its name, its arguments and its result as text."""
+
+    name: str
+    arguments: str = ""
+    result: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """Untrusted text to judge.
+
+    Attributes:
+        inputs: the question or the task, as text.
+        outputs: the answer, as text.
+        passages: the retrieved texts that the answer should rest on, in order of rank.
+        passages_source: where the passages were found.
+        conversation: the earlier turns, oldest first.
+        tool_calls: what the application called on the way.
+        metadata: service, model, prompt_version, session, user … all text.
+    """
+
+    inputs: str = ""
+    outputs: str = ""
+    passages: tuple[str, ...] = ()
+    passages_source: PassagesSource = "none"
+    conversation: tuple[Message, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict[str, str])
+
+    def to_json(self) -> str:
+        """Serialise to canonical JSON (sorted keys, no spaces)."""
+        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read back what `to_json` wrote."""
+        data: dict[str, Any] = json.loads(text)
+        data["passages"] = tuple(data["passages"])
+        data["conversation"] = tuple(Message(**turn) for turn in data["conversation"])
+        data["tool_calls"] = tuple(ToolCall(**call) for call in data["tool_calls"])
+        return cls(**data)
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 (32 hex digits of it) of what a judge may look at; metadata is left out."""
+        fields = {key: value for key, value in asdict(self).items() if key != "metadata"}
+        text = json.dumps(fields, ensure_ascii=False, sort_keys=True)
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -1,0 +1,7 @@
+"""The state database: what happened to each trace, what waits to be judged, what was given up."""
+
+from qualitrace_collector.state.database import Database, StateError
+from qualitrace_collector.state.ledger import Ledger
+from qualitrace_collector.state.queue import JudgeQueue, JudgeTask
+
+__all__ = ["Database", "JudgeQueue", "JudgeTask", "Ledger", "StateError"]

@@ -1,0 +1,74 @@
+"""SQLite with WAL and synchronous=FULL: one connection a thread, short immediate transactions."""
+
+import sqlite3
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+BUSY_TIMEOUT_SECONDS = 10.0
+
+
+class StateError(Exception):
+    """The database file cannot be used; the message says which and why."""
+
+
+class Database:
+    """A SQLite file shared by the threads and processes of one host.
+
+    Args:
+        path: the file; its folder is made with mode 0700.
+        schema: `CREATE … IF NOT EXISTS` statements; each package brings its own tables.
+
+    Raises:
+        StateError: the file cannot be opened, or is no SQLite database.
+    """
+
+    def __init__(self, path: Path, schema: Sequence[str] = ()) -> None:
+        self.path = path
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with self.transaction() as connection:
+                for statement in schema:
+                    connection.execute(statement)
+        except (OSError, sqlite3.Error) as error:
+            raise StateError(f"{path}: cannot be used as a database: {error}") from error
+
+    def connection(self) -> sqlite3.Connection:
+        """Return this thread's connection, opened at first use."""
+        existing: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if existing is not None:
+            return existing
+        connection = sqlite3.connect(
+            self.path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        self._local.connection = connection
+        with self._lock:
+            self._connections.append(connection)
+        return connection
+
+    @contextmanager
+    def transaction(self) -> Generator[sqlite3.Connection]:
+        """Run the block in one immediate transaction: all of it, durably, or nothing."""
+        connection = self.connection()
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+
+    def close(self) -> None:
+        """Close every thread's connection; safe twice."""
+        with self._lock:
+            for connection in self._connections:
+                connection.close()
+            self._connections.clear()
+        self._local = threading.local()

@@ -1,0 +1,108 @@
+"""Everything is accounted for: each trace and each (trace, judge) has exactly one outcome.
+
+A trace's outcome is `stored`, `not_genai` or `dead_lettered`; a judgement's is `scored`, `sampled_out`,
+`not_applicable`, `budget_skipped`, `failed` or `expired` (and `queued` until then). The totals are kept in
+the same transaction as the rows, so that they outlive both restarts and the pruning of old rows.
+"""
+
+import sqlite3
+from typing import Literal
+
+from qualitrace_collector.state.database import Database
+
+TraceOutcome = Literal["stored", "not_genai", "dead_lettered"]
+JudgementOutcome = Literal[
+    "queued", "scored", "sampled_out", "not_applicable", "budget_skipped", "failed", "expired"
+]
+
+SCHEMA = (
+    """CREATE TABLE IF NOT EXISTS trace (
+        trace_id TEXT PRIMARY KEY, service TEXT NOT NULL, outcome TEXT NOT NULL,
+        root_seen INTEGER NOT NULL, recorded_at REAL NOT NULL) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS trace_by_age ON trace(recorded_at)",
+    """CREATE TABLE IF NOT EXISTS ledger (
+        judge TEXT NOT NULL, service TEXT NOT NULL, outcome TEXT NOT NULL, total INTEGER NOT NULL,
+        PRIMARY KEY (judge, service, outcome)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS dead_letter (
+        trace_id TEXT NOT NULL, error TEXT NOT NULL, payload BLOB NOT NULL, recorded_at REAL NOT NULL)""",
+)
+
+WHOLE_TRACE = ""
+"""The `judge` column of the rows that count traces."""
+
+
+class Ledger:
+    """Counts outcomes; every method runs inside the caller's transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @staticmethod
+    def add(
+        connection: sqlite3.Connection,
+        service: str,
+        outcome: TraceOutcome | JudgementOutcome,
+        judge: str = WHOLE_TRACE,
+        count: int = 1,
+    ) -> None:
+        """Add `count` (negative when an outcome is replaced) to the total of an outcome."""
+        connection.execute(
+            "INSERT INTO ledger VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (judge, service, outcome) DO UPDATE SET total = total + excluded.total",
+            (judge, service, outcome, count),
+        )
+
+    @classmethod
+    def record_trace(
+        cls,
+        connection: sqlite3.Connection,
+        trace_id: str,
+        service: str,
+        outcome: TraceOutcome,
+        *,
+        root_seen: bool,
+        now: float,
+    ) -> bool:
+        """Record a trace's outcome, replacing an earlier one; True if the trace was not known before."""
+        row = connection.execute(
+            "SELECT service, outcome, root_seen FROM trace WHERE trace_id = ?", (trace_id,)
+        ).fetchone()
+        if row is None:
+            connection.execute(
+                "INSERT INTO trace VALUES (?, ?, ?, ?, ?)", (trace_id, service, outcome, root_seen, now)
+            )
+            cls.add(connection, service, outcome)
+            return True
+        if row["outcome"] == "stored" and outcome == "not_genai":
+            outcome = "stored"  # a late span without GenAI attributes does not undo what is stored
+        connection.execute(
+            "UPDATE trace SET outcome = ?, root_seen = ? WHERE trace_id = ?",
+            (outcome, bool(root_seen or row["root_seen"]), trace_id),
+        )
+        if row["outcome"] != outcome:
+            cls.add(connection, row["service"], row["outcome"], count=-1)
+            cls.add(connection, row["service"], outcome)
+        return False
+
+    def totals(self) -> list[sqlite3.Row]:
+        """Return rows of judge (empty for whole traces), service, outcome, total; for the metrics."""
+        return (
+            self._database.connection()
+            .execute("SELECT judge, service, outcome, total FROM ledger WHERE total > 0")
+            .fetchall()
+        )
+
+    def known_traces(self, trace_ids: list[str]) -> dict[str, sqlite3.Row]:
+        """Return the rows of those traces that already have an outcome, by trace id."""
+        connection = self._database.connection()
+        found: dict[str, sqlite3.Row] = {}
+        for start in range(0, len(trace_ids), 500):
+            chunk = trace_ids[start : start + 500]
+            marks = ",".join("?" * len(chunk))
+            for row in connection.execute(f"SELECT * FROM trace WHERE trace_id IN ({marks})", chunk):
+                found[row["trace_id"]] = row
+        return found
+
+    def prune(self, connection: sqlite3.Connection, older_than: float) -> None:
+        """Forget traces recorded before `older_than`; the totals stay."""
+        connection.execute("DELETE FROM trace WHERE recorded_at < ?", (older_than,))

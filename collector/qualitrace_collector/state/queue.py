@@ -1,0 +1,149 @@
+"""The durable queue of samples: one row a (trace, judge), leased to a worker, kept as proof when done."""
+
+import sqlite3
+from dataclasses import dataclass
+
+from qualitrace_collector.samples import Sample
+from qualitrace_collector.state.database import Database
+from qualitrace_collector.state.ledger import JudgementOutcome, Ledger
+
+SCHEMA = (
+    """CREATE TABLE IF NOT EXISTS judgement (
+        trace_id TEXT NOT NULL, judge TEXT NOT NULL, service TEXT NOT NULL, status TEXT NOT NULL,
+        sample TEXT NOT NULL, content_hash TEXT NOT NULL, inclusion_probability REAL NOT NULL,
+        root_ended_at REAL NOT NULL, completed_at REAL NOT NULL, due_at REAL NOT NULL,
+        attempts INTEGER NOT NULL, PRIMARY KEY (trace_id, judge)) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS judgement_due ON judgement(due_at) WHERE status = 'queued'",
+    "CREATE INDEX IF NOT EXISTS judgement_by_age ON judgement(completed_at)",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeTask:
+    """One sample for one judge.
+
+    Attributes:
+        trace_id: MLflow's trace id (`tr-…`).
+        inclusion_probability: that this trace was picked for this judge; 0 means picked after the fact.
+        root_ended_at: end of the root span by the application's clock, Unix seconds.
+        completed_at: when the collector completed the trace, by its own clock, Unix seconds.
+        attempts: leases so far, this one included.
+    """
+
+    trace_id: str
+    judge: str
+    service: str
+    sample: Sample
+    inclusion_probability: float
+    root_ended_at: float
+    completed_at: float
+    attempts: int = 0
+
+
+class JudgeQueue:
+    """Samples that wait for their judge."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @staticmethod
+    def put(connection: sqlite3.Connection, task: JudgeTask) -> None:
+        """Enqueue once per (trace, judge); a changed sample is queued again. In the caller's transaction."""
+        content_hash = task.sample.content_hash
+        row = connection.execute(
+            "SELECT status, content_hash FROM judgement WHERE trace_id = ? AND judge = ?",
+            (task.trace_id, task.judge),
+        ).fetchone()
+        if row is not None and row["content_hash"] == content_hash:
+            return
+        connection.execute(
+            "INSERT OR REPLACE INTO judgement VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, 0)",
+            (
+                task.trace_id,
+                task.judge,
+                task.service,
+                task.sample.to_json(),
+                content_hash,
+                task.inclusion_probability,
+                task.root_ended_at,
+                task.completed_at,
+                task.completed_at,
+            ),
+        )
+        if row is not None:
+            Ledger.add(connection, task.service, row["status"], task.judge, -1)
+        Ledger.add(connection, task.service, "queued", task.judge)
+
+    def lease(self, limit: int, now: float, lease_seconds: float, judges: list[str]) -> list[JudgeTask]:
+        """Take up to `limit` due tasks of these judges; each is due again after `lease_seconds`."""
+        if not judges:
+            return []
+        marks = ",".join("?" * len(judges))
+        with self._database.transaction() as connection:
+            rows = connection.execute(
+                f"SELECT * FROM judgement WHERE status = 'queued' AND due_at <= ? AND judge IN ({marks}) "
+                "ORDER BY due_at LIMIT ?",
+                (now, *judges, limit),
+            ).fetchall()
+            connection.executemany(
+                "UPDATE judgement SET due_at = ?, attempts = attempts + 1 WHERE trace_id = ? AND judge = ?",
+                [(now + lease_seconds, row["trace_id"], row["judge"]) for row in rows],
+            )
+        return [_task(row) for row in rows]
+
+    @staticmethod
+    def finish(connection: sqlite3.Connection, task: JudgeTask, outcome: JudgementOutcome) -> bool:
+        """Give a task its outcome, in the caller's transaction.
+
+        Returns False, and changes nothing, if the task was finished before or its sample changed meanwhile.
+        """
+        changed = connection.execute(
+            "UPDATE judgement SET status = ? WHERE trace_id = ? AND judge = ? AND status = 'queued' "
+            "AND content_hash = ?",
+            (outcome, task.trace_id, task.judge, task.sample.content_hash),
+        ).rowcount
+        if changed:
+            Ledger.add(connection, task.service, "queued", task.judge, -1)
+            Ledger.add(connection, task.service, outcome, task.judge)
+        return bool(changed)
+
+    @staticmethod
+    def postpone(connection: sqlite3.Connection, task: JudgeTask, until: float, *, spent: bool) -> None:
+        """Make a task due again at `until`; `spent` says whether the attempt counts."""
+        connection.execute(
+            "UPDATE judgement SET due_at = ?, attempts = attempts - ? "
+            "WHERE trace_id = ? AND judge = ? AND status = 'queued'",
+            (until, 0 if spent else 1, task.trace_id, task.judge),
+        )
+
+    def release_all(self) -> None:
+        """Make every leased task due at once: called when the only worker starts."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE judgement SET due_at = completed_at WHERE status = 'queued' AND attempts > 0"
+            )
+
+    def waiting(self) -> int:
+        """Count the tasks without an outcome."""
+        row = self._database.connection().execute("SELECT count(*) FROM judgement WHERE status = 'queued'")
+        return int(row.fetchone()[0])
+
+    @staticmethod
+    def prune(connection: sqlite3.Connection, older_than: float) -> None:
+        """Forget finished tasks completed before `older_than`; the ledger's totals stay."""
+        connection.execute(
+            "DELETE FROM judgement WHERE completed_at < ? AND status != 'queued'", (older_than,)
+        )
+
+
+def _task(row: sqlite3.Row) -> JudgeTask:
+    return JudgeTask(
+        trace_id=row["trace_id"],
+        judge=row["judge"],
+        service=row["service"],
+        sample=Sample.from_json(row["sample"]),
+        inclusion_probability=row["inclusion_probability"],
+        root_ended_at=row["root_ended_at"],
+        completed_at=row["completed_at"],
+        attempts=row["attempts"] + 1,
+    )

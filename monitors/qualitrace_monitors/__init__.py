@@ -1,0 +1,1 @@
+"""Judge sampled traces, estimate quality, export it to Prometheus and alert when it fell."""

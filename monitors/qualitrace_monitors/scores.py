@@ -1,0 +1,50 @@
+"""The score table of the state database: one row per (trace, judge), the newest version and content."""
+
+import sqlite3
+from dataclasses import dataclass
+
+SCHEMA = (
+    """CREATE TABLE IF NOT EXISTS score (
+        trace_id TEXT NOT NULL, judge TEXT NOT NULL, version TEXT NOT NULL, tier TEXT NOT NULL,
+        service TEXT NOT NULL, model TEXT NOT NULL, prompt_version TEXT NOT NULL,
+        value REAL NOT NULL, label TEXT NOT NULL, rationale TEXT NOT NULL,
+        inclusion_probability REAL NOT NULL, assessment_id TEXT NOT NULL,
+        tokens INTEGER NOT NULL, cost_usd REAL,
+        completed_at REAL NOT NULL, scored_at REAL NOT NULL,
+        PRIMARY KEY (trace_id, judge)) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS score_window ON score(completed_at, judge, service)",
+    "CREATE INDEX IF NOT EXISTS score_spend ON score(scored_at) WHERE tier = 'llm'",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreRow:
+    """A verdict with where it came from; `completed_at` and `scored_at` are Unix seconds.
+
+    `inclusion_probability` 0 means picked after the fact: shown, but left out of estimates.
+    """
+
+    trace_id: str
+    judge: str
+    version: str
+    tier: str
+    service: str
+    model: str
+    prompt_version: str
+    value: float
+    label: str
+    rationale: str
+    inclusion_probability: float
+    assessment_id: str
+    tokens: int
+    cost_usd: float | None
+    completed_at: float
+    scored_at: float
+
+    def save(self, connection: sqlite3.Connection) -> None:
+        """Insert or replace, in the caller's transaction."""
+        values = [getattr(self, name) for name in self.__slots__]
+        marks = ",".join("?" * len(values))
+        connection.execute(
+            f"INSERT OR REPLACE INTO score ({','.join(self.__slots__)}) VALUES ({marks})", values
+        )
