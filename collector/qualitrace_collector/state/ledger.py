@@ -11,9 +11,7 @@ from typing import Literal
 from qualitrace_collector.state.database import Database
 
 TraceOutcome = Literal["stored", "not_genai", "dead_lettered"]
-JudgementOutcome = Literal[
-    "queued", "scored", "sampled_out", "not_applicable", "budget_skipped", "failed", "expired"
-]
+JudgementOutcome = Literal["queued", "scored", "sampled_out", "not_applicable", "budget_skipped", "failed", "expired"]
 
 SCHEMA = (
     """CREATE TABLE IF NOT EXISTS trace (
@@ -22,7 +20,7 @@ SCHEMA = (
     "CREATE INDEX IF NOT EXISTS trace_by_age ON trace(recorded_at)",
     """CREATE TABLE IF NOT EXISTS ledger (
         judge TEXT NOT NULL, service TEXT NOT NULL, outcome TEXT NOT NULL, total INTEGER NOT NULL,
-        PRIMARY KEY (judge, service, outcome)) WITHOUT ROWID""",
+        counted INTEGER NOT NULL, PRIMARY KEY (judge, service, outcome)) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS dead_letter (
         trace_id TEXT NOT NULL, error TEXT NOT NULL, payload BLOB NOT NULL, recorded_at REAL NOT NULL)""",
 )
@@ -47,9 +45,9 @@ class Ledger:
     ) -> None:
         """Add `count` (negative when an outcome is replaced) to the total of an outcome."""
         connection.execute(
-            "INSERT INTO ledger VALUES (?, ?, ?, ?) "
-            "ON CONFLICT (judge, service, outcome) DO UPDATE SET total = total + excluded.total",
-            (judge, service, outcome, count),
+            "INSERT INTO ledger VALUES (?, ?, ?, ?, ?) ON CONFLICT (judge, service, outcome) DO UPDATE "
+            "SET total = total + excluded.total, counted = counted + excluded.counted",
+            (judge, service, outcome, count, max(count, 0)),
         )
 
     @classmethod
@@ -68,9 +66,7 @@ class Ledger:
             "SELECT service, outcome, root_seen FROM trace WHERE trace_id = ?", (trace_id,)
         ).fetchone()
         if row is None:
-            connection.execute(
-                "INSERT INTO trace VALUES (?, ?, ?, ?, ?)", (trace_id, service, outcome, root_seen, now)
-            )
+            connection.execute("INSERT INTO trace VALUES (?, ?, ?, ?, ?)", (trace_id, service, outcome, root_seen, now))
             cls.add(connection, service, outcome)
             return True
         if row["outcome"] == "stored" and outcome == "not_genai":
@@ -84,8 +80,12 @@ class Ledger:
             cls.add(connection, row["service"], outcome)
         return False
 
+    def counters(self) -> list[sqlite3.Row]:
+        """Return every row, with `counted`: how often the outcome was given. It never falls, as a counter must."""
+        return self._database.connection().execute("SELECT * FROM ledger").fetchall()
+
     def totals(self) -> list[sqlite3.Row]:
-        """Return rows of judge (empty for whole traces), service, outcome, total; for the metrics."""
+        """Return rows of judge (empty for whole traces), service, outcome, total: what is the case now."""
         return (
             self._database.connection()
             .execute("SELECT judge, service, outcome, total FROM ledger WHERE total > 0")
@@ -103,6 +103,15 @@ class Ledger:
                 found[row["trace_id"]] = row
         return found
 
-    def prune(self, connection: sqlite3.Connection, older_than: float) -> None:
+    def unfinished(self, older_than: float) -> list[sqlite3.Row]:
+        """Return the stored traces recorded before `older_than` whose root has not come."""
+        return (
+            self._database.connection()
+            .execute("SELECT * FROM trace WHERE recorded_at < ? AND root_seen = 0 LIMIT 100", (older_than,))
+            .fetchall()
+        )
+
+    @staticmethod
+    def prune(connection: sqlite3.Connection, older_than: float) -> None:
         """Forget traces recorded before `older_than`; the totals stay."""
-        connection.execute("DELETE FROM trace WHERE recorded_at < ?", (older_than,))
+        connection.execute("DELETE FROM trace WHERE recorded_at < ? AND root_seen = 1", (older_than,))
