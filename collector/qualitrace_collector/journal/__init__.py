@@ -1,0 +1,23 @@
+"""The ordered, durable log of acked OTLP requests: `receive` appends, `work` reads and settles."""
+
+from qualitrace_collector.journal.committer import GroupCommitter
+from qualitrace_collector.journal.entry import (
+    Counts,
+    JournalEntry,
+    JournalError,
+    JournalFull,
+    JournalUnavailable,
+    SignalName,
+)
+from qualitrace_collector.journal.sqlite import SqliteJournal
+
+__all__ = [
+    "Counts",
+    "GroupCommitter",
+    "JournalEntry",
+    "JournalError",
+    "JournalFull",
+    "JournalUnavailable",
+    "SignalName",
+    "SqliteJournal",
+]

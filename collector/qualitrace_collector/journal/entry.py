@@ -1,0 +1,44 @@
+"""What a journal holds, and how it fails.
+
+JournalError               the journal cannot be used; the message names the file and the mend
+├── JournalFull            no room until `work` settles something
+└── JournalUnavailable     the disk is full or broken, or the file stays locked: nothing was written
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+SignalName = Literal["traces", "logs"]
+
+Counts = Mapping[tuple[str, str], int]
+"""Amounts to add to counters, by name and label, for example `("spans_received", "http")`."""
+
+
+class JournalError(Exception):
+    """The journal cannot be used."""
+
+
+class JournalFull(JournalError):
+    """The journal, or the queue before it, has no room for the request now."""
+
+
+class JournalUnavailable(JournalError):
+    """The journal cannot be written now; nothing of the request was kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalEntry:
+    """One acked request.
+
+    Attributes:
+        position: strictly increasing, never reused; the journal assigns it (0 before).
+        signal: which OTLP service it came to.
+        payload: the serialised Export…ServiceRequest, protobuf whatever the client spoke.
+        received_at: Unix seconds by the collector's clock.
+    """
+
+    position: int = 0
+    signal: SignalName
+    payload: bytes
+    received_at: float

@@ -1,0 +1,192 @@
+"""The embedded journal: one SQLite file, shared by the process that appends and the one that settles.
+
+WAL lets both work at once; synchronous=FULL syncs the log at every commit, so that what is acked survives
+a power cut (https://sqlite.org/pragma.html#pragma_synchronous).
+"""
+
+import sqlite3
+import threading
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from qualitrace_collector.journal.entry import (
+    Counts,
+    JournalEntry,
+    JournalError,
+    JournalFull,
+    JournalUnavailable,
+)
+
+APPLICATION_ID = int.from_bytes(b"QLTJ", "big")
+SCHEMA_VERSION = 1
+LOCK_TIMEOUT_SECONDS = 5.0
+
+# AUTOINCREMENT never hands out a position twice, not even after the last row is deleted. `size` stands before
+# `payload` so that the totals need not load the blob. The triggers keep the totals right whoever deletes.
+_SCHEMA = (
+    """CREATE TABLE entry (
+        position INTEGER PRIMARY KEY AUTOINCREMENT, signal TEXT NOT NULL, received_at REAL NOT NULL,
+        size INTEGER NOT NULL, payload BLOB NOT NULL)""",
+    "CREATE TABLE pending (requests INTEGER NOT NULL, bytes INTEGER NOT NULL)",
+    "INSERT INTO pending VALUES (0, 0)",
+    """CREATE TRIGGER entry_appended AFTER INSERT ON entry BEGIN
+        UPDATE pending SET requests = requests + 1, bytes = bytes + new.size; END""",
+    """CREATE TRIGGER entry_settled AFTER DELETE ON entry BEGIN
+        UPDATE pending SET requests = requests - 1, bytes = bytes - old.size; END""",
+    """CREATE TABLE counter (
+        name TEXT NOT NULL, label TEXT NOT NULL, total INTEGER NOT NULL, PRIMARY KEY (name, label)) WITHOUT ROWID""",
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
+)
+
+_MEND = "move it away, or set data_dir to another folder"
+
+
+class SqliteJournal:
+    """An ordered log of requests in a SQLite file. Thread-safe; two processes may have it open.
+
+    Args:
+        path: the file; its folder is made with mode 0700, the file with 0600.
+        max_size: bytes of payload that may be pending.
+        lock_timeout: seconds to wait while the other process holds the write lock.
+
+    Raises:
+        JournalError: the file cannot be opened, is damaged, another program's or a newer version's.
+    """
+
+    def __init__(self, path: Path, max_size: int, *, lock_timeout: float = LOCK_TIMEOUT_SECONDS) -> None:
+        self.path = path
+        self.max_size = max_size
+        self._lock = threading.Lock()
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+            self._connection = sqlite3.connect(
+                path, timeout=lock_timeout, isolation_level=None, check_same_thread=False
+            )
+            try:
+                self._prepare()
+            except BaseException:
+                self._connection.close()
+                raise
+        except OSError as error:
+            raise JournalError(f"{path}: cannot be opened: {error.strerror}; check its permissions") from error
+
+    def _prepare(self) -> None:
+        """Check that the file is ours, or make it ours if it is empty; only then change anything."""
+        with self._transaction() as connection:
+            tables = _number(connection, "SELECT count(*) FROM sqlite_master")
+            if tables == 0:
+                for statement in _SCHEMA:
+                    connection.execute(statement)
+            if _number(connection, "PRAGMA application_id") != APPLICATION_ID:
+                raise JournalError(f"{self.path}: is the database of another program; {_MEND}")
+            if (version := _number(connection, "PRAGMA user_version")) > SCHEMA_VERSION:
+                raise JournalError(
+                    f"{self.path}: has format {version}, newer than this qualitrace's {SCHEMA_VERSION}; "
+                    f"upgrade qualitrace, or {_MEND}"
+                )
+        with self._using() as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+
+    def append(self, entries: Sequence[JournalEntry], counts: Counts | None = None) -> None:
+        """Append all entries, and add `counts` to the counters, in one commit; durable on return.
+
+        Raises:
+            JournalFull: they would take the pending bytes beyond `max_size`; nothing was written.
+            JournalUnavailable: the file cannot be written now; nothing was written.
+        """
+        size = sum(len(entry.payload) for entry in entries)
+        with self._transaction() as connection:
+            if _number(connection, "SELECT bytes FROM pending") + size > self.max_size:
+                raise JournalFull(f"{self.path}: holds journal.max_size ({self.max_size} bytes) already")
+            connection.executemany(
+                "INSERT INTO entry (signal, received_at, size, payload) VALUES (?, ?, ?, ?)",
+                [(entry.signal, entry.received_at, len(entry.payload), entry.payload) for entry in entries],
+            )
+            _add(connection, counts or {})
+
+    def read(self, after: int, limit: int, max_bytes: int) -> list[JournalEntry]:
+        """Return up to `limit` entries behind position `after`, in order.
+
+        Payloads add up to `max_bytes` at most, but the first entry is returned whatever its size.
+        """
+        entries: list[JournalEntry] = []
+        room = max_bytes
+        with self._using() as connection:
+            rows = connection.execute(
+                "SELECT position, signal, payload, received_at FROM entry WHERE position > ? ORDER BY position LIMIT ?",
+                (after, limit),
+            )
+            for position, signal, payload, received_at in rows:
+                room -= len(payload)
+                if entries and room < 0:
+                    break
+                entries.append(JournalEntry(position=position, signal=signal, payload=payload, received_at=received_at))
+            rows.close()  # an open cursor would keep the WAL from being reset
+        return entries
+
+    def settle(self, positions: Iterable[int]) -> None:
+        """Delete the entries at these positions; those already gone are fine."""
+        with self._transaction() as connection:
+            connection.executemany("DELETE FROM entry WHERE position = ?", [(item,) for item in positions])
+
+    def pending(self) -> tuple[int, int]:
+        """Return how many requests are not settled, and their bytes."""
+        with self._using() as connection:
+            requests, size = connection.execute("SELECT requests, bytes FROM pending").fetchone()
+        return requests, size
+
+    def count(self, counts: Counts) -> None:
+        """Add `counts` to the counters."""
+        with self._transaction() as connection:
+            _add(connection, counts)
+
+    def counters(self) -> dict[tuple[str, str], int]:
+        """Return every counter's total since the file was made, by name and label."""
+        with self._using() as connection:
+            rows = connection.execute("SELECT name, label, total FROM counter").fetchall()
+        return {(name, label): total for name, label, total in rows}
+
+    def close(self) -> None:
+        """Close the file; safe twice."""
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def _using(self) -> Generator[sqlite3.Connection]:
+        """Hold the connection, and turn SQLite's errors into the journal's."""
+        with self._lock:
+            try:
+                yield self._connection
+            except (sqlite3.OperationalError, sqlite3.ProgrammingError) as error:
+                raise JournalUnavailable(
+                    f"{self.path}: cannot be used: {error}; check the disk's free space and permissions"
+                ) from error
+            except sqlite3.DatabaseError as error:
+                raise JournalError(f"{self.path}: is damaged or no journal: {error}; {_MEND}") from error
+
+    @contextmanager
+    def _transaction(self) -> Generator[sqlite3.Connection]:
+        """Run the block in one immediate transaction: all of it, durably, or nothing."""
+        with self._using() as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:  # the block or the commit failed
+                    connection.execute("ROLLBACK")
+
+
+def _number(connection: sqlite3.Connection, query: str) -> int:
+    return int(connection.execute(query).fetchone()[0])
+
+
+def _add(connection: sqlite3.Connection, counts: Counts) -> None:
+    connection.executemany(
+        "INSERT INTO counter VALUES (?, ?, ?) ON CONFLICT (name, label) DO UPDATE SET total = total + excluded.total",
+        [(name, label, amount) for (name, label), amount in counts.items()],
+    )

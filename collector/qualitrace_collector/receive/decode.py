@@ -1,0 +1,116 @@
+"""From bytes to an OTLP request: gzip or deflate off, then protobuf or OTLP's JSON.
+
+OTLP's JSON is protobuf's JSON mapping but for three things: trace and span ids are hexadecimal, enums are
+integers, and only lowerCamelCase names count (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding).
+"""
+
+import base64
+import binascii
+import json
+import zlib
+from typing import Any
+
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError, Message
+
+from qualitrace_collector.receive.errors import TooLarge, Undecodable, Unsupported
+from qualitrace_collector.receive.signals import Signal
+
+MAX_REQUEST_BYTES = 64 << 20
+PROTOBUF = "application/x-protobuf"
+JSON = "application/json"
+
+_GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
+_COMPRESSIONS = ("gzip", "deflate")
+_ID_KEYS = frozenset({"traceId", "spanId", "parentSpanId"})
+
+
+def check_headers(content_type: str, encoding: str) -> None:
+    """Check the media type (without parameters) and the content encoding, both in lower case.
+
+    Raises:
+        Unsupported: for one that is not OTLP's; the message lists those that are.
+    """
+    if content_type not in (PROTOBUF, JSON):
+        raise Unsupported(f"content type {content_type!r} is not {PROTOBUF} or {JSON}")
+    if encoding not in ("", "identity", *_COMPRESSIONS):
+        raise Unsupported(f"content encoding {encoding!r} is not gzip, deflate or identity")
+
+
+def decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:
+    """Undo the content encoding.
+
+    Raises:
+        TooLarge: the result would be beyond `max_bytes`; no more than that is ever held.
+        Undecodable: the body is damaged or cut off.
+    """
+    if encoding not in _COMPRESSIONS:
+        return body
+    parts: list[bytes] = []
+    room = max_bytes
+    while body:  # gzip allows several members in a row
+        inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
+        try:
+            part = inflater.decompress(body, room + 1)
+        except zlib.error as error:
+            raise Undecodable(f"body is not {encoding}: {error}") from error
+        room -= len(part)
+        if room < 0:
+            raise TooLarge(max_bytes)
+        if not inflater.eof:
+            raise Undecodable(f"body is not {encoding}: it is cut off")
+        parts.append(part)
+        body = inflater.unused_data
+    return b"".join(parts)
+
+
+def decode_protobuf(signal: Signal, data: bytes) -> Message:
+    """Parse a serialised request.
+
+    Raises:
+        Undecodable: it is not one.
+    """
+    try:
+        return signal.request.FromString(data)
+    except DecodeError as error:
+        raise Undecodable(f"body is no {signal.request.DESCRIPTOR.name}: {error}") from error
+
+
+def decode_json(signal: Signal, data: bytes) -> Message:
+    """Parse a request in OTLP's JSON.
+
+    An id that is not hexadecimal becomes one of a wrong length, so that validation takes out its span alone.
+
+    Raises:
+        Undecodable: it is not one.
+    """
+    try:
+        fields = json.loads(data, object_pairs_hook=_object)
+        if not isinstance(fields, dict):
+            raise TypeError(f"an object is needed, not {type(fields).__name__}")
+        return json_format.ParseDict(fields, signal.request(), ignore_unknown_fields=True)
+    except Exception as error:  # odd shapes make json_format raise anything, RecursionError too
+        raise Undecodable(f"body is no {signal.request.DESCRIPTOR.name} in JSON: {error}") from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Keep what can be a lowerCamelCase name; json_format would take snake_case and trip over brackets."""
+    return {key: _value(key, value) for key, value in pairs if key.isalnum()}
+
+
+def _value(key: str, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if key in _ID_KEYS:
+        return base64.b64encode(_id(value)).decode()
+    if value.isascii():
+        return value
+    # JavaScript cuts strings in the middle of a surrogate pair; protobuf would refuse the whole request.
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _id(text: str) -> bytes:
+    try:
+        return binascii.unhexlify(text)
+    except ValueError:
+        return b"?"

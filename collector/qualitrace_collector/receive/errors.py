@@ -1,0 +1,64 @@
+"""Why a request is not taken, with the answer each door gives.
+
+RequestError           the `reason` labels the counter requests_refused
+├── Undecodable        400, INVALID_ARGUMENT
+├── TooLarge           413, RESOURCE_EXHAUSTED without RetryInfo, which OTLP clients do not retry
+├── Unsupported        415, INVALID_ARGUMENT
+└── Refused            503, UNAVAILABLE with a retry delay: the same request may succeed later
+
+The codes are those of https://opentelemetry.io/docs/specs/otlp/#failures and #failures-1.
+"""
+
+from typing import ClassVar
+
+from google.rpc import code_pb2
+
+RETRY_AFTER_SECONDS = 1
+
+
+class RequestError(Exception):
+    """A request that is not taken."""
+
+    http_status: ClassVar[int]
+    rpc_code: ClassVar[int]
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Undecodable(RequestError):
+    """The body is not what its headers say."""
+
+    http_status = 400
+    rpc_code = code_pb2.INVALID_ARGUMENT
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "undecodable")
+
+
+class TooLarge(RequestError):
+    """The body, as sent or decompressed, is beyond the limit in bytes."""
+
+    http_status = 413
+    rpc_code = code_pb2.RESOURCE_EXHAUSTED
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"request is larger than {limit} bytes; send smaller batches", "too_large")
+
+
+class Unsupported(RequestError):
+    """The content type or encoding is not known."""
+
+    http_status = 415
+    rpc_code = code_pb2.INVALID_ARGUMENT
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "unsupported")
+
+
+class Refused(RequestError):
+    """Nothing is wrong with the request, but it cannot be kept now."""
+
+    http_status = 503
+    rpc_code = code_pb2.UNAVAILABLE

@@ -1,0 +1,116 @@
+"""The OTLP/HTTP door (https://opentelemetry.io/docs/specs/otlp/#otlphttp): protobuf and JSON."""
+
+import asyncio
+from typing import cast
+
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from google.rpc import code_pb2
+from google.rpc.status_pb2 import Status
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from qualitrace_collector.receive.decode import (
+    JSON,
+    MAX_REQUEST_BYTES,
+    PROTOBUF,
+    check_headers,
+    decode_json,
+    decode_protobuf,
+    decompress,
+)
+from qualitrace_collector.receive.errors import RETRY_AFTER_SECONDS, RequestError, TooLarge, Undecodable
+from qualitrace_collector.receive.intake import Intake
+from qualitrace_collector.receive.signals import SIGNALS, Signal
+
+# Larger bodies are decoded in a thread, so that they do not hold up the small ones.
+_THREAD_BYTES = 128 << 10
+
+# Metrics get the answer OTLP's clients expect of a server without that signal, as gRPC's UNIMPLEMENTED is: they do
+# not try again, and say why. A partial success would look like a working metrics pipeline.
+_NOT_FOUND = (
+    "no such path: traces go to /v1/traces and logs to /v1/logs; metrics are not taken (set OTEL_METRICS_EXPORTER=none)"
+)
+
+
+def http_app(intake: Intake, max_bytes: int = MAX_REQUEST_BYTES) -> Starlette:
+    """Make the ASGI application; a body is limited to `max_bytes`, both as sent and decompressed."""
+    routes = [
+        Route(f"/v1/{signal.name}", _Export(intake, signal, max_bytes).answer, methods=["POST"]) for signal in SIGNALS
+    ]
+    return Starlette(routes=routes, exception_handlers={HTTPException: _http_error})
+
+
+class _Export:
+    """Answers the export requests of one signal."""
+
+    def __init__(self, intake: Intake, signal: Signal, max_bytes: int) -> None:
+        self._intake = intake
+        self._signal = signal
+        self._max_bytes = max_bytes
+
+    async def answer(self, request: Request) -> Response:
+        content_type = _content_type(request)
+        try:
+            message, payload = await self._decode(request, content_type)
+            response = await self._intake.accept(self._signal, message, payload, "http")
+        except RequestError as error:
+            self._intake.count_refusal(error)
+            return _failure(content_type, error.http_status, error.rpc_code, str(error))
+        return _reply(content_type, 200, response)
+
+    async def _decode(self, request: Request, content_type: str) -> tuple[Message, bytes | None]:
+        encoding = request.headers.get("content-encoding", "").lower()
+        check_headers(content_type, encoding)
+        body = await self._body(request)
+        if len(body) < _THREAD_BYTES:
+            return self._parse(body, content_type, encoding)
+        return await asyncio.to_thread(self._parse, body, content_type, encoding)
+
+    def _parse(self, body: bytes, content_type: str, encoding: str) -> tuple[Message, bytes | None]:
+        data = decompress(body, encoding, self._max_bytes)
+        if content_type == JSON:
+            return decode_json(self._signal, data), None
+        return decode_protobuf(self._signal, data), data
+
+    async def _body(self, request: Request) -> bytes:
+        chunks: list[bytes] = []
+        room = self._max_bytes
+        try:
+            async for chunk in request.stream():
+                chunks.append(chunk)
+                room -= len(chunk)
+                if room < 0:
+                    raise TooLarge(self._max_bytes)
+        except ClientDisconnect as error:
+            raise Undecodable("the client went away before the end of the body") from error
+        return b"".join(chunks)
+
+
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _reply(content_type: str, status: int, message: Message) -> Response:
+    if content_type == PROTOBUF:
+        return Response(message.SerializeToString(), status, media_type=PROTOBUF)
+    return Response(json_format.MessageToJson(message, indent=None), status, media_type=JSON)
+
+
+def _failure(content_type: str, status: int, rpc_code: int, message: str) -> Response:
+    response = _reply(content_type, status, Status(code=rpc_code, message=message))
+    if status == 503:
+        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    """Answer what Starlette itself refuses: an unknown path or method."""
+    refused = cast(HTTPException, error)
+    message = _NOT_FOUND if refused.status_code == 404 else refused.detail
+    response = _failure(_content_type(request), refused.status_code, code_pb2.UNIMPLEMENTED, message)
+    response.headers.update(refused.headers or {})
+    return response

@@ -1,0 +1,89 @@
+"""The path that both doors share: validate, journal, and only then ack."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from typing import Literal
+
+from google.protobuf.message import Message
+
+from qualitrace_collector.journal import GroupCommitter, JournalEntry, JournalError, JournalFull
+from qualitrace_collector.receive.errors import Refused, RequestError
+from qualitrace_collector.receive.signals import Signal
+from qualitrace_collector.receive.validate import Verdict
+
+Door = Literal["http", "grpc"]
+
+logger = logging.getLogger(__name__)
+
+
+class Intake:
+    """Takes decoded requests.
+
+    It counts, in the transaction that makes a request durable: requests_received and bytes_received by door,
+    spans_received and log_records_received by door, spans_rejected and log_records_rejected by reason; and,
+    within a second, requests_refused by reason.
+
+    Args:
+        committer: makes requests durable.
+        clock: Unix seconds.
+    """
+
+    def __init__(self, committer: GroupCommitter, clock: Callable[[], float]) -> None:
+        self._committer = committer
+        self._clock = clock
+        self._stopping = False
+        self._refusing = ""
+
+    async def accept(self, signal: Signal, request: Message, payload: bytes | None, door: Door) -> Message:
+        """Make the valid part of `request` durable and return the answer to its client.
+
+        Args:
+            payload: the bytes `request` was parsed from, if they are protobuf: they are journalled as they are
+                unless something in them is rejected.
+
+        Raises:
+            Refused: it cannot be kept now; the client should try again.
+        """
+        if self._stopping:
+            raise Refused("the collector is stopping", "stopping")
+        verdict = signal.check(request)
+        if payload is None or verdict.rejected:
+            payload = request.SerializeToString()
+        if verdict.kept:
+            await self._journal(signal, payload, _counts(signal, verdict, door, len(payload)))
+        else:
+            self._committer.count(_counts(signal, verdict, door, 0))
+        return signal.response(verdict)
+
+    async def _journal(self, signal: Signal, payload: bytes, counts: Counter[tuple[str, str]]) -> None:
+        entry = JournalEntry(signal=signal.name, payload=payload, received_at=self._clock())
+        try:
+            await self._committer.append(entry, counts)
+        except JournalError as error:
+            reason = "full" if isinstance(error, JournalFull) else "unavailable"
+            if self._refusing != reason:
+                logger.warning("refusing requests: %s", error)
+                self._refusing = reason
+            raise Refused(f"the journal is {reason}; try again", reason) from error
+        if self._refusing:
+            logger.warning("taking requests again")
+            self._refusing = ""
+
+    def count_refusal(self, error: RequestError) -> None:
+        """Count a request that a door answers with `error`."""
+        self._committer.count({("requests_refused", error.reason): 1})
+
+    def stop(self) -> None:
+        """Refuse every request that comes from now on."""
+        self._stopping = True
+
+
+def _counts(signal: Signal, verdict: Verdict, door: Door, size: int) -> Counter[tuple[str, str]]:
+    counts = Counter({("requests_received", door): 1})
+    if verdict.kept:
+        counts["bytes_received", door] = size
+        counts[f"{signal.items}_received", door] = verdict.kept
+    for reason, count in verdict.rejected.items():
+        counts[f"{signal.items}_rejected", reason] = count
+    return counts
