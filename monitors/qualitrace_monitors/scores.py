@@ -45,6 +45,4 @@ class ScoreRow:
         """Insert or replace, in the caller's transaction."""
         values = [getattr(self, name) for name in self.__slots__]
         marks = ",".join("?" * len(values))
-        connection.execute(
-            f"INSERT OR REPLACE INTO score ({','.join(self.__slots__)}) VALUES ({marks})", values
-        )
+        connection.execute(f"INSERT OR REPLACE INTO score ({','.join(self.__slots__)}) VALUES ({marks})", values)

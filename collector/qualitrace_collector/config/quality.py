@@ -1,9 +1,11 @@
 """The sections that say what is judged, what it may cost, when to alert and whom to tell."""
 
+import base64
+import binascii
 import re
 from typing import Any, Literal
 
-from pydantic import AnyHttpUrl, Field, SecretStr, model_validator
+from pydantic import AnyHttpUrl, Field, SecretStr, field_validator, model_validator
 
 from qualitrace_collector.config.section import Section
 from qualitrace_collector.config.values import Duration, Identifier
@@ -23,9 +25,7 @@ class JudgeConfig(Section):
     api_key: SecretStr | None = None
     temperature: float = Field(default=0.0, ge=0, le=2)
     instructions: str | None = Field(default=None, description="{{ inputs }}, {{ outputs }}, {{ context }}")
-    rate: float | None = Field(
-        default=None, ge=0, le=1, description="share of all traffic; else sampling.rate"
-    )
+    rate: float | None = Field(default=None, ge=0, le=1, description="share of all traffic; else sampling.rate")
     threshold: float | None = Field(default=None, ge=0, le=1, description="pass at this score or more")
     timeout: Duration = 30.0
 
@@ -39,9 +39,7 @@ class JudgeConfig(Section):
     @model_validator(mode="after")
     def _is_complete(self) -> "JudgeConfig":
         if self.model is not None and not re.match(r"^[a-z-]+:/\S+$", self.model):
-            raise ValueError(
-                f"model must be an MLflow model URI such as openai:/gpt-5-mini (got {self.model!r})"
-            )
+            raise ValueError(f"model must be an MLflow model URI such as openai:/gpt-5-mini (got {self.model!r})")
         if self.kind == "custom":
             if not self.instructions or not self.model:
                 raise ValueError(
@@ -105,9 +103,7 @@ class AlertRule(Section):
         if isinstance(data, dict) and isinstance(data.get("when"), str):
             match = _CONDITION.match(data["when"])
             if not match:
-                raise ValueError(
-                    f"when must read like 'pass_rate < 0.9' or 'mean_score < 0.5' (got {data['when']!r})"
-                )
+                raise ValueError(f"when must read like 'pass_rate < 0.9' or 'mean_score < 0.5' (got {data['when']!r})")
             quantity, operator, threshold = match.groups()
             data = {
                 **data,
@@ -131,3 +127,19 @@ class WebhookConfig(Section):
     secret: SecretStr | None = Field(default=None, description="whsec_…: base64 of the signing key")
     timeout: Duration = 10.0
     give_up_after: Duration = Field(default=86_400.0, description="retry with backoff until then")
+
+    @field_validator("secret")
+    @classmethod
+    def _is_signing_key(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and not _is_webhook_secret(secret.get_secret_value()):
+            raise ValueError("must be whsec_ followed by base64, for example whsec_$(openssl rand -base64 32)")
+        return secret
+
+
+def _is_webhook_secret(text: str) -> bool:
+    """Tell whether `text` is a Standard Webhooks key: `whsec_` and base64, with or without padding."""
+    key = text.removeprefix("whsec_")
+    try:
+        return key != text and base64.b64decode(key + "=" * (-len(key) % 4), validate=True) != b""
+    except (binascii.Error, ValueError):
+        return False

@@ -108,20 +108,17 @@ class JudgeQueue:
         return bool(changed)
 
     @staticmethod
-    def postpone(connection: sqlite3.Connection, task: JudgeTask, until: float, *, spent: bool) -> None:
-        """Make a task due again at `until`; `spent` says whether the attempt counts."""
+    def postpone(connection: sqlite3.Connection, task: JudgeTask, until: float) -> None:
+        """Make a task due again at `until` (Unix seconds), in the caller's transaction."""
         connection.execute(
-            "UPDATE judgement SET due_at = ?, attempts = attempts - ? "
-            "WHERE trace_id = ? AND judge = ? AND status = 'queued'",
-            (until, 0 if spent else 1, task.trace_id, task.judge),
+            "UPDATE judgement SET due_at = ? WHERE trace_id = ? AND judge = ? AND status = 'queued'",
+            (until, task.trace_id, task.judge),
         )
 
     def release_all(self) -> None:
         """Make every leased task due at once: called when the only worker starts."""
         with self._database.transaction() as connection:
-            connection.execute(
-                "UPDATE judgement SET due_at = completed_at WHERE status = 'queued' AND attempts > 0"
-            )
+            connection.execute("UPDATE judgement SET due_at = completed_at WHERE status = 'queued' AND attempts > 0")
 
     def waiting(self) -> int:
         """Count the tasks without an outcome."""
@@ -131,9 +128,7 @@ class JudgeQueue:
     @staticmethod
     def prune(connection: sqlite3.Connection, older_than: float) -> None:
         """Forget finished tasks completed before `older_than`; the ledger's totals stay."""
-        connection.execute(
-            "DELETE FROM judgement WHERE completed_at < ? AND status != 'queued'", (older_than,)
-        )
+        connection.execute("DELETE FROM judgement WHERE completed_at < ? AND status != 'queued'", (older_than,))
 
 
 def _task(row: sqlite3.Row) -> JudgeTask:

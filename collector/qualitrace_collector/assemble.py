@@ -1,0 +1,121 @@
+"""Spans to traces: a trace is due when its local root has ended and nothing came for a quiet period.
+
+A span is a local root if it has no parent, or a remote one (OTLP span flags 0x100 and 0x200, "parent is
+remote"), or if it does not say and its parent is still missing after the quiet period. Spans whose parent is
+known to be local wait for it: exporters send a span when it ends, so a missing local parent is still running.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, SpanFlags
+
+_REMOTE_KNOWN = SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
+_REMOTE = SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
+
+
+@dataclass(frozen=True, slots=True)
+class SpanRecord:
+    """A span with the resource and the scope it was sent under."""
+
+    span: Span
+    resource: Resource
+    scope: InstrumentationScope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """Spans of one trace that are due together: all of it, or what came since the last piece.
+
+    Attributes:
+        trace_id: the 16 bytes of OTLP.
+        root_seen: a local root is among the spans, or the trace was given up waiting for one.
+        positions: the journal's positions of the requests that the spans came in.
+    """
+
+    trace_id: bytes
+    spans: tuple[SpanRecord, ...]
+    logs: tuple[LogRecord, ...]
+    root_seen: bool
+    positions: frozenset[int]
+
+
+@dataclass(slots=True)
+class _OpenTrace:
+    opened_at: float
+    last_at: float
+    spans: dict[bytes, SpanRecord] = field(default_factory=dict[bytes, SpanRecord])
+    logs: list[LogRecord] = field(default_factory=list[LogRecord])
+    positions: set[int] = field(default_factory=set[int])
+
+    def has_local_root(self) -> bool:
+        return any(self._is_local_root(record.span) for record in self.spans.values())
+
+    def _is_local_root(self, span: Span) -> bool:
+        if not span.parent_span_id.strip(b"\0"):
+            return True
+        if span.flags & _REMOTE_KNOWN:
+            return bool(span.flags & _REMOTE)
+        return span.parent_span_id not in self.spans
+
+
+class Assembler:
+    """Holds open traces in bounded memory.
+
+    Args:
+        quiet_period: seconds without a new span after which a trace with a local root is complete.
+        max_open: seconds after which a trace without one is handed on unfinished.
+        max_spans: spans held at most; beyond it `full` is true and the oldest traces become due.
+    """
+
+    def __init__(self, quiet_period: float, max_open: float, max_spans: int) -> None:
+        self._quiet_period = quiet_period
+        self._max_open = max_open
+        self._max_spans = max_spans
+        self._open: dict[bytes, _OpenTrace] = {}
+        self._span_count = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether no more should be added until something became due."""
+        return self._span_count >= self._max_spans
+
+    def add_spans(self, position: int, records: Iterable[SpanRecord], now: float) -> None:
+        """Add the spans of the journal entry at `position`; a resent span replaces itself."""
+        for record in records:
+            trace = self._trace(record.span.trace_id, position, now)
+            if record.span.span_id not in trace.spans:
+                self._span_count += 1
+            trace.spans[record.span.span_id] = record
+
+    def add_logs(self, position: int, records: Iterable[LogRecord], now: float) -> None:
+        """Add log records that carry content of their span."""
+        for record in records:
+            self._trace(record.trace_id, position, now).logs.append(record)
+
+    def due(self, now: float, *, stopping: bool = False) -> list[Piece]:
+        """Take out what is complete or has waited too long; when `stopping`, complete traces need no quiet."""
+        return list(self._take_due(now, 0.0 if stopping else self._quiet_period))
+
+    def _trace(self, trace_id: bytes, position: int, now: float) -> _OpenTrace:
+        trace = self._open.setdefault(trace_id, _OpenTrace(opened_at=now, last_at=now))
+        trace.last_at = now
+        trace.positions.add(position)
+        return trace
+
+    def _take_due(self, now: float, quiet_period: float) -> Iterator[Piece]:
+        for trace_id, trace in list(self._open.items()):
+            complete = now - trace.last_at >= quiet_period and trace.has_local_root()
+            if complete or self.full or now - trace.opened_at >= self._max_open:
+                del self._open[trace_id]
+                self._span_count -= len(trace.spans)
+                yield Piece(
+                    trace_id=trace_id,
+                    spans=tuple(trace.spans.values()),
+                    logs=tuple(trace.logs),
+                    root_seen=complete,
+                    positions=frozenset(trace.positions),
+                )

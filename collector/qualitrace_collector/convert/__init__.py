@@ -1,0 +1,6 @@
+"""OTLP spans to MLflow spans, and MLflow spans to the sample that is judged."""
+
+from qualitrace_collector.convert.sample import build_sample
+from qualitrace_collector.convert.trace import ConvertedTrace, convert
+
+__all__ = ["ConvertedTrace", "build_sample", "convert"]

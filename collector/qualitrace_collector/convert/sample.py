@@ -1,0 +1,91 @@
+"""MLflow spans of one trace to the sample that is judged."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from mlflow.entities import Span, SpanStatusCode, SpanType
+
+from qualitrace_collector.convert.content import answer_text, messages_in, question_text
+from qualitrace_collector.convert.passages import LLM_TYPES, dump, find_passages
+from qualitrace_collector.samples import Message, Sample, ToolCall
+
+PROMPT_VERSION = "qualitrace.prompt.version"
+_METADATA = {"session.id": "session", "gen_ai.conversation.id": "session", "user.id": "user"}
+
+
+def root_of(spans: Sequence[Span]) -> Span:
+    """Return the local root: the earliest span whose parent is not among `spans`."""
+    ids = {span.span_id for span in spans}
+    tops = [span for span in spans if span.parent_id is None or span.parent_id not in ids]
+    return min(tops or spans, key=lambda span: (span.parent_id is not None, span.start_time_ns))
+
+
+def outermost(spans: Sequence[Span], span_types: Sequence[str]) -> list[Span]:
+    """Return the spans of these types that no other of them contains, in order of their start."""
+    by_id = {span.span_id: span for span in spans}
+    chosen = [
+        span
+        for span in spans
+        if span.span_type in span_types
+        and not any(ancestor.span_type in span_types for ancestor in _ancestors(span, by_id))
+    ]
+    return sorted(chosen, key=lambda span: span.start_time_ns)
+
+
+def _ancestors(span: Span, by_id: Mapping[str, Span]) -> Iterator[Span]:
+    """Yield the parents of a span upwards; a client's circle of parents is walked once."""
+    seen = {span.span_id}
+    parent = by_id.get(span.parent_id or "")
+    while parent is not None and parent.span_id not in seen:
+        yield parent
+        seen.add(parent.span_id)
+        parent = by_id.get(parent.parent_id or "")
+
+
+def is_error(spans: Sequence[Span]) -> bool:
+    """Whether the local root failed."""
+    return root_of(spans).status.status_code == SpanStatusCode.ERROR
+
+
+def build_sample(spans: Sequence[Span], service: str) -> Sample:
+    """Find question, answer, passages, conversation and tool calls in a complete trace.
+
+    Question and answer are those of the local root; where it recorded none (an HTTP server's span), those of the
+    first and the last model call.
+    """
+    ordered = sorted(spans, key=lambda span: (span.start_time_ns, span.span_id))
+    root, calls = root_of(ordered), outermost(ordered, LLM_TYPES)
+    question = question_text(root.inputs) or next(filter(None, (question_text(c.inputs) for c in calls)), "")
+    answer = answer_text(root.outputs) or next(
+        filter(None, (answer_text(call.outputs) for call in reversed(calls))), ""
+    )
+    passages, source = find_passages(ordered, question)
+    return Sample(
+        inputs=question,
+        outputs=answer,
+        passages=passages,
+        passages_source=source,
+        conversation=_earlier_turns(calls, question),
+        tool_calls=tuple(
+            ToolCall(name=span.name, arguments=dump(span.inputs), result=dump(span.outputs))
+            for span in ordered
+            if span.span_type == SpanType.TOOL
+        ),
+        metadata=_metadata(ordered, calls, service),
+    )
+
+
+def _earlier_turns(calls: Sequence[Span], question: str) -> tuple[Message, ...]:
+    turns = messages_in(calls[0].inputs) if calls else []
+    earlier = turns[:-1] if turns and turns[-1].content == question else turns
+    return tuple(turn for turn in earlier if turn.role in ("user", "assistant") and turn.content.strip())
+
+
+def _metadata(spans: Sequence[Span], calls: Sequence[Span], service: str) -> dict[str, str]:
+    metadata = {"service": service}
+    if calls and (model := calls[-1].attributes.get("mlflow.llm.model")):
+        metadata["model"] = str(model)
+    for span in spans:
+        for key, name in (*_METADATA.items(), (PROMPT_VERSION, "prompt_version")):
+            if value := span.attributes.get(key):
+                metadata.setdefault(name, str(value))
+    return metadata

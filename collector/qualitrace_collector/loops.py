@@ -1,0 +1,49 @@
+"""A named thread that repeats a step until told to stop; a failing step is logged and tried again."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+_log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 1.0
+
+
+class Loop:
+    """Repeat `step` in a thread.
+
+    Args:
+        name: the thread's name, shown in logs.
+        step: does a piece of work and returns the seconds to wait before the next call.
+    """
+
+    def __init__(self, name: str, step: Callable[[], float]) -> None:
+        self.name = name
+        self._step = step
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Start the thread; safe twice."""
+        if not self._thread.is_alive() and not self._stop.is_set():
+            self._thread.start()
+
+    def stop(self, timeout: float) -> None:
+        """Let the running step end, at most `timeout` seconds; safe twice."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        wait = 0.0
+        while not self._stop.wait(wait):
+            try:
+                wait = self._step()
+            except Exception:
+                _log.exception("%s failed; trying again in %g s", self._thread.name, RETRY_SECONDS)
+                wait = RETRY_SECONDS

@@ -1,0 +1,32 @@
+"""Names that come from outside: cleaned, and bounded in number so that no client can flood the stores."""
+
+import re
+import threading
+
+OTHER = "other"
+MAX_LENGTH = 120
+
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+
+
+def clean(name: str) -> str:
+    """Return `name` on one line, without control characters, at most 120 characters long."""
+    return _UNPRINTABLE.sub(" ", name).strip()[:MAX_LENGTH] or OTHER
+
+
+class BoundedNames:
+    """Lets the first `limit` distinct names through and calls the rest `other`. Thread-safe."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._known: set[str] = set()
+        self._lock = threading.Lock()
+
+    def bound(self, name: str) -> str:
+        """Return the cleaned name, or `other` once the limit is reached."""
+        cleaned = clean(name)
+        with self._lock:
+            if cleaned not in self._known and len(self._known) >= self._limit:
+                return OTHER
+            self._known.add(cleaned)
+        return cleaned

@@ -1,0 +1,124 @@
+"""What became of each trace, and who judges it: written in one transaction, then measured."""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlflow.entities import Span
+
+from qualitrace_collector.config import Config
+from qualitrace_collector.convert import ConvertedTrace, build_sample
+from qualitrace_collector.convert.sample import root_of
+from qualitrace_collector.measure import TraceMetrics
+from qualitrace_collector.sample import in_always_stratum, inclusion_probability
+from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger
+
+KEEP_SECONDS = 7 * 86_400.0
+"""How long a trace's row is kept: a span that comes later than this starts the trace anew in the ledger."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompleteTrace:
+    """A trace that is stored whole.
+
+    Attributes:
+        spans: all of them, in their translated form.
+        known: it was complete before: a late span came, or the journal was replayed.
+    """
+
+    trace_id: str
+    service: str
+    tracestate: str
+    spans: Sequence[Span]
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """What was given up: the trace's id (or the request's), and its OTLP request for another try."""
+
+    trace_id: str
+    service: str
+    payload: bytes
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """What came of a batch of pieces."""
+
+    stored: Sequence[ConvertedTrace] = ()
+    not_genai: Sequence[ConvertedTrace] = ()
+    dead_lettered: Sequence[DeadLetter] = ()
+    complete: Sequence[CompleteTrace] = ()
+
+
+class Recorder:
+    """Writes the ledger and the judges' queue, and counts the metrics of complete traces."""
+
+    def __init__(self, config: Config, database: Database, metrics: TraceMetrics) -> None:
+        self._config = config
+        self._database = database
+        self._metrics = metrics
+
+    def record(self, results: Results, now: float) -> None:
+        """Record a batch durably; recording it again changes nothing."""
+        complete = {trace.trace_id for trace in results.complete}
+        with self._database.transaction() as connection:
+            for trace in results.stored:
+                root_seen = trace.trace_id in complete
+                Ledger.record_trace(connection, trace.trace_id, trace.service, "stored", root_seen=root_seen, now=now)
+            for trace in results.not_genai:
+                Ledger.record_trace(connection, trace.trace_id, trace.service, "not_genai", root_seen=True, now=now)
+            for letter in results.dead_lettered:
+                Ledger.record_trace(
+                    connection, letter.trace_id, letter.service, "dead_lettered", root_seen=True, now=now
+                )
+                connection.execute(
+                    "INSERT INTO dead_letter VALUES (?, ?, ?, ?)",
+                    (letter.trace_id, letter.error[:2000], letter.payload, now),
+                )
+            for trace in results.complete:
+                self._enqueue(connection, trace, now)
+        for trace in results.complete:
+            if not trace.known:
+                self._metrics.observe(trace.spans, trace.service)
+
+    def finish(self, trace: CompleteTrace, now: float) -> None:
+        """Judge a trace that was stored before its root came, and will not get one."""
+        with self._database.transaction() as connection:
+            connection.execute("UPDATE trace SET root_seen = 1 WHERE trace_id = ?", (trace.trace_id,))
+            self._enqueue(connection, trace, now)
+        self._metrics.observe(trace.spans, trace.service)
+
+    def prune(self, now: float) -> None:
+        """Forget rows older than a week; the ledger's totals stay."""
+        with self._database.transaction() as connection:
+            Ledger.prune(connection, now - KEEP_SECONDS)
+            JudgeQueue.prune(connection, now - KEEP_SECONDS)
+
+    def _enqueue(self, connection: sqlite3.Connection, trace: CompleteTrace, now: float) -> None:
+        if not self._config.judges:
+            return
+        always = in_always_stratum(trace.spans, self._config.sampling.always)
+        sample = None
+        for judge in self._config.judges:
+            probability = inclusion_probability(
+                trace.trace_id, trace.tracestate, self._config.judge_rate(judge), always=always
+            )
+            if probability is None:
+                if not trace.known:
+                    Ledger.add(connection, trace.service, "sampled_out", judge.name)
+                continue
+            sample = sample or build_sample(trace.spans, trace.service)
+            root = root_of(trace.spans)
+            task = JudgeTask(
+                trace_id=trace.trace_id,
+                judge=judge.name,
+                service=trace.service,
+                sample=sample,
+                inclusion_probability=probability,
+                root_ended_at=(root.end_time_ns or root.start_time_ns) / 1e9,
+                completed_at=now,
+            )
+            JudgeQueue.put(connection, task)

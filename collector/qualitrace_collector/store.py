@@ -1,0 +1,165 @@
+"""Traces and assessments into MLflow, through MLflow's own stores: a database URI or a tracking server.
+
+Writing is idempotent: MLflow upserts spans on (trace id, span id), and assessments carry an id of ours.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from mlflow.entities import Assessment, Span
+from mlflow.exceptions import MlflowException
+from mlflow.store.tracking.abstract_store import AbstractStore
+from mlflow.tracking._tracking_service.utils import _get_store  # pyright: ignore[reportPrivateUsage]
+
+from qualitrace_collector.convert import ConvertedTrace
+from qualitrace_collector.names import clean
+
+_T = TypeVar("_T")
+
+_TRANSIENT_CODES = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
+
+
+class StoreUnavailable(Exception):
+    """MLflow cannot be reached or written to now; the same call may succeed later."""
+
+
+class TraceStore:
+    """Stores converted traces.
+
+    Args:
+        tracking_uri: `sqlite:///…`, `postgresql://…` or `http(s)://…`.
+        artifact_uri: where MLflow keeps artifacts of new experiments (database URIs only).
+        experiment: its name; `{service.name}` is replaced by the trace's service.
+    """
+
+    def __init__(self, tracking_uri: str, artifact_uri: str, experiment: str) -> None:
+        self.tracking_uri = tracking_uri
+        self._artifact_uri = artifact_uri
+        self._experiment = experiment
+        self._experiment_ids: dict[str, str] = {}
+
+    @property
+    def _store(self) -> AbstractStore:
+        return _get_store(self.tracking_uri, self._artifact_uri)
+
+    def check(self) -> None:
+        """Ask MLflow for the default experiment.
+
+        Raises:
+            StoreUnavailable: it does not answer.
+        """
+        try:
+            self._store.search_experiments(max_results=1)
+        except Exception as error:
+            raise StoreUnavailable(f"{self.tracking_uri.split('@')[-1]}: {_reason(error)}") from error
+
+    def save(self, traces: Sequence[ConvertedTrace]) -> dict[str, Exception]:
+        """Store the spans of many traces, bisecting a refused batch until only the guilty traces are out.
+
+        Returns:
+            The error of each trace that MLflow refused, by trace id; empty if all are stored.
+
+        Raises:
+            StoreUnavailable: nothing can be stored now. What was stored before stays; saving again is harmless.
+        """
+        groups: dict[tuple[str, bytes], list[ConvertedTrace]] = defaultdict(list)
+        for trace in traces:
+            resource = trace.piece.spans[0].resource.SerializeToString(deterministic=True)
+            groups[self._experiment_id(trace.service), resource].append(trace)
+        refused: dict[str, Exception] = {}
+        for (experiment_id, _), group in groups.items():
+            self._save_group(experiment_id, group, refused)
+        return refused
+
+    def read(self, trace_id: str) -> list[Span]:
+        """Return all stored spans of a trace, none if it is unknown."""
+        traces = self._call(lambda: self._store.batch_get_traces([trace_id]))
+        return traces[0].data.spans if traces else []
+
+    def save_assessment(self, assessment: Assessment) -> None:
+        """Write an assessment that carries its own id; present already means done.
+
+        Raises:
+            StoreUnavailable: MLflow cannot be reached now.
+            MlflowException: the assessment cannot be stored, for example because its trace is gone.
+        """
+        try:
+            self._store.create_assessment(assessment)
+        except Exception as error:
+            if self._has_assessment(assessment):
+                return
+            if _is_transient(error):
+                raise StoreUnavailable(_reason(error)) from error
+            raise
+
+    def _has_assessment(self, assessment: Assessment) -> bool:
+        try:
+            self._store.get_assessment(str(assessment.trace_id), str(assessment.assessment_id))
+        except Exception:
+            return False
+        return True
+
+    def _save_group(self, experiment_id: str, traces: list[ConvertedTrace], refused: dict[str, Exception]) -> None:
+        try:
+            self._store.log_spans(experiment_id, [span for trace in traces for span in trace.spans])
+        except Exception as error:
+            if _is_transient(error):
+                raise StoreUnavailable(_reason(error)) from error
+            self.check()  # a server answers 422 for its own faults too: is it MLflow or these traces?
+            if len(traces) == 1:
+                if not self._saved_where_it_is(traces[0], experiment_id):
+                    refused[traces[0].trace_id] = error
+                return
+            middle = len(traces) // 2
+            self._save_group(experiment_id, traces[:middle], refused)
+            self._save_group(experiment_id, traces[middle:], refused)
+
+    def _saved_where_it_is(self, trace: ConvertedTrace, tried: str) -> bool:
+        """Store spans of a trace that exists in another experiment (another service began it) there."""
+        try:
+            existing = self._store.get_trace_info(trace.trace_id).experiment_id
+            if existing is None or existing == tried:
+                return False
+            self._store.log_spans(existing, list(trace.spans))
+        except MlflowException:
+            return False
+        return True
+
+    def _experiment_id(self, service: str) -> str:
+        name = self._experiment.replace("{service.name}", service)
+        if name not in self._experiment_ids:
+            self._experiment_ids[name] = self._call(lambda: self._find_or_create(clean(name)))
+        return self._experiment_ids[name]
+
+    def _find_or_create(self, name: str) -> str:
+        found = self._store.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        try:
+            return str(self._store.create_experiment(name, None, []))
+        except MlflowException:
+            found = self._store.get_experiment_by_name(name)  # another process was faster
+            if found is None:
+                raise
+            return str(found.experiment_id)
+
+    def _call(self, ask: Callable[[], _T]) -> _T:
+        try:
+            return ask()
+        except Exception as error:
+            if _is_transient(error):
+                raise StoreUnavailable(_reason(error)) from error
+            raise
+
+
+def _is_transient(error: Exception) -> bool:
+    if isinstance(error, MlflowException):
+        return error.error_code in _TRANSIENT_CODES
+    return isinstance(error, OSError)
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of an error's text, at most 300 characters."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:300]

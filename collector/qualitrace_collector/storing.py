@@ -1,0 +1,82 @@
+"""One batch of due pieces: convert each, store what is to be kept, tell what became of them."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+from qualitrace_collector.assemble import Piece
+from qualitrace_collector.convert import ConvertedTrace, convert
+from qualitrace_collector.convert.trace import mlflow_trace_id, service_of
+from qualitrace_collector.names import BoundedNames
+from qualitrace_collector.record import CompleteTrace, Results
+from qualitrace_collector.state import Ledger
+from qualitrace_collector.store import TraceStore
+
+Failure = tuple[Piece, str, Exception]
+"""A piece that could not be converted or stored, its service, and why."""
+
+Known = Mapping[str, sqlite3.Row]
+
+
+class StoreStage:
+    """Converts and stores; holds no state of its own but the set of services seen.
+
+    Args:
+        keep_all: store traces without any GenAI span, too.
+        max_services: further ones are called `other`.
+    """
+
+    def __init__(self, store: TraceStore, ledger: Ledger, *, keep_all: bool, max_services: int) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._keep_all = keep_all
+        self._services = BoundedNames(max_services)
+
+    def run(self, pieces: Sequence[Piece]) -> tuple[Results, list[Failure]]:
+        """Store the pieces; pieces without spans (late log records) come to nothing.
+
+        Raises:
+            StoreUnavailable: nothing can be stored now; running again is harmless.
+        """
+        known = self._ledger.known_traces([mlflow_trace_id(piece) for piece in pieces])
+        converted, failures = self._convert_all([piece for piece in pieces if piece.spans], known)
+        wanted = [trace for trace in converted if self._is_kept(trace, known)]
+        refused = self._store.save(wanted)
+        failures += [(t.piece, t.service, refused[t.trace_id]) for t in wanted if t.trace_id in refused]
+        stored = [trace for trace in wanted if trace.trace_id not in refused]
+        results = Results(
+            stored=stored,
+            not_genai=[trace for trace in converted if not self._is_kept(trace, known)],
+            complete=[self._complete(trace, known) for trace in stored if _is_complete(trace, known)],
+        )
+        return results, failures
+
+    def _convert_all(self, pieces: list[Piece], known: Known) -> tuple[list[ConvertedTrace], list[Failure]]:
+        converted: list[ConvertedTrace] = []
+        failures: list[Failure] = []
+        for piece in pieces:
+            row = known.get(mlflow_trace_id(piece))
+            service = str(row["service"]) if row is not None else self._services.bound(service_of(piece))
+            try:
+                converted.append(convert(piece, service))
+            except Exception as error:  # whatever a client sent must not stop the others
+                failures.append((piece, service, error))
+        return converted, failures
+
+    def _is_kept(self, trace: ConvertedTrace, known: Known) -> bool:
+        row = known.get(trace.trace_id)
+        return trace.is_genai or self._keep_all or (row is not None and row["outcome"] == "stored")
+
+    def _complete(self, trace: ConvertedTrace, known: Known) -> CompleteTrace:
+        row = known.get(trace.trace_id)
+        return CompleteTrace(
+            trace_id=trace.trace_id,
+            service=trace.service,
+            tracestate=trace.tracestate,
+            spans=trace.translated_spans() if row is None else self._store.read(trace.trace_id),
+            known=row is not None and bool(row["root_seen"]),
+        )
+
+
+def _is_complete(trace: ConvertedTrace, known: Known) -> bool:
+    row = known.get(trace.trace_id)
+    return trace.piece.root_seen or (row is not None and bool(row["root_seen"]))

@@ -1,0 +1,63 @@
+"""What is not ready: MLflow, the OTLP door, or a thread that ended."""
+
+import socket
+from collections.abc import Sequence
+
+from qualitrace_collector.config.values import split_address
+from qualitrace_collector.loops import Loop
+from qualitrace_collector.store import StoreUnavailable, TraceStore
+
+CONNECT_SECONDS = 1.0
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # compared with, not bound
+
+
+class Health:
+    """Checks in the background, answers at once.
+
+    Args:
+        otlp_http: the address that the receive process should listen on; None if it is not ours to run.
+    """
+
+    def __init__(self, store: TraceStore, otlp_http: str | None) -> None:
+        self._store = store
+        self._otlp_http = otlp_http
+        self._loops: Sequence[Loop] = ()
+        self._store_problem = "starting: MLflow has not answered yet"
+        self._door_problem = "" if otlp_http is None else "starting: the OTLP door was not tried yet"
+
+    def watch(self, loops: Sequence[Loop]) -> None:
+        """Report these threads if they end."""
+        self._loops = loops
+
+    def check(self) -> None:
+        """Look at everything that must be asked over a network or a disk."""
+        self._check_door()
+        self.check_store()
+
+    def check_store(self) -> None:
+        """Ask MLflow for a sign of life."""
+        try:
+            self._store.check()
+        except StoreUnavailable as error:
+            self._store_problem = f"MLflow is not available: {error}"
+        else:
+            self._store_problem = ""
+
+    def problems(self) -> list[str]:
+        """Return what is not ready, one line each; empty when everything is."""
+        dead = [f"the thread {loop.name} ended" for loop in self._loops if not loop.alive]
+        found = [self._door_problem, self._store_problem, *dead]
+        if not self._loops:
+            found.append("starting")
+        return [problem for problem in found if problem]
+
+    def _check_door(self) -> None:
+        if self._otlp_http is None:
+            return
+        host, port = split_address(self._otlp_http)
+        try:
+            socket.create_connection((ANY_ADDRESS.get(host, host), port), CONNECT_SECONDS).close()
+        except OSError as error:
+            self._door_problem = f"the OTLP door {self._otlp_http} does not answer: {error.strerror or error}"
+        else:
+            self._door_problem = ""

@@ -1,0 +1,153 @@
+"""Puts the parts of the `work` process together, starts them, and stops them in the reverse order."""
+
+import time
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry
+
+from qualitrace_collector.config import Config
+from qualitrace_collector.config.values import split_address
+from qualitrace_collector.journal import SqliteJournal
+from qualitrace_collector.loops import Loop
+from qualitrace_collector.measure import TraceMetrics
+from qualitrace_collector.pipeline import Pipeline
+from qualitrace_collector.receive.server import JOURNAL_FILE
+from qualitrace_collector.record import Recorder
+from qualitrace_collector.state import Database, JudgeQueue, Ledger, ledger, queue
+from qualitrace_collector.store import TraceStore
+from qualitrace_monitors import alerts, notify, scores
+from qualitrace_monitors.alerts import AlertEngine
+from qualitrace_monitors.budget import Spending
+from qualitrace_monitors.estimate import Estimator
+from qualitrace_monitors.health import Health
+from qualitrace_monitors.judges import Judge, build_judges
+from qualitrace_monitors.judging import JudgeWorker
+from qualitrace_monitors.metrics import JudgeMetrics, StateCollector, StateSources
+from qualitrace_monitors.notify import Heartbeat, Links, Notifier
+from qualitrace_monitors.web import WebServer, WebServices, create_app
+
+STATE_FILE = "state.db"
+SCHEMA = (*ledger.SCHEMA, *queue.SCHEMA, *scores.SCHEMA, *alerts.SCHEMA, *notify.SCHEMA)
+
+LOCAL_BATCH = 64
+LLM_WORKERS = 8
+EVALUATE_SECONDS = 1.0
+NOTIFY_SECONDS = 0.5
+HEALTH_SECONDS = 2.0
+STOP_SECONDS = 3.0
+
+
+class Services:
+    """The collector's pipeline, the judges, the alerts, the notifier and the web port, on one state database.
+
+    Args:
+        collect: run the pipeline from the journal to MLflow.
+        monitor: judge, alert and notify.
+    """
+
+    def __init__(self, config: Config, *, collect: bool, monitor: bool) -> None:
+        self._config = config
+        self._registry = CollectorRegistry()
+        self._database = Database(config.data_dir / STATE_FILE, SCHEMA)
+        self._journal = SqliteJournal(config.data_dir / JOURNAL_FILE, config.journal.max_size)
+        self._store = TraceStore(
+            config.tracking_uri, (config.data_dir.resolve() / "artifacts").as_uri(), config.mlflow.experiment
+        )
+        self._estimator = Estimator(self._database)
+        self._links = Links(web=f"http://{config.listen.web}", tracking_uri=config.tracking_uri)
+        self._alerts = AlertEngine(config.alerts, self._database, self._estimator, self._links)
+        self._notifier = Notifier(config.notify, self._database)
+        self._health = Health(self._store, config.listen.otlp_http if collect else None)
+        self._pipeline = self._build_pipeline() if collect else None
+        self._workers = self._build_workers() if monitor else []
+        self._loops = self._build_loops(monitor=monitor)
+        self._web = self._build_web()
+
+    def start(self) -> None:
+        """Start the web port, wait for MLflow's first answer, then start the rest; safe twice.
+
+        Raises:
+            WebServerError: the web address cannot be listened on.
+        """
+        self._web.start()
+        self._health.check_store()  # makes the schema of a new SQLite database before several threads use it
+        JudgeQueue(self._database).release_all()
+        for loop in self._loops:
+            loop.start()
+        self._health.watch(self._loops)
+
+    def stop(self, deadline: float) -> None:
+        """Finish what is held, until `deadline` (Unix seconds); what is left is durable. Safe twice."""
+        for loop in self._loops:
+            loop.stop(max(0.1, min(STOP_SECONDS, deadline - time.time())))
+        if self._pipeline is not None:
+            self._pipeline.drain(deadline)
+        for worker in self._workers[:1]:
+            worker.drain(deadline)
+        self._notifier.deliver_due(time.time())
+        self._web.stop()
+        self._journal.close()
+        self._database.close()
+
+    def _build_pipeline(self) -> Pipeline:
+        recorder = Recorder(self._config, self._database, TraceMetrics(self._registry))
+        return Pipeline(self._config, self._journal, self._store, Ledger(self._database), recorder)
+
+    def _build_workers(self) -> list[JudgeWorker]:
+        """Make one worker for the local judges, and several, each with one call in flight, for the LLM judges."""
+        judges = build_judges(self._config.judges)
+        metrics = JudgeMetrics(self._registry)
+        spending = Spending(self._config.budget, self._database)
+
+        def worker(tier: str, batch: int) -> JudgeWorker:
+            mine: list[Judge] = [judge for judge in judges if judge.tier == tier]
+            return JudgeWorker(mine, self._database, self._store, metrics, spending, batch)
+
+        llm = any(judge.tier == "llm" for judge in judges)
+        return [worker("local", LOCAL_BATCH), *(worker("llm", 1) for _ in range(LLM_WORKERS if llm else 0))]
+
+    def _build_loops(self, *, monitor: bool) -> list[Loop]:
+        loops = [Loop("health", _every(HEALTH_SECONDS, self._health.check))]
+        if self._pipeline is not None:
+            loops.append(Loop("collect", self._pipeline.step))
+        loops += [Loop(f"judge-{number}", worker.step) for number, worker in enumerate(self._workers)]
+        if monitor:
+            loops.append(Loop("alerts", _every(EVALUATE_SECONDS, lambda: self._alerts.evaluate(time.time()))))
+            if self._config.heartbeat is not None:
+                heartbeat = Heartbeat(self._config.heartbeat, self._database, self._links)
+                loops.append(Loop("heartbeat", _every(EVALUATE_SECONDS, lambda: heartbeat.beat(time.time()))))
+            loops.append(Loop("notify", _every(NOTIFY_SECONDS, lambda: self._notifier.deliver_due(time.time()))))
+        return loops
+
+    def _build_web(self) -> WebServer:
+        sources = StateSources(
+            database=self._database,
+            estimator=self._estimator,
+            alerts=self._alerts.statuses,
+            config=self._config,
+            clock=time.time,
+            journal_backlog=lambda: self._journal.pending()[0],
+            receive_counts=self._journal.counters,
+            notification_counts=lambda: self._notifier.notifications,
+        )
+        self._registry.register(StateCollector(sources))
+        app = create_app(
+            WebServices(
+                registry=self._registry,
+                problems=self._health.problems,
+                database=self._database,
+                estimator=self._estimator,
+                alerts=self._alerts.statuses,
+                config=self._config,
+                clock=time.time,
+            )
+        )
+        return WebServer(app, *split_address(self._config.listen.web))
+
+
+def _every(seconds: float, action: Callable[[], None]) -> Callable[[], float]:
+    def step() -> float:
+        action()
+        return seconds
+
+    return step

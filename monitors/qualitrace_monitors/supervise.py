@@ -1,0 +1,145 @@
+"""Runs the server's processes: starts them, says when they are ready, restarts what crashed, stops them in order."""
+
+import logging
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import httpx
+
+from qualitrace_collector.config import Config
+from qualitrace_collector.config.values import split_address
+from qualitrace_monitors.health import ANY_ADDRESS
+
+_log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.2
+RECEIVE_STOP_SECONDS = 3.0
+WORK_STOP_SECONDS = 6.5
+MAX_RESTART_SECONDS = 30.0
+STABLE_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class Child:
+    """A process to keep running.
+
+    Attributes:
+        stop_seconds: how long it may take to end after SIGTERM before it is killed.
+        crashes: in a row, without a stable minute in between.
+    """
+
+    name: str
+    command: Sequence[str]
+    stop_seconds: float
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    restart_at: float = 0.0
+    crashes: int = 0
+
+    def start(self) -> None:
+        """Start the process in a session of its own, so that the terminal's Ctrl-C reaches only the supervisor."""
+        self.process = subprocess.Popen(self.command, start_new_session=True)  # noqa: S603  # our own modules
+        self.started_at = time.monotonic()
+
+    def watch(self) -> None:
+        """Restart the process if it ended, each time a little later."""
+        now = time.monotonic()
+        if self.process is not None:
+            code = self.process.poll()
+            if code is None:
+                return
+            self.crashes = self.crashes + 1 if now - self.started_at < STABLE_SECONDS else 1
+            wait = min(MAX_RESTART_SECONDS, 2.0 ** (self.crashes - 1) / 2)
+            _log.error("%s ended with code %d; starting it again in %g s", self.name, code, wait)
+            self.process, self.restart_at = None, now + wait
+        elif now >= self.restart_at:
+            self.start()
+
+    def stop(self) -> None:
+        """Ask the process to end; kill it if it does not."""
+        if self.process is None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(self.stop_seconds)
+        except subprocess.TimeoutExpired:
+            _log.error("%s did not stop within %g s and is killed", self.name, self.stop_seconds)
+            self.process.kill()
+            self.process.wait()
+
+
+def stop_event() -> threading.Event:
+    """Return an event that SIGTERM and SIGINT set from now on."""
+    stop = threading.Event()
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)
+    return stop
+
+
+def supervise(config: Config, config_path: Path | None, parts: Sequence[str]) -> int:
+    """Run the processes for `parts` (collector, monitor) until SIGTERM or SIGINT; return the exit code."""
+    stop = stop_event()
+    children = _children(config_path, parts)
+    for child in children:
+        child.start()
+    try:
+        if not _wait_until_ready(config, children, stop):
+            return 0 if stop.is_set() else 1
+        print(_ready_line(config, parts), flush=True)
+        while not stop.wait(POLL_SECONDS):
+            for child in children:
+                child.watch()
+    finally:
+        for child in children:
+            child.stop()
+    return 0
+
+
+def _children(config_path: Path | None, parts: Sequence[str]) -> list[Child]:
+    """List the processes in the order in which they are to stop: refuse first, then finish the work."""
+    options = [] if config_path is None else ["--config", str(config_path)]
+    work = [sys.executable, "-m", "qualitrace_monitors.work", "--parts", ",".join(parts), *options]
+    children = [Child("work", work, WORK_STOP_SECONDS)]
+    if "collector" in parts:
+        receive = [sys.executable, "-m", "qualitrace_collector.receive", *options]
+        children.insert(0, Child("receive", receive, RECEIVE_STOP_SECONDS))
+    return children
+
+
+def _wait_until_ready(config: Config, children: Sequence[Child], stop: threading.Event) -> bool:
+    """Wait for the web port's /readyz; a child that ends meanwhile has said why, and ends the wait."""
+    while not stop.wait(POLL_SECONDS):
+        if any(child.process is not None and child.process.poll() is not None for child in children):
+            return False
+        if _is_ready(config):
+            return True
+    return False
+
+
+def _is_ready(config: Config) -> bool:
+    host, port = split_address(config.listen.web)
+    host = ANY_ADDRESS.get(host, host)
+    token = config.listen.web_token
+    headers = {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}
+    try:
+        answer = httpx.get(f"http://{f'[{host}]' if ':' in host else host}:{port}/readyz", headers=headers, timeout=2)
+    except httpx.HTTPError:
+        return False
+    return answer.status_code == httpx.codes.OK
+
+
+def _ready_line(config: Config, parts: Sequence[str]) -> str:
+    listen = config.listen
+    doors = f"OTLP/HTTP {listen.otlp_http}, OTLP/gRPC {listen.otlp_grpc}, " if "collector" in parts else ""
+    return f"qualitrace ready: {doors}web http://{listen.web}, MLflow {config.tracking_uri.rpartition('@')[2]}"
