@@ -1,0 +1,84 @@
+"""The web port's application: `/metrics`, `/healthz`, `/readyz` and the dashboard at `/`."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from prometheus_client.exposition import choose_encoder
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from qualitrace_collector.config.values import split_address
+from qualitrace_monitors.web.dashboard import Dashboard
+from qualitrace_monitors.web.guard import Guard
+from qualitrace_monitors.web.services import WebServices
+
+T = TypeVar("T")
+
+STYLE = Path(__file__).parent / "static" / "style.css"
+READERS = 2
+"""Threads that read the state database for the pages: each keeps a connection, so they are few and stay."""
+
+
+def create_app(services: WebServices) -> Starlette:
+    """Make the web port's application, guarded as `config.listen` says."""
+    listen = services.config.listen
+    pages = _Pages(services)
+    return Starlette(
+        routes=[
+            Route("/", pages.dashboard),
+            Route("/style.css", pages.style),
+            Route("/metrics", pages.metrics),
+            Route("/healthz", pages.healthz),
+            Route("/readyz", pages.readyz),
+        ],
+        middleware=[
+            Middleware(
+                Guard,
+                hosts=(split_address(listen.web)[0], *listen.allowed_hosts),
+                token=listen.web_token.get_secret_value() if listen.web_token else None,
+            )
+        ],
+        lifespan=pages.lifespan,
+    )
+
+
+class _Pages:
+    def __init__(self, services: WebServices) -> None:
+        self._services = services
+        self._dashboard = Dashboard(services)
+
+    @asynccontextmanager
+    async def lifespan(self, _app: Starlette) -> AsyncGenerator[None]:
+        with ThreadPoolExecutor(READERS, thread_name_prefix="web-reader") as self._readers:
+            yield
+
+    async def _read(self, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, function)
+
+    async def dashboard(self, _request: Request) -> Response:
+        return HTMLResponse(await self._read(self._dashboard.render))
+
+    async def style(self, _request: Request) -> Response:
+        return FileResponse(STYLE)
+
+    async def metrics(self, request: Request) -> Response:
+        try:
+            encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        except TypeError:  # its comparison of versions assumes numbers
+            return PlainTextResponse("Accept: the version must be a number such as 1.0.0\n", 406)
+        body = await self._read(lambda: encode(self._services.registry))
+        return Response(body, headers={"Content-Type": content_type})
+
+    async def healthz(self, _request: Request) -> Response:
+        return PlainTextResponse("ok")
+
+    async def readyz(self, _request: Request) -> Response:
+        problems = await self._read(self._services.problems)
+        return JSONResponse({"ready": not problems, "problems": problems}, 503 if problems else 200)

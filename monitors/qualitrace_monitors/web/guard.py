@@ -1,0 +1,115 @@
+"""Who may read the web port: the right host, the right origin, the right token; and how browsers must treat it.
+
+A page on another site can make a browser send requests to loopback. DNS rebinding even lets it read the answers,
+but the Host header then names the other site, so only known hosts are answered.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from qualitrace_collector.config.references import LOOPBACK
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+OPEN_PATH = "/healthz"
+"""Answered without a token: it tells nothing but that the process lives."""
+
+_HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
+
+
+class Guard:
+    """ASGI middleware that refuses what does not belong here and adds the security headers to every answer.
+
+    Args:
+        app: what answers the requests that pass.
+        hosts: host names, beside loopback's, that may stand in the Host header; without ports.
+        token: what `Authorization` must carry, as Bearer or as the password of Basic; None asks for nothing.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Iterable[str], token: str | None) -> None:
+        self._app = app
+        self._hosts = {host.lower() for host in (*LOOPBACK, *hosts)}
+        self._token = None if token is None else _digest(token)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or pass it on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(SECURITY_HEADERS)
+            await send(message)
+
+        answer = self._refusal(scope) or self._app
+        await answer(scope, receive, send_with_headers)
+
+    def _refusal(self, scope: Scope) -> PlainTextResponse | None:
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if not self._serves(headers.getlist("host")):
+            return _refuse(421, f"{host!r} is not served here: add its name to listen.allowed_hosts")
+        origin = headers.get("origin")
+        if origin is not None and origin.lower() not in (f"http://{host}".lower(), f"https://{host}".lower()):
+            return _refuse(403, f"requests from {origin!r} are not answered")
+        if scope["method"] not in ("GET", "HEAD"):
+            return _refuse(405, "only GET and HEAD are answered", ("Allow", "GET, HEAD"))
+        if scope["path"] != OPEN_PATH and not self._knows(headers.get("authorization", "")):
+            basic = 'Basic realm="qualitrace", charset="UTF-8"'
+            return _refuse(
+                401,
+                "send listen.web_token as a Bearer token, or as the password of Basic authentication",
+                ("WWW-Authenticate", 'Bearer realm="qualitrace"'),
+                ("WWW-Authenticate", basic),
+            )
+        return None
+
+    def _serves(self, hosts: list[str]) -> bool:
+        match = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
+        return match is not None and match.group(1).strip("[]").lower() in self._hosts
+
+    def _knows(self, authorization: str) -> bool:
+        if self._token is None:
+            return True
+        given = _token_in(authorization)
+        return given != "" and hmac.compare_digest(_digest(given), self._token)
+
+
+def _token_in(authorization: str) -> str:
+    """Return the Bearer token or the Basic password in a header; empty if there is none."""
+    scheme, _, credentials = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return credentials.strip()
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        pair = base64.b64decode(credentials, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+    return pair.partition(":")[2]
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def _refuse(status: int, text: str, *headers: tuple[str, str]) -> PlainTextResponse:
+    response = PlainTextResponse(text + "\n", status)
+    for name, value in headers:
+        response.headers.append(name, value)
+    return response
