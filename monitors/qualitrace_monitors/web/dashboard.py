@@ -15,8 +15,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from qualitrace_collector.state import Ledger
 from qualitrace_monitors.alerts import AlertStatus
+from qualitrace_monitors.metrics import DEFAULT_WINDOW, window_label
 from qualitrace_monitors.notify import Links
-from qualitrace_monitors.state_metrics import DEFAULT_WINDOW, window_label
 from qualitrace_monitors.web.services import WebServices
 
 REFRESH_SECONDS = 5

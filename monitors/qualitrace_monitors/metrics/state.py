@@ -37,9 +37,9 @@ class StateSources:
         alerts: lists every alert with its state.
         config: the configuration in force; its alert rules name further windows.
         clock: Unix seconds.
-        journal_pending: requests and bytes that were acked and are not settled yet.
-        received: what the receive process counted, by name and by door or reason.
-        notifications: by receiver and outcome.
+        journal_backlog: counts the requests that were acked and are not settled yet.
+        receive_counts: what the receive process counted, by name and by door or reason.
+        notification_counts: notifications by receiver and outcome.
     """
 
     database: Database
@@ -47,9 +47,9 @@ class StateSources:
     alerts: Callable[[], Sequence[AlertStatus]]
     config: Config
     clock: Callable[[], float]
-    journal_pending: Callable[[], tuple[int, int]]
-    received: Callable[[], Mapping[tuple[str, str], int]]
-    notifications: Callable[[], Mapping[tuple[str, NotificationOutcome], int]]
+    journal_backlog: Callable[[], int]
+    receive_counts: Callable[[], Mapping[tuple[str, str], int]]
+    notification_counts: Callable[[], Mapping[tuple[str, NotificationOutcome], int]]
 
 
 class StateCollector(Collector):
@@ -65,14 +65,12 @@ class StateCollector(Collector):
         yield from _ledger_metrics(Ledger(sources.database).counters())
         yield from _estimate_metrics(self._estimates())
         yield _alert_metric(sources.alerts())
-        yield _notification_metric(sources.notifications())
-        yield from _received_metrics(sources.received())
-        requests, size = sources.journal_pending()
+        yield _notification_metric(sources.notification_counts())
+        yield from _received_metrics(sources.receive_counts())
         yield GaugeMetricFamily(
-            "qualitrace_journal_pending_requests", "OTLP requests acked and not settled yet.", value=requests
-        )
-        yield GaugeMetricFamily(
-            "qualitrace_journal_pending_bytes", "Size of the OTLP requests acked and not settled yet.", value=size
+            "qualitrace_journal_backlog_requests",
+            "OTLP requests that were acked and are not settled yet.",
+            value=sources.journal_backlog(),
         )
 
     def _estimates(self) -> list[Estimate]:
