@@ -71,7 +71,12 @@ def state(tmp_path: Path) -> Database:
 
 
 def _score(database: Database, trace_id: str, root_ended_at: float, scored_at: float) -> None:
-    common: dict[str, Any] = {"trace_id": trace_id, "judge": "groundedness", "service": "shop-assistant", "completed_at": scored_at}
+    common: dict[str, Any] = {
+        "trace_id": trace_id,
+        "judge": "groundedness",
+        "service": "shop-assistant",
+        "completed_at": scored_at,
+    }
     task = JudgeTask(**common, sample=Sample(), inclusion_probability=1.0, root_ended_at=root_ended_at)
     row = ScoreRow(
         **common,

@@ -101,7 +101,7 @@ def set_stage(directory: Path, show_alert: Callable[[Alert], None]) -> Generator
     with ExitStack() as stack:
         receiver_url = stack.enter_context(served(receiver_app(secret, on_alert)))
         model_url = stack.enter_context(served(model_app()))
-        *server_ports, app_port = _free_ports(4)
+        *server_ports, app_port = free_ports(4)
         ports = dict(zip(DOORS, server_ports, strict=True))
         config = directory / CONFIG_NAME
         config.write_text(yaml.safe_dump(configuration(directory, ports, f"{receiver_url}/alerts")))
@@ -110,7 +110,7 @@ def set_stage(directory: Path, show_alert: Callable[[Alert], None]) -> Generator
         http = stack.enter_context(httpx.Client(timeout=10, trust_env=False))
         web_url = f"http://127.0.0.1:{ports['web']}"
         serve.wait_until(lambda: _is_ready(http, web_url), START_SECONDS, time.sleep)
-        app.wait_until(lambda: _is_listening(app_port), START_SECONDS, time.sleep)
+        app.wait_until(lambda: is_listening(app_port), START_SECONDS, time.sleep)
         yield Stage(web_url, f"http://127.0.0.1:{app_port}", serve, app, inbox, http)
 
 
@@ -131,7 +131,8 @@ def _app(directory: Path, otlp_port: int, model_url: str, port: int) -> Child:
     return Child("the shop assistant", command, directory / "app.log", environment)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Find `count` different loopback ports that nothing uses."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(closing(socket.create_server(("127.0.0.1", 0)))) for _ in range(count)]
         return [listener.getsockname()[1] for listener in sockets]
@@ -144,7 +145,8 @@ def _is_ready(http: httpx.Client, web_url: str) -> bool:
         return False
 
 
-def _is_listening(port: int) -> bool:
+def is_listening(port: int) -> bool:
+    """Tell whether a server listens on a loopback port; unlike a request it leaves no trace."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
