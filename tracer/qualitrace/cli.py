@@ -1,0 +1,86 @@
+"""The command `qualitrace`. The server's commands are listed here, but imported only when they are called."""
+
+import importlib
+import importlib.metadata
+import os
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from qualitrace.settings import settings_help, variable
+
+SERVER_COMMANDS = {
+    "serve": ("qualitrace_monitors.commands:serve", "Run collector and monitors in one go."),
+    "collector": ("qualitrace_monitors.commands:collector", "Run the collector alone."),
+    "monitor": ("qualitrace_monitors.commands:monitor", "Run the monitors alone."),
+    "check-config": ("qualitrace_monitors.commands:check_config", "Check a configuration file."),
+    "demo": ("qualitrace_monitors.commands:demo", "Watch an app's quality fall, alert and recover."),
+}
+ZERO_CODE_DIRECTORY = Path(__file__).parent / "zero_code"
+
+
+class _ServerCommand(click.Command):
+    """Stands for a command of the server until it is called."""
+
+    def __init__(self, name: str, target: str, summary: str) -> None:
+        super().__init__(name, help=summary)
+        self._target = target
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Load the command and let it take over."""
+        module, _, attribute = self._target.partition(":")
+        try:
+            command: click.Command = getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith("qualitrace"):
+                raise
+            raise click.ClickException(
+                f"this command needs the server extra: pip install 'qualitrace[server]' (no module {error.name})"
+            ) from None
+        return command.make_context(*args, **kwargs)
+
+
+@click.group()
+@click.version_option(importlib.metadata.version("qualitrace"))
+def main() -> None:
+    """Trace GenAI applications with OpenTelemetry and watch their quality."""
+
+
+for _name, (_target, _summary) in SERVER_COMMANDS.items():
+    main.add_command(_ServerCommand(_name, _target, _summary))
+
+
+def _run(command: tuple[str, ...], **options: str | None) -> NoReturn:
+    """Run COMMAND with tracing, without a change to its code.
+
+    \b
+    Example: qualitrace run --service-name shop python app.py
+    """
+    environ = dict(os.environ)
+    environ.update({variable(name): value for name, value in options.items() if value is not None})
+    inherited = environ.get("PYTHONPATH", "").split(os.pathsep)
+    others = [path for path in inherited if path and path != str(ZERO_CODE_DIRECTORY)]
+    environ["PYTHONPATH"] = os.pathsep.join([str(ZERO_CODE_DIRECTORY), *others])
+    try:
+        os.execvpe(command[0], command, environ)  # noqa: S606 - what the user asked for
+    except OSError as error:
+        click.echo(f"Error: cannot run {command[0]}: {error.strerror}", err=True)
+        raise SystemExit(127 if isinstance(error, FileNotFoundError) else 126) from None
+
+
+main.add_command(
+    click.Command(
+        "run",
+        callback=_run,
+        help=_run.__doc__,
+        context_settings={"allow_interspersed_args": False},
+        params=[
+            *(
+                click.Option([f"--{name.replace('_', '-')}"], metavar="VALUE", help=f"{text}.")
+                for name, text in settings_help().items()
+            ),
+            click.Argument(["command"], nargs=-1, required=True, type=click.UNPROCESSED),
+        ],
+    )
+)

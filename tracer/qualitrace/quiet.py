@@ -1,0 +1,52 @@
+"""The rule that the tracer never breaks the app: its own failures become log lines, and few of them."""
+
+import functools
+import logging
+import time
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+logger = logging.getLogger("qualitrace")
+
+
+def never_raises(function: Callable[P, R]) -> Callable[P, R | None]:
+    """Make `function` return None instead of raising; its first failure is a warning, later ones debug lines."""
+    level = logging.WARNING
+
+    @functools.wraps(function)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R | None:
+        nonlocal level
+        try:
+            return function(*args, **kwargs)
+        except Exception:
+            logger.log(level, "%s failed; the app goes on", function.__qualname__, exc_info=True)
+            level = logging.DEBUG
+            return None
+
+    return guarded
+
+
+class SparseFilter(logging.Filter):
+    """Lets one record through in `interval` seconds: a dead collector is told about, not complained about.
+
+    Args:
+        interval: seconds between two records.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, interval: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._interval = interval
+        self._clock = clock
+        self._next = float("-inf")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether `record` is let through."""
+        now = self._clock()
+        if now < self._next:
+            return False
+        self._next = now + self._interval
+        return True

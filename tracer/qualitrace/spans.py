@@ -1,0 +1,173 @@
+"""Spans of the app's own steps, in the attributes that OpenTelemetry, OpenInference and MLflow read."""
+
+from asyncio import CancelledError
+from collections.abc import AsyncIterator, Awaitable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from opentelemetry import trace as otel
+from opentelemetry.context import attach, detach, get_current
+from opentelemetry.trace import INVALID_SPAN, StatusCode, format_trace_id, set_span_in_context
+
+from qualitrace.content import captures_content
+from qualitrace.documents import retrieval_attributes
+from qualitrace.quiet import logger, never_raises
+from qualitrace.serialize import to_json, to_text
+
+Kind = Literal["chain", "retriever", "tool", "agent"]
+
+_tracer = otel.get_tracer("qualitrace")
+
+
+@dataclass(frozen=True)
+class _Convention:
+    """OpenTelemetry's `gen_ai.operation.name` of a kind, and the attributes that hold name, input, output."""
+
+    operation: str | None = None
+    name: str | None = None
+    inputs: str | None = None
+    outputs: str | None = None
+
+
+KINDS: Mapping[str, _Convention] = {
+    "chain": _Convention(),
+    "retriever": _Convention("retrieval", inputs="gen_ai.retrieval.query.text"),
+    "tool": _Convention("execute_tool", "gen_ai.tool.name", "gen_ai.tool.call.arguments", "gen_ai.tool.call.result"),
+    "agent": _Convention("invoke_agent", "gen_ai.agent.name"),
+}
+
+
+class Span:
+    """A step being traced; nothing on it raises, and without `init` nothing on it does anything."""
+
+    def __init__(self, span: otel.Span, kind: str) -> None:
+        self._span = span
+        self._kind = kind
+
+    @never_raises
+    def set_inputs(self, value: Any) -> None:
+        """Record what the step was given: text as it is, any other value as JSON."""
+        if not self._records_content(value):
+            return
+        text, mime_type = to_text(value)
+        self._span.set_attributes({"input.value": text, "input.mime_type": mime_type})
+        if attribute := KINDS[self._kind].inputs:
+            self._span.set_attribute(attribute, _query(value) if self._kind == "retriever" else text)
+
+    @never_raises
+    def set_outputs(self, value: Any) -> None:
+        """Record what came out. A retriever's documents may be texts, dicts, (document, score) pairs or
+        LangChain's and LlamaIndex' objects. An iterator is left alone: reading it would use it up.
+        """
+        if not self._records_content(value):
+            return
+        if self._kind == "retriever":
+            self._span.set_attributes(retrieval_attributes(value))
+            return
+        text, mime_type = to_text(value)
+        self._span.set_attributes({"output.value": text, "output.mime_type": mime_type})
+        if attribute := KINDS[self._kind].outputs:
+            self._span.set_attribute(attribute, text)
+
+    @never_raises
+    def set_attribute(self, key: str, value: Any) -> None:
+        """Set an attribute; what OpenTelemetry cannot carry (dicts, objects, None) becomes JSON."""
+        plain = isinstance(value, (bool, float)) or (isinstance(value, int) and value.bit_length() < 64)
+        self._span.set_attribute(key, value if plain else to_text(value)[0])
+
+    def _records_content(self, value: Any) -> bool:
+        is_stream = isinstance(value, (Iterator, AsyncIterator, Awaitable))
+        return not is_stream and self._span.is_recording() and captures_content()
+
+
+def _query(inputs: Any) -> str:
+    """Return the query among a retriever's inputs: the first text."""
+    if isinstance(inputs, Mapping):
+        texts = (value for value in inputs.values() if isinstance(value, str))
+        return next(texts, to_json(inputs))
+    return to_text(inputs)[0]
+
+
+class Recording:
+    """The life of a span: current while the step's code runs, failed by its error, ended in any case.
+
+    Attributes:
+        span: what the app's code may write to.
+    """
+
+    def __init__(self, name: str, kind: str) -> None:
+        self._span = _start(name, kind) or INVALID_SPAN
+        self._context = set_span_in_context(self._span)
+        self.span = Span(self._span, kind)
+
+    @contextmanager
+    def current(self) -> Generator[None]:
+        """Make the span current in the block, which for a generator is one step; the context that the step
+        leaves behind is taken up by the next one.
+        """
+        token = attach(self._context)
+        try:
+            yield
+        finally:
+            self._context = get_current()
+            detach(token)
+
+    @contextmanager
+    def lifetime(self) -> Generator[None]:
+        """Record an error of the block and pass it on; end the span."""
+        try:
+            yield
+        except (Exception, CancelledError) as error:
+            self._fail(error)
+            raise
+        finally:
+            self._end()
+
+    @never_raises
+    def _fail(self, error: BaseException) -> None:
+        self._span.set_status(StatusCode.ERROR, to_text(f"{type(error).__name__}: {error}")[0])
+        self._span.record_exception(error)
+
+    @never_raises
+    def _end(self) -> None:
+        self._span.end()
+
+
+@never_raises
+def _start(name: str, kind: str) -> otel.Span:
+    convention, name = KINDS[kind], to_text(name)[0]
+    attributes = {"openinference.span.kind": kind.upper()}
+    if convention.operation:
+        attributes["gen_ai.operation.name"] = convention.operation
+    if convention.name:
+        attributes[convention.name] = name
+    return _tracer.start_span(name, attributes=attributes)
+
+
+@contextmanager
+def span(name: str, *, kind: Kind = "chain") -> Generator[Span]:
+    """Trace a block, in async code too: `with qualitrace.span("rerank", kind="chain") as span:`.
+
+    An error of the block is recorded and passes through.
+
+    Args:
+        name: of the span.
+        kind: chain, retriever, tool or agent; an unknown one is warned about and taken as chain.
+    """
+    if kind not in KINDS:
+        logger.warning("span %r: %s; taken as chain", name, unknown_kind(kind))
+    recording = Recording(name, kind if kind in KINDS else "chain")
+    with recording.lifetime(), recording.current():
+        yield recording.span
+
+
+def unknown_kind(kind: object) -> str:
+    """Say that `kind` is none, and which there are."""
+    return f"unknown kind {kind!r}; kinds: {', '.join(KINDS)}"
+
+
+def current_trace_id() -> str | None:
+    """Return the trace id of the current span as 32 hex digits, None outside of any."""
+    context = otel.get_current_span().get_span_context()
+    return format_trace_id(context.trace_id) if context.is_valid else None
