@@ -1,0 +1,35 @@
+"""Judges: from a `Sample` to a `Score`, by local rules or by a language model."""
+
+from collections.abc import Sequence
+
+from qualitrace_collector.config.quality import JudgeConfig
+from qualitrace_monitors.judges.contract import (
+    Judge,
+    JudgeError,
+    Label,
+    NotApplicable,
+    Score,
+    Tier,
+    TransientJudgeError,
+)
+from qualitrace_monitors.judges.llm import llm_judge
+from qualitrace_monitors.judges.local import local_judge
+
+__all__ = [
+    "Judge",
+    "JudgeError",
+    "Label",
+    "NotApplicable",
+    "Score",
+    "Tier",
+    "TransientJudgeError",
+    "build_judges",
+]
+
+
+def build_judges(configs: Sequence[JudgeConfig]) -> list[Judge]:
+    """Make a judge of each configuration: the local one of its metric, or, given a model, a language model's.
+
+    Neither MLflow nor the network is touched before an LLM judge's first score.
+    """
+    return [local_judge(config) if config.model is None else llm_judge(config) for config in configs]

@@ -1,0 +1,17 @@
+"""Judges by rules alone: one file a metric, over shared text helpers; no network, no key."""
+
+from qualitrace_collector.config.quality import JudgeConfig
+from qualitrace_monitors.judges.local.grounding import FAITHFULNESS, GROUNDEDNESS
+from qualitrace_monitors.judges.local.relevance import RELEVANCE
+from qualitrace_monitors.judges.local.rules import LocalJudge
+from qualitrace_monitors.judges.local.safety import SAFETY
+from qualitrace_monitors.judges.local.toxicity import TOXICITY
+
+__all__ = ["LocalJudge", "local_judge"]
+
+_RULES = {rules.metric: rules for rules in (RELEVANCE, FAITHFULNESS, GROUNDEDNESS, SAFETY, TOXICITY)}
+
+
+def local_judge(config: JudgeConfig) -> LocalJudge:
+    """Make the local judge of the configured metric."""
+    return LocalJudge(config, _RULES[config.kind])

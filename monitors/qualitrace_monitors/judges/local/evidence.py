@@ -1,0 +1,140 @@
+"""How far passages support a sentence: the machinery that groundedness and faithfulness share.
+
+A sentence is compared with the passages by its content words, their order, its numbers and its names. Weights are
+fixed: were they taken from the passages (inverse document frequency), one more passage could lower the support.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from qualitrace_monitors.judges.local.text import MAX_PASSAGES, Word, sentences, words
+
+PREFIX = 5
+"""Letters that two forms of a word must share at least (`refund`, `refundable`)."""
+_PREFIX_CREDIT = 0.75
+_NEGATIONS = frozenset({"not", "never", "no", "cannot", "without", "neither", "nor", "none", "nobody", "nothing"})
+
+
+@dataclass(slots=True)
+class Vocabulary:
+    """The words of one text and the pairs of neighbours in it."""
+
+    stems: set[str] = field(default_factory=set[str])
+    prefixes: set[str] = field(default_factory=set[str])
+    pairs: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+
+    def add(self, text: Sequence[Word]) -> None:
+        """Take in the words of a text."""
+        stems = [word.stem for word in text]
+        self.stems.update(stems)
+        self.prefixes.update(stem[:PREFIX] for stem in stems if len(stem) >= PREFIX)
+        self.pairs.update(neighbours(stems))
+        self.pairs.update(neighbours([word.stem for word in text if not word.stop]))
+
+    def credit(self, word: Word) -> float:
+        """Say how well a word is known here: 1 for its stem, less for its first letters, else 0."""
+        if word.stem in self.stems:
+            return 1.0
+        return _PREFIX_CREDIT if not word.number and word.stem[:PREFIX] in self.prefixes else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Passages:
+    """The passages, indexed: as one vocabulary, and sentence by sentence."""
+
+    everything: Vocabulary
+    sentences: list[Vocabulary]
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """What the passages say about a sentence.
+
+    Attributes:
+        coverage: weighted share of its content words that occur in the passages.
+        order: share of its neighbouring content words that are neighbours there too.
+        alignment: weighted share of its content words that occur in one sentence of the passages.
+        missing: numbers and names of the sentence that occur nowhere in the passages.
+        negated: the best aligned sentence denies what this one says, or the other way round.
+        weight: how much the sentence claims, as the sum of its words' weights.
+    """
+
+    coverage: float
+    order: float
+    alignment: float
+    missing: tuple[str, ...]
+    negated: bool
+    weight: float
+
+
+def index(passages: Sequence[str]) -> Passages:
+    """Index passages; each is cut to its equal share of `MAX_PASSAGES` characters."""
+    share = MAX_PASSAGES // max(1, len(passages))
+    everything = Vocabulary()
+    by_sentence: list[Vocabulary] = []
+    for passage in passages:
+        everything.add(words(passage[:share]))
+        for sentence in sentences(passage[:share]):
+            vocabulary = Vocabulary()
+            vocabulary.add(words(sentence))
+            by_sentence.append(vocabulary)
+    return Passages(everything, by_sentence, any(len(passage) > share for passage in passages))
+
+
+def support(sentence: str, passages: Passages, question: frozenset[str]) -> Support | None:
+    """Compare a sentence with the passages; None when it has no content word, and so claims nothing.
+
+    Args:
+        sentence: one sentence of the answer.
+        passages: what it should rest on.
+        question: stems of the question's words; to repeat them claims less.
+    """
+    all_words = words(sentence)
+    content = [word for word in all_words if not word.stop]
+    if not content:
+        return None
+    weights = [_weight(word) * (0.5 if word.stem in question else 1.0) for word in content]
+    known = passages.everything
+    coverage = _share(content, weights, known)
+    pairs = neighbours([word.stem for word in content])
+    aligned, best = max(
+        ((_share(content, weights, other), other) for other in passages.sentences),
+        key=lambda pair: pair[0],
+        default=(0.0, known),
+    )
+    return Support(
+        coverage=coverage,
+        order=sum(pair in known.pairs for pair in pairs) / len(pairs) if pairs else coverage,
+        alignment=aligned,
+        missing=tuple(_missing(all_words, known, question)),
+        negated=aligned > 0.6 and _negates(word.stem for word in all_words) != _negates(best.stems),
+        weight=sum(weights),
+    )
+
+
+def neighbours(stems: Sequence[str]) -> list[tuple[str, str]]:
+    """List the pairs of words that stand side by side."""
+    return list(pairwise(stems))
+
+
+def _weight(word: Word) -> float:
+    """Longer words, names and numbers say more: a stand-in for inverse document frequency."""
+    return (2.0 if word.number else 1.5 if word.capitalised else 1.0) * min(len(word.stem), 8) ** 0.5
+
+
+def _share(content: Sequence[Word], weights: Sequence[float], known: Vocabulary) -> float:
+    credits = sum(weight * known.credit(word) for word, weight in zip(content, weights, strict=True))
+    return credits / sum(weights)
+
+
+def _missing(sentence: Sequence[Word], known: Vocabulary, question: frozenset[str]) -> Iterable[str]:
+    for position, word in enumerate(sentence):
+        named = word.capitalised and position > 0 and not word.stop and word.stem not in question
+        if (word.number or named) and not known.credit(word):
+            yield word.stem
+
+
+def _negates(stems: Iterable[str]) -> bool:
+    return any(stem in _NEGATIONS or stem.endswith("n't") for stem in stems)

@@ -1,0 +1,111 @@
+"""Groundedness and faithfulness: does the answer rest on the passages, and does it keep what they say?
+
+Groundedness asks whether every claim is supported somewhere in the passages. Faithfulness asks whether the answer
+alters its source: the claim has to hold together in one sentence of it, and changed numbers, names and negations
+weigh more.
+
+An answer that only says that it does not know claims nothing, and so is grounded and faithful; whether that is any
+use is for relevance to say. Questions and courtesies ("Let me know if …") claim nothing either, but an answer of
+nothing else leaves the judge unsure.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from qualitrace_collector.samples import Sample
+from qualitrace_monitors.judges.contract import NotApplicable
+from qualitrace_monitors.judges.local.evidence import Support, index, support
+from qualitrace_monitors.judges.local.refusals import is_refusal, is_unknowing
+from qualitrace_monitors.judges.local.rules import Finding, Rules
+from qualitrace_monitors.judges.local.text import MAX_ANSWER, quote, sentences, words
+
+_COURTESY = re.compile(
+    r"^(?:let me know|i hope|hope (?:this|that)|feel free|please (?:let|feel|contact)|you're welcome"
+    r"|thank|thanks|sure[,!.]"
+    r"|of course|certainly|(?:i'm |i am )?happy to|is there anything|if you (?:have|need))",
+    re.IGNORECASE,
+)
+_NOTHING_TOLD = 0.5
+"""The value of an answer such as "Yes." whose words neither agree nor disagree with the passages."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    sentence: str
+    value: float
+    support: Support
+
+
+def assess_groundedness(sample: Sample) -> Finding:
+    """Rate how far every claim of the answer is supported by the passages."""
+    return _assess(sample, _grounded, "supported by")
+
+
+def assess_faithfulness(sample: Sample) -> Finding:
+    """Rate how far the answer keeps what the passages say."""
+    return _assess(sample, _faithful, "faithful to")
+
+
+def _grounded(found: Support) -> float:
+    numbers = sum(item[0].isdigit() for item in found.missing)
+    names = len(found.missing) - numbers
+    return (0.7 * found.coverage + 0.3 * found.order) * 0.5 ** min(numbers, 2) * 0.8 ** min(names, 2)
+
+
+def _faithful(found: Support) -> float:
+    altered = 0.5 ** min(len(found.missing), 3) * (0.5 if found.negated else 1.0)
+    return (0.5 * found.coverage + 0.2 * found.order + 0.3 * found.alignment) * altered
+
+
+def _assess(sample: Sample, rate: Callable[[Support], float], relation: str) -> Finding:
+    answer, passages = sample.outputs[:MAX_ANSWER], [text for text in sample.passages if text.strip()]
+    if not answer.strip():
+        raise NotApplicable("the sample has no outputs")
+    if not passages:
+        raise NotApplicable("the sample has no passages")
+    indexed = index(passages)
+    truncated = ("outputs",) * (len(sample.outputs) > MAX_ANSWER) + ("passages",) * indexed.truncated
+    question = frozenset(word.stem for word in words(sample.inputs[:MAX_ANSWER]) if not word.stop)
+    said = sentences(answer)
+    told = [sentence for sentence in said if not (_declines(sentence) or _is_talk(sentence))]
+    if not told and any(_declines(sentence) for sentence in said):
+        return Finding(1.0, "The answer makes no claim: it only declines.", truncated)
+    claims = [
+        _Claim(sentence, rate(found), found)
+        for sentence in told
+        if (found := support(sentence, indexed, question)) is not None
+    ]
+    if not claims:
+        return Finding(_NOTHING_TOLD, f"{quote(answer)} has nothing to compare with the passages.", truncated)
+    return Finding(_combine(claims), _explain(claims, relation), truncated)
+
+
+def _declines(sentence: str) -> bool:
+    return is_unknowing(sentence) or is_refusal(sentence)
+
+
+def _is_talk(sentence: str) -> bool:
+    return sentence.rstrip("\"'”’ ").endswith(("?", "？")) or _COURTESY.match(sentence) is not None
+
+
+def _combine(claims: list[_Claim]) -> float:
+    """Weigh the mean of the claims and the worst of them alike: one made-up sentence spoils a good answer."""
+    total = sum(claim.support.weight for claim in claims)
+    mean = sum(claim.value * claim.support.weight for claim in claims) / total
+    return min(1.0, (mean + min(claim.value for claim in claims)) / 2)
+
+
+def _explain(claims: list[_Claim], relation: str) -> str:
+    worst = min(claims, key=lambda claim: claim.value)
+    found = worst.support
+    reasons = [f"{found.coverage:.0%} of its content is in the passages"]
+    if found.missing:
+        reasons.append(f"not found there: {', '.join(found.missing[:5])}")
+    if found.negated:
+        reasons.append("the passages say the opposite or deny it")
+    return f"Least {relation} the passages: {quote(worst.sentence)} ({'; '.join(reasons)})."
+
+
+GROUNDEDNESS = Rules("groundedness", assess_groundedness, pass_at=0.6, doubt=0.2)
+FAITHFULNESS = Rules("faithfulness", assess_faithfulness, pass_at=0.6, doubt=0.2)

@@ -1,0 +1,136 @@
+"""Text as the local judges see it: limits, sentences, words with their stems, numbers and names.
+
+Everything here runs in time linear in the text, and works for scripts that write no spaces: a run of Han, kana or
+Hangul characters counts as its pairs of neighbouring characters.
+"""
+
+import re
+from dataclasses import dataclass
+
+MAX_ANSWER = 20_000
+"""Characters of an answer or a question that are judged; the rest is cut off."""
+MAX_PASSAGES = 200_000
+"""Characters of all passages together that are looked at."""
+QUOTE = 160
+"""Characters of a sentence that a rationale shows."""
+
+_STOP_WORDS = frozenset(
+    """a about above after again all also although always am an and any are as at be because been before being
+    below between both but by can could did do does doing done down during each either else ever few for
+    from further get gets got had has have having he her here hers him himself his how however i if in
+    into is it its itself just let like may maybe me might more most much must my myself no nor not now
+    of off often on once one only onto or other our ours out over own per quite rather really same shall
+    she should since so some such than that the their theirs them then there therefore these they this
+    those though through thus to too under until up upon us very was we well were what when where
+    whether which while who whom whose why will with within without would yes yet you your yours answer
+    document passage context according based provided mentioned states stated says said information
+    question text i'm i've i'd i'll it's that's there's they're we're you're he's she's what's don't
+    doesn't didn't isn't st nd rd th aren't wasn't weren't can't couldn't won't wouldn't hasn't haven't
+    hadn't s t d ll m re ve don doesn didn isn""".split()
+)
+_NUMBER_WORDS = {
+    word: str(value)
+    for value, word in enumerate(
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
+        " seventeen eighteen nineteen twenty".split()
+    )
+} | {
+    word: str(value)
+    for value, word in zip(
+        range(30, 110, 10), "thirty forty fifty sixty seventy eighty ninety hundred".split(), strict=True
+    )
+}
+_SPACELESS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\u0e00-\u0e7f"
+_TOKEN = re.compile(rf"\d+(?:[.,:]\d+)*|[{_SPACELESS}]+|[^\W\d_{_SPACELESS}]+(?:['’][^\W\d_{_SPACELESS}]+)*")
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+|(?<=[。！？])|\s*\n\s*")
+_MARKUP = re.compile(r"(?m)^[ \t]*(?:\d{1,2}[.)]|[-*•#>]+)[ \t]+|\[\d{1,3}]|\*\*|`")
+_ABBREVIATION = re.compile(r"(?:^|\s)(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|No|Inc|Ltd|Co|approx|e\.g|i\.e|etc)\.$")
+_SUFFIXES = (
+    "ization",
+    "isation",
+    "ations",
+    "ation",
+    "ings",
+    "ing",
+    "ies",
+    "ied",
+    "ers",
+    "ed",
+    "es",
+    "er",
+    "ly",
+    "s",
+    "e",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A token: its stem, whether it starts with a capital letter or is a number, and whether it carries meaning."""
+
+    stem: str
+    capitalised: bool = False
+    number: bool = False
+    stop: bool = False
+
+
+def sentences(text: str) -> list[str]:
+    """Split at sentence ends and line breaks; an abbreviation's dot ends none.
+
+    List numbers, citation marks such as [1] and Markdown's signs are left out.
+    """
+    found: list[str] = []
+    for piece in _SENTENCE_END.split(_MARKUP.sub("", text)):
+        if not piece.strip():
+            continue
+        if found and _ABBREVIATION.search(found[-1][-12:]):
+            found[-1] += " " + piece.strip()
+        else:
+            found.append(piece.strip())
+    return found
+
+
+def words(text: str) -> list[Word]:
+    """Split `text` into words, in order."""
+    found: list[Word] = []
+    for match in _TOKEN.finditer(text):
+        token = match.group()
+        if token[0].isdigit():
+            found.append(Word(_number(token), number=True))
+        elif "\u0e00" <= token[0] <= "\u9fff" or "\uac00" <= token[0] <= "\ufaff":
+            found.extend(Word(token[i : i + 2]) for i in range(max(1, len(token) - 1)))
+        else:
+            found.append(_word(token))
+    return found
+
+
+def _word(token: str) -> Word:
+    lower = token.casefold().replace("’", "'")
+    if lower in _NUMBER_WORDS and lower != "one":
+        return Word(_NUMBER_WORDS[lower], number=True)
+    return Word(stem(lower), capitalised=token[0].isupper(), stop=lower in _STOP_WORDS)
+
+
+def _number(token: str) -> str:
+    """Bring 1,200, 24.0, 9:00 and 05 to 1200, 24, 9 and 5."""
+    plain = re.sub(r",(?=\d{3}\b)", "", token).removesuffix(":00")
+    plain = plain.rstrip("0").rstrip(".") if plain.count(".") == 1 else plain
+    return plain.lstrip("0") or "0"
+
+
+def stem(word: str) -> str:
+    """Cut the commonest English endings off a lower-case `word`, so that forms of a word meet."""
+    word = word.removesuffix("'s").removesuffix("'")
+    for suffix in _SUFFIXES:
+        if word.endswith(suffix) and len(word) - len(suffix) >= 3:
+            word = word.removesuffix(suffix)
+            break
+    if len(word) > 3 and word[-1] == word[-2]:
+        return word[:-1]
+    return word[:-1] + "i" if len(word) > 3 and word.endswith("y") else word
+
+
+def quote(sentence: str) -> str:
+    """Bring a sentence to one line of at most `QUOTE` characters, in quotation marks."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in sentence[: 2 * QUOTE]).split())
+    return f"“{line if len(line) <= QUOTE else line[: QUOTE - 1] + '…'}”"
