@@ -1,0 +1,106 @@
+"""Validation: a bad item is taken out and told, its neighbours stay."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from qualitrace_collector.receive.validate import check_logs, check_traces
+
+TRACE_ID, SPAN_ID = b"t" * 16, b"s" * 8
+
+BAD_SPANS = {
+    "trace_id": [
+        Span(span_id=SPAN_ID),
+        Span(trace_id=bytes(16), span_id=SPAN_ID),
+        Span(trace_id=b"t" * 15, span_id=SPAN_ID),
+        Span(trace_id=b"t" * 17, span_id=SPAN_ID),
+    ],
+    "span_id": [Span(trace_id=TRACE_ID, span_id=id_) for id_ in (b"", bytes(8), b"s" * 7, b"s" * 16)],
+    "parent_span_id": [Span(trace_id=TRACE_ID, span_id=SPAN_ID, parent_span_id=b"p" * 7)],
+    "end_before_start": [Span(trace_id=TRACE_ID, span_id=SPAN_ID, start_time_unix_nano=2, end_time_unix_nano=1)],
+}
+
+
+def good_span(name: str) -> Span:
+    """Make a span that just passes: it ends when it starts, and may lack a name."""
+    return Span(trace_id=TRACE_ID, span_id=SPAN_ID, name=name, start_time_unix_nano=5, end_time_unix_nano=5)
+
+
+def request_of(*scopes: list[Span]) -> ExportTraceServiceRequest:
+    """Make a request with one resource and a scope for each list of spans."""
+    request = ExportTraceServiceRequest()
+    resource = request.resource_spans.add()
+    for spans in scopes:
+        resource.scope_spans.add().spans.extend(spans)
+    return request
+
+
+@pytest.mark.parametrize(("reason", "bad"), [(reason, span) for reason, all_ in BAD_SPANS.items() for span in all_])
+def test_each_rule_rejects_the_span_that_breaks_it(reason: str, bad: Span) -> None:
+    """A zero, short or long id, or an end before the start, is rejected for its own reason and place."""
+    request = request_of([], [good_span("a"), bad, good_span("")])
+    verdict = check_traces(request)
+    assert verdict.kept == 2
+    assert verdict.rejected == {reason: 1}
+    assert verdict.message.startswith(f"1 rejected: {reason.removesuffix('_before_start')}")
+    assert verdict.message.endswith("(first: resource_spans[0].scope_spans[1].spans[1])")
+    assert request == request_of([], [good_span("a"), good_span("")])
+
+
+marked = st.one_of(
+    st.builds(good_span, st.text("ab", max_size=3)), st.sampled_from([s for all_ in BAD_SPANS.values() for s in all_])
+)
+
+
+@given(st.lists(st.lists(marked, max_size=6), max_size=3))
+def test_exactly_the_valid_spans_stay_in_order(scopes: list[list[Span]]) -> None:
+    """However good and bad spans are mixed, the good ones stay in order and every other one is counted."""
+    request = request_of(*scopes)
+    verdict = check_traces(request)
+    kept = [[span for span in spans if span.start_time_unix_nano == 5] for spans in scopes]
+    assert request == request_of(*kept)
+    assert verdict.kept == sum(map(len, kept))
+    assert verdict.kept + verdict.rejected.total() == sum(map(len, scopes))
+    assert bool(verdict.message) == bool(verdict.rejected)
+
+
+def test_several_reasons_are_told_with_their_counts() -> None:
+    """The message has one part for each reason, each with its number and its first place."""
+    verdict = check_traces(request_of([BAD_SPANS["trace_id"][0]], BAD_SPANS["span_id"] + [good_span("a")]))
+    first, second = verdict.message.split("; ")
+    assert first.startswith("1 rejected: trace_id must be 16 bytes")
+    assert second.startswith("4 rejected: span_id must be 8 bytes")
+    assert second.endswith("scope_spans[1].spans[0])")
+
+
+@pytest.mark.parametrize(
+    ("record", "reasons"),
+    [
+        (LogRecord(trace_id=TRACE_ID, span_id=SPAN_ID), {}),
+        (LogRecord(trace_id=TRACE_ID), {}),
+        (LogRecord(), {"trace_id": 1}),
+        (LogRecord(trace_id=bytes(16), span_id=SPAN_ID), {"trace_id": 1}),
+        (LogRecord(trace_id=TRACE_ID, span_id=b"short"), {"span_id": 1}),
+    ],
+)
+def test_log_records_need_a_trace(record: LogRecord, reasons: dict[str, int]) -> None:
+    """A record that belongs to no trace is rejected; one without a span id is not."""
+    request = ExportLogsServiceRequest()
+    request.resource_logs.add().scope_logs.add().log_records.append(record)
+    verdict = check_logs(request)
+    assert verdict.rejected == reasons
+    assert len(request.resource_logs[0].scope_logs[0].log_records) == verdict.kept == 1 - len(reasons)
+
+
+def test_a_valid_request_keeps_its_bytes(make_request: Callable[..., ExportTraceServiceRequest]) -> None:
+    """Validation changes nothing in a request without faults."""
+    request = make_request(spans=3)
+    before = request.SerializeToString()
+    assert check_traces(request).kept == 3
+    assert request.SerializeToString() == before
