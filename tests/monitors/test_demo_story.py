@@ -89,7 +89,7 @@ def test_every_observation_is_shown() -> None:
     assert shown == [("broken", seen[0]), ("broken", seen[1])]
 
 
-ACCOUNT = Account(answered=90, stored=90, in_mlflow=90, freshness=Freshness(p50=2.0, p95=5.0))
+ACCOUNT = Account(answered=90, stored=90, in_mlflow=90, scored=90, freshness=Freshness(p50=2.0, p95=5.0))
 ENDINGS = [Observation(quality=GOOD), Observation(quality=BAD), Observation(quality=GOOD)]
 
 
@@ -102,6 +102,7 @@ def test_a_good_ending_has_no_shortcomings() -> None:
     ("account", "endings", "words"),
     [
         (replace(ACCOUNT, stored=89), ENDINGS, "90 questions were answered.* 89 traces were stored"),
+        (replace(ACCOUNT, scored=88), ENDINGS, "88 scored"),
         (replace(ACCOUNT, in_mlflow=91), ENDINGS, "MLflow has 91"),
         (replace(ACCOUNT, freshness=Freshness(p50=2.0, p95=5.1)), ENDINGS, "p95 5.1 s.*at most 5 s"),
         (replace(ACCOUNT, freshness=None), ENDINGS, "freshness is None"),
@@ -111,7 +112,7 @@ def test_a_good_ending_has_no_shortcomings() -> None:
     ],
 )
 def test_shortcomings_are_named(account: Account, endings: Sequence[Observation], words: str) -> None:
-    """A lost or doubled trace, stale scores, or quality that did not move is one shortcoming with its numbers."""
+    """A lost, doubled or unscored trace, stale scores, or quality that did not move is one shortcoming with its numbers."""
     [wrong] = shortcomings(account, endings)
     assert re.search(words, wrong)
 

@@ -10,12 +10,12 @@ from rich.console import Console
 
 from qualitrace_monitors.demo.failure import DemoFailed
 from qualitrace_monitors.demo.load import Customers
-from qualitrace_monitors.demo.observe import SERVICE, Metrics, freshness, traces_in_mlflow
+from qualitrace_monitors.demo.observe import JUDGE, SERVICE, freshness, traces_in_mlflow
 from qualitrace_monitors.demo.receiver import Alert
 from qualitrace_monitors.demo.retrieval import load_handbook
 from qualitrace_monitors.demo.show import Show
 from qualitrace_monitors.demo.stage import ALERT, WINDOW, Stage, make_directory, set_stage
-from qualitrace_monitors.demo.story import PHASES, Account, Observation, play, shortcomings
+from qualitrace_monitors.demo.story import LOOK_SECONDS, PHASES, Account, Observation, play, shortcomings
 
 DIRECTORY = Path("qualitrace-demo")
 PACE = 4.0
@@ -35,7 +35,6 @@ def run_demo(keep: bool) -> int:
     except KeyboardInterrupt:
         show.say("stopped")
         return 128 + signal.SIGINT
-    show.say(f"The demo worked, in {show.elapsed:.0f} s altogether.", "bold green")
     return 0
 
 
@@ -50,7 +49,8 @@ def _perform(show: Show, directory: Path, keep: bool) -> None:
     with set_stage(directory, lambda alert: show.say(*_announcement(alert))) as stage:
         show.say(f"ready; asking {PACE:g} questions a second")
         _play_all(show, stage, directory)
-        _say_where_to_look(show, stage, directory)
+        show.say(f"the demo worked, in {show.elapsed:.0f} s altogether", "bold green")
+        _say_where_to_look(show, directory)
         if keep:
             _keep(show, stage)
 
@@ -71,7 +71,7 @@ def _play_all(show: Show, stage: Stage, directory: Path) -> None:
         account = _settle(stage, customers, directory)
     if wrong := shortcomings(account, endings):
         raise DemoFailed("; ".join(wrong) + ".\n" + stage.serve.log_tail())
-    show.say(f"{account.answered} questions, {account.stored} traces stored, {account.in_mlflow} in MLflow")
+    show.say(f"{account.answered} questions: as many traces in MLflow, each of them scored")
     show.say(f"freshness, from the end of a request to its exported score: {account.freshness}")
 
 
@@ -89,21 +89,21 @@ def _look(stage: Stage, customers: Customers, directory: Path) -> Observation:
 
 
 def _settle(stage: Stage, customers: Customers, directory: Path) -> Account:
-    """Wait until the last questions' traces are stored; the account then shows whether all of them are."""
+    """Wait until the last questions' traces are stored and scored; the account shows whether all of them are."""
     deadline = time.monotonic() + SETTLE_SECONDS
-    while (stored := _stored(stage.metrics())) < customers.answered and time.monotonic() < deadline:
-        time.sleep(0.2)
-    customers.check()
-    return Account(
-        answered=customers.answered,
-        stored=stored,
-        in_mlflow=traces_in_mlflow(directory / "mlflow.db"),
-        freshness=freshness(directory / "state.db"),
-    )
-
-
-def _stored(metrics: Metrics) -> int:
-    return int(metrics.total("qualitrace_traces_total", service=SERVICE, outcome="stored"))
+    while True:
+        customers.check()
+        metrics = stage.metrics()
+        account = Account(
+            answered=customers.answered,
+            stored=int(metrics.total("qualitrace_traces_total", service=SERVICE, outcome="stored")),
+            scored=int(metrics.total("qualitrace_judgements_total", service=SERVICE, judge=JUDGE, outcome="scored")),
+            in_mlflow=traces_in_mlflow(directory / "mlflow.db"),
+            freshness=freshness(directory / "state.db"),
+        )
+        if account.is_complete or time.monotonic() >= deadline:
+            return account
+        time.sleep(LOOK_SECONDS)
 
 
 def _announcement(alert: Alert) -> tuple[str, str]:
@@ -113,14 +113,15 @@ def _announcement(alert: Alert) -> tuple[str, str]:
     return f"ALERT {alert.name} {alert.status.upper()}, signature verified: {alert.summary}", style
 
 
-def _say_where_to_look(show: Show, stage: Stage, directory: Path) -> None:
+def _say_where_to_look(show: Show, directory: Path) -> None:
     mlflow = Path(sys.executable).with_name("mlflow")
     show.say(f"traces and assessments: {mlflow} ui --backend-store-uri sqlite:///{directory / 'mlflow.db'}")
-    show.say(f"dashboard and metrics, while it runs (--keep): {stage.web_url}/ and {stage.web_url}/metrics")
+    show.say(f"logs and configuration: {directory}; `make demo KEEP=1` leaves the dashboard and /metrics running")
 
 
 def _keep(show: Show, stage: Stage) -> None:
-    show.say("everything keeps running under a trickle of questions; Ctrl-C stops it")
+    show.say(f"dashboard: {stage.web_url}/  metrics: {stage.web_url}/metrics  questions: POST {stage.app_url}/ask")
+    show.say("everything keeps running under a trickle of questions; Ctrl-C stops it", "bold")
     with Customers(stage.app_url, list(load_handbook().questions), TRICKLE):
         try:
             while True:

@@ -101,21 +101,27 @@ def play(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """The end of the story in numbers: questions answered, traces by the ledger and in MLflow."""
+    """The end of the story in numbers: questions answered, traces by the ledger, by MLflow, and with a score."""
 
     answered: int
     stored: int
     in_mlflow: int
+    scored: int
     freshness: Freshness | None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether each answer is one trace, stored and scored."""
+        return self.answered == self.stored == self.in_mlflow == self.scored
 
 
 def shortcomings(account: Account, endings: Sequence[Observation]) -> list[str]:
     """List what is wrong at the end; `endings` are the last observations of the three phases."""
     wrong: list[str] = []
-    if not account.answered == account.stored == account.in_mlflow:
+    if not account.is_complete:
         wrong.append(
             f"{account.answered} questions were answered, but the ledger says {account.stored} traces were stored "
-            f"and MLflow has {account.in_mlflow}"
+            f"and {account.scored} scored, and MLflow has {account.in_mlflow}"
         )
     healthy, broken, recovered = (ending.quality.rate if ending.quality else 0.0 for ending in endings)
     if not healthy > broken < recovered:
