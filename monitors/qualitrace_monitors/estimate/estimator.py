@@ -1,0 +1,117 @@
+"""Estimates per (judge, tier, service) from the score table: one grouped query, no rows in memory."""
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Literal
+
+from qualitrace_collector.state import Database
+from qualitrace_monitors.estimate.interval import Interval, Moments
+
+Quantity = Literal["pass_rate", "mean_score"]
+
+_MOMENTS = ", ".join(
+    f"sum(w * {y}) AS {y}_1, sum(w * {y} * {y}) AS {y}_2, sum(w * w * {y}) AS {y}_w1, sum(w * w * {y} * {y}) AS {y}_w2"
+    for y in ("passed", "not_failed", "value")
+)
+
+_QUERY = f"""
+    SELECT judge, tier, service, count(*) AS samples, sum(label != 'unsure') AS verdicts,
+           sum(w) AS w, sum(w * w) AS ww, {_MOMENTS}
+    FROM (SELECT judge, tier, service, label, value, 1 / inclusion_probability AS w,
+                 label = 'pass' AS passed, label != 'fail' AS not_failed
+          FROM score
+          WHERE completed_at > :start AND completed_at <= :now AND inclusion_probability > 0
+            AND (:judge IS NULL OR judge = :judge) AND (:service IS NULL OR service = :service))
+    GROUP BY judge, tier, service ORDER BY judge, tier, service"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """Quality of one service by one judge over a window.
+
+    Attributes:
+        window: seconds.
+        samples: how many scores it rests on; `unsure` ones count.
+        effective_samples: Kish's size; less than `samples` when the weights differ.
+        pass_rate: share of passes among the passes and fails; None when every score is `unsure`.
+        pass_rate_interval: from the lower bound with all `unsure` failing to the upper with all passing.
+        mean_score: weighted mean of the values, 0 to 1.
+        unsure_share: weighted share of the `unsure` scores, 0 to 1.
+    """
+
+    judge: str
+    tier: str
+    service: str
+    window: float
+    confidence: float
+    samples: int
+    effective_samples: float
+    pass_rate: float | None
+    pass_rate_interval: Interval
+    mean_score: float
+    mean_score_interval: Interval
+    unsure_share: float
+
+    def quantity(self, name: Quantity) -> tuple[float | None, Interval]:
+        """Return the point and the interval of a quantity that alert rules know."""
+        if name == "pass_rate":
+            return self.pass_rate, self.pass_rate_interval
+        return self.mean_score, self.mean_score_interval
+
+
+class Estimator:
+    """Estimates from the scores of a state database; safe to share between threads."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def estimates(
+        self,
+        now: float,
+        window: float,
+        confidence: float = 0.95,
+        judge: str | None = None,
+        service: str | None = None,
+    ) -> list[Estimate]:
+        """Estimate over the traces completed in (now - window, now], each weighted by 1 / inclusion probability.
+
+        Args:
+            now: Unix seconds.
+            window: seconds.
+            confidence: of the two-sided intervals, like 0.95.
+            judge, service: only these; else all of them, in order of judge, tier and service.
+        """
+        parameters = {"start": now - window, "now": now, "judge": judge, "service": service}
+        rows = self._database.connection().execute(_QUERY, parameters).fetchall()
+        return [_estimate(row, window, confidence) for row in rows]
+
+
+def _estimate(row: sqlite3.Row, window: float, confidence: float) -> Estimate:
+    passed, not_failed, value = (_moments(row, name) for name in ("passed", "not_failed", "value"))
+    unsure_share = not_failed.mean - passed.mean
+    decided = 1 - unsure_share
+    return Estimate(
+        judge=row["judge"],
+        tier=row["tier"],
+        service=row["service"],
+        window=window,
+        confidence=confidence,
+        samples=row["samples"],
+        effective_samples=value.kish_samples,
+        pass_rate=min(1.0, passed.mean / decided) if row["verdicts"] else None,
+        pass_rate_interval=(passed.interval(confidence)[0], not_failed.interval(confidence)[1]),
+        mean_score=value.mean,
+        mean_score_interval=value.interval(confidence),
+        unsure_share=unsure_share,
+    )
+
+
+def _moments(row: sqlite3.Row, name: str) -> Moments:
+    return Moments(
+        weight=row["w"],
+        squared_weight=row["ww"],
+        first=row[f"{name}_1"],
+        second=row[f"{name}_2"],
+        squared_first=row[f"{name}_w1"],
+        squared_second=row[f"{name}_w2"],
+    )
