@@ -1,0 +1,249 @@
+"""Delivery to a real receiver on loopback: signatures, retries, order, giving up, restarts."""
+
+import base64
+import email.utils
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from standardwebhooks import Webhook
+
+from qualitrace_collector.config import ConfigError
+from qualitrace_collector.config.load import parse_config
+from qualitrace_collector.config.quality import WebhookConfig
+from qualitrace_collector.state import Database
+from qualitrace_monitors.notify import Notifier, Outbox
+from qualitrace_monitors.notify.notifier import backoff
+
+SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
+START = float(int(time.time()))
+"""Near the present: verifying refuses timestamps that are more than five minutes off."""
+
+
+def receivers(url: str, **options: object) -> dict[str, WebhookConfig]:
+    """Configure one receiver, `ops`."""
+    return {"ops": WebhookConfig.model_validate({"url": url, **options})}
+
+
+def put(database: Database, *bodies: str, receiver: str = "ops", at: float = START) -> None:
+    """Enqueue messages."""
+    with database.transaction() as connection:
+        for body in bodies:
+            Outbox.put(connection, receiver, body, at)
+
+
+def waiting(database: Database) -> list[dict[str, Any]]:
+    """List the rows of the outbox."""
+    return [dict(row) for row in database.connection().execute("SELECT * FROM outbox ORDER BY sequence")]
+
+
+def bodies(receiver: Any) -> list[str]:
+    """List the bodies that a receiver got."""
+    return [body for _, body in receiver.received]
+
+
+def test_a_message_is_delivered_once_with_a_valid_signature(database: Database, webhook_receiver: Any) -> None:
+    """The receiver can verify the body by Standard Webhooks, and gets no second copy."""
+    put(database, '{"summary": "fiel – ü"}')
+    notifier = Notifier(receivers(webhook_receiver.url, secret=SECRET), database)
+    notifier.deliver_due(START)
+    notifier.deliver_due(START + 1)
+    [(headers, body)] = webhook_receiver.received
+    assert Webhook(SECRET).verify(body, headers) == {"summary": "fiel – ü"}
+    assert headers["content-type"] == "application/json"
+    assert waiting(database) == []
+    assert notifier.notifications == {("ops", "sent"): 1}
+
+
+def test_without_a_secret_nothing_is_signed(database: Database, webhook_receiver: Any) -> None:
+    """The id and the time are sent still, the signature is not."""
+    put(database, "{}")
+    Notifier(receivers(webhook_receiver.url), database).deliver_due(START)
+    [(headers, _)] = webhook_receiver.received
+    assert headers["webhook-id"].startswith("msg_")
+    assert headers["webhook-timestamp"] == str(int(START))
+    assert "webhook-signature" not in headers
+
+
+def test_a_failed_message_is_sent_again_with_its_id_after_a_restart(
+    database: Database, webhook_receiver: Any, open_database: Callable[[Path], Database]
+) -> None:
+    """After a 500 and a restart the same webhook-id arrives, newly signed for its new time."""
+    webhook_receiver.answers = [(500, {})]
+    put(database, "{}")
+    config = receivers(webhook_receiver.url, secret=SECRET)
+    first = Notifier(config, database)
+    first.deliver_due(START)
+    assert first.notifications == {("ops", "failed"): 1}
+    assert waiting(database)[0]["last_error"] == "the receiver answered 500"
+    reopened = open_database(database.path)
+    Notifier(config, reopened).deliver_due(START + 1)
+    (before, _), (after, body) = webhook_receiver.received
+    assert after["webhook-id"] == before["webhook-id"]
+    assert after["webhook-timestamp"] == str(int(START + 1))
+    Webhook(SECRET).verify(body, after)
+    assert waiting(reopened) == []
+    reopened.close()
+
+
+def test_a_receiver_that_is_down_gets_the_message_when_it_is_up(database: Database, webhook_receiver: Any) -> None:
+    """A refused connection is an attempt that failed, no error; the message waits."""
+    webhook_receiver.stop()
+    put(database, "{}")
+    notifier = Notifier(receivers(webhook_receiver.url), database)
+    notifier.deliver_due(START)
+    assert "refused" in waiting(database)[0]["last_error"]
+    webhook_receiver.start()
+    notifier.deliver_due(START + 1)
+    assert bodies(webhook_receiver) == ["{}"]
+    assert notifier.notifications == {("ops", "failed"): 1, ("ops", "sent"): 1}
+
+
+def test_nothing_is_tried_before_it_is_due(database: Database, webhook_receiver: Any) -> None:
+    """Within half of the first delay no second attempt is made."""
+    webhook_receiver.answers = [(500, {})]
+    put(database, "{}")
+    notifier = Notifier(receivers(webhook_receiver.url), database)
+    notifier.deliver_due(START)
+    notifier.deliver_due(START + 0.49)
+    assert len(webhook_receiver.received) == 1
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    "retry_after", ["120", email.utils.formatdate(START + 120, usegmt=True)], ids=["seconds", "date"]
+)
+def test_retry_after_of_a_busy_receiver_is_honoured(
+    status: int, retry_after: str, database: Database, webhook_receiver: Any
+) -> None:
+    """The next attempt comes at the time asked for, in seconds or as a date, and not before."""
+    webhook_receiver.answers = [(status, {"Retry-After": retry_after})]
+    put(database, "{}")
+    notifier = Notifier(receivers(webhook_receiver.url), database)
+    for after in (0, 119, 120):
+        notifier.deliver_due(START + after)
+        assert len(webhook_receiver.received) == (2 if after == 120 else 1)
+
+
+@pytest.mark.parametrize(("status", "retry_after"), [(500, "120"), (503, "soon"), (503, "-5"), (503, "²")], ids=str)
+def test_a_retry_after_that_says_nothing_is_ignored(
+    status: int, retry_after: str, database: Database, webhook_receiver: Any
+) -> None:
+    """Other statuses' and malformed values leave the backoff as it is."""
+    webhook_receiver.answers = [(status, {"Retry-After": retry_after})]
+    put(database, "{}")
+    notifier = Notifier(receivers(webhook_receiver.url), database)
+    notifier.deliver_due(START)
+    notifier.deliver_due(START + 1)
+    assert len(webhook_receiver.received) == 2
+
+
+def test_messages_of_one_receiver_keep_their_order(database: Database, webhook_receiver: Any) -> None:
+    """While the first waits for its retry, the second is held back; then both come in order."""
+    webhook_receiver.answers = [(500, {})]
+    put(database, "firing", "resolved")
+    notifier = Notifier(receivers(webhook_receiver.url), database)
+    notifier.deliver_due(START)
+    notifier.deliver_due(START + 0.4)
+    assert bodies(webhook_receiver) == ["firing"]
+    notifier.deliver_due(START + 1)
+    assert bodies(webhook_receiver) == ["firing", "firing", "resolved"]
+
+
+def test_a_dead_receiver_does_not_hold_up_another(database: Database, webhook_receiver: Any) -> None:
+    """Each receiver has its own queue."""
+    config = receivers(webhook_receiver.url) | {
+        "dead": WebhookConfig.model_validate({"url": "http://127.0.0.1:9/", "timeout": 1})
+    }
+    put(database, "lost", receiver="dead")
+    put(database, "told")
+    Notifier(config, database).deliver_due(START)
+    assert bodies(webhook_receiver) == ["told"]
+    assert [row["receiver"] for row in waiting(database)] == ["dead"]
+
+
+def test_a_redirect_is_not_followed(database: Database, webhook_receiver: Any) -> None:
+    """An alert goes to the configured address only; a redirect is a failed attempt."""
+    webhook_receiver.answers = [(307, {"Location": webhook_receiver.url + "/elsewhere"})]
+    put(database, "{}")
+    notifier = Notifier(receivers(webhook_receiver.url), database)
+    notifier.deliver_due(START)
+    assert len(webhook_receiver.received) == 1
+    assert notifier.notifications == {("ops", "failed"): 1}
+
+
+def test_a_message_is_given_up_after_its_time(
+    database: Database, webhook_receiver: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The last attempt is at `give_up_after`; then the message is counted, logged and gone, and the next is sent."""
+    webhook_receiver.answers = [(500, {}), (503, {"Retry-After": "9999"}), (500, {})]
+    put(database, "old")
+    put(database, "new", at=START + 50)
+    notifier = Notifier(receivers(webhook_receiver.url, give_up_after=60), database)
+    for after in (0, 30, 59, 60):
+        notifier.deliver_due(START + after)
+    assert bodies(webhook_receiver) == ["old", "old", "old", "new"]
+    assert notifier.notifications == {("ops", "failed"): 2, ("ops", "given_up"): 1, ("ops", "sent"): 1}
+    assert "gave up notification" in caplog.text
+    assert "'ops' after 2 failed attempts: the receiver answered 500" in caplog.text
+
+
+def test_a_receiver_that_is_gone_is_not_asked_again(database: Database, webhook_receiver: Any) -> None:
+    """410 Gone gives the message up at its first attempt."""
+    webhook_receiver.answers = [(410, {})]
+    put(database, "{}")
+    notifier = Notifier(receivers(webhook_receiver.url), database)
+    notifier.deliver_due(START)
+    assert waiting(database) == []
+    assert notifier.notifications == {("ops", "given_up"): 1}
+
+
+def test_messages_to_a_receiver_without_configuration_are_given_up(
+    database: Database, webhook_receiver: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What waits for a receiver that the configuration no longer has is counted, logged and removed."""
+    put(database, "{}", receiver="former")
+    notifier = Notifier(receivers(webhook_receiver.url), database)
+    notifier.deliver_due(START)
+    assert waiting(database) == []
+    assert notifier.notifications == {("former", "given_up"): 1}
+    assert "no longer in the configuration" in caplog.text
+
+
+@given(st.integers(1, 10_000))
+def test_the_backoff_doubles_up_to_five_minutes(attempt: int) -> None:
+    """The wait lies between half of 1, 2, 4 … 300 seconds and the whole of it."""
+    whole = min(300, 2 ** (attempt - 1))
+    assert whole / 2 <= backoff(attempt) <= whole
+
+
+@given(st.binary(min_size=1), st.booleans())
+def test_a_base64_secret_is_taken(key: bytes, padded: bool) -> None:
+    """Any key in base64 behind whsec_ is a secret, with padding or without."""
+    text = base64.b64encode(key).decode()
+    secret = "whsec_" + (text if padded else text.rstrip("="))
+    config = parse_config({"notify": {"ops": {"url": "http://127.0.0.1/", "secret": secret}}})
+    assert config.notify["ops"].secret is not None
+
+
+@pytest.mark.parametrize("secret", ["whsec_", "c2VjcmV0", "whsec_not base64!", "whsec_é", "whsec_abcde"])
+def test_a_secret_that_cannot_sign_is_refused_unseen(secret: str) -> None:
+    """The error names the place and the mend, and does not repeat the secret."""
+    with pytest.raises(ConfigError) as caught:
+        parse_config({"notify": {"ops": {"url": "http://127.0.0.1/", "secret": secret}}})
+    [mistake] = caught.value.mistakes
+    assert mistake.startswith("notify.ops.secret: must be whsec_ followed by base64")
+    assert secret == "whsec_" or secret not in mistake
+
+
+def test_the_outbox_keeps_json_bodies_byte_for_byte(database: Database, webhook_receiver: Any) -> None:
+    """What was enqueued is what arrives, so that a signature made by anyone over it holds."""
+    body = json.dumps({"a": "ü\u2028", "b": [1, 2]}, ensure_ascii=False, indent=1)
+    put(database, body)
+    Notifier(receivers(webhook_receiver.url), database).deliver_due(START)
+    assert bodies(webhook_receiver) == [body]
