@@ -1,0 +1,58 @@
+"""What an estimate says about a rule, and how an alert's state follows.
+
+    inactive ── established ──▶ pending ── for `for` ──▶ firing ── recovered, and not established
+        ▲                          │                        │      for `keep_firing_for`
+        └──── not established ─────┴────────────────────────┘
+
+A firing alert stays firing while the evidence is inconclusive: few or no samples are no recovery.
+"""
+
+from dataclasses import replace
+from typing import Literal
+
+from qualitrace_collector.config.quality import AlertRule
+from qualitrace_monitors.alerts.status import AlertRecord
+from qualitrace_monitors.estimate import Estimate
+
+Evidence = Literal["established", "recovered", "inconclusive"]
+
+
+def weigh(rule: AlertRule, estimate: Estimate | None) -> Evidence:
+    """Say whether the estimate establishes the rule's condition.
+
+    established: enough samples, and the whole interval lies beyond the threshold.
+    recovered: enough samples, and the point estimate is on the threshold or on its good side.
+    inconclusive: anything else.
+    """
+    if estimate is None or estimate.samples < rule.min_samples:
+        return "inconclusive"
+    value, (lower, upper) = estimate.quantity(rule.when.quantity)
+    threshold = rule.when.threshold
+    if rule.when.operator == "<":
+        established, good = upper < threshold, value is not None and value >= threshold
+    else:
+        established, good = lower > threshold, value is not None and value <= threshold
+    if established:
+        return "established"
+    return "recovered" if good else "inconclusive"
+
+
+def advance(record: AlertRecord, rule: AlertRule, evidence: Evidence, now: float) -> AlertRecord:
+    """Return the record after an evaluation at `now`."""
+    if record.state == "firing":
+        return _while_firing(record, rule, evidence, now)
+    if evidence != "established":
+        return replace(record, state="inactive", active_since=None)
+    since = now if record.active_since is None else record.active_since
+    if now - since < rule.hold_for:
+        return replace(record, state="pending", active_since=since)
+    return replace(record, state="firing", active_since=since, fired_at=now, held_at=now)
+
+
+def _while_firing(record: AlertRecord, rule: AlertRule, evidence: Evidence, now: float) -> AlertRecord:
+    if evidence == "established":
+        return replace(record, held_at=now)
+    held_at = now if record.held_at is None else record.held_at
+    if evidence == "recovered" and now - held_at >= rule.keep_firing_for:
+        return replace(record, state="inactive", active_since=None, fired_at=None, held_at=None)
+    return record

@@ -1,0 +1,190 @@
+"""How an alert's state follows the evidence over time, with and without restarts."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qualitrace_collector.config.quality import AlertRule
+from qualitrace_collector.state import Database
+from qualitrace_monitors import alerts, notify, scores
+from qualitrace_monitors.alerts import AlertEngine
+from qualitrace_monitors.estimate import Estimator
+from qualitrace_monitors.notify import Links
+
+NOW = 1_000_000.0
+STEP, WINDOW = 100.0, 60.0
+"""Each step of a timeline sees its own scores only."""
+
+AddScore = Callable[..., str]
+OpenDatabase = Callable[[Path], Database]
+Step = tuple[int, int, str]
+"""Passes, fails, the state expected after the evaluation."""
+
+BAD, GOOD, NONE, TOO_FEW, UNCERTAIN = (0, 30), (30, 0), (0, 0), (19, 0), (25, 5)
+
+TIMELINES: dict[str, tuple[dict[str, object], list[Step], list[str]]] = {
+    "fires at once without `for`": ({}, [(*BAD, "firing")], ["firing"]),
+    "stays quiet while quality is good": ({}, [(*GOOD, "inactive")] * 3, []),
+    "is told once however long it fires": ({}, [(*BAD, "firing")] * 4, ["firing"]),
+    "waits for `for`": (
+        {"for": 150},
+        [(*BAD, "pending"), (*BAD, "pending"), (*BAD, "firing")],
+        ["firing"],
+    ),
+    "a pending alert is dropped when the condition is": (
+        {"for": 150},
+        [(*BAD, "pending"), (*UNCERTAIN, "inactive"), (*BAD, "pending"), (*BAD, "pending")],
+        [],
+    ),
+    "a pending alert is dropped without data": ({"for": 150}, [(*BAD, "pending"), (*NONE, "gone")], []),
+    "too few samples establish nothing": ({}, [(0, 19, "inactive"), (0, 20, "firing")], ["firing"]),
+    "an interval around the threshold establishes nothing": ({}, [(*UNCERTAIN, "inactive")], []),
+    "resolves when quality recovered": (
+        {},
+        [(*BAD, "firing"), (*GOOD, "inactive"), (*GOOD, "inactive")],
+        ["firing", "resolved"],
+    ),
+    "no data is no recovery": ({}, [(*BAD, "firing"), (*NONE, "firing"), (*NONE, "firing")], ["firing"]),
+    "few samples are no recovery": ({}, [(*BAD, "firing"), (*TOO_FEW, "firing")], ["firing"]),
+    "a point on the bad side is no recovery": ({}, [(*BAD, "firing"), (*UNCERTAIN, "firing")], ["firing"]),
+    "keeps firing for `keep_firing_for`": (
+        {"keep_firing_for": 150},
+        [(*BAD, "firing"), (*GOOD, "firing"), (*GOOD, "inactive")],
+        ["firing", "resolved"],
+    ),
+    "`keep_firing_for` starts anew with each fall": (
+        {"keep_firing_for": 150},
+        [(*BAD, "firing"), (*GOOD, "firing"), (*BAD, "firing"), (*GOOD, "firing"), (*GOOD, "inactive")],
+        ["firing", "resolved"],
+    ),
+    "fires again after it was resolved": (
+        {},
+        [(*BAD, "firing"), (*GOOD, "inactive"), (*BAD, "firing")],
+        ["firing", "resolved", "firing"],
+    ),
+    "`>` fires above the threshold": (
+        {"when": "pass_rate > 0.1"},
+        [(*BAD, "inactive"), (*GOOD, "firing"), (*BAD, "inactive")],
+        ["firing", "resolved"],
+    ),
+    "the mean score has thresholds too": (
+        {"when": "mean_score < 0.5"},
+        [(*GOOD, "inactive"), (*BAD, "firing"), (*GOOD, "inactive")],
+        ["firing", "resolved"],
+    ),
+}
+
+
+def rule_with(**options: object) -> AlertRule:
+    """Make a rule that tells `ops`."""
+    defaults = {"name": "low", "judge": "groundedness", "when": "pass_rate < 0.9", "notify": ["ops"]}
+    return AlertRule.model_validate({**defaults, "window": WINDOW, **options})
+
+
+def engine_on(database: Database, rule: AlertRule) -> AlertEngine:
+    """Make an engine with one rule."""
+    return AlertEngine([rule], database, Estimator(database), Links("http://127.0.0.1:9464"))
+
+
+def told(database: Database) -> list[str]:
+    """List the statuses of the notifications in the outbox, in order."""
+    rows = database.connection().execute("SELECT body ->> '$.status' FROM outbox ORDER BY sequence")
+    return [row[0] for row in rows]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the timeline keeps its state."""
+    return tmp_path / "timeline.db"
+
+
+@pytest.fixture(params=["one engine", "a restart before each step"])
+def engines(
+    request: pytest.FixtureRequest, path: Path, open_database: OpenDatabase
+) -> Iterator[Callable[[AlertRule], AlertEngine]]:
+    """Give the engine for the next step: always the same, or a new one on a newly opened database."""
+    databases: list[Database] = []
+    made: list[AlertEngine] = []
+
+    def engine(rule: AlertRule) -> AlertEngine:
+        if not made or request.param != "one engine":
+            databases.append(open_database(path))
+            made.append(engine_on(databases[-1], rule))
+        return made[-1]
+
+    yield engine
+    for database in databases:
+        database.close()
+
+
+@pytest.mark.parametrize("name", TIMELINES)
+def test_timeline(
+    name: str,
+    engines: Callable[[AlertRule], AlertEngine],
+    path: Path,
+    open_database: OpenDatabase,
+    add_score: AddScore,
+) -> None:
+    """Each step's evidence leads to the state, and the whole to the notifications, that the table says."""
+    options, steps, notifications = TIMELINES[name]
+    database = open_database(path)
+    for number, (passes, fails, expected) in enumerate(steps):
+        now = NOW + number * STEP
+        for label in ["pass"] * passes + ["fail"] * fails:
+            add_score(database, label, now)
+        engine = engines(rule_with(**options))
+        engine.evaluate(now)
+        states = [status.state for status in engine.statuses()]
+        assert states == ([] if expected == "gone" else [expected]), f"at step {number}"
+    assert told(database) == notifications
+    database.close()
+
+
+def test_an_alert_stays_active_since_its_first_moment(database: Database, add_score: AddScore) -> None:
+    """`since` is when the condition was first established, while pending and while firing."""
+    engine = engine_on(database, rule_with(**{"for": 150}))
+    for now in (NOW, NOW + 100, NOW + 200, NOW + 300):
+        for _ in range(20):
+            add_score(database, "fail", now)
+        engine.evaluate(now)
+        assert [status.since for status in engine.statuses()] == [NOW]
+    assert [status.state for status in engine.statuses()] == ["firing"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    labels=st.lists(st.sampled_from(["pass", "fail", "unsure"]), min_size=1, max_size=40),
+    threshold=st.floats(0.01, 0.99),
+    operator=st.sampled_from("<>"),
+    quantity=st.sampled_from(["pass_rate", "mean_score"]),
+    confidence=st.sampled_from([0.8, 0.95, 0.99]),
+)
+def test_an_alert_never_fires_while_the_interval_includes_the_threshold(
+    labels: list[str], threshold: float, operator: str, quantity: str, confidence: float
+) -> None:
+    """Whatever the scores, a firing alert's interval lies wholly on the bad side, and a quiet one's does not."""
+    when = {"quantity": quantity, "operator": operator, "threshold": threshold}
+    rule = rule_with(when=when, confidence=confidence, min_samples=1)
+    with tempfile.TemporaryDirectory() as folder:
+        database = Database(Path(folder) / "state.db", (*scores.SCHEMA, *alerts.SCHEMA, *notify.SCHEMA))
+        with database.transaction() as connection:
+            connection.executemany(
+                "INSERT INTO score VALUES (?, 'groundedness', '1', 'local', 'shop', '', '', ?, ?, '', 1, 'a', 0, "
+                "NULL, ?, ?)",
+                [
+                    (f"tr-{i}", {"pass": 1.0, "unsure": 0.5, "fail": 0.0}[label], label, NOW, NOW)
+                    for i, label in enumerate(labels)
+                ],
+            )
+        engine = engine_on(database, rule)
+        engine.evaluate(NOW)
+        [status] = engine.statuses()
+        database.close()
+    assert status.interval is not None
+    lower, upper = status.interval
+    beyond = upper < threshold if operator == "<" else lower > threshold
+    assert (status.state == "firing") == beyond
