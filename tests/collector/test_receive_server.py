@@ -1,6 +1,5 @@
 """The receive process: durable acks, clean stops, clear failures, a light start."""
 
-import asyncio
 import http.client
 import signal
 import socket
@@ -9,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -18,10 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
 from qualitrace_collector.config import Config
-from qualitrace_collector.journal import GroupCommitter, JournalEntry, SqliteJournal
-from qualitrace_collector.receive.errors import Refused
-from qualitrace_collector.receive.intake import Intake
-from qualitrace_collector.receive.signals import TRACES
+from qualitrace_collector.journal import SqliteJournal
 
 MakeRequest = Callable[..., ExportTraceServiceRequest]
 Spawn = Callable[..., "subprocess.Popen[str]"]
@@ -83,6 +79,38 @@ def payloads(config: Config) -> list[bytes]:
     return [entry.payload for entry in entries]
 
 
+class Acked:
+    """What was acked so far; `enough` is set at 300 requests."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        self.enough = threading.Event()
+
+    def add(self, body: bytes) -> None:
+        self.bodies.append(body)
+        if len(self.bodies) >= 300:
+            self.enough.set()
+
+
+def send_over_http(config: Config, make_request: MakeRequest, acked: Acked) -> None:
+    """Send one request after the other until the server is gone."""
+    connection = http.client.HTTPConnection(config.listen.otlp_http, timeout=20)
+    with suppress(OSError, http.client.HTTPException):
+        while True:
+            body = make_request(size=500).SerializeToString()
+            assert post(connection, body) == 200
+            acked.add(body)
+
+
+def send_over_grpc(config: Config, make_request: MakeRequest, acked: Acked) -> None:
+    """Send one request after the other until the server is gone."""
+    with grpc.insecure_channel(config.listen.otlp_grpc) as channel, suppress(grpc.RpcError):
+        while True:
+            request = make_request(size=500)
+            TraceServiceStub(channel).Export(request, timeout=20)
+            acked.add(request.SerializeToString())
+
+
 def test_what_was_acked_survives_sigkill(
     spawn: Spawn, receive_config: Callable[..., Config], make_request: MakeRequest
 ) -> None:
@@ -91,42 +119,15 @@ def test_what_was_acked_survives_sigkill(
     process = spawn(MAIN, *arguments(config))
     assert process.stdout
     assert process.stdout.readline() == "ready\n"
-    acked: list[bytes] = []
-    enough = threading.Event()
-
-    def note(body: bytes) -> None:
-        acked.append(body)
-        if len(acked) >= 300:
-            enough.set()
-
-    def over_http() -> None:
-        connection = http.client.HTTPConnection(config.listen.otlp_http, timeout=20)
-        try:
-            while True:
-                body = make_request(size=500).SerializeToString()
-                if post(connection, body) == 200:
-                    note(body)
-        except (OSError, http.client.HTTPException):
-            return
-
-    def over_grpc() -> None:
-        with grpc.insecure_channel(config.listen.otlp_grpc) as channel:
-            try:
-                while True:
-                    request = make_request(size=500)
-                    TraceServiceStub(channel).Export(request, timeout=20)
-                    note(request.SerializeToString())
-            except grpc.RpcError:
-                return
-
+    acked = Acked()
     with ThreadPoolExecutor(8) as clients:
-        for index in range(8):
-            clients.submit(over_grpc if index % 2 else over_http)
-        assert enough.wait(60)
+        for _ in range(4):
+            clients.submit(send_over_http, config, make_request, acked)
+            clients.submit(send_over_grpc, config, make_request, acked)
+        assert acked.enough.wait(60)
         process.kill()
     kept = payloads(config)
-    assert len(acked) >= 300
-    assert set(acked) <= set(kept)
+    assert set(acked.bodies) <= set(kept)
     assert len(kept) == len(set(kept))
 
 
@@ -193,32 +194,6 @@ def test_it_never_loads_what_is_heavy() -> None:
     loaded = set(done.stdout.split())
     assert "grpc.aio" in loaded
     assert not loaded & {"mlflow", "pandas", "numpy", "sqlalchemy", "qualitrace_collector.state"}
-
-
-def test_requests_under_way_are_finished_at_stop_and_later_ones_refused(
-    tmp_path: Path, make_request: MakeRequest
-) -> None:
-    """What waits for the disk when the stop comes is still acked; what comes after is asked to come back."""
-    journal = SqliteJournal(tmp_path / "journal.db", 1 << 20)
-    request = make_request()
-    payload = request.SerializeToString()
-
-    async def run() -> None:
-        committer = GroupCommitter(journal)
-        intake = Intake(committer, lambda: 77.5)
-        early = asyncio.create_task(intake.accept(TRACES, request, payload, "http"))
-        await asyncio.wait([early], timeout=0)
-        intake.stop()
-        with pytest.raises(Refused, match="stopping") as caught:
-            await intake.accept(TRACES, request, payload, "http")
-        intake.count_refusal(caught.value)
-        await early
-        await asyncio.to_thread(committer.stop)
-
-    asyncio.run(run())
-    assert journal.read(0, 10, 1000) == [JournalEntry(position=1, signal="traces", payload=payload, received_at=77.5)]
-    assert journal.counters()["requests_refused", "stopping"] == 1
-    journal.close()
 
 
 def test_a_request_half_sent_at_stop_is_refused_and_does_not_hold_it_up(

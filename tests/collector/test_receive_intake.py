@@ -1,0 +1,68 @@
+"""The path both doors share: what is under way at a stop, and what the log says of a failing journal."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from qualitrace_collector.journal import GroupCommitter, JournalEntry, SqliteJournal
+from qualitrace_collector.receive.errors import Refused
+from qualitrace_collector.receive.intake import Intake
+from qualitrace_collector.receive.signals import TRACES
+
+MakeRequest = Callable[..., ExportTraceServiceRequest]
+
+
+def test_requests_under_way_are_finished_at_stop_and_later_ones_refused(
+    tmp_path: Path, make_request: MakeRequest
+) -> None:
+    """What waits for the disk when the stop comes is still acked; what comes after is asked to come back."""
+    journal = SqliteJournal(tmp_path / "journal.db", 1 << 20)
+    request = make_request()
+    payload = request.SerializeToString()
+
+    async def run() -> None:
+        committer = GroupCommitter(journal)
+        intake = Intake(committer, lambda: 77.5)
+        early = asyncio.create_task(intake.accept(TRACES, request, payload, "http"))
+        await asyncio.wait([early], timeout=0)
+        intake.stop()
+        with pytest.raises(Refused, match="stopping") as caught:
+            await intake.accept(TRACES, request, payload, "http")
+        intake.count_refusal(caught.value)
+        await early
+        await asyncio.to_thread(committer.stop)
+
+    asyncio.run(run())
+    assert journal.read(0, 10, 1000) == [JournalEntry(position=1, signal="traces", payload=payload, received_at=77.5)]
+    assert journal.counters()["requests_refused", "stopping"] == 1
+    journal.close()
+
+
+def test_a_journal_that_fails_is_logged_once_until_it_works_again(
+    tmp_path: Path, make_request: MakeRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ten refusals for one reason make one line in the log, and the recovery another."""
+    caplog.set_level(logging.INFO)
+    journal = SqliteJournal(tmp_path / "journal.db", 1000)
+    large, small = make_request(size=1000), make_request()
+
+    async def run() -> None:
+        committer = GroupCommitter(journal)
+        intake = Intake(committer, lambda: 1.0)
+        for _ in range(10):
+            with pytest.raises(Refused, match="journal is full; try again"):
+                await intake.accept(TRACES, large, None, "grpc")
+        for _ in range(2):
+            await intake.accept(TRACES, small, None, "grpc")
+        await asyncio.to_thread(committer.stop)
+
+    asyncio.run(run())
+    refusing, taking = (record.getMessage() for record in caplog.records if "requests" in record.getMessage())
+    assert refusing.startswith("refusing requests: ")
+    assert "journal.max_size" in refusing
+    assert taking == "taking requests again"
+    journal.close()
