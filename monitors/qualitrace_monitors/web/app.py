@@ -42,7 +42,7 @@ def create_app(services: WebServices) -> Starlette:
             Middleware(
                 Guard,
                 hosts=(split_address(listen.web)[0], *listen.allowed_hosts),
-                token=listen.web_token.get_secret_value() if listen.web_token else None,
+                token=None if listen.web_token is None else listen.web_token.get_secret_value(),
             )
         ],
         lifespan=pages.lifespan,

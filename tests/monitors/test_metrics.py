@@ -1,0 +1,226 @@
+"""Scores as they come in, what is read at a scrape, and that any text survives the exposition."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from qualitrace_collector.samples import Sample
+from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger
+from qualitrace_monitors.metrics import JudgeMetrics, window_label
+from qualitrace_monitors.scores import ScoreRow
+from support.web import NOW, WebStand
+
+HEX_ID = "5b8efff798038103d269b633813fc60c"
+AddScore = Callable[..., str]
+OpenWeb = Callable[..., WebStand]
+
+
+def score_row(**changes: Any) -> ScoreRow:
+    """Make a failed score of 0.35 that cost 120 tokens."""
+    row: dict[str, Any] = {
+        "trace_id": f"tr-{HEX_ID}",
+        "judge": "tone",
+        "version": "1",
+        "tier": "llm",
+        "service": "shop",
+        "model": "m",
+        "prompt_version": "",
+        "value": 0.35,
+        "label": "fail",
+        "rationale": "",
+        "inclusion_probability": 0.1,
+        "assessment_id": "a",
+        "tokens": 120,
+        "cost_usd": 0.25,
+        "completed_at": NOW,
+        "scored_at": NOW,
+    }
+    return ScoreRow(**{**row, **changes})
+
+
+def task_for(service: str) -> JudgeTask:
+    """Make a task for the judge `safety`."""
+    return JudgeTask(
+        trace_id=f"tr-{service}",
+        judge="safety",
+        service=service,
+        sample=Sample(inputs="hello"),
+        inclusion_probability=1.0,
+        root_ended_at=NOW,
+        completed_at=NOW,
+    )
+
+
+@pytest.fixture
+def counted() -> tuple[JudgeMetrics, Callable[..., float | None]]:
+    """Provide metrics on a registry of their own, and a way to read a series of it."""
+    registry = CollectorRegistry()
+    return JudgeMetrics(registry), lambda name, **labels: registry.get_sample_value(name, labels)
+
+
+class TestScoresAsTheyComeIn:
+    def test_a_score_is_counted_by_result_and_falls_into_its_bucket(self, counted) -> None:
+        """A score of 0.35 counts once as fail, is above bucket 0.3 and within bucket 0.4."""
+        metrics, read = counted
+        metrics.observe(score_row(), NOW, NOW)
+        labels = {"judge": "tone", "tier": "llm", "service": "shop"}
+        assert read("qualitrace_evaluations_total", result="fail", **labels) == 1
+        assert read("qualitrace_score_bucket", le="0.3", **labels) == 0
+        assert read("qualitrace_score_bucket", le="0.4", **labels) == 1
+
+    def test_freshness_is_the_time_from_the_end_of_the_root_span(self, counted) -> None:
+        """A score exported 4 s after the root ended adds 4 s to the sum."""
+        metrics, read = counted
+        metrics.observe(score_row(), NOW - 4, NOW)
+        assert read("qualitrace_freshness_seconds_sum", judge="tone", service="shop") == pytest.approx(4)
+
+    def test_an_application_with_its_clock_ahead_counts_as_fresh(self, counted) -> None:
+        """A root that ends in the future does not lower the sum of a histogram, which may never fall."""
+        metrics, read = counted
+        metrics.observe(score_row(), NOW + 60, NOW)
+        assert read("qualitrace_freshness_seconds_sum", judge="tone", service="shop") == 0
+
+    def test_tokens_and_cost_add_up_and_an_unknown_price_adds_nothing(self, counted) -> None:
+        """Two calls of 120 tokens, one of unknown cost, are 240 tokens and the known 0.25 dollars."""
+        metrics, read = counted
+        metrics.observe(score_row(), NOW, NOW)
+        metrics.observe(score_row(cost_usd=None), NOW, NOW)
+        assert read("qualitrace_judge_tokens_total", judge="tone", tier="llm") == 240
+        assert read("qualitrace_judge_cost_usd_total", judge="tone", tier="llm") == 0.25
+
+    def test_durations_and_errors_are_counted_by_judge(self, counted) -> None:
+        """A call of 2 s and an error of a kind appear under their judge."""
+        metrics, read = counted
+        metrics.observe_duration("tone", "llm", 2.0)
+        metrics.count_error("tone", "transient")
+        assert read("qualitrace_judge_duration_seconds_sum", judge="tone", tier="llm") == 2.0
+        assert read("qualitrace_judge_errors_total", judge="tone", kind="transient") == 1
+
+    def test_every_metric_of_a_score_leads_to_its_trace(self) -> None:
+        """Counter, score and freshness carry OpenTelemetry's trace id, without MLflow's prefix, as exemplar."""
+        registry = CollectorRegistry()
+        JudgeMetrics(registry).observe(score_row(), NOW, NOW)
+        families = parse_openmetrics(generate_openmetrics(registry).decode())
+        led = {f.name: s.exemplar.labels for f in families for s in f.samples if s.exemplar}
+        exemplar = {"trace_id": HEX_ID}
+        assert led == {
+            "qualitrace_evaluations": exemplar,
+            "qualitrace_score": exemplar,
+            "qualitrace_freshness_seconds": exemplar,
+        }
+
+    def test_no_series_tells_when_a_series_was_created(self) -> None:
+        """No `_created` series is exported, which Prometheus would store beside each counter."""
+        registry = CollectorRegistry()
+        JudgeMetrics(registry).observe(score_row(), NOW, NOW)
+        assert b"_created" not in generate_openmetrics(registry)
+
+    @given(service=st.text(st.characters(exclude_categories=["Cs"])))
+    def test_any_service_name_survives_both_formats(self, service: str) -> None:
+        """Quotes, backslashes, line ends and any script come back from the text and the OpenMetrics format."""
+        registry = CollectorRegistry()
+        JudgeMetrics(registry).observe(score_row(service=service), NOW, NOW)
+        for generate, parse in ((generate_latest, parse_text), (generate_openmetrics, parse_openmetrics)):
+            families = parse(generate(registry).decode())
+            found = [s for family in families for s in family.samples if s.name == "qualitrace_evaluations_total"]
+            assert [s.labels["service"] for s in found] == [service]
+
+
+class TestReadAtAScrape:
+    def test_a_replaced_outcome_does_not_lower_a_counter(self, database: Database, web: WebStand) -> None:
+        """A trace first counted as not_genai and then stored stays in both counters; the total moves."""
+        for outcome in ("not_genai", "stored"):
+            with database.transaction() as connection:
+                Ledger.record_trace(connection, "tr-1", "shop", outcome, root_seen=True, now=NOW)
+        assert web.sample("qualitrace_traces_total", service="shop", outcome="not_genai") == 1
+        assert web.sample("qualitrace_traces_total", service="shop", outcome="stored") == 1
+        assert [tuple(row) for row in Ledger(database).totals()] == [("", "shop", "stored", 1)]
+
+    def test_waiting_is_a_gauge_over_services_that_returns_to_zero(self, database: Database, web: WebStand) -> None:
+        """Two queued samples wait; finished, they are counted as outcomes and the gauge shows 0, not nothing."""
+        tasks = [task_for("shop"), task_for("bank")]
+        with database.transaction() as connection:
+            for task in tasks:
+                JudgeQueue.put(connection, task)
+        assert web.sample("qualitrace_judgements_waiting", judge="safety") == 2
+        with database.transaction() as connection:
+            for task in tasks:
+                JudgeQueue.finish(connection, task, "failed")
+        assert web.sample("qualitrace_judgements_waiting", judge="safety") == 0
+        assert web.sample("qualitrace_judgements_total", judge="safety", service="shop", outcome="failed") == 1
+        assert web.sample("qualitrace_judgements_total", judge="safety", service="shop", outcome="queued") is None
+
+    def test_quality_is_exported_for_an_hour_and_each_window_of_a_rule(
+        self, database: Database, add_score: AddScore, open_web: OpenWeb
+    ) -> None:
+        """Three passes and an old fail are 0.75 over 1h and 1.0 over a rule's 5m, each with its samples."""
+        add_score(database, "fail", NOW - 1800)
+        for _ in range(3):
+            add_score(database, "pass", NOW - 60)
+        rule = {"name": "low", "judge": "groundedness", "when": "pass_rate < 0.9", "window": "5m"}
+        web = open_web(alerts=[rule])
+        labels = {"judge": "groundedness", "tier": "local", "service": "shop"}
+        assert web.sample("qualitrace_pass_rate", window="1h", **labels) == pytest.approx(0.75)
+        assert web.sample("qualitrace_pass_rate_samples", window="1h", **labels) == 4
+        assert web.sample("qualitrace_mean_score", window="1h", **labels) == pytest.approx(0.75)
+        assert web.sample("qualitrace_pass_rate", window="5m", **labels) == 1
+        assert web.sample("qualitrace_pass_rate_samples", window="5m", **labels) == 3
+
+    def test_the_interval_holds_the_estimate(self, database: Database, add_score: AddScore, web: WebStand) -> None:
+        """Lower end, value and upper end of pass rate and mean score come in this order, for 3 of 4."""
+        for label in ("pass", "pass", "pass", "fail"):
+            add_score(database, label, NOW)
+        labels = {"judge": "groundedness", "tier": "local", "service": "shop", "window": "1h"}
+        for quantity in ("qualitrace_pass_rate", "qualitrace_mean_score"):
+            lower, value, upper = (web.sample(quantity + end, **labels) or 0 for end in ("_lower", "", "_upper"))
+            assert 0 < lower < value < upper < 1
+
+    def test_no_pass_rate_is_made_up_when_all_is_unsure(
+        self, database: Database, add_score: AddScore, web: WebStand
+    ) -> None:
+        """With unsure scores only, the share is 1, the interval is all of 0 to 1, and no pass rate is exported."""
+        for _ in range(3):
+            add_score(database, "unsure", NOW)
+        labels = {"judge": "groundedness", "tier": "local", "service": "shop", "window": "1h"}
+        assert web.sample("qualitrace_unsure_share", **labels) == 1
+        assert web.sample("qualitrace_pass_rate", **labels) is None
+        assert web.sample("qualitrace_pass_rate_lower", **labels) == 0
+        assert web.sample("qualitrace_pass_rate_upper", **labels) == 1
+
+    def test_an_alert_is_one_in_its_state_and_zero_in_the_other(
+        self, database: Database, add_score: AddScore, open_web: OpenWeb
+    ) -> None:
+        """A firing alert exports firing 1 and pending 0, with the severity of its rule."""
+        for _ in range(30):
+            add_score(database, "fail", NOW)
+        rule = {"name": "low", "judge": "groundedness", "when": "pass_rate < 0.9", "severity": "page"}
+        web = open_web(alerts=[rule])
+        web.alerts.evaluate(NOW)
+        labels = {"alert": "low", "service": "shop", "judge": "groundedness", "severity": "page"}
+        assert web.sample("qualitrace_alert_state", state="firing", **labels) == 1
+        assert web.sample("qualitrace_alert_state", state="pending", **labels) == 0
+
+    def test_what_was_received_and_sent_is_exported(self, web: WebStand) -> None:
+        """Counters of the receive process, of the notifier and the journal's backlog appear under their names."""
+        web.received.update({("spans_received", "grpc"): 40, ("requests_refused", "full"): 2})
+        web.notified["ops", "sent"] = 3
+        assert web.sample("qualitrace_otlp_spans_received_total", door="grpc") == 40
+        assert web.sample("qualitrace_otlp_requests_refused_total", reason="full") == 2
+        assert web.sample("qualitrace_notifications_total", receiver="ops", outcome="sent") == 3
+        assert web.sample("qualitrace_journal_backlog_requests") == 7
+
+
+@pytest.mark.parametrize(
+    ("seconds", "label"), [(3600.0, "1h"), (300.0, "5m"), (5400.0, "1h30m"), (86_400.0, "24h"), (30.0, "30s")]
+)
+def test_windows_are_labelled_in_gos_duration_form(seconds: float, label: str) -> None:
+    """The `window` label reads like the duration in the configuration file."""
+    assert window_label(seconds) == label

@@ -1,0 +1,116 @@
+"""What Prometheus' own programs make of the metrics: promtool's lint, and a real server that scrapes."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from qualitrace_collector.state import Database, Ledger
+from qualitrace_monitors.scores import ScoreRow
+from support.waiting import eventually, free_port
+from support.web import NOW, WebStand, program
+
+HEX_ID = "0af7651916cd43dd8448eb211c80319c"
+NASTY_SERVICE = 'shop "№1" \\ 客服\nline'
+RULE = {"name": "low", "judge": "groundedness", "when": "pass_rate < 0.9", "window": "5m"}
+
+
+@pytest.fixture
+def busy_web(database: Database, add_score: Callable[..., str], open_web: Callable[..., WebStand]) -> WebStand:
+    """Provide a web port with a sample in every metric, under a service name that is hard to escape."""
+    web = open_web(alerts=[RULE])
+    for _ in range(30):
+        add_score(database, "fail", NOW, service=NASTY_SERVICE)
+    fields: dict[str, Any] = dict(database.connection().execute("SELECT * FROM score").fetchone())
+    web.judge_metrics.observe(ScoreRow(**{**fields, "trace_id": f"tr-{HEX_ID}"}), NOW - 3, NOW)
+    web.judge_metrics.observe_duration("groundedness", "local", 0.01)
+    web.judge_metrics.count_error("groundedness", "permanent")
+    with database.transaction() as connection:
+        Ledger.add(connection, NASTY_SERVICE, "stored")
+        Ledger.add(connection, NASTY_SERVICE, "scored", "groundedness")
+        Ledger.add(connection, NASTY_SERVICE, "queued", "groundedness")
+    web.received.update({("requests_received", "http"): 1, ("spans_rejected", "no_trace_id"): 1})
+    web.notified["ops", "given_up"] = 1
+    web.alerts.evaluate(NOW)
+    return web
+
+
+@pytest.fixture
+def prometheus(busy_web: WebStand, tmp_path: Path) -> Iterator[str]:
+    """Run a Prometheus that scrapes the web port each second; gives the address of its API."""
+    port = free_port()
+    (tmp_path / "prometheus.yml").write_text(
+        "scrape_configs: [{job_name: qualitrace, scrape_interval: 1s, "
+        f"static_configs: [{{targets: ['127.0.0.1:{busy_web.server.port}']}}]}}]"
+    )
+    process = subprocess.Popen(
+        [
+            program("prometheus", "prometheus"),
+            f"--config.file={tmp_path / 'prometheus.yml'}",
+            f"--storage.tsdb.path={tmp_path / 'tsdb'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--enable-feature=exemplar-storage",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    yield f"http://127.0.0.1:{port}/api/v1"
+    process.terminate()
+    process.wait(20)
+
+
+def ask(url: str, **parameters: str) -> Any:
+    """Return the data of an answer of Prometheus' API; nothing while it is not up."""
+    try:
+        return httpx.get(url, params=parameters).json().get("data")
+    except httpx.TransportError:
+        return None
+
+
+def lint(text: str) -> subprocess.CompletedProcess[str]:
+    """Run `promtool check metrics` on an exposition."""
+    command = [program("promtool", "prometheus"), "check", "metrics"]
+    return subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+
+
+def test_promtool_has_no_complaint(busy_web: WebStand) -> None:
+    """Names, units, types and help of all metrics, each with a sample, pass promtool's lint."""
+    result = lint(busy_web.get("/metrics").text)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_promtool_would_complain() -> None:
+    """The lint is alive: it refuses a counter without `_total` and without help."""
+    result = lint("# TYPE orders counter\norders 1\n")
+    assert result.returncode != 0
+    assert "orders" in result.stderr
+
+
+def test_every_metric_of_the_documentation_is_exported_and_no_other(busy_web: WebStand) -> None:
+    """The table in monitors/README.md names exactly the families that are exposed."""
+    readme = (Path(__file__).parents[2] / "monitors" / "README.md").read_text()
+    section = readme.partition("## metrics and web")[2].partition("\n## ")[0]
+    documented = {line.split("`")[1] for line in section.splitlines() if line.startswith("| `qualitrace_")}
+    text = busy_web.get("/metrics").text
+    exposed = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
+    assert exposed == documented
+
+
+def test_prometheus_scrapes_values_and_exemplars(prometheus: str) -> None:
+    """A real Prometheus stores the pass rate under the service's own name, and the trace id as exemplar."""
+
+    def results() -> Any:
+        return ask(f"{prometheus}/query", query='qualitrace_pass_rate{window="1h"}')["result"]
+
+    def exemplars() -> Any:
+        window = {"start": "2020-01-01T00:00:00Z", "end": "2100-01-01T00:00:00Z"}
+        return ask(f"{prometheus}/query_exemplars", query="qualitrace_score_bucket", **window)
+
+    eventually(lambda: ask(f"{prometheus}/status/buildinfo"))
+    series = eventually(results)
+    assert series[0]["metric"]["service"] == NASTY_SERVICE
+    assert series[0]["value"][1] == "0"
+    assert eventually(exemplars)[0]["exemplars"][0]["labels"] == {"trace_id": HEX_ID}

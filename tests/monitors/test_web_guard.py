@@ -1,0 +1,139 @@
+"""Who may read the web port, over a real server: hosts, origins, tokens, methods, headers for browsers."""
+
+import base64
+from collections.abc import Callable
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
+
+from qualitrace_monitors.web.guard import Guard
+from support.web import WebStand
+
+TOKEN = "corréct horse"
+OpenWeb = Callable[..., WebStand]
+
+
+def basic(user: str, password: str) -> str:
+    """Write an Authorization header of the scheme Basic."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+class TestHost:
+    @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:1", "localhost:9464", "LOCALHOST", "[::1]", "[::1]:9464"])
+    def test_loopback_is_served_by_every_name(self, web: WebStand, host: str) -> None:
+        """Each name of loopback, with and without a port, is answered."""
+        assert web.get("/healthz", Host=host).status_code == 200
+
+    @pytest.mark.parametrize(
+        "host",
+        ["evil.example", "evil.example:9464", "localhost.evil.example", "evil@localhost", "127.0.0.1:x", "[::1", ""],
+    )
+    def test_another_host_is_refused(self, web: WebStand, host: str) -> None:
+        """A name that was rebound to loopback, or no valid name at all, gets 421 and nothing of the page."""
+        response = web.get("/", Host=host)
+        assert response.status_code == 421
+        assert "listen.allowed_hosts" in response.text
+
+    def test_a_configured_host_is_served(self, open_web: OpenWeb) -> None:
+        """A name of `listen.allowed_hosts` is answered, in any case and with any port."""
+        web = open_web(listen={"allowed_hosts": ["Quality.example"]})
+        assert web.get("/healthz", Host="quality.example:443").status_code == 200
+
+    @given(host=st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=40))
+    def test_no_other_text_passes_for_a_host(self, host: str) -> None:
+        """Whatever text is not one of the known names, perhaps with a port, is refused."""
+        client = TestClient(Guard(PlainTextResponse("in"), [], None), raise_server_exceptions=True)
+        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+        known = name.lower() in ("127.0.0.1", "localhost", "[::1]", "::1")
+        if not known:
+            assert client.get("http://localhost/", headers={"Host": host}).status_code == 421
+
+
+class TestOrigin:
+    def test_the_own_origin_is_served(self, web: WebStand) -> None:
+        """A request from the dashboard itself is answered, also behind a proxy that ends TLS."""
+        host = f"127.0.0.1:{web.server.port}"
+        assert web.get("/", Origin=f"http://{host}").status_code == 200
+        assert web.get("/", Origin=f"https://{host}").status_code == 200
+
+    @pytest.mark.parametrize("origin", ["http://evil.example", "http://127.0.0.1:1", "null", ""])
+    def test_another_origin_is_refused(self, web: WebStand, origin: str) -> None:
+        """A page from elsewhere, even from another port of this host, gets 403."""
+        assert web.get("/metrics", Origin=origin).status_code == 403
+
+
+class TestToken:
+    @pytest.fixture
+    def locked(self, open_web: OpenWeb) -> WebStand:
+        """Provide a web port with a token."""
+        return open_web(listen={"web_token": TOKEN})
+
+    @pytest.mark.parametrize("path", ["/", "/metrics", "/readyz", "/style.css", "/nowhere"])
+    def test_without_the_token_nothing_is_told(self, locked: WebStand, path: str) -> None:
+        """Each path gets 401 with both challenges, one of them for browsers."""
+        response = locked.get(path)
+        assert response.status_code == 401
+        challenges = [value.split()[0] for value in response.headers.get_list("www-authenticate")]
+        assert challenges == ["Bearer", "Basic"]
+
+    def test_health_needs_no_token(self, locked: WebStand) -> None:
+        """A supervisor can ask whether the process lives."""
+        assert locked.get("/healthz").text == "ok"
+
+    def test_the_token_opens_as_password_of_any_user(self, locked: WebStand) -> None:
+        """Basic authentication, which browsers prompt for, takes the token as password."""
+        assert locked.get("/", Authorization=basic("anyone", TOKEN)).status_code == 200
+
+    def test_the_token_opens_as_bearer(self, open_web: OpenWeb) -> None:
+        """Prometheus' `authorization` sends the token as Bearer; the scheme's case does not matter."""
+        locked = open_web(listen={"web_token": "secret:1"})
+        assert locked.get("/metrics", Authorization="Bearer secret:1").status_code == 200
+        assert locked.get("/metrics", Authorization="bearer secret:1").status_code == 200
+
+    @pytest.mark.parametrize(
+        "header",
+        [
+            "",
+            "Bearer",
+            "Bearer wrong",
+            basic("x", "wrong"),
+            basic(TOKEN, ""),
+            "Basic %%%",
+            "Basic /w==",
+            "Digest x",
+        ],
+    )
+    def test_anything_else_stays_out(self, locked: WebStand, header: str) -> None:
+        """Wrong, empty and malformed credentials get 401."""
+        assert locked.get("/metrics", Authorization=header).status_code == 401
+
+    def test_an_empty_token_opens_to_nobody(self, open_web: OpenWeb) -> None:
+        """A token that was configured as empty text is no open door."""
+        locked = open_web(listen={"web_token": ""})
+        assert locked.get("/", Authorization=basic("x", "")).status_code == 401
+
+
+class TestMethodsAndHeaders:
+    @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
+    def test_only_reading_is_answered(self, web: WebStand, method: str) -> None:
+        """Each method but GET and HEAD gets 405 that names those two."""
+        response = httpx.request(method, web.url + "/")
+        assert (response.status_code, response.headers["allow"]) == (405, "GET, HEAD")
+
+    def test_head_has_the_headers_of_get_and_no_body(self, web: WebStand) -> None:
+        """HEAD is answered like GET, without the page."""
+        response = httpx.head(web.url + "/metrics")
+        assert (response.status_code, response.content) == (200, b"")
+
+    @pytest.mark.parametrize(("path", "host"), [("/", "localhost"), ("/nowhere", "localhost"), ("/", "evil.example")])
+    def test_every_answer_tells_browsers_to_be_strict(self, web: WebStand, path: str, host: str) -> None:
+        """Pages, errors and refusals alike forbid scripts, framing, sniffing and referrers."""
+        headers = web.get(path, Host=host).headers
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"

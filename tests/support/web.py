@@ -1,0 +1,78 @@
+"""A web port on loopback over a state database, with all that feeds it open to the test."""
+
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+from prometheus_client import CollectorRegistry
+
+from qualitrace_collector.config.load import parse_config
+from qualitrace_collector.state import Database
+from qualitrace_monitors.alerts import AlertEngine
+from qualitrace_monitors.estimate import Estimator
+from qualitrace_monitors.metrics import JudgeMetrics, StateCollector, StateSources
+from qualitrace_monitors.notify import Links, NotificationOutcome
+from qualitrace_monitors.web import WebServer, WebServices, create_app
+
+NOW = 1_800_000_000.0
+
+
+class WebStand:
+    """Everything behind the web port at the moment `NOW`; `config` is the raw configuration.
+
+    Attributes:
+        received, notified: what the receive process and the notifier counted.
+        problems: what is not ready.
+    """
+
+    def __init__(self, database: Database, config: Mapping[str, Any] | None = None) -> None:
+        parsed = parse_config(dict(config or {}))
+        estimator = Estimator(database)
+        self.registry = CollectorRegistry()
+        self.judge_metrics = JudgeMetrics(self.registry)
+        self.alerts = AlertEngine(parsed.alerts, database, estimator, Links("http://127.0.0.1:9464"))
+        self.received: dict[tuple[str, str], int] = {}
+        self.notified: dict[tuple[str, NotificationOutcome], int] = {}
+        self.problems: list[str] = []
+        sources = StateSources(
+            database=database,
+            estimator=estimator,
+            alerts=self.alerts.statuses,
+            config=parsed,
+            clock=lambda: NOW,
+            journal_backlog=lambda: 7,
+            receive_counts=lambda: self.received,
+            notification_counts=lambda: self.notified,
+        )
+        self.registry.register(StateCollector(sources))
+        services = WebServices(
+            registry=self.registry,
+            problems=lambda: self.problems,
+            database=database,
+            estimator=estimator,
+            alerts=self.alerts.statuses,
+            config=parsed,
+            clock=lambda: NOW,
+        )
+        self.server = WebServer(create_app(services), "127.0.0.1", 0)
+
+    @property
+    def url(self) -> str:
+        """Where the started server is."""
+        return f"http://127.0.0.1:{self.server.port}"
+
+    def get(self, path: str, **headers: str) -> httpx.Response:
+        """Request a page; `_` in the name of a header stands for `-`."""
+        return httpx.get(self.url + path, headers={name.replace("_", "-"): headers[name] for name in headers})
+
+    def sample(self, name: str, **labels: str) -> float | None:
+        """Return the value of a series, or None if there is no such series."""
+        return self.registry.get_sample_value(name, labels)
+
+
+def program(name: str, package: str) -> str:
+    """Return the path of a program that a test runs for real; fail if it is missing."""
+    path = shutil.which(name)
+    assert path, f"this test runs {name}: install the Debian package {package!r} (apt-get install {package})"
+    return path
