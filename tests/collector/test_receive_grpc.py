@@ -7,7 +7,6 @@ import grpc
 import pytest
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import LogsServiceStub
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -17,8 +16,6 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 MakeRequest = Callable[..., ExportTraceServiceRequest]
 OPTIONS = [("grpc.max_send_message_length", -1)]
@@ -122,15 +119,3 @@ def test_metrics_are_unimplemented(receiver: Any, connect: Callable[..., Any]) -
     stub = MetricsServiceStub(connect(receiver))
     error = refusal(lambda: stub.Export(ExportMetricsServiceRequest(), timeout=20))
     assert error.code() is grpc.StatusCode.UNIMPLEMENTED
-
-
-def test_the_python_exporter_is_understood(receiver: Any) -> None:
-    """OpenTelemetry's own gRPC exporter delivers a span."""
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(receiver.grpc, insecure=True)))
-    with provider.get_tracer("test").start_as_current_span("asked"):
-        pass
-    provider.shutdown()
-    (entry,) = receiver.journal.read(0, 10, 1 << 30)
-    request = ExportTraceServiceRequest.FromString(entry.payload)
-    assert request.resource_spans[0].scope_spans[0].spans[0].name == "asked"

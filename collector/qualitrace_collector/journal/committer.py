@@ -86,7 +86,7 @@ class GroupCommitter:
                 stopping = self._stopping
             if group or counts:
                 self._write(group, counts)
-            elif stopping:
+            if stopping:
                 return
 
     def _write(self, group: Sequence[_Waiting], counts: Counter[tuple[str, str]]) -> None:

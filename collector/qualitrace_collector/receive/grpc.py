@@ -11,7 +11,7 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
 from qualitrace_collector.receive.decode import MAX_REQUEST_BYTES, decode_protobuf
-from qualitrace_collector.receive.errors import RETRY_AFTER_SECONDS, Refused, RequestError, TooLarge
+from qualitrace_collector.receive.errors import RETRY_AFTER_SECONDS, Refused, RequestError
 from qualitrace_collector.receive.intake import Intake
 from qualitrace_collector.receive.signals import SIGNALS, Signal
 
@@ -19,7 +19,10 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 def grpc_server(intake: Intake, max_bytes: int = MAX_REQUEST_BYTES) -> grpc.aio.Server:
-    """Make the server, without a port yet; a message is limited to `max_bytes`."""
+    """Make the server, without a port yet.
+
+    grpc itself answers a message beyond `max_bytes`, as sent or decompressed, with RESOURCE_EXHAUSTED.
+    """
     server = grpc.aio.server(
         options=[
             ("grpc.max_receive_message_length", max_bytes),
@@ -28,16 +31,14 @@ def grpc_server(intake: Intake, max_bytes: int = MAX_REQUEST_BYTES) -> grpc.aio.
     )
     for signal in SIGNALS:
         # No deserializer: the bytes are journalled as they came.
-        export = grpc.unary_unary_rpc_method_handler(_exporter(intake, signal, max_bytes))
+        export = grpc.unary_unary_rpc_method_handler(_exporter(intake, signal))
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(signal.service, {"Export": export}),))
     return server
 
 
-def _exporter(intake: Intake, signal: Signal, max_bytes: int) -> Callable[[bytes, Any], Awaitable[bytes]]:
+def _exporter(intake: Intake, signal: Signal) -> Callable[[bytes, Any], Awaitable[bytes]]:
     async def export(payload: bytes, context: Any) -> bytes:
         try:
-            if len(payload) > max_bytes:  # grpc limits the message as sent; this one was compressed
-                raise TooLarge(max_bytes)
             response = await intake.accept(signal, decode_protobuf(signal, payload), payload, "grpc")
         except RequestError as error:
             intake.count_refusal(error)
@@ -49,10 +50,17 @@ def _exporter(intake: Intake, signal: Signal, max_bytes: int) -> Callable[[bytes
 
 
 def _details(error: RequestError) -> tuple[tuple[str, bytes], ...]:
-    """Return the metadata that tells clients when to try again; without it they drop the request."""
+    """Return the metadata that tells clients when to try again; without it they drop the request.
+
+    OTLP puts it into the status details; OpenTelemetry's Python exporter looks for a key of its own.
+    """
     if not isinstance(error, Refused):
         return ()
+    retry = RetryInfo(retry_delay=Duration(seconds=RETRY_AFTER_SECONDS))
     detail = AnyMessage()
-    detail.Pack(RetryInfo(retry_delay=Duration(seconds=RETRY_AFTER_SECONDS)))
+    detail.Pack(retry)
     status = Status(code=error.rpc_code, message=str(error), details=[detail])
-    return (("grpc-status-details-bin", status.SerializeToString()),)
+    return (
+        ("grpc-status-details-bin", status.SerializeToString()),
+        ("google.rpc.retryinfo-bin", retry.SerializeToString()),
+    )
