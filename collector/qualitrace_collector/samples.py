@@ -49,7 +49,7 @@ class Sample:
 
     def to_json(self) -> str:
         """Serialise to canonical JSON (sorted keys, no spaces)."""
-        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -64,5 +64,4 @@ class Sample:
     def content_hash(self) -> str:
         """SHA-256 (32 hex digits of it) of what a judge may look at; metadata is left out."""
         fields = {key: value for key, value in asdict(self).items() if key != "metadata"}
-        text = json.dumps(fields, ensure_ascii=False, sort_keys=True)
-        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:32]

@@ -89,8 +89,7 @@ class TraceStore:
         except Exception as error:
             if self._has_assessment(assessment):
                 return
-            if _is_transient(error):
-                raise StoreUnavailable(_reason(error)) from error
+            self._raise_if_unavailable(error)
             raise
 
     def _has_assessment(self, assessment: Assessment) -> bool:
@@ -104,9 +103,7 @@ class TraceStore:
         try:
             self._store.log_spans(experiment_id, [span for trace in traces for span in trace.spans])
         except Exception as error:
-            if _is_transient(error):
-                raise StoreUnavailable(_reason(error)) from error
-            self.check()  # a server answers 422 for its own faults too: is it MLflow or these traces?
+            self._raise_if_unavailable(error)
             if len(traces) == 1:
                 if not self._saved_where_it_is(traces[0], experiment_id):
                     refused[traces[0].trace_id] = error
@@ -148,9 +145,14 @@ class TraceStore:
         try:
             return ask()
         except Exception as error:
-            if _is_transient(error):
-                raise StoreUnavailable(_reason(error)) from error
+            self._raise_if_unavailable(error)
             raise
+
+    def _raise_if_unavailable(self, error: Exception) -> None:
+        """Tell MLflow's own faults, for which a server answers 422 or INTERNAL_ERROR too, from those of the data."""
+        if _is_transient(error):
+            raise StoreUnavailable(_reason(error)) from error
+        self.check()
 
 
 def _is_transient(error: Exception) -> bool:

@@ -1,12 +1,12 @@
 """The server's commands; `qualitrace.cli` loads them when they are called."""
 
-import logging
 import sys
 from pathlib import Path
 
 import click
 
 from qualitrace_collector.config import Config, ConfigError, load_config
+from qualitrace_collector.logs import configure_logging
 
 _config_option = click.option(
     "--config",
@@ -28,7 +28,7 @@ def _load(path: Path | None) -> Config:
 def _supervise(path: Path | None, parts: list[str]) -> None:
     from qualitrace_monitors.supervise import supervise
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure_logging()
     sys.exit(supervise(_load(path), path, parts))
 
 

@@ -4,7 +4,6 @@
 """
 
 import argparse
-import logging
 import os
 import sys
 import time
@@ -13,20 +12,14 @@ from pathlib import Path
 
 from qualitrace_collector.config import Config, ConfigError, load_config
 from qualitrace_collector.journal import JournalError
+from qualitrace_collector.logs import configure_logging
+from qualitrace_collector.mlflow_settings import apply_mlflow_settings
 from qualitrace_collector.state import StateError
 from qualitrace_monitors.supervise import stop_event
-
-_log = logging.getLogger(__name__)
+from qualitrace_monitors.web import WebServerError
 
 DRAIN_SECONDS = 5.0
 PARENT_CHECK_SECONDS = 1.0
-
-MLFLOW_ENVIRONMENT = {
-    "MLFLOW_MODEL_CATALOG_URI": "",  # prices from the bundled catalog: no network while storing spans
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # our own loops retry, and must stay able to stop
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-}
 
 
 def run(config: Config, parts: Sequence[str]) -> None:
@@ -48,14 +41,11 @@ def main() -> int:
     parser.add_argument("--config", type=Path)
     parser.add_argument("--parts", default="collector,monitor")
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for name in ("alembic", "mlflow.store.db", "httpx"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for name, value in MLFLOW_ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    configure_logging()
+    apply_mlflow_settings()
     try:
         run(load_config(arguments.config), arguments.parts.split(","))
-    except (ConfigError, StateError, JournalError, OSError) as error:
+    except (ConfigError, StateError, JournalError, WebServerError) as error:
         print(f"qualitrace: {error}", file=sys.stderr)
         return 1
     return 0

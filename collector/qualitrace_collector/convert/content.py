@@ -35,6 +35,11 @@ _TEXT_KEYS = tuple(
 MAX_DEPTH = 12
 
 
+def encodable(text: str) -> str:
+    """Replace lone surrogates (JSON escapes can hold them), which neither databases nor HTTP can carry."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def parsed(value: Any) -> Any:
     """Open a string that holds a JSON object or array; return anything else as it is."""
     if isinstance(value, str) and value[:1] in ("{", "["):
@@ -52,7 +57,7 @@ def messages_in(value: Any, depth: int = 0) -> list[Message]:
         return []
     if isinstance(value, list):
         if len(value) == 2 and value[0] in (*_ROLES, *_KNOWN_ROLES) and isinstance(value[1], str):
-            return [Message(role=_ROLES.get(str(value[0]), str(value[0])), content=value[1])]
+            return [Message(role=_ROLES.get(str(value[0]), str(value[0])), content=encodable(value[1]))]
         return [message for item in value for message in messages_in(item, depth + 1)]
     if isinstance(value, dict):
         if role := _role(value):
@@ -67,7 +72,7 @@ def content_text(value: Any, depth: int = 0) -> str:
     """Return the readable text in a message's content, a part, a document or any value of few keys."""
     value = parsed(value)
     if isinstance(value, str):
-        return value
+        return encodable(value)
     if depth > MAX_DEPTH or value is None or isinstance(value, bool):
         return ""
     if isinstance(value, (int, float)):

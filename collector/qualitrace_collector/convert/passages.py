@@ -7,7 +7,7 @@ from typing import Any
 
 from mlflow.entities import Span, SpanType
 
-from qualitrace_collector.convert.content import content_text, messages_in, parsed
+from qualitrace_collector.convert.content import content_text, encodable, messages_in, parsed
 from qualitrace_collector.samples import Message, PassagesSource
 
 LLM_TYPES = (SpanType.CHAT_MODEL, SpanType.LLM)
@@ -15,12 +15,11 @@ _DOCUMENT_KEYS = ("page_content", "content", "text", "document", "passage", "bod
 _LIST_KEYS = ("documents", "docs", "passages", "results", "nodes", "matches", "chunks", "contexts", "hits")
 _OPENINFERENCE = re.compile(r"^retrieval\.documents\.(\d+)\.document\.content$")
 
-# A prompt that carries passages says so: a heading, a tag or numbered sources.
-_CONTEXT_MARK = re.compile(
-    r"(?im)^\W{0,8}(?:context|documents?|passages?|sources?|background|reference(?:s| material)?|knowledge|excerpts?|"
-    r"search results)\b[^\n]{0,60}:|<(?:context|documents?|passages?|sources?)\b[^>]{0,80}>|^[ \t]{0,8}\[\d+\]"
-)
-_QUESTION_MARK = re.compile(r"(?im)^\W{0,8}(?:question|query|user question)\s*:.*\Z", re.DOTALL)
+# A prompt that carries passages says so: a tag, a heading or numbered sources.
+_KINDS = r"context|documents?|passages?|sources?|background|references?|knowledge|excerpts?|search results"
+_TAGGED = re.compile(rf"(?is)<({_KINDS})\b[^>]{{0,80}}>(.*?)</\1\s*>")
+_HEADING = re.compile(rf"(?im)^\W{{0,8}}(?:{_KINDS})\b[^\n:]{{0,60}}:|^[ \t]{{0,8}}\[\d+\]")
+_QUESTION = re.compile(r"(?ims)^\W{0,8}(?:user )?(?:question|query)\s*:(.*)\Z")
 
 
 def find_passages(spans: Sequence[Span], question: str) -> tuple[tuple[str, ...], PassagesSource]:
@@ -67,7 +66,7 @@ def _document_texts(value: Any) -> list[str]:
 def _document_text(item: Any) -> str:
     item = parsed(item)
     if isinstance(item, str):
-        return item
+        return encodable(item)
     if isinstance(item, list):
         return _document_text(item[0]) if item else ""
     if isinstance(item, dict):
@@ -77,24 +76,34 @@ def _document_text(item: Any) -> str:
     return ""
 
 
+def split_prompt(text: str) -> tuple[str, list[str]]:
+    """Split a prompt into the question and the material to answer from; all question if nothing is marked."""
+    if tagged := [match.group(2) for match in _TAGGED.finditer(text)]:
+        return _TAGGED.sub("", text).strip(), [part for block in tagged for part in _paragraphs(block)]
+    if not (heading := _HEADING.search(text)):
+        return text, []
+    asked = _QUESTION.search(text)
+    end = asked.start() if asked else len(text)
+    material = text[heading.start() : end] if heading.start() < end else text[heading.start() :]
+    return asked.group(1).strip() if asked else text, _paragraphs(material)
+
+
 def _prompted_texts(turns: Iterable[Message], question: str) -> list[str]:
     """Return tool results, and those parts of the prompt that are marked as material to answer from."""
     texts: list[str] = []
     for turn in turns:
         if turn.role == "tool":
             texts.append(turn.content)
-        elif turn.role in ("system", "user") and (mark := _CONTEXT_MARK.search(turn.content)):
-            material = turn.content[mark.start() :].replace(question, "") if question else turn.content[mark.start() :]
-            texts.extend(_paragraphs(_QUESTION_MARK.sub("", material)))
+        elif turn.role in ("system", "user"):
+            texts.extend(part for part in split_prompt(turn.content)[1] if part != question)
     return [text for text in texts if text.strip()]
 
 
 def _paragraphs(text: str) -> list[str]:
-    without_tags = re.sub(r"</?\w{1,40}[^>]{0,80}>", "\n", text)
-    paragraphs = re.split(r"\n\s*\n|\n(?=\s*\[\d+\])", without_tags)
-    return [cleaned for part in paragraphs if (cleaned := _CONTEXT_MARK.sub("", part, count=1).strip())]
+    parts = re.split(r"\n\s*\n|\n(?=[ \t]*\[\d+\])", text)
+    return [cleaned for part in parts if (cleaned := _HEADING.sub("", part, count=1).strip())]
 
 
 def dump(value: Any) -> str:
     """Serialise a tool's arguments or result for the sample; text stays text."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return encodable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from mlflow.entities import Span, SpanStatusCode, SpanType
 
 from qualitrace_collector.convert.content import answer_text, messages_in, question_text
-from qualitrace_collector.convert.passages import LLM_TYPES, dump, find_passages
+from qualitrace_collector.convert.passages import LLM_TYPES, dump, find_passages, split_prompt
 from qualitrace_collector.samples import Message, Sample, ToolCall
 
 PROMPT_VERSION = "qualitrace.prompt.version"
@@ -60,7 +60,7 @@ def build_sample(spans: Sequence[Span], service: str) -> Sample:
     )
     passages, source = find_passages(ordered, question)
     return Sample(
-        inputs=question,
+        inputs=split_prompt(question)[0],
         outputs=answer,
         passages=passages,
         passages_source=source,

@@ -1,0 +1,18 @@
+"""How MLflow behaves inside our processes; to be applied before it is imported."""
+
+import os
+
+ENVIRONMENT = {
+    # Prices from the bundled catalog: the first model span of a provider would otherwise wait for the network.
+    "MLFLOW_MODEL_CATALOG_URI": "",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # Our own loops retry, and must stay able to stop.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
+
+
+def apply_mlflow_settings() -> None:
+    """Set what the user's environment does not set."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)

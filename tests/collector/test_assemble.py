@@ -1,0 +1,122 @@
+"""Spans become traces: which are due, when, and what they carry."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from qualitrace_collector.assemble import Assembler, SpanRecord
+from support.otlp import LOCAL_PARENT, REMOTE_PARENT, span, trace_id
+
+
+def records(*spans: Span) -> list[SpanRecord]:
+    return [SpanRecord(item, Resource(), InstrumentationScope()) for item in spans]
+
+
+def assembler(max_spans: int = 1000) -> Assembler:
+    return Assembler(quiet_period=2.0, max_open=60.0, max_spans=max_spans)
+
+
+def test_a_trace_is_due_once_its_root_ended_and_the_quiet_period_passed():
+    """Not a moment before the quiet period ends, and whole when it does."""
+    traces = assembler()
+    traces.add_spans(1, records(span(7, 2, parent=1)), now=100.0)
+    traces.add_spans(2, records(span(7, 1)), now=101.0)
+    assert traces.due(102.9) == []
+    (piece,) = traces.due(103.0)
+    assert piece.trace_id == trace_id(7)
+    assert piece.root_seen
+    assert {record.span.span_id[-1] for record in piece.spans} == {1, 2}
+    assert piece.positions == {1, 2}
+    assert traces.due(200.0) == []
+
+
+def test_a_local_parent_that_is_still_running_is_waited_for():
+    """Children whose parent is local but missing do not make a complete trace after the quiet period."""
+    traces = assembler()
+    traces.add_spans(1, records(span(7, 2, parent=1, flags=LOCAL_PARENT)), now=0.0)
+    assert traces.due(30.0) == []
+    traces.add_spans(2, records(span(7, 1)), now=31.0)
+    (piece,) = traces.due(33.0)
+    assert piece.root_seen
+
+
+def test_a_trace_open_too_long_is_handed_on_unfinished():
+    """After max_open the spans so far are due, without a root; the root makes a piece of its own later."""
+    traces = assembler()
+    traces.add_spans(1, records(span(7, 2, parent=1)), now=0.0)
+    (piece,) = traces.due(60.0)
+    assert not piece.root_seen
+    traces.add_spans(2, records(span(7, 1)), now=70.0)
+    (rest,) = traces.due(72.0)
+    assert rest.root_seen
+    assert rest.positions == {2}
+
+
+def test_a_span_with_a_remote_parent_is_a_local_root():
+    """A service called by another completes its part of the trace on its own."""
+    traces = assembler()
+    traces.add_spans(1, records(span(7, 2, parent=1, flags=REMOTE_PARENT)), now=0.0)
+    (piece,) = traces.due(2.0)
+    assert piece.root_seen
+
+
+def test_a_missing_parent_of_unknown_kind_makes_a_local_root_after_the_quiet_period():
+    """Clients without span flags do not say whether the parent is remote: then the quiet period decides."""
+    traces = assembler()
+    traces.add_spans(1, records(span(7, 2, parent=1, flags=0)), now=0.0)
+    assert traces.due(1.9) == []
+    assert traces.due(2.0)[0].root_seen
+
+
+def test_a_resent_span_counts_once():
+    """A client that repeats a request after a lost answer adds nothing to the trace."""
+    traces = assembler()
+    traces.add_spans(1, records(span(7, 1)), now=0.0)
+    traces.add_spans(2, records(span(7, 1)), now=0.5)
+    (piece,) = traces.due(10.0)
+    assert len(piece.spans) == 1
+    assert piece.positions == {1, 2}
+
+
+def test_memory_is_bounded_by_handing_on_the_oldest_traces():
+    """At the limit the assembler is full, the oldest become due, and it has room again."""
+    traces = assembler(max_spans=3)
+    for number in range(1, 4):
+        traces.add_spans(number, records(span(number, 2, parent=1)), now=float(number))
+    assert traces.full
+    pieces = traces.due(4.0)
+    assert [piece.trace_id for piece in pieces] == [trace_id(1)]
+    assert not traces.full
+
+
+def test_when_stopping_a_complete_trace_needs_no_quiet_period():
+    """At shutdown what is complete is handed on at once; what waits for its root stays."""
+    traces = assembler()
+    traces.add_spans(1, records(span(7, 1), span(8, 2, parent=1)), now=0.0)
+    assert [piece.trace_id for piece in traces.due(0.0, stopping=True)] == [trace_id(7)]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 4), st.integers(1, 6), st.integers(0, 6), st.sampled_from([0, 0x100, 0x300])),
+        max_size=40,
+    ),
+    st.lists(st.floats(0, 5), max_size=40),
+)
+def test_no_span_is_lost_and_none_comes_twice(arrivals: list[tuple[int, int, int, int]], gaps: list[float]):
+    """Whatever the order and timing, each distinct span of a trace comes out in some piece after its arrival."""
+    traces, now = assembler(), 0.0
+    sent: set[tuple[bytes, bytes]] = set()
+    received: list[tuple[bytes, bytes]] = []
+    for position, (trace, number, parent, flags) in enumerate(arrivals):
+        item = span(trace, number, parent, flags=flags)
+        traces.add_spans(position, records(item), now)
+        sent.add((item.trace_id, item.span_id))
+        now += gaps[position] if position < len(gaps) else 0.1
+        for piece in traces.due(now):
+            received += [(record.span.trace_id, record.span.span_id) for record in piece.spans]
+    for piece in traces.due(now + 1000):
+        received += [(record.span.trace_id, record.span.span_id) for record in piece.spans]
+    assert set(received) == sent

@@ -1,0 +1,118 @@
+"""Question, answer and conversation are found in the shapes that libraries record."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qualitrace_collector.convert.content import answer_text, content_text, messages_in, question_text
+
+OPENAI = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]
+PARTS = [{"role": "user", "parts": [{"type": "text", "content": "Why?"}]}]
+LANGCHAIN = {
+    "messages": [
+        [
+            {
+                "lc": 1,
+                "type": "constructor",
+                "id": ["langchain", "schema", "SystemMessage"],
+                "kwargs": {"content": "S"},
+            },
+            {
+                "lc": 1,
+                "type": "constructor",
+                "id": ["langchain", "schema", "HumanMessage"],
+                "kwargs": {"content": "Why?"},
+            },
+        ]
+    ]
+}
+MULTIMODAL = [{"role": "user", "content": [{"type": "text", "text": "Why?"}, {"type": "image_url", "image_url": {}}]}]
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        "Why?",
+        {"question": "Why?", "k": 3},
+        {"query": "Why?"},
+        {"input": "Why?"},
+        {"messages": OPENAI},
+        json.dumps({"messages": OPENAI}),
+        PARTS,
+        LANGCHAIN,
+        MULTIMODAL,
+        {"messages": [["user", "Why?"]]},
+        {"messages": [{"type": "human", "data": {"content": "Why?"}}]},
+        {"model": "m", "input": [{"role": "user", "content": [{"type": "input_text", "text": "Why?"}]}]},
+    ],
+)
+def test_the_question_is_found(inputs: object):
+    """Plain text, keyword arguments, chat messages, parts, LangChain's objects and OpenAI's responses input."""
+    assert question_text(inputs) == "Why?"
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        "Because.",
+        {"answer": "Because."},
+        {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Because."}}]},
+        [{"role": "assistant", "parts": [{"type": "text", "content": "Because."}], "finish_reason": "stop"}],
+        {
+            "generations": [
+                [{"text": "x", "message": {"id": ["langchain", "AIMessage"], "kwargs": {"content": "Because."}}}]
+            ]
+        },
+        {
+            "output": [
+                {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Because."}]}
+            ]
+        },
+        {"messages": [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."}]},
+    ],
+)
+def test_the_answer_is_found(outputs: object):
+    """Plain text, chat completions, parts, LangChain's generations, OpenAI's responses, a whole conversation."""
+    assert answer_text(outputs) == "Because."
+
+
+def test_a_tool_call_is_no_answer():
+    """An assistant turn without text has nothing to judge."""
+    assert answer_text([{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}]) == ""
+
+
+def test_the_conversation_keeps_order_and_roles():
+    """Roles of all libraries become user, assistant, system and tool, oldest turn first."""
+    turns = messages_in(
+        [{"type": "human", "content": "A"}, {"type": "ai", "content": "B"}, {"role": "tool", "content": "C"}]
+    )
+    assert [(turn.role, turn.content) for turn in turns] == [("user", "A"), ("assistant", "B"), ("tool", "C")]
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.just("\ud83d"),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["role", "content", "messages", "input", "type", "id", "x"]) | st.text(), inner
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@given(JSON_VALUES)
+def test_any_value_gives_text(value: object):
+    """Whatever a client records, question and answer come out as text that UTF-8 can carry."""
+    question_text(value).encode()
+    answer_text(value).encode()
+
+
+def test_deep_nesting_ends():
+    """A value nested thousands of levels deep is cut, not followed to the end of the stack."""
+    value: object = "deep"
+    for _ in range(5000):
+        value = {"content": value}
+    assert content_text(value) == ""

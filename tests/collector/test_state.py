@@ -1,0 +1,167 @@
+"""The state database: the ledger adds up, the queue keeps each task once."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qualitrace_collector.samples import Message, Sample, ToolCall
+from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger, StateError, ledger, queue
+
+SCHEMA = (*ledger.SCHEMA, *queue.SCHEMA)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Database:
+    return Database(tmp_path / "state.db", SCHEMA)
+
+
+def task(trace: str = "tr-1", judge: str = "relevance", answer: str = "A.", at: float = 100.0) -> JudgeTask:
+    return JudgeTask(
+        trace_id=trace,
+        judge=judge,
+        service="shop",
+        sample=Sample(inputs="Q?", outputs=answer),
+        inclusion_probability=0.5,
+        root_ended_at=at - 2,
+        completed_at=at,
+    )
+
+
+def put(database: Database, *tasks: JudgeTask) -> None:
+    with database.transaction() as connection:
+        for item in tasks:
+            JudgeQueue.put(connection, item)
+
+
+def finish(database: Database, item: JudgeTask, outcome: queue.JudgementOutcome) -> bool:
+    with database.transaction() as connection:
+        return JudgeQueue.finish(connection, item, outcome)
+
+
+def totals(database: Database) -> dict[tuple[str, str], int]:
+    return {(row["judge"], row["outcome"]): row["total"] for row in Ledger(database).totals()}
+
+
+def test_a_trace_has_one_outcome_even_when_recorded_again(database: Database):
+    """Replaying the journal counts nothing twice; a changed outcome moves the count."""
+    with database.transaction() as connection:
+        assert Ledger.record_trace(connection, "tr-1", "shop", "not_genai", root_seen=True, now=1.0)
+        assert not Ledger.record_trace(connection, "tr-1", "shop", "not_genai", root_seen=True, now=2.0)
+        assert not Ledger.record_trace(connection, "tr-1", "shop", "stored", root_seen=True, now=3.0)
+        assert not Ledger.record_trace(connection, "tr-1", "shop", "not_genai", root_seen=True, now=4.0)
+    assert totals(database) == {("", "stored"): 1}
+
+
+def test_a_task_is_leased_once_until_the_lease_ends(database: Database):
+    """Two workers never judge the same task at once; a dead worker's task comes back."""
+    put(database, task())
+    tasks = JudgeQueue(database)
+    (first,) = tasks.lease(10, now=100.0, lease_seconds=60, judges=["relevance"])
+    assert first == JudgeTask(**{**{name: getattr(task(), name) for name in JudgeTask.__slots__}, "attempts": 1})
+    assert tasks.lease(10, now=159.0, lease_seconds=60, judges=["relevance"]) == []
+    (again,) = tasks.lease(10, now=160.0, lease_seconds=60, judges=["relevance"])
+    assert again.attempts == 2
+
+
+def test_a_restarted_worker_takes_over_at_once(database: Database):
+    """After release_all no lease of a dead process holds a task back."""
+    put(database, task())
+    tasks = JudgeQueue(database)
+    tasks.lease(10, now=100.0, lease_seconds=1000, judges=["relevance"])
+    tasks.release_all()
+    assert len(tasks.lease(10, now=101.0, lease_seconds=60, judges=["relevance"])) == 1
+
+
+def test_only_the_asked_judges_tasks_are_leased(database: Database):
+    """Local and LLM workers share a queue."""
+    put(database, task(judge="relevance"), task(judge="toxicity"))
+    leased = JudgeQueue(database).lease(10, now=100.0, lease_seconds=60, judges=["toxicity"])
+    assert [item.judge for item in leased] == ["toxicity"]
+
+
+def test_a_finished_task_is_not_queued_again_by_a_replay(database: Database):
+    """The same trace with the same content, put again after a crash, stays finished and counts once."""
+    put(database, task())
+    assert finish(database, task(), "scored")
+    assert not finish(database, task(), "scored")
+    put(database, task())
+    assert JudgeQueue(database).waiting() == 0
+    assert totals(database) == {("relevance", "scored"): 1}
+
+
+def test_changed_content_is_judged_again(database: Database):
+    """A late span that changes the sample queues it anew; the outcome moves, it is not added."""
+    put(database, task())
+    finish(database, task(), "not_applicable")
+    put(database, task(answer="Better."))
+    assert totals(database) == {("relevance", "queued"): 1}
+    assert not finish(database, task(), "scored"), "the verdict on the old content must not count"
+    assert finish(database, task(answer="Better."), "scored")
+    assert totals(database) == {("relevance", "scored"): 1}
+
+
+def test_a_postponed_task_comes_back_when_it_is_due(database: Database):
+    """A busy provider's task waits, and is not lost."""
+    put(database, task())
+    tasks = JudgeQueue(database)
+    (leased,) = tasks.lease(10, now=100.0, lease_seconds=60, judges=["relevance"])
+    with database.transaction() as connection:
+        JudgeQueue.postpone(connection, leased, until=130.0)
+    assert tasks.lease(10, now=129.0, lease_seconds=60, judges=["relevance"]) == []
+    assert len(tasks.lease(10, now=130.0, lease_seconds=60, judges=["relevance"])) == 1
+
+
+def test_pruning_keeps_the_totals_and_what_waits(database: Database):
+    """Old rows go, the ledger's counts and unfinished work stay."""
+    put(database, task("tr-1"), task("tr-2"))
+    finish(database, task("tr-1"), "scored")
+    with database.transaction() as connection:
+        Ledger.record_trace(connection, "tr-1", "shop", "stored", root_seen=True, now=100.0)
+        JudgeQueue.prune(connection, older_than=1000.0)
+        Ledger.prune(connection, older_than=1000.0)
+    assert totals(database) == {("", "stored"): 1, ("relevance", "scored"): 1, ("relevance", "queued"): 1}
+    assert JudgeQueue(database).waiting() == 1
+    assert Ledger(database).known_traces(["tr-1"]) == {}
+
+
+def test_a_failed_transaction_leaves_nothing(database: Database):
+    """All or nothing, also for Python errors inside the block."""
+
+    def broken() -> None:
+        with database.transaction() as connection:
+            Ledger.add(connection, "shop", "stored")
+            raise RuntimeError("boom")
+
+    with pytest.raises(RuntimeError, match="boom"):
+        broken()
+    assert totals(database) == {}
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path):
+    """A clear error at start, not a crash later."""
+    path = tmp_path / "state.db"
+    path.write_text("this is no database, and long enough to be looked at as one by SQLite " * 20)
+    with pytest.raises(StateError, match=r"state\.db"):
+        Database(path, SCHEMA)
+
+
+TEXT = st.text() | st.just("\ud83d")
+
+
+@given(TEXT, TEXT, st.lists(TEXT, max_size=3), st.lists(st.tuples(TEXT, TEXT, TEXT), max_size=2))
+@settings(max_examples=50)
+def test_a_sample_survives_its_json(inputs: str, outputs: str, passages: list[str], calls: list[tuple[str, str, str]]):
+    """What was queued is what is judged, and its hash does not depend on metadata."""
+    sample = Sample(
+        inputs=inputs,
+        outputs=outputs,
+        passages=tuple(passages),
+        conversation=(Message(role="user", content=inputs),),
+        tool_calls=tuple(ToolCall(name=a, arguments=b, result=c) for a, b, c in calls),
+        metadata={"service": outputs},
+    )
+    assert Sample.from_json(sample.to_json()) == sample
+    other = Sample.from_json(sample.to_json().replace('"metadata":{"service"', '"metadata":{"x"'))
+    assert other.content_hash == sample.content_hash

@@ -1,0 +1,126 @@
+"""Traces and assessments in a real MLflow, by a database URI."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import AssessmentSource, Feedback
+from mlflow.exceptions import MlflowException
+
+from qualitrace_collector.convert import ConvertedTrace
+from qualitrace_collector.store import StoreUnavailable, TraceStore
+from support.mlflow_db import converted, new_store
+from support.otlp import chat_span, rag_trace
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> TraceStore:
+    return new_store(tmp_path)
+
+
+def rag(number: int, service: str = "shop") -> ConvertedTrace:
+    return converted(rag_trace(number, question="Q?", answer="A.", passages=["P."]), service)
+
+
+def experiment_of(store: TraceStore, trace_id: str) -> str:
+    client = MlflowClient(store.tracking_uri)
+    return client.get_experiment(client.get_trace(trace_id).info.experiment_id).name
+
+
+def test_a_trace_reads_back_with_inputs_outputs_types_and_tokens(store: TraceStore):
+    """What an on-call engineer opens in MLflow's UI is all there."""
+    trace = rag(1)
+    assert store.save([trace]) == {}
+    stored = MlflowClient(store.tracking_uri).get_trace(trace.trace_id)
+    by_type = {span.span_type: span for span in stored.data.spans}
+    assert set(by_type) == {"RETRIEVER", "CHAT_MODEL", "UNKNOWN"} or len(stored.data.spans) == 3
+    assert by_type["RETRIEVER"].outputs == [{"page_content": "P.", "metadata": {}, "id": "0"}]
+    assert stored.info.token_usage == {"input_tokens": 14, "output_tokens": 8, "total_tokens": 22}
+
+
+def test_saving_twice_stores_once(store: TraceStore):
+    """A replay after a crash changes nothing."""
+    trace = rag(1)
+    store.save([trace])
+    store.save([trace])
+    assert len(store.read(trace.trace_id)) == 3
+
+
+def test_each_service_has_its_experiment(store: TraceStore):
+    """By the default template `{service.name}`."""
+    one, two = rag(1, "shop"), rag(2, "search")
+    store.save([one, two])
+    assert experiment_of(store, one.trace_id) == "shop"
+    assert experiment_of(store, two.trace_id) == "search"
+
+
+def test_a_fixed_experiment_takes_all_services(tmp_path: Path):
+    """`mlflow.experiment: production` puts everything there."""
+    store = new_store(tmp_path, experiment="production")
+    trace = rag(1)
+    store.save([trace])
+    assert experiment_of(store, trace.trace_id) == "production"
+
+
+def test_a_late_span_of_another_service_joins_the_trace_where_it_is(store: TraceStore):
+    """MLflow refuses a batch with a trace of another experiment; the span is stored in that one."""
+    first = rag(1, "shop")
+    store.save([first])
+    late = converted([chat_span(1, 9, 1, question="Q2?", answer="A2.")], "search")
+    other = rag(2, "search")
+    assert store.save([late, other]) == {}
+    assert len(store.read(first.trace_id)) == 4
+    assert experiment_of(store, first.trace_id) == "shop"
+    assert len(store.read(other.trace_id)) == 3
+
+
+def test_one_refused_trace_does_not_cost_its_neighbours(store: TraceStore, refuse: Callable[[str], None]):
+    """The batch is bisected until only the guilty trace is out."""
+    traces = [rag(number) for number in range(1, 8)]
+    refuse(traces[4].trace_id)
+    refused = store.save(traces)
+    assert list(refused) == [traces[4].trace_id]
+    assert [len(store.read(trace.trace_id)) for trace in traces] == [3, 3, 3, 3, 0, 3, 3]
+
+
+@pytest.fixture
+def refuse(store: TraceStore, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Make MLflow's store fail on batches with a certain trace, as a value that its database cannot hold does."""
+
+    def install(trace_id: str) -> None:
+        real = store._store.log_spans
+
+        def log_spans(location: str, spans: list, tracking_uri: str | None = None) -> list:
+            if any(span.trace_id == trace_id for span in spans):
+                raise MlflowException("value out of range")
+            return real(location, spans)
+
+        monkeypatch.setattr(store._store, "log_spans", log_spans)
+
+    return install
+
+
+def test_a_server_that_is_away_is_told_from_a_bad_trace():
+    """Nothing listens there: the traces are kept for later, not given up."""
+    store = TraceStore("http://127.0.0.1:9", "file:///unused", "{service.name}")
+    with pytest.raises(StoreUnavailable):
+        store.save([rag(1)])
+
+
+def test_an_assessment_is_written_once(store: TraceStore):
+    """A second write with the same id is taken for done; a trace that is gone is an error."""
+    trace = rag(1)
+    store.save([trace])
+    for _ in range(2):
+        store.save_assessment(feedback(trace.trace_id))
+    (assessment,) = MlflowClient(store.tracking_uri).get_trace(trace.trace_id).info.assessments
+    assert assessment.assessment_id == "qt-1"
+    with pytest.raises(MlflowException):
+        store.save_assessment(feedback("tr-" + "0" * 31 + "9"))
+
+
+def feedback(trace_id: str) -> Feedback:
+    item = Feedback(name="relevance", value=0.5, source=AssessmentSource("CODE", "x"), trace_id=trace_id)
+    item.assessment_id = "qt-1"
+    return item

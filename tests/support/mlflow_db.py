@@ -1,0 +1,41 @@
+"""A real MLflow on SQLite: its schema is made once a test run and copied for each test."""
+
+import functools
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from qualitrace_collector.assemble import Piece, SpanRecord
+from qualitrace_collector.convert import ConvertedTrace, convert
+from qualitrace_collector.store import TraceStore
+from support.otlp import request
+
+
+@functools.cache
+def _template() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="qualitrace-test-mlflow-"))
+    TraceStore(f"sqlite:///{folder / 'mlflow.db'}", folder.as_uri(), "x").check()
+    return folder / "mlflow.db"
+
+
+def new_database(folder: Path) -> str:
+    """Put an empty MLflow database into `folder`; return its tracking URI."""
+    path = folder / "mlflow.db"
+    shutil.copy(_template(), path)
+    return f"sqlite:///{path}"
+
+
+def new_store(folder: Path, experiment: str = "{service.name}") -> TraceStore:
+    """Make a store on an empty MLflow database in `folder`."""
+    return TraceStore(new_database(folder), (folder / "artifacts").as_uri(), experiment)
+
+
+def converted(spans: Iterable[Span], service: str) -> ConvertedTrace:
+    """Convert the spans of one trace as the pipeline does."""
+    (group,) = request(spans, service).resource_spans
+    records = tuple(SpanRecord(span, group.resource, group.scope_spans[0].scope) for span in group.scope_spans[0].spans)
+    piece = Piece(trace_id=records[0].span.trace_id, spans=records, logs=(), root_seen=True, positions=frozenset({1}))
+    return convert(piece, service)

@@ -1,0 +1,32 @@
+"""Waiting for something real to happen, with a deadline; and free ports."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def eventually(check: Callable[[], T], timeout: float = 30.0, interval: float = 0.05) -> T:
+    """Return the first true value of `check`; fail with its last value or error at the deadline."""
+    deadline, pause = time.monotonic() + timeout, threading.Event()
+    while True:
+        error: Exception | None = None
+        value = None
+        try:
+            value = check()
+        except (AssertionError, OSError, LookupError, ValueError) as caught:
+            error = caught
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"did not happen within {timeout:g} s (last value: {value!r})") from error
+        pause.wait(interval)
+
+
+def free_port() -> int:
+    """Return a loopback port that nothing listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
