@@ -5,11 +5,10 @@ import importlib.metadata
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace._sampling_experimental import (
-    composable_parent_threshold,
     composable_traceid_ratio_based,
     composite_sampler,
 )
-from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Sampler
+from opentelemetry.sdk.trace.sampling import DEFAULT_ON, ParentBased, Sampler
 
 from qualitrace.settings import Settings
 
@@ -20,10 +19,14 @@ def make_provider(settings: Settings) -> TracerProvider:
 
 
 def _sampler(ratio: float) -> Sampler:
-    """Sample consistently, and tell the ratio in the trace state (`ot=th:`), so that it can be weighed."""
+    """Sample consistently, and tell the ratio in the trace state (`ot=th:`), so that it can be weighed.
+
+    `ParentBased` hands the state on to children; `composable_parent_threshold` gets none from the SDK to
+    hand on.
+    """
     if ratio == 1:
         return DEFAULT_ON
-    return composite_sampler(composable_parent_threshold(composable_traceid_ratio_based(ratio)))
+    return ParentBased(composite_sampler(composable_traceid_ratio_based(ratio)))
 
 
 def _resource(settings: Settings) -> Resource:

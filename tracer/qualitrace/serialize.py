@@ -30,21 +30,27 @@ def to_text(value: Any) -> tuple[str, str]:
 
 
 def to_json(value: Any) -> str:
-    """Return the value as JSON of at most `LIMIT` characters (and the mark)."""
-    return _bounded(json.dumps(_Pruner().prune(value), ensure_ascii=False))
+    """Return the value as JSON of at most `LIMIT` characters."""
+    budget = LIMIT - 256  # room for the marks
+    while len(text := json.dumps(_Pruner(budget).prune(value), ensure_ascii=False)) > LIMIT:
+        budget //= 2  # many characters had to be escaped
+    return _utf8(text)
 
 
 def _bounded(text: str) -> str:
-    """Cut `text`, and replace lone surrogates, which OTLP cannot carry."""
-    text = text if len(text) <= LIMIT else text[:LIMIT] + CUT
+    return _utf8(text if len(text) <= LIMIT else text[:LIMIT] + CUT)
+
+
+def _utf8(text: str) -> str:
+    """Replace lone surrogates, which OTLP cannot carry."""
     return text.encode("utf-8", "replace").decode()
 
 
 class _Pruner:
     """Walks one value and takes what it yields from a budget of characters."""
 
-    def __init__(self) -> None:
-        self._left = LIMIT
+    def __init__(self, budget: int) -> None:
+        self._left = budget
         self._path: set[int] = set()
 
     def prune(self, value: Any) -> Any:
@@ -75,7 +81,7 @@ class _Pruner:
 
     def _text(self, value: str) -> str:
         kept = str(value)[: max(self._left, 0)]
-        self._left -= len(kept) + 2
+        self._left -= len(kept) + 4  # quotes and separator
         return kept if len(kept) == len(value) else kept + CUT
 
     def _container(self, value: Any) -> Any:

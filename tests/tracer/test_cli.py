@@ -1,0 +1,161 @@
+"""The command line, run as a user does."""
+
+import importlib.util
+import signal
+import sys
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import qualitrace.cli
+
+QUALITRACE = (sys.executable, "-m", "qualitrace")
+
+STEP = """
+import sys
+from qualitrace import span
+with span("step"): pass
+print(sys.argv[1:], [path for path in sys.path if "zero_code" in path])
+sys.exit(3)
+"""
+
+
+def test_run(programs: Any, collector: Any) -> None:
+    """`run` traces a program that knows nothing of it, with its arguments, its exit code and a clean sys.path."""
+    program = programs.write(STEP, "shop.py")
+    options = ("--endpoint", collector.endpoint, "--environment", "test")
+    process = programs.start(*QUALITRACE, "run", *options, sys.executable, program, "--endpoint", "x")
+    done = programs.finish(process)
+    assert (done.code, done.output) == (3, "['--endpoint', 'x'] []\n"), done.errors
+    (span,) = collector.wait(1)
+    assert span.resource["service.name"] == "shop"
+    assert span.resource["deployment.environment.name"] == "test"
+
+
+def test_run_module(programs: Any, collector: Any) -> None:
+    """A program run as a module is named after the module."""
+    programs.write(STEP, "store/shop.py")
+    process = programs.start(*QUALITRACE, "run", "--endpoint", collector.endpoint, sys.executable, "-m", "store.shop")
+    assert programs.finish(process).code == 3
+    assert collector.wait(1)[0].resource["service.name"] == "shop"
+
+
+def test_run_reaches_children(programs: Any, collector: Any) -> None:
+    """A Python process that the command starts through a shell is traced too."""
+    program = programs.write(STEP)
+    process = programs.start(
+        *QUALITRACE,
+        "run",
+        "--service-name",
+        "shop",
+        "--endpoint",
+        collector.endpoint,
+        "sh",
+        "-c",
+        f"'{sys.executable}' {program}",
+    )
+    assert programs.finish(process).code == 3
+    assert collector.wait(1)[0].resource["service.name"] == "shop"
+
+
+def test_run_keeps_the_hidden_sitecustomize(programs: Any, collector: Any) -> None:
+    """The environment's own `sitecustomize` runs, even one that raises, and the PYTHONPATH stays."""
+    programs.write("import builtins; builtins.greeting = 'hello'; raise RuntimeError", "site/sitecustomize.py")
+    code = "print(greeting)\nfrom qualitrace import span\nwith span('step'): pass"
+    process = programs.start(
+        *QUALITRACE,
+        *("run", "--endpoint", collector.endpoint, sys.executable, programs.write(code)),
+        PYTHONPATH=str(programs.directory / "site"),
+    )
+    done = programs.finish(process)
+    assert (done.code, done.output) == (0, "hello\n"), done.errors
+    assert collector.wait(1)[0].name == "step"
+
+
+def test_run_passes_signals(programs: Any, collector: Any) -> None:
+    """The process that `run` was is the program itself: a signal reaches it, and its death is told."""
+    program = programs.write("print('up', flush=True)\nimport time\nwhile True: time.sleep(60)")
+    process = programs.start(*QUALITRACE, "run", "--endpoint", collector.endpoint, sys.executable, program)
+    assert process.stdout.readline() == "up\n"
+    process.send_signal(signal.SIGTERM)
+    assert programs.finish(process).code == -signal.SIGTERM
+
+
+def test_zero_code_without_qualitrace(programs: Any) -> None:
+    """A Python that lacks the package runs its program all the same, and says that it is not traced."""
+    folder = str(qualitrace.cli.ZERO_CODE_DIRECTORY)
+    program = programs.write("print('up')")
+    done = programs.finish(
+        programs.start(
+            sys.executable,
+            "-S",
+            "-c",
+            f"""
+import sys, runpy
+sys.path.insert(0, {folder!r})
+import sitecustomize
+runpy.run_path({program!r})
+""",
+        )
+    )
+    assert (done.code, done.output) == (0, "up\n")
+    assert "is not traced" in done.errors
+
+
+@pytest.mark.parametrize(("command", "code"), [("no-such-command", 127), ("/", 126)])
+def test_run_of_nothing(command: str, code: int) -> None:
+    """What cannot be run is told as a shell tells it."""
+    result = CliRunner().invoke(qualitrace.cli.main, ["run", command])
+    assert result.exit_code == code
+    assert f"cannot run {command}" in result.output
+
+
+def test_run_without_command() -> None:
+    """`run` alone is a usage error."""
+    result = CliRunner().invoke(qualitrace.cli.main, ["run"])
+    assert result.exit_code == 2
+    assert "Missing argument 'COMMAND...'" in result.output
+
+
+def test_help_lists_every_command(programs: Any) -> None:
+    """The help has a line for each command, and imports no server code for it."""
+    done = programs.run(
+        """
+        import sys
+        from qualitrace.cli import main
+        main(["--help"], standalone_mode=False)
+        print([name for name in sys.modules if name.startswith(("qualitrace_monitors", "mlflow"))])
+        """
+    )
+    for name, (_, summary) in qualitrace.cli.SERVER_COMMANDS.items():
+        assert any(line.split(maxsplit=1) == [name, summary] for line in done.output.splitlines()), name
+    assert done.output.endswith("[]\n")
+
+
+@pytest.mark.parametrize("name", qualitrace.cli.SERVER_COMMANDS)
+def test_server_commands_exist(name: str) -> None:
+    """Each server command is where the table says."""
+    module, _, attribute = qualitrace.cli.SERVER_COMMANDS[name][0].partition(":")
+    assert isinstance(getattr(importlib.import_module(module), attribute), click.Command)
+
+
+def test_server_extra_missing(programs: Any) -> None:
+    """Without the server's dependencies a server command says what to install."""
+    done = programs.run(
+        """
+        import sys
+        sys.modules["yaml"] = None  # as if it were not installed
+        from qualitrace.cli import main
+        main(["check-config"])
+        """
+    )
+    assert done.code == 1
+    assert "pip install 'qualitrace[server]'" in done.errors
+
+
+def test_version() -> None:
+    """`--version` tells the version."""
+    result = CliRunner().invoke(qualitrace.cli.main, ["--version"])
+    assert "0.1.0" in result.output
