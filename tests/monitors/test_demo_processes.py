@@ -7,13 +7,14 @@ import threading
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from qualitrace_collector.config.load import parse_config
 from qualitrace_monitors.demo.failure import DemoFailed
 from qualitrace_monitors.demo.load import Customers
 from qualitrace_monitors.demo.processes import Child, clean_environment
-from qualitrace_monitors.demo.stage import ALERT, configuration, make_directory
+from qualitrace_monitors.demo.stage import ALERT, Inbox, Stage, configuration, make_directory
 
 FOREVER = "import threading; print('ready'); threading.Event().wait()"
 
@@ -132,6 +133,26 @@ def test_directory_is_made_anew_but_nobody_elses(tmp_path: Path) -> None:
     (directory / "qualitrace-demo.yaml").write_text("{}")
     make_directory(directory)
     assert list(directory.iterdir()) == []
+
+
+def test_foreign_directory_fails_the_demo_with_the_mend(tmp_path: Path) -> None:
+    """The command exits with 1 and one line that says what is in the way and what to do, before it starts anything."""
+    (tmp_path / "qualitrace-demo").mkdir()
+    command = [sys.executable, "-m", "qualitrace", "demo"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    [line] = ended.stdout.splitlines()
+    assert "FAILED" in line
+    assert "move it away" in line
+
+
+def test_silent_server_fails_the_demo(tmp_path: Path) -> None:
+    """A server that does not answer is told with the address that was asked."""
+    child = _child(tmp_path, "")
+    with httpx.Client(trust_env=False) as http:
+        stage = Stage("http://127.0.0.1:9", "http://127.0.0.1:9", child, child, Inbox(), http)
+        with pytest.raises(DemoFailed, match=r"GET http://127\.0\.0\.1:9/metrics failed"):
+            stage.metrics()
 
 
 def test_unanswered_question_fails_the_demo() -> None:

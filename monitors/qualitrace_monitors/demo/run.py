@@ -1,5 +1,6 @@
 """Runs the demo: sets the stage, plays the phases, checks the end, says where to look."""
 
+import importlib.util
 import signal
 import sys
 import time
@@ -19,7 +20,8 @@ from qualitrace_monitors.demo.story import LOOK_SECONDS, PHASES, Account, Observ
 
 DIRECTORY = Path("qualitrace-demo")
 PACE = 4.0
-TRICKLE = 0.5
+TRICKLE = 1.0
+EXTRA_MODULES = ("openai", "opentelemetry.instrumentation.starlette")
 SETTLE_SECONDS = 20.0
 
 
@@ -44,15 +46,25 @@ def _leave(signum: int, _: FrameType | None) -> None:
 
 
 def _perform(show: Show, directory: Path, keep: bool) -> None:
+    _check_extra()
     make_directory(directory)
     show.say(f"starting qualitrace serve and the shop assistant; data goes to {directory}, made anew each run")
     with set_stage(directory, lambda alert: show.say(*_announcement(alert))) as stage:
         show.say(f"ready; asking {PACE:g} questions a second")
-        _play_all(show, stage, directory)
+        try:
+            _play_all(show, stage, directory)
+        except DemoFailed:
+            show.say(stage.serve.log_tail(), "dim")
+            raise
         show.say(f"the demo worked, in {show.elapsed:.0f} s altogether", "bold green")
         _say_where_to_look(show, directory)
         if keep:
             _keep(show, stage)
+
+
+def _check_extra() -> None:
+    if missing := [module for module in EXTRA_MODULES if importlib.util.find_spec(module) is None]:
+        raise DemoFailed(f"no module {missing[0]}: the demo needs pip install 'qualitrace[server,demo]'")
 
 
 def _play_all(show: Show, stage: Stage, directory: Path) -> None:
@@ -70,7 +82,7 @@ def _play_all(show: Show, stage: Stage, directory: Path) -> None:
         customers.leave()
         account = _settle(stage, customers, directory)
     if wrong := shortcomings(account, endings):
-        raise DemoFailed("; ".join(wrong) + ".\n" + stage.serve.log_tail())
+        raise DemoFailed("; ".join(wrong))
     show.say(f"{account.answered} questions: as many traces in MLflow, each of them scored")
     show.say(f"freshness, from the end of a request to its exported score: {account.freshness}")
 
@@ -121,6 +133,7 @@ def _say_where_to_look(show: Show, directory: Path) -> None:
 
 def _keep(show: Show, stage: Stage) -> None:
     show.say(f"dashboard: {stage.web_url}/  metrics: {stage.web_url}/metrics  questions: POST {stage.app_url}/ask")
+    show.say(f"break retrieval yourself: curl -d '{{\"broken\": true}}' {stage.app_url}/admin/retrieval")
     show.say("everything keeps running under a trickle of questions; Ctrl-C stops it", "bold")
     with Customers(stage.app_url, list(load_handbook().questions), TRICKLE):
         try:

@@ -56,11 +56,17 @@ class Stage:
 
     def metrics(self) -> Metrics:
         """Read /metrics."""
-        return Metrics(self.http.get(f"{self.web_url}/metrics").raise_for_status().text)
+        return Metrics(self._request("GET", f"{self.web_url}/metrics").text)
 
     def break_retrieval(self, broken: bool) -> None:
         """Break the application's retriever, or mend it."""
-        self.http.post(f"{self.app_url}/admin/retrieval", json={"broken": broken}).raise_for_status()
+        self._request("POST", f"{self.app_url}/admin/retrieval", json={"broken": broken})
+
+    def _request(self, method: str, url: str, json: Any = None) -> httpx.Response:
+        try:
+            return self.http.request(method, url, json=json).raise_for_status()
+        except httpx.HTTPError as error:
+            raise DemoFailed(f"{method} {url} failed: {error}") from error
 
 
 def configuration(directory: Path, ports: dict[str, int], receiver_url: str) -> dict[str, Any]:
