@@ -40,4 +40,4 @@ bench: setup ## time the main path beside its peers
 	$(BIN)/python benchmarks/run.py
 
 clean: ## remove what setup and the demo made
-	rm -rf $(VENV) qualitrace-data
+	rm -rf $(VENV) qualitrace-data qualitrace-demo

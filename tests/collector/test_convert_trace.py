@@ -13,7 +13,7 @@ from qualitrace_collector.assemble import Piece, SpanRecord
 from qualitrace_collector.convert import ConvertedTrace, build_sample, convert
 from qualitrace_collector.convert.trace import mlflow_trace_id, otlp_request, service_of
 from qualitrace_collector.samples import Sample
-from support.otlp import attributes, chat_span, rag_trace, request, span, span_id, trace_id
+from support.otlp import attributes, chat_span, rag_trace, request, retriever_span, span, span_id, trace_id
 
 RECORDINGS = sorted((Path(__file__).parent / "recordings").glob("*.otlp.pb"))
 
@@ -89,6 +89,12 @@ def test_a_prompt_without_material_has_no_passages():
     """A plain question gives nothing to be grounded in."""
     sample = sample_of([chat_span(1, 1, question="What is the capital of France?", answer="Paris.")])
     assert (sample.passages, sample.passages_source) == ((), "none")
+
+
+def test_a_retriever_on_its_own_has_no_answer():
+    """What it found is material; judging it against itself would always pass."""
+    sample = sample_of([retriever_span(1, 1, 0, query="When?", passages=["It opens in May."])])
+    assert (sample.inputs, sample.outputs) == ("When?", "")
 
 
 def test_session_user_and_prompt_version_travel_with_the_sample():

@@ -8,6 +8,9 @@ from qualitrace_collector.convert.content import answer_text, messages_in, quest
 from qualitrace_collector.convert.passages import LLM_TYPES, dump, find_passages, split_prompt
 from qualitrace_collector.samples import Message, Sample, ToolCall
 
+NO_ANSWER_TYPES = (SpanType.RETRIEVER, SpanType.EMBEDDING, SpanType.RERANKER, SpanType.TOOL)
+"""What such a span gives back is material for an answer, not one."""
+
 PROMPT_VERSION = "qualitrace.prompt.version"
 _METADATA = {"session.id": "session", "gen_ai.conversation.id": "session", "user.id": "user"}
 
@@ -55,9 +58,8 @@ def build_sample(spans: Sequence[Span], service: str) -> Sample:
     ordered = sorted(spans, key=lambda span: (span.start_time_ns, span.span_id))
     root, calls = root_of(ordered), outermost(ordered, LLM_TYPES)
     question = question_text(root.inputs) or next(filter(None, (question_text(c.inputs) for c in calls)), "")
-    answer = answer_text(root.outputs) or next(
-        filter(None, (answer_text(call.outputs) for call in reversed(calls))), ""
-    )
+    own_answer = "" if root.span_type in NO_ANSWER_TYPES else answer_text(root.outputs)
+    answer = own_answer or next(filter(None, (answer_text(call.outputs) for call in reversed(calls))), "")
     passages, source = find_passages(ordered, question)
     return Sample(
         inputs=split_prompt(question)[0],

@@ -1,0 +1,144 @@
+"""The configuration file: defaults, the documented example, and every mistake at once with its mend."""
+
+from pathlib import Path
+
+import pytest
+
+from qualitrace_collector.config import Config, ConfigError, load_config
+from qualitrace_collector.config.load import parse_config
+from qualitrace_collector.config.values import split_address
+
+EXAMPLE = """
+listen:   {otlp_http: 127.0.0.1:4318, otlp_grpc: 127.0.0.1:4317, web: 127.0.0.1:9464}
+data_dir: ./qualitrace-data
+journal:  {kind: sqlite}
+mlflow:   {tracking_uri: sqlite:///./qualitrace-data/mlflow.db, experiment: "{service.name}", keep: genai}
+sampling: {rate: 0.1, always: [error, negative_feedback]}
+judges:
+  - groundedness
+  - {name: relevance, model: openai:/gpt-5-mini, temperature: 0.0, rate: 0.05}
+  - {name: brand_voice, instructions: "On brand? {{ inputs }} {{ outputs }}", model: anthropic:/claude-sonnet-5}
+budget:   {usd_per_day: 5}
+alerts:
+  - {name: groundedness-low, judge: groundedness, when: pass_rate < 0.9, confidence: 0.95, window: 1h, for: 5m, notify: [ops]}
+notify:
+  ops: {kind: webhook, url: https://hooks.example.com/q, secret_file: SECRET}
+"""
+
+
+def mistakes(text: str, tmp_path: Path) -> list[str]:
+    path = tmp_path / "qualitrace.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    return caught.value.mistakes
+
+
+def test_without_a_file_every_default_works():
+    """All local judges on a tenth of the traffic, everything on loopback."""
+    config = load_config(None)
+    assert [judge.name for judge in config.judges] == [
+        "relevance",
+        "faithfulness",
+        "groundedness",
+        "safety",
+        "toxicity",
+    ]
+    assert config.sampling.rate == 0.1
+    assert config.listen.web == "127.0.0.1:9464"
+    assert config.tracking_uri == f"sqlite:///{Path('qualitrace-data').resolve()}/mlflow.db"
+
+
+def test_the_documented_example_is_read(tmp_path: Path):
+    """Durations, conditions, bare judge names and secrets from files come out typed."""
+    secret = tmp_path / "hook"
+    secret.write_text("whsec_c2VjcmV0c2VjcmV0c2VjcmV0\n")
+    path = tmp_path / "qualitrace.yaml"
+    path.write_text(EXAMPLE.replace("SECRET", str(secret)))
+    config = load_config(path)
+    (alert,) = config.alerts
+    assert (alert.window, alert.hold_for, alert.confidence) == (3600.0, 300.0, 0.95)
+    assert (alert.when.quantity, alert.when.operator, alert.when.threshold) == ("pass_rate", "<", 0.9)
+    assert [judge.kind for judge in config.judges] == ["groundedness", "relevance", "custom"]
+    assert [config.judge_rate(judge) for judge in config.judges] == [0.1, 0.05, 0.1]
+    key = config.notify["ops"].secret
+    assert key is not None
+    assert key.get_secret_value() == "whsec_c2VjcmV0c2VjcmV0c2VjcmV0"
+    assert "c2VjcmV0" not in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sampling: {rate: 3}", "sampling.rate: must be at most 1 (got 3)"),
+        ("sampling: {rat: 0.1}", "sampling: unknown key 'rat', did you mean 'rate'?"),
+        ("samplin: {}", "unknown key 'samplin', did you mean 'sampling'?"),
+        ("alerts: [{name: a, judge: relevance, when: pass_rate < 1, fro: 5m}]", "alerts.0: unknown key 'fro', did you mean 'for'?"),
+        ("listen: {otlp_http: nonsense}", "listen.otlp_http: must be HOST:PORT, for example 127.0.0.1:4318 (got 'nonsense')"),
+        ("assembly: {quiet_period: soon}", "assembly.quiet_period: must be a duration such as 30s, 5m, 1h or 1d (got 'soon')"),
+        ("assembly: {quiet_period: -1}", "assembly.quiet_period: must not be negative (got -1 s)"),
+        ("mlflow: {keep: some}", "mlflow.keep: must be 'genai' or 'all' (got 'some')"),
+        ("judges: [{model: openai:/gpt-5-mini}]", "judges.0.name: is required"),
+        ("judges: [{name: relevance, model: gpt-5-mini}]", "judges.0: model must be an MLflow model URI such as openai:/gpt-5-mini (got 'gpt-5-mini')"),
+        ("judges: [relevance, relevance]", "judges: the name 'relevance' stands twice"),
+        ("alerts: [{name: a, judge: tone, when: pass_rate < 1}]", "alerts.0.judge: no judge named 'tone' under judges"),
+        ("alerts: [{name: a, judge: relevance, when: pass_rate < 1, notify: [ops]}]", "alerts.0.notify: no receiver named 'ops' under notify"),
+        ("heartbeat: {notify: [ops]}", "heartbeat.notify: no receiver named 'ops' under notify"),
+        ("data_dir: ${env:QUALITRACE_NO_SUCH}", "data_dir: the environment variable QUALITRACE_NO_SUCH is not set"),
+        ("listen: {web: '0.0.0.0:9464'}", "listen.web: 0.0.0.0 is not loopback: set listen.web_token (or web_token_file), or bind 127.0.0.1"),
+        ("listen: {web_token_file: /no/such}", "listen: web_token_file: cannot read /no/such: No such file or directory"),
+        ("journal: {kind: kafka}", "journal.kind: must be 'sqlite' (got 'kafka')"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_with_its_place_and_its_mend(text: str, message: str, tmp_path: Path):
+    """One line, as a person would say it."""
+    assert message in mistakes(text, tmp_path)
+
+
+def test_every_mistake_is_told_at_once(tmp_path: Path):
+    """Nobody mends a file in six rounds; mistakes between sections are among them."""
+    text = """
+    sampling: {rate: 3, rat: 1}
+    judges: [{name: tone}]
+    alerts: [{name: a, judge: b, when: nonsense}]
+    listen: {web: "0.0.0.0:1"}
+    """
+    places = [line.split(":")[0] for line in mistakes(text, tmp_path)]
+    assert sorted(places) == ["alerts.0", "alerts.0.judge", "judges.0", "listen.web", "sampling", "sampling.rate"]
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "just text", "a: [", "\x00"])
+def test_a_file_that_is_no_mapping_is_refused_clearly(text: str, tmp_path: Path):
+    """Not a traceback."""
+    assert len(mistakes(text, tmp_path)) == 1
+
+
+def test_a_missing_file_is_named(tmp_path: Path):
+    """The message has the path and the reason."""
+    with pytest.raises(ConfigError, match=r"nothing\.yaml: cannot be read: No such file or directory"):
+        load_config(tmp_path / "nothing.yaml")
+
+
+def test_the_environment_fills_in_secrets(monkeypatch: pytest.MonkeyPatch):
+    """`${env:NAME}` is replaced anywhere in a value, and the web port may then leave loopback."""
+    monkeypatch.setenv("WEB_TOKEN", "t0ken")
+    config = parse_config({"listen": {"web": "0.0.0.0:9464", "web_token": "${env:WEB_TOKEN}"}})
+    assert config.listen.web_token is not None
+    assert config.listen.web_token.get_secret_value() == "t0ken"
+
+
+def test_judging_can_be_turned_off():
+    """`judges: []` is no mistake."""
+    assert parse_config({"judges": []}).judges == ()
+
+
+def test_a_config_is_immutable():
+    """Parts share it."""
+    with pytest.raises(ValueError, match="frozen"):
+        Config().data_dir = Path("elsewhere")  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("address", "parts"), [("[::1]:80", ("::1", 80)), ("localhost:4318", ("localhost", 4318))])
+def test_addresses_are_split(address: str, parts: tuple[str, int]):
+    """IPv6 hosts stand in brackets."""
+    assert split_address(address) == parts

@@ -1,0 +1,302 @@
+"""From the journal to MLflow and the judges' queue, over crashes, outages and late spans."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from qualitrace_collector.config.load import parse_config
+from qualitrace_collector.journal import JournalEntry, SqliteJournal
+from qualitrace_collector.measure import TraceMetrics
+from qualitrace_collector.pipeline import Pipeline
+from qualitrace_collector.record import Recorder
+from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger, ledger, queue
+from qualitrace_collector.store import StoreUnavailable
+from support.mlflow_db import new_store
+from support.otlp import chat_span, rag_trace, request, span, trace_id
+
+
+@dataclass
+class Collector:
+    """A pipeline on real databases in a folder, with a clock of its own; `restart` is a crash."""
+
+    folder: Path
+    raw: dict[str, Any]
+    now: float = 1_700_000_100.0
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+    def __post_init__(self) -> None:
+        self.store = new_store(self.folder)
+        self.restart()
+
+    def restart(self) -> None:
+        config = parse_config(self.raw)
+        self.registry = CollectorRegistry()
+        self.database = Database(self.folder / "state.db", (*ledger.SCHEMA, *queue.SCHEMA))
+        self.journal = SqliteJournal(self.folder / "journal.db", 1 << 30)
+        recorder = Recorder(config, self.database, TraceMetrics(self.registry))
+        self.pipeline = Pipeline(
+            config, self.journal, self.store, Ledger(self.database), recorder, clock=lambda: self.now
+        )
+
+    def send(self, spans: list, service: str = "shop") -> None:
+        payload = request(spans, service).SerializeToString()
+        self.journal.append([JournalEntry(signal="traces", payload=payload, received_at=self.now)])
+
+    def run(self, seconds: float = 10.0) -> None:
+        """Let the given time pass in steps of half a second."""
+        for _ in range(int(seconds * 2)):
+            self.pipeline.step()
+            self.now += 0.5
+        self.pipeline.step()
+
+    def stored(self, number: int) -> int:
+        return len(self.store.read("tr-" + trace_id(number).hex()))
+
+    def tasks(self) -> list[JudgeTask]:
+        return JudgeQueue(self.database).lease(100, self.now + 1e6, 0, ["relevance", "toxicity"])
+
+    def totals(self) -> dict[tuple[str, str], int]:
+        return {(row["judge"], row["outcome"]): row["total"] for row in Ledger(self.database).totals()}
+
+    def metrics(self) -> str:
+        return generate_latest(self.registry).decode()
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., Collector]:
+    def build(**raw: Any) -> Collector:
+        return Collector(tmp_path, {"judges": ["relevance", "toxicity"], "sampling": {"rate": 1}} | raw)
+
+    return build
+
+
+def rag(number: int, **values: Any) -> list:
+    return rag_trace(number, **({"question": "Q?", "answer": "A.", "passages": ["P."]} | values))
+
+
+def test_a_trace_is_stored_queued_measured_and_settled(make: Callable[..., Collector]):
+    """The whole way once: MLflow has the spans, each judge a task, the metrics a request, the journal nothing."""
+    collector = make()
+    collector.send(rag(1))
+    collector.run()
+    assert collector.stored(1) == 3
+    tasks = collector.tasks()
+    assert {task.judge for task in tasks} == {"relevance", "toxicity"}
+    assert {task.sample.inputs for task in tasks} == {"Q?"}
+    assert {task.sample.passages for task in tasks} == {("P.",)}
+    assert tasks[0].inclusion_probability == 1.0
+    assert collector.totals() == {("", "stored"): 1, ("relevance", "queued"): 1, ("toxicity", "queued"): 1}
+    assert 'qualitrace_requests_total{service="shop"} 1.0' in collector.metrics()
+    assert 'qualitrace_tokens_total{model="gpt-4o-mini",service="shop",type="input"} 14.0' in collector.metrics()
+    assert collector.journal.pending() == (0, 0)
+
+
+def test_a_crash_before_the_journal_is_settled_repeats_nothing(make: Callable[..., Collector], monkeypatch):
+    """Stored and recorded, but not settled: the replay leaves one trace, one task a judge, one count."""
+    collector = make()
+    collector.send(rag(1))
+    monkeypatch.setattr(SqliteJournal, "settle", lambda *_: None)
+    collector.run()
+    monkeypatch.undo()
+    before = {task.judge: task.sample.content_hash for task in collector.tasks()}
+    collector.restart()
+    assert collector.journal.pending()[0] == 1
+    collector.run()
+    assert collector.stored(1) == 3
+    assert {task.judge: task.sample.content_hash for task in collector.tasks()} == before
+    assert collector.totals() == {("", "stored"): 1, ("relevance", "queued"): 1, ("toxicity", "queued"): 1}
+    assert collector.journal.pending()[0] == 0
+
+
+def test_a_crash_between_mlflow_and_the_record_loses_nothing(make: Callable[..., Collector], monkeypatch):
+    """Stored in MLflow, but not recorded: after the restart the trace is recorded and queued."""
+    collector = make()
+    collector.send(rag(1))
+
+    def crash(*_: Any) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(Recorder, "record", crash)
+    with pytest.raises(SystemExit):
+        collector.run()
+    monkeypatch.undo()
+    assert collector.stored(1) == 3
+    collector.restart()
+    collector.run()
+    assert collector.stored(1) == 3
+    assert len(collector.tasks()) == 2
+
+
+def test_an_outage_of_mlflow_keeps_everything_in_the_journal(make: Callable[..., Collector], monkeypatch):
+    """While MLflow is away nothing is settled or given up; afterwards all is stored."""
+    collector = make()
+
+    def away(*_: Any) -> None:
+        raise StoreUnavailable("down")
+
+    monkeypatch.setattr(collector.store, "save", away)
+    collector.send(rag(1))
+    collector.run(300)
+    assert collector.journal.pending()[0] == 1
+    assert collector.totals() == {}
+    assert collector.pipeline.step() == 30.0
+    monkeypatch.undo()
+    collector.run(60)
+    assert collector.stored(1) == 3
+    assert collector.journal.pending()[0] == 0
+
+
+def test_one_request_with_two_traces_is_settled_after_both(make: Callable[..., Collector]):
+    """A trace that still runs keeps its request in the journal, so that a crash does not lose its spans."""
+    collector = make()
+    collector.send([*rag(1), span(2, 2, parent=1, gen_ai__system="x")])
+    collector.run()
+    assert collector.stored(1) == 3
+    assert collector.journal.pending()[0] == 1
+    collector.send([span(2, 1)])
+    collector.run()
+    assert collector.stored(2) == 2
+    assert collector.journal.pending()[0] == 0
+
+
+def test_a_long_trace_appears_unfinished_and_is_judged_when_its_root_comes(make: Callable[..., Collector]):
+    """After a minute MLflow shows it IN_PROGRESS; the judges get the whole of it, once."""
+    collector = make()
+    collector.send(rag(1)[1:])
+    collector.run(62)
+    assert collector.stored(1) == 2
+    assert collector.tasks() == []
+    assert "qualitrace_requests_total{" not in collector.metrics()
+    collector.restart()
+    collector.send(rag(1)[:1])
+    collector.run()
+    assert collector.stored(1) == 3
+    assert {task.sample.passages for task in collector.tasks()} == {("P.",)}
+    assert 'qualitrace_requests_total{service="shop"} 1.0' in collector.metrics()
+
+
+def test_a_trace_whose_root_never_comes_ends_after_max_age(make: Callable[..., Collector]):
+    """A day later it is judged with what there is."""
+    collector = make(assembly={"max_age": "1h"})
+    collector.send(rag(1)[1:])
+    collector.run(62)
+    collector.now += 3700
+    collector.run(2)
+    assert {task.sample.outputs for task in collector.tasks()} == {"A."}
+    collector.now += 3700
+    collector.run(2)
+    assert 'qualitrace_requests_total{service="shop"} 1.0' in collector.metrics()
+
+
+def test_a_late_span_is_merged_and_the_trace_judged_again(make: Callable[..., Collector]):
+    """Passages that arrive after the root's batch change the sample: the same tasks, new content."""
+    collector = make()
+    root, retriever, chat = rag(1)
+    collector.send([root, chat])
+    collector.run()
+    assert {task.sample.passages for task in collector.tasks()} == {()}
+    collector.send([retriever])
+    collector.run(62)
+    assert collector.stored(1) == 3
+    assert {task.sample.passages for task in collector.tasks()} == {("P.",)}
+    assert collector.totals()["relevance", "queued"] == 1
+    assert 'qualitrace_requests_total{service="shop"} 1.0' in collector.metrics()
+
+
+def test_a_trace_without_genai_is_counted_not_stored(make: Callable[..., Collector]):
+    """Health checks do not fill MLflow; `keep: all` stores them."""
+    collector = make()
+    collector.send([span(1, 1, name="GET /healthz")])
+    collector.run()
+    assert collector.stored(1) == 0
+    assert collector.totals() == {("", "not_genai"): 1}
+
+
+def test_keep_all_stores_every_trace(make: Callable[..., Collector]):
+    """The user asked for it."""
+    collector = make(mlflow={"keep": "all"})
+    collector.send([span(1, 1, name="GET /healthz")])
+    collector.run()
+    assert collector.stored(1) == 1
+
+
+def test_a_trace_that_cannot_be_stored_goes_to_the_dead_letters(make: Callable[..., Collector], monkeypatch):
+    """It is tried three times, kept with its error and its spans, and does not stop the others."""
+    collector = make()
+    save = collector.store.save
+    guilty = "tr-" + trace_id(1).hex()
+    tries: list[int] = []
+
+    def refusing(traces: list) -> dict[str, Exception]:
+        refused = {trace.trace_id: ValueError("too odd") for trace in traces if trace.trace_id == guilty}
+        tries.append(len(refused))
+        return save([trace for trace in traces if trace.trace_id != guilty]) | refused
+
+    monkeypatch.setattr(collector.store, "save", refusing)
+    collector.send([*rag(1), *rag(2)])
+    collector.run()
+    assert sum(tries) == 3
+    assert collector.stored(2) == 3
+    assert collector.totals()["", "dead_lettered"] == 1
+    letter = collector.database.connection().execute("SELECT * FROM dead_letter").fetchone()
+    assert (letter["trace_id"], letter["error"]) == (guilty, "too odd")
+    assert type(request([])).FromString(letter["payload"]).resource_spans[0].scope_spans[0].spans[
+        0
+    ].trace_id == trace_id(1)
+    assert collector.journal.pending()[0] == 0
+
+
+def test_the_sampling_rate_is_accounted_for(make: Callable[..., Collector]):
+    """Each (trace, judge) is either queued or sampled out, and a failed trace is always queued."""
+    collector = make(sampling={"rate": 0})
+    collector.send([*rag(1), *rag(2, root_error="boom")])
+    collector.run()
+    assert {task.trace_id for task in collector.tasks()} == {"tr-" + trace_id(2).hex()}
+    assert collector.totals()["relevance", "sampled_out"] == 1
+    assert collector.totals()["relevance", "queued"] == 1
+    assert 'qualitrace_request_errors_total{service="shop"} 1.0' in collector.metrics()
+
+
+def test_negative_feedback_is_always_judged(make: Callable[..., Collector]):
+    """An evaluation event with a score of zero on a span of the trace picks it."""
+    collector = make(sampling={"rate": 0})
+    thumb = chat_span(1, 1, question="Q?", answer="A.")
+    event = thumb.events.add(name="gen_ai.evaluation.result", time_unix_nano=1)
+    event.attributes.add(key="gen_ai.evaluation.score.value").value.double_value = 0.0
+    collector.send([thumb])
+    collector.run()
+    assert len(collector.tasks()) == 2
+
+
+def test_each_judge_has_its_own_rate(make: Callable[..., Collector]):
+    """`rate` on a judge overrides `sampling.rate`."""
+    collector = make(judges=["relevance", {"name": "toxicity", "rate": 0}])
+    collector.send(rag(1))
+    collector.run()
+    assert [task.judge for task in collector.tasks()] == ["relevance"]
+
+
+def test_draining_stores_what_is_complete_and_leaves_the_rest(make: Callable[..., Collector]):
+    """At SIGTERM complete traces need no quiet period; unfinished ones stay in the journal for the next start."""
+    collector = make()
+    collector.send(rag(1))
+    collector.send([span(2, 2, parent=1, gen_ai__system="x")])
+    collector.pipeline.drain(deadline=collector.now + 5)
+    assert collector.stored(1) == 3
+    assert collector.stored(2) == 0
+    assert collector.journal.pending()[0] == 1
+
+
+def test_an_undecodable_journal_entry_does_not_stop_the_rest(make: Callable[..., Collector]):
+    """Garbage in the journal (a damaged disk) is put aside with its error."""
+    collector = make()
+    collector.journal.append([JournalEntry(signal="traces", payload=b"\xff\xff", received_at=0.0)])
+    collector.send(rag(1))
+    collector.run()
+    assert collector.stored(1) == 3
+    assert collector.totals()["", "dead_lettered"] == 1
+    assert collector.journal.pending()[0] == 0

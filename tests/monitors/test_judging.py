@@ -1,0 +1,284 @@
+"""From the queue to assessments and scores, over crashes, busy providers and budgets."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from prometheus_client import CollectorRegistry, generate_latest
+
+from qualitrace_collector.config.quality import Budget
+from qualitrace_collector.samples import Sample
+from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger
+from qualitrace_collector.store import StoreUnavailable
+from qualitrace_monitors.budget import Spending
+from qualitrace_monitors.judges import JudgeError, NotApplicable, Score, TransientJudgeError
+from qualitrace_monitors.judging import JudgeWorker
+from qualitrace_monitors.metrics import JudgeMetrics
+from qualitrace_monitors.services import SCHEMA
+from support.mlflow_db import converted, new_store
+from support.otlp import rag_trace
+
+MIDNIGHT = 1_700_006_400.0
+
+
+class ScriptedJudge:
+    """A judge whose verdicts the test decides."""
+
+    name = "relevance"
+    source_id = "test/relevance"
+    version = "v1"
+
+    def __init__(self, tier: str = "local") -> None:
+        self.tier = tier
+        self.answers: list[Score | Exception] = []
+        self.seen: list[Sample] = []
+
+    def score(self, sample: Sample) -> Score:
+        self.seen.append(sample)
+        answer = self.answers.pop(0) if self.answers else verdict()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def verdict(**values: Any) -> Score:
+    return Score(**({"value": 0.25, "label": "fail", "rationale": "off topic"} | values))
+
+
+class Monitor:
+    """A worker on real databases, with a clock and a scripted judge."""
+
+    def __init__(self, folder: Path, tier: str = "local", **budget: Any) -> None:
+        self.now = MIDNIGHT + 1000
+        self.judge = ScriptedJudge(tier)
+        self.database = Database(folder / "state.db", SCHEMA)
+        self.store = new_store(folder)
+        self.registry = CollectorRegistry()
+        self.budget = Budget(**budget)
+        self.restart()
+
+    def restart(self) -> None:
+        self.worker = JudgeWorker(
+            [self.judge],
+            self.database,
+            self.store,
+            JudgeMetrics(self.registry) if not hasattr(self, "worker") else self.worker._metrics,
+            Spending(self.budget, self.database),
+            batch=10,
+            clock=lambda: self.now,
+        )
+        JudgeQueue(self.database).release_all()
+
+    def put(self, number: int, answer: str = "A.", probability: float = 0.5) -> str:
+        trace = converted(rag_trace(number, question="Q?", answer=answer, passages=["P."]), "shop")
+        self.store.save([trace])
+        task = JudgeTask(
+            trace_id=trace.trace_id,
+            judge="relevance",
+            service="shop",
+            sample=Sample(inputs="Q?", outputs=answer, metadata={"model": "m1", "prompt_version": "p1"}),
+            inclusion_probability=probability,
+            root_ended_at=self.now - 3,
+            completed_at=self.now - 1,
+        )
+        with self.database.transaction() as connection:
+            JudgeQueue.put(connection, task)
+        return trace.trace_id
+
+    def assessments(self, trace_id: str) -> list:
+        return MlflowClient(self.store.tracking_uri).get_trace(trace_id).info.assessments
+
+    def scores(self) -> list[dict[str, Any]]:
+        return [dict(row) for row in self.database.connection().execute("SELECT * FROM score")]
+
+    def outcomes(self) -> dict[str, int]:
+        return {row["outcome"]: row["total"] for row in Ledger(self.database).totals()}
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., Monitor]:
+    return lambda *args, **kwargs: Monitor(tmp_path, *args, **kwargs)
+
+
+def test_a_verdict_becomes_an_assessment_a_score_and_metrics(make: Callable[..., Monitor]):
+    """Source, rationale, version, label and inclusion probability stand on the trace in MLflow."""
+    monitor = make()
+    trace_id = monitor.put(1)
+    assert monitor.worker.step() == 0.0
+    (assessment,) = monitor.assessments(trace_id)
+    assert (assessment.name, assessment.value, assessment.rationale) == ("relevance", 0.25, "off topic")
+    assert (assessment.source.source_type, assessment.source.source_id) == ("CODE", "test/relevance")
+    assert assessment.metadata["qualitrace.label"] == "fail"
+    assert assessment.metadata["qualitrace.judge_version"] == "v1"
+    assert assessment.metadata["qualitrace.inclusion_probability"] == "0.5"
+    (score,) = monitor.scores()
+    assert (score["value"], score["label"], score["model"], score["prompt_version"]) == (0.25, "fail", "m1", "p1")
+    assert score["assessment_id"] == assessment.assessment_id
+    assert monitor.outcomes() == {"scored": 1}
+    text = generate_latest(monitor.registry).decode()
+    assert 'qualitrace_evaluations_total{judge="relevance",result="fail",service="shop",tier="local"} 1.0' in text
+    assert 'qualitrace_freshness_seconds_sum{judge="relevance",service="shop"} 3.0' in text
+
+
+def test_an_llm_judge_is_named_as_one(make: Callable[..., Monitor]):
+    """MLflow's UI shows LLM judges differently."""
+    monitor = make("llm")
+    trace_id = monitor.put(1)
+    monitor.worker.step()
+    assert monitor.assessments(trace_id)[0].source.source_type == "LLM_JUDGE"
+
+
+def test_a_crash_after_the_assessment_leaves_one_assessment_and_one_score(make: Callable[..., Monitor], monkeypatch):
+    """The judgement is repeated; its assessment has the same id and counts once."""
+    monitor = make()
+    trace_id = monitor.put(1)
+
+    def crash(*_: Any) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(JudgeWorker, "_commit", crash)
+    with pytest.raises(SystemExit):
+        monitor.worker.step()
+    monkeypatch.undo()
+    assert len(monitor.assessments(trace_id)) == 1
+    assert monitor.scores() == []
+    monitor.restart()
+    monitor.worker.step()
+    assert len(monitor.assessments(trace_id)) == 1
+    assert len(monitor.scores()) == 1
+
+
+def test_changed_content_overrides_the_earlier_verdict(make: Callable[..., Monitor]):
+    """The new assessment names the old one, which MLflow marks as invalid; the score is replaced, not added."""
+    monitor = make()
+    trace_id = monitor.put(1)
+    monitor.worker.step()
+    (first,) = monitor.assessments(trace_id)
+    monitor.put(1, answer="Better.")
+    monitor.judge.answers = [verdict(value=1.0, label="pass")]
+    monitor.worker.step()
+    by_id = {item.assessment_id: item for item in monitor.assessments(trace_id)}
+    assert len(by_id) == 2
+    (newest,) = [item for item in by_id.values() if item.overrides]
+    assert newest.overrides == first.assessment_id
+    assert not by_id[first.assessment_id].valid
+    assert [score["label"] for score in monitor.scores()] == ["pass"]
+    assert monitor.outcomes() == {"scored": 1}
+
+
+def test_a_judge_that_lacks_something_says_so(make: Callable[..., Monitor]):
+    """Neither a pass nor a fail; no assessment."""
+    monitor = make()
+    trace_id = monitor.put(1)
+    monitor.judge.answers = [NotApplicable("no passages")]
+    monitor.worker.step()
+    assert monitor.outcomes() == {"not_applicable": 1}
+    assert monitor.assessments(trace_id) == []
+    assert monitor.scores() == []
+
+
+def test_a_failed_judge_is_not_a_fail_score(make: Callable[..., Monitor]):
+    """An error and a bug of the judge are both counted as failed, and do not stop the next sample."""
+    monitor = make()
+    for number in (1, 2, 3):
+        monitor.put(number)
+    monitor.judge.answers = [JudgeError("no verdict"), ZeroDivisionError()]
+    monitor.worker.step()
+    assert monitor.outcomes() == {"failed": 2, "scored": 1}
+    assert len(monitor.scores()) == 1
+    assert (
+        'qualitrace_judge_errors_total{judge="relevance",kind="permanent"} 2.0'
+        in generate_latest(monitor.registry).decode()
+    )
+
+
+def test_a_busy_provider_is_asked_again_when_it_said(make: Callable[..., Monitor]):
+    """Retry-After is honoured; nothing is lost, and nothing counts as failed."""
+    monitor = make()
+    monitor.put(1)
+    monitor.judge.answers = [TransientJudgeError("429", retry_after=30.0)]
+    monitor.worker.step()
+    monitor.now += 29
+    assert monitor.worker.step() > 0
+    monitor.now += 1
+    monitor.worker.step()
+    assert len(monitor.judge.seen) == 2
+    assert monitor.outcomes() == {"scored": 1}
+
+
+def test_a_sample_expires_after_a_day(make: Callable[..., Monitor]):
+    """A provider that is away for a day leaves old samples unjudged, and accounted for."""
+    monitor = make()
+    monitor.put(1)
+    monitor.now += 86_401
+    monitor.worker.step()
+    assert monitor.outcomes() == {"expired": 1}
+    assert monitor.judge.seen == []
+
+
+@pytest.mark.parametrize(
+    ("budget", "spent"),
+    [({"usd_per_day": 0.01}, {"cost_usd": 0.01}), ({"tokens_per_day": 100}, {"input_tokens": 90, "output_tokens": 10})],
+)
+def test_a_spent_budget_skips_llm_judges_until_midnight(make: Callable[..., Monitor], budget: dict, spent: dict):
+    """The limit holds over a restart; the next UTC day starts anew."""
+    monitor = make("llm", **budget)
+    monitor.judge.answers = [verdict(**spent)]
+    monitor.put(1)
+    monitor.worker.step()
+    monitor.put(2)
+    monitor.restart()
+    monitor.worker.step()
+    assert monitor.outcomes() == {"scored": 1, "budget_skipped": 1}
+    monitor.now = MIDNIGHT + 86_400
+    monitor.put(3)
+    monitor.worker.step()
+    assert monitor.outcomes() == {"scored": 2, "budget_skipped": 1}
+
+
+def test_local_judges_need_no_budget(make: Callable[..., Monitor]):
+    """A budget of nothing stops no local judge."""
+    monitor = make("local", usd_per_day=0)
+    monitor.put(1)
+    monitor.worker.step()
+    assert monitor.outcomes() == {"scored": 1}
+
+
+def test_an_outage_of_mlflow_postpones_the_verdict(make: Callable[..., Monitor], monkeypatch):
+    """The score is not exported before its assessment is written, and comes when MLflow is back."""
+    monitor = make()
+    trace_id = monitor.put(1)
+
+    def away(*_: Any) -> None:
+        raise StoreUnavailable("down")
+
+    monkeypatch.setattr(monitor.store, "save_assessment", away)
+    monitor.worker.step()
+    assert monitor.scores() == []
+    monkeypatch.undo()
+    monitor.now += 10
+    monitor.worker.step()
+    assert len(monitor.assessments(trace_id)) == 1
+    assert monitor.outcomes() == {"scored": 1}
+
+
+def test_a_deleted_trace_fails_its_judgement_only(make: Callable[..., Monitor]):
+    """Somebody deleted the trace in MLflow: the judgement failed, the worker goes on."""
+    monitor = make()
+    trace_id = monitor.put(1)
+    client = MlflowClient(monitor.store.tracking_uri)
+    client.delete_traces(client.get_trace(trace_id).info.experiment_id, trace_ids=[trace_id])
+    monitor.put(2)
+    monitor.worker.step()
+    assert monitor.outcomes() == {"failed": 1, "scored": 1}
+
+
+def test_draining_judges_what_is_due(make: Callable[..., Monitor]):
+    """At SIGTERM the queue is emptied as far as the time allows."""
+    monitor = make()
+    for number in range(1, 16):
+        monitor.put(number)
+    monitor.worker.drain(deadline=monitor.now + 5)
+    assert monitor.outcomes() == {"scored": 15}
