@@ -1,6 +1,7 @@
 """The command line, run as a user does."""
 
-import importlib.util
+import importlib
+import os
 import signal
 import sys
 from typing import Any
@@ -67,7 +68,7 @@ def test_run_keeps_the_hidden_sitecustomize(programs: Any, collector: Any) -> No
     process = programs.start(
         *QUALITRACE,
         *("run", "--endpoint", collector.endpoint, sys.executable, programs.write(code)),
-        PYTHONPATH=str(programs.directory / "site"),
+        PYTHONPATH=os.pathsep.join([str(programs.directory / "site"), os.environ.get("PYTHONPATH", "")]),
     )
     done = programs.finish(process)
     assert (done.code, done.output) == (0, "hello\n"), done.errors

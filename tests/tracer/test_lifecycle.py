@@ -235,6 +235,36 @@ def test_head_sampling(programs: Any, collector: Any) -> None:
     assert {span.trace_state for span in spans} == {"ot=th:c"}
 
 
+def test_caller_decides_sampling(programs: Any, collector: Any) -> None:
+    """A request whose caller sampled it is exported though our own ratio is 0, with the caller's threshold."""
+    done = programs.run(
+        """
+        import qualitrace
+        from opentelemetry.context import attach
+        from opentelemetry.propagate import extract
+        qualitrace.init(sample_ratio=0)
+        with qualitrace.span("ours"): pass
+        attach(extract({"traceparent": f"00-{1:032x}-{2:016x}-01", "tracestate": "ot=th:8"}))
+        with qualitrace.span("theirs"): pass
+        """,
+        QUALITRACE_ENDPOINT=collector.endpoint,
+    )
+    assert done.code == 0, done.errors
+    (span,) = collector.received
+    assert (span.name, span.trace_state, int(span.trace_id, 16)) == ("theirs", "ot=th:8", 1)
+
+
+def test_dead_collector_is_told_once(tracing: Any, refused: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Export after export that fails is one line in the app's log, not one each."""
+    qualitrace.shutdown()
+    qualitrace.init(endpoint=refused, export_timeout=0.01, instrument=())
+    for _ in range(5):
+        with qualitrace.span("step"):
+            pass
+        assert qualitrace.flush()
+    assert len([record for record in caplog.records if "exporter" in record.name]) <= 1
+
+
 def test_disabled(programs: Any, collector: Any) -> None:
     """Switched off, nothing is exported and nothing of the SDK is even imported."""
     code = SPANS + "\nprint('opentelemetry.sdk.trace' in sys.modules)"

@@ -46,9 +46,7 @@ def normalise(retrieved: Any) -> list[dict[str, Any]]:
 
 def _is_scored(value: Any) -> bool:
     """Tell whether `value` is a (document, score) pair, as vector stores return them."""
-    if not isinstance(value, tuple) or len(value) != 2:
-        return False
-    return _is_number(value[1]) and not _is_number(value[0])
+    return isinstance(value, tuple) and len(value) == 2 and _is_number(value[1])
 
 
 def _is_number(value: Any) -> bool:
