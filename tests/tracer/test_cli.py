@@ -61,6 +61,26 @@ def test_run_reaches_children(programs: Any, collector: Any) -> None:
     assert collector.wait(1)[0].resource["service.name"] == "shop"
 
 
+def test_run_reaches_workers(programs: Any, collector: Any) -> None:
+    """A worker process that the program spawns is traced as the same service."""
+    code = """
+    from multiprocessing import get_context
+    from qualitrace import span
+    def work():
+        with span("work"): pass
+    if __name__ == "__main__":
+        worker = get_context("spawn").Process(target=work)
+        worker.start()
+        worker.join()
+    """
+    program = programs.write(code, "shop.py")
+    process = programs.start(*QUALITRACE, "run", "--endpoint", collector.endpoint, sys.executable, program)
+    done = programs.finish(process)
+    assert done.code == 0, done.errors
+    (span,) = collector.wait(1)
+    assert (span.name, span.resource["service.name"]) == ("work", "shop")
+
+
 def test_run_keeps_the_hidden_sitecustomize(programs: Any, collector: Any) -> None:
     """The environment's own `sitecustomize` runs, even one that raises, and the PYTHONPATH stays."""
     programs.write("import builtins; builtins.greeting = 'hello'; raise RuntimeError", "site/sitecustomize.py")

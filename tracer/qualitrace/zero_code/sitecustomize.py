@@ -5,6 +5,7 @@ this one hides, is run first.
 """
 
 import importlib.util
+import os
 import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -24,10 +25,13 @@ def _run_hidden_sitecustomize() -> None:
 def _start_tracing() -> None:
     try:
         import qualitrace
+        from qualitrace.settings import resolve, variable
     except ImportError as error:
         sys.stderr.write(f"qualitrace: {sys.executable} is not traced: {error}\n")
-    else:
-        qualitrace.init()
+        return
+    qualitrace.init()
+    # a worker process without a script of its own (multiprocessing's spawn) belongs to the same service
+    os.environ.setdefault(variable("service_name"), resolve({}).service_name)
 
 
 sys.path[:] = [path for path in sys.path if path != HERE]
