@@ -191,7 +191,7 @@ class TestReadAtAScrape:
             add_score(database, "unsure", NOW)
         labels = {"judge": "groundedness", "tier": "local", "service": "shop", "window": "1h"}
         assert web.sample("qualitrace_unsure_share", **labels) == 1
-        assert web.sample("qualitrace_pass_rate", **labels) is None
+        assert "\nqualitrace_pass_rate{" not in web.get("/metrics").raise_for_status().text
         assert web.sample("qualitrace_pass_rate_lower", **labels) == 0
         assert web.sample("qualitrace_pass_rate_upper", **labels) == 1
 

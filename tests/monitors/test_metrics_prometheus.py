@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from qualitrace_collector.state import Database, Ledger
 from qualitrace_monitors.scores import ScoreRow
-from support.waiting import eventually, free_port
+from support.prometheus import ask, prometheus
+from support.waiting import eventually
 from support.web import NOW, WebStand, program
 
 HEX_ID = "0af7651916cd43dd8448eb211c80319c"
@@ -39,35 +39,10 @@ def busy_web(database: Database, add_score: Callable[..., str], open_web: Callab
 
 
 @pytest.fixture
-def prometheus(busy_web: WebStand, tmp_path: Path) -> Iterator[str]:
-    """Run a Prometheus that scrapes the web port each second; gives the address of its API."""
-    port = free_port()
-    (tmp_path / "prometheus.yml").write_text(
-        "scrape_configs: [{job_name: qualitrace, scrape_interval: 1s, "
-        f"static_configs: [{{targets: ['127.0.0.1:{busy_web.server.port}']}}]}}]"
-    )
-    process = subprocess.Popen(
-        [
-            program("prometheus", "prometheus"),
-            f"--config.file={tmp_path / 'prometheus.yml'}",
-            f"--storage.tsdb.path={tmp_path / 'tsdb'}",
-            f"--web.listen-address=127.0.0.1:{port}",
-            "--enable-feature=exemplar-storage",
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    yield f"http://127.0.0.1:{port}/api/v1"
-    process.terminate()
-    process.wait(20)
-
-
-def ask(url: str, **parameters: str) -> Any:
-    """Return the data of an answer of Prometheus' API; nothing while it is not up."""
-    try:
-        return httpx.get(url, params=parameters).json().get("data")
-    except httpx.TransportError:
-        return None
+def scraped(busy_web: WebStand, tmp_path: Path) -> Iterator[str]:
+    """Let a Prometheus scrape the web port; gives the address of its API."""
+    with prometheus(f"127.0.0.1:{busy_web.server.port}", tmp_path) as api:
+        yield api
 
 
 def lint(text: str) -> subprocess.CompletedProcess[str]:
@@ -99,17 +74,17 @@ def test_every_metric_of_the_documentation_is_exported_and_no_other(busy_web: We
     assert exposed == documented
 
 
-def test_prometheus_scrapes_values_and_exemplars(prometheus: str) -> None:
+def test_prometheus_scrapes_values_and_exemplars(scraped: str) -> None:
     """A real Prometheus stores the pass rate under the service's own name, and the trace id as exemplar."""
 
     def results() -> Any:
-        return ask(f"{prometheus}/query", query='qualitrace_pass_rate{window="1h"}')["result"]
+        return ask(f"{scraped}/query", query='qualitrace_pass_rate{window="1h"}')["result"]
 
     def exemplars() -> Any:
         window = {"start": "2020-01-01T00:00:00Z", "end": "2100-01-01T00:00:00Z"}
-        return ask(f"{prometheus}/query_exemplars", query="qualitrace_score_bucket", **window)
+        return ask(f"{scraped}/query_exemplars", query="qualitrace_score_bucket", **window)
 
-    eventually(lambda: ask(f"{prometheus}/status/buildinfo"))
+    eventually(lambda: ask(f"{scraped}/status/buildinfo"))
     series = eventually(results)
     assert series[0]["metric"]["service"] == NASTY_SERVICE
     assert series[0]["value"][1] == "0"

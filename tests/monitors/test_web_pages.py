@@ -92,6 +92,16 @@ class TestDashboard:
         assert 'data-label="scores" class="number">4<' in page
 
     @pytest.mark.usefixtures("stored")
+    def test_no_pass_rate_is_shown_when_all_is_unsure(
+        self, database: Database, add_score: AddScore, web: WebStand
+    ) -> None:
+        """With unsure scores only, the page says so in place of a number, and draws no point in the bar."""
+        add_score(database, "unsure", NOW)
+        page = web.get("/").text
+        assert "<strong>all unsure</strong>" in page
+        assert 'class="point"' not in page
+
+    @pytest.mark.usefixtures("stored")
     def test_judged_text_is_shown_as_text(self, database: Database, add_score: AddScore, web: WebStand) -> None:
         """Markup in rationale, service and trace id comes out escaped."""
         add_score(database, "fail", NOW, rationale="<script>alert(1)</script>", service="<b>shop", trace_id='"><i>')
