@@ -46,8 +46,8 @@ def refusal(call: Callable[[], object]) -> Any:
 def test_traces_are_journalled_as_they_came(
     receiver: Any, connect: Callable[..., Any], make_request: MakeRequest, compression: Any
 ) -> None:
-    """A valid request is acked with an unset partial success and counted under its door."""
-    request = make_request(spans=2, size=1000)
+    """A valid request, larger than grpc's own limit of 4 MiB, is acked and counted under its door."""
+    request = make_request(spans=2, size=3 << 20)
     response = TraceServiceStub(connect(receiver)).Export(request, timeout=20, compression=compression)
     assert response == ExportTraceServiceResponse()
     (entry,) = receiver.journal.read(0, 10, 1 << 30)
@@ -106,11 +106,12 @@ def test_a_message_too_large_is_refused_for_good(
 def test_a_message_that_does_not_parse_is_an_invalid_argument(
     receiver: Any, connect: Callable[..., Any], eventually: Callable[..., Any]
 ) -> None:
-    """Bytes that are no request are the client's mistake, not an internal error, and are counted."""
+    """Bytes that are no request are the client's mistake, not an internal error: counted, no retry."""
     call = connect(receiver).unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
     error = refusal(lambda: call(b"\xff\xff\xff", timeout=20))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "ExportTraceServiceRequest" in error.details()
+    assert not dict(error.trailing_metadata()).keys() & {"grpc-status-details-bin", "google.rpc.retryinfo-bin"}
     eventually(lambda: receiver.journal.counters() == {("requests_refused", "undecodable"): 1})
 
 

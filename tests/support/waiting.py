@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+import httpx
+
 T = TypeVar("T")
 
 
@@ -17,7 +19,7 @@ def eventually(check: Callable[[], T], timeout: float = 30.0, interval: float = 
         value = None
         try:
             value = check()
-        except (AssertionError, OSError, LookupError, ValueError) as caught:
+        except (AssertionError, OSError, LookupError, ValueError, httpx.TransportError) as caught:
             error = caught
         if value:
             return value

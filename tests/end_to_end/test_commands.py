@@ -1,0 +1,99 @@
+"""`qualitrace serve` and `check-config` as a user meets them."""
+
+import json
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from support.serving import QUALITRACE, Server, environment
+from support.waiting import eventually
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*QUALITRACE, *arguments], cwd=cwd, env=environment(), capture_output=True, text=True, timeout=90, check=False
+    )
+
+
+def test_serve_says_one_line_when_ready_and_stops_cleanly(serve: Callable[..., Server]):
+    """The line names the doors, the web port and MLflow; both processes are gone after SIGTERM."""
+    server = serve(judges=[])
+    assert server.lines == [
+        f"qualitrace ready: OTLP/HTTP {server.http}, OTLP/gRPC {server.grpc}, web http://{server.web}, "
+        f"MLflow {server.tracking_uri}"
+    ]
+    assert httpx.get(f"http://{server.web}/healthz").text == "ok"
+    assert httpx.get(f"http://{server.web}/readyz").status_code == 200
+    pids = server.children()
+    assert set(pids) == {"receive", "work"}
+    assert server.stop() == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids.values())
+
+
+def test_a_taken_port_ends_serve_with_the_address(tmp_path: Path):
+    """One line that names the setting, exit code 1, and no process left behind."""
+    server = Server(tmp_path)
+    with socket.create_server(("127.0.0.1", int(server.http.rpartition(":")[2]))):
+        done = run("serve", "--config", str(server.config_path), cwd=tmp_path)
+    assert done.returncode == 1
+    assert f"otlp_http {server.http}: address already in use" in done.stderr
+
+
+def test_a_bad_configuration_ends_serve_before_anything_starts(tmp_path: Path):
+    """Every mistake is told, and no data directory is made."""
+    (tmp_path / "bad.yaml").write_text("sampling: {rate: 3}\nmlflo: {}\n")
+    done = run("serve", "--config", "bad.yaml", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "bad.yaml: sampling.rate: must be at most 1 (got 3)",
+        "bad.yaml: unknown key 'mlflo', did you mean 'mlflow'?",
+    ]
+    assert not (tmp_path / "qualitrace-data").exists()
+
+
+def test_check_config(tmp_path: Path):
+    """Exit code 0 and `ok` for a good file, 1 and the mistakes for a bad one."""
+    (tmp_path / "good.yaml").write_text("sampling: {rate: 0.5}\n")
+    (tmp_path / "bad.yaml").write_text("sampling: {rat: 0.5}\n")
+    good, bad = run("check-config", "good.yaml", cwd=tmp_path), run("check-config", "bad.yaml", cwd=tmp_path)
+    assert (good.returncode, good.stdout) == (0, "good.yaml: ok\n")
+    assert (bad.returncode, bad.stderr) == (1, "bad.yaml: sampling: unknown key 'rat', did you mean 'rate'?\n")
+
+
+def test_the_data_directory_is_private(serve: Callable[..., Server]):
+    """Prompts and answers lie in it."""
+    server = serve(judges=[])
+    assert (server.folder / "data").stat().st_mode & 0o077 == 0
+
+
+def test_collector_and_monitor_run_alone_on_one_data_directory(tmp_path: Path):
+    """The collector queues what the monitor, in a process of its own with its own web port, judges."""
+    from support.otlp import rag_trace, request
+
+    collector = Server(tmp_path, judges=["relevance"])
+    monitor_config = collector.config | {"listen": collector.config["listen"] | {"web": Server(tmp_path).web}}
+    collector.config_path.write_text(json.dumps(collector.config))
+    (tmp_path / "monitor.yaml").write_text(json.dumps(monitor_config))
+    processes = [
+        subprocess.Popen([*QUALITRACE, part, "--config", path], cwd=tmp_path, env=environment())
+        for part, path in (("collector", str(collector.config_path)), ("monitor", "monitor.yaml"))
+    ]
+    try:
+        eventually(lambda: _ready(collector.web) and _ready(monitor_config["listen"]["web"]), timeout=90)
+        spans = rag_trace(1, question="How long?", answer="24 months.", passages=["It lasts 24 months."])
+        collector.send(request(spans).SerializeToString())
+        eventually(lambda: collector.sample("qualitrace_judgements_total", outcome="scored") == 1)
+    finally:
+        for process in processes:
+            process.terminate()
+        assert [process.wait(10) for process in processes] == [0, 0]
+
+
+def _ready(web: str) -> bool:
+    try:
+        return httpx.get(f"http://{web}/readyz").status_code == 200
+    except httpx.TransportError:
+        return False

@@ -1,0 +1,73 @@
+"""Relevance: answers that speak to the question pass, those that speak of something else or decline fail."""
+
+import pytest
+
+from qualitrace_collector.config.quality import JudgeConfig
+from qualitrace_collector.samples import Sample
+from qualitrace_monitors.judges import NotApplicable, build_judges
+
+(RELEVANCE,) = build_judges([JudgeConfig(name="relevance")])
+
+
+def _label(question: str, answer: str) -> str:
+    return RELEVANCE.score(Sample(inputs=question, outputs=answer)).label
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("How long does the warranty last?", "The warranty lasts 24 months."),
+        ("How long does the warranty last?", "24 months."),
+        ("When does the gate close?", "At midnight."),
+        ("Who repairs the kettles?", "Brightwater Services."),
+        ("Is parking free for visitors?", "Yes, on level 2."),
+        ("How do I reset my password?", "Open the profile page, choose security and follow the password reset link."),
+        ("Does a low sodium diet lower blood pressure?", "In this trial BP fell when people kept to an LSD plan."),
+        ("駐車場はどこですか", "駐車場は二階にあります。"),
+    ],
+)
+def test_answers_to_the_question_pass(question: str, answer: str) -> None:
+    """An answer passes that takes up the question's words, their acronym, or is short and of the kind asked for."""
+    assert _label(question, answer) == "pass"
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        (
+            "How long does the warranty last?",
+            "Visitors park on level B of the garage near the main entrance hall by the river.",
+        ),
+        ("How long does the warranty last?", "Chestnut trees."),
+        ("Who repairs the kettles?", "in spring"),
+        (
+            "How do I reset my password?",
+            "Lunch is served from half past eleven, and guests of the house pay at the till in cash.",
+        ),
+    ],
+)
+def test_answers_to_another_question_fail(question: str, answer: str) -> None:
+    """An answer fails that shares nothing with the question, or is not of the kind asked for."""
+    assert _label(question, answer) == "fail"
+
+
+@pytest.mark.parametrize(
+    "answer", ["I don't know.", "I'm sorry, but I can't help with that.", "I am not sure. I couldn't find it."]
+)
+def test_to_decline_is_no_answer(answer: str) -> None:
+    """An answer that only declines fails, however politely."""
+    assert _label("How long does the warranty last?", answer) == "fail"
+
+
+def test_a_short_answer_of_no_known_kind_is_unsure() -> None:
+    """A short answer to a what-question may be right without sharing a word."""
+    assert _label("What is the gatekeeper's favourite dish?", "Potato soup") == "unsure"
+
+
+@pytest.mark.parametrize(
+    ("sample", "missing"), [(Sample(outputs="24"), "inputs"), (Sample(inputs="How long?"), "outputs")]
+)
+def test_without_question_or_answer_it_does_not_apply(sample: Sample, missing: str) -> None:
+    """The judge says which of the two is missing."""
+    with pytest.raises(NotApplicable, match=missing):
+        RELEVANCE.score(sample)

@@ -1,0 +1,125 @@
+"""The server as users run it: `qualitrace serve` in its own process, on free ports and a fresh folder."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from support.waiting import eventually, free_port
+
+QUALITRACE = [sys.executable, "-m", "qualitrace"]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment without the settings of OpenTelemetry and qualitrace that the developer may have."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "QUALITRACE_"))}
+    return kept | more
+
+
+class Server:
+    """`qualitrace serve` with a configuration of the test's; JSON is YAML."""
+
+    def __init__(self, folder: Path, **config: Any) -> None:
+        self.folder = folder
+        self.http, self.grpc, self.web = (f"127.0.0.1:{free_port()}" for _ in range(3))
+        self.config = {
+            "listen": {"otlp_http": self.http, "otlp_grpc": self.grpc, "web": self.web},
+            "data_dir": str(folder / "data"),
+            "sampling": {"rate": 1},
+        } | config
+        self.config_path = folder / "qualitrace.yaml"
+        self.config_path.write_text(json.dumps(self.config))
+        self.lines: list[str] = []
+        self.process: subprocess.Popen[str] | None = None
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://{self.http}"
+
+    @property
+    def tracking_uri(self) -> str:
+        return f"sqlite:///{self.folder / 'data' / 'mlflow.db'}"
+
+    def start(self) -> "Server":
+        """Start and wait for the line that says it is ready."""
+        log = (self.folder / "serve.log").open("a")
+        self.process = subprocess.Popen(
+            [*QUALITRACE, "serve", "--config", str(self.config_path)],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=environment(),
+            cwd=self.folder,
+        )
+        threading.Thread(target=self._collect_lines, daemon=True).start()
+        wanted = len(self.lines) + 1
+        eventually(lambda: len(self.lines) >= wanted or self._ended(), timeout=90)
+        return self
+
+    def _ended(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, (self.folder / "serve.log").read_text()[-3000:]
+        return False
+
+    def _collect_lines(self) -> None:
+        assert self.process is not None
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip())
+
+    def stop(self) -> int:
+        """Ask it to end with SIGTERM; return the exit code. Fails if it takes longer than 10 s."""
+        if self.process is None:
+            return 0
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(10)
+
+    def children(self) -> dict[str, int]:
+        """Return the pids of the processes that it supervises, by their names."""
+        assert self.process is not None
+        listing = subprocess.run(
+            ["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=True
+        )
+        pids = {}
+        for line in listing.stdout.splitlines():
+            pid, _, command = line.strip().partition(" ")
+            pids["receive" if "collector.receive" in command else "work"] = int(pid)
+        return pids
+
+    def kill(self, *names: str) -> None:
+        """Kill supervised processes as a crash does."""
+        pids = self.children()
+        for name in names:
+            os.kill(pids[name], signal.SIGKILL)
+
+    def crash(self) -> None:
+        """Kill everything at once, as a power cut does."""
+        assert self.process is not None
+        pids = self.children()
+        self.process.kill()
+        self.process.wait(10)
+        for pid in pids.values():
+            os.kill(pid, signal.SIGKILL)
+
+    def send(
+        self, body: bytes, content_type: str = "application/x-protobuf", path: str = "/v1/traces"
+    ) -> httpx.Response:
+        """Post an OTLP request."""
+        return httpx.post(self.endpoint + path, content=body, headers={"content-type": content_type}, timeout=30)
+
+    def sample(self, name: str, **labels: str) -> float:
+        """Return the sum of the samples of that name with at least these labels; 0 if there are none."""
+        text = httpx.get(f"http://{self.web}/metrics", timeout=10).text
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
