@@ -129,7 +129,7 @@ class Provider:
 
 def _mlflow_provider(name: str, model: str, base_url: str | None, api_key: str | None) -> Any:
     """Make MLflow's provider: from the environment as MLflow does, or with the given key and address."""
-    from mlflow.gateway.config import EndpointConfig, EndpointType, Model
+    from mlflow.gateway.config import EndpointConfig
     from mlflow.gateway.provider_registry import provider_registry
     from mlflow.metrics.genai.model_utils import (
         _get_provider_instance,  # pyright: ignore[reportPrivateUsage]
@@ -148,8 +148,9 @@ def _mlflow_provider(name: str, model: str, base_url: str | None, api_key: str |
             wanted = "base_url" if ending == "api_base" else "api_key"
             raise JudgeError(f"MLflow's provider {name!r} takes no {wanted}; an OpenAI-compatible one is openai:/…")
         settings[field] = value.rstrip("/")
-    chosen = Model.model_validate({"provider": name, "name": model, "config": settings})
-    return provider_class(EndpointConfig(name=name, endpoint_type=EndpointType.LLM_V1_CHAT, model=chosen))
+    chosen = {"provider": name, "name": model, "config": settings}
+    endpoint = {"name": name, "endpoint_type": "llm/v1/chat", "model": chosen}
+    return provider_class(EndpointConfig.model_validate(endpoint))
 
 
 def _environment_key(name: str) -> str:

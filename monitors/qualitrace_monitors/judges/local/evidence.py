@@ -12,17 +12,20 @@ from qualitrace_monitors.judges.local.text import MAX_PASSAGES, Word, sentences,
 
 PREFIX = 5
 """Letters that two forms of a word must share at least (`refund`, `refundable`)."""
+MAX_SENTENCES = 500
+"""Sentences of all passages that are aligned one by one; beyond, neighbours are taken together."""
 _PREFIX_CREDIT = 0.75
 _NEGATIONS = frozenset({"not", "never", "no", "cannot", "without", "neither", "nor", "none", "nobody", "nothing"})
 
 
 @dataclass(slots=True)
 class Vocabulary:
-    """The words of one text and the pairs of neighbours in it."""
+    """The words of one text, the pairs of neighbours in it, and the content words that it denies."""
 
     stems: set[str] = field(default_factory=set[str])
     prefixes: set[str] = field(default_factory=set[str])
     pairs: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    negated: set[str] = field(default_factory=set[str])
 
     def add(self, text: Sequence[Word]) -> None:
         """Take in the words of a text."""
@@ -31,6 +34,7 @@ class Vocabulary:
         self.prefixes.update(stem[:PREFIX] for stem in stems if len(stem) >= PREFIX)
         self.pairs.update(neighbours(stems))
         self.pairs.update(neighbours([word.stem for word in text if not word.stop]))
+        self.negated.update(_negated(text))
 
     def credit(self, word: Word) -> float:
         """Say how well a word is known here: 1 for its stem, less for its first letters, else 0."""
@@ -57,7 +61,7 @@ class Support:
         order: share of its neighbouring content words that are neighbours there too.
         alignment: weighted share of its content words that occur in one sentence of the passages.
         missing: numbers and names of the sentence that occur nowhere in the passages.
-        negated: the best aligned sentence denies what this one says, or the other way round.
+        negated: the best aligned sentence denies a word that this one affirms, or the other way round.
         weight: how much the sentence claims, as the sum of its words' weights.
     """
 
@@ -76,11 +80,18 @@ def index(passages: Sequence[str]) -> Passages:
     by_sentence: list[Vocabulary] = []
     for passage in passages:
         everything.add(words(passage[:share]))
-        for sentence in sentences(passage[:share]):
-            vocabulary = Vocabulary()
-            vocabulary.add(words(sentence))
-            by_sentence.append(vocabulary)
+        by_sentence.extend(_sentence_vocabularies(passage[:share], MAX_SENTENCES // len(passages) or 1))
     return Passages(everything, by_sentence, any(len(passage) > share for passage in passages))
+
+
+def _sentence_vocabularies(passage: str, limit: int) -> Iterable[Vocabulary]:
+    parts = sentences(passage)
+    step = -(-len(parts) // limit) or 1
+    for start in range(0, len(parts), step):
+        vocabulary = Vocabulary()
+        for sentence in parts[start : start + step]:
+            vocabulary.add(words(sentence))
+        yield vocabulary
 
 
 def support(sentence: str, passages: Passages, question: frozenset[str]) -> Support | None:
@@ -109,7 +120,7 @@ def support(sentence: str, passages: Passages, question: frozenset[str]) -> Supp
         order=sum(pair in known.pairs for pair in pairs) / len(pairs) if pairs else coverage,
         alignment=aligned,
         missing=tuple(_missing(all_words, known, question)),
-        negated=aligned > 0.6 and _negates(word.stem for word in all_words) != _negates(best.stems),
+        negated=aligned > 0.6 and _contradicts(content, set(_negated(all_words)), best),
         weight=sum(weights),
     )
 
@@ -136,5 +147,18 @@ def _missing(sentence: Sequence[Word], known: Vocabulary, question: frozenset[st
             yield word.stem
 
 
-def _negates(stems: Iterable[str]) -> bool:
-    return any(stem in _NEGATIONS or stem.endswith("n't") for stem in stems)
+def _negated(text: Sequence[Word]) -> Iterable[str]:
+    """Yield the content word that follows each negation: what is denied."""
+    denying = False
+    for word in text:
+        if word.stem in _NEGATIONS or word.stem.endswith("n't"):
+            denying = True
+        elif denying and not word.stop:
+            denying = False
+            yield word.stem
+
+
+def _contradicts(content: Sequence[Word], negated: set[str], other: Vocabulary) -> bool:
+    """Whether a word that both hold is denied in one and not in the other."""
+    shared = {word.stem for word in content} & other.stems
+    return (shared & negated) != (shared & other.negated)

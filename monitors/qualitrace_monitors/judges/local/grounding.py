@@ -26,6 +26,8 @@ _COURTESY = re.compile(
     r"|of course|certainly|(?:i'm |i am )?happy to|is there anything|if you (?:have|need))",
     re.IGNORECASE,
 )
+MAX_SENTENCES = 200
+"""Sentences of an answer that are compared; later ones are left out."""
 _NOTHING_TOLD = 0.5
 """The value of an answer such as "Yes." whose words neither agree nor disagree with the passages."""
 
@@ -65,10 +67,11 @@ def _assess(sample: Sample, rate: Callable[[Support], float], relation: str) -> 
     if not passages:
         raise NotApplicable("the sample has no passages")
     indexed = index(passages)
-    truncated = ("outputs",) * (len(sample.outputs) > MAX_ANSWER) + ("passages",) * indexed.truncated
     question = frozenset(word.stem for word in words(sample.inputs[:MAX_ANSWER]) if not word.stop)
     said = sentences(answer)
-    told = [sentence for sentence in said if not (_declines(sentence) or _is_talk(sentence))]
+    cut = len(sample.outputs) > MAX_ANSWER or len(said) > MAX_SENTENCES
+    truncated = ("outputs",) * cut + ("passages",) * indexed.truncated
+    told = [sentence for sentence in said[:MAX_SENTENCES] if not (_declines(sentence) or _is_talk(sentence))]
     if not told and any(_declines(sentence) for sentence in said):
         return Finding(1.0, "The answer makes no claim: it only declines.", truncated)
     claims = [

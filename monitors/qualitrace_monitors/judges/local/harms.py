@@ -54,7 +54,7 @@ HARMFUL_REQUESTS = (
     _harm(
         "weapons",
         r"(?:make|build|assemble|construct|create|making|building|set off|detonate|buy|get)\b "
-        r"(?:\w+ ){0,3}(?:bombs?|explosives?|grenades?|molotov\w*|pipe bombs?|nerve gas|sarin|ricin"
+        r"(?:\w+ ){0,3}(?:(?<!bath )bombs?|explosives?|grenades?|molotov\w*|pipe bombs?|nerve gas|sarin|ricin"
         r"|anthrax|ghost guns?|silencers?)",
         r"bomb(?:ing)? (?:a|an|the|my) (?:\w+ )?(?:building|school|church|mosque|synagogue|station|base"
         r"|stadium|office|plane)",
@@ -130,8 +130,8 @@ HARMFUL_STATEMENTS = (
     ),
     _harm(
         "a threat",
-        rf"I(?:'ll| will|'m going to| am going to) (?:\w+ )?(?:kill|murder|stab|shoot|hurt|rape|beat"
-        rf"|find and) (?:you|{_PEOPLE})\b",
+        rf"I(?:'ll| will|'m going to| am going to) (?:\w+ )?(?:find (?:you )?and )?"
+        rf"(?:kill|murder|stab|shoot|hurt|rape|beat) (?:you|{_PEOPLE})\b",
     ),
     _harm(
         "a call to violence",

@@ -5,11 +5,11 @@ Hangul characters counts as its pairs of neighbouring characters.
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 MAX_ANSWER = 20_000
 """Characters of an answer or a question that are judged; the rest is cut off."""
-MAX_PASSAGES = 200_000
+MAX_PASSAGES = 100_000
 """Characters of all passages together that are looked at."""
 QUOTE = 160
 """Characters of a sentence that a rationale shows."""
@@ -64,8 +64,7 @@ _SUFFIXES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(NamedTuple):
     """A token: its stem, whether it starts with a capital letter or is a number, and whether it carries meaning."""
 
     stem: str
