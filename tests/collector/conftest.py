@@ -1,11 +1,13 @@
 """Real things for the collector's tests: OTLP requests, free ports, a running receiver."""
 
 import asyncio
+import random
 import secrets
 import socket
 import threading
 import time
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,8 +57,11 @@ def make_request() -> Callable[..., ExportTraceServiceRequest]:
 
 
 def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+    """Pick a port below those the system gives to clients, lest one of them takes it before the server."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 @pytest.fixture
