@@ -72,7 +72,7 @@ class StoreStage:
             trace_id=trace.trace_id,
             service=trace.service,
             tracestate=trace.tracestate,
-            spans=trace.translated_spans() if row is None else self._store.read(trace.trace_id),
+            spans=trace.translated if row is None else self._store.read(trace.trace_id),
             known=row is not None and bool(row["root_seen"]),
         )
 

@@ -34,8 +34,10 @@ def test_a_trace_reads_back_with_inputs_outputs_types_and_tokens(store: TraceSto
     assert store.save([trace]) == {}
     stored = MlflowClient(store.tracking_uri).get_trace(trace.trace_id)
     by_type = {span.span_type: span for span in stored.data.spans}
-    assert set(by_type) == {"RETRIEVER", "CHAT_MODEL", "UNKNOWN"} or len(stored.data.spans) == 3
+    assert len(stored.data.spans) == 3
     assert by_type["RETRIEVER"].outputs == [{"page_content": "P.", "metadata": {}, "id": "0"}]
+    assert "Q?" in stored.info.request_preview
+    assert "A." in stored.info.response_preview
     assert stored.info.token_usage == {"input_tokens": 14, "output_tokens": 8, "total_tokens": 22}
 
 

@@ -40,12 +40,11 @@ class JudgeConfig(Section):
     def _is_complete(self) -> "JudgeConfig":
         if self.model is not None and not re.match(r"^[a-z-]+:/\S+$", self.model):
             raise ValueError(f"model must be an MLflow model URI such as openai:/gpt-5-mini (got {self.model!r})")
-        if self.kind == "custom":
-            if not self.instructions or not self.model:
-                raise ValueError(
-                    f"{self.name!r} is no built-in metric ({', '.join(METRICS)}): "
-                    "a custom judge needs instructions and model"
-                )
+        if self.kind == "custom" and not (self.instructions and self.model):
+            raise ValueError(
+                f"{self.name!r} is no built-in metric ({', '.join(METRICS)}): "
+                "a custom judge needs instructions and model"
+            )
         if self.instructions is not None:
             self._check_instructions(self.instructions)
         return self

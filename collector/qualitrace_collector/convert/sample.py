@@ -49,17 +49,24 @@ def is_error(spans: Sequence[Span]) -> bool:
     return root_of(spans).status.status_code == SpanStatusCode.ERROR
 
 
-def build_sample(spans: Sequence[Span], service: str) -> Sample:
-    """Find question, answer, passages, conversation and tool calls in a complete trace.
+def question_and_answer(spans: Sequence[Span]) -> tuple[str, str]:
+    """Return what was asked and what was answered, empty where the trace does not tell.
 
-    Question and answer are those of the local root; where it recorded none (an HTTP server's span), those of the
-    first and the last model call.
+    They are those of the local root; where it recorded none (an HTTP server's span), those of the first and the
+    last model call.
     """
-    ordered = sorted(spans, key=lambda span: (span.start_time_ns, span.span_id))
-    root, calls = root_of(ordered), outermost(ordered, LLM_TYPES)
+    root, calls = root_of(spans), outermost(spans, LLM_TYPES)
     question = question_text(root.inputs) or next(filter(None, (question_text(c.inputs) for c in calls)), "")
     own_answer = "" if root.span_type in NO_ANSWER_TYPES else answer_text(root.outputs)
     answer = own_answer or next(filter(None, (answer_text(call.outputs) for call in reversed(calls))), "")
+    return question, answer
+
+
+def build_sample(spans: Sequence[Span], service: str) -> Sample:
+    """Find question, answer, passages, conversation and tool calls in a complete trace."""
+    ordered = sorted(spans, key=lambda span: (span.start_time_ns, span.span_id))
+    calls = outermost(ordered, LLM_TYPES)
+    question, answer = question_and_answer(ordered)
     passages, source = find_passages(ordered, question)
     return Sample(
         inputs=split_prompt(question)[0],

@@ -1,7 +1,8 @@
 """A piece of an OTLP trace to MLflow spans, by MLflow's own translation of the dialects."""
 
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlflow.entities import Span as MlflowSpan
 from mlflow.tracing.otel.translation import translate_span_when_storing
@@ -12,6 +13,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from qualitrace_collector.assemble import Piece, SpanRecord
+from qualitrace_collector.convert.sample import question_and_answer, root_of
 
 GENAI_PREFIXES = (
     "gen_ai.",
@@ -38,7 +40,8 @@ class ConvertedTrace:
     Attributes:
         trace_id: MLflow's (`tr-` and 32 hex digits).
         service: the service that the trace is stored and counted under.
-        spans: as MLflow's stores take them, not yet translated.
+        spans: as MLflow's stores take them.
+        translated: the same as they will read back: inputs, outputs, types and tokens filled in.
         is_genai: some span carries attributes of a GenAI library.
         tracestate: of the local root; tells head sampling.
     """
@@ -46,13 +49,10 @@ class ConvertedTrace:
     trace_id: str
     service: str
     spans: tuple[MlflowSpan, ...]
+    translated: tuple[MlflowSpan, ...]
     is_genai: bool
     tracestate: str
     piece: Piece
-
-    def translated_spans(self) -> list[MlflowSpan]:
-        """Return the spans as they will read back from MLflow: inputs, outputs, types and tokens filled in."""
-        return [MlflowSpan.from_dict(translate_span_when_storing(span)) for span in self.spans]
 
 
 def mlflow_trace_id(piece: Piece) -> str:
@@ -73,18 +73,51 @@ def convert(piece: Piece, service: str) -> ConvertedTrace:
         ValueError: a span cannot be expressed in MLflow's form.
     """
     records = _by_start(piece)
+    is_genai = any(_is_genai(record.span) for record in records)
     events = _events_by_span(piece.logs)
+    records = [
+        replace(record, span=_extended(record.span, events=events.get(record.span.span_id))) for record in records
+    ]
+    spans = [_mlflow_span(record) for record in records]
+    translated = [_translated(span) for span in spans]
+    if is_genai and (promoted := _root_with_content(records, translated)):
+        index, record = promoted
+        spans[index] = _mlflow_span(record)
+        translated[index] = _translated(spans[index])
     return ConvertedTrace(
         trace_id=mlflow_trace_id(piece),
         service=service,
-        spans=tuple(
-            MlflowSpan.from_otel_proto(_with_events(record.span, events), resource=record.resource)
-            for record in records
-        ),
-        is_genai=any(_is_genai(record.span) for record in records),
+        spans=tuple(spans),
+        translated=tuple(translated),
+        is_genai=is_genai,
         tracestate=_local_root(records).span.trace_state,
         piece=piece,
     )
+
+
+def _mlflow_span(record: SpanRecord) -> MlflowSpan:
+    return MlflowSpan.from_otel_proto(record.span, resource=record.resource)
+
+
+def _translated(span: MlflowSpan) -> MlflowSpan:
+    return MlflowSpan.from_dict(translate_span_when_storing(span))
+
+
+def _root_with_content(records: list[SpanRecord], translated: list[MlflowSpan]) -> tuple[int, SpanRecord] | None:
+    """Give a root without content (an HTTP server's span) the question and answer found below it.
+
+    MLflow's lists and previews show the root's inputs and outputs. Returns the root's index and its new record, or
+    None if it has content of its own or none was found.
+    """
+    root = root_of(translated)
+    question, answer = question_and_answer(translated)
+    found = {"mlflow.spanInputs": (root.inputs, question), "mlflow.spanOutputs": (root.outputs, answer)}
+    content = {key: json.dumps(text) for key, (own, text) in found.items() if own is None and text}
+    if not content:
+        return None
+    index = translated.index(root)
+    attributes = [KeyValue(key=key, value=AnyValue(string_value=text)) for key, text in content.items()]
+    return index, replace(records[index], span=_extended(records[index].span, attributes=attributes))
 
 
 def otlp_request(piece: Piece) -> ExportTraceServiceRequest:
@@ -102,7 +135,8 @@ def _by_start(piece: Piece) -> list[SpanRecord]:
 
 def _local_root(records: list[SpanRecord]) -> SpanRecord:
     ids = {record.span.span_id for record in records}
-    return next((record for record in records if record.span.parent_span_id not in ids), records[0])
+    tops = [record for record in records if record.span.parent_span_id not in ids]
+    return min(tops or records, key=lambda record: bool(record.span.parent_span_id))
 
 
 def _service_name(resources: Iterable[Resource]) -> str:
@@ -143,11 +177,14 @@ def _body_fields(body: AnyValue) -> list[KeyValue]:
     return [KeyValue(key="body", value=body)] if body.WhichOneof("value") else []
 
 
-def _with_events(span: Span, events: dict[bytes, list[Span.Event]]) -> Span:
-    extra = events.get(span.span_id)
-    if not extra:
+def _extended(
+    span: Span, events: Iterable[Span.Event] | None = None, attributes: Iterable[KeyValue] | None = None
+) -> Span:
+    """Return the span with more events or attributes; the received one stays as it was."""
+    if not events and not attributes:
         return span
-    enriched = Span()
-    enriched.CopyFrom(span)
-    enriched.events.extend(extra)
-    return enriched
+    extended = Span()
+    extended.CopyFrom(span)
+    extended.events.extend(events or ())
+    extended.attributes.extend(attributes or ())
+    return extended
