@@ -31,7 +31,8 @@ SCHEMA = (*ledger.SCHEMA, *queue.SCHEMA, *scores.SCHEMA, *alerts.SCHEMA, *notify
 
 LOCAL_BATCH = 64
 LLM_WORKERS = 8
-EVALUATE_SECONDS = 1.0
+SHORTEST_EVALUATION_SECONDS, LONGEST_EVALUATION_SECONDS = 1.0, 15.0
+BEAT_SECONDS = 1.0
 NOTIFY_SECONDS = 0.5
 HEALTH_SECONDS = 2.0
 STOP_SECONDS = 3.0
@@ -112,10 +113,11 @@ class Services:
             loops.append(Loop("collect", self._pipeline.step))
         loops += [Loop(f"judge-{number}", worker.step) for number, worker in enumerate(self._workers)]
         if monitor:
-            loops.append(Loop("alerts", _every(EVALUATE_SECONDS, lambda: self._alerts.evaluate(time.time()))))
+            pause = _evaluation_pause(self._config)
+            loops.append(Loop("alerts", _every(pause, lambda: self._alerts.evaluate(time.time()))))
             if self._config.heartbeat is not None:
                 heartbeat = Heartbeat(self._config.heartbeat, self._database, self._links)
-                loops.append(Loop("heartbeat", _every(EVALUATE_SECONDS, lambda: heartbeat.beat(time.time()))))
+                loops.append(Loop("heartbeat", _every(BEAT_SECONDS, lambda: heartbeat.beat(time.time()))))
             loops.append(Loop("notify", _every(NOTIFY_SECONDS, lambda: self._notifier.deliver_due(time.time()))))
         return loops
 
@@ -151,3 +153,9 @@ def _every(seconds: float, action: Callable[[], None]) -> Callable[[], float]:
         return seconds
 
     return step
+
+
+def _evaluation_pause(config: Config) -> float:
+    """Return the seconds between evaluations: a sixtieth of the shortest window, since longer ones change slower."""
+    shortest = min((rule.window for rule in config.alerts), default=0.0)
+    return min(LONGEST_EVALUATION_SECONDS, max(SHORTEST_EVALUATION_SECONDS, shortest / 60))

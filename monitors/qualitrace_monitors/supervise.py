@@ -136,7 +136,7 @@ def _is_ready(config: Config) -> bool:
         answer = httpx.get(f"http://{f'[{host}]' if ':' in host else host}:{port}/readyz", headers=headers, timeout=2)
     except httpx.HTTPError:
         return False
-    return answer.status_code == httpx.codes.OK
+    return answer.is_success
 
 
 def _ready_line(config: Config, parts: Sequence[str]) -> str:

@@ -14,6 +14,8 @@ PREFIX = 5
 """Letters that two forms of a word must share at least (`refund`, `refundable`)."""
 MAX_SENTENCES = 500
 """Sentences of all passages that are aligned one by one; beyond, neighbours are taken together."""
+_SAME_MATTER = 0.6
+"""Alignment above which two sentences are about the same, so that a negation in one of them tells."""
 _PREFIX_CREDIT = 0.75
 _NEGATIONS = frozenset({"not", "never", "no", "cannot", "without", "neither", "nor", "none", "nobody", "nothing"})
 
@@ -61,7 +63,7 @@ class Support:
         order: share of its neighbouring content words that are neighbours there too.
         alignment: weighted share of its content words that occur in one sentence of the passages.
         missing: numbers and names of the sentence that occur nowhere in the passages.
-        negated: the best aligned sentence denies a word that this one affirms, or the other way round.
+        negated: the best aligned sentences deny a word that this one affirms, or the other way round.
         weight: how much the sentence claims, as the sum of its words' weights.
     """
 
@@ -110,17 +112,16 @@ def support(sentence: str, passages: Passages, question: frozenset[str]) -> Supp
     known = passages.everything
     coverage = _share(content, weights, known)
     pairs = neighbours([word.stem for word in content])
-    aligned, best = max(
-        ((_share(content, weights, other), other) for other in passages.sentences),
-        key=lambda pair: pair[0],
-        default=(0.0, known),
-    )
+    shares = [(_share(content, weights, other), other) for other in passages.sentences]
+    aligned = max((share for share, _ in shares), default=0.0)
+    denied = set(_negated(all_words))
     return Support(
         coverage=coverage,
         order=sum(pair in known.pairs for pair in pairs) / len(pairs) if pairs else coverage,
         alignment=aligned,
         missing=tuple(_missing(all_words, known, question)),
-        negated=aligned > 0.6 and _contradicts(content, set(_negated(all_words)), best),
+        negated=aligned > _SAME_MATTER
+        and all(_contradicts(content, denied, other) for share, other in shares if share == aligned),
         weight=sum(weights),
     )
 
