@@ -105,7 +105,8 @@ def render(metric: str, instructions: str | None, sample: Sample) -> Prompt:
         task = "\n\n".join([*blocks, CRITERIA[metric]])
     else:
         task = _VARIABLE.sub(lambda match: fenced[match.group(1)], instructions)
-    cut = tuple(name for name, text in texts.items() if len(text) < len(full[name]))
+    shown = fenced if instructions is None else needed
+    cut = tuple(name for name in shown if len(texts[name]) < len(full[name]))
     messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": f"{task}\n\n{FORM}"}]
     return Prompt(messages, cut)
 
