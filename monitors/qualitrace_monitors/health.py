@@ -3,12 +3,11 @@
 import socket
 from collections.abc import Sequence
 
-from qualitrace_collector.config.values import split_address
+from qualitrace_collector.config.values import connect_address
 from qualitrace_collector.loops import Loop
 from qualitrace_collector.store import StoreUnavailable, TraceStore
 
 CONNECT_SECONDS = 1.0
-ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # compared with, not bound
 
 
 class Health:
@@ -54,9 +53,8 @@ class Health:
     def _check_door(self) -> None:
         if self._otlp_http is None:
             return
-        host, port = split_address(self._otlp_http)
         try:
-            socket.create_connection((ANY_ADDRESS.get(host, host), port), CONNECT_SECONDS).close()
+            socket.create_connection(connect_address(self._otlp_http), CONNECT_SECONDS).close()
         except OSError as error:
             self._door_problem = f"the OTLP door {self._otlp_http} does not answer: {error.strerror or error}"
         else:

@@ -14,8 +14,7 @@ from types import FrameType
 import httpx
 
 from qualitrace_collector.config import Config
-from qualitrace_collector.config.values import split_address
-from qualitrace_monitors.health import ANY_ADDRESS
+from qualitrace_collector.config.values import connect_address
 
 _log = logging.getLogger(__name__)
 
@@ -128,8 +127,7 @@ def _wait_until_ready(config: Config, children: Sequence[Child], stop: threading
 
 
 def _is_ready(config: Config) -> bool:
-    host, port = split_address(config.listen.web)
-    host = ANY_ADDRESS.get(host, host)
+    host, port = connect_address(config.listen.web)
     token = config.listen.web_token
     headers = {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}
     try:

@@ -40,6 +40,15 @@ def split_address(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # compared with, not bound
+
+
+def connect_address(address: str) -> tuple[str, int]:
+    """Return the host and port at which this host reaches what listens on `address`."""
+    host, port = split_address(address)
+    return _ANY.get(host, host), port
+
+
 _LABEL = re.compile(r"^[a-zA-Z_][a-zA-Z0-9_-]*$")
 
 
