@@ -1,0 +1,167 @@
+"""One cell of the comparison: a server under one load, from the first request until every trace is stored."""
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import psutil
+
+from intake.load import LoadResult, run_load
+from intake.servers import Server, ServerError
+from intake.traces import Template, templates
+
+# Load ends early at so many traces for each of its seconds: what is acked must be stored, or held, in bounded time.
+MAX_STORED_PER_SECOND = 1_000
+MAX_JOURNALED_PER_SECOND = 10_000
+STORE_SECONDS = 180.0
+SAMPLE_SECONDS = 0.25
+MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """A load: `traces` in each request, over `connections`."""
+
+    traces: int
+    connections: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """What was measured.
+
+    Attributes:
+        acked: traces in requests answered 200.
+        stored_per_second: traces in MLflow's database, over the time from the first request until all are there;
+            None if the server stores none.
+        missing: acked traces that were not in the database three minutes after the load.
+        cpu_per_1000: CPU seconds of all the server's processes for 1,000 traces, until all are stored.
+        rss_mib: peak of their resident memory together; pages that they share count for each.
+        generator_share: share of one core that making the load took.
+    """
+
+    target: str
+    shape: Shape
+    requests: int
+    acked: int
+    acked_per_second: float
+    p50_ms: float
+    p99_ms: float
+    stored_per_second: float | None
+    missing: int
+    cpu_per_1000: float
+    rss_mib: float
+    generator_share: float
+    failures: dict[str, int]
+
+    @property
+    def valid(self) -> bool:
+        """Tell whether every request was acked and every acked trace stored."""
+        return not self.failures and not self.missing and self.acked > 0
+
+
+@dataclass
+class Usage:
+    """What a process tree used while it was watched: CPU seconds, and the peak of its resident bytes."""
+
+    cpu_seconds: float = 0.0
+    peak_rss: int = 0
+
+
+def measure(target: str, server: Server, shape: Shape, seconds: float) -> Cell:
+    """Put `shape` on the server for `seconds`, or until the most traces for that time are sent.
+
+    Raises:
+        LoadError: the server stopped answering.
+        ServerError: one of its processes ended.
+    """
+    most = MAX_STORED_PER_SECOND if server.database else MAX_JOURNALED_PER_SECOND
+    next_body = _bodies(templates(shape.traces), int(seconds * most))
+    before = server.stored() if server.database else 0
+    with _watch(server) as usage:
+        started, own = time.perf_counter(), time.process_time()
+        load = run_load(server.address, next_body, connections=shape.connections, seconds=seconds)
+        own = time.process_time() - own
+        acked = len(load.latencies) * shape.traces
+        missing = _wait_until_stored(server, before + acked) if server.database else 0
+        took = time.perf_counter() - started
+    return Cell(
+        target=target,
+        shape=shape,
+        requests=len(load.latencies),
+        acked=acked,
+        acked_per_second=acked / load.seconds,
+        p50_ms=_percentile_ms(load, 50),
+        p99_ms=_percentile_ms(load, 99),
+        stored_per_second=(acked - missing) / took if server.database else None,
+        missing=missing,
+        cpu_per_1000=usage.cpu_seconds / max(acked, 1) * 1_000,
+        rss_mib=usage.peak_rss / MEBIBYTE,
+        generator_share=own / load.seconds,
+        failures=dict(load.failures),
+    )
+
+
+def warm_up(server: Server) -> None:
+    """Let every worker of the server take its first requests, and wait until they are stored."""
+    before = server.stored() if server.database else 0
+    load = run_load(server.address, _bodies(templates(1), 64), connections=16, seconds=60)
+    if server.database:
+        _wait_until_stored(server, before + len(load.latencies))
+
+
+def _bodies(choice: list[Template], traces: int) -> Callable[[], bytes | None]:
+    """Return a source of fresh requests that ends after `traces` traces."""
+    requests = itertools.islice(itertools.cycle(choice), -(-traces // choice[0].traces))
+
+    def next_body() -> bytes | None:
+        template = next(requests, None)
+        return template.fresh() if template else None
+
+    return next_body
+
+
+def _wait_until_stored(server: Server, wanted: int) -> int:
+    """Return how many traces are still missing: none, but for the deadline."""
+    deadline = time.monotonic() + STORE_SECONDS
+    while (missing := wanted - server.stored()) > 0 and time.monotonic() < deadline:
+        time.sleep(SAMPLE_SECONDS)
+    return max(missing, 0)
+
+
+def _percentile_ms(load: LoadResult, percent: float) -> float:
+    return float(np.percentile(load.latencies, percent)) * 1_000 if load.latencies else float("nan")
+
+
+@contextmanager
+def _watch(server: Server) -> Generator[Usage]:
+    """Fill the usage of the server's processes; complete when the block has ended."""
+    tree, usage, done = server.tree(), Usage(), threading.Event()
+
+    def sample() -> None:
+        ended = False
+        while not ended:
+            ended = done.wait(SAMPLE_SECONDS)
+            usage.peak_rss = max(usage.peak_rss, sum(process.memory_info().rss for process in tree))
+
+    before = _cpu_seconds(tree)
+    sampler = threading.Thread(target=sample)
+    sampler.start()
+    try:
+        yield usage
+    finally:
+        done.set()
+        sampler.join()
+    usage.cpu_seconds = _cpu_seconds(tree) - before
+
+
+def _cpu_seconds(tree: list[psutil.Process]) -> float:
+    try:
+        times = [process.cpu_times() for process in tree]
+    except psutil.NoSuchProcess as error:
+        raise ServerError(f"a process of the server ended under load: {error}") from error
+    return sum(item.user + item.system for item in times)

@@ -1,0 +1,63 @@
+"""The benchmarks: `python benchmarks/run.py` times the intake of traces beside MLflow's tracking server."""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from intake.load import LoadError
+from intake.measure import Cell, Shape, measure, warm_up
+from intake.report import as_json, environment, print_table
+from intake.servers import TARGETS, ServerError, running
+
+_SHAPES = [Shape(traces=traces, connections=connections) for traces in (1, 20, 100) for connections in (1, 4, 16)]
+_QUICK_SHAPES = [Shape(traces=1, connections=16)]
+
+
+@click.command()
+@click.option("--seconds", type=click.FloatRange(0.5, 600), default=2, show_default=True, help="Length of each load.")
+@click.option("--quick", is_flag=True, help="Only one trace a request over 16 connections, to see that it works.")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    type=click.Choice(list(TARGETS)),
+    default=("receive", "serve", "mlflow", "mlflow-1"),
+    show_default=True,
+    help="Server to measure; give it once for each.",
+)
+@click.option("--json", "output", type=click.Path(dir_okay=False, path_type=Path), help="Write all results here.")
+def main(seconds: float, quick: bool, targets: tuple[str, ...], output: Path | None) -> None:
+    """Compare how fast servers take traces in, all in one run. Exit code 1 if any request failed."""
+    cells: list[Cell] = []
+    with tempfile.TemporaryDirectory(prefix="qualitrace-bench-") as name:
+        about = environment(["benchmarks/run.py", *sys.argv[1:]], Path(name))
+        try:
+            for target in targets:
+                cells += _measure_target(target, Path(name) / target, _QUICK_SHAPES if quick else _SHAPES, seconds)
+        except (ServerError, LoadError) as error:
+            raise click.ClickException(str(error)) from error
+    print_table(cells)
+    if output:
+        output.write_text(json.dumps(as_json(about, cells), indent=2) + "\n", encoding="utf-8")
+    sys.exit(not all(cell.valid for cell in cells))
+
+
+def _measure_target(target: str, folder: Path, shapes: list[Shape], seconds: float) -> list[Cell]:
+    click.echo(f"{target}: {TARGETS[target][0]}", err=True)
+    cells: list[Cell] = []
+    with running(target, folder) as server:
+        warm_up(server)
+        for shape in shapes:
+            cells.append(measure(target, server, shape, seconds))
+            click.echo(
+                f"  {shape.traces} a request, {shape.connections} connections: {cells[-1].acked_per_second:,.0f}/s",
+                err=True,
+            )
+    return cells
+
+
+if __name__ == "__main__":
+    main()
