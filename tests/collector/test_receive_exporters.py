@@ -33,14 +33,14 @@ def test_the_http_span_exporter_is_understood(receiver: Any, compression: Compre
 
 
 def test_the_http_log_exporter_is_understood(receiver: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """A log record inside a span is journalled as logs; one outside of any is rejected, which is no error."""
+    """A GenAI event inside a span is journalled as logs; one outside of any is rejected, which is no error."""
     caplog.set_level(logging.WARNING)
     provider = LoggerProvider()
     exporter = OTLPLogExporter(f"http://{receiver.http}/v1/logs")
     provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
     with TracerProvider().get_tracer("test").start_as_current_span("asked") as span:
-        provider.get_logger("test").emit(LogRecord(body="inside"))
-    provider.get_logger("test").emit(LogRecord(body="outside"))
+        provider.get_logger("test").emit(LogRecord(body="inside", event_name="gen_ai.choice"))
+    provider.get_logger("test").emit(LogRecord(body="outside", event_name="gen_ai.choice"))
     provider.shutdown()
     (entry,) = receiver.journal.read(0, 100, 1 << 30)
     record = ExportLogsServiceRequest.FromString(entry.payload).resource_logs[0].scope_logs[0].log_records[0]

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -79,23 +80,39 @@ def test_several_reasons_are_told_with_their_counts() -> None:
     assert second.endswith("scope_spans[1].spans[0])")
 
 
+IDS = {"trace_id": TRACE_ID, "span_id": SPAN_ID}
+
+
+def attribute(key: str, value: str = "x") -> KeyValue:
+    """Make an attribute of text."""
+    return KeyValue(key=key, value=AnyValue(string_value=value))
+
+
 @pytest.mark.parametrize(
-    ("record", "reasons"),
+    ("record", "scope", "reason"),
     [
-        (LogRecord(trace_id=TRACE_ID, span_id=SPAN_ID), {}),
-        (LogRecord(trace_id=TRACE_ID), {}),
-        (LogRecord(), {"trace_id": 1}),
-        (LogRecord(trace_id=bytes(16), span_id=SPAN_ID), {"trace_id": 1}),
-        (LogRecord(trace_id=TRACE_ID, span_id=b"short"), {"span_id": 1}),
+        (LogRecord(**IDS, event_name="gen_ai.user.message"), "any", None),
+        (LogRecord(**IDS, attributes=[attribute("event.name", "gen_ai.choice")]), "any", None),
+        (LogRecord(**IDS, attributes=[attribute("other"), attribute("gen_ai.system")]), "any", None),
+        (LogRecord(**IDS), "opentelemetry.instrumentation.genai.openai", None),
+        (LogRecord(**IDS), "gcp.vertex.agent", None),
+        (LogRecord(**IDS), "app.orders", "not_genai"),
+        (LogRecord(**IDS, event_name="order.placed", attributes=[attribute("event.name")]), "", "not_genai"),
+        (LogRecord(span_id=SPAN_ID, event_name="gen_ai.choice"), "any", "trace_id"),
+        (LogRecord(trace_id=bytes(16), span_id=SPAN_ID, event_name="gen_ai.choice"), "any", "trace_id"),
+        (LogRecord(trace_id=TRACE_ID, event_name="gen_ai.choice"), "any", "span_id"),
+        (LogRecord(trace_id=TRACE_ID, span_id=bytes(8), event_name="gen_ai.choice"), "any", "span_id"),
+        (LogRecord(trace_id=TRACE_ID, span_id=b"short", event_name="gen_ai.choice"), "any", "span_id"),
     ],
 )
-def test_log_records_need_a_trace(record: LogRecord, reasons: dict[str, int]) -> None:
-    """A record that belongs to no trace is rejected; one without a span id is not."""
+def test_log_records_need_a_genai_span(record: LogRecord, scope: str, reason: str | None) -> None:
+    """A record is kept if it names its span and is known as GenAI's by event, attribute or scope; else told why not."""
     request = ExportLogsServiceRequest()
-    request.resource_logs.add().scope_logs.add().log_records.append(record)
+    group = request.resource_logs.add().scope_logs.add(log_records=[record])
+    group.scope.name = scope
     verdict = check_logs(request)
-    assert verdict.rejected == reasons
-    assert len(request.resource_logs[0].scope_logs[0].log_records) == verdict.kept == 1 - len(reasons)
+    assert verdict.rejected == ({reason: 1} if reason else {})
+    assert len(group.log_records) == verdict.kept == (0 if reason else 1)
 
 
 def test_a_valid_request_keeps_its_bytes(make_request: Callable[..., ExportTraceServiceRequest]) -> None:

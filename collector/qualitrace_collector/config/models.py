@@ -18,6 +18,9 @@ class Listen(Section):
     otlp_http: Address = "127.0.0.1:4318"
     otlp_grpc: Address = "127.0.0.1:4317"
     web: Address = "127.0.0.1:9464"
+    max_request_size: ByteSize = Field(
+        default=ByteSize(64 << 20), ge=1, le=128 << 20, description="of one request, as sent and decompressed"
+    )
     web_token: SecretStr | None = None
     allowed_hosts: tuple[str, ...] = Field(
         default=(), description="Host names, beside loopback's, that the web port answers to"

@@ -16,13 +16,13 @@ from google.protobuf.message import DecodeError, Message
 from qualitrace_collector.receive.errors import TooLarge, Undecodable, Unsupported
 from qualitrace_collector.receive.signals import Signal
 
-MAX_REQUEST_BYTES = 64 << 20
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 _COMPRESSIONS = ("gzip", "deflate")
 _ID_KEYS = frozenset({"traceId", "spanId", "parentSpanId"})
+_ENUM_KEYS = frozenset({"kind", "code", "severityNumber"})
 
 
 def check_headers(content_type: str, encoding: str) -> None:
@@ -103,6 +103,8 @@ def _value(key: str, value: Any) -> Any:
         return value
     if key in _ID_KEYS:
         return base64.b64encode(_id(value)).decode()
+    if key in _ENUM_KEYS:
+        return _EnumName(value)
     if value.isascii():
         return value
     # JavaScript cuts strings in the middle of a surrogate pair; protobuf would refuse the whole request.
@@ -114,3 +116,13 @@ def _id(text: str) -> bytes:
         return binascii.unhexlify(text)
     except ValueError:
         return b"?"
+
+
+class _EnumName:
+    """Text where an enum may stand: json_format would take it, OTLP forbids it; in unknown fields it is ignored."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __int__(self) -> int:
+        raise json_format.ParseError(f"enums are integers in OTLP, not {self._name!r}")

@@ -11,20 +11,41 @@ The codes are those of https://opentelemetry.io/docs/specs/otlp/#failures and #f
 
 from typing import ClassVar
 
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from google.rpc import code_pb2
+from google.rpc.error_details_pb2 import BadRequest, RetryInfo
+from google.rpc.status_pb2 import Status
 
 RETRY_AFTER_SECONDS = 1
+RETRY = RetryInfo(retry_delay=Duration(seconds=RETRY_AFTER_SECONDS))
+MESSAGE_LIMIT = 500
 
 
 class RequestError(Exception):
-    """A request that is not taken."""
+    """A request that is not taken.
+
+    Messages quote what the client sent, so they are cut to `MESSAGE_LIMIT` characters (OTLP bounds a response), and
+    halves of surrogate pairs, which no protobuf string takes, become question marks.
+    """
 
     http_status: ClassVar[int]
     rpc_code: ClassVar[int]
 
     def __init__(self, message: str, reason: str) -> None:
-        super().__init__(message)
+        super().__init__(message[:MESSAGE_LIMIT].encode(errors="replace").decode())
         self.reason = reason
+
+    def _details(self) -> list[Message]:
+        """Return what the status tells beside the message."""
+        return []
+
+    def status(self) -> Status:
+        """Return the answer's body."""
+        status = Status(code=self.rpc_code, message=str(self))
+        for detail in self._details():
+            status.details.add().Pack(detail)
+        return status
 
 
 class Undecodable(RequestError):
@@ -35,6 +56,9 @@ class Undecodable(RequestError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, "undecodable")
+
+    def _details(self) -> list[Message]:
+        return [BadRequest(field_violations=[BadRequest.FieldViolation(description=str(self))])]
 
 
 class TooLarge(RequestError):
@@ -62,3 +86,6 @@ class Refused(RequestError):
 
     http_status = 503
     rpc_code = code_pb2.UNAVAILABLE
+
+    def _details(self) -> list[Message]:
+        return [RETRY]

@@ -5,20 +5,16 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from google.protobuf.any_pb2 import Any as AnyMessage
-from google.protobuf.duration_pb2 import Duration
-from google.rpc.error_details_pb2 import RetryInfo
-from google.rpc.status_pb2 import Status
 
-from qualitrace_collector.receive.decode import MAX_REQUEST_BYTES, decode_protobuf
-from qualitrace_collector.receive.errors import RETRY_AFTER_SECONDS, Refused, RequestError
+from qualitrace_collector.receive.decode import decode_protobuf
+from qualitrace_collector.receive.errors import RETRY, Refused, RequestError
 from qualitrace_collector.receive.intake import Intake
 from qualitrace_collector.receive.signals import SIGNALS, Signal
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
-def grpc_server(intake: Intake, max_bytes: int = MAX_REQUEST_BYTES) -> grpc.aio.Server:
+def grpc_server(intake: Intake, max_bytes: int) -> grpc.aio.Server:
     """Make the server, without a port yet.
 
     grpc itself answers a message beyond `max_bytes`, as sent or decompressed, with RESOURCE_EXHAUSTED.
@@ -50,17 +46,11 @@ def _exporter(intake: Intake, signal: Signal) -> Callable[[bytes, Any], Awaitabl
 
 
 def _details(error: RequestError) -> tuple[tuple[str, bytes], ...]:
-    """Return the metadata that tells clients when to try again; without it they drop the request.
+    """Return the metadata that tells what is wrong, and when to try again; without that clients drop the request.
 
-    OTLP puts it into the status details; OpenTelemetry's Python exporter looks for a key of its own.
+    OTLP puts both into the status details; OpenTelemetry's Python exporter looks for the delay under a key of its own.
     """
+    status = ("grpc-status-details-bin", error.status().SerializeToString())
     if not isinstance(error, Refused):
-        return ()
-    retry = RetryInfo(retry_delay=Duration(seconds=RETRY_AFTER_SECONDS))
-    detail = AnyMessage()
-    detail.Pack(retry)
-    status = Status(code=error.rpc_code, message=str(error), details=[detail])
-    return (
-        ("grpc-status-details-bin", status.SerializeToString()),
-        ("google.rpc.retryinfo-bin", retry.SerializeToString()),
-    )
+        return (status,)
+    return status, ("google.rpc.retryinfo-bin", RETRY.SerializeToString())

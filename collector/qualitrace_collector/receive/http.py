@@ -15,7 +15,6 @@ from starlette.routing import Route
 
 from qualitrace_collector.receive.decode import (
     JSON,
-    MAX_REQUEST_BYTES,
     PROTOBUF,
     check_headers,
     decode_json,
@@ -36,12 +35,12 @@ _NOT_FOUND = (
 )
 
 
-def http_app(intake: Intake, max_bytes: int = MAX_REQUEST_BYTES) -> Starlette:
+def http_app(intake: Intake, max_bytes: int) -> Starlette:
     """Make the ASGI application; a body is limited to `max_bytes`, both as sent and decompressed."""
     routes = [
         Route(f"/v1/{signal.name}", _Export(intake, signal, max_bytes).answer, methods=["POST"]) for signal in SIGNALS
     ]
-    return Starlette(routes=routes, exception_handlers={HTTPException: _http_error})
+    return Starlette(routes=routes, exception_handlers={HTTPException: _http_error, Exception: _internal_error})
 
 
 class _Export:
@@ -59,7 +58,7 @@ class _Export:
             response = await self._intake.accept(self._signal, message, payload, "http")
         except RequestError as error:
             self._intake.count_refusal(error)
-            return _failure(content_type, error.http_status, error.rpc_code, str(error))
+            return _failure(content_type, error.http_status, error.status())
         return _reply(content_type, 200, response)
 
     async def _decode(self, request: Request, content_type: str) -> tuple[Message, bytes | None]:
@@ -100,9 +99,9 @@ def _reply(content_type: str, status: int, message: Message) -> Response:
     return Response(json_format.MessageToJson(message, indent=None), status, media_type=JSON)
 
 
-def _failure(content_type: str, status: int, rpc_code: int, message: str) -> Response:
-    response = _reply(content_type, status, Status(code=rpc_code, message=message))
-    if status == 503:
+def _failure(content_type: str, http_status: int, status: Status) -> Response:
+    response = _reply(content_type, http_status, status)
+    if http_status == 503:
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response
 
@@ -111,6 +110,13 @@ def _http_error(request: Request, error: Exception) -> Response:
     """Answer what Starlette itself refuses: an unknown path or method."""
     refused = cast(HTTPException, error)
     message = _NOT_FOUND if refused.status_code == 404 else refused.detail
-    response = _failure(_content_type(request), refused.status_code, code_pb2.UNIMPLEMENTED, message)
+    status = Status(code=code_pb2.UNIMPLEMENTED, message=message)
+    response = _failure(_content_type(request), refused.status_code, status)
     response.headers.update(refused.headers or {})
     return response
+
+
+def _internal_error(request: Request, _: Exception) -> Response:
+    """Answer a fault of the collector's own, which the server logs."""
+    status = Status(code=code_pb2.INTERNAL, message="internal error; the collector's log tells more")
+    return _failure(_content_type(request), 500, status)

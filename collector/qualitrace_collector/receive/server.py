@@ -13,6 +13,7 @@ import grpc.aio
 import uvicorn
 
 from qualitrace_collector.config import Config
+from qualitrace_collector.config.models import Listen
 from qualitrace_collector.config.values import split_address
 from qualitrace_collector.journal import GroupCommitter, JournalError, SqliteJournal
 from qualitrace_collector.receive.grpc import grpc_server
@@ -74,9 +75,9 @@ async def serve(config: Config, stop: asyncio.Event, on_ready: Callable[[], None
         committer = GroupCommitter(journal)
         stack.push_async_callback(asyncio.to_thread, committer.stop)
         intake = Intake(committer, time.time)
-        grpc_door = await _open_grpc(intake, config.listen.otlp_grpc)
+        grpc_door = await _open_grpc(intake, config.listen)
         stack.push_async_callback(grpc_door.stop, GRACE_SECONDS)
-        http_door = _HttpServer(intake)
+        http_door = _HttpServer(intake, config.listen.max_request_size)
         serving = asyncio.create_task(http_door.serve([http_socket]))
         await http_door.ready.wait()
         on_ready()
@@ -89,10 +90,10 @@ async def serve(config: Config, stop: asyncio.Event, on_ready: Callable[[], None
 class _HttpServer(uvicorn.Server):
     """uvicorn that tells when it is ready and leaves the signals to `main`."""
 
-    def __init__(self, intake: Intake) -> None:
+    def __init__(self, intake: Intake, max_bytes: int) -> None:
         super().__init__(
             uvicorn.Config(
-                http_app(intake),
+                http_app(intake, max_bytes),
                 http="httptools",
                 ws="none",
                 lifespan="off",
@@ -128,9 +129,10 @@ def _bind(setting: str, address: str) -> socket.socket:
         raise ServeError(f"{setting} {address}: {reason}; stop what uses it or set listen.{setting}") from error
 
 
-async def _open_grpc(intake: Intake, address: str) -> grpc.aio.Server:
+async def _open_grpc(intake: Intake, listen: Listen) -> grpc.aio.Server:
+    address = listen.otlp_grpc
     _bind("otlp_grpc", address).close()  # grpc itself does not say why it cannot bind
-    server = grpc_server(intake)
+    server = grpc_server(intake, listen.max_request_size)
     try:
         server.add_insecure_port(address)
     except RuntimeError as error:

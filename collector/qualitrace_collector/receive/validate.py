@@ -1,7 +1,8 @@
 """What may pass: a bad span or log record is taken out and told; its neighbours stay.
 
 The rules are those of the OTLP schema: a trace id has 16 bytes, a span id 8, neither all zero; a parent's id
-may be empty; a span ends no earlier than it starts. Names may be empty.
+may be empty; a span ends no earlier than it starts. Names may be empty. Log records are taken for the content
+they hold of a GenAI span, so they must name one: an application's other logs belong elsewhere.
 """
 
 from collections import Counter
@@ -11,6 +12,7 @@ from typing import Any
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -19,7 +21,19 @@ _RULES = {
     "span_id": "span_id must be 8 bytes, not all zero",
     "parent_span_id": "parent_span_id must be empty or 8 bytes",
     "end_before_start": "end_time_unix_nano is before start_time_unix_nano",
+    "not_genai": "only log records of GenAI instrumentations are taken; send the others to a log store",
 }
+GENAI_SCOPES = (
+    "opentelemetry.instrumentation.genai.",
+    "opentelemetry.instrumentation.openai_v2",
+    "opentelemetry.util.genai",
+    "openinference.instrumentation.",
+    "gcp.vertex.agent",
+    "pydantic-ai",
+)
+"""How the scopes of instrumentations begin whose log records carry prompts and answers."""
+
+_GENAI = "gen_ai."
 _NO_TRACE_ID = bytes(16)
 _NO_SPAN_ID = bytes(8)
 
@@ -51,23 +65,21 @@ def check_traces(request: ExportTraceServiceRequest) -> Verdict:
     """Take the invalid spans out of `request`."""
     return _sift(
         (
-            (scope.spans, f"resource_spans[{i}].scope_spans[{j}].spans")
+            (scope.spans, f"resource_spans[{i}].scope_spans[{j}].spans", _span_fault)
             for i, resource in enumerate(request.resource_spans)
             for j, scope in enumerate(resource.scope_spans)
-        ),
-        _span_fault,
+        )
     )
 
 
 def check_logs(request: ExportLogsServiceRequest) -> Verdict:
-    """Take the log records out of `request` that belong to no trace: no span could be given their content."""
+    """Take the log records out of `request` that give no GenAI span its content."""
     return _sift(
         (
-            (scope.log_records, f"resource_logs[{i}].scope_logs[{j}].log_records")
+            (scope.log_records, f"resource_logs[{i}].scope_logs[{j}].log_records", _record_rule(scope.scope))
             for i, resource in enumerate(request.resource_logs)
             for j, scope in enumerate(resource.scope_logs)
-        ),
-        _record_fault,
+        )
     )
 
 
@@ -84,17 +96,31 @@ def _span_fault(span: Span) -> str | None:
     return None
 
 
-def _record_fault(record: LogRecord) -> str | None:
-    if len(record.trace_id) != 16 or record.trace_id == _NO_TRACE_ID:
-        return "trace_id"
-    if len(record.span_id) not in (0, 8):
-        return "span_id"
-    return None
+def _record_rule(scope: InstrumentationScope) -> Callable[[LogRecord], str | None]:
+    genai_scope = scope.name.startswith(GENAI_SCOPES)
+
+    def fault(record: LogRecord) -> str | None:
+        if len(record.trace_id) != 16 or record.trace_id == _NO_TRACE_ID:
+            return "trace_id"
+        if len(record.span_id) != 8 or record.span_id == _NO_SPAN_ID:
+            return "span_id"
+        return None if genai_scope or _is_genai(record) else "not_genai"
+
+    return fault
 
 
-def _sift(lists: Iterable[tuple[Any, str]], fault_of: Callable[[Any], str | None]) -> Verdict:
+def _is_genai(record: LogRecord) -> bool:
+    """Tell by the event's name, which older SDKs send as the attribute `event.name`, or by an attribute's."""
+    return record.event_name.startswith(_GENAI) or any(
+        attribute.key.startswith(_GENAI)
+        or (attribute.key == "event.name" and attribute.value.string_value.startswith(_GENAI))
+        for attribute in record.attributes
+    )
+
+
+def _sift(lists: Iterable[tuple[Any, str, Callable[[Any], str | None]]]) -> Verdict:
     verdict = Verdict()
-    for items, place in lists:
+    for items, place, fault_of in lists:
         faults = [(index, fault) for index, item in enumerate(items) if (fault := fault_of(item))]
         verdict.kept += len(items) - len(faults)
         for index, fault in faults:
