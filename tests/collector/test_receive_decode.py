@@ -1,6 +1,5 @@
 """Decoding: OTLP's JSON rules, compression with a bound, and never anything but a clear refusal."""
 
-import base64
 import contextlib
 import gzip
 import json
@@ -8,8 +7,6 @@ import zlib
 from typing import Any
 
 import pytest
-from google.protobuf import json_format
-from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -21,6 +18,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Sp
 from qualitrace_collector.receive.decode import check_headers, decode_json, decode_protobuf, decompress
 from qualitrace_collector.receive.errors import TooLarge, Undecodable, Unsupported
 from qualitrace_collector.receive.signals import LOGS, TRACES, Signal
+from support.otlp_json import to_otlp_json
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 nanos = st.integers(0, 2**64 - 1)
@@ -64,23 +62,6 @@ spans = st.builds(
 records = st.builds(
     LogRecord, trace_id=trace_ids, span_id=span_ids, event_name=text, body=values, attributes=attributes
 )
-
-
-def to_otlp_json(message: Message) -> bytes:
-    """Write OTLP's JSON from protobuf's: ids in hexadecimal, enums as integers."""
-
-    def with_hex_ids(value: Any) -> Any:
-        if isinstance(value, list):
-            return [with_hex_ids(item) for item in value]
-        if not isinstance(value, dict):
-            return value
-        return {
-            key: base64.b64decode(item).hex() if key.lower().endswith(("traceid", "spanid")) else with_hex_ids(item)
-            for key, item in value.items()
-        }
-
-    fields = json_format.MessageToDict(message, use_integers_for_enums=True)
-    return json.dumps(with_hex_ids(fields)).encode()
 
 
 @given(st.lists(spans, max_size=3))
@@ -135,6 +116,15 @@ def test_unknown_and_snake_case_names_are_ignored() -> None:
     """Fields of later OTLP versions do no harm, and only lowerCamelCase names are names."""
     span = decode_span('"name": "a", "newField": {"x": [1]}, "[odd]": 1, "trace_state": "k=v"')
     assert span == Span(name="a")
+
+
+@pytest.mark.parametrize("name", ["SPAN_KIND_SERVER", "FUTURE_KIND", "2"])
+def test_the_name_of_an_enum_is_undecodable_and_told(name: str) -> None:
+    """OTLP has enums as integers; text is refused with its place, not dropped in silence."""
+    with pytest.raises(Undecodable, match=rf"enums are integers in OTLP, not '{name}' at .*spans\[0\]\.kind"):
+        decode_span(f'"kind": "{name}"')
+    assert decode_span(f'"name": "a", "newField": {{"kind": "{name}", "code": "{name}"}}') == Span(name="a")
+    assert decode_span('"kind": 99').kind == 99
 
 
 def test_half_of_a_surrogate_pair_does_not_cost_the_request() -> None:
