@@ -107,7 +107,7 @@ def has_default(field: FieldInfo, cell: str) -> bool:
     default = field.get_default(call_default_factory=True)
     if cell == "none" or default is None:
         return cell == "none" and default is None
-    checked = TypeAdapter(Annotated[field.annotation, field])
+    checked = TypeAdapter(Annotated[(field.annotation, "", *field.metadata)])
     return checked.validate_python(yaml.safe_load(cell.strip("`"))) == default
 
 
