@@ -7,7 +7,7 @@ from typing import Any
 
 from mlflow.entities import Span, SpanType
 
-from qualitrace_collector.convert.content import content_text, encodable, messages_in, parsed
+from qualitrace_collector.convert.content import MAX_DEPTH, content_text, encodable, messages_in, parsed
 from qualitrace_collector.samples import Message, PassagesSource
 
 LLM_TYPES = (SpanType.CHAT_MODEL, SpanType.LLM)
@@ -17,7 +17,7 @@ _OPENINFERENCE = re.compile(r"^retrieval\.documents\.(\d+)\.document\.content$")
 
 # A prompt that carries passages says so: a tag, a heading or numbered sources.
 _KINDS = r"context|documents?|passages?|sources?|background|references?|knowledge|excerpts?|search results"
-_TAGGED = re.compile(rf"(?is)<({_KINDS})\b[^>]{{0,80}}>(.*?)</\1\s*>")
+_TAG = re.compile(rf"(?i)<(/?)({_KINDS})\b[^<>]{{0,80}}>")
 _HEADING = re.compile(rf"(?im)^\W{{0,8}}(?:{_KINDS})\b[^\n:]{{0,60}}:|^[ \t]{{0,8}}\[\d+\]")
 _QUESTION = re.compile(r"(?ims)^\W{0,8}(?:user )?(?:question|query)\s*:(.*)\Z")
 
@@ -63,29 +63,50 @@ def _document_texts(value: Any) -> list[str]:
     return [text for item in value if (text := _document_text(item)).strip()]
 
 
-def _document_text(item: Any) -> str:
+def _document_text(item: Any, depth: int = 0) -> str:
     item = parsed(item)
     if isinstance(item, str):
         return encodable(item)
+    if depth > MAX_DEPTH:
+        return ""
     if isinstance(item, list):
-        return _document_text(item[0]) if item else ""
+        return _document_text(item[0], depth + 1) if item else ""
     if isinstance(item, dict):
         if "node" in item:
-            return _document_text(item["node"])
+            return _document_text(item["node"], depth + 1)
         return next((content_text(item[key]) for key in _DOCUMENT_KEYS if item.get(key)), "")
     return ""
 
 
 def split_prompt(text: str) -> tuple[str, list[str]]:
     """Split a prompt into the question and the material to answer from; all question if nothing is marked."""
-    if tagged := [match.group(2) for match in _TAGGED.finditer(text)]:
-        return _TAGGED.sub("", text).strip(), [part for block in tagged for part in _paragraphs(block)]
+    outside, tagged = _split_tagged(text)
+    if tagged:
+        return outside.strip(), [part for block in tagged for part in _paragraphs(block)]
     if not (heading := _HEADING.search(text)):
         return text, []
     asked = _QUESTION.search(text)
     end = asked.start() if asked else len(text)
     material = text[heading.start() : end] if heading.start() < end else text[heading.start() :]
     return asked.group(1).strip() if asked else text, _paragraphs(material)
+
+
+def _split_tagged(text: str) -> tuple[str, list[str]]:
+    """Split off what stands between a tag and the next end of its kind, in time linear in the text."""
+    tags = list(_TAG.finditer(text))
+    last_end = {tag.group(2).lower(): tag.start() for tag in tags if tag.group(1)}
+    outside: list[str] = []
+    inside: list[str] = []
+    position, opened = 0, None
+    for tag in tags:
+        is_end, kind = bool(tag.group(1)), tag.group(2).lower()
+        if opened is None:
+            opened = tag if not is_end and last_end.get(kind, 0) > tag.start() else None
+        elif is_end and kind == opened.group(2).lower():
+            outside.append(text[position : opened.start()])
+            inside.append(text[opened.end() : tag.start()])
+            position, opened = tag.end(), None
+    return "".join([*outside, text[position:]]), inside
 
 
 def _prompted_texts(turns: Iterable[Message], question: str) -> list[str]:

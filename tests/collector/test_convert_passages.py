@@ -1,0 +1,62 @@
+"""Passages are found in documents and prompts of any shape, hostile ones in linear time too."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+
+from qualitrace_collector.assemble import Piece, SpanRecord
+from qualitrace_collector.convert import build_sample, convert
+from qualitrace_collector.convert.content import parsed
+from qualitrace_collector.convert.passages import split_prompt
+from support.otlp import retriever_span
+
+
+def test_each_tagged_block_is_material_and_the_rest_is_the_question():
+    """Blocks of several kinds, attributes in tags, and upper case; what stands around them is what was asked."""
+    prompt = 'Hi. <documents n="2">One.\n\nTwo.</documents> When? <CONTEXT>Three.</context>'
+    assert split_prompt(prompt) == ("Hi.  When?", ["One.", "Two.", "Three."])
+
+
+def test_a_tag_without_an_end_marks_nothing():
+    """A prompt that only speaks of its tags does not swallow the block that has an end."""
+    assert split_prompt("Use <documents> or: <context>One.</context>") == ("Use <documents> or:", ["One."])
+
+
+@given(st.lists(st.sampled_from(["<context>", "</context>", "<sources>", "</sources>", "a", "\n", "[1]"])))
+def test_no_letter_of_a_prompt_is_lost(parts: list[str]):
+    """However tags are nested or broken, each letter is in the question or in the material."""
+    question, material = split_prompt("".join(parts))
+    assert question.count("a") + sum(text.count("a") for text in material) >= parts.count("a")
+
+
+@pytest.mark.parametrize("text", ["<context>" * 50_000, "<context>" * 25_000 + "</sources>" * 25_000])
+def test_a_hostile_prompt_takes_no_longer_than_a_long_one(text: str):
+    """Half a million characters of tags that never end are read in a moment, not in minutes."""
+    started = time.process_time()
+    assert split_prompt(text) == (text, [])
+    assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[" * 900 + "]" * 900, '{"node": ' * 900 + "1" + "}" * 900])
+def test_a_passage_that_looks_like_deep_json_is_no_obstacle(text: str):
+    """A retrieved text that nests deeper than the stack still gives a sample."""
+    span = retriever_span(1, 1, 0, query="Q?", passages=[text, "Plain."])
+    piece = Piece(
+        trace_id=span.trace_id,
+        spans=(SpanRecord(span, Resource(), InstrumentationScope()),),
+        logs=(),
+        root_seen=True,
+        positions=frozenset(),
+    )
+    sample = build_sample(convert(piece, "shop").translated, "shop")
+    assert "Plain." in sample.passages
+
+
+def test_text_that_is_no_json_stays_as_it_is():
+    """Broken and endless JSON is text."""
+    assert parsed("[" * 100_000) == "[" * 100_000
+    assert parsed("{broken") == "{broken"
