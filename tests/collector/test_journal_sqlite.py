@@ -207,9 +207,9 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     """A journal of a later qualitrace is not touched; the message says to upgrade."""
     open_journal(tmp_path).close()
     newer = sqlite3.connect(tmp_path / "journal.db")
-    newer.execute("PRAGMA user_version = 2")
+    newer.execute("PRAGMA user_version = 3")
     newer.close()
-    with pytest.raises(JournalError, match=r"format 2, newer than .* 1; upgrade qualitrace"):
+    with pytest.raises(JournalError, match=r"format 3, newer than .* 2; upgrade qualitrace"):
         open_journal(tmp_path)
 
 

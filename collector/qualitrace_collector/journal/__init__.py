@@ -3,6 +3,7 @@
 from qualitrace_collector.journal.committer import GroupCommitter
 from qualitrace_collector.journal.entry import (
     Counts,
+    ForeignTraces,
     JournalEntry,
     JournalError,
     JournalFull,
@@ -13,6 +14,7 @@ from qualitrace_collector.journal.sqlite import SqliteJournal
 
 __all__ = [
     "Counts",
+    "ForeignTraces",
     "GroupCommitter",
     "JournalEntry",
     "JournalError",

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qualitrace_collector.journal.entry import Counts, JournalEntry, JournalFull, JournalUnavailable
+from qualitrace_collector.journal.entry import Counts, ForeignTraces, JournalEntry, JournalFull, JournalUnavailable
 from qualitrace_collector.journal.sqlite import SqliteJournal
 
 MAX_WAITING_REQUESTS = 4096
@@ -49,6 +49,7 @@ class GroupCommitter:
         Raises:
             JournalFull: too much waits already (at once), or the journal is full.
             JournalUnavailable: the journal cannot be written, or is being stopped.
+            ForeignTraces: the entry claims traces of another tenant.
         """
         committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with self._wake:
@@ -91,9 +92,10 @@ class GroupCommitter:
 
     def _write(self, group: Sequence[_Waiting], counts: Counter[tuple[str, str]]) -> None:
         total = counts.copy()
-        for waiting in group:
-            total.update(waiting.counts)
         try:
+            group = self._without_foreign(group)
+            for waiting in group:
+                total.update(waiting.counts)
             self._journal.append([waiting.entry for waiting in group], total)
         except JournalFull as error:
             self._keep(counts)
@@ -107,6 +109,19 @@ class GroupCommitter:
             self._finish(group, error)
         else:
             self._finish(group, None)
+
+    def _without_foreign(self, group: Sequence[_Waiting]) -> Sequence[_Waiting]:
+        """Finish the entries that claim traces of another tenant; return the others.
+
+        Only this thread gives traces to tenants, so what holds now holds when the others are written.
+        """
+        if not any(waiting.entry.claims for waiting in group):
+            return group
+        foreign = self._journal.foreign([waiting.entry for waiting in group])
+        for waiting, trace_ids in zip(group, foreign, strict=True):
+            if trace_ids:
+                self._finish([waiting], ForeignTraces(trace_ids))
+        return [waiting for waiting, trace_ids in zip(group, foreign, strict=True) if not trace_ids]
 
     def _keep(self, counts: Counter[tuple[str, str]]) -> None:
         """Put the counts that belong to no entry back for the next commit; there is none after a stop."""

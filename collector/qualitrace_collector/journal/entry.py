@@ -3,6 +3,8 @@
 JournalError               the journal cannot be used; the message names the file and the mend
 ├── JournalFull            no room until `work` settles something
 └── JournalUnavailable     the disk is full or broken, or the file stays locked: nothing was written
+
+ForeignTraces              the request holds spans or log records of another tenant's traces
 """
 
 from collections.abc import Mapping
@@ -27,6 +29,14 @@ class JournalUnavailable(JournalError):
     """The journal cannot be written now; nothing of the request was kept."""
 
 
+class ForeignTraces(Exception):
+    """Some traces of a request belong to another tenant; nothing of the request was kept."""
+
+    def __init__(self, trace_ids: frozenset[bytes]) -> None:
+        super().__init__(f"{len(trace_ids)} traces belong to another tenant")
+        self.trace_ids = trace_ids
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalEntry:
     """One acked request.
@@ -36,9 +46,13 @@ class JournalEntry:
         signal: which OTLP service it came to.
         payload: the serialised Export…ServiceRequest, protobuf whatever the client spoke.
         received_at: Unix seconds by the collector's clock.
+        tenant: whose traces they are; empty without tenants.
+        claims: ids of the traces that become `tenant`'s with this request; none without tenants. Not read back.
     """
 
     position: int = 0
     signal: SignalName
     payload: bytes
     received_at: float
+    tenant: str = ""
+    claims: frozenset[bytes] = frozenset()

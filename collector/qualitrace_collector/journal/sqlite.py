@@ -9,7 +9,10 @@ import threading
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
+from qualitrace_collector.config import Config
+from qualitrace_collector.journal import owners
 from qualitrace_collector.journal.entry import (
     Counts,
     JournalEntry,
@@ -18,13 +21,13 @@ from qualitrace_collector.journal.entry import (
     JournalUnavailable,
 )
 
+FILE_NAME = "journal.db"
 APPLICATION_ID = int.from_bytes(b"QLTJ", "big")
-SCHEMA_VERSION = 1
 LOCK_TIMEOUT_SECONDS = 5.0
 
 # AUTOINCREMENT never hands out a position twice, not even after the last row is deleted. `size` stands before
 # `payload` so that the totals need not load the blob. The triggers keep the totals right whoever deletes.
-_SCHEMA = (
+_FORMAT_1 = (
     """CREATE TABLE entry (
         position INTEGER PRIMARY KEY AUTOINCREMENT, signal TEXT NOT NULL, received_at REAL NOT NULL,
         size INTEGER NOT NULL, payload BLOB NOT NULL)""",
@@ -37,8 +40,10 @@ _SCHEMA = (
     """CREATE TABLE counter (
         name TEXT NOT NULL, label TEXT NOT NULL, total INTEGER NOT NULL, PRIMARY KEY (name, label)) WITHOUT ROWID""",
     f"PRAGMA application_id = {APPLICATION_ID}",
-    f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
+_FORMAT_2 = ("ALTER TABLE entry ADD COLUMN tenant TEXT NOT NULL DEFAULT ''", *owners.SCHEMA)
+_FORMATS = (_FORMAT_1, _FORMAT_2)
+SCHEMA_VERSION = len(_FORMATS)
 
 _MEND = "move it away, or set data_dir to another folder"
 
@@ -73,26 +78,32 @@ class SqliteJournal:
         except OSError as error:
             raise JournalError(f"{path}: cannot be opened: {error.strerror}; check its permissions") from error
 
+    @classmethod
+    def of(cls, config: Config) -> Self:
+        """Open the journal of a configuration, in its `data_dir`."""
+        return cls(config.data_dir / FILE_NAME, config.journal.max_size)
+
     def _prepare(self) -> None:
         """Check that the file is ours, or make it ours if it is empty; only then change anything."""
         with self._transaction() as connection:
             tables = _number(connection, "SELECT count(*) FROM sqlite_master")
-            if tables == 0:
-                for statement in _SCHEMA:
-                    connection.execute(statement)
-            if _number(connection, "PRAGMA application_id") != APPLICATION_ID:
+            version = _number(connection, "PRAGMA user_version")
+            if tables and _number(connection, "PRAGMA application_id") != APPLICATION_ID:
                 raise JournalError(f"{self.path}: is the database of another program; {_MEND}")
-            if (version := _number(connection, "PRAGMA user_version")) > SCHEMA_VERSION:
+            if version > SCHEMA_VERSION:
                 raise JournalError(
                     f"{self.path}: has format {version}, newer than this qualitrace's {SCHEMA_VERSION}; "
                     f"upgrade qualitrace, or {_MEND}"
                 )
+            for statement in (statement for step in _FORMATS[version:] for statement in step):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         with self._using() as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
 
     def append(self, entries: Sequence[JournalEntry], counts: Counts | None = None) -> None:
-        """Append all entries, and add `counts` to the counters, in one commit; durable on return.
+        """Append all entries with their claims, and add `counts` to the counters, in one commit; durable on return.
 
         Raises:
             JournalFull: they would take the pending bytes beyond `max_size`; nothing was written.
@@ -103,10 +114,21 @@ class SqliteJournal:
             if _number(connection, "SELECT bytes FROM pending") + size > self.max_size:
                 raise JournalFull(f"{self.path}: holds journal.max_size ({self.max_size} bytes) already")
             connection.executemany(
-                "INSERT INTO entry (signal, received_at, size, payload) VALUES (?, ?, ?, ?)",
-                [(entry.signal, entry.received_at, len(entry.payload), entry.payload) for entry in entries],
+                "INSERT INTO entry (signal, received_at, size, payload, tenant) VALUES (?, ?, ?, ?, ?)",
+                [(item.signal, item.received_at, len(item.payload), item.payload, item.tenant) for item in entries],
             )
+            owners.claim(connection, entries)
             _add(connection, counts or {})
+
+    def foreign(self, entries: Sequence[JournalEntry]) -> list[frozenset[bytes]]:
+        """Return of each entry the traces that it may not claim: those of another tenant."""
+        with self._using() as connection:
+            return owners.foreign(connection, entries)
+
+    def forget_owners(self, older_than: float) -> None:
+        """Forget whose the traces are of which nothing came since `older_than` (Unix seconds)."""
+        with self._transaction() as connection:
+            owners.forget(connection, older_than)
 
     def read(self, after: int, limit: int, max_bytes: int) -> list[JournalEntry]:
         """Return up to `limit` entries behind position `after`, in order.
@@ -117,14 +139,18 @@ class SqliteJournal:
         room = max_bytes
         with self._using() as connection:
             rows = connection.execute(
-                "SELECT position, signal, payload, received_at FROM entry WHERE position > ? ORDER BY position LIMIT ?",
+                "SELECT position, signal, payload, received_at, tenant FROM entry "
+                "WHERE position > ? ORDER BY position LIMIT ?",
                 (after, limit),
             )
-            for position, signal, payload, received_at in rows:
+            for position, signal, payload, received_at, tenant in rows:
                 room -= len(payload)
                 if entries and room < 0:
                     break
-                entries.append(JournalEntry(position=position, signal=signal, payload=payload, received_at=received_at))
+                entry = JournalEntry(
+                    position=position, signal=signal, payload=payload, received_at=received_at, tenant=tenant
+                )
+                entries.append(entry)
             rows.close()  # an open cursor would keep the WAL from being reset
         return entries
 

@@ -7,9 +7,10 @@ from typing import Literal
 
 from google.protobuf.message import Message
 
-from qualitrace_collector.journal import GroupCommitter, JournalEntry, JournalError, JournalFull
+from qualitrace_collector.journal import ForeignTraces, GroupCommitter, JournalEntry, JournalError, JournalFull
 from qualitrace_collector.receive.errors import Refused, RequestError
 from qualitrace_collector.receive.signals import Signal
+from qualitrace_collector.receive.tenants import take_out, trace_ids
 from qualitrace_collector.receive.validate import Verdict
 
 Door = Literal["http", "grpc"]
@@ -35,12 +36,15 @@ class Intake:
         self._stopping = False
         self._refusing = ""
 
-    async def accept(self, signal: Signal, request: Message, payload: bytes | None, door: Door) -> Message:
+    async def accept(
+        self, signal: Signal, request: Message, payload: bytes | None, door: Door, tenant: str | None = None
+    ) -> Message:
         """Make the valid part of `request` durable and return the answer to its client.
 
         Args:
             payload: the bytes `request` was parsed from, if they are protobuf: they are journalled as they are
                 unless something in them is rejected.
+            tenant: who sent it; what it holds of other tenants' traces is rejected. None if there are no tenants.
 
         Raises:
             Refused: it cannot be kept now; the client should try again.
@@ -48,16 +52,31 @@ class Intake:
         if self._stopping:
             raise Refused("the collector is stopping", "stopping")
         verdict = signal.check(request)
-        if payload is None or verdict.rejected:
-            payload = request.SerializeToString()
-        if verdict.kept:
-            await self._journal(signal, payload, _counts(signal, verdict, door, len(payload)))
-        else:
-            self._committer.count(_counts(signal, verdict, door, 0))
+        if verdict.rejected:
+            payload = None
+        while verdict.kept:
+            try:
+                await self._journal(signal, request, payload, verdict, door, tenant)
+                return signal.response(verdict)
+            except ForeignTraces as error:
+                take_out(signal, request, error.trace_ids, verdict)
+                payload = None
+        self._committer.count(_counts(signal, verdict, door, 0))
         return signal.response(verdict)
 
-    async def _journal(self, signal: Signal, payload: bytes, counts: Counter[tuple[str, str]]) -> None:
-        entry = JournalEntry(signal=signal.name, payload=payload, received_at=self._clock())
+    async def _journal(
+        self, signal: Signal, request: Message, payload: bytes | None, verdict: Verdict, door: Door, tenant: str | None
+    ) -> None:
+        if payload is None:
+            payload = request.SerializeToString()
+        entry = JournalEntry(
+            signal=signal.name,
+            payload=payload,
+            received_at=self._clock(),
+            tenant=tenant or "",
+            claims=frozenset() if tenant is None else trace_ids(signal, request),
+        )
+        counts = _counts(signal, verdict, door, len(payload))
         try:
             await self._committer.append(entry, counts)
         except JournalError as error:

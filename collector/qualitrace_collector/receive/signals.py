@@ -1,6 +1,6 @@
 """The two OTLP signals that are taken, side by side: all that differs between them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ class Signal:
         name: the last part of the HTTP path, and the journal's name of it.
         service: the full name of the gRPC service.
         items: what the counters call its items.
+        lists: the repeated fields of a request that hold its items.
         check: takes invalid items out of a request.
         response: makes the answer; a partial success if the verdict has rejections, else an empty one.
     """
@@ -36,8 +37,17 @@ class Signal:
     service: str
     items: str
     request: type[Message]
+    lists: Callable[[Any], Iterator[Any]]
     check: Callable[[Any], Verdict]
     response: Callable[[Verdict], Message]
+
+
+def _span_lists(request: ExportTraceServiceRequest) -> Iterator[Any]:
+    return (scope.spans for resource in request.resource_spans for scope in resource.scope_spans)
+
+
+def _log_record_lists(request: ExportLogsServiceRequest) -> Iterator[Any]:
+    return (scope.log_records for resource in request.resource_logs for scope in resource.scope_logs)
 
 
 def _traces_response(verdict: Verdict) -> Message:
@@ -59,6 +69,7 @@ TRACES = Signal(
     service="opentelemetry.proto.collector.trace.v1.TraceService",
     items="spans",
     request=ExportTraceServiceRequest,
+    lists=_span_lists,
     check=check_traces,
     response=_traces_response,
 )
@@ -67,6 +78,7 @@ LOGS = Signal(
     service="opentelemetry.proto.collector.logs.v1.LogsService",
     items="log_records",
     request=ExportLogsServiceRequest,
+    lists=_log_record_lists,
     check=check_logs,
     response=_logs_response,
 )

@@ -22,6 +22,7 @@ _RULES = {
     "parent_span_id": "parent_span_id must be empty or 8 bytes",
     "end_before_start": "end_time_unix_nano is before start_time_unix_nano",
     "not_genai": "only log records of GenAI instrumentations are taken; send the others to a log store",
+    "tenant": "trace belongs to another tenant",
 }
 GENAI_SCOPES = (
     "opentelemetry.instrumentation.genai.",
@@ -127,11 +128,11 @@ def _sift(lists: Iterable[tuple[Any, str, Callable[[Any], str | None]]]) -> Verd
             verdict.rejected[fault] += 1
             verdict.first.setdefault(fault, f"{place}[{index}]")
         if faults:
-            _remove(items, {index for index, _ in faults})
+            remove(items, {index for index, _ in faults})
     return verdict
 
 
-def _remove(items: Any, indexes: set[int]) -> None:
+def remove(items: Any, indexes: set[int]) -> None:
     """Drop the items at `indexes` in linear time (deleting one by one is quadratic)."""
     kept = [item for index, item in enumerate(items) if index not in indexes]
     del items[:]
