@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ByteSize, Field, SecretStr
 
+from qualitrace_collector.config.otlp import Otlp
 from qualitrace_collector.config.quality import AlertRule, Budget, Heartbeat, JudgeConfig, WebhookConfig
 from qualitrace_collector.config.section import Section
 from qualitrace_collector.config.values import Address, Duration
@@ -13,7 +14,7 @@ LOCAL_JUDGES = ("relevance", "faithfulness", "groundedness", "safety", "toxicity
 
 
 class Listen(Section):
-    """Where the doors are. Loopback by default; the web port needs a token elsewhere."""
+    """Where the doors are. Loopback by default; elsewhere they need tokens."""
 
     otlp_http: Address = "127.0.0.1:4318"
     otlp_grpc: Address = "127.0.0.1:4317"
@@ -41,6 +42,7 @@ class Assembly(Section):
     max_open: Duration = 60.0
     max_age: Duration = 86_400.0
     max_spans: int = Field(default=200_000, ge=1, description="spans held in memory over all open traces")
+    max_size: ByteSize = Field(default=ByteSize(32 << 20), ge=1, description="payload held in memory")
 
 
 class Mlflow(Section):
@@ -67,6 +69,7 @@ class Config(Section):
     """The whole configuration file."""
 
     listen: Listen = Listen()
+    otlp: Otlp = Otlp()
     data_dir: Path = Path("qualitrace-data")
     journal: Journal = Journal()
     assembly: Assembly = Assembly()

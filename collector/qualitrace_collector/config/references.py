@@ -29,7 +29,7 @@ def reference_mistakes(data: dict[str, Any]) -> Iterator[Mistake]:
         for receiver in _strings(section.get("notify")):
             if receiver not in known_receivers:
                 yield f"{path}.notify", f"no receiver named {receiver!r} under notify"
-    yield from _open_doors(data.get("listen"))
+    yield from _open_doors(data.get("listen"), data.get("otlp"))
 
 
 def _notifying_sections(data: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -58,14 +58,34 @@ def _doubled(section: str, names: list[str]) -> Iterator[Mistake]:
         yield section, f"the name {name!r} stands twice"
 
 
-def _open_doors(listen: Any) -> Iterator[Mistake]:
-    if not isinstance(listen, dict) or not isinstance(listen.get("web"), str):
+def _open_doors(listen: Any, otlp: Any) -> Iterator[Mistake]:
+    if not isinstance(listen, dict):
         return
-    if "web_token" in listen or "web_token_file" in listen or ":" not in listen["web"]:
-        return
-    host = split_address(listen["web"])[0] if listen["web"].rpartition(":")[2].isdigit() else ""
-    if host and host not in LOOPBACK:
-        yield (
-            "listen.web",
-            f"{host} is not loopback: set listen.web_token (or web_token_file), or bind 127.0.0.1",
+    if not ("web_token" in listen or "web_token_file" in listen):
+        mend = "set listen.web_token (or web_token_file), or bind 127.0.0.1"
+        yield from _open_door(listen, "web", mend)
+    if not _is_guarded(otlp):
+        mend = (
+            "set otlp.tokens or otlp.tls.client_ca_file, bind 127.0.0.1, "
+            "or set otlp.allow_unauthenticated: true if every host that reaches it is trusted"
         )
+        yield from _open_door(listen, "otlp_http", mend)
+        yield from _open_door(listen, "otlp_grpc", mend)
+
+
+def _is_guarded(otlp: Any) -> bool:
+    """Tell whether the OTLP doors ask who is there, or are open by intent."""
+    if not isinstance(otlp, dict):
+        return False
+    tls = otlp.get("tls")
+    asks = bool(otlp.get("tokens")) or (isinstance(tls, dict) and bool(tls.get("client_ca_file")))
+    return asks or otlp.get("allow_unauthenticated") is True
+
+
+def _open_door(listen: dict[str, Any], door: str, mend: str) -> Iterator[Mistake]:
+    address = listen.get(door)
+    if not isinstance(address, str) or ":" not in address or not address.rpartition(":")[2].isdigit():
+        return
+    host = split_address(address)[0]
+    if host and host not in LOOPBACK:
+        yield f"listen.{door}", f"{host} is not loopback: {mend}"

@@ -1,7 +1,9 @@
 """Why a request is not taken, with the answer each door gives.
 
 RequestError           the `reason` labels the counter requests_refused
+├── Unauthenticated    401, UNAUTHENTICATED
 ├── Undecodable        400, INVALID_ARGUMENT
+├── TooSlow            408, DEADLINE_EXCEEDED
 ├── TooLarge           413, RESOURCE_EXHAUSTED without RetryInfo, which OTLP clients do not retry
 ├── Unsupported        415, INVALID_ARGUMENT
 └── Refused            503, UNAVAILABLE with a retry delay: the same request may succeed later
@@ -48,6 +50,16 @@ class RequestError(Exception):
         return status
 
 
+class Unauthenticated(RequestError):
+    """The sender does not prove who it is."""
+
+    http_status = 401
+    rpc_code = code_pb2.UNAUTHENTICATED
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "unauthenticated")
+
+
 class Undecodable(RequestError):
     """The body is not what its headers say."""
 
@@ -59,6 +71,16 @@ class Undecodable(RequestError):
 
     def _details(self) -> list[Message]:
         return [BadRequest(field_violations=[BadRequest.FieldViolation(description=str(self))])]
+
+
+class TooSlow(RequestError):
+    """The body did not end within the limit in seconds."""
+
+    http_status = 408
+    rpc_code = code_pb2.DEADLINE_EXCEEDED
+
+    def __init__(self, limit: float) -> None:
+        super().__init__(f"body did not end within {limit:g} s; send smaller batches", "slow")
 
 
 class TooLarge(RequestError):

@@ -1,41 +1,65 @@
 """The OTLP/gRPC door (https://opentelemetry.io/docs/specs/otlp/#otlpgrpc)."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
 import grpc.aio
 
+from qualitrace_collector.config.otlp import Otlp, Tls
 from qualitrace_collector.receive.decode import decode_protobuf
-from qualitrace_collector.receive.errors import RETRY, Refused, RequestError
+from qualitrace_collector.receive.errors import RETRY, Refused, RequestError, TooSlow, Undecodable
+from qualitrace_collector.receive.guard import Guard
 from qualitrace_collector.receive.intake import Intake
 from qualitrace_collector.receive.signals import SIGNALS, Signal
+
+MAX_STREAMS = 128
+"""Requests under way on one connection; clients wait with further ones."""
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
-def grpc_server(intake: Intake, max_bytes: int) -> grpc.aio.Server:
+def grpc_server(intake: Intake, guard: Guard, otlp: Otlp, max_connections: int) -> grpc.aio.Server:
     """Make the server, without a port yet.
 
-    grpc itself answers a message beyond `max_bytes`, as sent or decompressed, with RESOURCE_EXHAUSTED.
+    grpc itself answers a message beyond the guard's `max_bytes`, as sent or decompressed, with RESOURCE_EXHAUSTED.
     """
     server = grpc.aio.server(
         options=[
-            ("grpc.max_receive_message_length", max_bytes),
+            ("grpc.max_receive_message_length", guard.max_bytes),
             ("grpc.so_reuseport", 0),  # two collectors on one port would share the traffic unnoticed
+            ("grpc.max_concurrent_streams", MAX_STREAMS),
+            ("grpc.max_allowed_incoming_connections", max_connections),
+            ("grpc.server_handshake_timeout_ms", _milliseconds(otlp.header_timeout)),
+            ("grpc.max_connection_idle_ms", _milliseconds(otlp.idle_timeout)),
+            ("grpc.keepalive_time_ms", _milliseconds(otlp.body_timeout)),  # closes what a dead peer left open
+            ("grpc.keepalive_timeout_ms", _milliseconds(otlp.header_timeout)),
         ]
     )
     for signal in SIGNALS:
-        # No deserializer: the bytes are journalled as they came.
-        export = grpc.unary_unary_rpc_method_handler(_exporter(intake, signal))
+        # No deserializer: the bytes are journalled as they came. To clients a stream of one message is the same as
+        # a unary call; to the server it means that it may look at the metadata before it reads the message.
+        export = grpc.stream_unary_rpc_method_handler(_exporter(intake, signal, guard))
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(signal.service, {"Export": export}),))
     return server
 
 
-def _exporter(intake: Intake, signal: Signal) -> Callable[[bytes, Any], Awaitable[bytes]]:
-    async def export(payload: bytes, context: Any) -> bytes:
+def credentials(tls: Tls) -> grpc.ServerCredentials:
+    """Make grpc's form of the certificates."""
+    ca = tls.client_ca_file.read_bytes() if tls.client_ca_file else None
+    pair = (tls.key_file.read_bytes(), tls.cert_file.read_bytes())
+    return grpc.ssl_server_credentials([pair], ca, require_client_auth=ca is not None)
+
+
+def _exporter(intake: Intake, signal: Signal, guard: Guard) -> Callable[[Any, Any], Awaitable[bytes]]:
+    async def export(_: Any, context: Any) -> bytes:
         try:
-            response = await intake.accept(signal, decode_protobuf(signal, payload), payload, "grpc")
+            tenant = guard.tokens.tenant_of(_authorization(context))
+            with guard.memory.hold() as hold:
+                payload = await _read(context, guard.body_timeout)
+                hold.add(len(payload))
+                response = await intake.accept(signal, decode_protobuf(signal, payload), payload, "grpc", tenant)
         except RequestError as error:
             intake.count_refusal(error)
             await context.abort(_CODES[error.rpc_code], str(error), _details(error))
@@ -43,6 +67,25 @@ def _exporter(intake: Intake, signal: Signal) -> Callable[[bytes, Any], Awaitabl
         return response.SerializeToString()
 
     return export
+
+
+def _authorization(context: Any) -> str:
+    return next((str(value) for key, value in context.invocation_metadata() if key == "authorization"), "")
+
+
+async def _read(context: Any, seconds: float) -> bytes:
+    try:
+        async with asyncio.timeout(seconds):
+            message = await context.read()
+    except TimeoutError as error:
+        raise TooSlow(seconds) from error
+    if not isinstance(message, bytes):  # grpc.aio.EOF
+        raise Undecodable("the call has no message")
+    return message
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, round(seconds * 1000))
 
 
 def _details(error: RequestError) -> tuple[tuple[str, bytes], ...]:

@@ -1,6 +1,7 @@
 """The OTLP/HTTP door (https://opentelemetry.io/docs/specs/otlp/#otlphttp): protobuf and JSON."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import cast
 
 from google.protobuf import json_format
@@ -21,12 +22,22 @@ from qualitrace_collector.receive.decode import (
     decode_protobuf,
     decompress,
 )
-from qualitrace_collector.receive.errors import RETRY_AFTER_SECONDS, RequestError, TooLarge, Undecodable
+from qualitrace_collector.receive.errors import RETRY_AFTER_SECONDS, RequestError, TooLarge, TooSlow, Undecodable
+from qualitrace_collector.receive.guard import Guard, Hold
 from qualitrace_collector.receive.intake import Intake
 from qualitrace_collector.receive.signals import SIGNALS, Signal
 
 # Larger bodies are decoded in a thread, so that they do not hold up the small ones.
 _THREAD_BYTES = 128 << 10
+
+# How many at once: what a body decompresses to is held only when it is known.
+_DECODERS = 4
+
+_HEADERS: Mapping[int, Mapping[str, str]] = {
+    401: {"WWW-Authenticate": "Bearer"},
+    408: {"Connection": "close"},
+    503: {"Retry-After": str(RETRY_AFTER_SECONDS)},
+}
 
 # Metrics get the answer OTLP's clients expect of a server without that signal, as gRPC's UNIMPLEMENTED is: they do
 # not try again, and say why. A partial success would look like a working metrics pipeline.
@@ -35,10 +46,12 @@ _NOT_FOUND = (
 )
 
 
-def http_app(intake: Intake, max_bytes: int) -> Starlette:
-    """Make the ASGI application; a body is limited to `max_bytes`, both as sent and decompressed."""
+def http_app(intake: Intake, guard: Guard) -> Starlette:
+    """Make the ASGI application."""
+    decoders = asyncio.Semaphore(_DECODERS)
     routes = [
-        Route(f"/v1/{signal.name}", _Export(intake, signal, max_bytes).answer, methods=["POST"]) for signal in SIGNALS
+        Route(f"/v1/{signal.name}", _Export(intake, signal, guard, decoders).answer, methods=["POST"])
+        for signal in SIGNALS
     ]
     return Starlette(routes=routes, exception_handlers={HTTPException: _http_error, Exception: _internal_error})
 
@@ -46,46 +59,56 @@ def http_app(intake: Intake, max_bytes: int) -> Starlette:
 class _Export:
     """Answers the export requests of one signal."""
 
-    def __init__(self, intake: Intake, signal: Signal, max_bytes: int) -> None:
+    def __init__(self, intake: Intake, signal: Signal, guard: Guard, decoders: asyncio.Semaphore) -> None:
         self._intake = intake
         self._signal = signal
-        self._max_bytes = max_bytes
+        self._guard = guard
+        self._decoders = decoders
 
     async def answer(self, request: Request) -> Response:
         content_type = _content_type(request)
         try:
-            message, payload = await self._decode(request, content_type)
-            response = await self._intake.accept(self._signal, message, payload, "http")
+            tenant = self._guard.tokens.tenant_of(request.headers.get("authorization", ""))
+            with self._guard.memory.hold() as hold:
+                message, payload = await self._decode(request, content_type, hold)
+                response = await self._intake.accept(self._signal, message, payload, "http", tenant)
         except RequestError as error:
             self._intake.count_refusal(error)
             return _failure(content_type, error.http_status, error.status())
         return _reply(content_type, 200, response)
 
-    async def _decode(self, request: Request, content_type: str) -> tuple[Message, bytes | None]:
+    async def _decode(self, request: Request, content_type: str, hold: Hold) -> tuple[Message, bytes | None]:
         encoding = request.headers.get("content-encoding", "").lower()
         check_headers(content_type, encoding)
-        body = await self._body(request)
+        body = await self._body(request, hold)
         if len(body) < _THREAD_BYTES:
-            return self._parse(body, content_type, encoding)
-        return await asyncio.to_thread(self._parse, body, content_type, encoding)
+            return self._parse(body, content_type, encoding, hold)
+        async with self._decoders:
+            return await asyncio.to_thread(self._parse, body, content_type, encoding, hold)
 
-    def _parse(self, body: bytes, content_type: str, encoding: str) -> tuple[Message, bytes | None]:
-        data = decompress(body, encoding, self._max_bytes)
+    def _parse(self, body: bytes, content_type: str, encoding: str, hold: Hold) -> tuple[Message, bytes | None]:
+        data = decompress(body, encoding, self._guard.max_bytes)
+        if data is not body:
+            hold.add(len(data))
         if content_type == JSON:
             return decode_json(self._signal, data), None
         return decode_protobuf(self._signal, data), data
 
-    async def _body(self, request: Request) -> bytes:
+    async def _body(self, request: Request, hold: Hold) -> bytes:
         chunks: list[bytes] = []
-        room = self._max_bytes
+        room = self._guard.max_bytes
         try:
-            async for chunk in request.stream():
-                chunks.append(chunk)
-                room -= len(chunk)
-                if room < 0:
-                    raise TooLarge(self._max_bytes)
+            async with asyncio.timeout(self._guard.body_timeout):
+                async for chunk in request.stream():
+                    room -= len(chunk)
+                    if room < 0:
+                        raise TooLarge(self._guard.max_bytes)
+                    hold.add(len(chunk))
+                    chunks.append(chunk)
         except ClientDisconnect as error:
             raise Undecodable("the client went away before the end of the body") from error
+        except TimeoutError as error:
+            raise TooSlow(self._guard.body_timeout) from error
         return b"".join(chunks)
 
 
@@ -101,8 +124,7 @@ def _reply(content_type: str, status: int, message: Message) -> Response:
 
 def _failure(content_type: str, http_status: int, status: Status) -> Response:
     response = _reply(content_type, http_status, status)
-    if http_status == 503:
-        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    response.headers.update(_HEADERS.get(http_status, {}))
     return response
 
 

@@ -2,28 +2,28 @@
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Generator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
 
 import grpc.aio
-import uvicorn
 
 from qualitrace_collector.config import Config
-from qualitrace_collector.config.models import Listen
 from qualitrace_collector.config.values import split_address
 from qualitrace_collector.journal import GroupCommitter, JournalError, SqliteJournal
-from qualitrace_collector.receive.grpc import grpc_server
+from qualitrace_collector.receive.grpc import credentials, grpc_server
+from qualitrace_collector.receive.guard import Guard
 from qualitrace_collector.receive.http import http_app
+from qualitrace_collector.receive.http_server import BACKLOG, HttpServer
 from qualitrace_collector.receive.intake import Intake
 
 GRACE_SECONDS = 5
-KEEP_ALIVE_SECONDS = 75  # longer than exporters' usual 60 s interval, so that their connection lives on
 PARENT_CHECK_SECONDS = 1.0
-JOURNAL_FILE = "journal.db"
+OTHER_DESCRIPTORS = 128  # files, listeners and pipes, beside the connections
 
 
 class ServeError(Exception):
@@ -32,6 +32,7 @@ class ServeError(Exception):
 
 def main(config: Config, on_ready: Callable[[], None] = lambda: None) -> int:
     """Serve until SIGTERM, SIGINT or the parent's death; return the exit code."""
+    _raise_descriptor_limit()
     try:
         asyncio.run(_serve_until_signalled(config, on_ready))
     except (ServeError, JournalError) as error:
@@ -70,14 +71,15 @@ async def serve(config: Config, stop: asyncio.Event, on_ready: Callable[[], None
     """
     async with AsyncExitStack() as stack:
         http_socket = stack.enter_context(_bind("otlp_http", config.listen.otlp_http))
-        journal = SqliteJournal(config.data_dir / JOURNAL_FILE, config.journal.max_size)
+        journal = SqliteJournal.of(config)
         stack.callback(journal.close)
         committer = GroupCommitter(journal)
         stack.push_async_callback(asyncio.to_thread, committer.stop)
-        intake = Intake(committer, time.time)
-        grpc_door = await _open_grpc(intake, config.listen)
+        intake, guard = Intake(committer, time.time), Guard.of(config)
+        places = min(config.otlp.max_connections, _affordable_connections())
+        grpc_door = await _open_grpc(grpc_server(intake, guard, config.otlp, places), config)
         stack.push_async_callback(grpc_door.stop, GRACE_SECONDS)
-        http_door = _HttpServer(intake, config.listen.max_request_size)
+        http_door = HttpServer(http_app(intake, guard), config.otlp, max_connections=places, grace=GRACE_SECONDS)
         serving = asyncio.create_task(http_door.serve([http_socket]))
         await http_door.ready.wait()
         on_ready()
@@ -87,41 +89,24 @@ async def serve(config: Config, stop: asyncio.Event, on_ready: Callable[[], None
         await asyncio.gather(serving, grpc_door.stop(GRACE_SECONDS))
 
 
-class _HttpServer(uvicorn.Server):
-    """uvicorn that tells when it is ready and leaves the signals to `main`."""
+def _raise_descriptor_limit() -> None:
+    """Take as many file descriptors as the system grants: the usual soft limit of 1024 is for programs with select."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS calls it unlimited and then refuses that
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
-    def __init__(self, intake: Intake, max_bytes: int) -> None:
-        super().__init__(
-            uvicorn.Config(
-                http_app(intake, max_bytes),
-                http="httptools",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                log_level="warning",
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                timeout_keep_alive=KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=GRACE_SECONDS,
-            )
-        )
-        self.ready = asyncio.Event()
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.ready.set()
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield
+def _affordable_connections() -> int:
+    """Return how many connections each of the two doors can have before the process runs out of descriptors."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else max(1, (soft - OTHER_DESCRIPTORS) // 2)
 
 
 def _bind(setting: str, address: str) -> socket.socket:
     host, port = split_address(address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except socket.gaierror as error:
         raise ServeError(f"{setting} {address}: {error.strerror}; give an address of this host") from error
     except OSError as error:
@@ -129,12 +114,14 @@ def _bind(setting: str, address: str) -> socket.socket:
         raise ServeError(f"{setting} {address}: {reason}; stop what uses it or set listen.{setting}") from error
 
 
-async def _open_grpc(intake: Intake, listen: Listen) -> grpc.aio.Server:
-    address = listen.otlp_grpc
+async def _open_grpc(server: grpc.aio.Server, config: Config) -> grpc.aio.Server:
+    address, tls = config.listen.otlp_grpc, config.otlp.tls
     _bind("otlp_grpc", address).close()  # grpc itself does not say why it cannot bind
-    server = grpc_server(intake, listen.max_request_size)
     try:
-        server.add_insecure_port(address)
+        if tls is None:
+            server.add_insecure_port(address)
+        else:
+            server.add_secure_port(address, credentials(tls))
     except RuntimeError as error:
         raise ServeError(f"otlp_grpc {address}: {error}; set listen.otlp_grpc") from error
     await server.start()

@@ -1,0 +1,89 @@
+"""What both doors ask before and while they read a request: who sends it, how large, how fast."""
+
+import threading
+from dataclasses import dataclass
+from types import TracebackType
+
+from qualitrace_collector.config import Config
+from qualitrace_collector.receive.auth import Tokens
+from qualitrace_collector.receive.errors import Refused
+
+
+class RequestMemory:
+    """Bounds the bytes of all requests that are under way. Thread-safe.
+
+    Args:
+        limit: bytes; a request that is alone may be larger, so that none is refused for ever.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held = 0
+        self._lock = threading.Lock()
+
+    def hold(self) -> "Hold":
+        """Begin to hold bytes for one request; they are given back at the end of the `with` block."""
+        return Hold(self)
+
+    def take(self, size: int, held: int) -> None:
+        """Take `size` bytes for a request that holds `held` of them already.
+
+        Raises:
+            Refused: the requests under way hold too much.
+        """
+        with self._lock:
+            if self._held > held and self._held + size > self._limit:
+                raise Refused(f"requests under way hold {self._held} bytes already (otlp.max_memory)", "busy")
+            self._held += size
+
+    def give_back(self, size: int) -> None:
+        """Return what was taken."""
+        with self._lock:
+            self._held -= size
+
+
+class Hold:
+    """The bytes that one request holds."""
+
+    def __init__(self, memory: RequestMemory) -> None:
+        self._memory = memory
+        self._size = 0
+
+    def add(self, size: int) -> None:
+        """Hold `size` bytes more.
+
+        Raises:
+            Refused: the requests under way hold too much.
+        """
+        self._memory.take(size, self._size)
+        self._size += size
+
+    def __enter__(self) -> "Hold":
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._memory.give_back(self._size)
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The limits that both doors share.
+
+    Attributes:
+        tokens: who may send.
+        memory: bytes of requests under way.
+        body_timeout: seconds from the end of a request's head to the end of its body.
+        max_bytes: size of a request, both as sent and decompressed.
+    """
+
+    tokens: Tokens
+    memory: RequestMemory
+    body_timeout: float
+    max_bytes: int
+
+    @classmethod
+    def of(cls, config: Config) -> "Guard":
+        """Make the guard that the configuration asks for."""
+        otlp = config.otlp
+        memory = RequestMemory(otlp.max_memory)
+        return cls(Tokens(otlp.tokens), memory, otlp.body_timeout, config.listen.max_request_size)
