@@ -17,6 +17,7 @@ import psutil
 
 START_SECONDS = 180.0
 STOP_SECONDS = 15.0
+LOCK_SECONDS = 180.0
 # Job execution scores and archives; without it the tracking server is the leaner peer. With the catalog's address,
 # MLflow would wait for the network at its first model span.
 _MLFLOW_ENVIRONMENT = {
@@ -27,7 +28,7 @@ _MLFLOW_ENVIRONMENT = {
 
 
 class ServerError(Exception):
-    """A server did not start; the message has the end of its log."""
+    """A server did not start, or failed under load; the message says which and how."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,19 @@ class Server:
     database: Path | None
 
     def stored(self) -> int:
-        """Return how many traces are in its MLflow database."""
+        """Return how many traces are in its MLflow database; waits while the server writes a large batch.
+
+        Raises:
+            ServerError: it holds the database for longer than three minutes.
+        """
         if self.database is None:
             raise ValueError("this server stores no traces")
-        with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=30)) as connection:
-            return int(connection.execute("SELECT count(*) FROM trace_info").fetchone()[0])
+        uri = f"file:{self.database}?mode=ro"
+        try:
+            with closing(sqlite3.connect(uri, uri=True, timeout=LOCK_SECONDS)) as connection:
+                return int(connection.execute("SELECT count(*) FROM trace_info").fetchone()[0])
+        except sqlite3.OperationalError as error:
+            raise ServerError(f"{self.database}: {error}") from error
 
     def tree(self) -> list[psutil.Process]:
         """Return its processes."""
