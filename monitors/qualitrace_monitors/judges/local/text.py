@@ -42,7 +42,7 @@ _NUMBER_WORDS = {
 }
 _SPACELESS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\u0e00-\u0e7f"
 _TOKEN = re.compile(rf"\d+(?:[.,:]\d+)*|[{_SPACELESS}]+|[^\W\d_{_SPACELESS}]+(?:['’][^\W\d_{_SPACELESS}]+)*")
-_SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+|(?<=[。！？])|\s*\n\s*")
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+|(?<=[。！？])|\n\s*")
 _MARKUP = re.compile(r"(?m)^[ \t]*(?:\d{1,2}[.)]|[-*•#>]+)[ \t]+|\[\d{1,3}]|\*\*|`")
 _ABBREVIATION = re.compile(r"(?:^|\s)(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|No|Inc|Ltd|Co|approx|e\.g|i\.e|etc)\.$")
 _SUFFIXES = (
