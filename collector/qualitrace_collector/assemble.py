@@ -19,11 +19,12 @@ _REMOTE = SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
 
 @dataclass(frozen=True, slots=True)
 class SpanRecord:
-    """A span with the resource and the scope it was sent under."""
+    """A span with the resource and the scope it was sent under, and the tenant whose trace it belongs to, if any."""
 
     span: Span
     resource: Resource
     scope: InstrumentationScope
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from qualitrace_collector.assemble import Assembler, Piece, SpanRecord
 from qualitrace_collector.config import Config
 from qualitrace_collector.convert.trace import UNKNOWN_SERVICE, mlflow_trace_id, otlp_request
 from qualitrace_collector.journal import JournalEntry, SqliteJournal
-from qualitrace_collector.record import CompleteTrace, DeadLetter, Recorder, Results
+from qualitrace_collector.record import KEEP_SECONDS, CompleteTrace, DeadLetter, Recorder, Results
 from qualitrace_collector.settle import Settlement
 from qualitrace_collector.state import Ledger
 from qualitrace_collector.store import StoreUnavailable, TraceStore
@@ -119,7 +119,7 @@ class Pipeline:
             return {record.trace_id for record in records}
         request = ExportTraceServiceRequest.FromString(entry.payload)
         spans = [
-            SpanRecord(span, group.resource, scope.scope)
+            SpanRecord(span, group.resource, scope.scope, entry.tenant)
             for group in request.resource_spans
             for scope in group.scope_spans
             for span in scope.spans
@@ -167,6 +167,7 @@ class Pipeline:
                     now,
                 )
         self._recorder.prune(now)
+        self._journal.forget_owners(now - KEEP_SECONDS)
         self._next_upkeep = now + UPKEEP_SECONDS
 
 

@@ -3,6 +3,7 @@
 Writing is idempotent: MLflow upserts spans on (trace id, span id), and assessments carry an id of ours.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -17,6 +18,9 @@ from qualitrace_collector.names import clean
 
 _T = TypeVar("_T")
 
+DEFAULT_TENANT = "default"
+
+_PLACEHOLDER = re.compile(r"\{service\.name\}|\{tenant\}")
 _TRANSIENT_CODES = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
 
 
@@ -30,7 +34,8 @@ class TraceStore:
     Args:
         tracking_uri: `sqlite:///…`, `postgresql://…` or `http(s)://…`.
         artifact_uri: where MLflow keeps artifacts of new experiments (database URIs only).
-        experiment: its name; `{service.name}` is replaced by the trace's service.
+        experiment: its name; `{service.name}` is replaced by the trace's service, `{tenant}` by its tenant, which is
+            `default` for traces without one.
     """
 
     def __init__(self, tracking_uri: str, artifact_uri: str, experiment: str) -> None:
@@ -66,7 +71,7 @@ class TraceStore:
         groups: dict[tuple[str, bytes], list[ConvertedTrace]] = defaultdict(list)
         for trace in traces:
             resource = trace.piece.spans[0].resource.SerializeToString(deterministic=True)
-            groups[self._experiment_id(trace.service), resource].append(trace)
+            groups[self._experiment_id(trace), resource].append(trace)
         refused: dict[str, Exception] = {}
         for (experiment_id, _), group in groups.items():
             self._save_group(experiment_id, group, refused)
@@ -123,8 +128,9 @@ class TraceStore:
             return False
         return True
 
-    def _experiment_id(self, service: str) -> str:
-        name = self._experiment.replace("{service.name}", service)
+    def _experiment_id(self, trace: ConvertedTrace) -> str:
+        values = {"{service.name}": trace.service, "{tenant}": trace.piece.spans[0].tenant or DEFAULT_TENANT}
+        name = _PLACEHOLDER.sub(lambda match: values[match[0]], self._experiment)
         if name not in self._experiment_ids:
             self._experiment_ids[name] = self._call(lambda: self._find_or_create(clean(name)))
         return self._experiment_ids[name]
