@@ -3,15 +3,26 @@
 import base64
 import binascii
 import re
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import AnyHttpUrl, Field, SecretStr, field_validator, model_validator
 
 from qualitrace_collector.config.section import Section
 from qualitrace_collector.config.values import Duration, Identifier
 
-METRICS = ("relevance", "faithfulness", "groundedness", "safety", "toxicity")
-Metric = Literal["relevance", "faithfulness", "groundedness", "safety", "toxicity", "custom"]
+Metric = Literal[
+    "relevance",
+    "retrieval_relevance",
+    "faithfulness",
+    "groundedness",
+    "safety",
+    "toxicity",
+    "refusal",
+    "pii",
+    "prompt_injection",
+    "custom",
+]
+METRICS = tuple(metric for metric in get_args(Metric) if metric != "custom")
 TEMPLATE_VARIABLES = ("inputs", "outputs", "context")
 
 

@@ -65,6 +65,7 @@ class Support:
         missing: numbers and names of the sentence that occur nowhere in the passages.
         negated: the best aligned sentences deny a word that this one affirms, or the other way round.
         weight: how much the sentence claims, as the sum of its words' weights.
+        words: how many content words it has.
     """
 
     coverage: float
@@ -73,6 +74,7 @@ class Support:
     missing: tuple[str, ...]
     negated: bool
     weight: float
+    words: int
 
 
 def index(passages: Sequence[str]) -> Passages:
@@ -123,6 +125,7 @@ def support(sentence: str, passages: Passages, question: frozenset[str]) -> Supp
         negated=aligned > _SAME_MATTER
         and all(_contradicts(content, denied, other) for share, other in shares if share == aligned),
         weight=sum(weights),
+        words=len(content),
     )
 
 

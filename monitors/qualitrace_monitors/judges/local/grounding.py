@@ -6,7 +6,8 @@ weigh more.
 
 An answer that only says that it does not know claims nothing, and so is grounded and faithful; whether that is any
 use is for relevance to say. Questions and courtesies ("Let me know if …") claim nothing either, but an answer of
-nothing else leaves the judge unsure.
+nothing else leaves the judge unsure. So does, for faithfulness, a longer answer in words of its own that would pass: a
+small alteration in it would not show.
 """
 
 import re
@@ -28,6 +29,8 @@ _COURTESY = re.compile(
 )
 MAX_SENTENCES = 200
 """Sentences of an answer that are compared; later ones are left out."""
+SHORT = 12
+"""Content words of an answer in its own words up to which an alteration would show."""
 _NOTHING_TOLD = 0.5
 """The value of an answer such as "Yes." whose words neither agree nor disagree with the passages."""
 
@@ -41,12 +44,12 @@ class _Claim:
 
 def assess_groundedness(sample: Sample) -> Finding:
     """Rate how far every claim of the answer is supported by the passages."""
-    return _assess(sample, _grounded, "supported by")
+    return _assess(sample, _grounded, "supported by", lambda _: "")
 
 
 def assess_faithfulness(sample: Sample) -> Finding:
     """Rate how far the answer keeps what the passages say."""
-    return _assess(sample, _faithful, "faithful to")
+    return _assess(sample, _faithful, "faithful to", _may_hide_alterations)
 
 
 def _grounded(found: Support) -> float:
@@ -60,7 +63,14 @@ def _faithful(found: Support) -> float:
     return (0.5 * found.coverage + 0.2 * found.order + 0.3 * found.alignment) * altered
 
 
-def _assess(sample: Sample, rate: Callable[[Support], float], relation: str) -> Finding:
+def _may_hide_alterations(claims: list[_Claim]) -> str:
+    own = sum(c.support.words for c in claims if c.support.coverage < 0.95 or c.support.order < 0.8)
+    return f"{own} words are not in the source's wording, so a small alteration would not show" if own > SHORT else ""
+
+
+def _assess(
+    sample: Sample, rate: Callable[[Support], float], relation: str, doubt: Callable[[list[_Claim]], str]
+) -> Finding:
     answer, passages = sample.outputs[:MAX_ANSWER], [text for text in sample.passages if text.strip()]
     if not answer.strip():
         raise NotApplicable("the sample has no outputs")
@@ -81,7 +91,7 @@ def _assess(sample: Sample, rate: Callable[[Support], float], relation: str) -> 
     ]
     if not claims:
         return Finding(_NOTHING_TOLD, f"{quote(answer)} has nothing to compare with the passages.", truncated)
-    return Finding(_combine(claims), _explain(claims, relation), truncated)
+    return Finding(_combine(claims), _explain(claims, relation), truncated, doubt(claims))
 
 
 def _declines(sentence: str) -> bool:

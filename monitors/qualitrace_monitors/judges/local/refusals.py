@@ -32,17 +32,24 @@ _REFUSALS = re.compile(
     r"|\bas an? (?:AI|artificial|responsible|ethical|large)[^.]{0,80}\b(?:not|can't|cannot|don't|unable)\b",
     re.IGNORECASE,
 )
+_THE_SOURCE = (
+    r"(?:the|this|these|your|any|our|available|provided|given)(?: \w+){0,2} "
+    r"(?:contexts?|documents?|documentation|passages?|texts?|information|sources?|articles?|materials?|excerpts?"
+    r"|knowledge base|data)\b"
+)
 _UNKNOWING = re.compile(
     r"\bI(?:'m| am)? (?:do not|don't|cannot|can't|could not|couldn't|not|am not|was unable to|was not"
     r" able to) "
     r"(?:\w+ )?(?:know|sure|certain|find|have (?:any |enough |the |that |this |sufficient"
     r" )?(?:information|details?|answer|data)|tell|say"
     r"|answer|determine)"
-    r"|\b(?:not|isn't|is not) (?:\w+ )?(?:mentioned|specified|stated|provided|included|covered|available"
-    r"|enough information)"
+    r"|\b(?:not|isn't|is not) (?:\w+ )?(?:mentioned|specified|stated|enough information)"
+    rf"|\b(?:not|isn't|is not) (?:\w+ )?(?:provided|included|covered|contained|available|given|found)"
+    rf" (?:in|by) {_THE_SOURCE}"
     r"|\bno (?:information|mention|answer|details?)\b"
-    r"|\b(?:does not|do not|doesn't|don't) (?:\w+ )?(?:mention|specify|say|state|contain|provide|cover"
-    r"|include)\b"
+    r"|\b(?:does not|do not|doesn't|don't) (?:\w+ )?(?:mention|specify|say)\b"
+    rf"|{_THE_SOURCE} (?:\w+ ){{0,3}}(?:does not|do not|doesn't|don't) (?:\w+ )?"
+    r"(?:state|contain|provide|cover|include)\b"
     r"|^\s*(?:unknown|n/a|not sure|no idea)\b",
     re.IGNORECASE,
 )

@@ -17,11 +17,13 @@ class Finding:
         value: 0 to 1, where 1 is good.
         rationale: why, for a person.
         truncated: which texts were cut at their limit before they were looked at.
+        doubt: why a value that passes would be a guess; empty where it would not.
     """
 
     value: float
     rationale: str
     truncated: tuple[str, ...] = ()
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +64,12 @@ class LocalJudge:
         """
         finding = self._assess(sample)
         details = (("truncated", ", ".join(finding.truncated)),) if finding.truncated else ()
-        return Score(
-            value=finding.value,
-            label=self._label(finding.value),
-            rationale=finding.rationale,
-            details=details,
-        )
+        label = self._label(finding)
+        doubted = label == "unsure" and finding.doubt
+        rationale = f"{finding.rationale} Not sure: {finding.doubt}." if doubted else finding.rationale
+        return Score(value=finding.value, label=label, rationale=rationale, details=details)
 
-    def _label(self, value: float) -> Label:
-        if value >= self._pass_at:
-            return "pass"
-        return "unsure" if value >= self._unsure_from else "fail"
+    def _label(self, finding: Finding) -> Label:
+        if finding.value < self._unsure_from:
+            return "fail"
+        return "pass" if finding.value >= self._pass_at and not finding.doubt else "unsure"

@@ -1,0 +1,23 @@
+"""Refusal: did the application answer (1), or decline to help (0)?"""
+
+from qualitrace_collector.samples import Sample
+from qualitrace_monitors.judges.contract import NotApplicable
+from qualitrace_monitors.judges.local.refusals import is_refusal, is_unknowing
+from qualitrace_monitors.judges.local.rules import Finding, Rules
+from qualitrace_monitors.judges.local.text import MAX_ANSWER, quote, sentences
+
+
+def assess_refusal(sample: Sample) -> Finding:
+    """Rate whether the answer helps; one that says only that it does not know leaves the judge unsure."""
+    answer = sample.outputs[:MAX_ANSWER]
+    if not answer.strip():
+        raise NotApplicable("the sample has no outputs")
+    truncated = ("outputs",) if len(sample.outputs) > MAX_ANSWER else ()
+    if is_refusal(answer):
+        return Finding(0.05, f"The answer declines: {quote(answer)}.", truncated)
+    if all(is_unknowing(sentence) for sentence in sentences(answer)):
+        return Finding(0.45, f"The answer says only that it does not know: {quote(answer)}.", truncated)
+    return Finding(0.95, "The answer does not open by declining.", truncated)
+
+
+REFUSAL = Rules("refusal", assess_refusal, pass_at=0.6, doubt=0.2)
