@@ -30,24 +30,26 @@ _QUICK_SHAPES = [Shape(traces=1, connections=16)]
 )
 @click.option("--json", "output", type=click.Path(dir_okay=False, path_type=Path), help="Write all results here.")
 def main(seconds: float, quick: bool, targets: tuple[str, ...], output: Path | None) -> None:
-    """Compare how fast servers take traces in, all in one run. Exit code 1 if any request failed."""
+    """Compare how fast servers take traces in, all in one run. Exit code 1 if anything failed."""
     cells: list[Cell] = []
+    broken = False
     with tempfile.TemporaryDirectory(prefix="qualitrace-bench-") as name:
         about = environment(["benchmarks/run.py", *sys.argv[1:]], Path(name))
-        try:
-            for target in targets:
-                cells += _measure_target(target, Path(name) / target, _QUICK_SHAPES if quick else _SHAPES, seconds)
-        except (ServerError, LoadError) as error:
-            raise click.ClickException(str(error)) from error
+        for target in targets:
+            try:
+                _measure_target(target, Path(name) / target, _QUICK_SHAPES if quick else _SHAPES, seconds, cells)
+            except (ServerError, LoadError) as error:
+                click.echo(f"Error: {error}", err=True)
+                broken = True
     print_table(cells)
     if output:
         output.write_text(json.dumps(as_json(about, cells), indent=2) + "\n", encoding="utf-8")
-    sys.exit(not all(cell.valid for cell in cells))
+    sys.exit(broken or not all(cell.valid for cell in cells))
 
 
-def _measure_target(target: str, folder: Path, shapes: list[Shape], seconds: float) -> list[Cell]:
+def _measure_target(target: str, folder: Path, shapes: list[Shape], seconds: float, cells: list[Cell]) -> None:
+    """Add the target's cells to `cells`, so that those before a failure are not lost."""
     click.echo(f"{target}: {TARGETS[target][0]}", err=True)
-    cells: list[Cell] = []
     with running(target, folder) as server:
         warm_up(server)
         for shape in shapes:
@@ -56,7 +58,6 @@ def _measure_target(target: str, folder: Path, shapes: list[Shape], seconds: flo
                 f"  {shape.traces} a request, {shape.connections} connections: {cells[-1].acked_per_second:,.0f}/s",
                 err=True,
             )
-    return cells
 
 
 if __name__ == "__main__":
