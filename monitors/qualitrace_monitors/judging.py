@@ -6,7 +6,7 @@ A crash between the assessment and the transaction repeats the judgement; its as
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from mlflow.exceptions import MlflowException
@@ -18,6 +18,7 @@ from qualitrace_monitors.assess import assessment
 from qualitrace_monitors.budget import Spending
 from qualitrace_monitors.judges import Judge, JudgeError, NotApplicable, Score, TransientJudgeError
 from qualitrace_monitors.metrics import JudgeMetrics
+from qualitrace_monitors.pauses import Pauses
 from qualitrace_monitors.scores import ScoreRow
 
 _log = logging.getLogger(__name__)
@@ -25,7 +26,6 @@ _log = logging.getLogger(__name__)
 LEASE_SECONDS = 180.0
 IDLE_SECONDS = 0.1
 EXPIRE_SECONDS = 86_400.0
-MAX_BACKOFF_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +71,13 @@ class JudgeWorker:
         self._spending = spending
         self._batch = batch
         self._clock = clock
+        self._pauses = Pauses()
 
     def step(self) -> float:
         """Judge one batch; return the seconds to wait before the next."""
-        tasks = self._queue.lease(self._batch, self._clock(), LEASE_SECONDS, list(self._judges))
+        now = self._clock()
+        judges = [name for name in self._judges if self._pauses.end(name) <= now]
+        tasks = self._queue.lease(self._batch, now, LEASE_SECONDS, judges)
         results = [self._handle(task) for task in tasks]
         if not results:
             return IDLE_SECONDS
@@ -91,6 +94,8 @@ class JudgeWorker:
 
     def _handle(self, task: JudgeTask) -> Finished | Postponed:
         judge = self._judges[task.judge]
+        if (pause_end := self._pauses.end(judge.name)) > self._clock():  # it began within this batch
+            return Postponed(task, pause_end)
         if (skipped := self._skipped(task, judge)) is not None:
             return Finished(task, skipped)
         started = time.perf_counter()
@@ -99,7 +104,7 @@ class JudgeWorker:
         except NotApplicable:
             return Finished(task, "not_applicable")
         except TransientJudgeError as error:
-            return self._postponed(task, judge, error, error.retry_after)
+            return self._postponed(task, judge, error, [judge.name], error.retry_after)
         except Exception as error:  # a judge's bug is a failed judgement, not the end of judging
             return self._failed(task, judge, error)
         finally:
@@ -121,9 +126,10 @@ class JudgeWorker:
         try:
             self._store.save_assessment(feedback)
         except StoreUnavailable as error:
-            return self._postponed(task, judge, error, None)
-        except MlflowException as error:
+            return self._postponed(task, judge, error, self._judges)
+        except Exception as error:  # one verdict that MLflow cannot take must not hold up the others
             return self._failed(task, judge, error)
+        self._pauses.worked(judge.name)
         return Finished(task, "scored", self._row(task, judge, score, str(feedback.assessment_id)))
 
     def _earlier_assessment(self, task: JudgeTask) -> str | None:
@@ -155,11 +161,20 @@ class JudgeWorker:
             scored_at=self._clock(),
         )
 
-    def _postponed(self, task: JudgeTask, judge: Judge, error: Exception, after: float | None) -> Postponed:
+    def _postponed(
+        self,
+        task: JudgeTask,
+        judge: Judge,
+        error: Exception,
+        paused: Iterable[str],
+        asked: float | None = None,
+    ) -> Postponed:
+        """Try again later, and let those judges be until then that would meet the same error."""
         self._metrics.count_error(judge.name, "transient")
-        wait = after if after is not None else min(MAX_BACKOFF_SECONDS, 2.0 ** min(task.attempts, 10))
-        _log.warning("judge %s: %s; trying again in %g s", judge.name, error, wait)
-        return Postponed(task, self._clock() + wait)
+        now = self._clock()
+        until = self._pauses.failed(paused, now, asked)
+        _log.warning("judge %s: %s; trying again in %g s", judge.name, error, until - now)
+        return Postponed(task, until)
 
     def _failed(self, task: JudgeTask, judge: Judge, error: Exception) -> Finished:
         self._metrics.count_error(judge.name, "permanent")

@@ -208,6 +208,40 @@ def test_a_busy_provider_is_asked_again_when_it_said(make: Callable[..., Monitor
     assert monitor.outcomes() == {"scored": 1}
 
 
+def test_a_provider_that_is_down_is_not_asked_for_every_sample(make: Callable[..., Monitor]):
+    """The first failure pauses the judge: ten samples cost one call, then one each time the pause, grown, is over."""
+    monitor = make("llm")
+    for number in range(1, 11):
+        monitor.put(number)
+    monitor.judge.answers = [TransientJudgeError("connection refused")] * 100
+    pauses = []
+    for _ in range(8):
+        began = monitor.now
+        monitor.worker.drain(deadline=monitor.now + 5)
+        calls = len(monitor.judge.seen)
+        while len(monitor.judge.seen) == calls:
+            monitor.now += 1
+            monitor.worker.step()
+        pauses.append(monitor.now - began)
+    assert pauses == [2, 4, 8, 16, 32, 60, 60, 60]
+    assert monitor.outcomes() == {"queued": 10}
+
+
+@pytest.mark.parametrize(("asked", "pause"), [(0.0, 2), (float("inf"), 3600)])
+def test_no_provider_makes_the_worker_spin_or_wait_forever(make: Callable[..., Monitor], asked: float, pause: int):
+    """Retry-After of nothing, and of for ever, are brought to sane pauses."""
+    monitor = make("llm")
+    monitor.put(1)
+    monitor.judge.answers = [TransientJudgeError("429", retry_after=asked)]
+    monitor.worker.step()
+    monitor.now += pause - 1
+    monitor.worker.step()
+    assert len(monitor.judge.seen) == 1
+    monitor.now += 1
+    monitor.worker.step()
+    assert monitor.outcomes() == {"scored": 1}
+
+
 def test_a_sample_expires_after_a_day(make: Callable[..., Monitor]):
     """A provider that is away for a day leaves old samples unjudged, and accounted for."""
     monitor = make()
@@ -247,9 +281,10 @@ def test_local_judges_need_no_budget(make: Callable[..., Monitor]):
 
 
 def test_an_outage_of_mlflow_postpones_the_verdict(make: Callable[..., Monitor], monkeypatch):
-    """The score is not exported before its assessment is written, and comes when MLflow is back."""
+    """The score is not exported before its assessment is written, and comes when MLflow is back; one try tells."""
     monitor = make()
     trace_id = monitor.put(1)
+    monitor.put(2)
 
     def away(*_: Any) -> None:
         raise StoreUnavailable("down")
@@ -257,11 +292,30 @@ def test_an_outage_of_mlflow_postpones_the_verdict(make: Callable[..., Monitor],
     monkeypatch.setattr(monitor.store, "save_assessment", away)
     monitor.worker.step()
     assert monitor.scores() == []
+    assert len(monitor.judge.seen) == 1
     monkeypatch.undo()
     monitor.now += 10
     monitor.worker.step()
     assert len(monitor.assessments(trace_id)) == 1
-    assert monitor.outcomes() == {"scored": 1}
+    assert monitor.outcomes() == {"scored": 2}
+
+
+def test_a_verdict_that_mlflow_cannot_take_fails_alone(make: Callable[..., Monitor], monkeypatch):
+    """Whatever error it is, the other verdicts of the batch are kept."""
+    monitor = make()
+    monitor.put(1)
+    monitor.put(2)
+    save = monitor.store.save_assessment
+
+    def picky(assessment: Any) -> None:
+        if assessment.rationale == "odd":
+            raise UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed")
+        save(assessment)
+
+    monkeypatch.setattr(monitor.store, "save_assessment", picky)
+    monitor.judge.answers = [verdict(rationale="odd")]
+    monitor.worker.step()
+    assert monitor.outcomes() == {"failed": 1, "scored": 1}
 
 
 def test_a_deleted_trace_fails_its_judgement_only(make: Callable[..., Monitor]):
