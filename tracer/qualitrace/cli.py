@@ -15,6 +15,8 @@ SERVER_COMMANDS = {
     "collector": ("qualitrace_monitors.commands:collector", "Run the collector alone."),
     "monitor": ("qualitrace_monitors.commands:monitor", "Run the monitors alone."),
     "check-config": ("qualitrace_monitors.commands:check_config", "Check a configuration file."),
+    "journal": ("qualitrace_collector.commands:journal", "List, replay or drop what was given up."),
+    "judge": ("qualitrace_monitors.judge_command:judge_file", "Score a JSONL file, without a server."),
     "demo": ("qualitrace_monitors.commands:demo", "Watch an app's quality fall, alert and recover."),
 }
 ZERO_CODE_DIRECTORY = Path(__file__).parent / "zero_code"

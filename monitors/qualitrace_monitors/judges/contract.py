@@ -76,6 +76,11 @@ class Judge(Protocol):
         """Short identifier of the judge's rules, prompt, model and parameters."""
         ...
 
+    @property
+    def pass_mark(self) -> float:
+        """The least value that may pass."""
+        ...
+
     def score(self, sample: Sample) -> Score:
         """Judge one sample.
 

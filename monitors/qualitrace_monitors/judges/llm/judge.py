@@ -27,6 +27,7 @@ class LlmJudge:
         self._metric = config.kind
         self._instructions = config.instructions
         self._threshold = config.threshold
+        self.pass_mark = 0.5 if config.threshold is None else config.threshold
         self._temperature = config.temperature
         self._provider = provider
         self._refused: frozenset[str] = frozenset()

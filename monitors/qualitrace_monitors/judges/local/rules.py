@@ -52,9 +52,9 @@ class LocalJudge:
         self.name = config.name
         self.source_id = f"qualitrace/{rules.metric}"
         self._assess = rules.assess
-        self._pass_at = rules.pass_at if config.threshold is None else config.threshold
-        self._unsure_from = self._pass_at - rules.doubt
-        self.version = short_hash(rules.metric, self._pass_at, rules.doubt, folder_digest(__file__))
+        self.pass_mark = rules.pass_at if config.threshold is None else config.threshold
+        self._unsure_from = self.pass_mark - rules.doubt
+        self.version = short_hash(rules.metric, self.pass_mark, rules.doubt, folder_digest(__file__))
 
     def score(self, sample: Sample) -> Score:
         """Judge one sample.
@@ -72,4 +72,4 @@ class LocalJudge:
     def _label(self, finding: Finding) -> Label:
         if finding.value < self._unsure_from:
             return "fail"
-        return "pass" if finding.value >= self._pass_at and not finding.doubt else "unsure"
+        return "pass" if finding.value >= self.pass_mark and not finding.doubt else "unsure"
