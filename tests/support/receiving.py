@@ -4,7 +4,7 @@ import asyncio
 import random
 import socket
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +26,19 @@ def _free_port() -> int:
             return port
 
 
-def receive_config(folder: Path, max_size: int = 1 << 30, **listen: Any) -> Config:
+def receive_config(
+    folder: Path, max_size: int = 1 << 30, otlp: Mapping[str, Any] | None = None, **listen: Any
+) -> Config:
     """Make a configuration with free ports and its data in `folder`; `listen` adds to that section."""
     doors = {door: f"127.0.0.1:{_free_port()}" for door in ("otlp_http", "otlp_grpc")}
-    return parse_config({"listen": doors | listen, "data_dir": str(folder / "data"), "journal": {"max_size": max_size}})
+    return parse_config(
+        {
+            "listen": doors | listen,
+            "otlp": otlp or {},
+            "data_dir": str(folder / "data"),
+            "journal": {"max_size": max_size},
+        }
+    )
 
 
 @dataclass(frozen=True)

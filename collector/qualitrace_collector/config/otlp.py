@@ -79,13 +79,12 @@ class Tls(Section):
         return self
 
     def context(self) -> ssl.SSLContext:
-        """Make the server's side of TLS 1.2 or newer, as https://www.rfc-editor.org/rfc/rfc9325 asks for.
+        """Make the server's side of TLS, with Python's defaults: 1.2 or newer.
 
         Raises:
             ssl.SSLError: the files do not fit together.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(self.cert_file, self.key_file, password="")  # or OpenSSL would ask for it
         if self.client_ca_file is not None:
             context.load_verify_locations(self.client_ca_file)
