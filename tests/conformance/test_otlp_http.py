@@ -136,6 +136,7 @@ FAULTS = {
     "damaged body": (400, code_pb2.INVALID_ARGUMENT, {}),
     "damaged gzip": (400, code_pb2.INVALID_ARGUMENT, {"Content_Encoding": "gzip"}),
     "unknown encoding": (415, code_pb2.INVALID_ARGUMENT, {"Content_Encoding": "br"}),
+    "slash at the end": (404, code_pb2.UNIMPLEMENTED, {"path": "/v1/traces/"}),
     "unknown path": (404, code_pb2.UNIMPLEMENTED, {"path": "/v1/profiles"}),
     "metrics": (404, code_pb2.UNIMPLEMENTED, {"path": "/v1/metrics"}),
 }

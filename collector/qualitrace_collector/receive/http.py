@@ -53,7 +53,9 @@ def http_app(intake: Intake, guard: Guard) -> Starlette:
         Route(f"/v1/{signal.name}", _Export(intake, signal, guard, decoders).answer, methods=["POST"])
         for signal in SIGNALS
     ]
-    return Starlette(routes=routes, exception_handlers={HTTPException: _http_error, Exception: _internal_error})
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _http_error, Exception: _internal_error})
+    app.router.redirect_slashes = False  # a redirect would trust the Host header, and most exporters follow none
+    return app
 
 
 class _Export:
