@@ -5,7 +5,7 @@ remote"), or if it does not say and its parent is still missing after the quiet 
 known to be local wait for it: exporters send a span when it ends, so a missing local parent is still running.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
@@ -33,8 +33,9 @@ class Piece:
 
     Attributes:
         trace_id: the 16 bytes of OTLP.
-        root_seen: a local root is among the spans, or the trace was given up waiting for one.
+        root_seen: a local root is among the spans.
         positions: the journal's positions of the requests that the spans came in.
+        conflicts: spans left out because a different one with their id came before.
     """
 
     trace_id: bytes
@@ -42,6 +43,7 @@ class Piece:
     logs: tuple[LogRecord, ...]
     root_seen: bool
     positions: frozenset[int]
+    conflicts: int = 0
 
 
 @dataclass(slots=True)
@@ -51,6 +53,7 @@ class _OpenTrace:
     spans: dict[bytes, SpanRecord] = field(default_factory=dict[bytes, SpanRecord])
     logs: list[LogRecord] = field(default_factory=list[LogRecord])
     positions: set[int] = field(default_factory=set[int])
+    conflicts: int = 0
 
     def has_local_root(self) -> bool:
         return any(self._is_local_root(record.span) for record in self.spans.values())
@@ -69,7 +72,7 @@ class Assembler:
     Args:
         quiet_period: seconds without a new span after which a trace with a local root is complete.
         max_open: seconds after which a trace without one is handed on unfinished.
-        max_spans: spans held at most; beyond it `full` is true and the oldest traces become due.
+        max_spans: spans held at most; beyond it `full` is true.
     """
 
     def __init__(self, quiet_period: float, max_open: float, max_spans: int) -> None:
@@ -85,12 +88,14 @@ class Assembler:
         return self._span_count >= self._max_spans
 
     def add_spans(self, position: int, records: Iterable[SpanRecord], now: float) -> None:
-        """Add the spans of the journal entry at `position`; a resent span replaces itself."""
+        """Add the spans of the journal entry at `position`; of several with the same id the first is kept."""
         for record in records:
             trace = self._trace(record.span.trace_id, position, now)
-            if record.span.span_id not in trace.spans:
+            held = trace.spans.setdefault(record.span.span_id, record)
+            if held is record:
                 self._span_count += 1
-            trace.spans[record.span.span_id] = record
+            elif held.span != record.span:
+                trace.conflicts += 1
 
     def add_logs(self, position: int, records: Iterable[LogRecord], now: float) -> None:
         """Add log records that carry content of their span."""
@@ -99,7 +104,18 @@ class Assembler:
 
     def due(self, now: float, *, stopping: bool = False) -> list[Piece]:
         """Take out what is complete or has waited too long; when `stopping`, complete traces need no quiet."""
-        return list(self._take_due(now, 0.0 if stopping else self._quiet_period))
+        quiet_period = 0.0 if stopping else self._quiet_period
+        return [
+            self._take(trace_id, trace)
+            for trace_id, trace in list(self._open.items())
+            if now - trace.opened_at >= self._max_open
+            or (now - trace.last_at >= quiet_period and trace.has_local_root())
+        ]
+
+    def evict(self) -> list[Piece]:
+        """Take out the older half of the open traces, complete or not, to make room."""
+        oldest = list(self._open.items())[: (len(self._open) + 1) // 2]
+        return [self._take(trace_id, trace) for trace_id, trace in oldest]
 
     def _trace(self, trace_id: bytes, position: int, now: float) -> _OpenTrace:
         trace = self._open.setdefault(trace_id, _OpenTrace(opened_at=now, last_at=now))
@@ -107,16 +123,14 @@ class Assembler:
         trace.positions.add(position)
         return trace
 
-    def _take_due(self, now: float, quiet_period: float) -> Iterator[Piece]:
-        for trace_id, trace in list(self._open.items()):
-            complete = now - trace.last_at >= quiet_period and trace.has_local_root()
-            if complete or self.full or now - trace.opened_at >= self._max_open:
-                del self._open[trace_id]
-                self._span_count -= len(trace.spans)
-                yield Piece(
-                    trace_id=trace_id,
-                    spans=tuple(trace.spans.values()),
-                    logs=tuple(trace.logs),
-                    root_seen=complete,
-                    positions=frozenset(trace.positions),
-                )
+    def _take(self, trace_id: bytes, trace: _OpenTrace) -> Piece:
+        del self._open[trace_id]
+        self._span_count -= len(trace.spans)
+        return Piece(
+            trace_id=trace_id,
+            spans=tuple(trace.spans.values()),
+            logs=tuple(trace.logs),
+            root_seen=trace.has_local_root(),
+            positions=frozenset(trace.positions),
+            conflicts=trace.conflicts,
+        )

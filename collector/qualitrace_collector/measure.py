@@ -1,6 +1,6 @@
 """Prometheus metrics of every stored trace: requests, errors, duration, time to first token, tokens and cost."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mlflow.entities import Span, SpanType
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -47,6 +47,13 @@ class TraceMetrics:
             registry=registry,
         )
 
+        self._conflicts = Counter(
+            "qualitrace_spans_conflicting",
+            "Spans left out because a different one with their ids came first.",
+            ["service"],
+            registry=registry,
+        )
+
     def observe(self, spans: Sequence[Span], service: str) -> None:
         """Count one complete trace, given in its translated form."""
         root = root_of(spans)
@@ -58,6 +65,11 @@ class TraceMetrics:
             self._duration.labels(service).observe((root.end_time_ns - root.start_time_ns) / 1e9, exemplar=exemplar)
         for span in outermost(spans, SPENDING_TYPES):
             self._observe_call(span, service, exemplar)
+
+    def count_conflicts(self, spans: Mapping[str, int]) -> None:
+        """Count spans that were left out, by service."""
+        for service, count in spans.items():
+            self._conflicts.labels(service).inc(count)
 
     def _observe_call(self, span: Span, service: str, exemplar: dict[str, str]) -> None:
         model = self._models.bound(str(span.attributes.get("mlflow.llm.model") or "unknown"))

@@ -6,7 +6,6 @@ then its requests are settled in the journal. A crash between two steps repeats 
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -14,24 +13,24 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from qualitrace_collector.assemble import Assembler, Piece, SpanRecord
+from qualitrace_collector.assemble import Assembler, SpanRecord
 from qualitrace_collector.config import Config
-from qualitrace_collector.convert.trace import UNKNOWN_SERVICE, mlflow_trace_id, otlp_request
+from qualitrace_collector.convert.trace import UNKNOWN_SERVICE, mlflow_trace_id
 from qualitrace_collector.journal import JournalEntry, SqliteJournal
-from qualitrace_collector.record import KEEP_SECONDS, CompleteTrace, DeadLetter, Recorder, Results
+from qualitrace_collector.letters import requests_of
+from qualitrace_collector.pending import Pending
+from qualitrace_collector.record import KEEP_SECONDS, CompleteTrace, Recorder, Results
 from qualitrace_collector.settle import Settlement
-from qualitrace_collector.state import Ledger
+from qualitrace_collector.state import DeadLetter, Ledger
 from qualitrace_collector.store import StoreUnavailable, TraceStore
-from qualitrace_collector.storing import StoreStage
+from qualitrace_collector.storing import Failure, StoreStage
 
 _log = logging.getLogger(__name__)
 
 READ_REQUESTS = 256
-READ_BYTES = 16 << 20
+READ_BYTES = 4 << 20
 IDLE_SECONDS = 0.05
-RETRY_SECONDS = 0.5
-MAX_BACKOFF_SECONDS = 30.0
-MAX_ATTEMPTS = 3
+SHORTEST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.5, 30.0
 UPKEEP_SECONDS = 60.0
 
 
@@ -53,6 +52,7 @@ class Pipeline:
     ) -> None:
         assembly = config.assembly
         self._assembler = Assembler(assembly.quiet_period, assembly.max_open, assembly.max_spans)
+        self._max_size = assembly.max_size
         self._max_age = assembly.max_age
         self._journal = journal
         self._settlement = Settlement(journal)
@@ -64,58 +64,78 @@ class Pipeline:
         self._recorder = recorder
         self._clock = clock
         self._position = 0
-        self._pending: list[Piece] = []
-        self._attempts: Counter[bytes] = Counter()
+        self._journal_time = 0.0
+        self._pending = Pending()
         self._unavailable = 0
         self._next_upkeep = 0.0
 
     def step(self) -> float:
-        """Do what can be done now; return the seconds to wait before the next step."""
-        read = 0 if self._assembler.full else self._read()
-        self._pending.extend(self._assembler.due(self._clock()))
+        """Do what can be done now; return the seconds to wait before the next step.
+
+        While something is due nothing more is read: what MLflow cannot take stays in the journal, not in memory.
+        """
+        read = 0
+        self._pending.retry(self._clock())
+        if not self._pending:
+            read = 0 if self._full else self._read()
+            self._pending.add(self._assembler.due(self._journal_time))
+        if not self._pending and self._full:
+            self._pending.add(self._assembler.evict())
         try:
-            self._handle_pending()
+            stored = self._store_batch()
             self._upkeep()
         except StoreUnavailable as error:
-            self._unavailable += 1
-            wait = min(MAX_BACKOFF_SECONDS, RETRY_SECONDS * 2.0 ** min(self._unavailable - 1, 10))
-            _log.warning("MLflow is not available (%s); trying again in %g s", error, wait)
-            return wait
+            return self._back_off(error)
         self._unavailable = 0
-        if self._pending:
-            return RETRY_SECONDS
-        return 0.0 if read else IDLE_SECONDS
+        return 0.0 if read or stored else IDLE_SECONDS
 
     def drain(self, deadline: float) -> None:
         """Store every complete trace, until `deadline` (Unix seconds); the rest stays in the journal."""
-        while self._clock() < deadline and not self._assembler.full and self._read():
+        while self._clock() < deadline and self.step() == 0.0:
             pass
-        due = self._assembler.due(self._clock(), stopping=True)
-        self._pending.extend(piece for piece in due if piece.root_seen)
+        if self._unavailable:
+            return
+        due = self._assembler.due(self._journal_time, stopping=True)
+        self._pending.add(piece for piece in due if piece.root_seen)
         try:
-            self._handle_pending()
+            while self._clock() < deadline and self._store_batch():
+                pass
         except StoreUnavailable as error:
             _log.warning("stopping while MLflow is not available (%s); the rest stays in the journal", error)
 
+    @property
+    def _full(self) -> bool:
+        return self._assembler.full or self._settlement.held_bytes >= self._max_size
+
+    def _back_off(self, error: StoreUnavailable) -> float:
+        wait = min(LONGEST_BACKOFF_SECONDS, SHORTEST_BACKOFF_SECONDS * 2.0 ** min(self._unavailable, 10))
+        self._unavailable += 1
+        _log.warning("MLflow is not available (%s); trying again in %g s", error, wait)
+        return wait
+
     def _read(self) -> int:
+        """Hand the next journal entries to the assembler; return how many.
+
+        Time goes by the entries' arrival until all are read: a backlog is assembled as it came, however late.
+        """
         entries = self._journal.read(self._position, READ_REQUESTS, READ_BYTES)
         for entry in entries:
             try:
-                trace_ids = self._add(entry, self._clock())
+                trace_ids = self._add(entry)
             except DecodeError as error:
-                letter = DeadLetter(f"request-{entry.position}", UNKNOWN_SERVICE, entry.payload, str(error))
-                self._recorder.record(Results(dead_lettered=[letter]), self._clock())
+                self._record_undecodable(entry, error)
                 trace_ids = set[bytes]()
-            self._settlement.opened(entry.position, trace_ids)
+            self._settlement.opened(entry, trace_ids)
             self._position = entry.position
+        self._journal_time = entries[-1].received_at if entries else self._clock()
         return len(entries)
 
-    def _add(self, entry: JournalEntry, now: float) -> set[bytes]:
+    def _add(self, entry: JournalEntry) -> set[bytes]:
         """Hand an entry's spans or log records to the assembler; return their trace ids."""
         if entry.signal == "logs":
             logs = ExportLogsServiceRequest.FromString(entry.payload)
             records = [r for group in logs.resource_logs for scope in group.scope_logs for r in scope.log_records]
-            self._assembler.add_logs(entry.position, records, now)
+            self._assembler.add_logs(entry.position, records, entry.received_at)
             return {record.trace_id for record in records}
         request = ExportTraceServiceRequest.FromString(entry.payload)
         spans = [
@@ -124,33 +144,34 @@ class Pipeline:
             for scope in group.scope_spans
             for span in scope.spans
         ]
-        self._assembler.add_spans(entry.position, spans, now)
+        self._assembler.add_spans(entry.position, spans, entry.received_at)
         return {record.span.trace_id for record in spans}
 
-    def _handle_pending(self) -> None:
-        pieces, retry = self._pending, list[Piece]()
-        if pieces:
-            results, failures = self._stage.run(pieces)
-            retry = [piece for piece, _, error in failures if self._try_again(piece, error)]
-            given_up = [
-                DeadLetter(mlflow_trace_id(piece), service, otlp_request(piece).SerializeToString(), str(error))
-                for piece, service, error in failures
-                if not _holds(retry, piece)
-            ]
-            self._recorder.record(replace(results, dead_lettered=given_up), self._clock())
-        for piece in pieces:
-            if not _holds(retry, piece):
-                self._settlement.done(piece)
-        self._pending = retry
-        self._settlement.flush()
+    def _record_undecodable(self, entry: JournalEntry, error: DecodeError) -> None:
+        now = self._clock()
+        letter = DeadLetter(
+            trace_id=f"request-{entry.position}",
+            service=UNKNOWN_SERVICE,
+            error=f"cannot be decoded: {error}",
+            recorded_at=now,
+            **{entry.signal: entry.payload},
+        )
+        self._recorder.record(Results(dead_lettered=[letter]), now)
 
-    def _try_again(self, piece: Piece, error: Exception) -> bool:
-        self._attempts[piece.trace_id] += 1
-        if self._attempts[piece.trace_id] < MAX_ATTEMPTS:
-            return True
-        _log.error("trace %s goes to the dead letters: %s", mlflow_trace_id(piece), error)
-        del self._attempts[piece.trace_id]
-        return False
+    def _store_batch(self) -> bool:
+        """Store, record and settle the next batch; whether there was one."""
+        batch = self._pending.next_batch()
+        if batch:
+            results, failures = self._stage.run(batch)
+            given_up = [failure for failure in failures if self._pending.is_last_try(failure[0])]
+            refused = [failure[0] for failure in failures if not self._pending.is_last_try(failure[0])]
+            now = self._clock()
+            letters = [_letter(failure, now) for failure in given_up]
+            self._recorder.record(replace(results, dead_lettered=letters), now)
+            for piece in self._pending.finish(batch, refused, now):
+                self._settlement.done(piece)
+        self._settlement.flush()
+        return bool(batch)
 
     def _upkeep(self) -> None:
         """Each minute: end traces whose root never came, forget old rows."""
@@ -171,5 +192,16 @@ class Pipeline:
         self._next_upkeep = now + UPKEEP_SECONDS
 
 
-def _holds(pieces: list[Piece], wanted: Piece) -> bool:
-    return any(piece is wanted for piece in pieces)
+def _letter(failure: Failure, now: float) -> DeadLetter:
+    piece, service, error = failure
+    trace_id = mlflow_trace_id(piece)
+    _log.error("trace %s goes to the dead letters: %s", trace_id, error)
+    traces, logs = requests_of(piece)
+    return DeadLetter(
+        trace_id=trace_id,
+        service=service,
+        error=str(error),
+        traces=traces.SerializeToString(),
+        logs=logs.SerializeToString(),
+        recorded_at=now,
+    )

@@ -1,8 +1,8 @@
 """What became of each trace, and who judges it: written in one transaction, then measured."""
 
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from mlflow.entities import Span
 
@@ -11,7 +11,7 @@ from qualitrace_collector.convert import ConvertedTrace, build_sample
 from qualitrace_collector.convert.sample import root_of
 from qualitrace_collector.measure import TraceMetrics
 from qualitrace_collector.sample import in_always_stratum, inclusion_probability
-from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger
+from qualitrace_collector.state import Database, DeadLetter, DeadLetters, JudgeQueue, JudgeTask, Ledger
 
 KEEP_SECONDS = 7 * 86_400.0
 """How long a trace's row is kept: a span that comes later than this starts the trace anew in the ledger."""
@@ -33,24 +33,19 @@ class CompleteTrace:
     known: bool
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """What was given up: the trace's id (or the request's), and its OTLP request for another try."""
-
-    trace_id: str
-    service: str
-    payload: bytes
-    error: str
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
-    """What came of a batch of pieces."""
+    """What came of a batch of pieces.
+
+    Attributes:
+        conflicting: spans left out because another one has their ids, by service.
+    """
 
     stored: Sequence[ConvertedTrace] = ()
     not_genai: Sequence[ConvertedTrace] = ()
     dead_lettered: Sequence[DeadLetter] = ()
     complete: Sequence[CompleteTrace] = ()
+    conflicting: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 class Recorder:
@@ -72,17 +67,15 @@ class Recorder:
                 Ledger.record_trace(connection, trace.trace_id, trace.service, "not_genai", root_seen=True, now=now)
             for letter in results.dead_lettered:
                 Ledger.record_trace(
-                    connection, letter.trace_id, letter.service, "dead_lettered", root_seen=True, now=now
+                    connection, letter.trace_id, letter.service, "dead_lettered", root_seen=False, now=now
                 )
-                connection.execute(
-                    "INSERT INTO dead_letter VALUES (?, ?, ?, ?)",
-                    (letter.trace_id, letter.error[:2000], letter.payload, now),
-                )
+                DeadLetters.put(connection, letter)
             for trace in results.complete:
                 self._enqueue(connection, trace, now)
         for trace in results.complete:
             if not trace.known:
                 self._metrics.observe(trace.spans, trace.service)
+        self._metrics.count_conflicts(results.conflicting)
 
     def finish(self, trace: CompleteTrace, now: float) -> None:
         """Judge a trace that was stored before its root came, and will not get one."""

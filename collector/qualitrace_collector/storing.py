@@ -1,11 +1,15 @@
 """One batch of due pieces: convert each, store what is to be kept, tell what became of them."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Mapping, Sequence
+
+from mlflow.entities import Span
 
 from qualitrace_collector.assemble import Piece
 from qualitrace_collector.convert import ConvertedTrace, convert
 from qualitrace_collector.convert.trace import mlflow_trace_id, service_of
+from qualitrace_collector.first_come import log_conflicts, without_stored
 from qualitrace_collector.names import BoundedNames
 from qualitrace_collector.record import CompleteTrace, Results
 from qualitrace_collector.state import Ledger
@@ -32,21 +36,26 @@ class StoreStage:
         self._services = BoundedNames(max_services)
 
     def run(self, pieces: Sequence[Piece]) -> tuple[Results, list[Failure]]:
-        """Store the pieces; pieces without spans (late log records) come to nothing.
+        """Store the pieces, at most one of each trace; those without spans (late log records) come to nothing.
 
         Raises:
             StoreUnavailable: nothing can be stored now; running again is harmless.
         """
         known = self._ledger.known_traces([mlflow_trace_id(piece) for piece in pieces])
         converted, failures = self._convert_all([piece for piece in pieces if piece.spans], known)
-        wanted = [trace for trace in converted if self._is_kept(trace, known)]
-        refused = self._store.save(wanted)
+        kept = [trace for trace in converted if self._is_kept(trace, known)]
+        earlier = {trace.trace_id: self._store.read(trace.trace_id) for trace in kept if trace.trace_id in known}
+        wanted, conflicting = _first_come(kept, earlier)
+        refused = self._store.save([trace for trace in wanted if trace.spans])
         failures += [(t.piece, t.service, refused[t.trace_id]) for t in wanted if t.trace_id in refused]
         stored = [trace for trace in wanted if trace.trace_id not in refused]
         results = Results(
             stored=stored,
             not_genai=[trace for trace in converted if not self._is_kept(trace, known)],
-            complete=[self._complete(trace, known) for trace in stored if _is_complete(trace, known)],
+            complete=[
+                _complete(trace, known, earlier.get(trace.trace_id, ())) for trace in stored if _is_whole(trace, known)
+            ],
+            conflicting=conflicting,
         )
         return results, failures
 
@@ -66,17 +75,33 @@ class StoreStage:
         row = known.get(trace.trace_id)
         return trace.is_genai or self._keep_all or (row is not None and row["outcome"] == "stored")
 
-    def _complete(self, trace: ConvertedTrace, known: Known) -> CompleteTrace:
-        row = known.get(trace.trace_id)
-        return CompleteTrace(
-            trace_id=trace.trace_id,
-            service=trace.service,
-            tracestate=trace.tracestate,
-            spans=trace.translated if row is None else self._store.read(trace.trace_id),
-            known=row is not None and bool(row["root_seen"]),
-        )
+
+def _first_come(
+    traces: Sequence[ConvertedTrace], earlier: Mapping[str, Sequence[Span]]
+) -> tuple[list[ConvertedTrace], Counter[str]]:
+    """Leave out spans that would overwrite stored ones; count those that differ, by service."""
+    kept: list[ConvertedTrace] = []
+    conflicting: Counter[str] = Counter()
+    for trace in traces:
+        rest, conflicts = without_stored(trace, earlier.get(trace.trace_id, ()))
+        kept.append(rest)
+        if conflicts := conflicts + trace.piece.conflicts:
+            log_conflicts(trace.trace_id, conflicts)
+            conflicting[trace.service] += conflicts
+    return kept, conflicting
 
 
-def _is_complete(trace: ConvertedTrace, known: Known) -> bool:
+def _complete(trace: ConvertedTrace, known: Known, earlier: Sequence[Span]) -> CompleteTrace:
+    row = known.get(trace.trace_id)
+    return CompleteTrace(
+        trace_id=trace.trace_id,
+        service=trace.service,
+        tracestate=trace.tracestate,
+        spans=(*earlier, *trace.translated),
+        known=row is not None and bool(row["root_seen"]),
+    )
+
+
+def _is_whole(trace: ConvertedTrace, known: Known) -> bool:
     row = known.get(trace.trace_id)
     return trace.piece.root_seen or (row is not None and bool(row["root_seen"]))

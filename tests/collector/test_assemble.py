@@ -78,17 +78,48 @@ def test_a_resent_span_counts_once():
     (piece,) = traces.due(10.0)
     assert len(piece.spans) == 1
     assert piece.positions == {1, 2}
+    assert piece.conflicts == 0
+
+
+def test_of_different_spans_with_one_id_the_first_is_kept():
+    """A later span cannot take the place of an earlier one, and the piece says how many tried."""
+    traces = assembler()
+    traces.add_spans(1, records(span(7, 1, name="first")), now=0.0)
+    traces.add_spans(2, records(span(7, 1, name="second"), span(7, 1, name="third")), now=0.5)
+    (piece,) = traces.due(10.0)
+    assert [record.span.name for record in piece.spans] == ["first"]
+    assert piece.conflicts == 2
+    assert piece.positions == {1, 2}
 
 
 def test_memory_is_bounded_by_handing_on_the_oldest_traces():
-    """At the limit the assembler is full, the oldest become due, and it has room again."""
+    """At the limit the assembler is full; the older half can be taken out unfinished, and it has room again."""
     traces = assembler(max_spans=3)
     for number in range(1, 4):
         traces.add_spans(number, records(span(number, 2, parent=1)), now=float(number))
     assert traces.full
-    pieces = traces.due(4.0)
-    assert [piece.trace_id for piece in pieces] == [trace_id(1)]
+    assert traces.due(4.0) == []
+    pieces = traces.evict()
+    assert [piece.trace_id for piece in pieces] == [trace_id(1), trace_id(2)]
+    assert [piece.root_seen for piece in pieces] == [False, False]
     assert not traces.full
+
+
+def test_a_trace_taken_out_early_is_whole_if_its_root_is_there():
+    """It would otherwise wait a day for a root that has come."""
+    traces = assembler(max_spans=1)
+    traces.add_spans(1, records(span(7, 1)), now=0.0)
+    (piece,) = traces.evict()
+    assert piece.root_seen
+
+
+def test_a_trace_that_is_never_quiet_is_handed_on_with_its_root():
+    """Spans that keep coming for a minute do not hold the trace back, and it counts as whole."""
+    traces = assembler()
+    for second in range(61):
+        traces.add_spans(second, records(span(7, second + 1, parent=min(second, 1))), now=float(second))
+        pieces = traces.due(float(second))
+    assert [piece.root_seen for piece in pieces] == [True]
 
 
 def test_when_stopping_a_complete_trace_needs_no_quiet_period():

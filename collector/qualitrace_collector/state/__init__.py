@@ -2,6 +2,7 @@
 
 from qualitrace_collector.state.database import Database, StateError
 from qualitrace_collector.state.ledger import Ledger
+from qualitrace_collector.state.letters import DeadLetter, DeadLetters
 from qualitrace_collector.state.queue import JudgeQueue, JudgeTask
 
-__all__ = ["Database", "JudgeQueue", "JudgeTask", "Ledger", "StateError"]
+__all__ = ["Database", "DeadLetter", "DeadLetters", "JudgeQueue", "JudgeTask", "Ledger", "StateError"]

@@ -5,8 +5,14 @@ import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
+from qualitrace_collector.config import Config
+
+FILE_NAME = "state.db"
 BUSY_TIMEOUT_SECONDS = 10.0
+
+_MEND = "check the disk's free space and permissions, move the file away, or set data_dir to another folder"
 
 
 class StateError(Exception):
@@ -35,7 +41,12 @@ class Database:
                 for statement in schema:
                     connection.execute(statement)
         except (OSError, sqlite3.Error) as error:
-            raise StateError(f"{path}: cannot be used as a database: {error}") from error
+            raise StateError(f"{path}: cannot be used as a database: {error}; {_MEND}") from error
+
+    @classmethod
+    def of(cls, config: Config, schema: Sequence[str]) -> Self:
+        """Open the state database of a configuration, in its `data_dir`."""
+        return cls(config.data_dir / FILE_NAME, schema)
 
     def connection(self) -> sqlite3.Connection:
         """Return this thread's connection, opened at first use."""

@@ -8,6 +8,7 @@ the same transaction as the rows, so that they outlive both restarts and the pru
 import sqlite3
 from typing import Literal
 
+from qualitrace_collector.state import letters
 from qualitrace_collector.state.database import Database
 
 TraceOutcome = Literal["stored", "not_genai", "dead_lettered"]
@@ -21,8 +22,7 @@ SCHEMA = (
     """CREATE TABLE IF NOT EXISTS ledger (
         judge TEXT NOT NULL, service TEXT NOT NULL, outcome TEXT NOT NULL, total INTEGER NOT NULL,
         counted INTEGER NOT NULL, PRIMARY KEY (judge, service, outcome)) WITHOUT ROWID""",
-    """CREATE TABLE IF NOT EXISTS dead_letter (
-        trace_id TEXT NOT NULL, error TEXT NOT NULL, payload BLOB NOT NULL, recorded_at REAL NOT NULL)""",
+    *letters.SCHEMA,
 )
 
 WHOLE_TRACE = ""
@@ -61,7 +61,10 @@ class Ledger:
         root_seen: bool,
         now: float,
     ) -> bool:
-        """Record a trace's outcome, replacing an earlier one; True if the trace was not known before."""
+        """Record a trace's outcome, replacing an earlier one; True if the trace was not known before.
+
+        `root_seen` says that the trace was whole and went to the judges; once true it stays so.
+        """
         row = connection.execute(
             "SELECT service, outcome, root_seen FROM trace WHERE trace_id = ?", (trace_id,)
         ).fetchone()
@@ -107,11 +110,18 @@ class Ledger:
         """Return the stored traces recorded before `older_than` whose root has not come."""
         return (
             self._database.connection()
-            .execute("SELECT * FROM trace WHERE recorded_at < ? AND root_seen = 0 LIMIT 100", (older_than,))
+            .execute(
+                "SELECT * FROM trace WHERE recorded_at < ? AND root_seen = 0 AND outcome = 'stored' LIMIT 100",
+                (older_than,),
+            )
             .fetchall()
         )
 
     @staticmethod
     def prune(connection: sqlite3.Connection, older_than: float) -> None:
-        """Forget traces recorded before `older_than`; the totals stay."""
-        connection.execute("DELETE FROM trace WHERE recorded_at < ? AND root_seen = 1", (older_than,))
+        """Forget traces recorded before `older_than`; the totals stay, and so do traces that may be replayed."""
+        connection.execute(
+            "DELETE FROM trace WHERE recorded_at < ? AND (root_seen = 1 OR outcome != 'stored') "
+            "AND trace_id NOT IN (SELECT trace_id FROM dead_letter)",
+            (older_than,),
+        )

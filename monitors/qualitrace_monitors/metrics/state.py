@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from qualitrace_collector.config import Config
-from qualitrace_collector.state import Database, Ledger
+from qualitrace_collector.state import Database, DeadLetters, Ledger
 from qualitrace_monitors.alerts import AlertStatus
 from qualitrace_monitors.estimate import Estimate, Estimator
 from qualitrace_monitors.notify import NotificationOutcome
@@ -71,6 +71,11 @@ class StateCollector(Collector):
             "qualitrace_journal_backlog_requests",
             "OTLP requests that were acked and are not settled yet.",
             value=sources.journal_backlog(),
+        )
+        yield GaugeMetricFamily(
+            "qualitrace_dead_letters",
+            "Traces and requests that were given up and wait to be replayed or dropped.",
+            value=DeadLetters(sources.database).count(),
         )
 
     def _estimates(self) -> list[Estimate]:

@@ -1,0 +1,76 @@
+"""The pieces that are due, in bounded batches; a refused piece is tried again, and given up in the end."""
+
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+
+from qualitrace_collector.assemble import Piece
+
+BATCH_SPANS = 500
+BATCH_BYTES = 4 << 20
+MAX_ATTEMPTS = 3
+RETRY_SECONDS = 0.5
+
+
+class Pending:
+    """A queue that keeps each batch until its outcome is recorded.
+
+    Batches are small so that a lock, a refusal or a stop holds up little, and one conversion takes little memory.
+    """
+
+    def __init__(self) -> None:
+        self._due: deque[Piece] = deque()
+        self._refused: list[Piece] = []
+        self._retry_at = 0.0
+        self._attempts: Counter[bytes] = Counter()
+
+    def __bool__(self) -> bool:
+        """Whether something is due now; refused pieces that wait for their next try are not."""
+        return bool(self._due)
+
+    def add(self, pieces: Iterable[Piece]) -> None:
+        """Queue pieces behind those that are due already."""
+        self._due.extend(pieces)
+
+    def retry(self, now: float) -> None:
+        """Make the refused pieces due again once their time has come (Unix seconds)."""
+        if now >= self._retry_at:
+            self._due.extend(self._refused)
+            self._refused = []
+
+    def next_batch(self) -> list[Piece]:
+        """Return the first pieces without taking them out: at least one, and only one of each trace.
+
+        A trace's second piece has to wait, because what is done with it depends on the record of the first.
+        """
+        batch: list[Piece] = []
+        traces: set[bytes] = set()
+        spans = size = 0
+        for piece in self._due:
+            spans += len(piece.spans)
+            size += sum(record.span.ByteSize() for record in piece.spans)
+            if batch and (spans > BATCH_SPANS or size > BATCH_BYTES or piece.trace_id in traces):
+                break
+            batch.append(piece)
+            traces.add(piece.trace_id)
+        return batch
+
+    def is_last_try(self, piece: Piece) -> bool:
+        """Whether another refusal of this piece is to be its last."""
+        return self._attempts[piece.trace_id] + 1 >= MAX_ATTEMPTS
+
+    def finish(self, batch: Sequence[Piece], refused: Sequence[Piece], now: float) -> list[Piece]:
+        """Take the batch that was handed out last off the queue; return its pieces without those to try again.
+
+        Args:
+            refused: the pieces to try again, a little after `now` (Unix seconds).
+        """
+        again = {piece.trace_id for piece in refused}
+        for piece in batch:
+            self._due.popleft()
+            if piece.trace_id not in again:
+                del self._attempts[piece.trace_id]
+        if refused:
+            self._attempts.update(again)
+            self._refused.extend(refused)
+            self._retry_at = now + RETRY_SECONDS
+        return [piece for piece in batch if piece.trace_id not in again]

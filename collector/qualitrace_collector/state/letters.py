@@ -1,0 +1,106 @@
+"""The dead letters: traces and requests that were given up, kept with their payload until someone decides."""
+
+import hashlib
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qualitrace_collector.state.database import Database
+
+SCHEMA = (
+    """CREATE TABLE IF NOT EXISTS dead_letter (
+        letter_id TEXT PRIMARY KEY, trace_id TEXT NOT NULL, service TEXT NOT NULL, error TEXT NOT NULL,
+        traces BLOB NOT NULL, logs BLOB NOT NULL, recorded_at REAL NOT NULL)""",
+)
+
+MAX_ERROR_LENGTH = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """What was given up.
+
+    Attributes:
+        trace_id: MLflow's trace id, or `request-` and a number for what could not even be decoded.
+        service: the service that the trace is counted under.
+        error: why it was given up.
+        traces: serialised ExportTraceServiceRequest.
+        logs: serialised ExportLogsServiceRequest; empty if no log record came with the trace.
+        recorded_at: Unix seconds.
+    """
+
+    trace_id: str
+    service: str
+    error: str
+    traces: bytes = b""
+    logs: bytes = b""
+    recorded_at: float = 0.0
+
+    @property
+    def letter_id(self) -> str:
+        """Twelve hex digits of the content's SHA-256: giving up the same again makes no second letter."""
+        digest = hashlib.sha256(self.trace_id.encode())
+        for payload in (self.traces, self.logs):
+            digest.update(hashlib.sha256(payload).digest())
+        return digest.hexdigest()[:12]
+
+    @property
+    def size(self) -> int:
+        """The bytes of its payload."""
+        return len(self.traces) + len(self.logs)
+
+
+class DeadLetters:
+    """The dead letters of a state database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @staticmethod
+    def put(connection: sqlite3.Connection, letter: DeadLetter) -> None:
+        """Keep a letter, in the caller's transaction; one with the same content is renewed."""
+        connection.execute(
+            "INSERT OR REPLACE INTO dead_letter VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                letter.letter_id,
+                letter.trace_id,
+                letter.service,
+                letter.error[:MAX_ERROR_LENGTH],
+                letter.traces,
+                letter.logs,
+                letter.recorded_at,
+            ),
+        )
+
+    def summaries(self) -> list[dict[str, Any]]:
+        """Return what is known of every letter but its payload, oldest first."""
+        rows = self._database.connection().execute(
+            "SELECT letter_id AS id, trace_id, service, recorded_at, error, length(traces) + length(logs) AS size "
+            "FROM dead_letter ORDER BY recorded_at, letter_id"
+        )
+        return [dict(row) for row in rows]
+
+    def get(self, letter_id: str) -> DeadLetter | None:
+        """Return a letter with its payload, or None if there is none with that id."""
+        row = (
+            self._database.connection()
+            .execute(
+                "SELECT trace_id, service, error, traces, logs, recorded_at FROM dead_letter WHERE letter_id = ?",
+                (letter_id,),
+            )
+            .fetchone()
+        )
+        return None if row is None else DeadLetter(**dict(row))
+
+    def remove(self, letters: Sequence[DeadLetter]) -> None:
+        """Delete these letters, but none that was given up again since it was read."""
+        with self._database.transaction() as connection:
+            connection.executemany(
+                "DELETE FROM dead_letter WHERE letter_id = ? AND recorded_at = ?",
+                [(letter.letter_id, letter.recorded_at) for letter in letters],
+            )
+
+    def count(self) -> int:
+        """Count the letters that wait for a decision."""
+        return int(self._database.connection().execute("SELECT count(*) FROM dead_letter").fetchone()[0])
