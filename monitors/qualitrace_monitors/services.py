@@ -1,5 +1,6 @@
 """Puts the parts of the `work` process together, starts them, and stops them in the reverse order."""
 
+import logging
 import time
 from collections.abc import Callable
 
@@ -11,7 +12,6 @@ from qualitrace_collector.journal import SqliteJournal
 from qualitrace_collector.loops import Loop
 from qualitrace_collector.measure import TraceMetrics
 from qualitrace_collector.pipeline import Pipeline
-from qualitrace_collector.receive.server import JOURNAL_FILE
 from qualitrace_collector.record import Recorder
 from qualitrace_collector.state import Database, JudgeQueue, Ledger, ledger, queue
 from qualitrace_collector.store import TraceStore
@@ -26,7 +26,8 @@ from qualitrace_monitors.metrics import JudgeMetrics, StateCollector, StateSourc
 from qualitrace_monitors.notify import Heartbeat, Links, Notifier
 from qualitrace_monitors.web import WebServer, WebServices, create_app
 
-STATE_FILE = "state.db"
+_log = logging.getLogger(__name__)
+
 SCHEMA = (*ledger.SCHEMA, *queue.SCHEMA, *scores.SCHEMA, *alerts.SCHEMA, *notify.SCHEMA)
 
 LOCAL_BATCH = 64
@@ -49,8 +50,8 @@ class Services:
     def __init__(self, config: Config, *, collect: bool, monitor: bool) -> None:
         self._config = config
         self._registry = CollectorRegistry()
-        self._database = Database(config.data_dir / STATE_FILE, SCHEMA)
-        self._journal = SqliteJournal(config.data_dir / JOURNAL_FILE, config.journal.max_size)
+        self._database = Database.of(config, SCHEMA)
+        self._journal = SqliteJournal.of(config)
         self._store = TraceStore(
             config.tracking_uri, (config.data_dir.resolve() / "artifacts").as_uri(), config.mlflow.experiment
         )
@@ -81,14 +82,21 @@ class Services:
         """Finish what is held, until `deadline` (Unix seconds); what is left is durable. Safe twice."""
         for loop in self._loops:
             loop.stop(max(0.1, min(STOP_SECONDS, deadline - time.time())))
-        if self._pipeline is not None:
-            self._pipeline.drain(deadline)
-        for worker in self._workers[:1]:
-            worker.drain(deadline)
+        stuck = [loop.name for loop in self._loops if loop.alive]
+        if stuck:  # in a call of MLflow that does not return; nothing else could be stored either
+            _log.warning("%s did not end in time; what they held is done after the next start", ", ".join(stuck))
+        else:
+            self._drain(deadline)
         self._notifier.deliver_due(time.time())
         self._web.stop()
         self._journal.close()
         self._database.close()
+
+    def _drain(self, deadline: float) -> None:
+        if self._pipeline is not None:
+            self._pipeline.drain(deadline)
+        for worker in self._workers[:1]:
+            worker.drain(deadline)
 
     def _build_pipeline(self) -> Pipeline:
         recorder = Recorder(self._config, self._database, TraceMetrics(self._registry))
