@@ -1,58 +1,65 @@
-"""A piece of an OTLP trace to MLflow spans, by MLflow's own translation of the dialects."""
+"""A piece of an OTLP trace to spans in MLflow's form."""
 
-import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from mlflow.entities import Span as MlflowSpan
-from mlflow.tracing.otel.translation import translate_span_when_storing
+from mlflow.entities import SpanType
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.sdk.resources import Resource as SdkResource
 
 from qualitrace_collector.assemble import Piece, SpanRecord
-from qualitrace_collector.convert.sample import question_and_answer, root_of
-
-GENAI_PREFIXES = (
-    "gen_ai.",
-    "llm.",
-    "openinference.",
-    "traceloop.",
-    "mlflow.span",
-    "ai.",
-    "langfuse.",
-    "langsmith.",
-    "input.value",
-    "output.value",
-)
-"""Attribute names that mark a span as one of a GenAI library, over all dialects."""
+from qualitrace_collector.convert.calls import one_span_per_call
+from qualitrace_collector.convert.decode import any_value, attribute_values
+from qualitrace_collector.convert.dialects import read_span
+from qualitrace_collector.convert.documents import documents
+from qualitrace_collector.convert.draft import Draft, Event
+from qualitrace_collector.convert.root import complete_root, local_root
+from qualitrace_collector.convert.stored import entity, stored_span
 
 UNKNOWN_SERVICE = "unknown_service"
 """The default of OpenTelemetry's resource specification for a missing `service.name`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ConvertedTrace:
     """Spans of one trace in MLflow's form.
 
     Attributes:
         trace_id: MLflow's (`tr-` and 32 hex digits).
         service: the service that the trace is stored and counted under.
-        spans: as MLflow's stores take them.
-        translated: the same as they will read back: inputs, outputs, types and tokens filled in.
-        is_genai: some span carries attributes of a GenAI library.
+        stored: the spans as MLflow's stores keep them, the local root first.
+        is_genai: some span is one of a GenAI library.
         tracestate: of the local root; tells head sampling.
     """
 
     trace_id: str
     service: str
-    spans: tuple[MlflowSpan, ...]
-    translated: tuple[MlflowSpan, ...]
+    stored: tuple[dict[str, Any], ...]
     is_genai: bool
     tracestate: str
     piece: Piece
+
+    @cached_property
+    def resource(self) -> dict[str, Any]:
+        """Attributes of the resource of the local root."""
+        return attribute_values(self.piece.spans[0].resource.attributes)
+
+    @cached_property
+    def spans(self) -> tuple[MlflowSpan, ...]:
+        """The spans as MLflow's entities."""
+        resource = SdkResource(self.resource)
+        return tuple(entity(span, resource) for span in self.stored)
+
+    @property
+    def translated(self) -> tuple[MlflowSpan, ...]:
+        """The spans as they will read back."""
+        return self.spans
 
 
 def mlflow_trace_id(piece: Piece) -> str:
@@ -62,81 +69,64 @@ def mlflow_trace_id(piece: Piece) -> str:
 
 def service_of(piece: Piece) -> str:
     """Return `service.name` of the local root's resource, else of any of the piece's resources."""
-    records = _by_start(piece)
-    return _service_name([_local_root(records).resource, *(record.resource for record in records)])
+    ids = {record.span.span_id for record in piece.spans}
+    tops = [record for record in piece.spans if record.span.parent_span_id not in ids]
+    tops.sort(key=lambda record: (bool(record.span.parent_span_id), record.span.start_time_unix_nano))
+    return _service_name(record.resource for record in (*tops, *piece.spans))
 
 
 def convert(piece: Piece, service: str) -> ConvertedTrace:
-    """Convert the spans of one trace; log records with GenAI content become events of their span.
+    """Convert the spans of one trace, with what log records tell about them.
 
     Raises:
         ValueError: a span cannot be expressed in MLflow's form.
     """
-    records = _by_start(piece)
-    is_genai = any(_is_genai(record.span) for record in records)
-    events = _events_by_span(piece.logs)
-    records = [
-        replace(record, span=_extended(record.span, events=events.get(record.span.span_id))) for record in records
-    ]
-    spans = [_mlflow_span(record) for record in records]
-    translated = [_translated(span) for span in spans]
-    if is_genai and (promoted := _root_with_content(records, translated)):
-        index, record = promoted
-        spans[index] = _mlflow_span(record)
-        translated[index] = _translated(spans[index])
+    trace_id = mlflow_trace_id(piece)
+    logs = _events_by_span(piece.logs)
+    drafts = [_draft(record, logs.get(record.span.span_id, ())) for record in piece.spans]
+    drafts.sort(key=lambda draft: draft.span.start_time_unix_nano)
+    root = local_root(drafts)
+    drafts.remove(root)
+    drafts.insert(0, root)
+    is_genai = any(draft.genai for draft in drafts)
+    if is_genai:
+        one_span_per_call(drafts)
+        complete_root(root, drafts)
     return ConvertedTrace(
-        trace_id=mlflow_trace_id(piece),
+        trace_id=trace_id,
         service=service,
-        spans=tuple(spans),
-        translated=tuple(translated),
+        stored=tuple(stored_span(draft, trace_id) for draft in drafts),
         is_genai=is_genai,
-        tracestate=_local_root(records).span.trace_state,
+        tracestate=root.span.trace_state,
         piece=piece,
     )
 
 
-def _mlflow_span(record: SpanRecord) -> MlflowSpan:
-    return MlflowSpan.from_otel_proto(record.span, resource=record.resource)
-
-
-def _translated(span: MlflowSpan) -> MlflowSpan:
-    return MlflowSpan.from_dict(translate_span_when_storing(span))
-
-
-def _root_with_content(records: list[SpanRecord], translated: list[MlflowSpan]) -> tuple[int, SpanRecord] | None:
-    """Give a root without content (an HTTP server's span) the question and answer found below it.
-
-    MLflow's lists and previews show the root's inputs and outputs. Returns the root's index and its new record, or
-    None if it has content of its own or none was found.
-    """
-    root = root_of(translated)
-    question, answer = question_and_answer(translated)
-    found = {"mlflow.spanInputs": (root.inputs, question), "mlflow.spanOutputs": (root.outputs, answer)}
-    content = {key: json.dumps(text) for key, (own, text) in found.items() if own is None and text}
-    if not content:
-        return None
-    index = translated.index(root)
-    attributes = [KeyValue(key=key, value=AnyValue(string_value=text)) for key, text in content.items()]
-    return index, replace(records[index], span=_extended(records[index].span, attributes=attributes))
-
-
-def otlp_request(piece: Piece) -> ExportTraceServiceRequest:
-    """Put the spans of a piece back into the request form, for the dead-letter table."""
-    request = ExportTraceServiceRequest()
+def otlp_requests(piece: Piece) -> tuple[ExportTraceServiceRequest, ExportLogsServiceRequest]:
+    """Put the spans and the log records of a piece back into the request form, for the dead letters."""
+    traces = ExportTraceServiceRequest()
     for record in piece.spans:
-        resource_spans = request.resource_spans.add(resource=record.resource)
+        resource_spans = traces.resource_spans.add(resource=record.resource)
         resource_spans.scope_spans.add(scope=record.scope, spans=[record.span])
-    return request
+    logs = ExportLogsServiceRequest()
+    if piece.logs:
+        logs.resource_logs.add().scope_logs.add(log_records=piece.logs)
+    return traces, logs
 
 
-def _by_start(piece: Piece) -> list[SpanRecord]:
-    return sorted(piece.spans, key=lambda record: record.span.start_time_unix_nano)
-
-
-def _local_root(records: list[SpanRecord]) -> SpanRecord:
-    ids = {record.span.span_id for record in records}
-    tops = [record for record in records if record.span.parent_span_id not in ids]
-    return min(tops or records, key=lambda record: bool(record.span.parent_span_id))
+def _draft(record: SpanRecord, logs: Iterable[Event]) -> Draft:
+    span = record.span
+    events = [Event(event.name, event.time_unix_nano, attribute_values(event.attributes)) for event in span.events]
+    draft = Draft(
+        span=span,
+        scope=record.scope.name,
+        values=attribute_values(span.attributes),
+        events=[*events, *logs],
+    )
+    read_span(draft)
+    if draft.type == SpanType.RETRIEVER and not draft.native and draft.outputs is not None:
+        draft.outputs = documents(draft.loads(draft.outputs)) or draft.outputs
+    return draft
 
 
 def _service_name(resources: Iterable[Resource]) -> str:
@@ -147,44 +137,14 @@ def _service_name(resources: Iterable[Resource]) -> str:
     return UNKNOWN_SERVICE
 
 
-def _is_genai(span: Span) -> bool:
-    return any(attribute.key.startswith(GENAI_PREFIXES) for attribute in span.attributes) or any(
-        event.name.startswith("gen_ai.") for event in span.events
-    )
-
-
-def _events_by_span(logs: Iterable[LogRecord]) -> dict[bytes, list[Span.Event]]:
+def _events_by_span(logs: Iterable[LogRecord]) -> dict[bytes, list[Event]]:
     """Turn log records into span events: name, time, attributes, and the fields of a structured body."""
-    events: dict[bytes, list[Span.Event]] = {}
+    events: dict[bytes, list[Event]] = {}
     for record in logs:
-        name = record.event_name or _attribute(record.attributes, "event.name")
-        event = Span.Event(
-            name=name,
-            time_unix_nano=record.time_unix_nano or record.observed_time_unix_nano,
-            attributes=[*record.attributes, *_body_fields(record.body)],
-        )
-        events.setdefault(record.span_id, []).append(event)
+        attributes = attribute_values(record.attributes)
+        body = any_value(record.body)
+        attributes |= body if isinstance(body, dict) else {} if body is None else {"body": body}
+        name = record.event_name or str(attributes.get("event.name", ""))
+        time = record.time_unix_nano or record.observed_time_unix_nano
+        events.setdefault(record.span_id, []).append(Event(name, time, attributes))
     return events
-
-
-def _attribute(attributes: Iterable[KeyValue], key: str) -> str:
-    return next((item.value.string_value for item in attributes if item.key == key), "")
-
-
-def _body_fields(body: AnyValue) -> list[KeyValue]:
-    if body.HasField("kvlist_value"):
-        return list(body.kvlist_value.values)
-    return [KeyValue(key="body", value=body)] if body.WhichOneof("value") else []
-
-
-def _extended(
-    span: Span, events: Iterable[Span.Event] | None = None, attributes: Iterable[KeyValue] | None = None
-) -> Span:
-    """Return the span with more events or attributes; the received one stays as it was."""
-    if not events and not attributes:
-        return span
-    extended = Span()
-    extended.CopyFrom(span)
-    extended.events.extend(events or ())
-    extended.attributes.extend(attributes or ())
-    return extended

@@ -1,0 +1,67 @@
+"""Pictures, sounds and files inside recorded content: replaced by a reference, lest traces weigh megabytes.
+
+A reference is `blob:<media type>;size=<bytes>;sha256=<hex digits of the decoded bytes>`.
+"""
+
+import base64
+import binascii
+import hashlib
+import re
+from typing import Any
+
+MIN_CHARACTERS = 1024
+"""Shorter base64 stays: it costs less than the doubt whether it is any."""
+
+UNKNOWN_TYPE = "application/octet-stream"
+_BLOCK = MIN_CHARACTERS // 2
+_IN_BLOB = re.compile(rf"[A-Za-z0-9+/_-]{{{_BLOCK}}}")
+_BASE64 = re.compile(
+    r"(?:data:(?P<type>[\w.+-]+/[\w.+-]+)(?:;[\w=.+-]+)*?;base64,)?"
+    rf"(?<![A-Za-z0-9+/_-])(?P<data>[A-Za-z0-9+/_-]{{{MIN_CHARACTERS},}}={{0,2}})"
+)
+_MAGIC = {
+    b"\x89PNG": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF8": "image/gif",
+    b"%PDF": "application/pdf",
+    b"RIFF": "audio/wav",
+    b"ID3": "audio/mpeg",
+    b"OggS": "audio/ogg",
+}
+
+
+def without_blobs(value: Any) -> Any:
+    """Return the value with every long run of base64, and every long byte string, replaced by its reference."""
+    if isinstance(value, str):
+        return _BASE64.sub(_reference_of, value) if _may_hold_blob(value) else value
+    if isinstance(value, bytes):
+        return reference(value) if len(value) >= MIN_CHARACTERS else base64.b64encode(value).decode()
+    if isinstance(value, list):
+        is_vector = value and isinstance(value[0], (int, float))
+        return value if is_vector else [without_blobs(item) for item in value]
+    if isinstance(value, dict):
+        return {key: without_blobs(item) for key, item in value.items()}
+    return value
+
+
+def _may_hold_blob(text: str) -> bool:
+    """Tell quickly that there is none: a run of two blocks' length covers at least one block in full."""
+    return len(text) >= MIN_CHARACTERS and any(_IN_BLOB.match(text, at) for at in range(0, len(text), _BLOCK))
+
+
+def reference(data: bytes, media_type: str = "") -> str:
+    """Describe bytes by media type, size and hash."""
+    kind = media_type or next((name for magic, name in _MAGIC.items() if data.startswith(magic)), UNKNOWN_TYPE)
+    return f"blob:{kind};size={len(data)};sha256={hashlib.sha256(data).hexdigest()}"
+
+
+def _reference_of(match: re.Match[str]) -> str:
+    text = match["data"].translate(_URL_SAFE)
+    try:
+        data = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except binascii.Error:
+        return match[0]
+    return reference(data, match["type"] or "")
+
+
+_URL_SAFE = str.maketrans("-_", "+/")

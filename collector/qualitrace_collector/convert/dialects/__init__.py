@@ -1,0 +1,81 @@
+"""The dialects of GenAI telemetry, and which of them a span speaks."""
+
+from functools import lru_cache
+
+from qualitrace_collector.convert.dialects.frameworks import (
+    ADK,
+    CLAUDE_CODE,
+    GENKIT,
+    HAYSTACK,
+    LAMINAR,
+    LANGSMITH,
+    LITELLM,
+    LIVEKIT,
+    VOLTAGENT,
+)
+from qualitrace_collector.convert.dialects.genai import GENAI
+from qualitrace_collector.convert.dialects.genai_events import GENAI_EVENTS, merge_details
+from qualitrace_collector.convert.dialects.langfuse import LANGFUSE
+from qualitrace_collector.convert.dialects.native import MLFLOW
+from qualitrace_collector.convert.dialects.openinference import OPENINFERENCE
+from qualitrace_collector.convert.dialects.pydantic import LOGFIRE, PYDANTIC_AI
+from qualitrace_collector.convert.dialects.table import Dialect
+from qualitrace_collector.convert.dialects.traceloop import TRACELOOP, VECTOR_STORES
+from qualitrace_collector.convert.dialects.unknown import read_unknown
+from qualitrace_collector.convert.dialects.vercel import VERCEL
+from qualitrace_collector.convert.draft import Draft
+
+__all__ = ["DIALECTS", "read_span"]
+
+DIALECTS: tuple[Dialect, ...] = (
+    MLFLOW,
+    LANGSMITH,  # before GENAI: calls its retrievers `embeddings` there
+    LITELLM,
+    OPENINFERENCE,
+    CLAUDE_CODE,
+    VERCEL,
+    LANGFUSE,
+    LAMINAR,
+    LIVEKIT,
+    PYDANTIC_AI,
+    GENAI,
+    GENAI_EVENTS,
+    ADK,
+    VECTOR_STORES,
+    TRACELOOP,
+    LOGFIRE,
+    HAYSTACK,
+    GENKIT,
+    VOLTAGENT,
+)
+"""In the order in which they may fill a field: the first that knows wins."""
+
+_ROOTS = frozenset[str]().union(*(dialect.roots for dialect in DIALECTS))
+_WEAK_ROOTS = frozenset({"events", "agent_name", "input", "output", "llm", "ai", "db", "gcp", "logfire"})
+"""These alone do not make a span one of a GenAI library: other libraries use them too."""
+
+
+def read_span(draft: Draft) -> None:
+    """Fill a draft from its attributes and events, by the dialects that it speaks."""
+    merge_details(draft)
+    roots = _ROOTS.intersection([_root(key) for key in draft.values])
+    if draft.events:
+        roots |= _ROOTS.intersection([_root(event.name) for event in draft.events])
+    if draft.span.name.startswith("claude_code."):
+        roots |= {"claude_code"}
+    for dialect in _spoken(roots):
+        dialect.read(draft)
+    draft.genai = bool(roots - _WEAK_ROOTS) or draft.type is not None or draft.inputs is not None
+    if not draft.genai:
+        read_unknown(draft)
+
+
+@lru_cache(maxsize=1024)
+def _root(name: str) -> str:
+    """Return the first part of an attribute's name: `gen_ai` of `gen_ai.system`, `genkit` of `genkit:input`."""
+    return name.partition(".")[0].partition(":")[0]
+
+
+@lru_cache(maxsize=1024)
+def _spoken(roots: frozenset[str]) -> tuple[Dialect, ...]:
+    return tuple(dialect for dialect in DIALECTS if dialect.roots & roots)

@@ -1,0 +1,212 @@
+"""Libraries whose own telemetry needs no more than a table, or little more.
+
+Sources: LangSmith's OpenTelemetry exporter (langsmith._internal.otel), Google ADK's telemetry/tracing.py, LiteLLM's
+integrations/opentelemetry.py, Haystack's tracing tags, Genkit's trace attributes, Laminar (lmnr), LiveKit Agents,
+VoltAgent, Claude Code's monitoring documentation.
+"""
+
+import re
+from typing import Any
+
+from mlflow.entities import SpanType
+
+from qualitrace_collector.convert.dialects.table import Dialect
+from qualitrace_collector.convert.draft import Draft
+
+LANGSMITH = Dialect(
+    roots=frozenset({"langsmith"}),
+    types={
+        "langsmith.span.kind": {
+            "llm": SpanType.CHAT_MODEL,
+            "chain": SpanType.CHAIN,
+            "prompt": SpanType.CHAIN,
+            "tool": SpanType.TOOL,
+            "retriever": SpanType.RETRIEVER,
+            "embedding": SpanType.EMBEDDING,
+            "parser": SpanType.PARSER,
+        }
+    },
+)
+
+
+def _read_adk(draft: Draft) -> None:
+    if draft.type is None and "gen_ai.operation.name" not in draft.values:
+        if "gcp.vertex.agent.llm_request" in draft.values:
+            draft.type = SpanType.LLM
+        elif "gcp.vertex.agent.tool_call_args" in draft.values:
+            draft.type = SpanType.TOOL
+
+
+ADK = Dialect(
+    roots=frozenset({"gcp"}),
+    inputs=("gcp.vertex.agent.llm_request", "gcp.vertex.agent.tool_call_args", "gcp.vertex.agent.data"),
+    outputs=("gcp.vertex.agent.llm_response", "gcp.vertex.agent.tool_response"),
+    before=_read_adk,
+)
+
+_RAW_REQUEST = re.compile(r"^llm\.[\w-]+\.(messages|contents|prompt|input)$")
+_RAW_ANSWER = re.compile(r"^llm\.[\w-]+\.(choices|content|output|candidates)$")
+
+
+def _read_litellm(draft: Draft) -> None:
+    """Type the span of LiteLLM's raw request: the same call as its parent's, in the provider's words."""
+    if draft.span.name != "raw_gen_ai_request":
+        return
+    draft.type = SpanType.CHAIN
+    for key, value in draft.values.items():
+        if _RAW_REQUEST.match(key):
+            draft.inputs = value
+        elif _RAW_ANSWER.match(key):
+            draft.outputs = value
+
+
+LITELLM = Dialect(
+    roots=frozenset({"llm", "litellm"}),
+    costs={
+        "input_cost": ("gen_ai.cost.input_cost",),
+        "output_cost": ("gen_ai.cost.output_cost",),
+        "total_cost": ("gen_ai.cost.total_cost",),
+    },
+    before=_read_litellm,
+)
+
+_HAYSTACK_TYPES = {
+    "ChatGenerator": SpanType.CHAT_MODEL,
+    "Generator": SpanType.LLM,
+    "Retriever": SpanType.RETRIEVER,
+    "Embedder": SpanType.EMBEDDING,
+    "Ranker": SpanType.RERANKER,
+    "ToolInvoker": SpanType.TOOL,
+    "Agent": SpanType.AGENT,
+}
+
+
+def _read_haystack(draft: Draft) -> None:
+    component = draft.text(("haystack.component.type",)) or ""
+    if draft.type is None:
+        kinds = (kind for suffix, kind in _HAYSTACK_TYPES.items() if component.endswith(suffix))
+        draft.type = next(kinds, SpanType.CHAIN)
+
+
+HAYSTACK = Dialect(
+    roots=frozenset({"haystack"}),
+    inputs=("haystack.component.input", "haystack.pipeline.input_data", "haystack.agent.input"),
+    outputs=("haystack.component.output", "haystack.pipeline.output_data", "haystack.agent.output"),
+    before=_read_haystack,
+)
+
+GENKIT = Dialect(
+    roots=frozenset({"genkit"}),
+    types={
+        "genkit:metadata:subtype": {
+            "model": SpanType.CHAT_MODEL,
+            "tool": SpanType.TOOL,
+            "retriever": SpanType.RETRIEVER,
+            "embedder": SpanType.EMBEDDING,
+            "reranker": SpanType.RERANKER,
+            "evaluator": SpanType.EVALUATOR,
+            "flow": SpanType.WORKFLOW,
+        }
+    },
+    inputs=("genkit:input",),
+    outputs=("genkit:output",),
+)
+
+LAMINAR = Dialect(
+    roots=frozenset({"lmnr"}),
+    types={
+        "lmnr.span.type": {
+            "LLM": SpanType.LLM,
+            "CACHED": SpanType.LLM,
+            "TOOL": SpanType.TOOL,
+            "DEFAULT": SpanType.CHAIN,
+            "PIPELINE": SpanType.CHAIN,
+            "EXECUTOR": SpanType.AGENT,
+            "EVALUATOR": SpanType.EVALUATOR,
+            "HUMAN_EVALUATOR": SpanType.EVALUATOR,
+            "EVALUATION": SpanType.EVALUATOR,
+        }
+    },
+    inputs=("lmnr.span.input",),
+    outputs=("lmnr.span.output",),
+)
+
+
+def _read_livekit(draft: Draft) -> None:
+    draft.message_format = "livekit"
+    if draft.type is None:
+        if any(key.startswith("lk.function_tool") for key in draft.values):
+            draft.type = SpanType.TOOL
+        elif "gen_ai.request.model" in draft.values or "lk.retry_count" in draft.values:
+            draft.type = SpanType.LLM
+        elif "lk.instructions" in draft.values or "lk.agent_name" in draft.values:
+            draft.type = SpanType.AGENT
+
+
+LIVEKIT = Dialect(
+    roots=frozenset({"lk"}),
+    inputs=("lk.user_input", "lk.user_transcript", "lk.chat_ctx", "lk.input_text", "lk.function_tool.arguments"),
+    outputs=("lk.response.text", "lk.response.function_calls", "lk.function_tool.output"),
+    before=_read_livekit,
+)
+
+_VOLTAGENT_TYPES = {
+    "agent": SpanType.AGENT,
+    "llm": SpanType.LLM,
+    "tool": SpanType.TOOL,
+    "memory": SpanType.MEMORY,
+    "retriever": SpanType.RETRIEVER,
+}
+
+
+def _read_voltagent(draft: Draft) -> None:
+    draft.message_format = "voltagent"
+
+
+VOLTAGENT = Dialect(
+    roots=frozenset({"voltagent"}),
+    types={"span.type": _VOLTAGENT_TYPES, "entity.type": _VOLTAGENT_TYPES},
+    inputs=("agent.messages", "llm.messages", "input"),
+    outputs=("output",),
+    model=("llm.model", "ai.model.name"),
+    tokens={
+        "input_tokens": ("usage.prompt_tokens", "llm.usage.prompt_tokens"),
+        "output_tokens": ("usage.completion_tokens", "llm.usage.completion_tokens"),
+        "total_tokens": ("usage.total_tokens", "llm.usage.total_tokens"),
+    },
+    before=_read_voltagent,
+)
+
+_REDACTED = "<REDACTED>"
+_CLAUDE_INPUTS = ("user_prompt", "new_context", "tool_input", "full_command", "file_path")
+
+
+def _read_claude_code(draft: Draft) -> None:
+    """Read Claude Code's spans: named after their type, content withheld unless asked for, results in an event."""
+    kind = draft.span.name.removeprefix("claude_code.")
+    draft.type = {"interaction": SpanType.AGENT, "llm_request": SpanType.LLM, "tool": SpanType.TOOL}.get(kind)
+    draft.inputs = _shown(draft.first(_CLAUDE_INPUTS))
+    draft.outputs = _shown(draft.first(("response.model_output",)))
+    for event in draft.events:
+        if event.name == "tool.output" and draft.outputs is None:
+            draft.outputs = next(filter(None, (_shown(event.attributes.get(k)) for k in _TOOL_OUTPUT)), None)
+    if kind == "llm_request" and (count := draft.count(("input_tokens",))) is not None:
+        read, written = draft.count(("cache_read_tokens",)) or 0, draft.count(("cache_creation_tokens",)) or 0
+        output = draft.count(("output_tokens",)) or 0
+        draft.usage = {
+            "input_tokens": count + read + written,  # Anthropic counts cached tokens apart
+            "output_tokens": output,
+            "total_tokens": count + read + written + output,
+            "cache_read_input_tokens": read,
+            "cache_creation_input_tokens": written,
+        }
+
+
+_TOOL_OUTPUT = ("output", "content", "diff")
+
+
+def _shown(value: Any) -> Any:
+    return None if value == _REDACTED else value
+
+
+CLAUDE_CODE = Dialect(roots=frozenset({"claude_code"}), model=("model",), before=_read_claude_code)

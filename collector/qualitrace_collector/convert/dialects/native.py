@@ -1,0 +1,27 @@
+"""MLflow's own clients: fields come in MLflow's form, as JSON text under MLflow's names (mlflow.tracing.constant)."""
+
+from qualitrace_collector.convert.dialects.table import Dialect
+from qualitrace_collector.convert.draft import Draft, amounts
+
+
+def _read(draft: Draft) -> None:
+    draft.native = "mlflow.spanType" in draft.values or "mlflow.traceRequestId" in draft.values
+    kind = draft.text(("mlflow.spanType",))
+    draft.type = None if kind == "UNKNOWN" else kind
+    if draft.native and draft.type is not None:
+        draft.usage = amounts(draft.loads(draft.values.get("mlflow.chat.tokenUsage")), _USAGE) or None  # pyright: ignore[reportAttributeAccessIssue]
+        draft.cost = amounts(draft.loads(draft.values.get("mlflow.llm.cost")), _COST) or None
+
+
+_USAGE = {name: (name,) for name in ("input_tokens", "output_tokens", "total_tokens")}
+_COST = {name: (name,) for name in ("input_cost", "output_cost", "total_cost")}
+
+MLFLOW = Dialect(
+    roots=frozenset({"mlflow"}),
+    inputs=("mlflow.spanInputs",),
+    outputs=("mlflow.spanOutputs",),
+    tools=("mlflow.chat.tools",),
+    model=("mlflow.llm.model",),
+    provider=("mlflow.llm.provider",),
+    before=_read,
+)

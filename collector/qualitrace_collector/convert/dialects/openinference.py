@@ -1,0 +1,118 @@
+"""OpenInference (Arize): the conventions of its python/openinference-semantic-conventions package.
+
+Lists are flattened into numbered attributes (`llm.input_messages.0.message.role`).
+"""
+
+from typing import Any
+
+from mlflow.entities import SpanType
+
+from qualitrace_collector.convert.dialects.table import Dialect
+from qualitrace_collector.convert.documents import openinference_documents
+from qualitrace_collector.convert.draft import CALL_TYPES, Draft
+from qualitrace_collector.convert.indexed import openinference_messages, subtree
+
+_KINDS = {
+    "LLM": SpanType.LLM,
+    "CHAIN": SpanType.CHAIN,
+    "AGENT": SpanType.AGENT,
+    "TOOL": SpanType.TOOL,
+    "RETRIEVER": SpanType.RETRIEVER,
+    "EMBEDDING": SpanType.EMBEDDING,
+    "RERANKER": SpanType.RERANKER,
+    "GUARDRAIL": SpanType.GUARDRAIL,
+    "EVALUATOR": SpanType.EVALUATOR,
+    "PROMPT": SpanType.CHAIN,
+}
+_REQUEST_KEYS = ("messages", "input", "contents")
+_RESPONSE_KEYS = ("choices", "output", "content", "candidates")
+_PREPARING = "._prepare"
+
+
+def _read(draft: Draft) -> None:
+    kind = draft.type or draft.text(("openinference.span.kind",))
+    if kind == "LLM":
+        _read_call(draft)
+    elif kind == "RETRIEVER":
+        draft.outputs = openinference_documents(draft, "retrieval.documents.") or draft.outputs
+    elif kind == "RERANKER":
+        draft.outputs = openinference_documents(draft, "reranker.output_documents.") or draft.outputs
+
+
+def _read_call(draft: Draft) -> None:
+    if _PREPARING in draft.span.name:  # LlamaIndex's builders of a request: no call is made
+        draft.type = SpanType.CHAIN
+        return
+    if not _is_request(draft.loads(draft.values.get("input.value"))):
+        messages = openinference_messages(draft, "llm.input_messages.")
+        draft.inputs = {"messages": messages} if messages else _texts(draft, "llm.prompts.", "prompt")
+    if not _is_response(draft.loads(draft.values.get("output.value"))):
+        messages = openinference_messages(draft, "llm.output_messages.")
+        choices = [{"index": index, "message": message} for index, message in enumerate(messages)]
+        draft.outputs = {"choices": choices} if choices else _texts(draft, "llm.choices.", "completion")
+
+
+def _is_request(value: Any) -> bool:
+    """Whether the value is a provider's request with messages, not a framework's arguments."""
+    if not isinstance(value, dict):
+        return False
+    turns = next((value[key] for key in _REQUEST_KEYS if key in value), None)
+    return isinstance(turns, list) and bool(turns) and all(isinstance(turn, dict) for turn in turns)
+
+
+def _is_response(value: Any) -> bool:
+    return isinstance(value, dict) and any(isinstance(value.get(key), list) for key in _RESPONSE_KEYS)
+
+
+def _texts(draft: Draft, prefix: str, part: str) -> str | None:
+    """Read the texts of a completions API (`llm.prompts.0.prompt.text`)."""
+    found = subtree(draft.values, prefix)
+    texts = [str(item[part].get("text", "")) for item in found if isinstance(item, dict) and part in item]
+    return "\n".join(texts) or None
+
+
+def _mend(draft: Draft) -> None:
+    arguments = draft.loads(draft.inputs)
+    if draft.type not in CALL_TYPES and isinstance(arguments, dict) and "init_state" in arguments:
+        draft.inputs = None  # LlamaIndex's workflow engine: its own state, not what was asked
+    if draft.tools is None and "llm.tools.0.tool.json_schema" in draft.values:
+        schemas = [item.get("tool", {}) for item in subtree(draft.values, "llm.tools.") if isinstance(item, dict)]
+        draft.tools = [draft.loads(schema.get("json_schema")) for schema in schemas]
+    if draft.response_id is None and draft.type in CALL_TYPES:
+        answer = draft.loads(draft.values.get("output.value"))
+        if isinstance(answer, dict) and isinstance(answer.get("id"), str):
+            draft.response_id = answer["id"]
+
+
+OPENINFERENCE = Dialect(
+    roots=frozenset({"openinference", "llm", "input", "output", "retrieval", "embedding", "reranker"}),
+    types={"openinference.span.kind": _KINDS},
+    inputs=("input.value", "reranker.query"),
+    outputs=("output.value",),
+    model=(
+        "llm.response.model_name",
+        "llm.model_name",
+        "llm.request.model_name",
+        "embedding.model_name",
+        "reranker.model_name",
+    ),
+    provider=("llm.provider", "llm.system"),
+    tokens={
+        "input_tokens": ("llm.token_count.prompt",),
+        "output_tokens": ("llm.token_count.completion",),
+        "total_tokens": ("llm.token_count.total",),
+        "cache_read_input_tokens": (
+            "llm.token_count.prompt_details.cache_read",
+            "llm.token_count.prompt_details.cache_input",
+        ),
+        "cache_creation_input_tokens": ("llm.token_count.prompt_details.cache_write",),
+        "reasoning_tokens": ("llm.token_count.completion_details.reasoning",),
+    },
+    costs={
+        "input_cost": ("llm.cost.prompt",),
+        "output_cost": ("llm.cost.completion",),
+        "total_cost": ("llm.cost.total",),
+    },
+    before=_read,
+    after=_mend,
+)

@@ -1,0 +1,76 @@
+"""What a dialect is: the names under which a family of libraries records the fields of a draft."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from qualitrace_collector.convert.draft import Draft
+
+Names = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """Attribute names by field, the preferred first.
+
+    Attributes:
+        roots: first parts of attribute or event names (up to the first dot or colon) that tell the dialect.
+        types: for each attribute that tells the span's type, MLflow's type by its value.
+        tokens: attribute names by MLflow's name of the count.
+        costs: attribute names by MLflow's name of the amount in US dollars.
+        before: reads what names alone cannot tell, and goes before them.
+        after: mends what was found, whichever dialect found it.
+    """
+
+    roots: frozenset[str]
+    types: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
+    inputs: Names = ()
+    outputs: Names = ()
+    tools: Names = ()
+    model: Names = ()
+    provider: Names = ()
+    response_id: Names = ()
+    tokens: Mapping[str, Names] = field(default_factory=dict[str, Names])
+    costs: Mapping[str, Names] = field(default_factory=dict[str, Names])
+    before: Callable[[Draft], None] | None = None
+    after: Callable[[Draft], None] | None = None
+
+    def read(self, draft: Draft) -> None:
+        """Fill the fields of a draft that are still empty."""
+        if self.before is not None:
+            self.before(draft)
+        if draft.type is None:
+            draft.type = self._type(draft)
+        for name in ("inputs", "outputs", "tools"):
+            if getattr(draft, name) is None:
+                setattr(draft, name, draft.first(getattr(self, name)))
+        for name in ("model", "provider", "response_id"):
+            if getattr(draft, name) is None:
+                setattr(draft, name, draft.text(getattr(self, name)))
+        if draft.usage is None and self.tokens:
+            draft.usage = self._usage(draft)
+        if draft.cost is None and self.costs:
+            draft.cost = self._cost(draft)
+        if self.after is not None:
+            self.after(draft)
+
+    def _type(self, draft: Draft) -> str | None:
+        for key, by_value in self.types.items():
+            value = draft.values.get(key)
+            if value is not None and (found := by_value.get(draft.loads(value) if isinstance(value, str) else "")):
+                return found
+        return None
+
+    def _usage(self, draft: Draft) -> dict[str, int] | None:
+        found = {name: count for name, keys in self.tokens.items() if (count := draft.count(keys)) is not None}
+        return with_total(found)
+
+    def _cost(self, draft: Draft) -> dict[str, float] | None:
+        found = {name: value for name, keys in self.costs.items() if isinstance(value := draft.first(keys), float)}
+        return found if len(found) == len(self.costs) else None
+
+
+def with_total(usage: dict[str, int]) -> dict[str, int] | None:
+    """Add the total to counts that lack it; None if there is neither input nor output nor total."""
+    if "input_tokens" in usage and "output_tokens" in usage:
+        usage.setdefault("total_tokens", usage["input_tokens"] + usage["output_tokens"])
+    return usage if usage.keys() & {"input_tokens", "output_tokens", "total_tokens"} else None

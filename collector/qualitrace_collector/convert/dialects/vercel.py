@@ -1,0 +1,73 @@
+"""Vercel's AI SDK (https://ai-sdk.dev/docs/ai-sdk-core/telemetry#collected-data), versions 3 to 6."""
+
+from typing import Any
+
+from mlflow.entities import SpanType
+
+from qualitrace_collector.convert.dialects.table import Dialect
+from qualitrace_collector.convert.draft import Draft
+
+_OPERATIONS = {
+    "ai.toolCall": SpanType.TOOL,
+    "ai.embed": SpanType.EMBEDDING,
+    "ai.embed.doEmbed": SpanType.EMBEDDING,
+    "ai.embedMany": SpanType.EMBEDDING,
+    "ai.embedMany.doEmbed": SpanType.EMBEDDING,
+    "ai.rerank": SpanType.RERANKER,
+    "ai.rerank.doRerank": SpanType.RERANKER,
+} | {
+    f"ai.{name}{suffix}": SpanType.LLM
+    for name in ("generateText", "streamText", "generateObject", "streamObject")
+    for suffix in ("", ".doGenerate", ".doStream")
+}
+_CALLS = (".doGenerate", ".doStream")
+
+
+def _read(draft: Draft) -> None:
+    """Put the parts of a model call's prompt and response together."""
+    operation = draft.values.get("ai.operationId")
+    if isinstance(operation, str) and operation.endswith(_CALLS):
+        draft.inputs = _parts(draft, "ai.prompt.") or None
+        draft.outputs = _parts(draft, "ai.response.") or _parts(draft, "ai.result.") or None
+        draft.message_format = "vercel_ai"
+
+
+def _parts(draft: Draft, prefix: str) -> dict[str, Any]:
+    return {
+        key.removeprefix(prefix): [draft.loads(item) for item in value]
+        if isinstance(value, list)
+        else draft.loads(value)
+        for key, value in draft.values.items()
+        if key.startswith(prefix)
+    }
+
+
+VERCEL = Dialect(
+    roots=frozenset({"ai"}),
+    types={"ai.operationId": _OPERATIONS},
+    inputs=("ai.prompt", "ai.toolCall.args", "ai.value", "ai.values", "ai.prompt.messages"),
+    outputs=(
+        "ai.response.text",
+        "ai.response.object",
+        "ai.response.toolCalls",
+        "ai.result.text",
+        "ai.result.object",
+        "ai.result.toolCalls",
+        "ai.toolCall.result",
+        "ai.embedding",
+        "ai.embeddings",
+    ),
+    tools=("ai.prompt.tools",),
+    model=("ai.response.model", "ai.model.id"),
+    provider=("ai.model.provider",),
+    response_id=("ai.response.id",),
+    tokens={
+        "input_tokens": ("ai.usage.inputTokens", "ai.usage.promptTokens", "ai.usage.tokens"),
+        "output_tokens": ("ai.usage.outputTokens", "ai.usage.completionTokens"),
+        "total_tokens": ("ai.usage.totalTokens",),
+        "cache_read_input_tokens": ("ai.usage.cachedInputTokens", "ai.usage.inputTokenDetails.cacheReadTokens"),
+        "cache_creation_input_tokens": ("ai.usage.inputTokenDetails.cacheWriteTokens",),
+        "reasoning_tokens": ("ai.usage.reasoningTokens", "ai.usage.outputTokenDetails.reasoningTokens"),
+    },
+    before=_read,
+)

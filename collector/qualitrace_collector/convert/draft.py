@@ -1,0 +1,142 @@
+"""The common form between the dialects and MLflow: a span whose fields the dialects fill in."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mlflow.entities import SpanType
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+CALL_TYPES = (SpanType.CHAT_MODEL, SpanType.LLM)
+"""Types of spans that stand for one call of a language model."""
+
+_JSON_STARTS = frozenset('{["')
+_SPACES = " \t\r\n"
+_NOT_JSON = object()
+
+
+@dataclass(slots=True)
+class Event:
+    """A span event, or a log record of the span; time in Unix nanoseconds."""
+
+    name: str
+    time: int
+    attributes: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Draft:
+    """A span on its way to MLflow.
+
+    Attributes:
+        values: the attributes as sent, decoded.
+        events: span events, and log records that belong to the span.
+        native: MLflow's own client recorded it; its fields are MLflow's already.
+        type: MLflow's span type, None if no dialect tells.
+        inputs: text, JSON text, or a JSON value; None if not recorded. So with `outputs` and `tools`.
+        usage: tokens by MLflow's names, and `reasoning_tokens`.
+        cost: US dollars by MLflow's names, where the client tells them.
+        counted: its usage counts in the trace's totals.
+        failure: why the span failed, if it took its status from another span.
+    """
+
+    span: Span
+    scope: str
+    values: dict[str, Any]
+    events: list[Event]
+    native: bool = False
+    genai: bool = False
+    type: str | None = None
+    inputs: Any = None
+    outputs: Any = None
+    tools: Any = None
+    model: str | None = None
+    provider: str | None = None
+    response_id: str | None = None
+    message_format: str | None = None
+    usage: dict[str, int] | None = None
+    cost: dict[str, float] | None = None
+    counted: bool = True
+    failure: str | None = None
+    added: dict[str, Any] = field(default_factory=dict[str, Any])
+    _json: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def loads(self, value: Any) -> Any:
+        """Open text that holds a JSON object, array or string; return anything else as it is."""
+        if not isinstance(value, str) or not _looks_like_json(value):
+            return value
+        if (known := self._json.get(value)) is None:
+            known = self._json[value] = _parse(value)
+        return value if known is _NOT_JSON else known
+
+    def is_json(self, text: str) -> bool:
+        """Whether the text holds a JSON object, array or string."""
+        return _looks_like_json(text) and self.loads(text) is not text
+
+    def first(self, keys: Iterable[str]) -> Any:
+        """Return the first of these attributes that says anything (not empty, not an empty JSON value)."""
+        for key in keys:
+            value = self.values.get(key)
+            if value is not None and not _is_empty(value):
+                return value
+        return None
+
+    def text(self, keys: Iterable[str]) -> str | None:
+        """Return the first of these attributes that is text, JSON text opened."""
+        value = self.loads(self.first(keys))
+        return value if isinstance(value, str) else None
+
+    def count(self, keys: Iterable[str]) -> int | None:
+        """Return the first of these attributes that is a whole number, or text of one."""
+        for key in keys:
+            value = self.values.get(key)
+            if value is not None and (number := whole_number(value)) is not None:
+                return number
+        return None
+
+
+_EMPTY_TEXTS = frozenset({"", "{}", "[]", "null", '""'})
+
+
+def _is_empty(value: Any) -> bool:
+    return value in _EMPTY_TEXTS if isinstance(value, str) else value in ([], {})
+
+
+def whole_number(value: Any) -> int | None:
+    """Return a count that was sent as a number or as text; None for anything else."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    if isinstance(value, str) and value.strip('"').isdigit():
+        return int(value.strip('"'))
+    return None
+
+
+def amounts(value: Any, names: Mapping[str, Iterable[str]]) -> dict[str, float]:
+    """Pick numbers out of a mapping: for each of `names` the first of its keys that holds one."""
+    if not isinstance(value, dict):
+        return {}
+    found: dict[str, float] = {}
+    for name, keys in names.items():
+        for key in keys:
+            number = value.get(key)
+            if isinstance(number, (int, float)) and not isinstance(number, bool):
+                found[name] = number
+                break
+    return found
+
+
+def _looks_like_json(text: str) -> bool:
+    start = text[:1]
+    return start in _JSON_STARTS or (start in _SPACES and text.lstrip(_SPACES)[:1] in _JSON_STARTS)
+
+
+def _parse(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return _NOT_JSON

@@ -1,0 +1,140 @@
+"""What a trace as a whole shows at its root: question and answer, session and user, and whether it failed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from mlflow.entities import SpanType
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
+
+from qualitrace_collector.convert.content import answer_text, question_text
+from qualitrace_collector.convert.draft import Draft
+
+NO_ANSWER_TYPES = (SpanType.RETRIEVER, SpanType.EMBEDDING, SpanType.RERANKER, SpanType.TOOL)
+"""What such a span gives back is material for an answer, not one."""
+
+_PROPERTIES = "traceloop.association.properties."
+_METADATA = "ai.telemetry.metadata."
+_NAMES = ("session_id", "sessionId", "conversation_id", "conversationId", "chat_id", "chatId", "thread_id", "threadId")
+SESSION_KEYS = (
+    "session.id",
+    "mlflow.trace.session",
+    "langfuse.session.id",
+    *(prefix + name for prefix in (_PROPERTIES, _METADATA, "langsmith.metadata.", "metadata.") for name in _NAMES),
+    "lmnr.association.properties.session_id",
+    "gcp.vertex.agent.session_id",
+    "voltagent.conversation_id",
+    "gen_ai.conversation.id",
+    "genkit:sessionId",
+)
+"""Where a session's id may stand, the most deliberate first."""
+
+_USERS = ("user_id", "userId")
+USER_KEYS = (
+    "user.id",
+    "enduser.id",
+    "mlflow.trace.user",
+    "langfuse.user.id",
+    *(prefix + name for prefix in (_PROPERTIES, _METADATA, "langsmith.metadata.", "metadata.") for name in _USERS),
+    "lmnr.association.properties.user_id",
+    "llm.user",
+)
+_HTTP_STATUS = ("http.response.status_code", "http.status_code")
+
+_SESSION_RANKS = {key: rank for rank, key in enumerate(SESSION_KEYS)}
+_USER_RANKS = {key: rank for rank, key in enumerate(USER_KEYS)}
+
+Children = Mapping[bytes, Sequence[Draft]]
+
+
+def local_root(drafts: Sequence[Draft]) -> Draft:
+    """Return the earliest span whose parent is not among them, one without any parent first."""
+    ids = {draft.span.span_id for draft in drafts}
+    tops = [draft for draft in drafts if draft.span.parent_span_id not in ids]
+    return min(tops or drafts, key=lambda draft: (bool(draft.span.parent_span_id), draft.span.start_time_unix_nano))
+
+
+def complete_root(root: Draft, drafts: Sequence[Draft]) -> None:
+    """Fill in at the root what the trace shows elsewhere; what the root tells itself stays."""
+    children: dict[bytes, list[Draft]] = {}
+    for draft in drafts:
+        if draft is not root:
+            children.setdefault(draft.span.parent_span_id, []).append(draft)
+    if root.failure is None:
+        root.failure = _failure(root, children)
+    if is_blank(root.loads(root.inputs)):
+        root.inputs = _found_below(root, children, lambda draft: draft.inputs, question_text) or root.inputs
+    if is_blank(root.loads(root.outputs)):
+        answers = _found_below(root, children, _answer, answer_text, last=True)
+        root.outputs = answers or root.outputs
+    _take(root, drafts, "session.id", _SESSION_RANKS)
+    _take(root, drafts, "user.id", _USER_RANKS)
+
+
+def is_blank(value: Any) -> bool:
+    """Whether a value holds no text and no number, however it is nested (LangChain streams start with empty ones)."""
+    if isinstance(value, str):
+        return not value.strip()
+    if isinstance(value, dict):
+        return all(is_blank(item) for item in value.values())
+    if isinstance(value, list):
+        return all(is_blank(item) for item in value)
+    return value is None
+
+
+def _answer(draft: Draft) -> Any:
+    return None if draft.type in NO_ANSWER_TYPES else draft.outputs
+
+
+def _found_below(
+    root: Draft, children: Children, content: Callable[[Draft], Any], text: Callable[[Any], str], *, last: bool = False
+) -> Any:
+    """Return the content nearest to the root, as text if it reads as such: the first there, or the last."""
+    level, seen = list(children.get(root.span.span_id, ())), {root.span.span_id}
+    fallbacks: list[Any] = []
+    while level:
+        seen.update(draft.span.span_id for draft in level)
+        for draft in reversed(level) if last else level:
+            value = draft.loads(content(draft))
+            if is_blank(value):
+                continue
+            if (found := text(value)) and draft.type not in NO_ANSWER_TYPES:
+                return found
+            fallbacks.append(found or value)
+        below = [child for draft in level for child in children.get(draft.span.span_id, ())]
+        level = [draft for draft in below if draft.span.span_id not in seen]
+    return next(iter(fallbacks), None)
+
+
+def _failure(root: Draft, children: Children) -> str | None:
+    """Tell why a trace failed whose root does not: what it did last failed, and it gave nothing back.
+
+    Some frameworks close their outermost span without a look at its end. An HTTP response below 400 tells that the
+    application dealt with the failure.
+    """
+    http = root.count(_HTTP_STATUS)
+    if root.native or root.span.status.code == Status.STATUS_CODE_ERROR or (http is not None and http < 400):
+        return None
+    current, seen = root, {root.span.span_id}
+    while is_blank(current.loads(current.outputs)):
+        steps = [step for step in children.get(current.span.span_id, ()) if step.span.span_id not in seen]
+        if not steps:
+            return None
+        current = max(steps, key=lambda step: step.span.end_time_unix_nano)
+        seen.add(current.span.span_id)
+        if current.span.status.code == Status.STATUS_CODE_ERROR:
+            return current.span.status.message or current.span.name
+    return None
+
+
+def _take(root: Draft, drafts: Sequence[Draft], name: str, ranks: Mapping[str, int]) -> None:
+    """Give the root the best of these attributes under the name by which MLflow finds it."""
+    if root.values.get(name):
+        return
+    found = ((ranks[key], draft, key) for draft in drafts for key in ranks.keys() & draft.values.keys())
+    told = [(rank, draft.values[key]) for rank, draft, key in found if _tells(draft.values[key])]
+    if told:
+        root.added[name] = str(root.loads(min(told, key=lambda item: item[0])[1]))
+
+
+def _tells(value: Any) -> bool:
+    return isinstance(value, (str, int)) and not isinstance(value, bool) and value != ""

@@ -1,0 +1,133 @@
+"""Drafts to the JSON form in which MLflow's stores keep spans (`mlflow.entities.Span.to_dict`), and to its entities.
+
+MLflow keeps each attribute as JSON text. Text that is JSON already (an object, an array, a string) is kept as it is,
+as in `mlflow.tracing.otel.translation.sanitize_attributes`.
+"""
+
+import json
+from base64 import b64encode
+from json.encoder import encode_basestring
+from typing import Any
+
+from mlflow.entities import Span, SpanType
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
+from opentelemetry.sdk.resources import Resource
+
+from qualitrace_collector.convert.blobs import without_blobs
+from qualitrace_collector.convert.cost import cost_of
+from qualitrace_collector.convert.decode import attribute_values
+from qualitrace_collector.convert.draft import Draft
+
+UNCOUNTED = "null"
+"""Stands for usage that is not to be counted; MLflow would otherwise derive it again from the attributes."""
+
+EMBEDDING_USAGE = "qualitrace.embedding.tokenUsage"
+"""Tokens of an embedding: MLflow's `mlflow.chat.tokenUsage`, and the trace's sum of it, is about chat alone."""
+
+_dumps = json.JSONEncoder(ensure_ascii=False, default=str).encode
+_STATUS = {
+    Status.STATUS_CODE_UNSET: "STATUS_CODE_UNSET",
+    Status.STATUS_CODE_OK: "STATUS_CODE_OK",
+    Status.STATUS_CODE_ERROR: "STATUS_CODE_ERROR",
+}
+
+
+def stored_span(draft: Draft, trace_id: str) -> dict[str, Any]:
+    """Return the span as MLflow's stores keep it; `trace_id` is MLflow's."""
+    span = draft.span
+    failed = span.status.code == Status.STATUS_CODE_ERROR
+    stored: dict[str, Any] = {
+        "trace_id": b64encode(span.trace_id).decode(),
+        "span_id": b64encode(span.span_id).decode(),
+        "parent_span_id": b64encode(span.parent_span_id).decode() if span.parent_span_id else None,
+        "name": span.name.replace("\0", ""),
+        "start_time_unix_nano": span.start_time_unix_nano,
+        "end_time_unix_nano": span.end_time_unix_nano,
+        "events": [
+            {"name": event.name, "time_unix_nano": event.time, "attributes": without_blobs(event.attributes)}
+            for event in draft.events
+        ],
+        "status": {"code": _STATUS.get(span.status.code, "STATUS_CODE_UNSET"), "message": ""},
+        "attributes": _attributes(draft, trace_id),
+        "links": [_link(link) for link in span.links],
+    }
+    if failed or draft.failure is not None:
+        message = span.status.message if failed else draft.failure
+        stored["status"] = {"code": "STATUS_CODE_ERROR", "message": message}
+    return stored
+
+
+def entity(stored: dict[str, Any], resource: Resource) -> Span:
+    """Return the span as MLflow's entity; MLflow makes the trace's tags of its resource."""
+    span = Span.from_dict(stored)
+    span._span._resource = resource  # pyright: ignore[reportPrivateUsage]
+    return span
+
+
+def _link(link: Any) -> dict[str, Any]:
+    attributes = without_blobs(attribute_values(link.attributes))
+    return {"trace_id": f"tr-{link.trace_id.hex()}", "span_id": link.span_id.hex(), "attributes": attributes or None}
+
+
+def _attributes(draft: Draft, trace_id: str) -> dict[str, str]:
+    attributes = {key: _text(draft, value) for key, value in draft.values.items()}
+    for key, value in draft.added.items():
+        attributes[key] = _dumps(value)
+    attributes["mlflow.traceRequestId"] = f'"{trace_id}"'
+    known = attributes.get("mlflow.spanType")
+    if draft.type is not None and known in (None, '"UNKNOWN"'):
+        attributes["mlflow.spanType"] = f'"{draft.type}"'
+    for key, value in (("mlflow.spanInputs", draft.inputs), ("mlflow.spanOutputs", draft.outputs)):
+        if value is not None and value is not draft.values.get(key):
+            attributes[key] = _content(draft, value)
+    for key, value in (
+        ("mlflow.llm.model", draft.model),
+        ("mlflow.llm.provider", draft.provider),
+        ("mlflow.message.format", draft.message_format),
+    ):
+        if value and key not in attributes:
+            attributes[key] = _dumps(value)
+    if draft.tools is not None and "mlflow.chat.tools" not in attributes:
+        attributes["mlflow.chat.tools"] = _content(draft, draft.tools)
+    _put_usage(draft, attributes)
+    return attributes
+
+
+def _put_usage(draft: Draft, attributes: dict[str, str]) -> None:
+    if draft.native or not draft.usage:
+        if draft.native and draft.usage and "mlflow.llm.cost" not in attributes:
+            _put_cost(draft, attributes)
+        return
+    if not draft.counted:
+        attributes["mlflow.chat.tokenUsage"] = UNCOUNTED
+        return
+    _put_cost(draft, attributes)
+    if draft.type == SpanType.EMBEDDING:
+        attributes[EMBEDDING_USAGE] = _dumps(draft.usage)
+        attributes["mlflow.chat.tokenUsage"] = UNCOUNTED
+    else:
+        attributes["mlflow.chat.tokenUsage"] = _dumps(draft.usage)
+
+
+def _put_cost(draft: Draft, attributes: dict[str, str]) -> None:
+    cost = draft.cost or cost_of(draft.model, draft.provider, draft.usage or {})
+    if cost is not None:
+        attributes["mlflow.llm.cost"] = _dumps(cost)
+
+
+def _text(draft: Draft, value: Any) -> str:
+    """Return an attribute as JSON text; long base64 becomes a reference."""
+    if isinstance(value, str):
+        value = without_blobs(value)
+        return value if draft.is_json(value) else encode_basestring(value)
+    return _dumps(without_blobs(value))
+
+
+def _content(draft: Draft, value: Any) -> str:
+    """Return inputs or outputs as JSON text with letters as they are, so that people can read and search them."""
+    if isinstance(value, str) and draft.is_json(value):
+        if "\\u" not in value:
+            return without_blobs(value)
+        value = draft.loads(value)
+    text = _dumps(without_blobs(value))
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
