@@ -72,6 +72,8 @@ def type_of(annotation: Any, metadata: list[Any]) -> str:
     for marker, word in MARKED_TYPES.items():
         if marker in metadata:
             return word
+    if get_origin(annotation) is Annotated:
+        return type_of(annotation.__origin__, list(annotation.__metadata__))
     arguments = [argument for argument in get_args(annotation) if argument is not type(None)]
     if get_origin(annotation) is Literal:
         return " or ".join(f"`{value}`" for value in arguments)
