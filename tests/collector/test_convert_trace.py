@@ -11,7 +11,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from qualitrace_collector.assemble import Piece, SpanRecord
 from qualitrace_collector.convert import ConvertedTrace, build_sample, convert
-from qualitrace_collector.convert.trace import mlflow_trace_id, otlp_request, service_of
+from qualitrace_collector.convert.trace import mlflow_trace_id, otlp_requests, service_of
 from qualitrace_collector.samples import Sample
 from support.otlp import attributes, chat_span, rag_trace, request, retriever_span, span, span_id, trace_id
 
@@ -157,5 +157,5 @@ def test_a_piece_goes_back_into_the_request_it_came_from():
     """The dead-letter table can hand the spans to the door again."""
     message = request(rag_trace(1, question="Q?", answer="A.", passages=["P."]))
     (piece,) = pieces_of(message)
-    again = [record.span for later in pieces_of(otlp_request(piece)) for record in later.spans]
+    again = [record.span for later in pieces_of(otlp_requests(piece)[0]) for record in later.spans]
     assert again == [record.span for record in piece.spans]
