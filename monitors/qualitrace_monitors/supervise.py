@@ -15,6 +15,7 @@ import httpx
 
 from qualitrace_collector.config import Config
 from qualitrace_collector.config.values import connect_address
+from qualitrace_monitors.claim import DataDirError, claim
 
 _log = logging.getLogger(__name__)
 
@@ -31,12 +32,14 @@ class Child:
 
     Attributes:
         stop_seconds: how long it may take to end after SIGTERM before it is killed.
+        locks: file descriptors that it is to hold, too.
         crashes: in a row, without a stable minute in between.
     """
 
     name: str
     command: Sequence[str]
     stop_seconds: float
+    locks: Sequence[int]
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     restart_at: float = 0.0
@@ -44,7 +47,9 @@ class Child:
 
     def start(self) -> None:
         """Start the process in a session of its own, so that the terminal's Ctrl-C reaches only the supervisor."""
-        self.process = subprocess.Popen(self.command, start_new_session=True)  # noqa: S603  # our own modules
+        self.process = subprocess.Popen(  # noqa: S603  # our own modules
+            self.command, start_new_session=True, pass_fds=self.locks
+        )
         self.started_at = time.monotonic()
 
     def watch(self) -> None:
@@ -89,7 +94,11 @@ def stop_event() -> threading.Event:
 def supervise(config: Config, config_path: Path | None, parts: Sequence[str]) -> int:
     """Run the processes for `parts` (collector, monitor) until SIGTERM or SIGINT; return the exit code."""
     stop = stop_event()
-    children = _children(config_path, parts)
+    try:
+        children = _children(config_path, parts, claim(config.data_dir, parts))
+    except DataDirError as error:
+        print(f"qualitrace: {error}", file=sys.stderr)
+        return 1
     for child in children:
         child.start()
     try:
@@ -105,36 +114,39 @@ def supervise(config: Config, config_path: Path | None, parts: Sequence[str]) ->
     return 0
 
 
-def _children(config_path: Path | None, parts: Sequence[str]) -> list[Child]:
+def _children(config_path: Path | None, parts: Sequence[str], locks: Sequence[int]) -> list[Child]:
     """List the processes in the order in which they are to stop: refuse first, then finish the work."""
     options = [] if config_path is None else ["--config", str(config_path)]
     work = [sys.executable, "-m", "qualitrace_monitors.work", "--parts", ",".join(parts), *options]
-    children = [Child("work", work, WORK_STOP_SECONDS)]
+    children = [Child("work", work, WORK_STOP_SECONDS, locks)]
     if "collector" in parts:
         receive = [sys.executable, "-m", "qualitrace_collector.receive", *options]
-        children.insert(0, Child("receive", receive, RECEIVE_STOP_SECONDS))
+        children.insert(0, Child("receive", receive, RECEIVE_STOP_SECONDS, locks))
     return children
 
 
 def _wait_until_ready(config: Config, children: Sequence[Child], stop: threading.Event) -> bool:
     """Wait for the web port's /readyz; a child that ends meanwhile has said why, and ends the wait."""
+    pids = {child.process.pid for child in children if child.process is not None}
     while not stop.wait(POLL_SECONDS):
         if any(child.process is not None and child.process.poll() is not None for child in children):
             return False
-        if _is_ready(config):
+        if _ready_process(config) in pids:
             return True
     return False
 
 
-def _is_ready(config: Config) -> bool:
+def _ready_process(config: Config) -> int | None:
+    """Return which process is ready behind the web port: another server may have taken the port before ours."""
     host, port = connect_address(config.listen.web)
     token = config.listen.web_token
     headers = {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}/readyz"
     try:
-        answer = httpx.get(f"http://{f'[{host}]' if ':' in host else host}:{port}/readyz", headers=headers, timeout=2)
-    except httpx.HTTPError:
-        return False
-    return answer.is_success
+        answer = httpx.get(url, headers=headers, timeout=2, trust_env=False)  # no proxy reaches our loopback
+        return answer.json()["pid"] if answer.is_success else None
+    except (httpx.HTTPError, ValueError, LookupError, TypeError):
+        return None
 
 
 def _ready_line(config: Config, parts: Sequence[str]) -> str:

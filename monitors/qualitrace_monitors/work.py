@@ -24,12 +24,11 @@ PARENT_CHECK_SECONDS = 1.0
 
 def run(config: Config, parts: Sequence[str]) -> None:
     """Run the chosen parts until SIGTERM or SIGINT, or until the parent process is gone."""
-    stop = stop_event()
+    stop, parent = stop_event(), os.getppid()
     from qualitrace_monitors.services import Services  # imports mlflow: seconds
 
     services = Services(config, collect="collector" in parts, monitor="monitor" in parts)
     services.start()
-    parent = os.getppid()
     while not stop.wait(PARENT_CHECK_SECONDS) and os.getppid() == parent:
         pass
     services.stop(time.time() + DRAIN_SECONDS)

@@ -42,6 +42,48 @@ def test_a_taken_port_ends_serve_with_the_address(tmp_path: Path):
     assert f"otlp_http {server.http}: address already in use" in done.stderr
 
 
+def test_another_server_on_the_web_port_is_not_taken_for_ours(serve: Callable[..., Server], tmp_path: Path):
+    """It answers that it is ready; the second server still ends with the address, exit code 1, and no ready line."""
+    first = serve(judges=[])
+    (tmp_path / "second").mkdir()
+    second = Server(tmp_path / "second", judges=[])
+    second.config["listen"]["web"] = first.web
+    second.config_path.write_text(json.dumps(second.config))
+    done = run("serve", "--config", str(second.config_path), cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"web {first.web}: address already in use" in done.stderr
+
+
+def test_two_servers_do_not_share_a_data_directory(serve: Callable[..., Server], tmp_path: Path):
+    """The second one ends at once with the folder and the mend, although its ports are free."""
+    first = serve(judges=[])
+    second = Server(tmp_path, judges=[])
+    done = run("serve", "--config", str(second.config_path), cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"qualitrace: data_dir {first.folder / 'data'}: another qualitrace collector runs on it; "
+        "stop that one, or set another data_dir\n"
+    )
+
+
+def test_serve_starts_behind_a_proxy(tmp_path: Path):
+    """A proxy in the environment is not asked for the server's own loopback port."""
+    config = Server(tmp_path, judges=[]).config_path
+    process = subprocess.Popen(
+        [*QUALITRACE, "serve", "--config", str(config)],
+        cwd=tmp_path,
+        env=environment(HTTP_PROXY="http://127.0.0.1:9", http_proxy="http://127.0.0.1:9", NO_PROXY="", no_proxy=""),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline().startswith("qualitrace ready")
+    finally:
+        process.terminate()
+        assert process.wait(10) == 0
+
+
 def test_a_bad_configuration_ends_serve_before_anything_starts(tmp_path: Path):
     """Every mistake is told, and no data directory is made."""
     (tmp_path / "bad.yaml").write_text("sampling: {rate: 3}\nmlflo: {}\n")

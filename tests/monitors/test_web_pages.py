@@ -32,7 +32,10 @@ class TestHealth:
     def test_ready(self, web: WebStand) -> None:
         """Without problems the answer is 200."""
         response = web.get("/readyz")
-        assert (response.status_code, response.json()) == (200, {"ready": True, "problems": []})
+        assert (response.status_code, response.json()) == (
+            200,
+            {"ready": True, "problems": [], "pid": os.getpid()},
+        )
 
     def test_not_ready_says_why(self, web: WebStand) -> None:
         """With a problem the answer is 503 and names it; the process still is alive."""

@@ -1,6 +1,7 @@
 """The web port's application: `/metrics`, `/healthz`, `/readyz` and the dashboard at `/`."""
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -81,4 +82,5 @@ class _Pages:
 
     async def readyz(self, _request: Request) -> Response:
         problems = await self._read(self._services.problems)
-        return JSONResponse({"ready": not problems, "problems": problems}, 503 if problems else 200)
+        answer = {"ready": not problems, "problems": problems, "pid": os.getpid()}
+        return JSONResponse(answer, 503 if problems else 200)

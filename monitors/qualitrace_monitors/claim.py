@@ -1,0 +1,38 @@
+"""Each part runs once on a data_dir: two collectors would each store what the other has not settled yet."""
+
+import fcntl
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class DataDirError(Exception):
+    """The data_dir cannot be used; the message names it and the mend."""
+
+
+def claim(data_dir: Path, parts: Sequence[str]) -> list[int]:
+    """Lock `data_dir` for these parts.
+
+    Returns:
+        File descriptors that hold the locks. A process that inherits them holds the locks too, so that what a killed
+        supervisor leaves behind still keeps others away while it stops.
+
+    Raises:
+        DataDirError: another process holds one of them, or the folder cannot be written.
+    """
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return [_lock(data_dir, part) for part in parts]
+    except OSError as error:
+        raise DataDirError(f"data_dir {data_dir}: {error.strerror}; check its permissions, or set another") from error
+
+
+def _lock(data_dir: Path, part: str) -> int:
+    descriptor = os.open(data_dir / f"{part}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise DataDirError(
+            f"data_dir {data_dir}: another qualitrace {part} runs on it; stop that one, or set another data_dir"
+        ) from None
+    return descriptor
