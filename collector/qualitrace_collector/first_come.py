@@ -6,7 +6,6 @@ attack (different). Neither is written; only the different ones are counted.
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 
 from mlflow.entities import Span
 
@@ -27,14 +26,9 @@ def without_stored(trace: ConvertedTrace, stored: Sequence[Span]) -> tuple[Conve
     earlier = {span.span_id: span for span in stored}
     sent = {record.span.span_id.hex(): {item.key for item in record.span.attributes} for record in trace.piece.spans}
     conflicts = sum(
-        _differ(span, earlier[span.span_id], sent[span.span_id]) for span in trace.translated if span.span_id in earlier
+        _differ(span, earlier[span.span_id], sent[span.span_id]) for span in trace.spans if span.span_id in earlier
     )
-    rest = replace(
-        trace,
-        spans=tuple(span for span in trace.spans if span.span_id not in earlier),
-        translated=tuple(span for span in trace.translated if span.span_id not in earlier),
-    )
-    return rest, conflicts
+    return trace.without(earlier), conflicts
 
 
 def log_conflicts(trace_id: str, count: int) -> None:

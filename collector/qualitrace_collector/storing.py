@@ -97,7 +97,7 @@ def _complete(trace: ConvertedTrace, known: Known, earlier: Sequence[Span]) -> C
         trace_id=trace.trace_id,
         service=trace.service,
         tracestate=trace.tracestate,
-        spans=(*earlier, *trace.translated),
+        spans=(*earlier, *trace.spans),
         known=row is not None and bool(row["root_seen"]),
     )
 

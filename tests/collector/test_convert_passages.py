@@ -52,7 +52,7 @@ def test_a_passage_that_looks_like_deep_json_is_no_obstacle(text: str):
         root_seen=True,
         positions=frozenset(),
     )
-    sample = build_sample(convert(piece, "shop").translated, "shop")
+    sample = build_sample(convert(piece, "shop").spans, "shop")
     assert "Plain." in sample.passages
 
 

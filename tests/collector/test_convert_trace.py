@@ -11,7 +11,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from qualitrace_collector.assemble import Piece, SpanRecord
 from qualitrace_collector.convert import ConvertedTrace, build_sample, convert
-from qualitrace_collector.convert.trace import mlflow_trace_id, otlp_requests, service_of
+from qualitrace_collector.convert.trace import mlflow_trace_id, service_of
 from qualitrace_collector.samples import Sample
 from support.otlp import attributes, chat_span, rag_trace, request, retriever_span, span, span_id, trace_id
 
@@ -37,7 +37,7 @@ def converted(spans: list[Span], logs: tuple[LogRecord, ...] = ()) -> ConvertedT
 
 def sample_of(spans: list[Span]) -> Sample:
     trace = converted(spans)
-    return build_sample(trace.translated, trace.service)
+    return build_sample(trace.spans, trace.service)
 
 
 @pytest.mark.parametrize("recording", RECORDINGS, ids=lambda path: path.name.removesuffix(".otlp.pb"))
@@ -46,7 +46,7 @@ def test_a_real_clients_question_answer_and_documents_reach_the_sample(recording
     truth = json.loads(recording.with_name(recording.name.replace(".otlp.pb", ".expect.json")).read_text())
     pieces = pieces_of(ExportTraceServiceRequest.FromString(recording.read_bytes()))
     traces = [convert(piece, service_of(piece)) for piece in pieces]
-    samples = [build_sample(trace.translated, trace.service) for trace in traces]
+    samples = [build_sample(trace.spans, trace.service) for trace in traces]
     assert all(trace.is_genai for trace in traces)
     assert any(truth["prompt"] in sample.inputs for sample in samples)
     assert any(truth["answer"] in sample.outputs for sample in samples)
@@ -68,7 +68,7 @@ def test_an_http_root_without_content_takes_question_and_answer_from_the_model_c
 def test_a_root_without_content_shows_what_was_asked_and_answered():
     """MLflow's lists show the root's inputs and outputs: an HTTP request's would be empty."""
     trace = converted(rag_trace(1, question="When?", answer="In May.", passages=["It opens in May."]))
-    root = next(item for item in trace.translated if item.parent_id is None)
+    root = next(item for item in trace.spans if item.parent_id is None)
     assert (root.inputs, root.outputs) == ("When?", "In May.")
 
 
@@ -76,7 +76,7 @@ def test_a_root_with_content_keeps_it():
     """What the application recorded itself is never replaced."""
     spans = rag_trace(1, question="When?", answer="In May.", passages=["It opens in May."])
     spans[0].attributes.extend(attributes({"input.value": "own", "output.value": "mine"}))
-    root = next(item for item in converted(spans).translated if item.parent_id is None)
+    root = next(item for item in converted(spans).spans if item.parent_id is None)
     assert (root.inputs, root.outputs) == ("own", "mine")
 
 
@@ -132,7 +132,7 @@ def test_log_records_become_events_of_their_span():
     body = AnyValue(kvlist_value=KeyValueList(values=attributes({"content": "Why?"})))
     log = LogRecord(trace_id=trace_id(1), span_id=span_id(1), event_name="gen_ai.user.message", body=body)
     trace = converted([span(1, 1, gen_ai__operation__name="chat")], logs=(log,))
-    assert build_sample(trace.translated, "shop").inputs == "Why?"
+    assert build_sample(trace.spans, "shop").inputs == "Why?"
 
 
 def test_a_circle_of_parents_ends():
@@ -151,11 +151,3 @@ def test_the_service_is_that_of_the_local_root():
     (piece,) = pieces_of(message)
     assert service_of(piece) == "front"
     assert mlflow_trace_id(piece) == "tr-" + trace_id(1).hex()
-
-
-def test_a_piece_goes_back_into_the_request_it_came_from():
-    """The dead-letter table can hand the spans to the door again."""
-    message = request(rag_trace(1, question="Q?", answer="A.", passages=["P."]))
-    (piece,) = pieces_of(message)
-    again = [record.span for later in pieces_of(otlp_requests(piece)[0]) for record in later.spans]
-    assert again == [record.span for record in piece.spans]

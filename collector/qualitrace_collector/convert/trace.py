@@ -1,14 +1,12 @@
 """A piece of an OTLP trace to spans in MLflow's form."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from mlflow.entities import Span as MlflowSpan
 from mlflow.entities import SpanType
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.sdk.resources import Resource as SdkResource
@@ -52,14 +50,16 @@ class ConvertedTrace:
 
     @cached_property
     def spans(self) -> tuple[MlflowSpan, ...]:
-        """The spans as MLflow's entities."""
+        """The spans as MLflow's entities, as they will read back."""
         resource = SdkResource(self.resource)
         return tuple(entity(span, resource) for span in self.stored)
 
-    @property
-    def translated(self) -> tuple[MlflowSpan, ...]:
-        """The spans as they will read back."""
-        return self.spans
+    def without(self, span_ids: Container[str]) -> "ConvertedTrace":
+        """Return the trace without the spans of these ids (16 hex digits)."""
+        kept = tuple(
+            stored for stored, span in zip(self.stored, self.spans, strict=True) if span.span_id not in span_ids
+        )
+        return self if len(kept) == len(self.stored) else replace(self, stored=kept)
 
 
 def mlflow_trace_id(piece: Piece) -> str:
@@ -100,18 +100,6 @@ def convert(piece: Piece, service: str) -> ConvertedTrace:
         tracestate=root.span.trace_state,
         piece=piece,
     )
-
-
-def otlp_requests(piece: Piece) -> tuple[ExportTraceServiceRequest, ExportLogsServiceRequest]:
-    """Put the spans and the log records of a piece back into the request form, for the dead letters."""
-    traces = ExportTraceServiceRequest()
-    for record in piece.spans:
-        resource_spans = traces.resource_spans.add(resource=record.resource)
-        resource_spans.scope_spans.add(scope=record.scope, spans=[record.span])
-    logs = ExportLogsServiceRequest()
-    if piece.logs:
-        logs.resource_logs.add().scope_logs.add(log_records=piece.logs)
-    return traces, logs
 
 
 def _draft(record: SpanRecord, logs: Iterable[Event]) -> Draft:
