@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from mlflow.entities import Span
 
 from qualitrace_collector.assemble import Piece
-from qualitrace_collector.convert import ConvertedTrace, convert
+from qualitrace_collector.convert import ConvertedTrace, convert_all
 from qualitrace_collector.convert.trace import mlflow_trace_id, service_of
 from qualitrace_collector.first_come import log_conflicts, without_stored
 from qualitrace_collector.names import BoundedNames
@@ -60,16 +60,12 @@ class StoreStage:
         return results, failures
 
     def _convert_all(self, pieces: list[Piece], known: Known) -> tuple[list[ConvertedTrace], list[Failure]]:
-        converted: list[ConvertedTrace] = []
-        failures: list[Failure] = []
+        with_service: list[tuple[Piece, str]] = []
         for piece in pieces:
             row = known.get(mlflow_trace_id(piece))
             service = str(row["service"]) if row is not None else self._services.bound(service_of(piece))
-            try:
-                converted.append(convert(piece, service))
-            except Exception as error:  # whatever a client sent must not stop the others
-                failures.append((piece, service, error))
-        return converted, failures
+            with_service.append((piece, service))
+        return convert_all(with_service)
 
     def _is_kept(self, trace: ConvertedTrace, known: Known) -> bool:
         row = known.get(trace.trace_id)

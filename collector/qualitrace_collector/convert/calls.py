@@ -7,6 +7,7 @@ lacks. No span is dropped, and tokens count once.
 from collections.abc import Iterator, Mapping, Sequence
 
 from mlflow.entities import SpanType
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from qualitrace_collector.convert.draft import CALL_TYPES, Draft
 
@@ -52,17 +53,55 @@ def _unite_nested(calls: Sequence[Draft], by_id: Mapping[bytes, Draft], group: f
 
 
 def _unite_twins(calls: Sequence[Draft]) -> None:
-    """Unite spans that stand side by side for one response: the shorter one is the call."""
-    by_response: dict[str, list[Draft]] = {}
-    for call in calls:
-        if call.response_id:
-            by_response.setdefault(call.response_id, []).append(call)
-    for twins in by_response.values():
-        if len(twins) > 1 and len({twin.scope for twin in twins}) == len(twins):
-            shortest = min(twins, key=lambda twin: twin.span.end_time_unix_nano - twin.span.start_time_unix_nano)
-            for twin in twins:
-                if twin is not shortest:
-                    _absorb(twin, [shortest])
+    """Unite spans of two instrumentors that stand side by side for one response, or one failed request.
+
+    The one that lies within the other's time is the call.
+    """
+    by_response: dict[tuple[str | None, str | None], list[Draft]] = {}
+    for call in sorted(calls, key=_duration):
+        if not call.response_id and call.span.status.code != Status.STATUS_CODE_ERROR:
+            continue
+        twins = by_response.setdefault((call.response_id, call.model), [])
+        inner = next((twin for twin in twins if twin.scope != call.scope and _starts_within(twin, call)), None)
+        if inner is None:
+            twins.append(call)
+        else:
+            _absorb(call, [inner])
+
+
+def unite_across_traces(traces: Sequence[Sequence[Draft]]) -> None:
+    """Find calls without content that another trace tells with content, and count those once.
+
+    The Anthropic client has spans of its own (no content, and counts from the wire), which get no parent if the
+    instrumentor beside it does not make its span current: two traces of one call.
+    """
+    calls = [draft for drafts in traces for draft in drafts if draft.type in CALL_TYPES and not draft.native]
+    bare = [call for call in calls if call.inputs is None and call.outputs is None]
+    told = [call for call in calls if call.inputs is not None] if bare else []
+    for call in bare:
+        twins = [twin for twin in told if _is_twin(call, twin)]
+        if twins:
+            twin = min(twins, key=lambda twin: call.span.start_time_unix_nano - twin.span.start_time_unix_nano)
+            twin.usage = call.usage or twin.usage
+            call.type, call.counted = SpanType.CHAIN, False
+
+
+def _is_twin(bare: Draft, told: Draft) -> bool:
+    return (
+        bare.span.trace_id != told.span.trace_id
+        and bare.scope != told.scope
+        and bare.model == told.model
+        and bare.response_id == told.response_id
+        and _starts_within(bare, told)
+    )
+
+
+def _starts_within(inner: Draft, outer: Draft) -> bool:
+    return outer.span.start_time_unix_nano <= inner.span.start_time_unix_nano <= outer.span.end_time_unix_nano
+
+
+def _duration(draft: Draft) -> int:
+    return draft.span.end_time_unix_nano - draft.span.start_time_unix_nano
 
 
 def _absorb(outer: Draft, inner: Sequence[Draft]) -> None:

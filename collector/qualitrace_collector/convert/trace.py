@@ -12,7 +12,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.sdk.resources import Resource as SdkResource
 
 from qualitrace_collector.assemble import Piece, SpanRecord
-from qualitrace_collector.convert.calls import one_span_per_call
+from qualitrace_collector.convert.calls import one_span_per_call, unite_across_traces
 from qualitrace_collector.convert.decode import any_value, attribute_values
 from qualitrace_collector.convert.dialects import read_span
 from qualitrace_collector.convert.documents import documents
@@ -81,23 +81,56 @@ def convert(piece: Piece, service: str) -> ConvertedTrace:
     Raises:
         ValueError: a span cannot be expressed in MLflow's form.
     """
-    trace_id = mlflow_trace_id(piece)
+    return _converted(piece, service, _drafts(piece))
+
+
+def convert_all(
+    pieces: Iterable[tuple[Piece, str]],
+) -> tuple[list[ConvertedTrace], list[tuple[Piece, str, Exception]]]:
+    """Convert pieces that are due together, each with its service; return also those that cannot be, and why.
+
+    Together, because two instrumentors without a common parent make two traces of one call.
+    """
+    drafted: list[tuple[Piece, str, list[Draft]]] = []
+    converted: list[ConvertedTrace] = []
+    failures: list[tuple[Piece, str, Exception]] = []
+    for piece, service in pieces:
+        try:
+            drafted.append((piece, service, _drafts(piece)))
+        except Exception as error:  # whatever a client sent must not stop the others
+            failures.append((piece, service, error))
+    unite_across_traces([drafts for _, _, drafts in drafted])
+    for piece, service, drafts in drafted:
+        try:
+            converted.append(_converted(piece, service, drafts))
+        except Exception as error:
+            failures.append((piece, service, error))
+    return converted, failures
+
+
+def _drafts(piece: Piece) -> list[Draft]:
+    """Read the spans, the local root first, the others by their start."""
     logs = _events_by_span(piece.logs)
     drafts = [_draft(record, logs.get(record.span.span_id, ())) for record in piece.spans]
     drafts.sort(key=lambda draft: draft.span.start_time_unix_nano)
     root = local_root(drafts)
     drafts.remove(root)
     drafts.insert(0, root)
+    return drafts
+
+
+def _converted(piece: Piece, service: str, drafts: list[Draft]) -> ConvertedTrace:
     is_genai = any(draft.genai for draft in drafts)
     if is_genai:
         one_span_per_call(drafts)
-        complete_root(root, drafts)
+        complete_root(drafts[0], drafts)
+    trace_id = mlflow_trace_id(piece)
     return ConvertedTrace(
         trace_id=trace_id,
         service=service,
         stored=tuple(stored_span(draft, trace_id) for draft in drafts),
         is_genai=is_genai,
-        tracestate=root.span.trace_state,
+        tracestate=drafts[0].span.trace_state,
         piece=piece,
     )
 
