@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from qualitrace_collector.convert.passages import LLM_TYPES
 from qualitrace_collector.convert.sample import is_error, outermost, root_of
+from qualitrace_collector.convert.stored import EMBEDDING_USAGE
 from qualitrace_collector.names import BoundedNames
 
 DURATION_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
@@ -73,7 +74,7 @@ class TraceMetrics:
 
     def _observe_call(self, span: Span, service: str, exemplar: dict[str, str]) -> None:
         model = self._models.bound(str(span.attributes.get("mlflow.llm.model") or "unknown"))
-        usage = span.attributes.get("mlflow.chat.tokenUsage") or {}
+        usage = span.attributes.get("mlflow.chat.tokenUsage") or span.attributes.get(EMBEDDING_USAGE) or {}
         for key, kind in TOKEN_TYPES.items():
             if count := usage.get(key):
                 self._tokens.labels(service, model, kind).inc(count, exemplar=exemplar)

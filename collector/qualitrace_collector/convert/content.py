@@ -26,11 +26,11 @@ _ROLES = {
 _KNOWN_ROLES = {"user", "assistant", "system", "tool"}
 _WRAPPERS = tuple(
     "messages input inputs contents history outputs output generations choices candidates message response result "
-    "update data kwargs raw_output".split()
+    "update data kwargs raw_output replies content".split()
 )
 _TEXT_KEYS = tuple(
     "question query query_str prompt input inputs input_str text content answer response output outputs output_text "
-    "completion result value page_content str_or_query_bundle query_bundle body parts data kwargs".split()
+    "completion result value page_content str_or_query_bundle query_bundle body parts blocks data kwargs".split()
 )
 MAX_DEPTH = 12
 

@@ -45,19 +45,19 @@ def openinference_documents(draft: Draft, prefix: str) -> list[dict[str, Any]]:
     return [document for item in items if isinstance(item, dict) and (document := _document(item))]
 
 
-def _document(item: Any) -> dict[str, Any] | None:
+def _document(item: Any, depth: int = 0) -> dict[str, Any] | None:
     if isinstance(item, str):
         return None if item.startswith(_REPR) else _made(item, {}, None)
-    if isinstance(item, list) and item:  # LangChain's pairs of document and score
-        found = _document(_opened(item[0]))
+    if isinstance(item, list) and item and depth <= MAX_DEPTH:  # LangChain's pairs of document and score
+        found = _document(_opened(item[0]), depth + 1)
         return _scored(found, item[1] if len(item) > 1 else None)
-    if not isinstance(item, dict):
+    if not isinstance(item, dict) or depth > MAX_DEPTH:
         return None
     text = next((item[key] for key in _TEXT_KEYS if isinstance(item.get(key), str)), None)
     if text is None:
         for key in _WRAPPERS:
             inner = _opened(item.get(key))
-            if isinstance(inner, dict) and (found := _document({"id": _id(item)} | inner)):
+            if isinstance(inner, dict) and (found := _document({"id": _id(item)} | inner, depth + 1)):
                 return _scored(found, item.get("score", item.get("distance")))
     metadata = _opened(item.get("metadata") or item.get("meta"))
     metadata = dict(metadata) if isinstance(metadata, dict) else {}

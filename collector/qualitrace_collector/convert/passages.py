@@ -7,13 +7,11 @@ from typing import Any
 
 from mlflow.entities import Span, SpanType
 
-from qualitrace_collector.convert.content import MAX_DEPTH, content_text, encodable, messages_in, parsed
+from qualitrace_collector.convert.content import encodable, messages_in
+from qualitrace_collector.convert.documents import documents
 from qualitrace_collector.samples import Message, PassagesSource
 
 LLM_TYPES = (SpanType.CHAT_MODEL, SpanType.LLM)
-_DOCUMENT_KEYS = ("page_content", "content", "text", "document", "passage", "body")
-_LIST_KEYS = ("documents", "docs", "passages", "results", "nodes", "matches", "chunks", "contexts", "hits")
-_OPENINFERENCE = re.compile(r"^retrieval\.documents\.(\d+)\.document\.content$")
 
 # A prompt that carries passages says so: a tag, a heading or numbered sources.
 _KINDS = r"context|documents?|passages?|sources?|background|references?|knowledge|excerpts?|search results"
@@ -24,7 +22,7 @@ _QUESTION = re.compile(r"(?ims)^\W{0,8}(?:user )?(?:question|query)\s*:(.*)\Z")
 
 def find_passages(spans: Sequence[Span], question: str) -> tuple[tuple[str, ...], PassagesSource]:
     """Return the texts in order of rank without repeats, and where they were found."""
-    retrieved = [text for span in spans if _is_retriever(span) for text in _retrieved_texts(span)]
+    retrieved = [text for span in spans if span.span_type == SpanType.RETRIEVER for text in _retrieved_texts(span)]
     if retrieved:
         return tuple(dict.fromkeys(retrieved)), "retriever"
     for span in reversed([span for span in spans if span.span_type in LLM_TYPES]):
@@ -33,49 +31,11 @@ def find_passages(spans: Sequence[Span], question: str) -> tuple[tuple[str, ...]
     return (), "none"
 
 
-def _is_retriever(span: Span) -> bool:
-    return (
-        span.span_type == SpanType.RETRIEVER
-        or span.attributes.get("gen_ai.operation.name") == "retrieval"
-        or any(_OPENINFERENCE.match(key) for key in span.attributes)
-    )
-
-
 def _retrieved_texts(span: Span) -> list[str]:
-    attributes = span.attributes
-    numbered = sorted(
-        (int(match.group(1)), str(attributes[key])) for key in attributes if (match := _OPENINFERENCE.match(key))
-    )
-    if numbered:
-        return [text for _, text in numbered if text.strip()]
-    return _document_texts(span.outputs) or _document_texts(attributes.get("gen_ai.retrieval.documents"))
-
-
-def _document_texts(value: Any) -> list[str]:
-    value = parsed(value)
-    if isinstance(value, dict):
-        nested = next((value[key] for key in _LIST_KEYS if key in value), None)
-        value = nested if nested is not None else [value]
-    if isinstance(value, str):
-        return [value] if value.strip() else []
-    if not isinstance(value, list):
-        return []
-    return [text for item in value if (text := _document_text(item)).strip()]
-
-
-def _document_text(item: Any, depth: int = 0) -> str:
-    item = parsed(item)
-    if isinstance(item, str):
-        return encodable(item)
-    if depth > MAX_DEPTH:
-        return ""
-    if isinstance(item, list):
-        return _document_text(item[0], depth + 1) if item else ""
-    if isinstance(item, dict):
-        if "node" in item:
-            return _document_text(item["node"], depth + 1)
-        return next((content_text(item[key]) for key in _DOCUMENT_KEYS if item.get(key)), "")
-    return ""
+    found = documents(span.outputs)
+    if not found and isinstance(span.outputs, str):
+        return [span.outputs] if span.outputs.strip() else []
+    return [encodable(document["page_content"]) for document in found if document["page_content"].strip()]
 
 
 def split_prompt(text: str) -> tuple[str, list[str]]:

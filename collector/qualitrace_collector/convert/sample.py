@@ -6,11 +6,10 @@ from mlflow.entities import Span, SpanStatusCode, SpanType
 
 from qualitrace_collector.convert.content import answer_text, messages_in, question_text
 from qualitrace_collector.convert.passages import LLM_TYPES, dump, find_passages, split_prompt
+from qualitrace_collector.convert.root import NO_ANSWER_TYPES
 from qualitrace_collector.samples import Message, Sample, ToolCall
 
-NO_ANSWER_TYPES = (SpanType.RETRIEVER, SpanType.EMBEDDING, SpanType.RERANKER, SpanType.TOOL)
-"""What such a span gives back is material for an answer, not one."""
-
+_TOOL_NAMES = ("gen_ai.tool.name", "tool.name", "ai.toolCall.name")
 PROMPT_VERSION = "qualitrace.prompt.version"
 _METADATA = {"session.id": "session", "gen_ai.conversation.id": "session", "user.id": "user"}
 
@@ -75,12 +74,15 @@ def build_sample(spans: Sequence[Span], service: str) -> Sample:
         passages_source=source,
         conversation=_earlier_turns(calls, question),
         tool_calls=tuple(
-            ToolCall(name=span.name, arguments=dump(span.inputs), result=dump(span.outputs))
-            for span in ordered
-            if span.span_type == SpanType.TOOL
+            ToolCall(name=_tool_name(span), arguments=dump(span.inputs), result=dump(span.outputs))
+            for span in outermost(ordered, (SpanType.TOOL,))
         ),
         metadata=_metadata(ordered, calls, service),
     )
+
+
+def _tool_name(span: Span) -> str:
+    return str(next((name for key in _TOOL_NAMES if (name := span.attributes.get(key))), span.name))
 
 
 def _earlier_turns(calls: Sequence[Span], question: str) -> tuple[Message, ...]:
