@@ -68,6 +68,17 @@ def read_span(draft: Draft) -> None:
     draft.genai = bool(roots - _WEAK_ROOTS) or draft.type is not None or draft.inputs is not None
     if not draft.genai:
         read_unknown(draft)
+    elif draft.model is None:
+        draft.model = _model_inside(draft)
+
+
+def _model_inside(draft: Draft) -> str | None:
+    """Take the model out of a recorded request or response, as MLflow does."""
+    for content in (draft.inputs, draft.outputs):
+        opened = draft.loads(content)
+        if isinstance(opened, dict) and isinstance(model := opened.get("model"), str):
+            return model
+    return None
 
 
 @lru_cache(maxsize=1024)

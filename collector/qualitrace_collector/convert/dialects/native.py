@@ -8,7 +8,7 @@ def _read(draft: Draft) -> None:
     draft.native = "mlflow.spanType" in draft.values or "mlflow.traceRequestId" in draft.values
     kind = draft.text(("mlflow.spanType",))
     draft.type = None if kind == "UNKNOWN" else kind
-    if draft.native and draft.type is not None:
+    if draft.native:
         draft.usage = amounts(draft.loads(draft.values.get("mlflow.chat.tokenUsage")), _USAGE) or None  # pyright: ignore[reportAttributeAccessIssue]
         draft.cost = amounts(draft.loads(draft.values.get("mlflow.llm.cost")), _COST) or None
 

@@ -1,0 +1,114 @@
+"""Each call of a model is one span and is counted once, though several libraries saw it."""
+
+from typing import Any
+
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from prometheus_client import CollectorRegistry
+
+from qualitrace_collector.assemble import Piece, SpanRecord
+from qualitrace_collector.convert import convert, convert_all
+from qualitrace_collector.measure import TraceMetrics
+from support.otlp import SECOND, START, chat_span, span
+
+USAGE = "mlflow.chat.tokenUsage"
+
+
+def piece_of(*spans: tuple[Span, str]) -> Piece:
+    """Make a piece of spans, each with the name of the scope that recorded it."""
+    records = tuple(SpanRecord(item, Resource(), InstrumentationScope(name=scope)) for item, scope in spans)
+    return Piece(trace_id=spans[0][0].trace_id, spans=records, logs=(), root_seen=True, positions=frozenset[int]())
+
+
+def types_of(piece: Piece) -> dict[int, str]:
+    return {int(item.span_id, 16): item.span_type for item in convert(piece, "shop").spans}
+
+
+def bare_call(trace: int, number: int, parent: int = 0, **values: Any) -> Span:
+    """Build a call as the provider's own client records it: counts, but no content."""
+    names = {"gen_ai__operation__name": "chat", "gen_ai__request__model": "gpt-4o-mini"}
+    counts = {"gen_ai__usage__input_tokens": 14, "gen_ai__usage__output_tokens": 9}
+    return span(trace, number, parent, **(names | counts | values))
+
+
+def test_a_framework_and_its_provider_make_one_call():
+    """The inner span is the call and gets the content that only the outer one has; the outer one becomes a chain."""
+    outer = chat_span(1, 1, question="Why?", answer="So.")
+    spans = convert(piece_of((outer, "framework"), (bare_call(1, 2, 1), "client")), "shop").spans
+    assert [item.span_type for item in spans] == ["CHAIN", "CHAT_MODEL"]
+    assert "Why?" in str(spans[1].inputs)
+    assert "So." in str(spans[1].outputs)
+    assert (spans[0].get_attribute(USAGE), spans[1].get_attribute(USAGE)["output_tokens"]) == (None, 9)
+
+
+def test_a_call_inside_a_tool_is_a_call_of_its_own():
+    """A model that calls a tool which asks a model is two calls."""
+    tool = span(1, 2, 1, gen_ai__operation__name="execute_tool")
+    inner = chat_span(1, 3, 2, question="Sum?", answer="4")
+    outer = chat_span(1, 1, question="Why?", answer="So.")
+    assert types_of(piece_of((outer, "a"), (tool, "a"), (inner, "a"))) == {1: "CHAT_MODEL", 2: "TOOL", 3: "CHAT_MODEL"}
+
+
+def test_a_span_around_several_calls_lends_them_nothing():
+    """What a whole loop was asked is not what each of its calls was asked."""
+    outer = span(1, 1, ai__operationId="ai.generateText", ai__prompt='{"prompt": "Why?"}', ai__response__text="So.")
+    calls = [(bare_call(1, number, 1), "client") for number in (2, 3)]
+    spans = convert(piece_of((outer, "ai"), *calls), "shop").spans
+    assert [item.span_type for item in spans] == ["CHAIN", "CHAT_MODEL", "CHAT_MODEL"]
+    assert [item.inputs for item in spans[1:]] == [None, None]
+
+
+def test_two_instrumentors_side_by_side_make_one_call():
+    """Spans of one response under one parent are united, the shorter one being the call."""
+    told = chat_span(1, 2, 1, question="Why?", answer="So.", gen_ai__response__id="r1", seconds=2)
+    bare = bare_call(1, 3, 1, gen_ai__response__id="r1")
+    assert types_of(piece_of((span(1, 1), "app"), (told, "a"), (bare, "b"))) == {1: None, 2: "CHAIN", 3: "CHAT_MODEL"}
+
+
+def test_the_same_library_calling_twice_is_two_calls():
+    """Two calls that a cache answers alike are still two."""
+    first = chat_span(1, 2, 1, question="Why?", answer="So.", gen_ai__response__id="r1")
+    second = chat_span(1, 3, 1, question="Why?", answer="So.", gen_ai__response__id="r1")
+    kinds = types_of(piece_of((span(1, 1), "app"), (first, "a"), (second, "a")))
+    assert kinds == {1: None, 2: "CHAT_MODEL", 3: "CHAT_MODEL"}
+
+
+def test_a_call_told_in_two_traces_counts_once():
+    """Without a common parent each instrumentor makes a trace; the one with content is the call."""
+    told = piece_of((chat_span(1, 1, question="Why?", answer="So.", gen_ai__response__id="r1"), "instrumentor"))
+    bare = piece_of((bare_call(2, 2, gen_ai__response__id="r1"), "client"))
+    traces, failures = convert_all([(bare, "shop"), (told, "shop")])
+    spans = {trace.trace_id[-1]: trace.spans[0] for trace in traces}
+    assert failures == []
+    assert (spans["1"].span_type, spans["2"].span_type) == ("CHAT_MODEL", "CHAIN")
+    assert spans["1"].get_attribute(USAGE)["output_tokens"] == 9  # the client counts on the wire
+    assert spans["2"].get_attribute(USAGE) is None
+
+
+def test_calls_at_different_times_stay_apart():
+    """The same response id in another hour is another call."""
+    told = piece_of((chat_span(1, 1, question="Why?", answer="So.", gen_ai__response__id="r1"), "instrumentor"))
+    later = bare_call(2, 2, gen_ai__response__id="r1", start=START + 3600 * SECOND)
+    traces, _ = convert_all([(piece_of((later, "client")), "shop"), (told, "shop")])
+    assert [trace.spans[0].span_type for trace in traces] == ["CHAT_MODEL", "CHAT_MODEL"]
+
+
+def test_an_agents_sum_of_tokens_gives_way_to_its_calls():
+    """Sums above calls, which some agents keep over their whole life, are not added to the calls'."""
+    agent = span(1, 1, gen_ai__operation__name="invoke_agent", gen_ai__usage__input_tokens=900)
+    spans = convert(piece_of((agent, "a"), (chat_span(1, 2, 1, question="Why?", answer="So."), "a")), "shop").spans
+    assert [item.get_attribute(USAGE) and item.get_attribute(USAGE)["input_tokens"] for item in spans] == [None, 14]
+
+
+def test_embeddings_are_priced_but_are_no_chat_tokens():
+    """Their tokens reach the metrics, not MLflow's sum of the chat's tokens."""
+    values = {"gen_ai__operation__name": "embeddings", "gen_ai__request__model": "text-embedding-3-small"}
+    embedding = span(1, 1, gen_ai__usage__input_tokens=50, **values)
+    (found,) = convert(piece_of((embedding, "a")), "shop").spans
+    registry = CollectorRegistry()
+    TraceMetrics(registry).observe([found], "shop")
+    labels = {"service": "shop", "model": "text-embedding-3-small", "type": "input"}
+    assert (found.span_type, found.get_attribute(USAGE)) == ("EMBEDDING", None)
+    assert found.get_attribute("mlflow.llm.cost")["total_cost"] > 0
+    assert registry.get_sample_value("qualitrace_tokens_total", labels) == 50

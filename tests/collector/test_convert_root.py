@@ -1,0 +1,118 @@
+"""The root shows what the trace is about: question, answer, session, user, failure."""
+
+import json
+from typing import Any
+
+import pytest
+from mlflow.entities import Span as MlflowSpan
+from mlflow.entities import SpanStatusCode
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from qualitrace_collector.assemble import Piece, SpanRecord
+from qualitrace_collector.convert import convert
+from support.otlp import chat_span, retriever_span, span
+
+
+def root_of(*spans: Span) -> MlflowSpan:
+    records = tuple(SpanRecord(item, Resource(), InstrumentationScope()) for item in spans)
+    piece = Piece(trace_id=spans[0].trace_id, spans=records, logs=(), root_seen=True, positions=frozenset[int]())
+    return convert(piece, "shop").spans[0]
+
+
+def chat(number: int, parent: int, **values: Any) -> Span:
+    return chat_span(1, number, parent, question="Why?", answer="So.", **values)
+
+
+def test_empty_inputs_are_filled_from_below():
+    """LangChain records a streamed chain's inputs as an empty text inside a mapping."""
+    root = span(1, 1, openinference__span__kind="CHAIN", input__value='{"input": ""}', output__value="Mine.")
+    found = root_of(root, chat(2, 1))
+    assert (found.inputs, found.outputs) == ("Why?", "Mine.")
+
+
+def test_the_nearest_span_tells_what_was_asked():
+    """The chain below the root knows the question better than the prompt that was made of it."""
+    chain = span(1, 2, 1, openinference__span__kind="CHAIN", input__value="Own words?", output__value="Own answer.")
+    found = root_of(span(1, 1), chain, chat(3, 2))
+    assert (found.inputs, found.outputs) == ("Own words?", "Own answer.")
+
+
+def test_what_a_retriever_found_is_no_answer():
+    """A trace that only retrieved has a question and nothing that could be judged as an answer."""
+    found = root_of(span(1, 1), retriever_span(1, 2, 1, query="When?", passages=["In May."]))
+    assert (found.inputs, found.outputs) == ("When?", None)
+
+
+def test_the_root_comes_first_though_a_child_started_before_it():
+    """Clocks of two machines differ; MLflow takes session and preview from the first."""
+    root = span(1, 9, name="root")
+    early = chat(2, 9)
+    assert root_of(early, root).name == "root"
+
+
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [
+        ("session.id", 1),
+        ("gen_ai.conversation.id", 2),
+        ("langfuse.session.id", 2),
+        ("traceloop.association.properties.session_id", 2),
+        ("traceloop.association.properties.thread_id", 1),
+        ("ai.telemetry.metadata.sessionId", 2),
+        ("langsmith.metadata.thread_id", 2),
+        ("gcp.vertex.agent.session_id", 2),
+    ],
+)
+def test_a_session_is_found_wherever_a_library_puts_it(name: str, where: int):
+    """MLflow takes the session from `session.id` of the first span."""
+    values = {where: {name.replace(".", "__"): "s1"}}
+    found = root_of(span(1, 1, **values.get(1, {})), chat(2, 1, **values.get(2, {})))
+    assert found.get_attribute("session.id") == "s1"
+
+
+def test_the_applications_session_goes_before_a_librarys_conversation():
+    """Pydantic AI makes up a conversation for each run; the application's own id is the session."""
+    found = root_of(span(1, 1, gen_ai__conversation__id="c1"), chat(2, 1, session__id="s1", enduser__id="u1"))
+    assert (found.get_attribute("session.id"), found.get_attribute("user.id")) == ("s1", "u1")
+
+
+def test_a_failure_that_ended_the_trace_is_the_roots():
+    """Agent frameworks close the outermost span without a look at what went wrong inside."""
+    agent = span(1, 2, 1, gen_ai__operation__name="invoke_agent", error="rate limit")
+    found = root_of(span(1, 1, gen_ai__operation__name="invoke_workflow"), agent)
+    assert (found.status.status_code, found.status.description) == (SpanStatusCode.ERROR, "rate limit")
+
+
+@pytest.mark.parametrize(
+    "root",
+    [
+        span(1, 1, seconds=9, http__response__status_code=200),
+        span(1, 1, seconds=9, openinference__span__kind="CHAIN", output__value="Sorry, try later."),
+    ],
+    ids=["answered", "fallback"],
+)
+def test_a_failure_that_was_dealt_with_is_not(root: Span):
+    """A successful response, or an answer of the root's own, shows that the application went on."""
+    assert root_of(root, chat(2, 1, error="rate limit")).status.status_code == SpanStatusCode.UNSET
+
+
+def test_a_failure_that_was_retried_is_not():
+    """The later call went well."""
+    found = root_of(span(1, 1), chat(2, 1, error="rate limit"), chat(3, 1, seconds=2))
+    assert found.status.status_code == SpanStatusCode.UNSET
+
+
+def test_a_circle_below_the_root_ends():
+    """Spans that name each other as parents are walked once."""
+    root = span(1, 1)
+    circle = [span(1, 2, 3, gen_ai__operation__name="chat"), span(1, 3, 2, gen_ai__operation__name="chat")]
+    assert root_of(root, *circle).inputs is None
+
+
+def test_tools_offered_are_kept():
+    """The tools that a model was offered stand where MLflow's chat view looks for them."""
+    tool = {"type": "function", "function": {"name": "weather"}}
+    found = root_of(chat(1, 0, gen_ai__tool__definitions=json.dumps([tool])))
+    assert found.get_attribute("mlflow.chat.tools") == [tool]
