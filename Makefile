@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types format bench clean
+.PHONY: help setup demo test lint types format fuzz bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,11 @@ types: setup ## types by pyright, strict
 format: setup ## rewrite the style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+fuzz: setup ## feed a million odd requests to the decoders (RUNS=n for another number)
+	$(BIN)/pip install --quiet --editable '.[fuzz]'
+	PYTHONPATH=tests $(BIN)/python tests/fuzz/fuzz_decode.py -runs=$(or $(RUNS),1000000) -max_len=1024 \
+		-rss_limit_mb=512 -print_final_stats=1
 
 bench: setup ## time the main path beside its peers
 	$(BIN)/python benchmarks/run.py

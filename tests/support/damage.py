@@ -11,12 +11,13 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from support.otlp import attributes, rag_trace, request
 from support.otlp_json import to_otlp_json
 
-# The names that lead into the messages, so that odd values get where they may hurt.
-_KEYS = (
+KEYS = (
     "resourceSpans scopeSpans spans resourceLogs scopeLogs logRecords resource scope attributes key value links events "
     "status traceId spanId parentSpanId name kind code startTimeUnixNano endTimeUnixNano flags severityNumber body "
     "stringValue intValue doubleValue bytesValue arrayValue kvlistValue values entityRefs idKeys [odd] snake_case"
 ).split()
+"""The names that lead into the messages, so that odd values get where they may hurt, and two that are none."""
+
 _COMPRESSIONS = {"": bytes, "gzip": gzip.compress, "deflate": zlib.compress}
 
 
@@ -42,12 +43,12 @@ def _damaged(draw: st.DrawFn) -> bytes:
 _text = st.text(st.characters(exclude_categories=()), max_size=6)  # halves of surrogate pairs, too
 _json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | _text | st.sampled_from(["00" * 16, "ab" * 8, "1"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_KEYS) | _text, inner, max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS) | _text, inner, max_size=5),
     max_leaves=12,
 )
 
 
-def _nested(value: Any) -> Any:
+def nested(value: Any) -> Any:
     """Put a value where spans and log records are."""
     return {
         "resourceSpans": [{"resource": value, "scopeSpans": [{"spans": [value]}]}],
@@ -60,7 +61,7 @@ def _as_json(value: Any) -> bytes:
 
 
 plain_bodies = st.one_of(
-    st.binary(max_size=100), _damaged(), _json_values.map(_as_json), _json_values.map(_nested).map(_as_json)
+    st.binary(max_size=100), _damaged(), _json_values.map(_as_json), _json_values.map(nested).map(_as_json)
 )
 
 
