@@ -1,4 +1,7 @@
-"""The benchmarks: `python benchmarks/run.py` times the intake of traces beside MLflow's tracking server."""
+"""The benchmarks: `python benchmarks/run.py` times qualitrace beside MLflow.
+
+First the conversion of spans, in this process; then the intake of traces, beside MLflow's tracking server.
+"""
 
 import json
 import sys
@@ -7,10 +10,12 @@ from pathlib import Path
 
 import click
 
+from convert.compare import Conversion, compare
 from intake.load import LoadError
 from intake.measure import Cell, Shape, measure, warm_up
 from intake.report import as_json, environment, print_table
 from intake.servers import TARGETS, ServerError, running
+from qualitrace_collector.mlflow_settings import apply_mlflow_settings
 
 _SHAPES = [Shape(traces=traces, connections=connections) for traces in (1, 20, 100) for connections in (1, 4, 16)]
 _QUICK_SHAPES = [Shape(traces=1, connections=16)]
@@ -30,8 +35,10 @@ _QUICK_SHAPES = [Shape(traces=1, connections=16)]
 )
 @click.option("--json", "output", type=click.Path(dir_okay=False, path_type=Path), help="Write all results here.")
 def main(seconds: float, quick: bool, targets: tuple[str, ...], output: Path | None) -> None:
-    """Compare how fast servers take traces in, all in one run. Exit code 1 if anything failed."""
+    """Compare how fast spans are converted and traces taken in, all in one run. Exit code 1 if anything failed."""
     cells: list[Cell] = []
+    conversion = compare(seconds)
+    _print_conversion(conversion)
     broken = False
     with tempfile.TemporaryDirectory(prefix="qualitrace-bench-") as name:
         about = environment(["benchmarks/run.py", *sys.argv[1:]], Path(name))
@@ -43,8 +50,16 @@ def main(seconds: float, quick: bool, targets: tuple[str, ...], output: Path | N
                 broken = True
     print_table(cells)
     if output:
-        output.write_text(json.dumps(as_json(about, cells), indent=2) + "\n", encoding="utf-8")
+        results = as_json(about, cells) | {"conversion": conversion.as_json()}
+        output.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     sys.exit(broken or not all(cell.valid for cell in cells))
+
+
+def _print_conversion(conversion: Conversion) -> None:
+    click.echo(
+        f"conversion, spans/s on one core: qualitrace {conversion.qualitrace_per_second:,.0f}, "
+        f"mlflow {conversion.mlflow_per_second:,.0f} (× {conversion.ratio:.1f})"
+    )
 
 
 def _measure_target(target: str, folder: Path, shapes: list[Shape], seconds: float, cells: list[Cell]) -> None:
@@ -61,4 +76,5 @@ def _measure_target(target: str, folder: Path, shapes: list[Shape], seconds: flo
 
 
 if __name__ == "__main__":
+    apply_mlflow_settings()
     main()

@@ -33,7 +33,9 @@ _MAGIC = {
 def without_blobs(value: Any) -> Any:
     """Return the value with every long run of base64, and every long byte string, replaced by its reference."""
     if isinstance(value, str):
-        return _BASE64.sub(_reference_of, value) if _may_hold_blob(value) else value
+        if len(value) < MIN_CHARACTERS or not _may_hold_blob(value):
+            return value
+        return _BASE64.sub(_reference_of, value)
     if isinstance(value, bytes):
         return reference(value) if len(value) >= MIN_CHARACTERS else base64.b64encode(value).decode()
     if isinstance(value, list):
@@ -46,7 +48,7 @@ def without_blobs(value: Any) -> Any:
 
 def _may_hold_blob(text: str) -> bool:
     """Tell quickly that there is none: a run of two blocks' length covers at least one block in full."""
-    return len(text) >= MIN_CHARACTERS and any(_IN_BLOB.match(text, at) for at in range(0, len(text), _BLOCK))
+    return any(_IN_BLOB.match(text, at) for at in range(0, len(text), _BLOCK))
 
 
 def reference(data: bytes, media_type: str = "") -> str:

@@ -76,9 +76,9 @@ class Draft:
 
     def first(self, keys: Iterable[str]) -> Any:
         """Return the first of these attributes that says anything (not empty, not an empty JSON value)."""
+        values = self.values
         for key in keys:
-            value = self.values.get(key)
-            if value is not None and not _is_empty(value):
+            if key in values and not _is_empty(value := values[key]):
                 return value
         return None
 
@@ -100,7 +100,7 @@ _EMPTY_TEXTS = frozenset({"", "{}", "[]", "null", '""'})
 
 
 def _is_empty(value: Any) -> bool:
-    return value in _EMPTY_TEXTS if isinstance(value, str) else value in ([], {})
+    return value in _EMPTY_TEXTS if isinstance(value, str) else value is None or value in ([], {})
 
 
 def whole_number(value: Any) -> int | None:

@@ -6,6 +6,7 @@ as in `mlflow.tracing.otel.translation.sanitize_attributes`.
 
 import json
 from base64 import b64encode
+from collections.abc import Mapping
 from json.encoder import encode_basestring
 from typing import Any
 
@@ -72,7 +73,7 @@ def _link(link: Any) -> dict[str, Any]:
 def _attributes(draft: Draft, trace_id: str) -> dict[str, str]:
     attributes = {key: _text(draft, value) for key, value in draft.values.items()}
     for key, value in draft.added.items():
-        attributes[key] = _dumps(value)
+        attributes[key] = encode_basestring(value)
     attributes["mlflow.traceRequestId"] = f'"{trace_id}"'
     known = attributes.get("mlflow.spanType")
     if draft.type is not None and known in (None, '"UNKNOWN"'):
@@ -86,7 +87,7 @@ def _attributes(draft: Draft, trace_id: str) -> dict[str, str]:
         ("mlflow.message.format", draft.message_format),
     ):
         if value and key not in attributes:
-            attributes[key] = _dumps(value)
+            attributes[key] = encode_basestring(value)
     if draft.tools is not None and "mlflow.chat.tools" not in attributes:
         attributes["mlflow.chat.tools"] = _content(draft, draft.tools)
     _put_usage(draft, attributes)
@@ -103,16 +104,16 @@ def _put_usage(draft: Draft, attributes: dict[str, str]) -> None:
         return
     _put_cost(draft, attributes)
     if draft.type == SpanType.EMBEDDING:
-        attributes[EMBEDDING_USAGE] = _dumps(draft.usage)
+        attributes[EMBEDDING_USAGE] = _amounts(draft.usage)
         attributes["mlflow.chat.tokenUsage"] = UNCOUNTED
     else:
-        attributes["mlflow.chat.tokenUsage"] = _dumps(draft.usage)
+        attributes["mlflow.chat.tokenUsage"] = _amounts(draft.usage)
 
 
 def _put_cost(draft: Draft, attributes: dict[str, str]) -> None:
     cost = draft.cost or cost_of(draft.model, draft.provider, draft.usage or {})
     if cost is not None:
-        attributes["mlflow.llm.cost"] = _dumps(cost)
+        attributes["mlflow.llm.cost"] = _amounts(cost)
 
 
 def _text(draft: Draft, value: Any) -> str:
@@ -120,7 +121,13 @@ def _text(draft: Draft, value: Any) -> str:
     if isinstance(value, str):
         value = without_blobs(value)
         return value if draft.is_json(value) else encode_basestring(value)
+    if isinstance(value, int):  # numbers by hand: an encoder takes many times as long
+        return ("true" if value else "false") if isinstance(value, bool) else str(value)
     return _dumps(without_blobs(value))
+
+
+def _amounts(amounts: Mapping[str, float]) -> str:
+    return "{" + ", ".join(f'"{name}": {amount!r}' for name, amount in amounts.items()) + "}"
 
 
 def _content(draft: Draft, value: Any) -> str:

@@ -33,30 +33,44 @@ class Dialect:
     costs: Mapping[str, Names] = field(default_factory=dict[str, Names])
     before: Callable[[Draft], None] | None = None
     after: Callable[[Draft], None] | None = None
+    _token_names: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Collect the names of counts, to see at once whether a span has any."""
+        object.__setattr__(self, "_token_names", frozenset(name for names in self.tokens.values() for name in names))
 
     def read(self, draft: Draft) -> None:
         """Fill the fields of a draft that are still empty."""
         if self.before is not None:
             self.before(draft)
-        if draft.type is None:
+        if draft.type is None and self.types:
             draft.type = self._type(draft)
-        for name in ("inputs", "outputs", "tools"):
-            if getattr(draft, name) is None:
-                setattr(draft, name, draft.first(getattr(self, name)))
-        for name in ("model", "provider", "response_id"):
-            if getattr(draft, name) is None:
-                setattr(draft, name, draft.text(getattr(self, name)))
-        if draft.usage is None and self.tokens:
+        self._read_content(draft)
+        if draft.usage is None and self.tokens and not self._token_names.isdisjoint(draft.values):
             draft.usage = self._usage(draft)
         if draft.cost is None and self.costs:
             draft.cost = self._cost(draft)
         if self.after is not None:
             self.after(draft)
 
+    def _read_content(self, draft: Draft) -> None:
+        if draft.inputs is None and self.inputs:
+            draft.inputs = draft.first(self.inputs)
+        if draft.outputs is None and self.outputs:
+            draft.outputs = draft.first(self.outputs)
+        if draft.tools is None and self.tools:
+            draft.tools = draft.first(self.tools)
+        if draft.model is None and self.model:
+            draft.model = draft.text(self.model)
+        if draft.provider is None and self.provider:
+            draft.provider = draft.text(self.provider)
+        if draft.response_id is None and self.response_id:
+            draft.response_id = draft.text(self.response_id)
+
     def _type(self, draft: Draft) -> str | None:
         for key, by_value in self.types.items():
             value = draft.values.get(key)
-            if value is not None and (found := by_value.get(draft.loads(value) if isinstance(value, str) else "")):
+            if isinstance(value, str) and (found := by_value.get(value) or by_value.get(str(draft.loads(value)))):
                 return found
         return None
 
