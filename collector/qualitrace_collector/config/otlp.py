@@ -101,7 +101,7 @@ class Otlp(Section):
     header_timeout: Duration = Field(default=10.0, gt=0, description="from connection to the end of a request's head")
     body_timeout: Duration = Field(default=30.0, gt=0, description="from there to the end of its body")
     idle_timeout: Duration = Field(default=75.0, ge=1, description="between requests; exporters send each 60 s or less")
-    max_connections: int = Field(default=8192, ge=1, description="at each door")
+    max_connections: int = Field(default=16_384, ge=1, description="at each door")
     max_memory: ByteSize = Field(default=ByteSize(512 << 20), description="of requests that are not journalled yet")
 
     @model_validator(mode="after")

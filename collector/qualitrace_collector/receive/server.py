@@ -76,10 +76,10 @@ async def serve(config: Config, stop: asyncio.Event, on_ready: Callable[[], None
         committer = GroupCommitter(journal)
         stack.push_async_callback(asyncio.to_thread, committer.stop)
         intake, guard = Intake(committer, time.time), Guard.of(config)
-        places = min(config.otlp.max_connections, _affordable_connections())
-        grpc_door = await _open_grpc(grpc_server(intake, guard, config.otlp, places), config)
+        http_places, grpc_places = _places(config.otlp.max_connections)
+        grpc_door = await _open_grpc(grpc_server(intake, guard, config.otlp, grpc_places), config)
         stack.push_async_callback(grpc_door.stop, GRACE_SECONDS)
-        http_door = HttpServer(http_app(intake, guard), config.otlp, max_connections=places, grace=GRACE_SECONDS)
+        http_door = HttpServer(http_app(intake, guard), config.otlp, max_connections=http_places, grace=GRACE_SECONDS)
         serving = asyncio.create_task(http_door.serve([http_socket]))
         await http_door.ready.wait()
         on_ready()
@@ -96,10 +96,16 @@ def _raise_descriptor_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _affordable_connections() -> int:
-    """Return how many connections each of the two doors can have before the process runs out of descriptors."""
+def _places(wanted: int) -> tuple[int, int]:
+    """Return how many connections the HTTP and the gRPC door may have, so that the descriptors are enough for both.
+
+    gRPC gets more of them: when it has no place left it turns clients away, while HTTP makes room.
+    """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return sys.maxsize if soft == resource.RLIM_INFINITY else max(1, (soft - OTHER_DESCRIPTORS) // 2)
+    if soft == resource.RLIM_INFINITY:
+        return wanted, wanted
+    share = max(1, (soft - OTHER_DESCRIPTORS) // 3)
+    return min(wanted, share), min(wanted, 2 * share)
 
 
 def _bind(setting: str, address: str) -> socket.socket:
