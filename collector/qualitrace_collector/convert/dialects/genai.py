@@ -14,17 +14,27 @@ from qualitrace_collector.convert.documents import documents
 from qualitrace_collector.convert.draft import CALL_TYPES, Draft
 from qualitrace_collector.convert.indexed import openai_messages, subtree
 
-OPERATIONS = {
+REQUEST_TYPES = {
     "chat": SpanType.CHAT_MODEL,
-    "generate_content": SpanType.LLM,
-    "text_completion": SpanType.LLM,
+    "acompletion": SpanType.CHAT_MODEL,
+    "responses": SpanType.CHAT_MODEL,
+    "aresponses": SpanType.CHAT_MODEL,
     "completion": SpanType.LLM,
+    "text_completion": SpanType.LLM,
+    "atext_completion": SpanType.LLM,
+    "embedding": SpanType.EMBEDDING,
+    "aembedding": SpanType.EMBEDDING,
+    "rerank": SpanType.RERANKER,
+    "arerank": SpanType.RERANKER,
+}
+"""OpenLLMetry's, and LiteLLM's names of its functions."""
+
+OPERATIONS = REQUEST_TYPES | {
+    "generate_content": SpanType.LLM,
     "generate": SpanType.LLM,
     "response": SpanType.LLM,
     "fetch_response": SpanType.LLM,
     "embeddings": SpanType.EMBEDDING,
-    "embedding": SpanType.EMBEDDING,
-    "rerank": SpanType.RERANKER,
     "retrieval": SpanType.RETRIEVER,
     "vector_db_retrieve": SpanType.RETRIEVER,
     "execute_tool": SpanType.TOOL,
@@ -100,7 +110,7 @@ def _type_without_operation(draft: Draft) -> str | None:
     if "gen_ai.tool.name" in values or "gen_ai.tool.call.id" in values:
         return SpanType.TOOL
     if request := draft.text(("llm.request.type",)):
-        return _REQUEST_TYPES.get(request)
+        return REQUEST_TYPES.get(request)
     if ("gen_ai.request.model" in values or "gen_ai.response.model" in values) and (
         "gen_ai.usage.input_tokens" in values or any(key.startswith(_CONTENT) for key in values)
     ):
@@ -108,12 +118,6 @@ def _type_without_operation(draft: Draft) -> str | None:
     return None
 
 
-_REQUEST_TYPES = {
-    "chat": SpanType.CHAT_MODEL,
-    "completion": SpanType.LLM,
-    "embedding": SpanType.EMBEDDING,
-    "rerank": SpanType.RERANKER,
-}
 _CONTENT = ("gen_ai.prompt", "gen_ai.completion", "gen_ai.input.messages", "gen_ai.output.messages")
 
 
