@@ -1,6 +1,7 @@
 """Puts the parts of the `work` process together, starts them, and stops them in the reverse order."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 
@@ -15,23 +16,26 @@ from qualitrace_collector.pipeline import Pipeline
 from qualitrace_collector.record import Recorder
 from qualitrace_collector.state import Database, JudgeQueue, Ledger, ledger, queue
 from qualitrace_collector.store import TraceStore
-from qualitrace_monitors import alerts, notify, scores
+from qualitrace_monitors import alerts, budget, notify, scores
 from qualitrace_monitors.alerts import AlertEngine
 from qualitrace_monitors.budget import Spending
+from qualitrace_monitors.calls import Calls, Concurrent, OneByOne
 from qualitrace_monitors.estimate import Estimator
 from qualitrace_monitors.health import Health
-from qualitrace_monitors.judges import Judge, build_judges
-from qualitrace_monitors.judging import JudgeWorker
-from qualitrace_monitors.metrics import JudgeMetrics, StateCollector, StateSources
+from qualitrace_monitors.judges import Stage, build_stages, cache
+from qualitrace_monitors.judges.cache import VerdictCache
+from qualitrace_monitors.judging import JudgeWorker, Result
+from qualitrace_monitors.metrics import BudgetCollector, JudgeMetrics, StateCollector, StateSources
 from qualitrace_monitors.notify import Heartbeat, Links, Notifier
+from qualitrace_monitors.pacing import Pacing
 from qualitrace_monitors.web import WebServer, WebServices, create_app
 
 _log = logging.getLogger(__name__)
 
-SCHEMA = (*ledger.SCHEMA, *queue.SCHEMA, *scores.SCHEMA, *alerts.SCHEMA, *notify.SCHEMA)
+SCHEMA = (*ledger.SCHEMA, *queue.SCHEMA, *scores.SCHEMA, *alerts.SCHEMA, *notify.SCHEMA, *budget.SCHEMA, *cache.SCHEMA)
 
 LOCAL_BATCH = 64
-LLM_WORKERS = 8
+PRUNE_SECONDS = 600.0
 SHORTEST_EVALUATION_SECONDS, LONGEST_EVALUATION_SECONDS = 1.0, 15.0
 BEAT_SECONDS = 1.0
 NOTIFY_SECONDS = 0.5
@@ -60,6 +64,8 @@ class Services:
         self._alerts = AlertEngine(config.alerts, self._database, self._estimator, self._links)
         self._notifier = Notifier(config.notify, self._database)
         self._health = Health(self._store, config.listen.otlp_http if collect else None)
+        self._spending = Spending(config.budget, config.judges, self._database)
+        self._pacing = Pacing(config, self._spending, self._database, time.time)
         self._pipeline = self._build_pipeline() if collect else None
         self._workers = self._build_workers() if monitor else []
         self._loops = self._build_loops(monitor=monitor)
@@ -82,38 +88,47 @@ class Services:
         """Finish what is held, until `deadline` (Unix seconds); what is left is durable. Safe twice."""
         for loop in self._loops:
             loop.stop(max(0.1, min(STOP_SECONDS, deadline - time.time())))
-        stuck = [loop.name for loop in self._loops if loop.alive]
+        stuck = [loop.name for loop in self._loops if loop.alive] or self._drain(deadline)
         if stuck:  # in a call of MLflow that does not return; nothing else could be stored either
-            _log.warning("%s did not end in time; what they held is done after the next start", ", ".join(stuck))
-        else:
-            self._drain(deadline)
+            _log.warning("%s did not end in time; what it held is done after the next start", ", ".join(stuck))
         self._notifier.deliver_due(time.time())
         self._web.stop()
         self._journal.close()
         self._database.close()
 
-    def _drain(self, deadline: float) -> None:
+    def _drain(self, deadline: float) -> list[str]:
+        """Finish what is held in a thread of its own, and leave it there at the deadline; name it if it hangs."""
+        thread = threading.Thread(target=self._finish, args=(deadline,), name="drain", daemon=True)
+        thread.start()
+        thread.join(max(0.1, deadline - time.time()))
+        return [thread.name] if thread.is_alive() else []
+
+    def _finish(self, deadline: float) -> None:
         if self._pipeline is not None:
             self._pipeline.drain(deadline)
-        for worker in self._workers[:1]:
+        for worker in self._workers:
             worker.drain(deadline)
 
     def _build_pipeline(self) -> Pipeline:
-        recorder = Recorder(self._config, self._database, TraceMetrics(self._registry))
+        recorder = Recorder(self._config, self._database, TraceMetrics(self._registry), self._pacing.effective_rate)
         return Pipeline(self._config, self._journal, self._store, Ledger(self._database), recorder)
 
     def _build_workers(self) -> list[JudgeWorker]:
-        """Make one worker for the local judges, and several, each with one call in flight, for the LLM judges."""
-        judges = build_judges(self._config.judges)
+        """Make one worker for the local judges, and one for the judges of each provider."""
+        lanes: dict[str, list[Stage]] = {"local": []}
+        for stage in build_stages(self._config.judges):
+            lanes.setdefault(stage.lane, []).append(stage)
         metrics = JudgeMetrics(self._registry)
-        spending = Spending(self._config.budget, self._database)
 
-        def worker(tier: str, batch: int) -> JudgeWorker:
-            mine: list[Judge] = [judge for judge in judges if judge.tier == tier]
-            return JudgeWorker(mine, self._database, self._store, metrics, spending, batch)
+        def worker(stages: list[Stage], calls: Calls[Result]) -> JudgeWorker:
+            return JudgeWorker(stages, self._database, self._store, metrics, self._spending, calls)
 
-        llm = any(judge.tier == "llm" for judge in judges)
-        return [worker("local", LOCAL_BATCH), *(worker("llm", 1) for _ in range(LLM_WORKERS if llm else 0))]
+        local = worker(lanes.pop("local"), OneByOne(LOCAL_BATCH))
+        return [local, *(worker(stages, Concurrent()) for stages in lanes.values())]
+
+    def _prune(self) -> None:
+        self._spending.prune(time.time())
+        VerdictCache(self._database).prune(time.time())
 
     def _build_loops(self, *, monitor: bool) -> list[Loop]:
         loops = [Loop("health", _every(HEALTH_SECONDS, self._health.check))]
@@ -121,6 +136,7 @@ class Services:
             loops.append(Loop("collect", self._pipeline.step))
         loops += [Loop(f"judge-{number}", worker.step) for number, worker in enumerate(self._workers)]
         if monitor:
+            loops.append(Loop("prune", _every(PRUNE_SECONDS, self._prune)))
             pause = _evaluation_pause(self._config)
             loops.append(Loop("alerts", _every(pause, lambda: self._alerts.evaluate(time.time()))))
             if self._config.heartbeat is not None:
@@ -141,6 +157,7 @@ class Services:
             notification_counts=lambda: self._notifier.notifications,
         )
         self._registry.register(StateCollector(sources))
+        self._registry.register(BudgetCollector(self._config, self._spending, self._pacing, time.time))
         app = create_app(
             WebServices(
                 registry=self._registry,
