@@ -27,15 +27,14 @@ MESSAGE_LIMIT = 500
 class RequestError(Exception):
     """A request that is not taken.
 
-    Messages quote what the client sent, so they are cut to `MESSAGE_LIMIT` characters (OTLP bounds a response), and
-    halves of surrogate pairs, which no protobuf string takes, become question marks.
+    Messages quote what the client sent, so they are cut to `MESSAGE_LIMIT` characters: OTLP bounds a response.
     """
 
     http_status: ClassVar[int]
     rpc_code: ClassVar[int]
 
     def __init__(self, message: str, reason: str) -> None:
-        super().__init__(message[:MESSAGE_LIMIT].encode(errors="replace").decode())
+        super().__init__(message[:MESSAGE_LIMIT])
         self.reason = reason
 
     def _details(self) -> list[Message]:
