@@ -1,4 +1,4 @@
-"""Traces and assessments into MLflow, through MLflow's own stores: a database URI or a tracking server.
+"""Traces and assessments into MLflow: a database URI or a tracking server, through MLflow's own stores or in bulk.
 
 Writing is idempotent: MLflow upserts spans on (trace id, span id), and assessments carry an id of ours.
 """
@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.abstract_store import AbstractStore
 from mlflow.tracking._tracking_service.utils import _get_store  # pyright: ignore[reportPrivateUsage]
 
+from qualitrace_collector.bulk import insert_traces, takes_bulk
 from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.names import clean
 
@@ -74,7 +75,7 @@ class TraceStore:
             groups[self._experiment_id(trace), resource].append(trace)
         refused: dict[str, Exception] = {}
         for (experiment_id, _), group in groups.items():
-            self._save_group(experiment_id, group, refused)
+            self._save_group(experiment_id, self._insert_new(experiment_id, group), refused)
         return refused
 
     def read(self, trace_id: str) -> list[Span]:
@@ -104,7 +105,25 @@ class TraceStore:
             return False
         return True
 
+    def _insert_new(self, experiment_id: str, traces: list[ConvertedTrace]) -> list[ConvertedTrace]:
+        """Write new traces in bulk where that was tested; return what is left for MLflow's own path.
+
+        That is: known traces, those that the database refuses, and those that another collector was faster with.
+        """
+        store = self._store
+        if not takes_bulk(store):
+            return traces
+        try:
+            return insert_traces(store, experiment_id, traces)
+        except Exception as error:
+            self._raise_if_unavailable(error)
+            middle = len(traces) // 2
+            halves = (traces[:middle], traces[middle:]) if middle else ()
+            return [left for half in halves for left in self._insert_new(experiment_id, half)] if halves else traces
+
     def _save_group(self, experiment_id: str, traces: list[ConvertedTrace], refused: dict[str, Exception]) -> None:
+        if not traces:
+            return
         try:
             self._store.log_spans(experiment_id, [span for trace in traces for span in trace.spans])
         except Exception as error:

@@ -1,6 +1,8 @@
 """Traces and assessments in a real MLflow, by a database URI."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -87,18 +89,15 @@ def test_one_refused_trace_does_not_cost_its_neighbours(store: TraceStore, refus
 
 
 @pytest.fixture
-def refuse(store: TraceStore, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Make MLflow's store fail on batches with a certain trace, as a value that its database cannot hold does."""
+def refuse(store: TraceStore) -> Callable[[str], None]:
+    """Make the database refuse the spans of a certain trace, as it refuses values that it cannot hold."""
 
     def install(trace_id: str) -> None:
-        real = store._store.log_spans
-
-        def log_spans(location: str, spans: list, tracking_uri: str | None = None) -> list:
-            if any(span.trace_id == trace_id for span in spans):
-                raise MlflowException("value out of range")
-            return real(location, spans)
-
-        monkeypatch.setattr(store._store, "log_spans", log_spans)
+        with closing(sqlite3.connect(store.tracking_uri.removeprefix("sqlite:///"))) as connection:
+            connection.execute(
+                f"CREATE TRIGGER refuse BEFORE INSERT ON spans WHEN NEW.trace_id = '{trace_id}' "
+                "BEGIN SELECT RAISE(ABORT, 'value out of range'); END"
+            )
 
     return install
 

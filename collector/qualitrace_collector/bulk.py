@@ -1,0 +1,239 @@
+"""Complete new traces in few statements, into MLflow's own tables, as its own store would have written them.
+
+`SqlAlchemyStore.log_spans` writes a trace at a time, with a dozen statements for each. Here a batch takes one
+statement a table. The rows are the same; a test compares them. What is not new, and what MLflow computes in ways that
+were not tested (other schema revisions, rollups, workspaces, archival), is left to MLflow.
+"""
+
+import json
+from base64 import b64decode
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeGuard
+
+from mlflow.entities import TraceState
+from mlflow.environment_variables import MLFLOW_TRACE_ARCHIVAL_CONFIG
+from mlflow.exceptions import MlflowException
+from mlflow.store.tracking.abstract_store import AbstractStore
+from mlflow.store.tracking.dbmodels.models import SqlSpan, SqlTraceInfo, SqlTraceMetadata, SqlTraceTag
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from mlflow.store.tracking.utils.sql_trace_rollups import rollups_enabled
+from mlflow.store.tracking.utils.trace_analytics import (
+    COST_COLUMN_BY_KEY,
+    TOKEN_COLUMN_BY_KEY,
+    bounded_model_dimension,
+    finite_float_or_none,
+    token_count_or_none,
+    validate_session_id,
+    validate_trace_name,
+)
+from mlflow.tracing.constant import SpansLocation, TraceMetadataKey, TraceTagKey
+from mlflow.tracing.utils import (
+    SpanAggregationNode,
+    aggregate_cost_from_span_nodes,
+    aggregate_usage_from_span_nodes,
+)
+from mlflow.tracing.utils.truncation import _get_truncated_preview  # pyright: ignore[reportPrivateUsage]
+from mlflow.utils.mlflow_tags import MLFLOW_ARTIFACT_LOCATION
+from mlflow.utils.uri import append_to_uri_path
+from mlflow.utils.validation import _validate_trace_tag  # pyright: ignore[reportPrivateUsage]
+from opentelemetry.sdk.resources import Resource
+from sqlalchemy import insert, select, text
+
+from qualitrace_collector.convert import ConvertedTrace
+
+TESTED_REVISIONS = frozenset({"dc11669786a5"})
+"""Of MLflow's schema (`alembic_version`): those on which the equality of rows was tested. MLflow 3.17."""
+
+_DATABASES = ("sqlite", "postgresql")
+_TAG_PREFIX = "mlflow.traceTag."
+_HIDDEN_RESOURCE = ("telemetry.sdk.", "mlflow.")
+_READ_AT_ONCE = 500
+
+Row = dict[str, Any]
+_dumps = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def takes_bulk(store: AbstractStore) -> TypeGuard[SqlAlchemyStore]:
+    """Whether the store is a database of a tested schema revision, without extras that MLflow would have to keep."""
+    if type(store) is not SqlAlchemyStore or store.db_type not in _DATABASES:
+        return False
+    if rollups_enabled() or MLFLOW_TRACE_ARCHIVAL_CONFIG.get():
+        return False
+    with store.engine.connect() as connection:
+        revisions = set(connection.execute(text("SELECT version_num FROM alembic_version")).scalars())
+    return revisions <= TESTED_REVISIONS
+
+
+@dataclass(slots=True)
+class Rows:
+    """What goes into each table."""
+
+    traces: list[Row] = field(default_factory=list[Row])
+    tags: list[Row] = field(default_factory=list[Row])
+    metadata: list[Row] = field(default_factory=list[Row])
+    spans: list[Row] = field(default_factory=list[Row])
+
+
+def insert_traces(store: SqlAlchemyStore, experiment_id: str, traces: Sequence[ConvertedTrace]) -> list[ConvertedTrace]:
+    """Write the traces that MLflow does not know yet, all or none; return the others.
+
+    Raises:
+        MlflowException: the database refused; nothing was written.
+    """
+    location = str(store.get_experiment(experiment_id).artifact_location)
+    with store.ManagedSessionMaker(read_only=False) as session:
+        known = _known(session, [trace.trace_id for trace in traces])
+        rows = Rows()
+        for trace in traces:
+            if trace.trace_id not in known:
+                _add_trace(rows, trace, int(experiment_id), location)
+        for model, values in (
+            (SqlTraceInfo, rows.traces),
+            (SqlTraceTag, rows.tags),
+            (SqlTraceMetadata, rows.metadata),
+            (SqlSpan, rows.spans),
+        ):
+            if values:
+                session.execute(insert(model.__table__), values)
+    return [trace for trace in traces if trace.trace_id in known]
+
+
+def _known(session: Any, trace_ids: Sequence[str]) -> set[str]:
+    known: set[str] = set()
+    for start in range(0, len(trace_ids), _READ_AT_ONCE):
+        ids = trace_ids[start : start + _READ_AT_ONCE]
+        known.update(session.execute(select(SqlTraceInfo.request_id).where(SqlTraceInfo.request_id.in_(ids))).scalars())
+    return known
+
+
+def _add_trace(rows: Rows, trace: ConvertedTrace, experiment_id: int, artifact_location: str) -> None:
+    spans = [_span_row(stored, trace.trace_id, experiment_id) for stored in trace.stored]
+    attributes = [stored["attributes"] for stored in trace.stored]
+    roots = [index for index, row in enumerate(spans) if row["parent_span_id"] is None]
+    root = attributes[roots[-1]] if roots else {}
+    tags = _tags(trace, root, artifact_location)
+    rows.spans += spans
+    rows.traces.append(
+        {
+            "request_id": trace.trace_id,
+            "experiment_id": experiment_id,
+            "status": _state(spans[roots[0]]) if roots else TraceState.IN_PROGRESS.value,
+            "client_request_id": None,
+            "request_preview": _preview(root.get("mlflow.spanInputs"), "user"),
+            "response_preview": _preview(root.get("mlflow.spanOutputs"), "assistant"),
+            "db_payload_generation": 1,
+            "trace_name": tags.pop(TraceTagKey.TRACE_NAME, None),
+            "session_id": _session(attributes),
+        }
+        | _times(spans)
+        | _sums(spans, attributes)
+    )
+    rows.tags += [{"request_id": trace.trace_id, "key": key, "value": value} for key, value in tags.items()]
+    if user := next((_opened(found) for item in attributes if (found := item.get("user.id"))), None):
+        rows.metadata.append({"request_id": trace.trace_id, "key": TraceMetadataKey.TRACE_USER, "value": user})
+
+
+def _span_row(stored: dict[str, Any], trace_id: str, experiment_id: int) -> Row:
+    attributes = stored["attributes"]
+    cost = json.loads(attributes.get("mlflow.llm.cost", "{}"))
+    kind = attributes.get("mlflow.spanType")
+    return {
+        "trace_id": trace_id,
+        "experiment_id": experiment_id,
+        "span_id": _hex(stored["span_id"]),
+        "parent_span_id": _hex(stored["parent_span_id"]) if stored["parent_span_id"] else None,
+        "name": stored["name"],
+        "type": json.loads(kind) if kind else None,
+        "status": stored["status"]["code"].removeprefix("STATUS_CODE_"),
+        "start_time_unix_nano": stored["start_time_unix_nano"],
+        "end_time_unix_nano": stored["end_time_unix_nano"] or None,
+        "content": _dumps(stored),
+        "input_cost": finite_float_or_none(cost.get("input_cost")),
+        "output_cost": finite_float_or_none(cost.get("output_cost")),
+        "total_cost": finite_float_or_none(cost.get("total_cost")),
+        "model_name": bounded_model_dimension(_opened(attributes.get("mlflow.llm.model"))),
+        "model_provider": bounded_model_dimension(_opened(attributes.get("mlflow.llm.provider"))),
+    }
+
+
+def _hex(base64_id: str) -> str:
+    return b64decode(base64_id).hex()
+
+
+def _state(root: Row) -> str:
+    return TraceState.ERROR.value if root["status"] == "ERROR" else TraceState.OK.value
+
+
+def _times(spans: Sequence[Row]) -> Row:
+    start = min(row["start_time_unix_nano"] for row in spans) // 1_000_000
+    ends = [row["end_time_unix_nano"] for row in spans if row["end_time_unix_nano"] is not None]
+    return {"timestamp_ms": start, "execution_time_ms": max(ends) // 1_000_000 - start if ends else None}
+
+
+def _sums(spans: Sequence[Row], attributes: Sequence[dict[str, str]]) -> Row:
+    usage = aggregate_usage_from_span_nodes(_nodes(spans, attributes, "mlflow.chat.tokenUsage")) or {}
+    cost = aggregate_cost_from_span_nodes(_nodes(spans, attributes, "mlflow.llm.cost")) or {}
+    return {column: token_count_or_none(usage.get(key)) for key, column in TOKEN_COLUMN_BY_KEY.items()} | {
+        column: finite_float_or_none(cost.get(key)) for key, column in COST_COLUMN_BY_KEY.items()
+    }
+
+
+def _nodes(spans: Sequence[Row], attributes: Sequence[dict[str, str]], key: str) -> list[SpanAggregationNode]:
+    nodes: list[SpanAggregationNode] = []
+    for row, item in zip(spans, attributes, strict=True):
+        data = json.loads(item[key]) if key in item else None
+        nodes.append(
+            SpanAggregationNode(row["span_id"], row["parent_span_id"], data if isinstance(data, dict) else None)
+        )
+    return nodes
+
+
+def _preview(content: str | None, role: str) -> str | None:
+    return _get_truncated_preview(content, role=role) if content else None
+
+
+def _session(attributes: Sequence[dict[str, str]]) -> str | None:
+    for item in attributes:
+        if found := item.get("session.id") or item.get("gen_ai.conversation.id"):
+            return validate_session_id(_opened(found))
+    return None
+
+
+def _tags(trace: ConvertedTrace, root: dict[str, str], artifact_location: str) -> dict[str, str]:
+    """Return the trace's tags: MLflow's own, then the resource's attributes, then those that the client set."""
+    folder = append_to_uri_path(
+        artifact_location,
+        SqlAlchemyStore.TRACE_FOLDER_NAME,
+        trace.trace_id,
+        SqlAlchemyStore.ARTIFACTS_FOLDER_NAME,
+    )
+    tags = {
+        MLFLOW_ARTIFACT_LOCATION: folder,
+        TraceTagKey.SPANS_LOCATION: SpansLocation.TRACKING_STORE.value,
+    }
+    for key, value in Resource(trace.resource).attributes.items():
+        if not key.startswith(_HIDDEN_RESOURCE):
+            _put_tag(tags, key, value if isinstance(value, str) else json.dumps(value))
+    for key, value in root.items():
+        if key.startswith(_TAG_PREFIX):
+            _put_tag(tags, key.removeprefix(_TAG_PREFIX), str(_opened(value)))
+    if TraceTagKey.TRACE_NAME in tags:
+        tags[TraceTagKey.TRACE_NAME] = str(validate_trace_name(tags[TraceTagKey.TRACE_NAME]))
+    return tags
+
+
+def _put_tag(tags: dict[str, str], key: str, value: str) -> None:
+    """Add a tag, cut to MLflow's lengths; one whose name MLflow refuses is left out, as MLflow does."""
+    try:
+        name, cut = _validate_trace_tag(key, value)
+    except MlflowException:
+        return
+    tags[str(name)] = str(cut)
+
+
+def _opened(value: str | None) -> Any:
+    """Open JSON text that holds a text; return anything else as it is, as MLflow does."""
+    if value is None or value[:1] != '"':
+        return value
+    return json.loads(value)

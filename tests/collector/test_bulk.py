@@ -1,0 +1,187 @@
+"""Traces written in bulk are, row by row, what MLflow's own store would have written."""
+
+import json
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy
+from mlflow import MlflowClient
+from mlflow.environment_variables import MLFLOW_SQL_TRACE_ROLLUPS_ENABLED, MLFLOW_TRACE_ARCHIVAL_CONFIG
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+
+from qualitrace_collector.assemble import Piece, SpanRecord
+from qualitrace_collector.bulk import insert_traces, takes_bulk
+from qualitrace_collector.convert import ConvertedTrace, convert
+from support.mlflow_db import converted, new_database
+from support.otlp import REMOTE_PARENT, attributes, chat_span, rag_trace, span
+from support.postgres import running_postgres
+
+RECORDINGS = sorted((Path(__file__).parent / "recordings").glob("*.otlp.pb"))
+TABLES = {
+    "trace_info": ("request_id",),
+    "trace_tags": ("request_id", "key"),
+    "trace_request_metadata": ("request_id", "key"),
+    "spans": ("trace_id", "span_id"),
+}
+MakeStore = Callable[[], SqlAlchemyStore]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Generator[str]:
+    with running_postgres() as uri:
+        yield uri
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> MakeStore:
+    """Make stores on empty databases, each on one of its own."""
+    count = 0
+
+    def make() -> SqlAlchemyStore:
+        nonlocal count
+        count += 1
+        artifacts = (tmp_path / "artifacts").as_uri()
+        if request.param == "sqlite":
+            folder = tmp_path / str(count)
+            folder.mkdir()
+            return SqlAlchemyStore(new_database(folder), artifacts)
+        server = request.getfixturevalue("postgres")
+        name = f"db{abs(hash(tmp_path))}_{count}"
+        engine = sqlalchemy.create_engine(server + "postgres", isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
+        return SqlAlchemyStore(server + name, artifacts)
+
+    return make
+
+
+def recorded() -> list[ConvertedTrace]:
+    by_trace: dict[bytes, list[SpanRecord]] = {}
+    for path in RECORDINGS:
+        for group in ExportTraceServiceRequest.FromString(path.read_bytes()).resource_spans:
+            for scope in group.scope_spans:
+                for item in scope.spans:
+                    by_trace.setdefault(item.trace_id, []).append(SpanRecord(item, group.resource, scope.scope))
+    return [_converted(records) for records in by_trace.values()]
+
+
+def _converted(records: list[SpanRecord]) -> ConvertedTrace:
+    piece = Piece(
+        trace_id=records[0].span.trace_id,
+        spans=tuple(records),
+        logs=(),
+        root_seen=True,
+        positions=frozenset[int](),
+    )
+    return convert(piece, "shop")
+
+
+def built() -> list[ConvertedTrace]:
+    """Make traces that reach every column: errors, sessions, users, tags, costs, missing roots, odd letters."""
+    native = {"mlflow.spanType": '"AGENT"', "mlflow.spanInputs": '{"messages": [{"role": "user", "content": "Hé?"}]}'}
+    tagged = span(3, 1, name="tagged")
+    tagged.attributes.extend(
+        attributes(native | {"mlflow.traceTag.team": "search", "mlflow.traceTag.mlflow.traceName": "ask"})
+    )
+    orphan = chat_span(4, 2, 1, question="Q?", answer="A." * 600, flags=REMOTE_PARENT, session__id="s1", user__id="u1")
+    resource = Resource(attributes=attributes({"service.name": "shop", "host.cpus": 4, "process.pid": 7, "": "x"}))
+    resource.attributes.add(key="list").value.array_value.values.add(string_value="a")
+    return [
+        converted(rag_trace(1, question="Q?", answer="Ä 👩‍🚀", passages=["P."], root_error="broken"), "shop"),
+        converted([chat_span(2, 1, question="Q?", answer="A.", gen_ai__usage__cache_read__input_tokens=3)], "shop"),
+        converted([tagged], "shop"),
+        _converted([SpanRecord(orphan, resource, _scope())]),
+        converted([span(5, 1, seconds=0.0004, enduser__id="u2", gen_ai__conversation__id="c" * 250)], "shop"),
+    ]
+
+
+def _scope() -> Any:
+    return ExportTraceServiceRequest().resource_spans.add().scope_spans.add().scope
+
+
+def rows(store: SqlAlchemyStore) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    with store.engine.connect() as connection:
+        for table, order in TABLES.items():
+            result = connection.execute(sqlalchemy.text(f"SELECT * FROM {table} ORDER BY {', '.join(order)}"))
+            found[table] = [dict(row) for row in result.mappings()]
+    for row in found["spans"]:
+        row["content"] = json.loads(row["content"])
+    return found
+
+
+def test_the_rows_are_those_of_mlflows_own_store(make_store: MakeStore):
+    """Every column of every table, over all recordings and traces built to reach the rest."""
+    traces = [*recorded(), *built()]
+    theirs, ours = make_store(), make_store()
+    for trace in traces:
+        theirs.log_spans("0", list(trace.spans))
+    assert takes_bulk(ours)
+    assert insert_traces(ours, "0", traces) == []
+    expected, written = rows(theirs), rows(ours)
+    assert len(written["trace_info"]) == len(traces)
+    assert sum(map(len, (trace.stored for trace in traces))) == len(written["spans"])
+    for table in TABLES:
+        assert written[table] == expected[table], table
+
+
+def test_what_was_written_reads_back_and_is_found(make_store: MakeStore):
+    """MLflow's client gets traces, searches by filter and finds sessions as if MLflow had written them."""
+    ours = make_store()
+    insert_traces(ours, "0", built())
+    client = MlflowClient(str(ours.engine.url.render_as_string(hide_password=False)))
+    failed = client.search_traces(locations=["0"], filter_string="trace.status = 'ERROR'")
+    assert [trace.info.trace_id[-1] for trace in failed] == ["1"]
+    tagged = client.search_traces(locations=["0"], filter_string="tags.team = 'search'")
+    assert [trace.info.request_preview for trace in tagged] == ["Hé?"]
+    session = client.search_traces(locations=["0"], filter_string="metadata.`mlflow.trace.session` = 's1'")
+    assert [trace.info.trace_id[-1] for trace in session] == ["4"]
+    usage = client.get_trace(built()[1].trace_id).info.token_usage
+    assert usage is not None
+    assert usage["cache_read_input_tokens"] == 3
+
+
+def test_known_traces_are_left_to_mlflow(make_store: MakeStore):
+    """A trace that is there already is handed back and not touched; the new one beside it is written."""
+    store, (first, second, *_) = make_store(), built()
+    insert_traces(store, "0", [first])
+    before = rows(store)["trace_info"]
+    assert insert_traces(store, "0", [first, second]) == [first]
+    after = rows(store)["trace_info"]
+    assert after[: len(before)] == before
+    assert len(after) == 2
+
+
+def test_a_refused_row_leaves_nothing_behind(make_store: MakeStore):
+    """All or none: half a batch would look complete."""
+    store, (first, second, *_) = make_store(), built()
+    second.stored[0]["start_time_unix_nano"] = 2**80
+    with pytest.raises(Exception, match=r".+"):
+        insert_traces(store, "0", [first, second])
+    assert all(not found for found in rows(store).values())
+
+
+def test_an_untested_schema_is_left_to_mlflow(make_store: MakeStore):
+    """Another release may have other tables, whose rows nobody compared."""
+    store = make_store()
+    with store.engine.begin() as connection:
+        connection.execute(sqlalchemy.text("UPDATE alembic_version SET version_num = 'other'"))
+    assert not takes_bulk(store)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [(MLFLOW_SQL_TRACE_ROLLUPS_ENABLED, "true"), (MLFLOW_TRACE_ARCHIVAL_CONFIG, "archival.yaml")],
+)
+def test_rollups_and_archival_are_left_to_mlflow(
+    variable: Any, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """They need rows that only MLflow's own store writes."""
+    store = SqlAlchemyStore(new_database(tmp_path), tmp_path.as_uri())
+    assert takes_bulk(store)
+    monkeypatch.setenv(variable.name, value)
+    assert not takes_bulk(store)

@@ -1,0 +1,48 @@
+"""A real PostgreSQL of Debian's package, in a folder of its own on a free loopback port."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+SERVER_USER = "postgres"
+
+
+def _binary(name: str) -> str:
+    found = shutil.which(name) or next(map(str, sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))), None)
+    assert found, f"the tests need PostgreSQL's {name}: run tests/install-services"
+    return found
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def _run(*command: str) -> None:
+    """Run a command as a user that the server accepts: it refuses to run as root."""
+    user = SERVER_USER if os.getuid() == 0 else None
+    result = subprocess.run(command, user=user, cwd="/", capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+@contextmanager
+def running_postgres() -> Generator[str]:
+    """Yield the URI of a server without databases but its own, up to the last slash."""
+    folder = Path(tempfile.mkdtemp(prefix="qualitrace-test-postgres-"))
+    if os.getuid() == 0:
+        os.chown(folder, pwd.getpwnam(SERVER_USER).pw_uid, -1)
+    data, port = folder / "data", _free_port()
+    _run(_binary("initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
+    options = f"-c listen_addresses=127.0.0.1 -p {port} -k {folder} -c fsync=off"
+    _run(_binary("pg_ctl"), "-D", str(data), "-o", options, "-l", str(folder / "log"), "-w", "start")
+    try:
+        yield f"postgresql://postgres@127.0.0.1:{port}/"
+    finally:
+        _run(_binary("pg_ctl"), "-D", str(data), "-m", "immediate", "-w", "stop")
+        shutil.rmtree(folder)
