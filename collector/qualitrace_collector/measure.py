@@ -1,6 +1,8 @@
 """Prometheus metrics of every stored trace: requests, errors, duration, time to first token, tokens and cost."""
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mlflow.entities import Span, SpanType
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -47,7 +49,6 @@ class TraceMetrics:
             ["service", "model"],
             registry=registry,
         )
-
         self._conflicts = Counter(
             "qualitrace_spans_conflicting",
             "Spans left out because a different one with their ids came first.",
@@ -73,15 +74,22 @@ class TraceMetrics:
             self._conflicts.labels(service).inc(count)
 
     def _observe_call(self, span: Span, service: str, exemplar: dict[str, str]) -> None:
-        model = self._models.bound(str(span.attributes.get("mlflow.llm.model") or "unknown"))
-        usage = span.attributes.get("mlflow.chat.tokenUsage") or span.attributes.get(EMBEDDING_USAGE) or {}
+        told = span.attributes
+        model = self._models.bound(str(told.get("mlflow.llm.model") or "unknown"))
+        usage = told.get("mlflow.chat.tokenUsage") or told.get(EMBEDDING_USAGE)
         for key, kind in TOKEN_TYPES.items():
-            if count := usage.get(key):
+            if count := _amount(usage, key):
                 self._tokens.labels(service, model, kind).inc(count, exemplar=exemplar)
-        if cost := (span.attributes.get("mlflow.llm.cost") or {}).get("total_cost"):
+        if cost := _amount(told.get("mlflow.llm.cost"), "total_cost"):
             self._cost.labels(service, model).inc(cost, exemplar=exemplar)
-        for name in FIRST_TOKEN_ATTRIBUTES:
-            seconds = span.attributes.get(name)
-            if isinstance(seconds, (int, float)):
-                self._first_token.labels(service, model).observe(seconds, exemplar=exemplar)
-                break
+        waits = (_amount(told, name) for name in FIRST_TOKEN_ATTRIBUTES)
+        if (seconds := next((wait for wait in waits if wait is not None), None)) is not None:
+            self._first_token.labels(service, model).observe(seconds, exemplar=exemplar)
+
+
+def _amount(values: Any, key: str) -> float | None:
+    """Return what a client told, if it can be counted: one NaN would stay in a counter for ever."""
+    value = values.get(key) if isinstance(values, Mapping) else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return value if 0 <= value < math.inf else None

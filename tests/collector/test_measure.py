@@ -1,0 +1,73 @@
+"""The metrics of every trace: what clients tell is counted, what cannot be counted is left out."""
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from qualitrace_collector.measure import TraceMetrics
+from support.mlflow_db import converted
+from support.otlp import chat_span, span
+
+SHOP = {"service": "shop", "model": "gpt-4o-mini"}
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def metrics(registry: CollectorRegistry) -> TraceMetrics:
+    return TraceMetrics(registry)
+
+
+def call(**values: object) -> list:
+    """A model call that MLflow's own client recorded, with these attributes."""
+    known = {"mlflow.spanType": '"CHAT_MODEL"', "mlflow.llm.model": '"gpt-4o-mini"'}
+    native = span(1, 1, **{key.replace(".", "__"): value for key, value in (known | values).items()})
+    return list(converted([native], "shop").spans)
+
+
+def test_tokens_cost_and_first_token_of_a_call_are_counted(metrics: TraceMetrics, registry: CollectorRegistry):
+    """Requests and duration by service; tokens, US dollars and seconds to the first token by model."""
+    metrics.observe(
+        call(
+            **{
+                "mlflow.chat.tokenUsage": '{"input_tokens": 14, "output_tokens": 8}',
+                "mlflow.llm.cost": '{"total_cost": 0.25}',
+                "gen_ai.server.time_to_first_token": 0.5,
+            }
+        ),
+        "shop",
+    )
+    assert registry.get_sample_value("qualitrace_requests_total", {"service": "shop"}) == 1
+    assert registry.get_sample_value("qualitrace_request_duration_seconds_sum", {"service": "shop"}) == 1
+    assert registry.get_sample_value("qualitrace_tokens_total", SHOP | {"type": "input"}) == 14
+    assert registry.get_sample_value("qualitrace_tokens_total", SHOP | {"type": "output"}) == 8
+    assert registry.get_sample_value("qualitrace_cost_usd_total", SHOP) == 0.25
+    assert registry.get_sample_value("qualitrace_time_to_first_token_seconds_sum", SHOP) == 0.5
+
+
+@pytest.mark.parametrize("number", ["-5", "NaN", "Infinity", '"many"', "true", "null", "[1]"])
+def test_a_number_that_cannot_be_counted_spoils_nothing(
+    metrics: TraceMetrics, registry: CollectorRegistry, number: str
+):
+    """The trace is counted, its odd number is not, and those of later traces still are."""
+    odd = {
+        "mlflow.chat.tokenUsage": f'{{"input_tokens": {number}, "output_tokens": 8}}',
+        "mlflow.llm.cost": f'{{"total_cost": {number}}}',
+        "gen_ai.server.time_to_first_token": float("nan"),
+    }
+    metrics.observe(call(**odd), "shop")
+    metrics.observe(list(converted([chat_span(2, 1, question="Q?", answer="A.")], "shop").spans), "shop")
+    assert registry.get_sample_value("qualitrace_requests_total", {"service": "shop"}) == 2
+    assert registry.get_sample_value("qualitrace_tokens_total", SHOP | {"type": "input"}) == 14
+    assert registry.get_sample_value("qualitrace_tokens_total", SHOP | {"type": "output"}) == 16
+    assert registry.get_sample_value("qualitrace_time_to_first_token_seconds_sum", SHOP) in (None, 0)
+
+
+@pytest.mark.parametrize("value", ["[1]", '"free"', "3"])
+def test_usage_of_an_odd_shape_is_left_out(metrics: TraceMetrics, registry: CollectorRegistry, value: str):
+    """A list, a text or a number where a mapping belongs."""
+    metrics.observe(call(**{"mlflow.chat.tokenUsage": value, "mlflow.llm.cost": value}), "shop")
+    assert registry.get_sample_value("qualitrace_requests_total", {"service": "shop"}) == 1
+    assert registry.get_sample_value("qualitrace_tokens_total", SHOP | {"type": "input"}) is None
