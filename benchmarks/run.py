@@ -4,9 +4,11 @@ First the conversion of spans, in this process; then the intake of traces, besid
 """
 
 import json
+import signal
 import sys
 import tempfile
 from pathlib import Path
+from types import FrameType
 
 import click
 
@@ -73,8 +75,16 @@ def _measure_target(target: str, folder: Path, shapes: list[Shape], seconds: flo
                 f"  {shape.traces} a request, {shape.connections} connections: {cells[-1].acked_per_second:,.0f}/s",
                 err=True,
             )
+            if cells[-1].missing:  # the next load would only queue up behind them
+                raise server.error(f"{cells[-1].missing} acked traces are not stored")
+
+
+def _exit(number: int, _frame: FrameType | None) -> None:
+    """Unwind, so that the servers are ended, too; the code is the shell's for a signal."""
+    sys.exit(128 + number)
 
 
 if __name__ == "__main__":
     apply_mlflow_settings()
+    signal.signal(signal.SIGTERM, _exit)
     main()

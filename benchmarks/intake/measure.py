@@ -17,6 +17,7 @@ from intake.traces import Template, templates
 # Load ends early at so many traces for each of its seconds: what is acked must be stored, or held, in bounded time.
 MAX_STORED_PER_SECOND = 500
 MAX_JOURNALED_PER_SECOND = 10_000
+WARM_UP_TRACES = 64
 STORE_SECONDS = 180.0
 SAMPLE_SECONDS = 0.25
 MEBIBYTE = 1 << 20
@@ -107,11 +108,16 @@ def measure(target: str, server: Server, shape: Shape, seconds: float) -> Cell:
 
 
 def warm_up(server: Server) -> None:
-    """Let every worker of the server take its first requests, and wait until they are stored."""
-    before = server.stored() if server.database else 0
-    load = run_load(server.address, _bodies(templates(1), 64), connections=16, seconds=60)
-    if server.database:
-        _wait_until_stored(server, before + len(load.latencies))
+    """Let every worker of the server take its first requests, and wait until they are stored.
+
+    Raises:
+        LoadError: the server stopped answering.
+        ServerError: it refused or lost one.
+    """
+    load = run_load(server.address, _bodies(templates(1), WARM_UP_TRACES), connections=16, seconds=60)
+    missing = _wait_until_stored(server, WARM_UP_TRACES) if server.database else 0
+    if load.failures or missing:
+        raise server.error(f"warm-up: {missing} traces are not stored, answers: {dict(load.failures)}")
 
 
 def _bodies(choice: list[Template], traces: int) -> Callable[[], bytes | None]:

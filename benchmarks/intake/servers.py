@@ -54,6 +54,11 @@ class Server:
     address: str
     process: psutil.Process
     database: Path | None
+    log: Path
+
+    def error(self, what: str) -> ServerError:
+        """Return an error that tells `what` happened, with the end of the server's log."""
+        return ServerError(f"{what}; the end of its log:\n{self.log.read_text()[-2000:]}")
 
     def stored(self) -> int:
         """Return how many traces are in its MLflow database; waits while the server writes a large batch.
@@ -68,7 +73,7 @@ class Server:
             with closing(sqlite3.connect(uri, uri=True, timeout=LOCK_SECONDS)) as connection:
                 return int(connection.execute("SELECT count(*) FROM trace_info").fetchone()[0])
         except sqlite3.OperationalError as error:
-            raise ServerError(f"{self.database}: {error}") from error
+            raise self.error(f"{self.database}: {error}") from error
 
     def tree(self) -> list[psutil.Process]:
         """Return its processes."""
@@ -132,19 +137,19 @@ def running(target: str, folder: Path) -> Generator[Server]:
         process = subprocess.Popen(
             launch.command, stdout=output, stderr=output, cwd=folder, env=os.environ | _MLFLOW_ENVIRONMENT
         )
-    server = Server(launch.address, psutil.Process(process.pid), launch.database)
+    server = Server(launch.address, psutil.Process(process.pid), launch.database, log)
     try:
-        _wait_until_ready(launch, process, log)
+        _wait_until_ready(launch, process, server)
         yield server
     finally:
         _stop(server, process)
 
 
-def _wait_until_ready(launch: Launch, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_until_ready(launch: Launch, process: subprocess.Popen[bytes], server: Server) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not _is_ready(launch):
         if process.poll() is not None or time.monotonic() > deadline:
-            raise ServerError(f"{' '.join(launch.command)} did not start:\n{log.read_text()[-2000:]}")
+            raise server.error(f"{' '.join(launch.command)} did not start")
         time.sleep(0.2)
 
 
