@@ -15,7 +15,7 @@ from intake.servers import Server, ServerError
 from intake.traces import Template, templates
 
 # Load ends early at so many traces for each of its seconds: what is acked must be stored, or held, in bounded time.
-MAX_STORED_PER_SECOND = 500
+MAX_STORED_PER_SECOND = 2_000
 MAX_JOURNALED_PER_SECOND = 10_000
 WARM_UP_TRACES = 64
 STORE_SECONDS = 180.0
