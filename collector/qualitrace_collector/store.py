@@ -14,6 +14,7 @@ from mlflow.store.tracking.abstract_store import AbstractStore
 from mlflow.tracking._tracking_service.utils import _get_store  # pyright: ignore[reportPrivateUsage]
 
 from qualitrace_collector.bulk import insert_traces, takes_bulk
+from qualitrace_collector.config.values import without_credentials
 from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.names import clean
 
@@ -58,7 +59,7 @@ class TraceStore:
         try:
             self._store.search_experiments(max_results=1)
         except Exception as error:
-            raise StoreUnavailable(f"{self.tracking_uri.split('@')[-1]}: {_reason(error)}") from error
+            raise StoreUnavailable(f"{without_credentials(self.tracking_uri)}: {_reason(error)}") from error
 
     def save(self, traces: Sequence[ConvertedTrace]) -> dict[str, Exception]:
         """Store the spans of many traces, bisecting a refused batch until only the guilty traces are out.
@@ -187,6 +188,6 @@ def _is_transient(error: Exception) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """Return the first line of an error's text, at most 300 characters."""
-    lines = str(error).strip().splitlines()
+    """Return the first line of an error's text without passwords, at most 300 characters."""
+    lines = without_credentials(str(error)).strip().splitlines()
     return (lines[0] if lines else type(error).__name__)[:300]

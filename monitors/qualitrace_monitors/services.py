@@ -8,7 +8,7 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry
 
 from qualitrace_collector.config import Config
-from qualitrace_collector.config.values import split_address
+from qualitrace_collector.config.values import split_address, without_credentials
 from qualitrace_collector.journal import SqliteJournal
 from qualitrace_collector.loops import Loop
 from qualitrace_collector.measure import TraceMetrics
@@ -60,7 +60,7 @@ class Services:
             config.tracking_uri, (config.data_dir.resolve() / "artifacts").as_uri(), config.mlflow.experiment
         )
         self._estimator = Estimator(self._database)
-        self._links = Links(web=f"http://{config.listen.web}", tracking_uri=config.tracking_uri)
+        self._links = Links(web=f"http://{config.listen.web}", tracking_uri=without_credentials(config.tracking_uri))
         self._alerts = AlertEngine(config.alerts, self._database, self._estimator, self._links)
         self._notifier = Notifier(config.notify, self._database)
         self._health = Health(self._store, config.listen.otlp_http if collect else None)

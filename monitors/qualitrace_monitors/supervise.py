@@ -14,7 +14,7 @@ from types import FrameType
 import httpx
 
 from qualitrace_collector.config import Config
-from qualitrace_collector.config.values import connect_address
+from qualitrace_collector.config.values import connect_address, without_credentials
 from qualitrace_monitors.claim import DataDirError, claim
 
 _log = logging.getLogger(__name__)
@@ -152,4 +152,4 @@ def _ready_process(config: Config) -> int | None:
 def _ready_line(config: Config, parts: Sequence[str]) -> str:
     listen = config.listen
     doors = f"OTLP/HTTP {listen.otlp_http}, OTLP/gRPC {listen.otlp_grpc}, " if "collector" in parts else ""
-    return f"qualitrace ready: {doors}web http://{listen.web}, MLflow {config.tracking_uri.rpartition('@')[2]}"
+    return f"qualitrace ready: {doors}web http://{listen.web}, MLflow {without_credentials(config.tracking_uri)}"

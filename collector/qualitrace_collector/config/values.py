@@ -49,6 +49,14 @@ def connect_address(address: str) -> tuple[str, int]:
     return _ANY.get(host, host), port
 
 
+_CREDENTIALS = re.compile(r"(?<=://)[^/?#\s]*@")
+
+
+def without_credentials(text: str) -> str:
+    """Take user and password out of every URI in `text`, for logs, pages and notifications."""
+    return _CREDENTIALS.sub("", text)
+
+
 _LABEL = re.compile(r"^[a-zA-Z_][a-zA-Z0-9_-]*$")
 
 

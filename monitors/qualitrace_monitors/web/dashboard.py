@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from operator import attrgetter
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from qualitrace_collector.config.values import without_credentials
 from qualitrace_collector.state import Ledger
 from qualitrace_monitors.alerts import AlertStatus
 from qualitrace_monitors.metrics import DEFAULT_WINDOW, window_label
@@ -42,7 +42,7 @@ class Dashboard:
 
     def __init__(self, services: WebServices) -> None:
         self._services = services
-        self._mlflow_uri = _without_credentials(services.config.tracking_uri)
+        self._mlflow_uri = without_credentials(services.config.tracking_uri)
         environment = Environment(
             loader=PackageLoader("qualitrace_monitors.web"),
             autoescape=True,
@@ -116,8 +116,3 @@ def _age(seconds: float) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
-
-
-def _without_credentials(uri: str) -> str:
-    parts = urlsplit(uri)
-    return uri.replace(f"{parts.netloc.rpartition('@')[0]}@", "", 1) if "@" in parts.netloc else uri
