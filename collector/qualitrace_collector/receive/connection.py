@@ -86,6 +86,11 @@ class Connection(HttpToolsProtocol):
         elif self._awaits_head and self._head_timer is None:
             self._start_timer()
 
+    def on_message_begin(self) -> None:
+        """Note that a head begins, which may be behind a request that is under way."""
+        self._awaits_head = True
+        super().on_message_begin()
+
     def on_headers_complete(self) -> None:
         """Note that a request is under way."""
         self._unparsed = 0
