@@ -1,6 +1,7 @@
 """A client whose ack was lost sends again: MLflow has each span once."""
 
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,7 +54,7 @@ class Work:
     def __init__(self, receiver: Receiver, folder: Path) -> None:
         self.tracking_uri = new_database(folder)
         self.database = Database(folder / "state.db", (*ledger.SCHEMA, *queue.SCHEMA))
-        self.now = 1_700_000_100.0
+        self.now = time.time()  # the receiver stamps requests by it
         self.pipeline = Pipeline(
             receiver.config,
             receiver.journal,
