@@ -12,6 +12,8 @@ from pydantic import BaseModel, ValidationError
 from qualitrace_collector.config.models import Config
 from qualitrace_collector.config.references import Mistake, reference_mistakes
 
+_TOO_DEEP = "nested too deeply, or an anchor that contains itself"
+
 
 class ConfigError(Exception):
     """The configuration has mistakes; `mistakes` has a line for each."""
@@ -34,9 +36,11 @@ def load_config(path: Path | None) -> Config:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(str(path), [f"not valid YAML: {' '.join(str(error).split())}"]) from None
-    return parse_config(raw or {}, str(path))
+    except RecursionError:
+        raise ConfigError(str(path), [_TOO_DEEP]) from None
+    return parse_config({} if raw is None else raw, str(path))
 
 
 def parse_config(raw: Any, source: str = "configuration") -> Config:
@@ -48,7 +52,10 @@ def parse_config(raw: Any, source: str = "configuration") -> Config:
     if not isinstance(raw, dict):
         raise ConfigError(source, [f"must be a mapping of sections, not {type(raw).__name__}"])
     mistakes: list[Mistake] = []
-    data = _with_environment(raw, "", mistakes)
+    try:
+        data = _with_environment(raw, "", mistakes)
+    except RecursionError:
+        raise ConfigError(source, [_TOO_DEEP]) from None
     mistakes.extend(reference_mistakes(data))
     try:
         config = Config.model_validate(data)

@@ -38,7 +38,7 @@ class JudgeConfig(Section):
     instructions: str | None = Field(default=None, description="{{ inputs }}, {{ outputs }}, {{ context }}")
     rate: float | None = Field(default=None, ge=0, le=1, description="share of all traffic; else sampling.rate")
     threshold: float | None = Field(default=None, ge=0, le=1, description="pass at this score or more")
-    timeout: Duration = 30.0
+    timeout: Duration = Field(default=30.0, gt=0)
 
     @property
     def kind(self) -> Metric:
@@ -56,9 +56,16 @@ class JudgeConfig(Section):
                 f"{self.name!r} is no built-in metric ({', '.join(METRICS)}): "
                 "a custom judge needs instructions and model"
             )
+        self._check_model_settings()
+        return self
+
+    def _check_model_settings(self) -> None:
+        if self.model is None:
+            given = [name for name in ("instructions", "base_url", "api_key") if getattr(self, name) is not None]
+            if given:
+                raise ValueError(f"{given[0]}: the local judge takes none; set model, for example openai:/gpt-5-mini")
         if self.instructions is not None:
             self._check_instructions(self.instructions)
-        return self
 
     def _check_instructions(self, instructions: str) -> None:
         used: set[str] = set(re.findall(r"{{\s*(\w+)\s*}}", instructions))
@@ -82,7 +89,7 @@ class Condition(Section):
 
     quantity: Literal["pass_rate", "mean_score"]
     operator: Literal["<", ">"]
-    threshold: float
+    threshold: float = Field(ge=0, le=1)
 
     def __str__(self) -> str:
         return f"{self.quantity} {self.operator} {self.threshold:g}"
@@ -99,7 +106,7 @@ class AlertRule(Section):
     when: Condition
     service: str | None = Field(default=None, description="one service; else each service on its own")
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
-    window: Duration = 3600.0
+    window: Duration = Field(default=3600.0, gt=0)
     min_samples: int = Field(default=20, ge=1)
     hold_for: Duration = Field(default=0.0, alias="for")
     keep_firing_for: Duration = 0.0
@@ -135,7 +142,7 @@ class WebhookConfig(Section):
     kind: Literal["webhook"] = "webhook"
     url: AnyHttpUrl
     secret: SecretStr | None = Field(default=None, description="whsec_…: base64 of the signing key")
-    timeout: Duration = 10.0
+    timeout: Duration = Field(default=10.0, gt=0)
     give_up_after: Duration = Field(default=86_400.0, description="retry with backoff until then")
 
     @field_validator("secret")

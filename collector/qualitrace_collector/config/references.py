@@ -61,7 +61,7 @@ def _doubled(section: str, names: list[str]) -> Iterator[Mistake]:
 def _open_doors(listen: Any, otlp: Any) -> Iterator[Mistake]:
     if not isinstance(listen, dict):
         return
-    if not ("web_token" in listen or "web_token_file" in listen):
+    if not (listen.get("web_token") or listen.get("web_token_file")):
         mend = "set listen.web_token (or web_token_file), or bind 127.0.0.1"
         yield from _open_door(listen, "web", mend)
     if not _is_guarded(otlp):
@@ -84,7 +84,7 @@ def _is_guarded(otlp: Any) -> bool:
 
 def _open_door(listen: dict[str, Any], door: str, mend: str) -> Iterator[Mistake]:
     address = listen.get(door)
-    if not isinstance(address, str) or ":" not in address or not address.rpartition(":")[2].isdigit():
+    if not isinstance(address, str) or ":" not in address or not address.rpartition(":")[2].isdecimal():
         return
     host = split_address(address)[0]
     if host and host not in LOOPBACK:

@@ -23,10 +23,13 @@ class Section(BaseModel):
         for name in cls.secret_fields():
             if path := values.pop(f"{name}_file", None):
                 try:
-                    values[name] = Path(str(path)).read_text(encoding="utf-8").strip()
+                    secret = Path(str(path)).read_text(encoding="utf-8").strip()
                 except (OSError, UnicodeDecodeError) as error:
                     reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
                     raise ValueError(f"{name}_file: cannot read {path}: {reason}") from None
+                if not secret:
+                    raise ValueError(f"{name}_file: {path} is empty")
+                values[name] = secret
         return values
 
     @classmethod

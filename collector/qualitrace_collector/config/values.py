@@ -1,5 +1,6 @@
 """Field types of the configuration that pydantic lacks: durations, host:port addresses, names."""
 
+import math
 import re
 from datetime import timedelta
 from typing import Annotated, Any
@@ -7,12 +8,14 @@ from typing import Annotated, Any
 import durationpy
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, StringConstraints
 
+LONGEST_SECONDS = 100 * 365.25 * 86_400
+
 
 def _seconds(value: Any) -> float:
     if isinstance(value, bool):
         raise ValueError("must be a duration such as 30s, 5m, 1h or 1d")
     if isinstance(value, (int, float)):
-        return float(value)
+        return float(value) if abs(value) < LONGEST_SECONDS else math.inf
     if isinstance(value, timedelta):
         return value.total_seconds()
     try:
@@ -21,15 +24,17 @@ def _seconds(value: Any) -> float:
         raise ValueError(f"must be a duration such as 30s, 5m, 1h or 1d (got {value!r})") from None
 
 
-def _not_negative(value: float) -> float:
+def _bounded(value: float) -> float:
     if value < 0:
         raise ValueError(f"must not be negative (got {value:g} s)")
+    if not value < LONGEST_SECONDS:  # NaN too
+        raise ValueError("must be a duration of less than 100 years")
     return value
 
 
 def _address(value: str) -> str:
     host, colon, port = value.rpartition(":")
-    if not colon or not host or not port.isdigit() or int(port) > 65535:
+    if not colon or not host or not (port.isdecimal() and 0 < int(port) < 65536):
         raise ValueError(f"must be HOST:PORT, for example 127.0.0.1:4318 (got {value!r})")
     return value
 
@@ -57,16 +62,16 @@ def without_credentials(text: str) -> str:
     return _CREDENTIALS.sub("", text)
 
 
-_LABEL = re.compile(r"^[a-zA-Z_][a-zA-Z0-9_-]*$")
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]*")
 
 
 def _identifier(value: str) -> str:
-    if not _LABEL.match(value):
+    if not _LABEL.fullmatch(value):
         raise ValueError(f"must be letters, digits, '_' or '-', starting with a letter (got {value!r})")
     return value
 
 
-Duration = Annotated[float, BeforeValidator(_seconds), AfterValidator(_not_negative), PlainSerializer(float)]
+Duration = Annotated[float, BeforeValidator(_seconds), AfterValidator(_bounded), PlainSerializer(float)]
 """Seconds; written as a number or in Go's duration form (`1h30m`)."""
 
 Address = Annotated[str, AfterValidator(_address)]
