@@ -94,6 +94,7 @@ def built() -> list[ConvertedTrace]:
         converted(rag_trace(1, question="Q?", answer="Ä 👩‍🚀", passages=["P."], root_error="broken"), "shop"),
         converted([chat_span(2, 1, question="Q?", answer="A.", gen_ai__usage__cache_read__input_tokens=3)], "shop"),
         converted([tagged], "shop"),
+        converted([chat_span(6, 1, question="zero \x00 byte", answer="\x00", session__id="s" * 300)], "shop"),
         _converted([SpanRecord(orphan, resource, _scope())]),
         converted([span(5, 1, seconds=0.0004, enduser__id="u2", gen_ai__conversation__id="c" * 250)], "shop"),
     ]

@@ -116,3 +116,9 @@ def test_tools_offered_are_kept():
     tool = {"type": "function", "function": {"name": "weather"}}
     found = root_of(chat(1, 0, gen_ai__tool__definitions=json.dumps([tool])))
     assert found.get_attribute("mlflow.chat.tools") == [tool]
+
+
+def test_an_endless_session_id_is_cut():
+    """MLflow would refuse the whole trace for it."""
+    found = root_of(chat(1, 0, session__id="s" * 300, user__id="u" * 300))
+    assert (found.get_attribute("session.id"), found.get_attribute("user.id")) == ("s" * 250, "u" * 250)

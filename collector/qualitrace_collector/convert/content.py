@@ -119,4 +119,4 @@ def _mapping_text(value: dict[str, Any], depth: int) -> str:
         if key in value and (text := content_text(value[key], depth + 1)):
             return text
     texts = [item for item in value.values() if isinstance(item, str)]
-    return texts[0] if len(texts) == 1 == len(value) else ""
+    return encodable(texts[0]) if len(texts) == 1 == len(value) else ""

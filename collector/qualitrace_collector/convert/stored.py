@@ -133,8 +133,8 @@ def _amounts(amounts: Mapping[str, float]) -> str:
 def _content(draft: Draft, value: Any) -> str:
     """Return inputs or outputs as JSON text with letters as they are, so that people can read and search them."""
     if isinstance(value, str) and draft.is_json(value):
-        if "\\u" not in value:
+        if "\\u" not in value:  # nothing is escaped
             return without_blobs(value)
         value = draft.loads(value)
-    text = _dumps(without_blobs(value))
+    text = _dumps(without_blobs(value)).replace("\\u0000", "\\ufffd")  # PostgreSQL takes no zero byte in a preview
     return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -17,8 +17,13 @@ from qualitrace_collector.convert.decode import any_value, attribute_values
 from qualitrace_collector.convert.dialects import read_span
 from qualitrace_collector.convert.documents import documents
 from qualitrace_collector.convert.draft import Draft, Event
-from qualitrace_collector.convert.root import complete_root, local_root
+from qualitrace_collector.convert.root import SESSION_KEYS, USER_KEYS, complete_root, local_root
 from qualitrace_collector.convert.stored import entity, stored_span
+
+MAX_IDENTITY = 250
+"""MLflow refuses a trace with a longer session id (MAX_CHARS_IN_TRACE_INFO_METADATA)."""
+
+_IDENTITIES = frozenset({*SESSION_KEYS, *USER_KEYS})
 
 UNKNOWN_SERVICE = "unknown_service"
 """The default of OpenTelemetry's resource specification for a missing `service.name`."""
@@ -144,6 +149,9 @@ def _draft(record: SpanRecord, logs: Iterable[Event]) -> Draft:
         values=attribute_values(span.attributes),
         events=[*events, *logs],
     )
+    for key in _IDENTITIES & draft.values.keys():
+        if isinstance(value := draft.values[key], str):
+            draft.values[key] = value[:MAX_IDENTITY]
     read_span(draft)
     if draft.type == SpanType.RETRIEVER and not draft.native and draft.outputs is not None:
         draft.outputs = documents(draft.loads(draft.outputs)) or draft.outputs

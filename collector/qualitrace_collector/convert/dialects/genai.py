@@ -29,30 +29,34 @@ REQUEST_TYPES = {
 }
 """OpenLLMetry's, and LiteLLM's names of its functions."""
 
-OPERATIONS = REQUEST_TYPES | {
-    "generate_content": SpanType.LLM,
-    "generate": SpanType.LLM,
-    "response": SpanType.LLM,
-    "fetch_response": SpanType.LLM,
-    "embeddings": SpanType.EMBEDDING,
-    "retrieval": SpanType.RETRIEVER,
-    "vector_db_retrieve": SpanType.RETRIEVER,
-    "execute_tool": SpanType.TOOL,
-    "invoke_agent": SpanType.AGENT,
-    "create_agent": SpanType.AGENT,
-    "invoke_swarm": SpanType.AGENT,
-    "invoke_graph": SpanType.AGENT,
-    "invoke_workflow": SpanType.WORKFLOW,
-    "execute_event_loop_cycle": SpanType.CHAIN,
-    "execute_task": SpanType.TASK,
-    "plan": SpanType.TASK,
-    "handoff": SpanType.AGENT,
-    "guardrail": SpanType.GUARDRAIL,
-} | dict.fromkeys(
-    (
-        "search_memory create_memory update_memory upsert_memory delete_memory create_memory_store delete_memory_store"
-    ).split(),
-    SpanType.MEMORY,
+OPERATIONS = (
+    REQUEST_TYPES
+    | {
+        "generate_content": SpanType.LLM,
+        "generate": SpanType.LLM,
+        "response": SpanType.LLM,
+        "fetch_response": SpanType.LLM,
+        "embeddings": SpanType.EMBEDDING,
+        "retrieval": SpanType.RETRIEVER,
+        "vector_db_retrieve": SpanType.RETRIEVER,
+        "execute_tool": SpanType.TOOL,
+        "invoke_agent": SpanType.AGENT,
+        "create_agent": SpanType.AGENT,
+        "invoke_swarm": SpanType.AGENT,
+        "invoke_graph": SpanType.AGENT,
+        "invoke_workflow": SpanType.WORKFLOW,
+        "execute_event_loop_cycle": SpanType.CHAIN,
+        "execute_task": SpanType.TASK,
+        "plan": SpanType.TASK,
+        "handoff": SpanType.AGENT,
+        "guardrail": SpanType.GUARDRAIL,
+    }
+    | dict.fromkeys(
+        (
+            "search_memory create_memory update_memory upsert_memory delete_memory create_memory_store delete_memory_store"
+        ).split(),
+        SpanType.MEMORY,
+    )
 )
 
 TOKENS = {
