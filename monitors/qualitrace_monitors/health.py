@@ -1,5 +1,6 @@
 """What is not ready: MLflow, the OTLP door, or a thread that ended."""
 
+import logging
 import socket
 from collections.abc import Sequence
 
@@ -8,6 +9,8 @@ from qualitrace_collector.loops import Loop
 from qualitrace_collector.store import StoreUnavailable, TraceStore
 
 CONNECT_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
 
 
 class Health:
@@ -22,6 +25,7 @@ class Health:
         self._otlp_http = otlp_http
         self._loops: Sequence[Loop] = ()
         self._store_problem = "starting: MLflow has not answered yet"
+        self._is_away = False
         self._door_problem = "" if otlp_http is None else "starting: the OTLP door was not tried yet"
 
     def watch(self, loops: Sequence[Loop]) -> None:
@@ -34,13 +38,19 @@ class Health:
         self.check_store()
 
     def check_store(self) -> None:
-        """Ask MLflow for a sign of life."""
+        """Ask MLflow for a sign of life; log when it goes, and when it comes back."""
         try:
             self._store.check()
         except StoreUnavailable as error:
             self._store_problem = f"MLflow is not available: {error}"
+            if not self._is_away:
+                _log.warning("%s; waiting for it", self._store_problem)
+            self._is_away = True
         else:
             self._store_problem = ""
+            if self._is_away:
+                _log.warning("MLflow is available again")
+            self._is_away = False
 
     def problems(self) -> list[str]:
         """Return what is not ready, one line each; empty when everything is."""
