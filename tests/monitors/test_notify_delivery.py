@@ -22,7 +22,12 @@ from qualitrace_monitors.notify.notifier import backoff
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 START = float(int(time.time()))
-"""Near the present: verifying refuses timestamps that are more than five minutes off."""
+"""An arbitrary moment, except where a signature is verified: see `recent`."""
+
+
+def recent() -> float:
+    """Return a moment near the present: verifying refuses timestamps that are more than five minutes off."""
+    return float(int(time.time()))
 
 
 def receivers(url: str, **options: object) -> dict[str, WebhookConfig]:
@@ -49,10 +54,11 @@ def bodies(receiver: Any) -> list[str]:
 
 def test_a_message_is_delivered_once_with_a_valid_signature(database: Database, webhook_receiver: Any) -> None:
     """The receiver can verify the body by Standard Webhooks, and gets no second copy."""
-    put(database, '{"summary": "fiel – ü"}')
+    start = recent()
+    put(database, '{"summary": "fiel – ü"}', at=start)
     notifier = Notifier(receivers(webhook_receiver.url, secret=SECRET), database)
-    notifier.deliver_due(START)
-    notifier.deliver_due(START + 1)
+    notifier.deliver_due(start)
+    notifier.deliver_due(start + 1)
     [(headers, body)] = webhook_receiver.received
     assert Webhook(SECRET).verify(body, headers) == {"summary": "fiel – ü"}
     assert headers["content-type"] == "application/json"
@@ -74,18 +80,19 @@ def test_a_failed_message_is_sent_again_with_its_id_after_a_restart(
     database: Database, webhook_receiver: Any, open_database: Callable[[Path], Database]
 ) -> None:
     """After a 500 and a restart the same webhook-id arrives, newly signed for its new time."""
+    start = recent()
     webhook_receiver.answers = [(500, {})]
-    put(database, "{}")
+    put(database, "{}", at=start)
     config = receivers(webhook_receiver.url, secret=SECRET)
     first = Notifier(config, database)
-    first.deliver_due(START)
+    first.deliver_due(start)
     assert first.notifications == {("ops", "failed"): 1}
     assert waiting(database)[0]["last_error"] == "the receiver answered 500"
     reopened = open_database(database.path)
-    Notifier(config, reopened).deliver_due(START + 1)
+    Notifier(config, reopened).deliver_due(start + 1)
     (before, _), (after, body) = webhook_receiver.received
     assert after["webhook-id"] == before["webhook-id"]
-    assert after["webhook-timestamp"] == str(int(START + 1))
+    assert after["webhook-timestamp"] == str(int(start + 1))
     Webhook(SECRET).verify(body, after)
     assert waiting(reopened) == []
     reopened.close()

@@ -28,7 +28,7 @@ _SIGNS = {
     ),
     "a marker of a chat's roles": (
         r"<\|(?:im_start|im_end|system|user|assistant|endoftext|eot_id|start_header_id)\|>|\[/?INST\]|<</?SYS>>"
-        r"|(?m:^\s*(?:#{2,4} ?)?(?:new )?system(?: prompt| message)?:)"
+        r"|(?m:^[ \t]{0,8}(?:#{2,4} ?)?(?:new )?system(?: prompt| message)?:)"
     ),
     "an order to the model": (
         r"\b(?:note|message|instructions?|attention)[^.\n]{0,20}\b(?:to|for) (?:the |any |all )?"
