@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml
 demo: setup ## run the main job by itself: good answers, broken retrieval, alert, recovery (KEEP=1 keeps it running)
 	$(BIN)/qualitrace demo $(if $(KEEP),--keep)
 
-test: setup ## run all tests (installs Debian's prometheus where apt-get can)
+test: setup ## run all tests (installs Debian's Prometheus, Chromium and Node where apt-get can)
 	tests/install-services
 	$(BIN)/pytest
 
