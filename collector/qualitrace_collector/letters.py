@@ -70,7 +70,7 @@ def replay(
         payloads: dict[SignalName, bytes] = {"logs": letter.logs, "traces": letter.traces}
         journal.append(
             [
-                JournalEntry(signal=signal, payload=payload, received_at=clock())
+                JournalEntry(signal=signal, payload=payload, received_at=clock(), tenant=letter.tenant)
                 for signal, payload in payloads.items()
                 if payload
             ]

@@ -154,6 +154,7 @@ class Pipeline:
             service=UNKNOWN_SERVICE,
             error=f"cannot be decoded: {error}",
             recorded_at=now,
+            tenant=entry.tenant,
             **{entry.signal: entry.payload},
         )
         self._recorder.record(Results(dead_lettered=[letter]), now)
@@ -204,4 +205,5 @@ def _letter(failure: Failure, now: float) -> DeadLetter:
         traces=traces.SerializeToString(),
         logs=logs.SerializeToString(),
         recorded_at=now,
+        tenant=piece.spans[0].tenant,
     )

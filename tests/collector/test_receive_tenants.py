@@ -25,10 +25,11 @@ from prometheus_client import CollectorRegistry
 
 from qualitrace_collector.config.load import parse_config
 from qualitrace_collector.journal import ForeignTraces, GroupCommitter, JournalEntry, SqliteJournal
+from qualitrace_collector.letters import replay
 from qualitrace_collector.measure import TraceMetrics
 from qualitrace_collector.pipeline import Pipeline
 from qualitrace_collector.record import Recorder
-from qualitrace_collector.state import Database, Ledger, ledger, queue
+from qualitrace_collector.state import Database, DeadLetters, Ledger, ledger, queue
 from support.mlflow_db import new_store
 from support.otlp import rag_trace, request, span, trace_id
 from support.receiving import receiving
@@ -246,6 +247,28 @@ def experiments_of(store: Any, number: int) -> str:
     """Return the name of the experiment that a trace is stored in."""
     experiment_id = store._store.get_trace_info(f"tr-{trace_id(number).hex()}").experiment_id
     return store._store.get_experiment(experiment_id).name
+
+
+def test_dead_letters_go_back_to_their_tenant(
+    tmp_path: Path, journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What MLflow refuses, or nobody can decode, is its tenant's still when it is replayed."""
+    config, clock = parse_config({"judges": []}), Clock()
+    store = new_store(tmp_path)
+    monkeypatch.setattr(store, "save", lambda traces: {trace.trace_id: ValueError("refused") for trace in traces})
+    database = Database(tmp_path / "state.db", (*ledger.SCHEMA, *queue.SCHEMA))
+    recorder = Recorder(config, database, TraceMetrics(CollectorRegistry()))
+    pipeline = Pipeline(config, journal, store, Ledger(database), recorder, clock)
+    refused = request(rag_trace(1, question="Q?", answer="A.", passages=["P."])).SerializeToString()
+    for payload in (refused, b"\xff\xff"):
+        journal.append([JournalEntry(signal="traces", payload=payload, received_at=clock.now, tenant="acme")])
+    box = DeadLetters(database)
+    while box.count() < 2:
+        pipeline.step()
+        clock.now += 1
+    letters = [found for row in box.summaries() if (found := box.get(row["id"]))]
+    replay(letters, box, journal, clock)
+    assert [item.tenant for item in journal.read(0, 10, 1 << 20)] == ["acme", "acme"]
 
 
 def test_the_upkeep_forgets_owners_after_a_week(tmp_path: Path, journal: SqliteJournal) -> None:

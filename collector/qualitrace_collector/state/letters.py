@@ -11,7 +11,7 @@ from qualitrace_collector.state.database import Database
 SCHEMA = (
     """CREATE TABLE IF NOT EXISTS dead_letter (
         letter_id TEXT PRIMARY KEY, trace_id TEXT NOT NULL, service TEXT NOT NULL, error TEXT NOT NULL,
-        traces BLOB NOT NULL, logs BLOB NOT NULL, recorded_at REAL NOT NULL)""",
+        traces BLOB NOT NULL, logs BLOB NOT NULL, recorded_at REAL NOT NULL, tenant TEXT NOT NULL)""",
 )
 
 MAX_ERROR_LENGTH = 2000
@@ -28,6 +28,7 @@ class DeadLetter:
         traces: serialised ExportTraceServiceRequest.
         logs: serialised ExportLogsServiceRequest; empty if no log record came with the trace.
         recorded_at: Unix seconds.
+        tenant: whose it is; empty without tenants.
     """
 
     trace_id: str
@@ -36,6 +37,7 @@ class DeadLetter:
     traces: bytes = b""
     logs: bytes = b""
     recorded_at: float = 0.0
+    tenant: str = ""
 
     @property
     def letter_id(self) -> str:
@@ -61,7 +63,7 @@ class DeadLetters:
     def put(connection: sqlite3.Connection, letter: DeadLetter) -> None:
         """Keep a letter, in the caller's transaction; one with the same content is renewed."""
         connection.execute(
-            "INSERT OR REPLACE INTO dead_letter VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO dead_letter VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 letter.letter_id,
                 letter.trace_id,
@@ -70,6 +72,7 @@ class DeadLetters:
                 letter.traces,
                 letter.logs,
                 letter.recorded_at,
+                letter.tenant,
             ),
         )
 
@@ -86,7 +89,8 @@ class DeadLetters:
         row = (
             self._database.connection()
             .execute(
-                "SELECT trace_id, service, error, traces, logs, recorded_at FROM dead_letter WHERE letter_id = ?",
+                "SELECT trace_id, service, error, traces, logs, recorded_at, tenant FROM dead_letter "
+                "WHERE letter_id = ?",
                 (letter_id,),
             )
             .fetchone()
