@@ -1,12 +1,13 @@
 """What became of each trace, and who judges it: written in one transaction, then measured."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mlflow.entities import Span
 
 from qualitrace_collector.config import Config
+from qualitrace_collector.config.quality import JudgeConfig
 from qualitrace_collector.convert import ConvertedTrace, build_sample
 from qualitrace_collector.convert.sample import root_of
 from qualitrace_collector.measure import TraceMetrics
@@ -49,10 +50,21 @@ class Results:
 
 
 class Recorder:
-    """Writes the ledger and the judges' queue, and counts the metrics of complete traces."""
+    """Writes the ledger and the judges' queue, and counts the metrics of complete traces.
 
-    def __init__(self, config: Config, database: Database, metrics: TraceMetrics) -> None:
+    Args:
+        effective_rate: the share of all traffic that a judge scores now; without one, the configured share.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        database: Database,
+        metrics: TraceMetrics,
+        effective_rate: Callable[[JudgeConfig], float] | None = None,
+    ) -> None:
         self._config = config
+        self._rate = effective_rate or config.judge_rate
         self._database = database
         self._metrics = metrics
 
@@ -64,7 +76,9 @@ class Recorder:
                 root_seen = trace.trace_id in complete
                 Ledger.record_trace(connection, trace.trace_id, trace.service, "stored", root_seen=root_seen, now=now)
             for trace in results.not_genai:
-                Ledger.record_trace(connection, trace.trace_id, trace.service, "not_genai", root_seen=True, now=now)
+                Ledger.record_trace(
+                    connection, trace.trace_id, trace.service, "not_genai", root_seen=trace.piece.root_seen, now=now
+                )
             for letter in results.dead_lettered:
                 Ledger.record_trace(
                     connection, letter.trace_id, letter.service, "dead_lettered", root_seen=False, now=now
@@ -96,9 +110,7 @@ class Recorder:
         always = in_always_stratum(trace.spans, self._config.sampling.always)
         sample = None
         for judge in self._config.judges:
-            probability = inclusion_probability(
-                trace.trace_id, trace.tracestate, self._config.judge_rate(judge), always=always
-            )
+            probability = inclusion_probability(trace.trace_id, trace.tracestate, self._rate(judge), always=always)
             if probability is None:
                 if not trace.known:
                     Ledger.add(connection, trace.service, "sampled_out", judge.name)

@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.abstract_store import AbstractStore
 from mlflow.tracking._tracking_service.utils import _get_store  # pyright: ignore[reportPrivateUsage]
 
+from qualitrace_collector.assessments import insert_assessments, takes_many
 from qualitrace_collector.bulk import insert_traces, takes_bulk
 from qualitrace_collector.config.values import without_credentials
 from qualitrace_collector.convert import ConvertedTrace
@@ -98,6 +99,31 @@ class TraceStore:
                 return
             self._raise_if_unavailable(error)
             raise
+
+    def save_assessments(self, assessments: Sequence[Assessment]) -> dict[str, Exception]:
+        """Write many assessments that carry their own ids; into a database in one transaction.
+
+        Returns:
+            The error of each that MLflow refused, by assessment id; empty if all are stored.
+
+        Raises:
+            StoreUnavailable: MLflow cannot be reached now. What was stored before stays; saving again is harmless.
+        """
+        left, refused = assessments, dict[str, Exception]()
+        store = self._store
+        if takes_many(store):
+            try:
+                left = insert_assessments(store, assessments)
+            except Exception as error:
+                self._raise_if_unavailable(error)  # else one of them is at fault, and one by one it shows which
+        for assessment in left:
+            try:
+                self.save_assessment(assessment)
+            except StoreUnavailable:
+                raise
+            except Exception as error:
+                refused[str(assessment.assessment_id)] = error
+        return refused
 
     def _has_assessment(self, assessment: Assessment) -> bool:
         try:

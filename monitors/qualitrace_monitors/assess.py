@@ -6,8 +6,13 @@ from mlflow.entities import AssessmentSource, AssessmentSourceType, Feedback
 
 from qualitrace_collector.state import JudgeTask
 from qualitrace_monitors.judges import Judge, Score
+from qualitrace_monitors.scores import ScoreRow
 
-SOURCE_TYPES = {"local": AssessmentSourceType.CODE, "llm": AssessmentSourceType.LLM_JUDGE}
+SOURCE_TYPES = {
+    "local": AssessmentSourceType.CODE,
+    "llm": AssessmentSourceType.LLM_JUDGE,
+    "scorer": AssessmentSourceType.CODE,
+}
 ID_PREFIX = "qt-"
 
 
@@ -16,12 +21,36 @@ def assessment_id(task: JudgeTask, judge: Judge) -> str:
 
     MLflow keeps ids of at most 50; the same judgement, made again after a crash, has the same id.
     """
-    parts = "\0".join((task.trace_id, judge.name, judge.version, task.sample.content_hash))
+    parts = "\0".join((task.trace_id, judge.name, judge.version, task.content_hash))
     return ID_PREFIX + hashlib.sha256(parts.encode()).hexdigest()[:40]
 
 
-def assessment(task: JudgeTask, judge: Judge, score: Score, overrides: str | None) -> Feedback:
-    """Make the MLflow feedback of a score; `overrides` is the id of an earlier judgement of the same trace."""
+def score_row(task: JudgeTask, judge: Judge, score: Score, assessment: str, now: float) -> ScoreRow:
+    """Make the row of a score whose assessment has the id `assessment`; `now` is in Unix seconds."""
+    metadata = task.sample.metadata
+    return ScoreRow(
+        trace_id=task.trace_id,
+        judge=judge.name,
+        version=judge.version,
+        tier=judge.tier,
+        service=task.service,
+        model=metadata.get("model", ""),
+        prompt_version=metadata.get("prompt_version", ""),
+        value=score.value,
+        label=score.label,
+        rationale=score.rationale,
+        inclusion_probability=task.inclusion_probability,
+        assessment_id=assessment,
+        tokens=score.input_tokens + score.output_tokens,
+        cost_usd=score.cost_usd,
+        completed_at=task.completed_at,
+        scored_at=now,
+    )
+
+
+def assessment(task: JudgeTask, judge: Judge, score: Score, earlier: str | None) -> Feedback:
+    """Make the MLflow feedback of a score; it overrides an `earlier` assessment of the trace with another id."""
+    own_id = assessment_id(task, judge)
     metadata = {
         "qualitrace.label": score.label,
         "qualitrace.tier": judge.tier,
@@ -37,7 +66,7 @@ def assessment(task: JudgeTask, judge: Judge, score: Score, overrides: str | Non
         rationale=score.rationale,
         metadata=metadata,
         trace_id=task.trace_id,
-        overrides=overrides,
+        overrides=None if earlier == own_id else earlier,
     )
-    feedback.assessment_id = assessment_id(task, judge)
+    feedback.assessment_id = own_id
     return feedback

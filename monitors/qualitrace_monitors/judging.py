@@ -1,22 +1,26 @@
-"""From the queue to scores: lease, judge, write the assessment, then one transaction in the state database.
+"""From the queue to scores: lease, judge, write the assessments, then one transaction in the state database.
 
-A crash between the assessment and the transaction repeats the judgement; its assessment has the same id.
+A crash between the assessments and the transaction repeats the judgements; their assessments have the same ids.
 """
 
 import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from mlflow.exceptions import MlflowException
 
-from qualitrace_collector.state import Database, JudgeQueue, JudgeTask
+from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger
 from qualitrace_collector.state.ledger import JudgementOutcome
 from qualitrace_collector.store import StoreUnavailable, TraceStore
-from qualitrace_monitors.assess import assessment
+from qualitrace_monitors.assess import assessment, score_row
 from qualitrace_monitors.budget import Spending
-from qualitrace_monitors.judges import Judge, JudgeError, NotApplicable, Score, TransientJudgeError
+from qualitrace_monitors.calls import Calls, Done
+from qualitrace_monitors.judges import JudgeError, NotApplicable, Score, TransientJudgeError, Usage
+from qualitrace_monitors.judges.cache import VerdictCache
+from qualitrace_monitors.judges.cascade import Stage
 from qualitrace_monitors.metrics import JudgeMetrics
 from qualitrace_monitors.pauses import Pauses
 from qualitrace_monitors.scores import ScoreRow
@@ -25,64 +29,86 @@ _log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 180.0
 IDLE_SECONDS = 0.1
+WAIT_SECONDS = 0.05
 EXPIRE_SECONDS = 86_400.0
+BUDGET_SECONDS = 1.0
+"""How long a sample waits that the budget has no room for now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A score that is not on its trace yet; `paid`: the judge was asked for it, and not the cache."""
+
+    task: JudgeTask
+    score: Score
+    paid: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A task with its outcome, and its score if it has one."""
+    """A task with its outcome; its verdict and score, or what a call without a verdict cost."""
 
     task: JudgeTask
     outcome: JudgementOutcome
+    usage: Usage | None = None
+    verdict: Verdict | None = None
     row: ScoreRow | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Postponed:
-    """A task to try again at `until` (Unix seconds)."""
+    """A task to try again at `until` (Unix seconds).
+
+    Attributes:
+        refused: the provider did not answer.
+        verdict: what the judge said, if only MLflow did not take it.
+    """
 
     task: JudgeTask
     until: float
+    refused: bool = False
+    verdict: Verdict | None = None
+
+
+Result = Verdict | Finished | Postponed
 
 
 class JudgeWorker:
-    """Judges tasks of some judges, a batch at a time; several may run at once on one database.
+    """Judges the tasks of some stages; several may run at once on one database.
 
     Args:
-        batch: tasks leased at once.
+        calls: runs the judges.
         clock: Unix seconds.
     """
 
     def __init__(
         self,
-        judges: Sequence[Judge],
+        stages: Sequence[Stage],
         database: Database,
         store: TraceStore,
         metrics: JudgeMetrics,
         spending: Spending,
-        batch: int,
+        calls: Calls[Result],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._judges = {judge.name: judge for judge in judges}
+        self._stages = {stage.queue: stage for stage in stages}
         self._database = database
         self._queue = JudgeQueue(database)
+        self._cache = VerdictCache(database)
         self._store = store
         self._metrics = metrics
         self._spending = spending
-        self._batch = batch
+        self._calls = calls
         self._clock = clock
         self._pauses = Pauses()
 
     def step(self) -> float:
-        """Judge one batch; return the seconds to wait before the next."""
-        now = self._clock()
-        judges = [name for name in self._judges if self._pauses.end(name) <= now]
-        tasks = self._queue.lease(self._batch, now, LEASE_SECONDS, judges)
-        results = [self._handle(task) for task in tasks]
+        """Begin what may begin, and conclude what has ended; return the seconds to wait before the next step."""
+        results = self._begin(self._clock())
+        results += [self._ended(done) for done in self._calls.finished(WAIT_SECONDS)]
         if not results:
-            return IDLE_SECONDS
-        finished = self._commit(results)
-        for done in finished:
+            return 0.0 if self._calls.in_flight else IDLE_SECONDS
+        for done in self._commit(self._assess(results)):
             if done.row is not None:
                 self._metrics.observe(done.row, done.task.root_ended_at, self._clock())
         return 0.0
@@ -92,110 +118,168 @@ class JudgeWorker:
         while self._clock() < deadline and self.step() == 0.0:
             pass
 
-    def _handle(self, task: JudgeTask) -> Finished | Postponed:
-        judge = self._judges[task.judge]
-        if (pause_end := self._pauses.end(judge.name)) > self._clock():  # it began within this batch
+    def _begin(self, now: float) -> list[Result]:
+        """Lease tasks and begin their calls; return the results of those that need none."""
+        room = self._calls.room()
+        ready = {queue for queue in self._stages if self._pauses.end(queue) <= now}
+        broke = self._without_budget(ready, now)
+        results: list[Result] = []
+        if broke:  # only what is due for a day: its time is up
+            overdue = self._queue.lease(room, now - EXPIRE_SECONDS, EXPIRE_SECONDS + LEASE_SECONDS, sorted(broke))
+            results += [Finished(task, "budget_skipped") for task in overdue]
+        to_ask: list[JudgeTask] = []
+        for task in self._queue.lease(room, now, LEASE_SECONDS, sorted(ready - broke)):
+            known = self._known(task, now)
+            results += [known] if known is not None else []
+            to_ask += [task] if known is None else []
+        results += self._ask_affordable(to_ask, now)
+        return results
+
+    def _without_budget(self, queues: Iterable[str], now: float) -> set[str]:
+        paid = {queue: self._stages[queue].judge for queue in queues if self._stages[queue].judge.tier != "local"}
+        broke = self._spending.exhausted({judge.name for judge in paid.values()}, now)
+        return {queue for queue, judge in paid.items() if judge.name in broke}
+
+    def _known(self, task: JudgeTask, now: float) -> Result | None:
+        """Return the result of a task that no judge need be asked about."""
+        if now - task.completed_at > EXPIRE_SECONDS:
+            return Finished(task, "expired")
+        judge = self._stages[task.judge].judge
+        earlier = None if judge.tier == "local" else self._cache.find(judge, task.content_hash, now)
+        return None if earlier is None else Verdict(task, earlier, paid=False)
+
+    def _ask_affordable(self, tasks: Sequence[JudgeTask], now: float) -> list[Result]:
+        """Begin the calls that the budgets allow; return the other tasks, to be tried again."""
+        postponed: list[Result] = []
+        for queue in {task.judge: None for task in tasks}:
+            mine = [task for task in tasks if task.judge == queue]
+            judge = self._stages[queue].judge
+            granted = {task.trace_id for task in mine}
+            if judge.tier != "local":
+                granted = self._spending.reserve(judge.name, [task.trace_id for task in mine], now, LEASE_SECONDS)
+            for task in mine:
+                if task.trace_id in granted:
+                    self._calls.begin(partial(self._ask, task))
+                else:
+                    postponed.append(Postponed(task, now + BUDGET_SECONDS))
+        return postponed
+
+    def _ask(self, task: JudgeTask) -> Result:
+        """Ask the judge; runs in a thread of its own where calls are concurrent."""
+        stage = self._stages[task.judge]
+        judge = stage.judge
+        if (pause_end := self._pauses.end(stage.queue)) > self._clock():  # it began after the lease
             return Postponed(task, pause_end)
-        if (skipped := self._skipped(task, judge)) is not None:
-            return Finished(task, skipped)
         started = time.perf_counter()
         try:
-            score = judge.score(task.sample)
+            return Verdict(task, judge.score(task.sample), paid=True)
         except NotApplicable:
             return Finished(task, "not_applicable")
         except TransientJudgeError as error:
-            return self._postponed(task, judge, error, [judge.name], error.retry_after)
+            return self._postponed(task, error, [stage.queue], error.retry_after)
         except Exception as error:  # a judge's bug is a failed judgement, not the end of judging
-            return self._failed(task, judge, error)
+            return self._failed(task, error, error.usage if isinstance(error, JudgeError) else Usage())
         finally:
             self._metrics.observe_duration(judge.name, judge.tier, time.perf_counter() - started)
-        return self._assess(task, judge, score)
 
-    def _skipped(self, task: JudgeTask, judge: Judge) -> JudgementOutcome | None:
-        """Return the outcome of a task that is too old, or that there is no money left for."""
-        now = self._clock()
-        if now - task.completed_at > EXPIRE_SECONDS:
-            return "expired"
-        return "budget_skipped" if judge.tier == "llm" and self._spending.exhausted(now) else None
+    def _ended(self, done: Done[Result]) -> Result:
+        """Tell the calls how the provider bore this one."""
+        result = done.result
+        if isinstance(result, Postponed) and result.refused:
+            self._calls.congested(done.began)
+        elif isinstance(result, Verdict):
+            self._calls.answered(done.seconds)
+        return result
 
-    def _assess(self, task: JudgeTask, judge: Judge, score: Score) -> Finished | Postponed:
-        earlier = self._earlier_assessment(task)
-        feedback = assessment(task, judge, score, None)
-        if earlier is not None and earlier != feedback.assessment_id:
-            feedback.overrides = earlier
+    def _assess(self, results: Sequence[Result]) -> list[Finished | Postponed]:
+        """Write the assessments of the verdicts to MLflow."""
+        verdicts = [result for result in results if isinstance(result, Verdict)]
+        feedbacks = {
+            (verdict.task.judge, verdict.task.trace_id): assessment(
+                verdict.task,
+                self._stages[verdict.task.judge].judge,
+                verdict.score,
+                self._earlier_assessment(verdict.task),
+            )
+            for verdict in verdicts
+        }
         try:
-            self._store.save_assessment(feedback)
+            refused = self._store.save_assessments(list(feedbacks.values())) if feedbacks else {}
         except StoreUnavailable as error:
-            return self._postponed(task, judge, error, self._judges)
-        except Exception as error:  # one verdict that MLflow cannot take must not hold up the others
-            return self._failed(task, judge, error)
-        self._pauses.worked(judge.name)
-        return Finished(task, "scored", self._row(task, judge, score, str(feedback.assessment_id)))
+            until = [self._postponed(verdict.task, error, self._stages).until for verdict in verdicts]
+            kept = [Postponed(verdict.task, end, verdict=verdict) for verdict, end in zip(verdicts, until, strict=True)]
+            return [*kept, *(result for result in results if not isinstance(result, Verdict))]
+        return [
+            self._assessed(result, str(feedbacks[result.task.judge, result.task.trace_id].assessment_id), refused)
+            if isinstance(result, Verdict)
+            else result
+            for result in results
+        ]
+
+    def _assessed(self, verdict: Verdict, assessment_id: str, refused: dict[str, Exception]) -> Finished:
+        if assessment_id in refused:
+            return replace(self._failed(verdict.task, refused[assessment_id], None), verdict=verdict)
+        self._pauses.worked(verdict.task.judge)
+        judge = self._stages[verdict.task.judge].judge
+        row = score_row(verdict.task, judge, verdict.score, assessment_id, self._clock())
+        return Finished(verdict.task, "scored", verdict=verdict, row=row)
 
     def _earlier_assessment(self, task: JudgeTask) -> str | None:
-        row = (
-            self._database.connection()
-            .execute("SELECT assessment_id FROM score WHERE trace_id = ? AND judge = ?", (task.trace_id, task.judge))
-            .fetchone()
-        )
+        judge = self._stages[task.judge].judge
+        query = "SELECT assessment_id FROM score WHERE trace_id = ? AND judge = ? AND tier = ?"
+        row = self._database.connection().execute(query, (task.trace_id, judge.name, judge.tier)).fetchone()
         return None if row is None else str(row[0])
 
-    def _row(self, task: JudgeTask, judge: Judge, score: Score, assessment_id: str) -> ScoreRow:
-        metadata = task.sample.metadata
-        return ScoreRow(
-            trace_id=task.trace_id,
-            judge=judge.name,
-            version=judge.version,
-            tier=judge.tier,
-            service=task.service,
-            model=metadata.get("model", ""),
-            prompt_version=metadata.get("prompt_version", ""),
-            value=score.value,
-            label=score.label,
-            rationale=score.rationale,
-            inclusion_probability=task.inclusion_probability,
-            assessment_id=assessment_id,
-            tokens=score.input_tokens + score.output_tokens,
-            cost_usd=score.cost_usd,
-            completed_at=task.completed_at,
-            scored_at=self._clock(),
-        )
-
     def _postponed(
-        self,
-        task: JudgeTask,
-        judge: Judge,
-        error: Exception,
-        paused: Iterable[str],
-        asked: float | None = None,
+        self, task: JudgeTask, error: Exception, paused: Iterable[str], asked: float | None = None
     ) -> Postponed:
-        """Try again later, and let those judges be until then that would meet the same error."""
-        self._metrics.count_error(judge.name, "transient")
+        """Try again later, and let those queues be until then that would meet the same error."""
+        name = self._stages[task.judge].judge.name
+        self._metrics.count_error(name, "transient")
         now = self._clock()
         until = self._pauses.failed(paused, now, asked)
-        _log.warning("judge %s: %s; trying again in %g s", judge.name, error, until - now)
-        return Postponed(task, until)
+        _log.warning("judge %s: %s; trying again in %g s", name, error, until - now)
+        return Postponed(task, until, refused=True)
 
-    def _failed(self, task: JudgeTask, judge: Judge, error: Exception) -> Finished:
-        self._metrics.count_error(judge.name, "permanent")
+    def _failed(self, task: JudgeTask, error: Exception, usage: Usage | None) -> Finished:
+        name = self._stages[task.judge].judge.name
+        self._metrics.count_error(name, "permanent")
         broken = not isinstance(error, (JudgeError, MlflowException))
-        _log.error("judge %s has no verdict on trace %s: %s", judge.name, task.trace_id, error, exc_info=broken)
-        return Finished(task, "failed")
+        _log.error("judge %s has no verdict on trace %s: %s", name, task.trace_id, error, exc_info=broken and error)
+        return Finished(task, "failed", usage)
 
     def _commit(self, results: Sequence[Finished | Postponed]) -> list[Finished]:
         """Write a batch's results in one transaction; return those that count."""
         finished: list[Finished] = []
         with self._database.transaction() as connection:
             for result in results:
+                self._book(connection, result)
                 if isinstance(result, Postponed):
                     JudgeQueue.postpone(connection, result.task, result.until)
-                elif self._finish(connection, result):
+                elif JudgeQueue.finish(connection, result.task, result.outcome):
+                    if result.row is not None:
+                        result.row.save(connection)
+                        self._escalate(connection, result.task, unsure=result.row.label == "unsure")
                     finished.append(result)
         return finished
 
-    @staticmethod
-    def _finish(connection: sqlite3.Connection, result: Finished) -> bool:
-        counts = JudgeQueue.finish(connection, result.task, result.outcome)
-        if counts and result.row is not None:
-            result.row.save(connection)
-        return counts
+    def _book(self, connection: sqlite3.Connection, result: Finished | Postponed) -> None:
+        """Book what was paid, and keep what was paid for: after an outage of MLflow it is not bought again."""
+        judge, task, verdict = self._stages[result.task.judge].judge, result.task, result.verdict
+        if judge.tier == "local":
+            return
+        usage = result.usage if isinstance(result, Finished) else None
+        if verdict is not None and verdict.paid:
+            usage = verdict.score.usage
+            VerdictCache.save(connection, judge, task.content_hash, verdict.score, self._clock())
+        Spending.book(connection, judge.name, task.trace_id, usage, self._clock())
+
+    def _escalate(self, connection: sqlite3.Connection, task: JudgeTask, *, unsure: bool) -> None:
+        """Send a score on where the cascade wants it."""
+        if (then := self._stages[task.judge].then) is None:
+            return
+        probability = then.probability(unsure=unsure)
+        if then.picks(task.trace_id, probability):
+            JudgeQueue.put(connection, task.for_queue(then.queue, probability))
+        else:
+            Ledger.add(connection, task.service, "sampled_out", then.queue)

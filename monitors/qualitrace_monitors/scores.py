@@ -11,9 +11,8 @@ SCHEMA = (
         inclusion_probability REAL NOT NULL, assessment_id TEXT NOT NULL,
         tokens INTEGER NOT NULL, cost_usd REAL,
         completed_at REAL NOT NULL, scored_at REAL NOT NULL,
-        PRIMARY KEY (trace_id, judge)) WITHOUT ROWID""",
+        PRIMARY KEY (trace_id, judge, tier)) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS score_window ON score(completed_at, judge, service)",
-    "CREATE INDEX IF NOT EXISTS score_spend ON score(scored_at) WHERE tier = 'llm'",
 )
 
 

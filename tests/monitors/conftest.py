@@ -8,12 +8,21 @@ from typing import Any
 import pytest
 
 from qualitrace_collector.state import Database, ledger, queue
-from qualitrace_monitors import alerts, notify, scores
+from qualitrace_monitors import alerts, budget, notify, scores
+from qualitrace_monitors.judges import cache
 from qualitrace_monitors.scores import ScoreRow
 from support.web import WebStand
 from support.webhooks import WebhookReceiver
 
-STATE_SCHEMA = (*ledger.SCHEMA, *queue.SCHEMA, *scores.SCHEMA, *alerts.SCHEMA, *notify.SCHEMA)
+STATE_SCHEMA = (
+    *ledger.SCHEMA,
+    *queue.SCHEMA,
+    *scores.SCHEMA,
+    *alerts.SCHEMA,
+    *notify.SCHEMA,
+    *budget.SCHEMA,
+    *cache.SCHEMA,
+)
 
 AddScore = Callable[..., str]
 OpenDatabase = Callable[[Path], Database]

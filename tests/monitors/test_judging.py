@@ -1,6 +1,6 @@
 """From the queue to assessments and scores, over crashes, busy providers and budgets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ from qualitrace_collector.samples import Sample
 from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger
 from qualitrace_collector.store import StoreUnavailable
 from qualitrace_monitors.budget import Spending
-from qualitrace_monitors.judges import JudgeError, NotApplicable, Score, TransientJudgeError
+from qualitrace_monitors.calls import OneByOne
+from qualitrace_monitors.judges import JudgeError, NotApplicable, Score, Stage, TransientJudgeError, Usage
+from qualitrace_monitors.judges.cascade import Escalation
 from qualitrace_monitors.judging import JudgeWorker
 from qualitrace_monitors.metrics import JudgeMetrics
 from qualitrace_monitors.services import SCHEMA
@@ -53,6 +55,7 @@ class Monitor:
     def __init__(self, folder: Path, tier: str = "local", **budget: Any) -> None:
         self.now = MIDNIGHT + 1000
         self.judge = ScriptedJudge(tier)
+        self.then: Escalation | None = None
         self.database = Database(folder / "state.db", SCHEMA)
         self.store = new_store(folder)
         self.registry = CollectorRegistry()
@@ -61,17 +64,18 @@ class Monitor:
 
     def restart(self) -> None:
         self.worker = JudgeWorker(
-            [self.judge],
+            [Stage("relevance", self.judge, "local", self.then)],
             self.database,
             self.store,
             JudgeMetrics(self.registry) if not hasattr(self, "worker") else self.worker._metrics,
-            Spending(self.budget, self.database),
-            batch=10,
+            Spending(self.budget, [], self.database),
+            OneByOne(10),
             clock=lambda: self.now,
         )
         JudgeQueue(self.database).release_all()
 
-    def put(self, number: int, answer: str = "A.", probability: float = 0.5) -> str:
+    def put(self, number: int, answer: str | None = None, probability: float = 0.5) -> str:
+        answer = f"A {number}." if answer is None else answer
         trace = converted(rag_trace(number, question="Q?", answer=answer, passages=["P."]), "shop")
         self.store.save([trace])
         task = JudgeTask(
@@ -98,8 +102,16 @@ class Monitor:
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Callable[..., Monitor]:
-    return lambda *args, **kwargs: Monitor(tmp_path, *args, **kwargs)
+def make(tmp_path: Path) -> Iterator[Callable[..., Monitor]]:
+    monitors: list[Monitor] = []
+
+    def make_monitor(*args: Any, **kwargs: Any) -> Monitor:
+        monitors.append(Monitor(tmp_path, *args, **kwargs))
+        return monitors[-1]
+
+    yield make_monitor
+    for monitor in monitors:
+        monitor.database.close()
 
 
 def test_a_verdict_becomes_an_assessment_a_score_and_metrics(make: Callable[..., Monitor]):
@@ -256,8 +268,8 @@ def test_a_sample_expires_after_a_day(make: Callable[..., Monitor]):
     ("budget", "spent"),
     [({"usd_per_day": 0.01}, {"cost_usd": 0.01}), ({"tokens_per_day": 100}, {"input_tokens": 90, "output_tokens": 10})],
 )
-def test_a_spent_budget_skips_llm_judges_until_midnight(make: Callable[..., Monitor], budget: dict, spent: dict):
-    """The limit holds over a restart; the next UTC day starts anew."""
+def test_what_a_spent_budget_cannot_pay_waits_until_midnight(make: Callable[..., Monitor], budget: dict, spent: dict):
+    """The limit holds over a restart; the next UTC day starts anew and nothing is lost."""
     monitor = make("llm", **budget)
     monitor.judge.answers = [verdict(**spent)]
     monitor.put(1)
@@ -265,11 +277,123 @@ def test_a_spent_budget_skips_llm_judges_until_midnight(make: Callable[..., Moni
     monitor.put(2)
     monitor.restart()
     monitor.worker.step()
-    assert monitor.outcomes() == {"scored": 1, "budget_skipped": 1}
+    assert monitor.outcomes() == {"scored": 1, "queued": 1}
     monitor.now = MIDNIGHT + 86_400
-    monitor.put(3)
     monitor.worker.step()
-    assert monitor.outcomes() == {"scored": 2, "budget_skipped": 1}
+    assert monitor.outcomes() == {"scored": 2}
+
+
+def test_what_no_budget_pays_for_in_a_day_is_skipped(make: Callable[..., Monitor]):
+    """A budget of nothing accounts for each sample once it is a day old."""
+    monitor = make("llm", tokens_per_day=0)
+    monitor.put(1)
+    monitor.worker.step()
+    assert monitor.outcomes() == {"queued": 1}
+    monitor.now += 86_400 + 1
+    monitor.worker.step()
+    assert monitor.outcomes() == {"budget_skipped": 1}
+    assert monitor.judge.seen == []
+
+
+def test_a_limit_is_exceeded_by_no_more_than_what_is_in_flight(make: Callable[..., Monitor]):
+    """Once a call's cost is known the budget of 1,000 tokens pays for ten calls of 100, not for a batch of ten more."""
+    monitor = make("llm", tokens_per_day=1000)
+    monitor.judge.answers = [verdict(input_tokens=100) for _ in range(30)]
+    for number in range(30):
+        monitor.put(number + 1)
+    for _ in range(6):
+        monitor.worker.step()
+        monitor.now += 2
+    assert len(monitor.judge.seen) == 10
+
+
+def test_tokens_of_a_reply_without_a_verdict_are_paid_too(make: Callable[..., Monitor]):
+    """An unreadable reply spends the budget: the next sample waits."""
+    monitor = make("llm", tokens_per_day=100)
+    monitor.judge.answers = [JudgeError("no verdict", Usage(90, 10))]
+    monitor.put(1)
+    monitor.worker.step()
+    monitor.put(2)
+    monitor.worker.step()
+    assert monitor.outcomes() == {"failed": 1, "queued": 1}
+
+
+def test_the_same_content_is_paid_once(make: Callable[..., Monitor]):
+    """A second trace with the same texts gets the cached verdict, at no cost and marked so; another version pays anew."""
+    monitor = make("llm")
+    monitor.judge.answers = [verdict(input_tokens=50)]
+    monitor.put(1, answer="A.")
+    monitor.worker.step()
+    trace_id = monitor.put(2, answer="A.")
+    monitor.worker.step()
+    assert len(monitor.judge.seen) == 1
+    assert sorted(score["tokens"] for score in monitor.scores()) == [0, 50]
+    (cached,) = monitor.assessments(trace_id)
+    assert (cached.value, cached.metadata["qualitrace.cached"]) == (0.25, "true")
+    monitor.judge.version = "v2"
+    monitor.put(3, answer="A.")
+    monitor.worker.step()
+    assert len(monitor.judge.seen) == 2
+
+
+def test_a_verdict_is_not_bought_again_after_an_outage_of_mlflow(make: Callable[..., Monitor], monkeypatch):
+    """MLflow was away when the model had answered: its answer is kept, and counted."""
+    monitor = make("llm")
+    monitor.judge.answers = [verdict(input_tokens=50)]
+    monitor.put(1)
+
+    def away(*_: Any) -> None:
+        raise StoreUnavailable("down")
+
+    monkeypatch.setattr(monitor.store, "save_assessments", away)
+    monitor.worker.step()
+    monkeypatch.undo()
+    monitor.now += 10
+    monitor.worker.step()
+    assert len(monitor.judge.seen) == 1
+    assert monitor.outcomes() == {"scored": 1}
+    assert monitor.database.connection().execute("SELECT calls, tokens FROM spend").fetchone()[:] == (1, 50)
+
+
+def test_a_cascade_sends_on_what_is_unsure_and_a_known_share_of_the_rest(make: Callable[..., Monitor]):
+    """All unsure verdicts and about a fifth of the others wait for the model, each with its probability; all count."""
+    monitor = make()
+    monitor.then = Escalation("relevance/llm", audit_rate=0.2)
+    monitor.restart()
+    monitor.judge.answers = [verdict(label="unsure" if n % 4 == 0 else "pass") for n in range(200)]
+    for number in range(200):
+        monitor.put(number + 1, probability=0.5)
+    monitor.worker.drain(deadline=monitor.now + 5)
+    query = "SELECT inclusion_probability, count(*) FROM judgement WHERE judge = 'relevance/llm' GROUP BY 1"
+    asked = dict(tuple(row) for row in monitor.database.connection().execute(query))
+    assert asked.keys() == {0.5, 0.1}
+    assert asked[0.5] == 50
+    assert 15 <= asked[0.1] <= 47  # 150 times a fifth, four standard deviations either way
+    totals = {(row["judge"], row["outcome"]): row["total"] for row in Ledger(monitor.database).totals()}
+    assert totals["relevance", "scored"] == 200
+    assert totals["relevance/llm", "queued"] + totals["relevance/llm", "sampled_out"] == 200
+
+
+def test_both_tiers_of_a_cascade_keep_their_score(make: Callable[..., Monitor]):
+    """The local score and the model's stand side by side, in the database and on the trace, and name their tier."""
+    monitor = make()
+    monitor.then = Escalation("relevance/llm", audit_rate=1.0)
+    monitor.restart()
+    trace_id = monitor.put(1)
+    monitor.worker.step()
+    model = ScriptedJudge("llm")
+    model.version = "m1"
+    model.answers = [verdict(value=1.0, label="pass")]
+    stage = Stage("relevance/llm", model, "openai")
+    spending = Spending(monitor.budget, [], monitor.database)
+    metrics = monitor.worker._metrics
+    worker = JudgeWorker(
+        [stage], monitor.database, monitor.store, metrics, spending, OneByOne(5), clock=lambda: monitor.now
+    )
+    worker.step()
+    assert {(score["tier"], score["label"]) for score in monitor.scores()} == {("local", "fail"), ("llm", "pass")}
+    tiers = {item.metadata["qualitrace.tier"]: item.valid for item in monitor.assessments(trace_id)}
+    assert tiers == {"local": True, "llm": True}
 
 
 def test_local_judges_need_no_budget(make: Callable[..., Monitor]):
@@ -281,7 +405,7 @@ def test_local_judges_need_no_budget(make: Callable[..., Monitor]):
 
 
 def test_an_outage_of_mlflow_postpones_the_verdict(make: Callable[..., Monitor], monkeypatch):
-    """The score is not exported before its assessment is written, and comes when MLflow is back; one try tells."""
+    """The score is not exported before its assessment is written, and comes when MLflow is back; till then judging pauses."""
     monitor = make()
     trace_id = monitor.put(1)
     monitor.put(2)
@@ -289,10 +413,10 @@ def test_an_outage_of_mlflow_postpones_the_verdict(make: Callable[..., Monitor],
     def away(*_: Any) -> None:
         raise StoreUnavailable("down")
 
-    monkeypatch.setattr(monitor.store, "save_assessment", away)
+    monkeypatch.setattr(monitor.store, "save_assessments", away)
     monitor.worker.step()
     assert monitor.scores() == []
-    assert len(monitor.judge.seen) == 1
+    assert monitor.worker.step() > 0
     monkeypatch.undo()
     monitor.now += 10
     monitor.worker.step()
@@ -300,20 +424,12 @@ def test_an_outage_of_mlflow_postpones_the_verdict(make: Callable[..., Monitor],
     assert monitor.outcomes() == {"scored": 2}
 
 
-def test_a_verdict_that_mlflow_cannot_take_fails_alone(make: Callable[..., Monitor], monkeypatch):
+def test_a_verdict_that_mlflow_cannot_take_fails_alone(make: Callable[..., Monitor]):
     """Whatever error it is, the other verdicts of the batch are kept."""
     monitor = make()
     monitor.put(1)
     monitor.put(2)
-    save = monitor.store.save_assessment
-
-    def picky(assessment: Any) -> None:
-        if assessment.rationale == "odd":
-            raise UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed")
-        save(assessment)
-
-    monkeypatch.setattr(monitor.store, "save_assessment", picky)
-    monitor.judge.answers = [verdict(rationale="odd")]
+    monitor.judge.answers = [verdict(rationale="odd \ud800")]
     monitor.worker.step()
     assert monitor.outcomes() == {"failed": 1, "scored": 1}
 

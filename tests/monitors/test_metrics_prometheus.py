@@ -21,7 +21,7 @@ RULE = {"name": "low", "judge": "groundedness", "when": "pass_rate < 0.9", "wind
 @pytest.fixture
 def busy_web(database: Database, add_score: Callable[..., str], open_web: Callable[..., WebStand]) -> WebStand:
     """Provide a web port with a sample in every metric, under a service name that is hard to escape."""
-    web = open_web(alerts=[RULE])
+    web = open_web(alerts=[RULE], budget={"usd_per_day": 5})
     for _ in range(30):
         add_score(database, "fail", NOW, service=NASTY_SERVICE)
     fields: dict[str, Any] = dict(database.connection().execute("SELECT * FROM score").fetchone())

@@ -26,6 +26,21 @@ METRICS = tuple(metric for metric in get_args(Metric) if metric != "custom")
 TEMPLATE_VARIABLES = ("inputs", "outputs", "context")
 
 
+class Budget(Section):
+    """Hard limits of what LLM judges may cost, per UTC hour and UTC day."""
+
+    usd_per_hour: float | None = Field(default=None, ge=0)
+    usd_per_day: float | None = Field(default=None, ge=0)
+    tokens_per_hour: int | None = Field(default=None, ge=0)
+    tokens_per_day: int | None = Field(default=None, ge=0)
+
+
+class Cascade(Section):
+    """The local judge first; the model for what that is unsure of, and for a random share of the rest."""
+
+    audit_rate: float = Field(default=0.1, gt=0, le=1, description="share of the sure verdicts that the model checks")
+
+
 class JudgeConfig(Section):
     """A judge. A bare name in the file is the local judge of that metric."""
 
@@ -39,6 +54,10 @@ class JudgeConfig(Section):
     rate: float | None = Field(default=None, ge=0, le=1, description="share of all traffic; else sampling.rate")
     threshold: float | None = Field(default=None, ge=0, le=1, description="pass at this score or more")
     timeout: Duration = Field(default=30.0, gt=0)
+    budget: Budget = Budget()
+    cascade: Cascade | None = None
+    scorer: str | None = Field(default=None, description="mlflow.Guidelines, deepeval.Faithfulness, python:module:name")
+    arguments: dict[str, Any] = Field(default_factory=dict[str, Any], description="for the scorer")
 
     @property
     def kind(self) -> Metric:
@@ -47,25 +66,45 @@ class JudgeConfig(Section):
             return self.metric
         return self.name if self.name in METRICS else "custom"  # type: ignore[return-value]
 
+    @field_validator("cascade", mode="before")
+    @classmethod
+    def _read_switch(cls, value: Any) -> Any:
+        return {True: {}, False: None}[value] if isinstance(value, bool) else value
+
     @model_validator(mode="after")
     def _is_complete(self) -> "JudgeConfig":
         if self.model is not None and not re.match(r"^[a-z-]+:/\S+$", self.model):
             raise ValueError(f"model must be an MLflow model URI such as openai:/gpt-5-mini (got {self.model!r})")
-        if self.kind == "custom" and not (self.instructions and self.model):
+        if self.scorer is not None:
+            self._check_scorer(self.scorer)
+        elif self.arguments:
+            raise ValueError("arguments: only a scorer takes them")
+        elif self.kind == "custom" and not (self.instructions and self.model):
             raise ValueError(
                 f"{self.name!r} is no built-in metric ({', '.join(METRICS)}): "
                 "a custom judge needs instructions and model"
             )
+        if self.cascade is not None and (self.model is None or self.kind == "custom" or self.scorer is not None):
+            raise ValueError("cascade: needs a built-in metric, for the local judge, and a model")
         self._check_model_settings()
         return self
 
     def _check_model_settings(self) -> None:
-        if self.model is None:
+        if self.model is None and self.scorer is None:
             given = [name for name in ("instructions", "base_url", "api_key") if getattr(self, name) is not None]
             if given:
                 raise ValueError(f"{given[0]}: the local judge takes none; set model, for example openai:/gpt-5-mini")
         if self.instructions is not None:
             self._check_instructions(self.instructions)
+
+    def _check_scorer(self, scorer: str) -> None:
+        if not re.match(r"^(?:(?:mlflow|deepeval|ragas|phoenix|trulens)\.\w+|python:[\w.]+:\w+)$", scorer):
+            raise ValueError(
+                "scorer must be mlflow.NAME, deepeval.NAME, ragas.NAME, phoenix.NAME, trulens.NAME or "
+                f"python:package.module:name (got {scorer!r})"
+            )
+        if self.instructions is not None or self.base_url is not None or self.api_key is not None:
+            raise ValueError("a scorer takes no instructions, base_url or api_key: set its arguments or environment")
 
     def _check_instructions(self, instructions: str) -> None:
         used: set[str] = set(re.findall(r"{{\s*(\w+)\s*}}", instructions))
@@ -75,13 +114,6 @@ class JudgeConfig(Section):
             )
         if not used:
             raise ValueError("instructions: use at least one of {{ inputs }}, {{ outputs }}, {{ context }}")
-
-
-class Budget(Section):
-    """Hard limits for LLM judges, over all of them, per UTC day."""
-
-    usd_per_day: float | None = Field(default=None, ge=0)
-    tokens_per_day: int | None = Field(default=None, ge=0)
 
 
 class Condition(Section):

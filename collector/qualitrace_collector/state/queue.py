@@ -1,7 +1,7 @@
 """The durable queue of samples: one row a (trace, judge), leased to a worker, kept as proof when done."""
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qualitrace_collector.samples import Sample
 from qualitrace_collector.state.database import Database
@@ -28,6 +28,7 @@ class JudgeTask:
         root_ended_at: end of the root span by the application's clock, Unix seconds.
         completed_at: when the collector completed the trace, by its own clock, Unix seconds.
         attempts: leases so far, this one included.
+        content_hash: the sample's; computed once.
     """
 
     trace_id: str
@@ -38,6 +39,16 @@ class JudgeTask:
     root_ended_at: float
     completed_at: float
     attempts: int = 0
+    content_hash: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.content_hash:
+            object.__setattr__(self, "content_hash", self.sample.content_hash)
+
+    def for_queue(self, judge: str, probability: float) -> "JudgeTask":
+        """Return the same sample for another judge, which gets it with this probability once this one has."""
+        chance = self.inclusion_probability * probability
+        return replace(self, judge=judge, inclusion_probability=chance, attempts=0)
 
 
 class JudgeQueue:
@@ -49,7 +60,7 @@ class JudgeQueue:
     @staticmethod
     def put(connection: sqlite3.Connection, task: JudgeTask) -> None:
         """Enqueue once per (trace, judge); a changed sample is queued again. In the caller's transaction."""
-        content_hash = task.sample.content_hash
+        content_hash = task.content_hash
         row = connection.execute(
             "SELECT status, content_hash FROM judgement WHERE trace_id = ? AND judge = ?",
             (task.trace_id, task.judge),
@@ -100,7 +111,7 @@ class JudgeQueue:
         changed = connection.execute(
             "UPDATE judgement SET status = ? WHERE trace_id = ? AND judge = ? AND status = 'queued' "
             "AND content_hash = ?",
-            (outcome, task.trace_id, task.judge, task.sample.content_hash),
+            (outcome, task.trace_id, task.judge, task.content_hash),
         ).rowcount
         if changed:
             Ledger.add(connection, task.service, "queued", task.judge, -1)
@@ -141,4 +152,5 @@ def _task(row: sqlite3.Row) -> JudgeTask:
         root_ended_at=row["root_ended_at"],
         completed_at=row["completed_at"],
         attempts=row["attempts"] + 1,
+        content_hash=row["content_hash"],
     )

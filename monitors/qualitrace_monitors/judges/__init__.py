@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from qualitrace_collector.config.quality import JudgeConfig
+from qualitrace_monitors.judges.cascade import Stage, stages_of
 from qualitrace_monitors.judges.contract import (
     Judge,
     JudgeError,
@@ -11,6 +12,7 @@ from qualitrace_monitors.judges.contract import (
     Score,
     Tier,
     TransientJudgeError,
+    Usage,
 )
 from qualitrace_monitors.judges.llm import llm_judge
 from qualitrace_monitors.judges.local import local_judge
@@ -21,9 +23,12 @@ __all__ = [
     "Label",
     "NotApplicable",
     "Score",
+    "Stage",
     "Tier",
     "TransientJudgeError",
+    "Usage",
     "build_judges",
+    "build_stages",
 ]
 
 
@@ -32,4 +37,14 @@ def build_judges(configs: Sequence[JudgeConfig]) -> list[Judge]:
 
     Neither MLflow nor the network is touched before an LLM judge's first score.
     """
-    return [local_judge(config) if config.model is None else llm_judge(config) for config in configs]
+    return [_judge(config) for config in configs]
+
+
+def build_stages(configs: Sequence[JudgeConfig]) -> list[Stage]:
+    """Make the judges of the configurations and place them at their queues; a cascade has two."""
+    locals_ = [None if config.cascade is None else local_judge(config) for config in configs]
+    return stages_of(configs, build_judges(configs), locals_)
+
+
+def _judge(config: JudgeConfig) -> Judge:
+    return local_judge(config) if config.model is None else llm_judge(config)

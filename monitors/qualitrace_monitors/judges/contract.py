@@ -7,12 +7,20 @@ NotApplicable              the sample lacks what the judge needs; it never guess
 """
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from qualitrace_collector.samples import Sample
 
-Tier = Literal["local", "llm"]
+Tier = Literal["local", "llm", "scorer"]
 Label = Literal["pass", "fail", "unsure"]
+
+
+class Usage(NamedTuple):
+    """What a model's answer cost: tokens, and US dollars where the price is known."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = None
 
 
 class NotApplicable(Exception):
@@ -20,7 +28,11 @@ class NotApplicable(Exception):
 
 
 class JudgeError(Exception):
-    """The judge could not come to a verdict, and would not on another try."""
+    """The judge could not come to a verdict, and would not on another try; `usage` is what it cost all the same."""
+
+    def __init__(self, message: str, usage: Usage | None = None) -> None:
+        super().__init__(message)
+        self.usage = usage or Usage()
 
 
 class TransientJudgeError(JudgeError):
@@ -52,6 +64,11 @@ class Score:
     cost_usd: float | None = None
     details: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def usage(self) -> Usage:
+        """What the verdict cost."""
+        return Usage(self.input_tokens, self.output_tokens, self.cost_usd)
+
 
 class Judge(Protocol):
     """Scores samples. Thread-safe; `version` changes whenever the same sample could score otherwise."""
@@ -63,7 +80,7 @@ class Judge(Protocol):
 
     @property
     def tier(self) -> Tier:
-        """Local judges need no network; LLM judges cost money."""
+        """Local judges need no network, LLM judges cost money, and what an MLflow scorer does is its own affair."""
         ...
 
     @property

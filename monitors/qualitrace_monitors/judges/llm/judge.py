@@ -2,7 +2,7 @@
 
 from qualitrace_collector.config.quality import JudgeConfig
 from qualitrace_collector.samples import Sample
-from qualitrace_monitors.judges.contract import Label, Score, Tier
+from qualitrace_monitors.judges.contract import JudgeError, Label, Score, Tier, Usage
 from qualitrace_monitors.judges.llm import prompt
 from qualitrace_monitors.judges.llm.provider import Provider, RefusedParameter, Reply
 from qualitrace_monitors.judges.llm.verdict import Verdict, read_verdict
@@ -51,7 +51,10 @@ class LlmJudge:
         """
         messages, truncated = prompt.render(self._metric, self._instructions, sample)
         reply, temperature = self._ask(messages)
-        verdict = read_verdict(reply.text)
+        try:
+            verdict = read_verdict(reply.text)
+        except JudgeError as error:
+            raise JudgeError(str(error), Usage(reply.input_tokens, reply.output_tokens, reply.cost_usd)) from None
         details = [("temperature", "provider's default" if temperature is None else str(temperature))]
         if truncated:
             details.append(("truncated", ", ".join(truncated)))

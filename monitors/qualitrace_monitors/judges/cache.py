@@ -1,0 +1,55 @@
+"""Verdicts that were paid for once: kept by judge version, which covers model and prompt, and by content."""
+
+import hashlib
+import json
+import sqlite3
+from dataclasses import asdict, replace
+from typing import Any
+
+from qualitrace_collector.state import Database
+from qualitrace_monitors.judges.contract import Judge, Score
+
+SCHEMA = (
+    """CREATE TABLE IF NOT EXISTS verdict (
+        key TEXT PRIMARY KEY, score TEXT NOT NULL, given_at REAL NOT NULL) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS verdict_by_age ON verdict(given_at)",
+)
+KEEP_SECONDS = 7 * 86_400.0
+
+
+class VerdictCache:
+    """The verdicts in a state database; times are Unix seconds."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, judge: Judge, content_hash: str, now: float) -> Score | None:
+        """Return an earlier verdict on the same content, which now costs nothing; None without one."""
+        row = (
+            self._database.connection()
+            .execute(
+                "SELECT score FROM verdict WHERE key = ? AND given_at > ?",
+                (_key(judge, content_hash), now - KEEP_SECONDS),
+            )
+            .fetchone()
+        )
+        if row is None:
+            return None
+        fields: dict[str, Any] = json.loads(row[0])
+        details = (*((key, value) for key, value in fields.pop("details")), ("cached", "true"))
+        return replace(Score(**fields, details=details), input_tokens=0, output_tokens=0, cost_usd=None)
+
+    @staticmethod
+    def save(connection: sqlite3.Connection, judge: Judge, content_hash: str, score: Score, now: float) -> None:
+        """Keep a verdict, in the caller's transaction."""
+        values = (_key(judge, content_hash), json.dumps(asdict(score)), now)
+        connection.execute("INSERT OR REPLACE INTO verdict VALUES (?, ?, ?)", values)
+
+    def prune(self, now: float) -> None:
+        """Forget the verdicts that are older than `KEEP_SECONDS`."""
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM verdict WHERE given_at <= ?", (now - KEEP_SECONDS,))
+
+
+def _key(judge: Judge, content_hash: str) -> str:
+    return hashlib.sha256(f"{judge.version}\0{content_hash}".encode()).hexdigest()

@@ -1,0 +1,42 @@
+"""The Prometheus metrics of what judges spend, what they may still spend, and the rates that this leaves them."""
+
+from collections.abc import Callable, Iterable
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from qualitrace_collector.config import Config
+from qualitrace_monitors.budget import Spending
+from qualitrace_monitors.pacing import Pacing
+
+
+class BudgetCollector(Collector):
+    """Exposes the balances of all limits and the effective rates, read at scrape time; `clock` gives Unix seconds."""
+
+    def __init__(self, config: Config, spending: Spending, pacing: Pacing, clock: Callable[[], float]) -> None:
+        self._config = config
+        self._spending = spending
+        self._pacing = pacing
+        self._clock = clock
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield every metric family, also those without a sample."""
+        labels = ("judge", "window", "unit")
+        spent = GaugeMetricFamily(
+            "qualitrace_budget_spent", "What was spent of a limit in its current window.", labels=labels
+        )
+        remaining = GaugeMetricFamily(
+            "qualitrace_budget_remaining",
+            "What may still be spent of a limit, calls in flight deducted.",
+            labels=labels,
+        )
+        for balance in self._spending.balances(self._clock()):
+            values = (balance.limit.judge, balance.limit.window, balance.limit.unit)
+            spent.add_metric(values, balance.spent)
+            remaining.add_metric(values, balance.remaining)
+        rate = GaugeMetricFamily(
+            "qualitrace_effective_rate", "Share of all traffic that the judge scores now.", labels=("judge",)
+        )
+        for judge in self._config.judges:
+            rate.add_metric((judge.name,), self._pacing.effective_rate(judge))
+        yield from (spent, remaining, rate)
