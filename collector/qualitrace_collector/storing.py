@@ -88,16 +88,20 @@ def _first_come(
 
 
 def _complete(trace: ConvertedTrace, known: Known, earlier: Sequence[Span]) -> CompleteTrace:
-    row = known.get(trace.trace_id)
     return CompleteTrace(
         trace_id=trace.trace_id,
         service=trace.service,
         tracestate=trace.tracestate,
         spans=(*earlier, *trace.spans),
-        known=row is not None and bool(row["root_seen"]),
+        known=_was_whole(trace, known),
     )
 
 
 def _is_whole(trace: ConvertedTrace, known: Known) -> bool:
+    return trace.piece.root_seen or _was_whole(trace, known)
+
+
+def _was_whole(trace: ConvertedTrace, known: Known) -> bool:
+    """Whether it was stored with its root before; what was seen of it without any GenAI span does not count."""
     row = known.get(trace.trace_id)
-    return trace.piece.root_seen or (row is not None and bool(row["root_seen"]))
+    return row is not None and row["outcome"] == "stored" and bool(row["root_seen"])
