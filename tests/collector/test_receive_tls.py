@@ -1,7 +1,9 @@
 """TLS and client certificates at both doors, with a certificate authority of the test's own."""
 
+import hashlib
 import http.client
 import ssl
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import grpc
 import pytest
 import trustme
+import yaml
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -129,6 +132,21 @@ def test_strangers_are_not_let_in(
     with pytest.raises(grpc.RpcError):
         export(receiver, make_request(), authority.pem, pair)
     assert receiver.payloads() == []
+
+
+def test_the_readmes_example_loads(authority: Authority) -> None:
+    """The shown configuration, with real files in place of the names, guards both doors beyond loopback."""
+    readme = (Path(__file__).parents[2] / "collector" / "README.md").read_text()
+    example = readme.split("### security\n\n", 1)[1].split("\n\n", 1)[0]
+    token = authority.folder / "token"
+    token.write_text("0123456789abcdef")
+    certificate, key = authority.issue("server")
+    files = {"/run/secrets/otlp-token": str(token), "server.pem": certificate, "server.key": key}
+    for shown, real in (files | {"clients.pem": str(authority.folder / "ca.pem")}).items():
+        example = example.replace(shown, real)
+    config = parse_config(yaml.safe_load(textwrap.dedent(example)))
+    assert config.otlp.tokens[0].digest == hashlib.sha256(b"test").digest()
+    assert config.otlp.tls
 
 
 def test_client_certificates_open_a_door_beyond_loopback(authority: Authority) -> None:
