@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types format fuzz bench clean
+.PHONY: help setup demo test lint types format fuzz crash outage bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,12 @@ fuzz: setup ## feed a million odd requests to the decoders (RUNS=n for another n
 	$(BIN)/pip install --quiet --editable '.[fuzz]'
 	PYTHONPATH=tests $(BIN)/python tests/fuzz/fuzz_decode.py -runs=$(or $(RUNS),1000000) -max_len=1024 \
 		-rss_limit_mb=512 -print_final_stats=1
+
+crash: setup ## kill the service 50 times at random moments under load, and count (KILLS=n, SEED=s)
+	PYTHONPATH=tests $(BIN)/python -m support.crash $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
+
+outage: setup ## lock MLflow's database for 60 s under full load, and count (SECONDS=n)
+	PYTHONPATH=tests $(BIN)/python -m support.outage $(if $(SECONDS),--seconds $(SECONDS))
 
 bench: setup ## time the main path beside its peers
 	$(BIN)/python benchmarks/run.py

@@ -1,0 +1,100 @@
+"""What became of acked traces, counted in the databases themselves."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from support.load import SPANS
+
+HALF = 1 << 55
+"""At a sampling rate of 0.5 a trace is judged if the low 56 bits of its id are this or more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """How many traces were acked, and what is wrong with how many of them.
+
+    Attributes:
+        acked: traces of which every request was acked.
+        found: of these, in MLflow.
+        foreign: traces in MLflow that were never sent.
+        incomplete: acked traces without all of their spans.
+        duplicates: spans, assessments and scores beyond one for each.
+        due: pairs of trace and judge that the sampling picked.
+        judged: of these, with one assessment in MLflow and one score.
+        ledger: what the ledger's totals are.
+        expected_ledger: what they are to be.
+    """
+
+    acked: int
+    found: int
+    foreign: int
+    incomplete: int
+    duplicates: int
+    due: int
+    judged: int
+    ledger: dict[tuple[str, str], int]
+    expected_ledger: dict[tuple[str, str], int]
+
+    @property
+    def is_clean(self) -> bool:
+        """Nothing lost, cut, doubled or missing, and the ledger adds up."""
+        return (
+            self.found == self.acked
+            and self.judged == self.due
+            and not (self.foreign or self.incomplete or self.duplicates)
+            and self.ledger == self.expected_ledger
+        )
+
+    def table(self) -> str:
+        """Return one line for each count."""
+        return "\n".join(f"{field.name:16} {getattr(self, field.name)}" for field in fields(self))
+
+
+def rows(path: Path, query: str) -> list[tuple[Any, ...]]:
+    """Return a query's rows from a database file that others write to."""
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()
+
+
+def ledger(data: Path) -> dict[tuple[str, str], int]:
+    """Return the ledger's totals by judge (empty for whole traces) and outcome."""
+    found = rows(data / "state.db", "SELECT judge, outcome, sum(total) FROM ledger GROUP BY 1, 2")
+    return {(judge, outcome): total for judge, outcome, total in found if total}
+
+
+def is_settled(data: Path) -> bool:
+    """Whether the journal is empty and nothing waits for a judge."""
+    ((requests,),) = rows(data / "journal.db", "SELECT requests FROM pending")
+    return requests == 0 and not any(outcome == "queued" for _, outcome in ledger(data))
+
+
+def count(data: Path, acked: Iterable[str], judges: Sequence[str]) -> Tally:
+    """Count; `data` is the server's data_dir, with MLflow's database in it, and its sampling rate is 0.5."""
+    traces = set(acked)
+    spans = dict(rows(data / "mlflow.db", "SELECT trace_id, count(*) FROM spans GROUP BY 1"))
+    assessments = Counter(rows(data / "mlflow.db", "SELECT trace_id, name FROM assessments"))
+    scores = Counter(rows(data / "state.db", "SELECT trace_id, judge FROM score"))
+    due = {(trace, judge) for trace in traces for judge in judges if int(trace[-14:], 16) >= HALF}
+    picked = len(due) // len(judges)
+    wanted = {("", "stored"): len(traces)}
+    for judge in judges:
+        wanted |= {(judge, "scored"): picked, (judge, "sampled_out"): len(traces) - picked}
+    return Tally(
+        acked=len(traces),
+        found=len(traces & spans.keys()),
+        foreign=len(spans.keys() - traces),
+        incomplete=sum(spans.get(trace, 0) < SPANS for trace in traces),
+        duplicates=sum(max(0, number - SPANS) for number in spans.values())
+        + sum(number - 1 for number in (*assessments.values(), *scores.values())),
+        due=len(due),
+        judged=sum(assessments[pair] == 1 and scores[pair] == 1 for pair in due),
+        ledger=ledger(data),
+        expected_ledger={key: number for key, number in wanted.items() if number},
+    )
