@@ -17,7 +17,7 @@ from qualitrace_collector.record import Recorder
 from qualitrace_collector.state import Database, DeadLetters, JudgeQueue, JudgeTask, Ledger, ledger, queue
 from qualitrace_collector.store import StoreUnavailable
 from support.mlflow_db import new_store
-from support.otlp import chat_span, rag_trace, request, span, trace_id
+from support.otlp import REMOTE_PARENT, chat_span, rag_trace, request, span, trace_id
 
 RECORDINGS = sorted((Path(__file__).parent / "recordings").glob("*.otlp.pb"))
 
@@ -217,6 +217,34 @@ def test_a_trace_without_genai_is_counted_not_stored(make: Callable[..., Collect
     collector.run()
     assert collector.stored(1) == 0
     assert collector.totals() == {("", "not_genai"): 1}
+
+
+def test_genai_spans_after_other_spans_of_their_trace_are_counted(make: Callable[..., Collector]):
+    """A gateway's spans come first and show no GenAI; the application's, seconds later, are measured and sampled."""
+    collector = make(judges=[{"name": "relevance", "rate": 0}])
+    collector.send([span(1, 9, name="GET /ask")], service="gateway")
+    collector.run()
+    _, *rest = rag(1)
+    collector.send([span(1, 1, 9, name="POST /ask", flags=REMOTE_PARENT), *rest])
+    collector.run()
+    assert collector.totals() == {("", "stored"): 1, ("relevance", "sampled_out"): 1}
+    assert "qualitrace_requests_total{" in collector.metrics()
+    assert 'type="input"} 14.0' in collector.metrics()
+
+
+def test_a_long_trace_that_begins_without_genai_is_judged_when_its_root_comes(make: Callable[..., Collector]):
+    """Its first minute shows database calls only, its second a model call, its end the root: it is counted once."""
+    collector = make()
+    collector.send([span(1, 5, 1, name="SELECT")])
+    collector.run(62)
+    root, *rest = rag(1)
+    collector.send(rest)
+    collector.run(62)
+    assert collector.tasks() == []
+    collector.send([root])
+    collector.run()
+    assert {task.judge for task in collector.tasks()} == {"relevance", "toxicity"}
+    assert 'qualitrace_requests_total{service="shop"} 1.0' in collector.metrics()
 
 
 def test_keep_all_stores_every_trace(make: Callable[..., Collector]):
