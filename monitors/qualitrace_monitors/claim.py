@@ -2,7 +2,8 @@
 
 import fcntl
 import os
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -36,3 +37,11 @@ def _lock(data_dir: Path, part: str) -> int:
             f"data_dir {data_dir}: another qualitrace {part} runs on it; stop that one, or set another data_dir"
         ) from None
     return descriptor
+
+
+@contextmanager
+def one_at_a_time(path: Path) -> Generator[None]:
+    """Run the block while no other process runs one with the same lock file; waits for its turn."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

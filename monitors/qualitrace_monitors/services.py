@@ -20,6 +20,7 @@ from qualitrace_monitors import alerts, budget, notify, scores
 from qualitrace_monitors.alerts import AlertEngine
 from qualitrace_monitors.budget import Spending
 from qualitrace_monitors.calls import Calls, Concurrent, OneByOne
+from qualitrace_monitors.claim import one_at_a_time
 from qualitrace_monitors.estimate import Estimator
 from qualitrace_monitors.health import Health
 from qualitrace_monitors.judges import Stage, build_stages, cache
@@ -78,7 +79,9 @@ class Services:
             WebServerError: the web address cannot be listened on.
         """
         self._web.start()
-        self._health.check_store()  # makes the schema of a new SQLite database before several threads use it
+        # The schema of a new SQLite database must not be made twice: by several threads, or by collector and monitor.
+        with one_at_a_time(self._config.data_dir / "mlflow.lock"):
+            self._health.check_store()
         JudgeQueue(self._database).release_all()
         for loop in self._loops:
             loop.start()
