@@ -1,23 +1,28 @@
 """The benchmarks: `python benchmarks/run.py` times qualitrace beside MLflow.
 
-First the conversion of spans, in this process; then the intake of traces, beside MLflow's tracking server.
+First the conversion of spans and their way into the database, in this process; then the intake of traces, beside
+MLflow's tracking server.
 """
 
 import json
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
 import click
 
-from convert.compare import Conversion, compare
+from convert.compare import Conversion
+from convert.compare import compare as compare_conversion
 from intake.load import LoadError
 from intake.measure import Cell, Shape, measure, warm_up
 from intake.report import as_json, environment, print_table
 from intake.servers import TARGETS, ServerError, running
 from qualitrace_collector.mlflow_settings import apply_mlflow_settings
+from store.compare import BATCHES, Storing
+from store.compare import compare as compare_storing
 
 _SHAPES = [Shape(traces=traces, connections=connections) for traces in (1, 20, 100) for connections in (1, 4, 16)]
 _QUICK_SHAPES = [Shape(traces=1, connections=16)]
@@ -35,12 +40,26 @@ _QUICK_SHAPES = [Shape(traces=1, connections=16)]
     show_default=True,
     help="Server to measure; give it once for each.",
 )
+@click.option(
+    "--store-seconds", type=click.FloatRange(1), default=4, show_default=True, help="Length of each store run."
+)
+@click.option(
+    "--postgres", metavar="URI", help="Also store into new databases of this server: postgresql://user@host:port/"
+)
 @click.option("--json", "output", type=click.Path(dir_okay=False, path_type=Path), help="Write all results here.")
-def main(seconds: float, quick: bool, targets: tuple[str, ...], output: Path | None) -> None:
+def main(
+    seconds: float,
+    quick: bool,
+    targets: tuple[str, ...],
+    store_seconds: float,
+    postgres: str | None,
+    output: Path | None,
+) -> None:
     """Compare how fast spans are converted and traces taken in, all in one run. Exit code 1 if anything failed."""
     cells: list[Cell] = []
-    conversion = compare(seconds)
+    conversion = compare_conversion(seconds)
     _print_conversion(conversion)
+    storing = list(_measure_storing(store_seconds, postgres))
     broken = False
     with tempfile.TemporaryDirectory(prefix="qualitrace-bench-") as name:
         about = environment(["benchmarks/run.py", *sys.argv[1:]], Path(name))
@@ -52,7 +71,10 @@ def main(seconds: float, quick: bool, targets: tuple[str, ...], output: Path | N
                 broken = True
     print_table(cells)
     if output:
-        results = as_json(about, cells) | {"conversion": conversion.as_json()}
+        results = as_json(about, cells) | {
+            "conversion": conversion.as_json(),
+            "storing": [item.as_json() for item in storing],
+        }
         output.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     sys.exit(broken or not all(cell.valid for cell in cells))
 
@@ -62,6 +84,18 @@ def _print_conversion(conversion: Conversion) -> None:
         f"conversion, spans/s on one core: qualitrace {conversion.qualitrace_per_second:,.0f}, "
         f"mlflow {conversion.mlflow_per_second:,.0f} (× {conversion.ratio:.1f})"
     )
+
+
+def _measure_storing(seconds: float, postgres: str | None) -> Iterator[Storing]:
+    for database in ("sqlite", "postgresql") if postgres else ("sqlite",):
+        for batch in BATCHES:
+            storing = compare_storing(database, batch, seconds, postgres)
+            click.echo(
+                f"storing, traces/s into {database}, {batch} a batch: "
+                f"qualitrace {storing.qualitrace_per_second:,.0f} (at the end {storing.qualitrace_last:,.0f}), "
+                f"mlflow {storing.mlflow_per_second:,.0f} (× {storing.ratio:.1f})"
+            )
+            yield storing
 
 
 def _measure_target(target: str, folder: Path, shapes: list[Shape], seconds: float, cells: list[Cell]) -> None:

@@ -43,8 +43,7 @@ class Conversion:
 def compare(seconds: float) -> Conversion:
     """Convert the same traces with both, in turns, for at least `seconds`."""
     (template,) = templates(TRACES)
-    request = ExportTraceServiceRequest.FromString(template.fresh())
-    pieces = _pieces(request)
+    pieces = pieces_of(template.fresh())
     spans = sum(len(piece.spans) for piece in pieces)
     ours: list[float] = []
     theirs: list[float] = []
@@ -62,7 +61,9 @@ def compare(seconds: float) -> Conversion:
     )
 
 
-def _pieces(request: ExportTraceServiceRequest) -> list[Piece]:
+def pieces_of(body: bytes) -> list[Piece]:
+    """Return the traces of a request as the assembler would hand them on."""
+    request = ExportTraceServiceRequest.FromString(body)
     by_trace: dict[bytes, list[SpanRecord]] = {}
     for group in request.resource_spans:
         for scope in group.scope_spans:

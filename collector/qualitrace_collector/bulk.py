@@ -15,7 +15,7 @@ from mlflow.entities import TraceState
 from mlflow.environment_variables import MLFLOW_TRACE_ARCHIVAL_CONFIG
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.abstract_store import AbstractStore
-from mlflow.store.tracking.dbmodels.models import SqlSpan, SqlTraceInfo, SqlTraceMetadata, SqlTraceTag
+from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlSpan, SqlTraceInfo, SqlTraceMetadata, SqlTraceTag
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.store.tracking.utils.sql_trace_rollups import rollups_enabled
 from mlflow.store.tracking.utils.trace_analytics import (
@@ -38,7 +38,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_ARTIFACT_LOCATION
 from mlflow.utils.uri import append_to_uri_path
 from mlflow.utils.validation import _validate_trace_tag  # pyright: ignore[reportPrivateUsage]
 from opentelemetry.sdk.resources import Resource
-from sqlalchemy import insert, select, text
+from sqlalchemy import Select, insert, select, text
 
 from qualitrace_collector.convert import ConvertedTrace
 
@@ -81,8 +81,8 @@ def insert_traces(store: SqlAlchemyStore, experiment_id: str, traces: Sequence[C
     Raises:
         MlflowException: the database refused; nothing was written.
     """
-    location = str(store.get_experiment(experiment_id).artifact_location)
     with store.ManagedSessionMaker(read_only=False) as session:
+        location = session.execute(_location_of(experiment_id)).scalar_one()
         known = _known(session, [trace.trace_id for trace in traces])
         rows = Rows()
         for trace in traces:
@@ -97,6 +97,10 @@ def insert_traces(store: SqlAlchemyStore, experiment_id: str, traces: Sequence[C
             if values:
                 session.execute(insert(model.__table__), values)
     return [trace for trace in traces if trace.trace_id in known]
+
+
+def _location_of(experiment_id: str) -> Select[tuple[str]]:
+    return select(SqlExperiment.artifact_location).where(SqlExperiment.experiment_id == int(experiment_id))
 
 
 def _known(session: Any, trace_ids: Sequence[str]) -> set[str]:

@@ -1,0 +1,1 @@
+"""How fast traces get into MLflow's database: qualitrace beside MLflow's own store, on the same traces and database."""
