@@ -87,7 +87,7 @@ class Outcome:
 
 
 def outage_run(folder: Path, seconds: float, max_size: int, threads: int = 8) -> Outcome:
-    """Run a server in `folder` under full load and lock MLflow's database for `seconds`, or until the journal is full.
+    """Run a server in `folder` under full load, and lock MLflow's database for `seconds`, and until the journal is full.
 
     Args:
         max_size: the journal's, in bytes.
@@ -95,14 +95,13 @@ def outage_run(folder: Path, seconds: float, max_size: int, threads: int = 8) ->
     server = Server(folder, judges=list(JUDGES), sampling={"rate": 0.5}, journal={"max_size": max_size})
     server.start()
     memory = Memory(server.children).start()
-    load = Load(server.http, server.grpc, seed="outage", threads=threads, pause=0, padding=PADDING).start()
+    load = Load(server.http, server.grpc, seed="outage", threads=threads, pause=0, padding=PADDING)
     try:
-        eventually(lambda: server.sample("qualitrace_traces_total", outcome="stored") > 0)
         with locked(folder / "data" / "mlflow.db"):
-            before = len(load.acked)
+            load.start()
             threading.Event().wait(seconds)
             eventually(lambda: load.answers[503] > 0 and None not in load.retry_after, timeout=120)
-            meanwhile = len(load.acked) - before
+            meanwhile = len(load.acked)
         returned = time.monotonic()
         load.stop(DRAIN_SECONDS)
         eventually(lambda: is_settled(folder / "data"), DRAIN_SECONDS, interval=0.5)

@@ -4,6 +4,7 @@ WAL lets both work at once; synchronous=FULL syncs the log at every commit, so t
 a power cut (https://sqlite.org/pragma.html#pragma_synchronous).
 """
 
+import logging
 import sqlite3
 import threading
 from collections.abc import Generator, Iterable, Sequence
@@ -20,6 +21,9 @@ from qualitrace_collector.journal.entry import (
     JournalFull,
     JournalUnavailable,
 )
+from qualitrace_collector.journal.wal import ignored_tail
+
+_log = logging.getLogger(__name__)
 
 FILE_NAME = "journal.db"
 APPLICATION_ID = int.from_bytes(b"QLTJ", "big")
@@ -86,6 +90,7 @@ class SqliteJournal:
     def _prepare(self) -> None:
         """Check that the file is ours, or make it ours if it is empty; only then change anything."""
         with self._transaction() as connection:
+            self._report_ignored()
             tables = _number(connection, "SELECT count(*) FROM sqlite_master")
             version = _number(connection, "PRAGMA user_version")
             if tables and _number(connection, "PRAGMA application_id") != APPLICATION_ID:
@@ -101,6 +106,15 @@ class SqliteJournal:
         with self._using() as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
+
+    def _report_ignored(self) -> None:
+        if size := ignored_tail(self.path):
+            _log.warning(
+                "%s-wal: %d bytes behind the last complete commit are ignored; after a crash they are requests that "
+                "were not acked, after a fault of the disk they may have been",
+                self.path,
+                size,
+            )
 
     def append(self, entries: Sequence[JournalEntry], counts: Counts | None = None) -> None:
         """Append all entries with their claims, and add `counts` to the counters, in one commit; durable on return.

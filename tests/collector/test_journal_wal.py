@@ -1,0 +1,88 @@
+"""The journal after a crash or damage at the end of its write-ahead log."""
+
+import logging
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qualitrace_collector.journal import JournalEntry, SqliteJournal
+from qualitrace_collector.journal.wal import ignored_tail
+
+REQUESTS = 20
+PAYLOAD_BYTES = 6000  # more than a page
+
+
+@pytest.fixture(scope="module")
+def crashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Provide the files of a journal whose process died, with every request in the log."""
+    folder = tmp_path_factory.mktemp("running")
+    journal = SqliteJournal(folder / "journal.db", 1 << 20)
+    for number in range(REQUESTS):
+        payload = number.to_bytes(1, "big") * PAYLOAD_BYTES
+        journal.append([JournalEntry(signal="traces", payload=payload, received_at=1.0)])
+    copy = shutil.copytree(folder, tmp_path_factory.mktemp("crashed") / "data")
+    journal.close()
+    return copy
+
+
+def reopened(crashed: Path, folder: Path, damage: tuple[int, bytes] | None = None, cut: int = 0) -> list[int]:
+    """Damage a copy of the log from its end, open it, and return which requests are left."""
+    data = shutil.copytree(crashed, folder / "data", dirs_exist_ok=True)
+    log = data / "journal.db-wal"
+    if damage is not None:
+        offset, garbage = damage
+        with log.open("r+b") as file:
+            file.seek(-offset, os.SEEK_END)
+            file.write(garbage[:offset])
+    if cut:
+        os.truncate(log, log.stat().st_size - cut)
+    journal = SqliteJournal(data / "journal.db", 1 << 20)
+    entries = journal.read(0, 1000, 1 << 30)
+    journal.append([JournalEntry(signal="traces", payload=b"new", received_at=2.0)])
+    assert journal.read(entries[-1].position if entries else 0, 10, 1 << 20)[0].payload == b"new"
+    journal.close()
+    assert all(entry.payload == entry.payload[:1] * PAYLOAD_BYTES for entry in entries)
+    return [entry.payload[0] for entry in entries]
+
+
+def test_a_crash_leaves_nothing_to_ignore(crashed: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Every commit that was acked is read back, and there is nothing to report."""
+    assert reopened(crashed, tmp_path) == list(range(REQUESTS))
+    assert caplog.records == []
+
+
+@given(st.integers(1, 30_000), st.binary(min_size=1, max_size=200), st.integers(0, 30_000))
+def test_a_damaged_tail_costs_no_more_than_what_lies_behind_it(
+    crashed: Path, tmp_path_factory: pytest.TempPathFactory, offset: int, garbage: bytes, cut: int
+) -> None:
+    """Whatever is overwritten or cut off at the end, what came before is whole and in order, and the journal works."""
+    left = reopened(crashed, tmp_path_factory.mktemp("damaged"), (offset, garbage), cut)
+    assert left == list(range(len(left)))
+    touched = max(offset, cut) // PAYLOAD_BYTES + 1
+    assert len(left) >= REQUESTS - touched - 1
+
+
+def test_a_damaged_tail_is_reported_with_its_size(
+    crashed: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One changed byte in the last frame takes the last request out; the log says so, and names the file."""
+    with caplog.at_level(logging.WARNING):
+        assert reopened(crashed, tmp_path, (100, b"\xff")) == list(range(REQUESTS - 1))
+    (record,) = caplog.records
+    assert "journal.db-wal" in record.getMessage()
+    assert "behind the last complete commit are ignored" in record.getMessage()
+
+
+def test_frames_of_an_earlier_log_are_no_tail(tmp_path: Path) -> None:
+    """SQLite starts the log anew over its old frames, which are no damage."""
+    journal = SqliteJournal(tmp_path / "journal.db", 1 << 30)
+    for _ in range(2000):
+        journal.append([JournalEntry(signal="traces", payload=b"x" * PAYLOAD_BYTES, received_at=1.0)])
+        journal.settle([entry.position for entry in journal.read(0, 10, 1 << 20)])
+    assert (tmp_path / "journal.db-wal").stat().st_size > 1_000_000
+    assert ignored_tail(tmp_path / "journal.db") == 0
+    journal.close()
