@@ -46,7 +46,7 @@ class StoreStage:
         kept = [trace for trace in converted if self._is_kept(trace, known)]
         earlier = {trace.trace_id: self._store.read(trace.trace_id) for trace in kept if trace.trace_id in known}
         wanted, conflicting = _first_come(kept, earlier)
-        refused = self._store.save([trace for trace in wanted if trace.spans])
+        refused = self._store.save([trace for trace in wanted if trace.stored])
         failures += [(t.piece, t.service, refused[t.trace_id]) for t in wanted if t.trace_id in refused]
         stored = [trace for trace in wanted if trace.trace_id not in refused]
         results = Results(
