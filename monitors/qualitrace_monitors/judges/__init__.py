@@ -16,6 +16,7 @@ from qualitrace_monitors.judges.contract import (
 )
 from qualitrace_monitors.judges.llm import llm_judge
 from qualitrace_monitors.judges.local import local_judge
+from qualitrace_monitors.judges.scorers import ScorerJudge
 
 __all__ = [
     "Judge",
@@ -47,4 +48,6 @@ def build_stages(configs: Sequence[JudgeConfig]) -> list[Stage]:
 
 
 def _judge(config: JudgeConfig) -> Judge:
+    if config.scorer is not None:
+        return ScorerJudge(config)
     return local_judge(config) if config.model is None else llm_judge(config)

@@ -16,12 +16,10 @@ import httpx
 from pydantic import BaseModel
 
 from qualitrace_monitors.judges.contract import JudgeError, TransientJudgeError
+from qualitrace_monitors.judges.llm.routes import BEDROCK, BUSY, ENDPOINTS, ask_bedrock, ask_endpoint
 
 # Prices then come from the catalogue that MLflow brings along, without a call over the network.
 os.environ.setdefault("MLFLOW_MODEL_CATALOG_URI", "")
-
-_BUSY = {408, 409, 425, 429}
-"""HTTP statuses below 500 that are worth another try."""
 
 
 class RefusedParameter(JudgeError):
@@ -73,12 +71,16 @@ class Provider:
             TransientJudgeError: busy, failing or out of reach.
             JudgeError: refused, misconfigured, or an answer that is none.
         """
-        provider = self._provider()
         payload: dict[str, Any] = {"messages": messages}
         if temperature is not None:
             payload["temperature"] = temperature
         if schema is not None:
             payload["response_format"] = _response_format(schema)
+        if self._name == ENDPOINTS:
+            return self._reply(ask_endpoint(self._model, payload))
+        provider = self._provider()
+        if self._name in BEDROCK:
+            return self._reply(ask_bedrock(provider, payload))
         adapter = provider.adapter_class
         try:
             body = adapter.chat_to_model(payload, provider.config)
@@ -87,13 +89,14 @@ class Provider:
             raise JudgeError(f"{self._name}: MLflow cannot form the request: {error}") from error
         data = self._post(url, headers, body)
         try:
-            chat = adapter.model_to_chat(data, provider.config)
-            text = _text(chat.choices[0].message.content)
-            usage = chat.usage
+            return self._reply(adapter.model_to_chat(data, provider.config))
         except Exception as error:
             raise JudgeError(f"{self._name}: the response is no chat completion: {error!r}") from error
-        tokens = usage.prompt_tokens or 0, usage.completion_tokens or 0
-        return Reply(text, *tokens, self._cost(*tokens))
+
+    def _reply(self, chat: Any) -> Reply:
+        """Read text and usage of a chat response in MLflow's form."""
+        tokens = chat.usage.prompt_tokens or 0, chat.usage.completion_tokens or 0
+        return Reply(_text(chat.choices[0].message.content), *tokens, self._cost(*tokens))
 
     def _post(self, url: str, headers: Mapping[str, str], body: Any) -> Any:
         try:
@@ -174,7 +177,7 @@ def _text(content: Any) -> str:
 def _error(name: str, response: httpx.Response) -> JudgeError:
     """Turn an HTTP error into the error that says whether to try again, and how."""
     message = f"{name}: HTTP {response.status_code}: {' '.join(response.text[:500].split())}"
-    if response.status_code in _BUSY or response.status_code >= 500:
+    if response.status_code in BUSY or response.status_code >= 500:
         return TransientJudgeError(message, _retry_after(response.headers.get("retry-after")))
     lower = response.text.lower()
     if response.status_code in (400, 422):

@@ -1,0 +1,142 @@
+"""Any scorer that MLflow knows as a judge: its own, `make_judge` judges, `@scorer` functions, third parties' by name.
+
+`mlflow.Guidelines` is a class of `mlflow.genai.scorers`; `deepeval.Faithfulness` one that MLflow's integration of
+DeepEval knows (the same for ragas, phoenix and trulens, whose packages are optional); `python:package.module:name` a
+scorer of one's own. Keys and addresses come from the environment, as these scorers read them.
+"""
+
+import importlib
+import threading
+from statistics import fmean
+from typing import Any
+
+from qualitrace_collector.config.quality import JudgeConfig
+from qualitrace_collector.samples import Sample
+from qualitrace_monitors.judges.contract import JudgeError, Label, NotApplicable, Score, Tier, TransientJudgeError
+from qualitrace_monitors.judges.versions import folder_digest, short_hash
+
+_WORDS = {"yes": 1.0, "true": 1.0, "pass": 1.0, "no": 0.0, "false": 0.0, "fail": 0.0}
+_TRANSIENT = ("RESOURCE_EXHAUSTED", "REQUEST_LIMIT_EXCEEDED", "TEMPORARILY_UNAVAILABLE")
+
+
+class ScorerJudge:
+    """Scores by an MLflow scorer. Thread-safe as far as the scorer is."""
+
+    tier: Tier = "scorer"
+
+    def __init__(self, config: JudgeConfig) -> None:
+        self.name = config.name
+        self._reference = config.scorer or ""
+        self.source_id = self._reference if config.model is None else f"{self._reference} {config.model}"
+        self.pass_mark = 0.5 if config.threshold is None else config.threshold
+        self._model, self._arguments = config.model, config.arguments
+        self._lock = threading.Lock()
+        self._scorer: Any = None
+        self.version = short_hash(
+            self._reference, config.model, sorted(config.arguments.items()), self.pass_mark, folder_digest(__file__)
+        )
+
+    def score(self, sample: Sample) -> Score:
+        """Judge one sample.
+
+        Raises:
+            NotApplicable: the scorer has no value for it.
+            TransientJudgeError: its provider is busy or away.
+            JudgeError: the scorer cannot be loaded, failed, or gave a value that is no score.
+        """
+        from qualitrace_monitors.judges.scorer_trace import trace_of
+
+        scorer = self._load()
+        try:
+            result = scorer.run(inputs={"question": sample.inputs}, outputs=sample.outputs, trace=trace_of(sample))
+        except Exception as error:
+            if "retriev" in str(error).lower() and not sample.passages:
+                raise NotApplicable("the sample has no passages") from error
+            raise _failure(self._reference, error) from error
+        return self._read(result)
+
+    def _load(self) -> Any:
+        with self._lock:
+            if self._scorer is None:
+                try:
+                    self._scorer = load_scorer(self._reference, self._model, self._arguments)
+                except JudgeError:
+                    raise
+                except ModuleNotFoundError as error:
+                    mend = f"install the package that has {error.name} (pip install {error.name})"
+                    raise JudgeError(f"scorer {self._reference}: {error}: {mend}") from error
+                except Exception as error:
+                    raise JudgeError(f"scorer {self._reference}: {error}") from error
+            return self._scorer
+
+    def _read(self, result: Any) -> Score:
+        feedbacks: list[Any] = result if isinstance(result, list) else [result]
+        values = [_value(self._reference, feedback) for feedback in feedbacks]
+        known = [value for value in values if value is not None]
+        if not known:
+            raise NotApplicable(f"scorer {self._reference} has no value for the sample")
+        value = fmean(known)
+        label: Label = "pass" if value >= self.pass_mark else "fail"
+        rationale = " ".join(text for feedback in feedbacks if (text := getattr(feedback, "rationale", None)))
+        return Score(value=value, label=label, rationale=rationale, **_usage(feedbacks))
+
+
+def load_scorer(reference: str, model: str | None, arguments: dict[str, Any]) -> Any:
+    """Find and make a scorer; a model is handed to it if it takes one.
+
+    Raises:
+        JudgeError: there is no such scorer.
+    """
+    from mlflow.genai import scorers
+
+    if reference.startswith("python:"):
+        _, module, name = reference.split(":")
+        found = getattr(importlib.import_module(module), name)
+        made = found(**arguments) if isinstance(found, type) else found
+        if not isinstance(made, scorers.Scorer):
+            raise JudgeError(f"scorer {reference} is no mlflow.genai Scorer: decorate it with @scorer")
+        return made
+    library, _, name = reference.partition(".")
+    given = arguments if model is None else {**arguments, "model": model}
+    if library == "mlflow":
+        known = [item for item in dir(scorers) if item[:1].isupper()]
+        if name not in known:
+            raise JudgeError(f"MLflow has no scorer {name!r}; it has {', '.join(known)}")
+        return getattr(scorers, name)(**given)
+    return importlib.import_module(f"mlflow.genai.scorers.{library}").get_scorer(name, **given)
+
+
+def _value(reference: str, feedback: Any) -> float | None:
+    """Bring what a scorer says to 0 to 1; words other than yes and no, and numbers beyond 1, have no known scale."""
+    if (error := getattr(feedback, "error", None)) is not None:
+        raise JudgeError(f"scorer {reference}: {getattr(error, 'error_message', error)}")
+    value = getattr(feedback, "value", feedback)
+    if value is None:
+        return None
+    number = _WORDS.get(value.strip().lower()) if isinstance(value, str) else value
+    if not isinstance(number, (bool, int, float)) or not 0 <= number <= 1:
+        raise JudgeError(f"scorer {reference} gave {value!r}: a score must be yes, no, or a number from 0 to 1")
+    return float(number)
+
+
+def _usage(feedbacks: list[Any]) -> dict[str, Any]:
+    """Sum up what the scorer says that its model took, where it does."""
+    metadata = [getattr(feedback, "metadata", None) or {} for feedback in feedbacks]
+
+    def total(key: str) -> float:
+        return sum(float(item.get(f"mlflow.assessment.{key}") or 0) for item in metadata)
+
+    cost = total("judgeCost")
+    return {
+        "input_tokens": int(total("judgeInputTokens")),
+        "output_tokens": int(total("judgeOutputTokens")),
+        "cost_usd": cost or None,
+    }
+
+
+def _failure(reference: str, error: Exception) -> JudgeError:
+    message = f"scorer {reference}: {error}"
+    away = isinstance(error, (ConnectionError, TimeoutError)) or "429" in str(error)
+    if away or getattr(error, "error_code", None) in _TRANSIENT:
+        return TransientJudgeError(message)
+    return JudgeError(message)

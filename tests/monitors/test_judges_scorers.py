@@ -1,0 +1,98 @@
+"""MLflow's scorers as judges: its own by name, functions by import path, third parties', and what goes wrong."""
+
+import json
+from typing import Any
+
+import pytest
+
+from qualitrace_collector.config.load import ConfigError, parse_config
+from qualitrace_collector.config.quality import JudgeConfig
+from qualitrace_collector.samples import Sample
+from qualitrace_monitors.judges import JudgeError, NotApplicable, Score, TransientJudgeError, build_judges
+from support.judge_model import judge_model
+
+SAMPLE = Sample(inputs="How long?", outputs="24 months.", passages=("It lasts 24 months.", "Parking is free."))
+
+
+def judged(scorer: str, sample: Sample = SAMPLE, **settings: Any) -> Score:
+    (judge,) = build_judges([JudgeConfig(name="mine", scorer=scorer, **settings)])
+    return judge.score(sample)
+
+
+@pytest.mark.parametrize(("answer", "label"), [("24 months.", "pass"), ("As long as you wish.", "fail")])
+def test_a_function_by_import_path_judges(answer: str, label: str) -> None:
+    """What a @scorer function returns becomes value and label."""
+    score = judged("python:support.scorers:short", Sample(outputs=answer))
+    assert (score.label, score.value) == (label, float(label == "pass"))
+
+
+def test_a_scorer_sees_the_sample_as_a_trace() -> None:
+    """Question and answer are on the root, the passages in a retriever span; value and rationale are carried over."""
+    score = judged("python:support.scorers:from_trace")
+    assert score.value == 0.75
+    assert score.rationale == (
+        "CHAIN,RETRIEVER ['It lasts 24 months.', 'Parking is free.'] {'question': 'How long?'} 24 months."
+    )
+
+
+def test_a_threshold_decides_the_label() -> None:
+    """The same value fails under a stricter mark."""
+    assert judged("python:support.scorers:from_trace", threshold=0.8).label == "fail"
+
+
+def test_mlflows_own_scorer_without_a_model() -> None:
+    """A built-in class is made with the configured arguments."""
+    assert judged("mlflow.ResponseLength", arguments={"max_length": 5}).label == "fail"
+    assert judged("mlflow.ResponseLength", arguments={"max_length": 50}).label == "pass"
+
+
+def test_mlflows_own_judge_asks_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RetrievalGroundedness sends the passages to the model; a verdict of its own form is read."""
+    with judge_model() as (url, requests):
+        monkeypatch.setenv("OPENAI_API_KEY", "k")
+        monkeypatch.setenv("OPENAI_API_BASE", url)
+        with pytest.raises(JudgeError):  # this model does not speak the form of MLflow's judges
+            judged("mlflow.RetrievalGroundedness", model="openai:/m")
+    assert "It lasts 24 months." in json.dumps(requests[0]["messages"])
+
+
+@pytest.mark.parametrize(
+    ("scorer", "error", "wanted"),
+    [
+        ("mlflow.Nonsense", JudgeError, "no scorer 'Nonsense'; it has .*Guidelines"),
+        ("deepeval.Faithfulness", JudgeError, "pip install deepeval"),
+        ("python:no.such.module:f", JudgeError, "no.such|No module named 'no'"),
+        ("python:support.scorers:absent", JudgeError, "absent"),
+        ("python:support.scorers:not_a_scorer", JudgeError, "decorate it with @scorer"),
+        ("python:support.scorers:out_of_scale", JudgeError, "gave 5: a score must be"),
+        ("python:support.scorers:nothing", NotApplicable, "no value"),
+        ("python:support.scorers:busy", TransientJudgeError, "refused"),
+    ],
+)
+def test_what_goes_wrong_is_told(scorer: str, error: type[Exception], wanted: str) -> None:
+    """Each mistake names the scorer and the mend, and is of the kind that the queue treats rightly."""
+    with pytest.raises(error, match=wanted):
+        judged(scorer)
+
+
+def test_without_passages_a_retrieval_scorer_does_not_apply() -> None:
+    """MLflow's complaint about a missing retriever span is no failure of the judge."""
+    with pytest.raises(NotApplicable, match="passages"):
+        judged("mlflow.RetrievalGroundedness", Sample(inputs="Q", outputs="A"), model="openai:/m")
+
+
+@pytest.mark.parametrize(
+    ("entry", "wanted"),
+    [
+        ({"name": "a", "scorer": "nonsense"}, "scorer must be mlflow.NAME"),
+        ({"name": "a", "scorer": "mlflow.Safety", "instructions": "{{ outputs }}"}, "takes no instructions"),
+        ({"name": "safety", "arguments": {"x": 1}}, "only a scorer"),
+        ({"name": "safety", "cascade": True}, "cascade: needs a built-in metric"),
+        ({"name": "safety", "model": "openai:/m", "cascade": {"audit_rate": 0}}, "audit_rate"),
+    ],
+)
+def test_the_configuration_refuses_what_cannot_be(entry: dict[str, Any], wanted: str) -> None:
+    """Mistakes are told when the file is read."""
+    with pytest.raises(ConfigError) as caught:
+        parse_config({"judges": [entry]})
+    assert wanted in "\n".join(caught.value.mistakes)
