@@ -1,6 +1,6 @@
 """MLflow spans of one trace to the sample that is judged."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 
 from mlflow.entities import Span, SpanStatusCode, SpanType
 
@@ -23,24 +23,27 @@ def root_of(spans: Sequence[Span]) -> Span:
 
 def outermost(spans: Sequence[Span], span_types: Sequence[str]) -> list[Span]:
     """Return the spans of these types that no other of them contains, in order of their start."""
-    by_id = {span.span_id: span for span in spans}
-    chosen = [
-        span
-        for span in spans
-        if span.span_type in span_types
-        and not any(ancestor.span_type in span_types for ancestor in _ancestors(span, by_id))
-    ]
+    inside = _inside(spans, span_types)
+    chosen = [span for span in spans if span.span_type in span_types and not inside[span.span_id]]
     return sorted(chosen, key=lambda span: span.start_time_ns)
 
 
-def _ancestors(span: Span, by_id: Mapping[str, Span]) -> Iterator[Span]:
-    """Yield the parents of a span upwards; a client's circle of parents is walked once."""
-    seen = {span.span_id}
-    parent = by_id.get(span.parent_id or "")
-    while parent is not None and parent.span_id not in seen:
-        yield parent
-        seen.add(parent.span_id)
-        parent = by_id.get(parent.parent_id or "")
+def _inside(spans: Sequence[Span], span_types: Sequence[str]) -> dict[str, bool]:
+    """Tell of each span, by its id, whether one above it is of these types; each parent is looked at once."""
+    by_id = {span.span_id: span for span in spans}
+    inside: dict[str, bool] = {}
+    for span in spans:
+        path: list[Span] = []
+        above: Span | None = span
+        while above is not None and above.span_id not in inside:
+            inside[above.span_id] = False  # where a client's circle of parents ends
+            path.append(above)
+            above = by_id.get(above.parent_id or "") if above.parent_id != above.span_id else None
+        found = above is not None and (inside[above.span_id] or above.span_type in span_types)
+        for below in reversed(path):
+            inside[below.span_id] = found
+            found = found or below.span_type in span_types
+    return inside
 
 
 def is_error(spans: Sequence[Span]) -> bool:
