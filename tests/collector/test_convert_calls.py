@@ -68,7 +68,7 @@ def test_two_instrumentors_side_by_side_make_one_call():
 
 def test_the_same_library_calling_twice_is_two_calls():
     """Two calls that a cache answers alike are still two."""
-    first = chat_span(1, 2, 1, question="Why?", answer="So.", gen_ai__response__id="r1")
+    first = chat_span(1, 2, 1, question="Why?", answer="So.", gen_ai__response__id="r1", seconds=2)
     second = chat_span(1, 3, 1, question="Why?", answer="So.", gen_ai__response__id="r1")
     kinds = types_of(piece_of((span(1, 1), "app"), (first, "a"), (second, "a")))
     assert kinds == {1: None, 2: "CHAT_MODEL", 3: "CHAT_MODEL"}

@@ -45,6 +45,12 @@ def test_what_a_retriever_found_is_no_answer():
     assert (found.inputs, found.outputs) == ("When?", None)
 
 
+def test_what_a_retriever_was_asked_is_not_what_the_user_asked():
+    """Retrievers get a query made of the question; the model's call has the question itself."""
+    found = root_of(span(1, 1), retriever_span(1, 2, 1, query="keywords", passages=["In May."]), chat(3, 1))
+    assert found.inputs == "Why?"
+
+
 def test_the_root_comes_first_though_a_child_started_before_it():
     """Clocks of two machines differ; MLflow takes session and preview from the first."""
     root = span(1, 9, name="root")
