@@ -20,6 +20,7 @@ from intake.load import LoadError
 from intake.measure import Cell, Shape, measure, warm_up
 from intake.report import as_json, environment, print_table
 from intake.servers import TARGETS, ServerError, running
+from judging.measure import Result, measure_llm, measure_local
 from qualitrace_collector.mlflow_settings import apply_mlflow_settings
 from store.compare import BATCHES, Storing
 from store.compare import compare as compare_storing
@@ -69,7 +70,11 @@ def main(
             except (ServerError, LoadError) as error:
                 click.echo(f"Error: {error}", err=True)
                 broken = True
+        judged = _measure_judging(Path(name), 200 if quick else 2000)
     print_table(cells)
+    for result in judged:
+        per_cpu = result.judgements / result.cpu
+        click.echo(f"judging, {result.name}: {result.per_second:,.0f}/s, {per_cpu:,.0f} per second of CPU")
     if output:
         results = as_json(about, cells) | {
             "conversion": conversion.as_json(),
@@ -96,6 +101,14 @@ def _measure_storing(seconds: float, postgres: str | None) -> Iterator[Storing]:
                 f"mlflow {storing.mlflow_per_second:,.0f} (× {storing.ratio:.1f})"
             )
             yield storing
+
+
+def _measure_judging(folder: Path, traces: int) -> list[Result]:
+    return [
+        measure_local(folder / "local", traces, ["groundedness"]),
+        measure_local(folder / "all", traces, ["relevance", "faithfulness", "groundedness", "safety", "toxicity"]),
+        measure_llm(folder / "llm", traces, delay=0.02),
+    ]
 
 
 def _measure_target(target: str, folder: Path, shapes: list[Shape], seconds: float, cells: list[Cell]) -> None:

@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 SCHEMA = (*ledger.SCHEMA, *queue.SCHEMA, *scores.SCHEMA, *alerts.SCHEMA, *notify.SCHEMA, *budget.SCHEMA, *cache.SCHEMA)
 
-LOCAL_BATCH = 64
+LOCAL_BATCH = 256
 PRUNE_SECONDS = 600.0
 SHORTEST_EVALUATION_SECONDS, LONGEST_EVALUATION_SECONDS = 1.0, 15.0
 BEAT_SECONDS = 1.0
