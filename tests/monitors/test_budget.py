@@ -1,0 +1,149 @@
+"""Budgets, the rates they leave, and how many calls a provider bears."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qualitrace_collector.config.load import parse_config
+from qualitrace_collector.config.quality import Budget, JudgeConfig
+from qualitrace_collector.samples import Sample
+from qualitrace_collector.state import Database, JudgeQueue, JudgeTask
+from qualitrace_monitors.budget import Spending
+from qualitrace_monitors.concurrency import Concurrency
+from qualitrace_monitors.judges import Usage
+from qualitrace_monitors.pacing import Pacing
+
+NOON = 1_800_014_400.0 + 12 * 3600.0 - 1_800_014_400.0 % 86_400
+
+
+def spent(database: Database, judge: str, tokens: int, now: float, usd: float | None = None) -> None:
+    with database.transaction() as connection:
+        Spending.book(connection, judge, "tr-1", Usage(tokens, 0, usd), now)
+
+
+def test_two_processes_share_one_account(database: Database) -> None:
+    """What one reserves, the other cannot: of five calls of 100 tokens, 300 tokens pay for three."""
+    first, second = (Spending(Budget(tokens_per_hour=400), [], database) for _ in range(2))
+    spent(database, "a", 100, NOON)
+    granted = first.reserve("a", ["1", "2"], NOON, 60), second.reserve("a", ["3", "4", "5"], NOON, 60)
+    assert [len(part) for part in granted] == [2, 1]
+    assert first.exhausted(["a", "b"], NOON) == {"a", "b"}
+
+
+def test_a_reservation_of_a_dead_process_expires(database: Database) -> None:
+    """Its tokens may be spent by others once the lease is over."""
+    spending = Spending(Budget(tokens_per_day=200), [], database)
+    spent(database, "a", 100, NOON)
+    spending.reserve("a", ["1"], NOON, 60)
+    assert spending.exhausted(["a"], NOON + 59) == {"a"}
+    assert spending.exhausted(["a"], NOON + 60) == set()
+
+
+def test_a_limit_of_one_judge_is_no_limit_of_another(database: Database) -> None:
+    """Only the judge whose own budget is spent has to wait."""
+    judges = [JudgeConfig(name="safety", model="openai:/m", budget=Budget(usd_per_day=1))]
+    spending = Spending(Budget(), judges, database)
+    spent(database, "safety", 10, NOON, usd=1.0)
+    assert spending.exhausted(["safety", "toxicity"], NOON) == {"safety"}
+
+
+@pytest.mark.parametrize(("window", "later"), [("hour", 3600), ("day", 86_400)])
+def test_a_window_ends_on_the_clock(database: Database, window: str, later: int) -> None:
+    """The account of an hour or a day starts anew with the next one, and not a second before."""
+    spending = Spending(Budget.model_validate({f"tokens_per_{window}": 100}), [], database)
+    spent(database, "a", 100, NOON)
+    end = NOON - NOON % later + later
+    assert spending.exhausted(["a"], end - 1) == {"a"}
+    assert spending.exhausted(["a"], end) == set()
+
+
+def paced(database: Database, remaining: int, picked: int, **judge: Any) -> float:
+    """Return the rate at noon of a judge with rate 0.5 and calls of 100 tokens; `picked` traces in five minutes."""
+    entry = {"name": "safety", "model": "openai:/m", "rate": 0.5, **judge}
+    config = parse_config({"judges": [entry], "budget": {"tokens_per_day": 100 + remaining}})
+    spent(database, "safety", 100, NOON)
+    with database.transaction() as connection:
+        for number in range(picked):
+            task = JudgeTask(
+                trace_id=f"tr-{number}",
+                judge="safety",
+                service="s",
+                sample=Sample(outputs=str(number)),
+                inclusion_probability=0.5,
+                root_ended_at=NOON,
+                completed_at=NOON - 1,
+            )
+            JudgeQueue.put(connection, task)
+            JudgeQueue.finish(connection, task, "scored")
+    pacing = Pacing(config, Spending(config.budget, config.judges, database), database, lambda: NOON)
+    return pacing.effective_rate(config.judges[0])
+
+
+def test_a_rate_is_lowered_to_what_lasts_until_the_window_ends(database: Database) -> None:
+    """30 calls in 5 minutes at rate 0.5 are 4,320 until midnight: tokens for 1,080 leave a quarter of the rate."""
+    assert paced(database, 108_000, 30) == pytest.approx(0.125)
+
+
+def test_a_budget_that_suffices_lowers_nothing(database: Database) -> None:
+    """The configured rate holds while the budget lasts."""
+    assert paced(database, 1_000_000, 30) == 0.5
+
+
+def test_no_rate_falls_below_a_hundredth(database: Database) -> None:
+    """A spent budget leaves a small rate, whose samples wait, so that the rate never jumps to nothing."""
+    assert paced(database, 0, 30) == 0.01
+
+
+def test_without_a_budget_the_configured_rate_holds(database: Database) -> None:
+    """Nothing is measured where there is nothing to keep."""
+    config = parse_config({"judges": [{"name": "safety", "rate": 0.3}]})
+    spending = Spending(config.budget, config.judges, database)
+    assert Pacing(config, spending, database, lambda: NOON).effective_rate(config.judges[0]) == 0.3
+
+
+def test_calls_at_once_grow_while_latency_stays() -> None:
+    """The limit doubles in about its own number of rounds and ends at the most that is allowed."""
+    concurrency = Concurrency(4, 10)
+    for _ in range(4):
+        concurrency.answered(0.1)
+    assert concurrency.limit == 4  # 4 + 1/4 + … is just below 5
+    for _ in range(200):
+        concurrency.answered(0.1)
+    assert concurrency.limit == 10
+
+
+def test_congestion_halves_the_limit_once_for_all_calls_in_flight() -> None:
+    """Eight refusals of calls begun together halve once; one of a later call halves again; one call stays."""
+    concurrency = Concurrency(16, 64)
+    for began in (0.0, 0.1, 0.2):
+        concurrency.congested(began, now=1.0)
+    assert concurrency.limit == 8
+    for began in (2.0, 3.0, 4.0, 5.0, 6.0):
+        concurrency.congested(began, now=began + 0.5)
+    assert concurrency.limit == 1
+
+
+def test_latency_that_doubles_shrinks_the_limit() -> None:
+    """A provider that slows down under the load gets fewer calls, without any error."""
+    concurrency = Concurrency(16, 64)
+    for _ in range(50):
+        concurrency.answered(0.1)
+    grown = concurrency.limit
+    for _ in range(200):
+        concurrency.answered(0.5)
+    assert grown > 16
+    assert concurrency.limit < grown
+
+
+@given(st.lists(st.one_of(st.floats(0, 100).map(lambda s: ("ok", s)), st.floats(0, 100).map(lambda s: ("no", s)))))
+def test_the_limit_stays_within_its_bounds(events: list[tuple[str, float]]) -> None:
+    """Whatever happens, at least one call may run and never more than allowed."""
+    concurrency = Concurrency(8, 64)
+    for kind, seconds in events:
+        if kind == "ok":
+            concurrency.answered(seconds)
+        else:
+            concurrency.congested(seconds, seconds + 1)
+        assert 1 <= concurrency.limit <= 64
