@@ -1,5 +1,6 @@
 """Each call of a model is one span and is counted once, though several libraries saw it."""
 
+import time
 from typing import Any
 
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
@@ -10,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from qualitrace_collector.assemble import Piece, SpanRecord
 from qualitrace_collector.convert import convert, convert_all
 from qualitrace_collector.measure import TraceMetrics
+from support.mlflow_db import converted
 from support.otlp import SECOND, START, chat_span, span
 
 USAGE = "mlflow.chat.tokenUsage"
@@ -112,3 +114,15 @@ def test_embeddings_are_priced_but_are_no_chat_tokens():
     assert (found.span_type, found.get_attribute(USAGE)) == ("EMBEDDING", None)
     assert found.get_attribute("mlflow.llm.cost")["total_cost"] > 0
     assert registry.get_sample_value("qualitrace_tokens_total", labels) == 50
+
+
+def test_a_hostile_depth_of_calls_takes_no_longer_than_a_flat_trace():
+    """Thousands of calls, each within the other, or all at the end of a long chain, are read in seconds."""
+    depth = 3000
+    nested = [chat_span(1, number, number - 1, question="Q?", answer="A.") for number in range(1, depth + 1)]
+    chain = [span(1, number, number - 1, openinference__span__kind="CHAIN") for number in range(1, depth + 1)]
+    calls = [chat_span(1, depth + number, depth, question="Q?", answer="A.") for number in range(1, depth + 1)]
+    started = time.process_time()
+    converted(nested, "shop")
+    converted([*chain, *calls], "shop")
+    assert time.process_time() - started < 3

@@ -15,6 +15,9 @@ _GROUPS = (frozenset(CALL_TYPES), frozenset({SpanType.EMBEDDING}))
 _BARRIERS = frozenset({SpanType.TOOL, SpanType.AGENT})
 """A call below a tool or an agent is another call than the one that the tool or agent was called in."""
 
+MAX_DEPTH = 200
+"""How far above a call another span of it is looked for: a bound on the time that a hostile trace takes."""
+
 _LENT = ("inputs", "outputs", "tools", "model", "provider", "usage", "cost", "response_id")
 
 
@@ -30,10 +33,10 @@ def one_span_per_call(drafts: Sequence[Draft]) -> None:
 
 
 def ancestors(draft: Draft, by_id: Mapping[bytes, Draft]) -> Iterator[Draft]:
-    """Yield the spans above one, upwards; a client's circle of parents is walked once."""
+    """Yield the spans above one, upwards, `MAX_DEPTH` at most; a client's circle of parents is walked once."""
     seen = {draft.span.span_id}
     parent = by_id.get(draft.span.parent_span_id)
-    while parent is not None and parent.span.span_id not in seen:
+    while parent is not None and parent.span.span_id not in seen and len(seen) <= MAX_DEPTH:
         yield parent
         seen.add(parent.span.span_id)
         parent = by_id.get(parent.span.parent_span_id)
