@@ -35,9 +35,10 @@ HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 HONEST_SECONDS = 2.0
 IDLE_CONNECTIONS = int(os.environ.get("QUALITRACE_TEST_CONNECTIONS", "2000"))
 
-# The argument is the configuration as JSON.
+# The argument is the configuration as JSON. The soft limit is as low as some systems set it.
 MAIN = """
-import json, sys
+import json, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 from qualitrace_collector.config.load import parse_config
 from qualitrace_collector.receive import main
 sys.exit(main(parse_config(json.loads(sys.argv[1])), lambda: print("ready", flush=True)))
