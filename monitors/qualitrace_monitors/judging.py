@@ -4,26 +4,24 @@ A crash between the assessments and the transaction repeats the judgements; thei
 """
 
 import logging
-import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from mlflow.exceptions import MlflowException
 
-from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger
-from qualitrace_collector.state.ledger import JudgementOutcome
+from qualitrace_collector.state import Database, JudgeQueue, JudgeTask
 from qualitrace_collector.store import StoreUnavailable, TraceStore
 from qualitrace_monitors.assess import assessment, score_row
 from qualitrace_monitors.budget import Spending
 from qualitrace_monitors.calls import Calls, Done
-from qualitrace_monitors.judges import JudgeError, NotApplicable, Score, TransientJudgeError, Usage
+from qualitrace_monitors.judges import JudgeError, NotApplicable, TransientJudgeError, Usage
 from qualitrace_monitors.judges.cache import VerdictCache
 from qualitrace_monitors.judges.cascade import Stage
 from qualitrace_monitors.metrics import JudgeMetrics
 from qualitrace_monitors.pauses import Pauses
-from qualitrace_monitors.scores import ScoreRow
+from qualitrace_monitors.results import Finished, Postponed, Result, ResultWriter, Verdict
 
 _log = logging.getLogger(__name__)
 
@@ -33,44 +31,6 @@ WAIT_SECONDS = 0.05
 EXPIRE_SECONDS = 86_400.0
 BUDGET_SECONDS = 1.0
 """How long a sample waits that the budget has no room for now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """A score that is not on its trace yet; `paid`: the judge was asked for it, and not the cache."""
-
-    task: JudgeTask
-    score: Score
-    paid: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A task with its outcome; its verdict and score, or what a call without a verdict cost."""
-
-    task: JudgeTask
-    outcome: JudgementOutcome
-    usage: Usage | None = None
-    verdict: Verdict | None = None
-    row: ScoreRow | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Postponed:
-    """A task to try again at `until` (Unix seconds).
-
-    Attributes:
-        refused: the provider did not answer.
-        verdict: what the judge said, if only MLflow did not take it.
-    """
-
-    task: JudgeTask
-    until: float
-    refused: bool = False
-    verdict: Verdict | None = None
-
-
-Result = Verdict | Finished | Postponed
 
 
 class JudgeWorker:
@@ -101,6 +61,7 @@ class JudgeWorker:
         self._calls = calls
         self._clock = clock
         self._pauses = Pauses()
+        self._writer = ResultWriter(self._stages, database)
 
     def step(self) -> float:
         """Begin what may begin, and conclude what has ended; return the seconds to wait before the next step."""
@@ -108,7 +69,7 @@ class JudgeWorker:
         results += [self._ended(done) for done in self._calls.finished(WAIT_SECONDS)]
         if not results:
             return 0.0 if self._calls.in_flight else IDLE_SECONDS
-        for done in self._commit(self._assess(results)):
+        for done in self._writer.write(self._assess(results), self._clock()):
             if done.row is not None:
                 self._metrics.observe(done.row, done.task.root_ended_at, self._clock())
         return 0.0
@@ -247,39 +208,3 @@ class JudgeWorker:
         broken = not isinstance(error, (JudgeError, MlflowException))
         _log.error("judge %s has no verdict on trace %s: %s", name, task.trace_id, error, exc_info=broken and error)
         return Finished(task, "failed", usage)
-
-    def _commit(self, results: Sequence[Finished | Postponed]) -> list[Finished]:
-        """Write a batch's results in one transaction; return those that count."""
-        finished: list[Finished] = []
-        with self._database.transaction() as connection:
-            for result in results:
-                self._book(connection, result)
-                if isinstance(result, Postponed):
-                    JudgeQueue.postpone(connection, result.task, result.until)
-                elif JudgeQueue.finish(connection, result.task, result.outcome):
-                    if result.row is not None:
-                        result.row.save(connection)
-                        self._escalate(connection, result.task, unsure=result.row.label == "unsure")
-                    finished.append(result)
-        return finished
-
-    def _book(self, connection: sqlite3.Connection, result: Finished | Postponed) -> None:
-        """Book what was paid, and keep what was paid for: after an outage of MLflow it is not bought again."""
-        judge, task, verdict = self._stages[result.task.judge].judge, result.task, result.verdict
-        if judge.tier == "local":
-            return
-        usage = result.usage if isinstance(result, Finished) else None
-        if verdict is not None and verdict.paid:
-            usage = verdict.score.usage
-            VerdictCache.save(connection, judge, task.content_hash, verdict.score, self._clock())
-        Spending.book(connection, judge.name, task.trace_id, usage, self._clock())
-
-    def _escalate(self, connection: sqlite3.Connection, task: JudgeTask, *, unsure: bool) -> None:
-        """Send a score on where the cascade wants it."""
-        if (then := self._stages[task.judge].then) is None:
-            return
-        probability = then.probability(unsure=unsure)
-        if then.picks(task.trace_id, probability):
-            JudgeQueue.put(connection, task.for_queue(then.queue, probability))
-        else:
-            Ledger.add(connection, task.service, "sampled_out", then.queue)

@@ -25,10 +25,11 @@ from qualitrace_monitors.estimate import Estimator
 from qualitrace_monitors.health import Health
 from qualitrace_monitors.judges import Stage, build_stages, cache
 from qualitrace_monitors.judges.cache import VerdictCache
-from qualitrace_monitors.judging import JudgeWorker, Result
+from qualitrace_monitors.judging import JudgeWorker
 from qualitrace_monitors.metrics import BudgetCollector, JudgeMetrics, StateCollector, StateSources
 from qualitrace_monitors.notify import Heartbeat, Links, Notifier
 from qualitrace_monitors.pacing import Pacing
+from qualitrace_monitors.results import Result
 from qualitrace_monitors.web import WebServer, WebServices, create_app
 
 _log = logging.getLogger(__name__)

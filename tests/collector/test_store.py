@@ -125,3 +125,34 @@ def feedback(trace_id: str) -> Feedback:
     item = Feedback(name="relevance", value=0.5, source=AssessmentSource("CODE", "x"), trace_id=trace_id)
     item.assessment_id = "qt-1"
     return item
+
+
+def test_many_assessments_are_the_rows_that_mlflow_would_write(tmp_path: Path):
+    """In one transaction or one by one: the same columns but for ids and times; a repetition adds nothing."""
+    store = new_store(tmp_path)
+    traces = [converted(rag_trace(number, question="Q?", answer="A.", passages=["P."]), "shop") for number in (1, 2, 3)]
+    store.save(traces)
+    ids = iter(f"qt-{number}" for number in range(10))
+
+    def assessment(trace_id: str, overrides: str | None = None) -> Feedback:
+        made = Feedback(name="j", value=0.5, rationale="r", metadata={"a": "b"}, trace_id=trace_id, overrides=overrides)
+        made.assessment_id = next(ids)
+        return made
+
+    single, *many = [assessment(trace.trace_id) for trace in traces]
+    store.save_assessment(single)
+    unknown = assessment("tr-" + "0" * 31 + "9")
+    refused = store.save_assessments([*many, unknown])
+    assert refused.keys() == {unknown.assessment_id}
+    assert store.save_assessments(many) == {}
+    newer = assessment(traces[1].trace_id, overrides=many[0].assessment_id)
+    assert store.save_assessments([newer]) == {}
+    with sqlite3.connect(tmp_path / "mlflow.db") as connection:
+        connection.row_factory = sqlite3.Row
+        rows = {row["assessment_id"]: dict(row) for row in connection.execute("SELECT * FROM assessments")}
+    assert rows.keys() == {"qt-0", "qt-1", "qt-2", "qt-4"}
+    varying = ("assessment_id", "trace_id", "created_timestamp", "last_updated_timestamp", "trace_timestamp_ms")
+    stable = {name: {k: v for k, v in row.items() if k not in varying} for name, row in rows.items()}
+    assert stable["qt-0"] == stable["qt-2"]
+    assert rows["qt-2"]["trace_timestamp_ms"] is not None
+    assert (rows["qt-1"]["valid"], rows["qt-4"]["valid"], rows["qt-4"]["overrides"]) == (0, 1, "qt-1")

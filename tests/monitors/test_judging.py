@@ -18,6 +18,7 @@ from qualitrace_monitors.judges import JudgeError, NotApplicable, Score, Stage, 
 from qualitrace_monitors.judges.cascade import Escalation
 from qualitrace_monitors.judging import JudgeWorker
 from qualitrace_monitors.metrics import JudgeMetrics
+from qualitrace_monitors.results import ResultWriter
 from qualitrace_monitors.services import SCHEMA
 from support.mlflow_db import converted, new_store
 from support.otlp import rag_trace
@@ -150,7 +151,7 @@ def test_a_crash_after_the_assessment_leaves_one_assessment_and_one_score(make: 
     def crash(*_: Any) -> None:
         raise SystemExit
 
-    monkeypatch.setattr(JudgeWorker, "_commit", crash)
+    monkeypatch.setattr(ResultWriter, "write", crash)
     with pytest.raises(SystemExit):
         monitor.worker.step()
     monkeypatch.undo()

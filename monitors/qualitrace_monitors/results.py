@@ -1,0 +1,94 @@
+"""What comes of the tasks of judges, and how it is written: all of a batch in one transaction of the state database."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger
+from qualitrace_collector.state.ledger import JudgementOutcome
+from qualitrace_monitors.budget import Spending
+from qualitrace_monitors.judges import Score, Stage, Usage
+from qualitrace_monitors.judges.cache import VerdictCache
+from qualitrace_monitors.scores import ScoreRow
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A score that is not on its trace yet; `paid`: the judge was asked for it, and not the cache."""
+
+    task: JudgeTask
+    score: Score
+    paid: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A task with its outcome; its verdict and score, or what a call without a verdict cost."""
+
+    task: JudgeTask
+    outcome: JudgementOutcome
+    usage: Usage | None = None
+    verdict: Verdict | None = None
+    row: ScoreRow | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """A task to try again at `until` (Unix seconds).
+
+    Attributes:
+        refused: the provider did not answer.
+        verdict: what the judge said, if only MLflow did not take it.
+    """
+
+    task: JudgeTask
+    until: float
+    refused: bool = False
+    verdict: Verdict | None = None
+
+
+Result = Verdict | Finished | Postponed
+
+
+class ResultWriter:
+    """Writes results: outcome, score, spend, cache, and what the cascade sends on; `now` is in Unix seconds."""
+
+    def __init__(self, stages: Mapping[str, Stage], database: Database) -> None:
+        self._stages = stages
+        self._database = database
+
+    def write(self, results: Sequence[Finished | Postponed], now: float) -> list[Finished]:
+        """Write a batch's results in one transaction; return those that count."""
+        finished: list[Finished] = []
+        with self._database.transaction() as connection:
+            for result in results:
+                self._book(connection, result, now)
+                if isinstance(result, Postponed):
+                    JudgeQueue.postpone(connection, result.task, result.until)
+                elif JudgeQueue.finish(connection, result.task, result.outcome):
+                    if result.row is not None:
+                        result.row.save(connection)
+                        self._escalate(connection, result.task, unsure=result.row.label == "unsure")
+                    finished.append(result)
+        return finished
+
+    def _book(self, connection: sqlite3.Connection, result: Finished | Postponed, now: float) -> None:
+        """Book what was paid, and keep what was paid for: after an outage of MLflow it is not bought again."""
+        judge, task, verdict = self._stages[result.task.judge].judge, result.task, result.verdict
+        if judge.tier == "local":
+            return
+        usage = result.usage if isinstance(result, Finished) else None
+        if verdict is not None and verdict.paid:
+            usage = verdict.score.usage
+            VerdictCache.save(connection, judge, task.content_hash, verdict.score, now)
+        Spending.book(connection, judge.name, task.trace_id, usage, now)
+
+    def _escalate(self, connection: sqlite3.Connection, task: JudgeTask, *, unsure: bool) -> None:
+        """Send a score on where the cascade wants it."""
+        if (then := self._stages[task.judge].then) is None:
+            return
+        probability = then.probability(unsure=unsure)
+        if then.picks(task.trace_id, probability):
+            JudgeQueue.put(connection, task.for_queue(then.queue, probability))
+        else:
+            Ledger.add(connection, task.service, "sampled_out", then.queue)
