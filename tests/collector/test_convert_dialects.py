@@ -343,6 +343,23 @@ def test_a_library_that_no_one_knows_still_gives_a_usable_span():
     assert (found.span_type, found.inputs, found.outputs) == ("LLM", "Why?", "So.")
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"query": "SELECT 1", "response": "1"},
+        {"http.route": "/healthz", "model": "T"},
+        {"input": "a.csv", "output": "b.csv"},
+        {"ai.region": "eu", "db.system": "redis", "db.statement": "GET x"},
+    ],
+)
+def test_other_services_are_not_taken_for_genai(values: dict[str, str]):
+    """A database, a web server and a batch job have queries, models and outputs, too."""
+    item = recorded(values)
+    record = SpanRecord(item, Resource(), InstrumentationScope())
+    piece = Piece(trace_id=item.trace_id, spans=(record,), logs=(), root_seen=True, positions=frozenset[int]())
+    assert not convert(piece, "shop").is_genai
+
+
 def test_text_that_was_escaped_can_be_read_and_searched():
     """Letters outside ASCII stand in the stored content as they are, and half a pair of surrogates breaks nothing."""
     messages = '[{"role": "user", "parts": [{"type": "text", "content": "Stra\\u00dfe \\ud83d"}]}]'

@@ -29,6 +29,9 @@ REQUEST_TYPES = {
 }
 """OpenLLMetry's, and LiteLLM's names of its functions."""
 
+_MEMORY_OPERATIONS = (
+    "search_memory create_memory update_memory upsert_memory delete_memory create_memory_store delete_memory_store"
+)
 OPERATIONS = (
     REQUEST_TYPES
     | {
@@ -52,9 +55,7 @@ OPERATIONS = (
         "guardrail": SpanType.GUARDRAIL,
     }
     | dict.fromkeys(
-        (
-            "search_memory create_memory update_memory upsert_memory delete_memory create_memory_store delete_memory_store"
-        ).split(),
+        _MEMORY_OPERATIONS.split(),
         SpanType.MEMORY,
     )
 )

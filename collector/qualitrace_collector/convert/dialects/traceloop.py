@@ -74,12 +74,10 @@ def _read_hits(draft: Draft) -> None:
     if not hits or draft.type is not None:
         return
     draft.type = SpanType.RETRIEVER
+    if draft.inputs is None:
+        draft.inputs = draft.first(("db.query.text", "db.marqo.search.query", "db.statement"))
     if draft.outputs is None:
         draft.outputs = documents([{key.rpartition(".")[2]: value for key, value in hit.items()} for hit in hits])
 
 
-VECTOR_STORES = Dialect(
-    roots=frozenset({"db"}),
-    inputs=("db.query.text", "db.marqo.search.query", "db.statement"),
-    before=_read_hits,
-)
+VECTOR_STORES = Dialect(roots=frozenset({"db"}), before=_read_hits)
