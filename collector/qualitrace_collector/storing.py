@@ -93,15 +93,16 @@ def _complete(trace: ConvertedTrace, known: Known, earlier: Sequence[Span]) -> C
         service=trace.service,
         tracestate=trace.tracestate,
         spans=(*earlier, *trace.spans),
-        known=_was_whole(trace, known),
+        known=_was_judged(trace, known),
     )
 
 
 def _is_whole(trace: ConvertedTrace, known: Known) -> bool:
-    return trace.piece.root_seen or _was_whole(trace, known)
-
-
-def _was_whole(trace: ConvertedTrace, known: Known) -> bool:
-    """Whether it was stored with its root before; what was seen of it without any GenAI span does not count."""
     row = known.get(trace.trace_id)
-    return row is not None and row["outcome"] == "stored" and bool(row["root_seen"])
+    return trace.piece.root_seen or (row is not None and bool(row["root_seen"]))
+
+
+def _was_judged(trace: ConvertedTrace, known: Known) -> bool:
+    """Whether it went to the judges before; what was seen of it without any GenAI span did not."""
+    row = known.get(trace.trace_id)
+    return row is not None and row["outcome"] != "not_genai" and bool(row["root_seen"])

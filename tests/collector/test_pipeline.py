@@ -301,6 +301,37 @@ def test_a_replayed_letter_takes_the_normal_way(make: Callable[..., Collector], 
     assert box.count() == 0
 
 
+def test_a_late_piece_that_is_given_up_and_replayed_counts_nothing_twice(make: Callable[..., Collector], monkeypatch):
+    """The trace was complete before: its judges have their outcome, and its request was measured."""
+    collector = make(sampling={"rate": 0})
+    collector.send(rag(1))
+    collector.run()
+    late = [span(1, 4, 1, gen_ai__system="x")]
+    monkeypatch.setattr(collector.store, "save", lambda traces: {trace.trace_id: ValueError("no") for trace in traces})
+    collector.send([*rag(1)[:1], *late])
+    collector.run()
+    assert collector.totals()["", "dead_lettered"] == 1
+    monkeypatch.undo()
+    box = DeadLetters(collector.database)
+    (letter,) = box.summaries()
+    replay([box.get(letter["id"])], box, collector.journal, clock=lambda: collector.now)
+    collector.run()
+    assert collector.stored(1) == 4
+    assert collector.totals() == {("", "stored"): 1, ("relevance", "sampled_out"): 1, ("toxicity", "sampled_out"): 1}
+    assert 'qualitrace_requests_total{service="shop"} 1.0' in collector.metrics()
+
+
+def test_late_genai_spans_of_a_trace_without_any_are_judged(make: Callable[..., Collector]):
+    """Its root came before and was not kept; the judges get what is stored, once, and each has one outcome."""
+    collector = make(sampling={"rate": 0})
+    collector.send([span(1, 1, name="GET /")])
+    collector.run()
+    assert collector.totals() == {("", "not_genai"): 1}
+    collector.send(rag(1)[1:])
+    collector.run(65)
+    assert collector.totals() == {("", "stored"): 1, ("relevance", "sampled_out"): 1, ("toxicity", "sampled_out"): 1}
+
+
 def test_a_trace_given_up_is_not_taken_for_one_without_a_root(make: Callable[..., Collector], monkeypatch):
     """After max_age only what MLflow has is judged."""
     collector = make(assembly={"max_age": "1h"})
@@ -403,15 +434,21 @@ def test_a_large_backlog_is_stored_in_small_batches(make: Callable[..., Collecto
 def test_a_backlog_is_assembled_by_the_time_it_arrived(make: Callable[..., Collector], monkeypatch):
     """Spans that came within the quiet period make one trace, even if they are read a minute apart."""
     collector = make()
+    save, sizes = collector.store.save, list[int]()
+
+    def counting(traces: list) -> dict[str, Exception]:
+        sizes.extend(len(trace.spans) for trace in traces)
+        return save(traces)
+
+    monkeypatch.setattr(collector.store, "save", counting)
     monkeypatch.setattr("qualitrace_collector.pipeline.READ_REQUESTS", 1)
     root, retriever, chat = rag(1)
     collector.send([root, chat])
     collector.now += 1
     collector.send([retriever])
-    collector.pipeline.step()
     collector.now += 60
     collector.run()
-    assert collector.stored(1) == 3
+    assert sizes == [3]
     assert {task.sample.passages for task in collector.tasks()} == {("P.",)}
 
 

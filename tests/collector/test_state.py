@@ -126,6 +126,14 @@ def test_pruning_keeps_the_totals_and_what_waits(database: Database):
     assert Ledger(database).known_traces(["tr-1"]) == {}
 
 
+def test_only_stored_traces_wait_for_a_root(database: Database):
+    """What was given up or not kept is not asked for in MLflow each minute."""
+    with database.transaction() as connection:
+        for trace, outcome in (("tr-1", "stored"), ("tr-2", "dead_lettered"), ("tr-3", "not_genai")):
+            Ledger.record_trace(connection, trace, "shop", outcome, root_seen=False, now=100.0)
+    assert [row["trace_id"] for row in Ledger(database).unfinished(older_than=1000.0)] == ["tr-1"]
+
+
 def test_a_failed_transaction_leaves_nothing(database: Database):
     """All or nothing, also for Python errors inside the block."""
 
