@@ -16,17 +16,14 @@ import click
 
 from convert.compare import Conversion
 from convert.compare import compare as compare_conversion
-from intake.load import LoadError
-from intake.measure import Cell, Shape, measure, warm_up
+from intake.compare import QUICK_SHAPES, SHAPES
+from intake.compare import compare as compare_intake
 from intake.report import as_json, environment, print_table
-from intake.servers import TARGETS, ServerError, running
+from intake.servers import TARGETS
 from judging.measure import Result, measure_llm, measure_local
 from qualitrace_collector.mlflow_settings import apply_mlflow_settings
 from store.compare import BATCHES, Storing
 from store.compare import compare as compare_storing
-
-_SHAPES = [Shape(traces=traces, connections=connections) for traces in (1, 20, 100) for connections in (1, 4, 16)]
-_QUICK_SHAPES = [Shape(traces=1, connections=16)]
 
 
 @click.command()
@@ -57,19 +54,12 @@ def main(
     output: Path | None,
 ) -> None:
     """Compare how fast spans are converted and traces taken in, all in one run. Exit code 1 if anything failed."""
-    cells: list[Cell] = []
     conversion = compare_conversion(seconds)
     _print_conversion(conversion)
     storing = list(_measure_storing(store_seconds, postgres))
-    broken = False
     with tempfile.TemporaryDirectory(prefix="qualitrace-bench-") as name:
         about = environment(["benchmarks/run.py", *sys.argv[1:]], Path(name))
-        for target in targets:
-            try:
-                _measure_target(target, Path(name) / target, _QUICK_SHAPES if quick else _SHAPES, seconds, cells)
-            except (ServerError, LoadError) as error:
-                click.echo(f"Error: {error}", err=True)
-                broken = True
+        cells, complete = compare_intake(targets, QUICK_SHAPES if quick else SHAPES, seconds, Path(name))
         judged = _measure_judging(Path(name), 200 if quick else 2000)
     print_table(cells)
     for result in judged:
@@ -81,7 +71,7 @@ def main(
             "storing": [item.as_json() for item in storing],
         }
         output.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    sys.exit(broken or not all(cell.valid for cell in cells))
+    sys.exit(not complete or not all(cell.valid for cell in cells))
 
 
 def _print_conversion(conversion: Conversion) -> None:
@@ -109,21 +99,6 @@ def _measure_judging(folder: Path, traces: int) -> list[Result]:
         measure_local(folder / "all", traces, ["relevance", "faithfulness", "groundedness", "safety", "toxicity"]),
         measure_llm(folder / "llm", traces, delay=0.02),
     ]
-
-
-def _measure_target(target: str, folder: Path, shapes: list[Shape], seconds: float, cells: list[Cell]) -> None:
-    """Add the target's cells to `cells`, so that those before a failure are not lost."""
-    click.echo(f"{target}: {TARGETS[target][0]}", err=True)
-    with running(target, folder) as server:
-        warm_up(server)
-        for shape in shapes:
-            cells.append(measure(target, server, shape, seconds))
-            click.echo(
-                f"  {shape.traces} a request, {shape.connections} connections: {cells[-1].acked_per_second:,.0f}/s",
-                err=True,
-            )
-            if cells[-1].missing:  # the next load would only queue up behind them
-                raise server.error(f"{cells[-1].missing} acked traces are not stored")
 
 
 def _exit(number: int, _frame: FrameType | None) -> None:
