@@ -100,9 +100,9 @@ class SqliteJournal:
                     f"{self.path}: has format {version}, newer than this qualitrace's {SCHEMA_VERSION}; "
                     f"upgrade qualitrace, or {_MEND}"
                 )
-            for statement in (statement for step in _FORMATS[version:] for statement in step):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            for number, step in enumerate(_FORMATS[version:], version + 1):
+                for statement in (*step, f"PRAGMA user_version = {number}"):
+                    connection.execute(statement)
         with self._using() as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
