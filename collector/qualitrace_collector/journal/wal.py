@@ -1,6 +1,8 @@
-"""What is left of a write-ahead log behind its last complete commit (https://sqlite.org/walformat.html).
+"""What is left of a write-ahead log behind its last complete commit (https://sqlite.org/fileformat2.html#walformat).
 
-SQLite checks every frame of the log and ignores what follows the first one that is wrong, without a word.
+SQLite checks every frame of the log and ignores what follows the first one that is wrong, without a word. Only the log
+itself is read: to close the index beside it (`-shm`) would drop this process's locks on it
+(https://sqlite.org/howtocorrupt.html, section 2.2).
 """
 
 import struct
@@ -8,10 +10,8 @@ from pathlib import Path
 
 _WAL_HEADER_BYTES = 32
 _FRAME_HEADER_BYTES = 24
-_PAGE_SIZE_OFFSET = 8
-_SALT = slice(16, 24)
-_FRAME_SALT = slice(8, 16)
-_MX_FRAME_OFFSET = 16
+
+Checksum = tuple[int, int]
 
 
 def ignored_tail(database: Path) -> int:
@@ -20,16 +20,37 @@ def ignored_tail(database: Path) -> int:
     They are a commit that a crash cut off, one that was rolled back, or damage. To be called in a write transaction
     that has not written yet, lest the log grows meanwhile.
     """
-    log, index = (database.with_name(database.name + suffix) for suffix in ("-wal", "-shm"))
     try:
-        with log.open("rb") as file:
-            header = file.read(_WAL_HEADER_BYTES)
-            (page_size,) = struct.unpack_from(">I", header, _PAGE_SIZE_OFFSET)
-            (frames,) = struct.unpack_from("=I", index.read_bytes(), _MX_FRAME_OFFSET)
-            start = _WAL_HEADER_BYTES + frames * (_FRAME_HEADER_BYTES + page_size)
-            file.seek(start)
-            if file.read(_FRAME_HEADER_BYTES)[_FRAME_SALT] != header[_SALT]:
-                return 0
+        log = database.with_name(database.name + "-wal").read_bytes()
+        committed = _committed_bytes(log)
     except (FileNotFoundError, struct.error):  # no log, or an empty one
         return 0
-    return log.stat().st_size - start
+    salt, next_salt = log[16:24], log[committed + 8 : committed + 16]
+    return len(log) - committed if next_salt == salt else 0
+
+
+def _committed_bytes(log: bytes) -> int:
+    """Return where the last complete commit ends: its frames carry the log's salt and right checksums."""
+    magic, _, page_size = struct.unpack_from(">III", log)
+    order = ">" if magic & 1 else "<"
+    checksum = _checksum(order, log[:24], (0, 0))
+    committed, position = _WAL_HEADER_BYTES, _WAL_HEADER_BYTES
+    while position + _FRAME_HEADER_BYTES + page_size <= len(log):
+        header, end = log[position : position + _FRAME_HEADER_BYTES], position + _FRAME_HEADER_BYTES + page_size
+        checksum = _checksum(order, header[:8] + log[position + _FRAME_HEADER_BYTES : end], checksum)
+        if header[8:16] != log[16:24] or struct.unpack(">II", header[16:]) != checksum:
+            break
+        position = end
+        if header[4:8] != b"\0\0\0\0":  # the database's size after a commit; 0 in the frames before its last
+            committed = position
+    return committed
+
+
+def _checksum(order: str, data: bytes, start: Checksum) -> Checksum:
+    """Continue SQLite's checksum over 32-bit words (section 4.2 of the format)."""
+    first, second = start
+    words = struct.unpack(f"{order}{len(data) // 4}I", data)
+    for even, odd in zip(words[::2], words[1::2], strict=True):
+        first = (first + even + second) & 0xFFFFFFFF
+        second = (second + odd + first) & 0xFFFFFFFF
+    return first, second
