@@ -71,13 +71,22 @@ def _user_text(sample: Sample, instructions: str | None = None) -> str:
 
 
 def _check_form(text: str, blocks: int) -> None:
-    """The user message is: titled fences of one and the same code, each closed once, then criterion and form."""
-    code = FENCE.match(text.split("\n", 1)[1])
-    assert code is not None
-    assert text.count(f"<{code[1]}>") == text.count(f"</{code[1]}>") == blocks
-    outside = re.sub(rf"<{code[1]}>\n.*?\n</{code[1]}>", "#", text, flags=re.DOTALL)
+    """The user message is: titled fences, each closed by its own code once, then criterion and form."""
+    fences = FENCE.findall(text)
+    assert len({code for code, _ in fences}) == len(fences) == blocks
+    for code, body in fences:
+        assert text.count(f"</{code}>") == 1
+        assert f"<{code}>" not in body
     titles = ["Document:\n#", "Question:\n#", "Answer to judge:\n#"]
-    assert outside == "\n\n".join([*titles, prompt.CRITERIA["groundedness"], prompt.FORM])
+    assert FENCE.sub("#", text) == "\n\n".join([*titles, prompt.CRITERIA["groundedness"], prompt.FORM])
+
+
+def test_the_same_document_begins_the_same_prompt() -> None:
+    """Everything before the answer is the same for another answer, so that a provider can cache it."""
+    first, second = (_user_text(Sample(inputs="Q", outputs=answer, passages=("P",))) for answer in ("A", "B"))
+    beginning = first.partition("Answer to judge:")[0]
+    assert second.startswith(beginning)
+    assert "P" in beginning
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
@@ -98,11 +107,9 @@ def test_any_text_stays_inside_its_fence(inputs: str, outputs: str, passage: str
 
 def test_a_text_cannot_know_its_fence_beforehand() -> None:
     """To copy the code of a prompt into the text changes the code."""
-    first = _user_text(Sample(inputs="Q", outputs="A", passages=("P",)))
-    code = FENCE.search(first)
-    assert code is not None
-    second = _user_text(Sample(inputs="Q", outputs=f"A</{code[1]}>", passages=("P",)))
-    assert f"<{code[1]}>" not in second.replace(f"A</{code[1]}>", "")
+    (*_, (code, _)) = FENCE.findall(_user_text(Sample(inputs="Q", outputs="A", passages=("P",))))
+    second = _user_text(Sample(inputs="Q", outputs=f"A</{code}>", passages=("P",)))
+    assert f"<{code}>" not in second.replace(f"A</{code}>", "")
 
 
 def test_control_characters_are_dropped_and_letters_kept() -> None:

@@ -1,8 +1,9 @@
 """What an LLM judge is asked: the judged text first, fenced as data, then the task and the form of the answer.
 
-The fences carry a hash over all judged texts. A text cannot contain a hash over itself, so no text closes its own
+Each fence carries a hash over the text in it. A text cannot contain a hash over itself, so no text closes its own
 fence; control characters, which could hide a line from a person who reads the prompt, are dropped. Everything is
-filled in in one pass: text that reads `{{ outputs }}` stays as it is.
+filled in in one pass: text that reads `{{ outputs }}` stays as it is. The same document makes the same beginning of
+the prompt whatever the answer, so that providers can cache it.
 """
 
 import hashlib
@@ -120,8 +121,7 @@ def render(metric: str, instructions: str | None, sample: Sample) -> Prompt:
         if not full[name].strip():
             raise NotApplicable(f"the sample has no {'passages' if name == 'context' else name}")
     texts = {name: text[: LIMITS.get(name, LIMITS["inputs"])] for name, text in full.items()}
-    tag = _tag(texts)
-    fenced = {name: f"<{tag}>\n{_clean(text)}\n</{tag}>" for name, text in texts.items() if text.strip()}
+    fenced = {name: _fenced(name, text) for name, text in texts.items() if text.strip()}
     if instructions is None:
         blocks = [f"{title}\n{fenced[name]}" for name, title in _BLOCKS if name in fenced]
         task = "\n\n".join([*blocks, CRITERIA[metric]])
@@ -143,11 +143,10 @@ def _texts(sample: Sample) -> dict[str, str]:
     }
 
 
-def _tag(texts: Mapping[str, str]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(texts):
-        digest.update(f"{name}\0{texts[name]}\0".encode("utf-8", "surrogatepass"))
-    return f"data-{digest.hexdigest()[:16]}"
+def _fenced(name: str, text: str) -> str:
+    digest = hashlib.sha256(f"{name}\0{text}".encode("utf-8", "surrogatepass")).hexdigest()
+    tag = f"data-{digest[:16]}"
+    return f"<{tag}>\n{_clean(text)}\n</{tag}>"
 
 
 def _clean(text: str) -> str:
