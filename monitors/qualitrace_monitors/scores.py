@@ -3,6 +3,11 @@
 import sqlite3
 from dataclasses import dataclass
 
+from qualitrace_collector.state import Database
+
+KEEP_SECONDS = 7 * 86_400.0
+"""How long a score is kept at least: as long as its trace can be judged again."""
+
 SCHEMA = (
     """CREATE TABLE IF NOT EXISTS score (
         trace_id TEXT NOT NULL, judge TEXT NOT NULL, version TEXT NOT NULL, tier TEXT NOT NULL,
@@ -45,3 +50,9 @@ class ScoreRow:
         values = [getattr(self, name) for name in self.__slots__]
         marks = ",".join("?" * len(values))
         connection.execute(f"INSERT OR REPLACE INTO score ({','.join(self.__slots__)}) VALUES ({marks})", values)
+
+
+def prune(database: Database, older_than: float) -> None:
+    """Forget the scores of traces completed before `older_than` (Unix seconds); MLflow keeps their assessments."""
+    with database.transaction() as connection:
+        connection.execute("DELETE FROM score WHERE completed_at < ?", (older_than,))

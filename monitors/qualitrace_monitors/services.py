@@ -83,13 +83,16 @@ class Services:
         # The schema of a new SQLite database must not be made twice: by several threads, or by collector and monitor.
         with one_at_a_time(self._config.data_dir / "mlflow.lock"):
             self._health.check_store()
-        JudgeQueue(self._database).release_all()
+        if self._workers:  # else the leases are those of a monitor beside this collector
+            JudgeQueue(self._database).release_all()
         for loop in self._loops:
             loop.start()
         self._health.watch(self._loops)
 
     def stop(self, deadline: float) -> None:
         """Finish what is held, until `deadline` (Unix seconds); what is left is durable. Safe twice."""
+        for loop in self._loops:
+            loop.stop(0)  # none begins another step while the others end theirs
         for loop in self._loops:
             loop.stop(max(0.1, min(STOP_SECONDS, deadline - time.time())))
         stuck = [loop.name for loop in self._loops if loop.alive] or self._drain(deadline)
@@ -131,8 +134,11 @@ class Services:
         return [local, *(worker(stages, Concurrent()) for stages in lanes.values())]
 
     def _prune(self) -> None:
-        self._spending.prune(time.time())
-        VerdictCache(self._database).prune(time.time())
+        now = time.time()
+        self._spending.prune(now)
+        VerdictCache(self._database).prune(now)
+        windows = (rule.window for rule in self._config.alerts)
+        scores.prune(self._database, now - max((scores.KEEP_SECONDS, *windows)))
 
     def _build_loops(self, *, monitor: bool) -> list[Loop]:
         loops = [Loop("health", _every(HEALTH_SECONDS, self._health.check))]

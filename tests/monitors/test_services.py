@@ -1,9 +1,16 @@
 """How the parts of the `work` process are put together."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from qualitrace_collector.config.load import parse_config
+from qualitrace_collector.samples import Sample
+from qualitrace_collector.state import JudgeQueue, JudgeTask
 from qualitrace_monitors.services import Services
+from support.waiting import free_port
 
 
 def test_alerts_do_not_carry_mlflows_password(tmp_path: Path):
@@ -13,3 +20,45 @@ def test_alerts_do_not_carry_mlflows_password(tmp_path: Path):
     )
     services = Services(config, collect=False, monitor=True)
     assert services._links.trace("tr-1") == "http://mlflow:5000/#/experiments/0/traces/tr-1"
+
+
+@pytest.mark.parametrize(("window", "kept"), [("1h", 1), ("30d", 2)])
+def test_scores_are_kept_for_a_week_or_the_longest_window(
+    tmp_path: Path, add_score: Callable[..., str], window: str, kept: int
+):
+    """The state database does not grow for ever, and no alert rule loses the scores it looks at."""
+    rule = {"name": "low", "judge": "relevance", "when": "pass_rate < 0.9", "window": window}
+    config = parse_config({"data_dir": str(tmp_path), "judges": ["relevance"], "alerts": [rule]})
+    services = Services(config, collect=False, monitor=True)
+    for days in (6, 8):
+        add_score(services._database, "pass", time.time() - days * 86_400)
+    services._prune()
+    assert services._database.connection().execute("SELECT count(*) FROM score").fetchone()[0] == kept
+
+
+def test_a_collector_that_starts_leaves_the_monitors_leases(tmp_path: Path):
+    """What the monitor beside it is judging is not handed out a second time; a monitor's own restart takes it up."""
+    config = parse_config({"data_dir": str(tmp_path), "judges": ["relevance"], "listen": {"web": free_address()}})
+    collector = Services(config, collect=True, monitor=False)
+    queue, now = JudgeQueue(collector._database), time.time()
+    task = JudgeTask(
+        trace_id="tr-1",
+        judge="other",
+        service="shop",
+        sample=Sample(inputs="Q?"),
+        inclusion_probability=1.0,
+        root_ended_at=now,
+        completed_at=now,
+    )
+    with collector._database.transaction() as connection:
+        JudgeQueue.put(connection, task)
+    assert len(queue.lease(1, now, 60, ["other"])) == 1
+    for parts, free in (({"collect": True, "monitor": False}, 0), ({"collect": False, "monitor": True}, 1)):
+        services = Services(config, **parts)
+        services.start()
+        services.stop(time.time() + 5)
+        assert len(JudgeQueue(collector._database).lease(1, now, 0, ["other"])) == free
+
+
+def free_address() -> str:
+    return f"127.0.0.1:{free_port()}"
