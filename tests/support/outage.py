@@ -6,6 +6,7 @@
 import argparse
 import os
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import threading
@@ -57,8 +58,8 @@ class Memory:
 
     def _run(self) -> None:
         while not self._stop.wait(SAMPLE_SECONDS):
-            for name, pid in self._pids().items():
-                with suppress(FileNotFoundError):  # it ended meanwhile
+            with suppress(FileNotFoundError, subprocess.CalledProcessError):  # a process ended meanwhile
+                for name, pid in self._pids().items():
                     self.largest[name] = max(self.largest.get(name, 0.0), _resident_megabytes(pid))
 
 
