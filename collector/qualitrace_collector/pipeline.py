@@ -180,14 +180,10 @@ class Pipeline:
         if now < self._next_upkeep:
             return
         for row in self._ledger.unfinished(now - self._max_age):
-            spans = self._store.read(row["trace_id"])
-            if spans:
-                self._recorder.finish(
-                    CompleteTrace(
-                        trace_id=row["trace_id"], service=row["service"], tracestate="", spans=spans, known=False
-                    ),
-                    now,
-                )
+            trace_id, spans = row["trace_id"], self._store.read(row["trace_id"])
+            self._recorder.finish(
+                CompleteTrace(trace_id=trace_id, service=row["service"], tracestate="", spans=spans, known=False), now
+            )
         self._recorder.prune(now)
         self._journal.forget_owners(now - KEEP_SECONDS)
         self._next_upkeep = now + UPKEEP_SECONDS

@@ -1,5 +1,6 @@
 """What became of each trace, and who judges it: written in one transaction, then measured."""
 
+import logging
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,10 @@ from qualitrace_collector.convert import ConvertedTrace, build_sample
 from qualitrace_collector.convert.sample import root_of
 from qualitrace_collector.measure import TraceMetrics
 from qualitrace_collector.sample import in_always_stratum, inclusion_probability
+from qualitrace_collector.samples import Sample
 from qualitrace_collector.state import Database, DeadLetter, DeadLetters, JudgeQueue, JudgeTask, Ledger
+
+_log = logging.getLogger(__name__)
 
 KEEP_SECONDS = 7 * 86_400.0
 """How long a trace's row is kept: a span that comes later than this starts the trace anew in the ledger."""
@@ -95,8 +99,10 @@ class Recorder:
         """Judge a trace that was stored before its root came, and will not get one."""
         with self._database.transaction() as connection:
             connection.execute("UPDATE trace SET root_seen = 1 WHERE trace_id = ?", (trace.trace_id,))
-            self._enqueue(connection, trace, now)
-        self._metrics.observe(trace.spans, trace.service)
+            if trace.spans:  # else somebody deleted it in MLflow
+                self._enqueue(connection, trace, now)
+        if trace.spans:
+            self._metrics.observe(trace.spans, trace.service)
 
     def prune(self, now: float) -> None:
         """Forget rows older than a week; the ledger's totals stay."""
@@ -108,15 +114,13 @@ class Recorder:
         if not self._config.judges:
             return
         always = in_always_stratum(trace.spans, self._config.sampling.always)
+        root = root_of(trace.spans)
         sample = None
         for judge in self._config.judges:
-            probability = inclusion_probability(trace.trace_id, trace.tracestate, self._rate(judge), always=always)
+            probability = self._probability(connection, trace, judge, always=always)
             if probability is None:
-                if not trace.known:
-                    Ledger.add(connection, trace.service, "sampled_out", judge.name)
                 continue
-            sample = sample or build_sample(trace.spans, trace.service)
-            root = root_of(trace.spans)
+            sample = sample or _sample(trace)
             task = JudgeTask(
                 trace_id=trace.trace_id,
                 judge=judge.name,
@@ -127,3 +131,33 @@ class Recorder:
                 completed_at=now,
             )
             JudgeQueue.put(connection, task)
+
+    def _probability(
+        self, connection: sqlite3.Connection, trace: CompleteTrace, judge: JudgeConfig, *, always: bool
+    ) -> float | None:
+        """Return the probability with which the trace was picked for a judge, None if it was not; counts the latter.
+
+        A trace that was complete before, and shows only now that it is to be judged always, is picked after the fact:
+        its probability is 0, which keeps it out of estimates.
+        """
+        probability = inclusion_probability(
+            trace.trace_id, trace.tracestate, self._rate(judge), always=always and not trace.known
+        )
+        if probability is not None:
+            return probability
+        if not trace.known:
+            Ledger.add(connection, trace.service, "sampled_out", judge.name)
+        elif always:
+            if not JudgeQueue.holds(connection, trace.trace_id, judge.name):
+                Ledger.add(connection, trace.service, "sampled_out", judge.name, -1)
+            return 0.0
+        return None
+
+
+def _sample(trace: CompleteTrace) -> Sample:
+    """Return what the judges see; nothing, which no judge can judge, if a client's content cannot be read."""
+    try:
+        return build_sample(trace.spans, trace.service)
+    except Exception:
+        _log.exception("the content of trace %s cannot be read", trace.trace_id)
+        return Sample(metadata={"service": trace.service})

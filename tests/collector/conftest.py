@@ -14,6 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from qualitrace_collector.config import Config
 from support import receiving
+from support.pipeline import Collector
 from support.receiving import Receiver
 
 DEADLINE_SECONDS = 20.0
@@ -69,3 +70,13 @@ def start_receiver(receive_config: Callable[..., Config]) -> Generator[Callable[
 def receiver(start_receiver: Callable[..., Receiver]) -> Receiver:
     """A running receiver with room enough."""
     return start_receiver()
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., Collector]:
+    """Make a collector; sections of the configuration are keywords."""
+
+    def build(**raw: Any) -> Collector:
+        return Collector(tmp_path, {"judges": ["relevance", "toxicity"], "sampling": {"rate": 1}} | raw)
+
+    return build

@@ -113,17 +113,30 @@ def test_a_postponed_task_comes_back_when_it_is_due(database: Database):
     assert len(tasks.lease(10, now=130.0, lease_seconds=60, judges=["relevance"])) == 1
 
 
-def test_pruning_keeps_the_totals_and_what_waits(database: Database):
-    """Old rows go, the ledger's counts and unfinished work stay."""
+def test_pruning_keeps_the_totals(database: Database):
+    """Old rows go, the ledger's counts stay; what still waits, for a judge that is gone, has expired."""
     put(database, task("tr-1"), task("tr-2"))
     finish(database, task("tr-1"), "scored")
     with database.transaction() as connection:
         Ledger.record_trace(connection, "tr-1", "shop", "stored", root_seen=True, now=100.0)
         JudgeQueue.prune(connection, older_than=1000.0)
         Ledger.prune(connection, older_than=1000.0)
-    assert totals(database) == {("", "stored"): 1, ("relevance", "scored"): 1, ("relevance", "queued"): 1}
-    assert JudgeQueue(database).waiting() == 1
+    assert totals(database) == {("", "stored"): 1, ("relevance", "scored"): 1, ("relevance", "expired"): 1}
+    assert JudgeQueue(database).waiting() == 0
     assert Ledger(database).known_traces(["tr-1"]) == {}
+
+
+def test_a_finished_task_keeps_no_copy_of_the_content(database: Database):
+    """Prompts and answers lie in MLflow; the row that proves the judgement needs their hash alone."""
+    put(database, task())
+    finish(database, task(), "scored")
+    row = database.connection().execute("SELECT sample, content_hash FROM judgement").fetchone()
+    assert (row["sample"], row["content_hash"]) == ("", task().sample.content_hash)
+
+
+def test_the_file_is_private(database: Database):
+    """Also in a folder that others may enter."""
+    assert database.path.stat().st_mode & 0o077 == 0
 
 
 def test_only_stored_traces_wait_for_a_root(database: Database):

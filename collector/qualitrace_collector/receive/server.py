@@ -21,7 +21,7 @@ from qualitrace_collector.receive.http import http_app
 from qualitrace_collector.receive.http_server import BACKLOG, HttpServer
 from qualitrace_collector.receive.intake import Intake
 
-GRACE_SECONDS = 5
+GRACE_SECONDS = 2  # less than the supervisor waits before it kills
 PARENT_CHECK_SECONDS = 1.0
 OTHER_DESCRIPTORS = 128  # files, listeners and pipes, beside the connections
 

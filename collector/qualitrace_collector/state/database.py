@@ -37,6 +37,7 @@ class Database:
         self._lock = threading.Lock()
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.touch(mode=0o600)
             with self.transaction() as connection:
                 for statement in schema:
                     connection.execute(statement)

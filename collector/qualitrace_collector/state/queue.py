@@ -59,10 +59,13 @@ class JudgeQueue:
 
     @staticmethod
     def put(connection: sqlite3.Connection, task: JudgeTask) -> None:
-        """Enqueue once per (trace, judge); a changed sample is queued again. In the caller's transaction."""
+        """Enqueue once per (trace, judge); a changed sample is queued again. In the caller's transaction.
+
+        The trace was picked once: judged again, it keeps the probability of then.
+        """
         content_hash = task.content_hash
         row = connection.execute(
-            "SELECT status, content_hash FROM judgement WHERE trace_id = ? AND judge = ?",
+            "SELECT status, content_hash, inclusion_probability FROM judgement WHERE trace_id = ? AND judge = ?",
             (task.trace_id, task.judge),
         ).fetchone()
         if row is not None and row["content_hash"] == content_hash:
@@ -75,7 +78,7 @@ class JudgeQueue:
                 task.service,
                 task.sample.to_json(),
                 content_hash,
-                task.inclusion_probability,
+                task.inclusion_probability if row is None else row["inclusion_probability"],
                 task.root_ended_at,
                 task.completed_at,
                 task.completed_at,
@@ -109,7 +112,7 @@ class JudgeQueue:
         Returns False, and changes nothing, if the task was finished before or its sample changed meanwhile.
         """
         changed = connection.execute(
-            "UPDATE judgement SET status = ? WHERE trace_id = ? AND judge = ? AND status = 'queued' "
+            "UPDATE judgement SET status = ?, sample = '' WHERE trace_id = ? AND judge = ? AND status = 'queued' "
             "AND content_hash = ?",
             (outcome, task.trace_id, task.judge, task.content_hash),
         ).rowcount
@@ -137,9 +140,23 @@ class JudgeQueue:
         return int(row.fetchone()[0])
 
     @staticmethod
+    def holds(connection: sqlite3.Connection, trace_id: str, judge: str) -> bool:
+        """Whether the trace was ever queued for the judge."""
+        query = "SELECT 1 FROM judgement WHERE trace_id = ? AND judge = ?"
+        return connection.execute(query, (trace_id, judge)).fetchone() is not None
+
+    @staticmethod
     def prune(connection: sqlite3.Connection, older_than: float) -> None:
-        """Forget finished tasks completed before `older_than`; the ledger's totals stay."""
-        connection.execute("DELETE FROM judgement WHERE completed_at < ? AND status != 'queued'", (older_than,))
+        """Forget tasks completed before `older_than`; those that still wait, for a judge that is gone, expire."""
+        waiting = connection.execute(
+            "SELECT judge, service, count(*) AS tasks FROM judgement WHERE completed_at < ? AND status = 'queued' "
+            "GROUP BY judge, service",
+            (older_than,),
+        )
+        for row in waiting.fetchall():
+            Ledger.add(connection, row["service"], "queued", row["judge"], -row["tasks"])
+            Ledger.add(connection, row["service"], "expired", row["judge"], row["tasks"])
+        connection.execute("DELETE FROM judgement WHERE completed_at < ?", (older_than,))
 
 
 def _task(row: sqlite3.Row) -> JudgeTask:

@@ -1,0 +1,155 @@
+"""Backlogs stay out of memory, batches stay small, and a stored span is never overwritten."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qualitrace_collector.journal import JournalEntry, SqliteJournal
+from qualitrace_collector.store import StoreUnavailable
+from support.otlp import span, trace_id
+from support.pipeline import Collector, rag
+
+RECORDINGS = sorted((Path(__file__).parent / "recordings").glob("*.otlp.pb"))
+
+
+def test_an_outage_keeps_the_backlog_out_of_memory(make: Callable[..., Collector], monkeypatch):
+    """With MLflow away the journal is read up to `assembly.max_size`, however long it lasts; then it drains."""
+    collector = make(assembly={"max_size": "40kB"})
+    read: list[int] = []
+    journal_read = SqliteJournal.read
+
+    def counting(*arguments: Any) -> list[JournalEntry]:
+        entries = journal_read(*arguments)
+        read.extend(len(entry.payload) for entry in entries)
+        return entries
+
+    def away(*_: Any) -> None:
+        raise StoreUnavailable("down")
+
+    monkeypatch.setattr(SqliteJournal, "read", counting)
+    monkeypatch.setattr("qualitrace_collector.pipeline.READ_REQUESTS", 1)
+    monkeypatch.setattr(collector.store, "save", away)
+    for number in range(1, 41):
+        collector.send(rag(number, passages=["P" * 2000]))
+        collector.now += 0.1
+    collector.run(300)
+    assert 0 < sum(read) < 45_000
+    monkeypatch.undo()
+    collector.run(100)
+    assert {collector.stored(number) for number in range(1, 41)} == {3}
+    assert collector.journal.pending() == (0, 0)
+    assert collector.totals()["", "stored"] == 40
+
+
+def test_traces_that_fill_the_memory_are_handed_on_unfinished(make: Callable[..., Collector]):
+    """Open traces beyond `assembly.max_size` go to MLflow without their root, so that reading goes on."""
+    collector = make(assembly={"max_size": "10kB"})
+    for number in range(1, 6):
+        collector.send(rag(number, passages=["P" * 4000])[1:])
+    collector.send(rag(6))
+    collector.run(5)
+    assert collector.stored(1) == 2
+    assert collector.stored(6) == 3
+    for number in range(1, 6):
+        collector.send(rag(number)[:1])
+    collector.run()
+    assert {collector.stored(number) for number in range(1, 7)} == {3}
+    assert collector.totals()["relevance", "queued"] == 6
+
+
+def test_a_large_backlog_is_stored_in_small_batches(make: Callable[..., Collector], monkeypatch):
+    """No transaction of MLflow's takes more than 500 spans, so one bad trace or a stop holds up little."""
+    collector = make()
+    save, sizes = collector.store.save, list[int]()
+
+    def counting(traces: list) -> dict[str, Exception]:
+        sizes.append(sum(len(trace.spans) for trace in traces))
+        return save(traces)
+
+    monkeypatch.setattr(collector.store, "save", counting)
+    for number in range(1, 401):
+        collector.send(rag(number))
+    collector.run()
+    assert max(sizes) == 498
+    assert sum(sizes) == 1200
+
+
+def test_a_backlog_is_assembled_by_the_time_it_arrived(make: Callable[..., Collector], monkeypatch):
+    """Spans that came within the quiet period make one trace, even if they are read a minute apart."""
+    collector = make()
+    save, sizes = collector.store.save, list[int]()
+
+    def counting(traces: list) -> dict[str, Exception]:
+        sizes.extend(len(trace.spans) for trace in traces)
+        return save(traces)
+
+    monkeypatch.setattr(collector.store, "save", counting)
+    monkeypatch.setattr("qualitrace_collector.pipeline.READ_REQUESTS", 1)
+    root, retriever, chat = rag(1)
+    collector.send([root, chat])
+    collector.now += 1
+    collector.send([retriever])
+    collector.now += 60
+    collector.run()
+    assert sizes == [3]
+    assert {task.sample.passages for task in collector.tasks()} == {("P.",)}
+
+
+def altered(spans: list) -> list:
+    """Return the same spans with other content under the same ids."""
+    return [span(1, 1, name="POST /evil"), *rag(1, answer="Evil.")[1:]]
+
+
+def test_a_stored_span_is_not_overwritten(make: Callable[..., Collector], caplog):
+    """Different spans under the ids of stored ones leave MLflow and the judges as they were, counted and logged."""
+    collector = make()
+    collector.send(rag(1))
+    collector.run()
+    before = {s.span_id: s.to_dict() for s in collector.store.read("tr-" + trace_id(1).hex())}
+    hashes = {task.sample.content_hash for task in collector.tasks()}
+    collector.send([*altered(rag(1)), span(1, 9, parent=1, name="late")])
+    collector.run()
+    after = {s.span_id: s.to_dict() for s in collector.store.read("tr-" + trace_id(1).hex())}
+    assert len(after) == 4
+    assert {key: after[key] for key in before} == before
+    assert {task.sample.content_hash for task in collector.tasks()} == hashes
+    assert 'qualitrace_spans_conflicting_total{service="shop"} 2.0' in collector.metrics()
+    assert "2 spans left out" in caplog.text
+    assert collector.journal.pending()[0] == 0
+
+
+def test_conflicts_before_storing_are_counted(make: Callable[..., Collector]):
+    """Of two different spans with the same ids in one trace the first is stored."""
+    collector = make()
+    collector.send([*rag(1), *altered(rag(1))])
+    collector.run()
+    assert {s.name for s in collector.store.read("tr-" + trace_id(1).hex())} == {s.name for s in rag(1)}
+    assert 'qualitrace_spans_conflicting_total{service="shop"} 2.0' in collector.metrics()
+
+
+def test_a_resend_is_no_conflict(make: Callable[..., Collector]):
+    """A client that repeats its request, whole or in part, because the answer was lost changes and counts nothing."""
+    collector = make()
+    collector.send(rag(1))
+    collector.run()
+    for again in (rag(1), rag(1)[:1], rag(1)[1:]):
+        collector.send(again)
+        collector.run(65)
+    assert collector.stored(1) == 3
+    assert "qualitrace_spans_conflicting_total{" not in collector.metrics()
+    assert collector.totals()["relevance", "queued"] == 1
+    assert collector.journal.pending()[0] == 0
+
+
+@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda path: path.name)
+def test_a_resend_is_no_conflict_in_any_dialect(make: Callable[..., Collector], recording: Path):
+    """What MLflow's translation adds to a span does not make the same span differ from what is stored."""
+    collector = make(mlflow={"keep": "all"})
+    for _ in range(2):
+        payload = recording.read_bytes()
+        collector.journal.append([JournalEntry(signal="traces", payload=payload, received_at=collector.now)])
+        collector.run(65)
+    assert collector.totals()["", "stored"] > 0
+    assert "qualitrace_spans_conflicting_total{" not in collector.metrics()

@@ -1,0 +1,68 @@
+"""The pipeline on real databases, with a clock of the test's."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+
+from qualitrace_collector.config.load import parse_config
+from qualitrace_collector.journal import JournalEntry, SqliteJournal
+from qualitrace_collector.measure import TraceMetrics
+from qualitrace_collector.pipeline import Pipeline
+from qualitrace_collector.record import Recorder
+from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger, ledger, queue
+from support.mlflow_db import new_store
+from support.otlp import rag_trace, request, trace_id
+
+
+@dataclass
+class Collector:
+    """A pipeline on real databases in a folder, with a clock of its own; `restart` is a crash."""
+
+    folder: Path
+    raw: dict[str, Any]
+    now: float = 1_700_000_100.0
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+    def __post_init__(self) -> None:
+        self.store = new_store(self.folder)
+        self.restart()
+
+    def restart(self) -> None:
+        config = parse_config(self.raw)
+        self.registry = CollectorRegistry()
+        self.database = Database(self.folder / "state.db", (*ledger.SCHEMA, *queue.SCHEMA))
+        self.journal = SqliteJournal(self.folder / "journal.db", 1 << 30)
+        recorder = Recorder(config, self.database, TraceMetrics(self.registry))
+        self.pipeline = Pipeline(
+            config, self.journal, self.store, Ledger(self.database), recorder, clock=lambda: self.now
+        )
+
+    def send(self, spans: list, service: str = "shop") -> None:
+        payload = request(spans, service).SerializeToString()
+        self.journal.append([JournalEntry(signal="traces", payload=payload, received_at=self.now)])
+
+    def run(self, seconds: float = 10.0) -> None:
+        """Let the given time pass in steps of half a second."""
+        for _ in range(int(seconds * 2)):
+            self.pipeline.step()
+            self.now += 0.5
+        self.pipeline.step()
+
+    def stored(self, number: int) -> int:
+        return len(self.store.read("tr-" + trace_id(number).hex()))
+
+    def tasks(self) -> list[JudgeTask]:
+        return JudgeQueue(self.database).lease(100, self.now + 1e6, 0, ["relevance", "toxicity"])
+
+    def totals(self) -> dict[tuple[str, str], int]:
+        return {(row["judge"], row["outcome"]): row["total"] for row in Ledger(self.database).totals()}
+
+    def metrics(self) -> str:
+        return generate_latest(self.registry).decode()
+
+
+def rag(number: int, **values: Any) -> list:
+    """Build a RAG trace; keywords replace its texts."""
+    return rag_trace(number, **({"question": "Q?", "answer": "A.", "passages": ["P."]} | values))
