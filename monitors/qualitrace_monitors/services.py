@@ -89,8 +89,11 @@ class Services:
             loop.start()
         self._health.watch(self._loops)
 
-    def stop(self, deadline: float) -> None:
-        """Finish what is held, until `deadline` (Unix seconds); what is left is durable. Safe twice."""
+    def stop(self, deadline: float) -> bool:
+        """Finish what is held, until `deadline` (Unix seconds); what is left is durable. Safe twice.
+
+        Returns False if a thread hangs in a call that does not return.
+        """
         for loop in self._loops:
             loop.stop(0)  # none begins another step while the others end theirs
         for loop in self._loops:
@@ -102,6 +105,7 @@ class Services:
         self._web.stop()
         self._journal.close()
         self._database.close()
+        return not stuck
 
     def _drain(self, deadline: float) -> list[str]:
         """Finish what is held in a thread of its own, and leave it there at the deadline; name it if it hangs."""
