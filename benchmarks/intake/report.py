@@ -67,7 +67,7 @@ def _row(cell: Cell, peers: Sequence[Cell]) -> list[str]:
         f"{cell.acked_per_second / max(peer.acked_per_second for peer in peers):.1f}" if compared else "",
         f"{cell.p50_ms:.1f}",
         f"{cell.p99_ms:.1f}",
-        f"{cell.p99_ms / min(peer.p99_ms for peer in peers):.2f}" if compared else "",
+        f"{cell.p99_ms / min(peer.p99_ms for peer in peers):.3f}" if compared else "",
         "" if cell.stored_per_second is None else f"{cell.stored_per_second:,.0f}",
         f"{cell.cpu_per_1000:.2f}",
         f"{cell.rss_mib:,.0f}",
