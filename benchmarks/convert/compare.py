@@ -6,8 +6,7 @@ In turns, because clocks and caches of a busy machine change while the benchmark
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from mlflow.entities import Span as MlflowSpan
 from mlflow.tracing.otel.translation import translate_span_when_storing
@@ -16,28 +15,18 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from intake.traces import templates
 from qualitrace_collector.assemble import Piece, SpanRecord
 from qualitrace_collector.convert import convert
+from side_by_side import SideBySide
 
 TRACES = 64
 MIN_ROUNDS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Conversion:
+class Conversion(SideBySide):
     """Spans per CPU second, the median over the rounds."""
 
     spans: int
     rounds: int
-    qualitrace_per_second: float
-    mlflow_per_second: float
-
-    @property
-    def ratio(self) -> float:
-        """How many times as fast qualitrace is."""
-        return self.qualitrace_per_second / self.mlflow_per_second
-
-    def as_json(self) -> dict[str, Any]:
-        """Return everything that was measured."""
-        return asdict(self) | {"ratio": self.ratio}
 
 
 def compare(seconds: float) -> Conversion:

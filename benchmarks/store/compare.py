@@ -6,9 +6,8 @@ MLflow's is what its endpoint does with a request: `Span.from_otel_proto`, then 
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy
 from mlflow.entities import Span as MlflowSpan
@@ -19,6 +18,7 @@ from intake.traces import templates
 from qualitrace_collector.assemble import Piece
 from qualitrace_collector.convert import convert_all
 from qualitrace_collector.store import TraceStore
+from side_by_side import SideBySide
 
 BATCHES = (1, 20, 100)
 SERVICE = "helpdesk"
@@ -27,7 +27,7 @@ Save = Callable[[Sequence[Piece]], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Storing:
+class Storing(SideBySide):
     """Traces per second of wall-clock time, and those of the last tenth of the run to show that it does not slow down.
 
     Attributes:
@@ -38,18 +38,7 @@ class Storing:
     database: str
     batch: int
     stored: int
-    qualitrace_per_second: float
     qualitrace_last: float
-    mlflow_per_second: float
-
-    @property
-    def ratio(self) -> float:
-        """How many times as fast qualitrace is."""
-        return self.qualitrace_per_second / self.mlflow_per_second
-
-    def as_json(self) -> dict[str, Any]:
-        """Return everything that was measured."""
-        return asdict(self) | {"ratio": self.ratio}
 
 
 def compare(database: str, batch: int, seconds: float, postgres: str | None = None) -> Storing:

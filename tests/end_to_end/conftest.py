@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from support.serving import Server
-from support.webhooks import WebhookReceiver
 
 
 @pytest.fixture
@@ -23,12 +22,3 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     for server in servers:
         if server.process is not None and server.process.poll() is None:
             server.stop()
-
-
-@pytest.fixture
-def webhook_receiver() -> Iterator[WebhookReceiver]:
-    """Provide a started receiver of webhooks."""
-    receiver = WebhookReceiver()
-    receiver.start()
-    yield receiver
-    receiver.stop()

@@ -12,7 +12,6 @@ from qualitrace_monitors import alerts, budget, notify, scores
 from qualitrace_monitors.judges import cache
 from qualitrace_monitors.scores import ScoreRow
 from support.web import WebStand
-from support.webhooks import WebhookReceiver
 
 STATE_SCHEMA = (
     *ledger.SCHEMA,
@@ -95,12 +94,3 @@ def open_web(database: Database) -> Iterator[Callable[..., WebStand]]:
 def web(open_web: Callable[..., WebStand]) -> WebStand:
     """Provide a started web port with the default configuration."""
     return open_web()
-
-
-@pytest.fixture
-def webhook_receiver() -> Iterator[WebhookReceiver]:
-    """Provide a started receiver of webhooks."""
-    receiver = WebhookReceiver()
-    receiver.start()
-    yield receiver
-    receiver.stop()
