@@ -62,7 +62,7 @@ class Services:
             config.tracking_uri, (config.data_dir.resolve() / "artifacts").as_uri(), config.mlflow.experiment
         )
         self._estimator = Estimator(self._database)
-        self._links = Links(web=f"http://{config.listen.web}", tracking_uri=without_credentials(config.tracking_uri))
+        self._links = Links(web=config.listen.web_url, tracking_uri=without_credentials(config.tracking_uri))
         self._alerts = AlertEngine(config.alerts, self._database, self._estimator, self._links)
         self._notifier = Notifier(config.notify, self._database)
         self._health = Health(self._store, config.listen.otlp_http if collect else None)

@@ -49,6 +49,25 @@ def test_without_a_file_every_default_works():
     assert config.tracking_uri == f"sqlite:///{Path('qualitrace-data').resolve()}/mlflow.db"
 
 
+def test_links_lead_where_readers_reach_the_web_port():
+    """Behind a proxy or in a container the bound address is no use to who reads an alert."""
+    assert parse_config({}).listen.web_url == "http://127.0.0.1:9464"
+    listen = {"web_external_url": "https://quality.example.com/qualitrace/"}
+    assert parse_config({"listen": listen}).listen.web_url == "https://quality.example.com/qualitrace"
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path):
+    """YAML readers keep the last one silently, and with it half of the judges; a merge key may be overridden."""
+    (mistake,) = mistakes("judges: [safety]\nsampling: {rate: 1}\njudges: [toxicity]\n", tmp_path)
+    assert "key 'judges' stands twice" in mistake
+    assert "line 3" in mistake
+    merged = tmp_path / "merged.yaml"
+    merged.write_text(
+        "budget: &b {usd_per_day: 5}\nsampling: {rate: 1}\njudges: [{name: safety, budget: {<<: *b, usd_per_day: 1}}]\n"
+    )
+    assert load_config(merged).judges[0].budget.usd_per_day == 1
+
+
 def test_the_documented_example_is_read(tmp_path: Path):
     """Durations, conditions, bare judge names and secrets from files come out typed."""
     secret = tmp_path / "hook"

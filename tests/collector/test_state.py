@@ -160,6 +160,13 @@ def test_a_failed_transaction_leaves_nothing(database: Database):
     assert totals(database) == {}
 
 
+def test_tables_of_another_version_are_refused(database: Database):
+    """A newer qualitrace's file is not written into by an older one."""
+    database.connection().execute("PRAGMA user_version = 999")
+    with pytest.raises(StateError, match=r"state.*tables of version 999.*set data_dir"):
+        Database(database.path)
+
+
 def test_a_file_that_is_no_database_is_named(tmp_path: Path):
     """A clear error at start, not a crash later."""
     path = tmp_path / "state.db"

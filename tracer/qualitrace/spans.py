@@ -155,9 +155,10 @@ def span(name: str, *, kind: Kind = "chain") -> Generator[Span]:
         name: of the span.
         kind: chain, retriever, tool or agent; an unknown one is warned about and taken as chain.
     """
-    if kind not in KINDS:
+    known = kind in tuple(KINDS)  # compared, not hashed: an app may pass anything
+    if not known:
         logger.warning("span %r: %s; taken as chain", name, unknown_kind(kind))
-    recording = Recording(name, kind if kind in KINDS else "chain")
+    recording = Recording(name, kind if known else "chain")
     with recording.lifetime(), recording.current():
         yield recording.span
 

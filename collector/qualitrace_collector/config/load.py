@@ -15,6 +15,20 @@ from qualitrace_collector.config.references import Mistake, reference_mistakes
 _TOO_DEEP = "nested too deeply, or an anchor that contains itself"
 
 
+class _UniqueKeysLoader(yaml.SafeLoader):
+    """Refuses a key that stands twice in a mapping (YAML 1.2, section 3.2.1.1), where PyYAML keeps the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(
+                    problem=f"key {key.value!r} stands twice", problem_mark=key.start_mark
+                )
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
+        return super().construct_mapping(node, deep)
+
+
 class ConfigError(Exception):
     """The configuration has mistakes; `mistakes` has a line for each."""
 
@@ -33,7 +47,7 @@ def load_config(path: Path | None) -> Config:
     if path is None:
         return Config()
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeysLoader)  # noqa: S506  # a SafeLoader
     except OSError as error:
         raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from None
     except (yaml.YAMLError, ValueError) as error:

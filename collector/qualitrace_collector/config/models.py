@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ByteSize, Field, SecretStr
+from pydantic import AnyHttpUrl, BeforeValidator, ByteSize, Field, SecretStr
 
 from qualitrace_collector.config.otlp import Otlp
 from qualitrace_collector.config.quality import AlertRule, Budget, Heartbeat, JudgeConfig, WebhookConfig
@@ -22,10 +22,16 @@ class Listen(Section):
     max_request_size: ByteSize = Field(
         default=ByteSize(64 << 20), ge=1, le=128 << 20, description="of one request, as sent and decompressed"
     )
+    web_external_url: AnyHttpUrl | None = Field(default=None, description="the web port as readers of alerts reach it")
     web_token: SecretStr | None = None
     allowed_hosts: tuple[str, ...] = Field(
         default=(), description="Host names, beside loopback's, that the web port answers to"
     )
+
+    @property
+    def web_url(self) -> str:
+        """Where readers of notifications find the web port, without a slash at the end."""
+        return str(self.web_external_url or f"http://{self.web}").rstrip("/")
 
 
 class Journal(Section):

@@ -10,6 +10,9 @@ from typing import Self
 from qualitrace_collector.config import Config
 
 FILE_NAME = "state.db"
+SCHEMA_VERSION = 1
+"""Raised with every change of a table that `CREATE … IF NOT EXISTS` does not make by itself."""
+
 BUSY_TIMEOUT_SECONDS = 10.0
 
 _MEND = "check the disk's free space and permissions, move the file away, or set data_dir to another folder"
@@ -39,10 +42,20 @@ class Database:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.touch(mode=0o600)
             with self.transaction() as connection:
+                self._claim_version(connection)
                 for statement in schema:
                     connection.execute(statement)
         except (OSError, sqlite3.Error) as error:
             raise StateError(f"{path}: cannot be used as a database: {error}; {_MEND}") from error
+
+    def _claim_version(self, connection: sqlite3.Connection) -> None:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version not in (0, SCHEMA_VERSION):
+            raise StateError(
+                f"{self.path}: has tables of version {version}, and this qualitrace knows {SCHEMA_VERSION}: "
+                "use the qualitrace that wrote it, or set data_dir to another folder"
+            )
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     @classmethod
     def of(cls, config: Config, schema: Sequence[str]) -> Self:
