@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+import pytest
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -94,6 +95,67 @@ def test_calls_at_different_times_stay_apart():
     later = bare_call(2, 2, gen_ai__response__id="r1", start=START + 3600 * SECOND)
     traces, _ = convert_all([(piece_of((later, "client")), "shop"), (told, "shop")])
     assert [trace.spans[0].span_type for trace in traces] == ["CHAT_MODEL", "CHAT_MODEL"]
+
+
+def framework_call(trace: int, number: int, parent: int = 0, **values: Any) -> Span:
+    """Build a call as OpenInference's callbacks for LangChain record it: content and counts, but no response id."""
+    names = {"openinference__span__kind": "LLM", "llm__model_name": "gpt-4o-mini"}
+    counts = {"llm__token_count__prompt": 14, "llm__token_count__completion": 8}
+    content = {"input__value": "Why?", "output__value": "So."}
+    return span(trace, number, parent, seconds=2, **(names | counts | content | values))
+
+
+VERSIONED = {"gen_ai__response__model": "gpt-4o-mini-2026-01-01", "gen_ai__response__id": "r1"}
+
+
+def types_apart(first: Piece, second: Piece, services: tuple[str, str] = ("shop", "shop")) -> list[str | None]:
+    """Convert two traces that are due together; return the types of their first spans."""
+    traces, failures = convert_all([(first, services[0]), (second, services[1])])
+    assert failures == []
+    return [trace.spans[0].span_type for trace in traces]
+
+
+def test_a_client_below_a_callback_that_is_not_current_is_no_second_call():
+    """A provider's span that got a trace of its own is told by its counts, texts and time, as frameworks hide ids."""
+    provider = chat_span(2, 2, question="Why?", answer="So.", **VERSIONED)
+    outer, inner = piece_of((framework_call(1, 1), "langchain")), piece_of((provider, "openai"))
+    assert types_apart(outer, inner) == ["LLM", "CHAIN"]
+
+
+@pytest.mark.parametrize(
+    ("differs", "services"),
+    [
+        ({"answer": "No."}, ("shop", "shop")),
+        ({"question": "How?"}, ("shop", "shop")),
+        ({"gen_ai__usage__output_tokens": 9}, ("shop", "shop")),
+        ({"gen_ai__request__model": "gpt-5"}, ("shop", "shop")),
+        ({"start": START + SECOND, "seconds": 5.0}, ("shop", "shop")),
+        ({}, ("shop", "search")),
+    ],
+    ids=["answer", "question", "counts", "model", "time", "service"],
+)
+def test_another_traces_call_that_differs_is_another_call(differs: dict[str, Any], services: tuple[str, str]):
+    """Two traces tell one call only if texts, counts, model, time and service agree."""
+    other = piece_of((chat_span(2, 2, **({"question": "Why?", "answer": "So."} | differs)), "openai"))
+    kinds = types_apart(piece_of((framework_call(1, 1), "langchain")), other, services)
+    assert kinds == ["LLM", "CHAT_MODEL"]
+
+
+def test_a_framework_beside_its_provider_is_one_call_though_it_hides_the_id():
+    """Under one parent, too, counts and texts tell that both saw one response."""
+    provider = chat_span(1, 3, 1, question="Why?", answer="So.", **VERSIONED)
+    piece = piece_of((span(1, 1), "app"), (framework_call(1, 2, 1), "langchain"), (provider, "openai"))
+    assert types_of(piece) == {1: None, 2: "CHAIN", 3: "CHAT_MODEL"}
+
+
+def test_a_record_of_a_streams_end_and_the_clients_span_are_one_call():
+    """Logfire's record has no length and may come after the client's span, in a trace of its own."""
+    request = span(1, 1, logfire__span_type="span", gen_ai__operation__name="chat", gen_ai__input__messages='["Why?"]')
+    client = bare_call(1, 2, 1, gen_ai__response__id="r1", gen_ai__usage__output_tokens=8)
+    record = chat_span(2, 3, question="Why?", answer="So.", start=START + 3 * SECOND // 2, seconds=0)
+    streamed = piece_of((request, "logfire.anthropic"), (client, "anthropic"))
+    traces, _ = convert_all([(streamed, "shop"), (piece_of((record, "logfire.anthropic")), "shop")])
+    assert [item.span_type for trace in traces for item in trace.spans] == ["CHAIN", "CHAIN", "CHAT_MODEL"]
 
 
 def test_an_agents_sum_of_tokens_gives_way_to_its_calls():

@@ -336,6 +336,45 @@ def test_logfires_record_of_a_streams_end_is_the_call():
     assert converted(recorded(ended), scope="logfire.openai").span_type == "CHAT_MODEL"
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"crew_tasks": '[{"description": "Why?"}]', "output.value": '{"raw": "So.", "pydantic": null}'},
+        {"crewai.crew.tasks": '[{"description": "Why?", "agent": "Reporter"}]', "crewai.crew.result": "So."},
+        {"crewai.task.description": "Why?", "traceloop.entity.output": "So."},
+    ],
+    ids=["OpenInference", "OpenLLMetry", "OpenLLMetry's task"],
+)
+def test_a_crew_was_asked_what_its_tasks_say(values: dict[str, Any]):
+    """CrewAI's kickoff has no question of its own; its tasks' descriptions are what was asked."""
+    found = converted(recorded(values))
+    assert (question_text(found.inputs), answer_text(found.outputs)) == ("Why?", "So.")
+
+
+@pytest.mark.parametrize(
+    ("component", "output"),
+    [
+        ("OpenAIChatGenerator", {"replies": [{"role": "assistant", "content": [{"text": "So."}], "meta": {}}]}),
+        ("OpenAIGenerator", {"replies": ["So."], "meta": [{}]}),
+    ],
+)
+def test_haystacks_replies_tell_model_and_counts(component: str, output: dict[str, Any]):
+    """Haystack's spans have no attributes for them; both of its generators keep them beside the text."""
+    meta = output["meta"][0] if "meta" in output else output["replies"][0]["meta"]
+    meta |= {"model": "gpt-5", "usage": {"prompt_tokens": 14, "completion_tokens": 8}}
+    names = {"haystack.component.type": component, "haystack.component.output": json.dumps(output)}
+    found = converted(recorded(names))
+    counts = {"input_tokens": 14, "output_tokens": 8, "total_tokens": 22}
+    assert (found.get_attribute("mlflow.llm.model"), found.get_attribute("mlflow.chat.tokenUsage")) == ("gpt-5", counts)
+
+
+@pytest.mark.parametrize("count", ["gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"])
+def test_a_span_with_model_and_counts_is_a_call(count: str):
+    """The Mistral client's own spans tell no operation and use the counts' old names."""
+    found = converted(recorded({"gen_ai.request.model": "m-1", count: 14, "gen_ai.usage.output_tokens": 8}))
+    assert (found.span_type, found.get_attribute("mlflow.chat.tokenUsage")["total_tokens"]) == ("CHAT_MODEL", 22)
+
+
 def test_a_library_that_no_one_knows_still_gives_a_usable_span():
     """Names that speak for themselves are understood without a dialect."""
     values = {"llm.prompt": "Why?", "llm.completion": "So.", "llm.model": "m-1"}

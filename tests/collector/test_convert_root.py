@@ -32,6 +32,22 @@ def test_empty_inputs_are_filled_from_below():
     assert (found.inputs, found.outputs) == ("Why?", "Mine.")
 
 
+def test_messages_without_text_ask_nothing():
+    """OpenTelemetry's LangChain spans record a streamed chain's input as a message around an empty mapping."""
+    empty = json.dumps([{"role": "user", "parts": [{"type": "text", "content": '{"input": ""}'}]}])
+    root = span(1, 1, gen_ai__operation__name="invoke_workflow", gen_ai__input__messages=empty)
+    assert root_of(root, chat(2, 1)).inputs == "Why?"
+
+
+@pytest.mark.parametrize("stream", ["<generator object>", '{"response_gen": "<generator object>", "source_nodes": []}'])
+def test_a_stream_that_was_handed_up_unread_is_answered_by_its_call(stream: str):
+    """LlamaIndex's engines end before their stream is read: not they know the answer, nor what ran beside the call."""
+    engine = span(1, 1, openinference__span__kind="CHAIN", input__value="Why?", output__value=stream)
+    splitter = span(1, 2, 1, openinference__span__kind="CHAIN", input__value="Text.", output__value="Text.")
+    below = span(1, 3, 1, openinference__span__kind="CHAIN")
+    assert root_of(engine, splitter, below, chat(4, 3)).outputs == "So."
+
+
 def test_the_nearest_span_tells_what_was_asked():
     """The chain below the root knows the question better than the prompt that was made of it."""
     chain = span(1, 2, 1, openinference__span__kind="CHAIN", input__value="Own words?", output__value="Own answer.")
@@ -75,6 +91,12 @@ def test_a_session_is_found_wherever_a_library_puts_it(name: str, where: int):
     """MLflow takes the session from `session.id` of the first span."""
     values = {where: {name.replace(".", "__"): "s1"}}
     found = root_of(span(1, 1, **values.get(1, {})), chat(2, 1, **values.get(2, {})))
+    assert found.get_attribute("session.id") == "s1"
+
+
+def test_a_session_is_found_in_metadata_that_is_json():
+    """OpenInference and MLflow's LangChain spans keep a run's metadata as one JSON text."""
+    found = root_of(span(1, 1), chat(2, 1, metadata='{"thread_id": "s1", "ls_provider": "openai"}'))
     assert found.get_attribute("session.id") == "s1"
 
 

@@ -4,11 +4,14 @@ The innermost span is the call: it is closest to the wire. What contains it beco
 lacks. No span is dropped, and tokens count once.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any
 
 from mlflow.entities import SpanType
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
+from qualitrace_collector.convert.content import answer_text, question_text
 from qualitrace_collector.convert.draft import CALL_TYPES, Draft
 
 _GROUPS = (frozenset(CALL_TYPES), frozenset({SpanType.EMBEDDING}))
@@ -17,6 +20,9 @@ _BARRIERS = frozenset({SpanType.TOOL, SpanType.AGENT})
 
 MAX_DEPTH = 200
 """How far above a call another span of it is looked for: a bound on the time that a hostile trace takes."""
+
+MAX_DELAY = 1_000_000_000
+"""Nanoseconds from a call's end to the record of it: Logfire looks up the price of a streamed call before."""
 
 _LENT = ("inputs", "outputs", "tools", "model", "provider", "usage", "cost", "response_id")
 
@@ -60,43 +66,106 @@ def _unite_twins(calls: Sequence[Draft]) -> None:
 
     The one that lies within the other's time is the call.
     """
-    by_response: dict[tuple[str | None, str | None], list[Draft]] = {}
+    seen: dict[Any, list[Draft]] = {}
     for call in sorted(calls, key=_duration):
-        if not call.response_id and call.span.status.code != Status.STATUS_CODE_ERROR:
-            continue
-        twins = by_response.setdefault((call.response_id, call.model), [])
-        inner = next((twin for twin in twins if twin.scope != call.scope and _starts_within(twin, call)), None)
-        if inner is None:
-            twins.append(call)
-        else:
+        keys = list(_traits(call))
+        twins = (twin for key in keys for twin in seen.get(key, ()))
+        inner = next((twin for twin in twins if _is_twin(twin, call)), None)
+        if inner is not None:
             _absorb(call, [inner])
+            continue
+        for key in keys:
+            seen.setdefault(key, []).append(call)
+
+
+def _traits(call: Draft) -> Iterator[Any]:
+    """Yield what twins have in common: the response's id, its counts, or that there was none."""
+    if call.response_id:
+        yield call.response_id
+    if call.usage:
+        yield _counts(call)
+    if call.span.status.code == Status.STATUS_CODE_ERROR:
+        yield Status.STATUS_CODE_ERROR
 
 
 def unite_across_traces(traces: Sequence[Sequence[Draft]]) -> None:
-    """Find calls without content that another trace tells with content, and count those once.
+    """Find calls that two traces of one service tell, and count them once, where the other trace tells more.
 
-    The Anthropic client has spans of its own (no content, and counts from the wire), which get no parent if the
-    instrumentor beside it does not make its span current: two traces of one call.
+    An instrumentor that does not make its span current leaves the spans below it without a parent: those of the
+    Anthropic client's own telemetry, and those of a provider's client below OpenInference's callbacks for LangChain.
     """
     calls = [draft for drafts in traces for draft in drafts if draft.type in CALL_TYPES and not draft.native]
-    bare = [call for call in calls if call.inputs is None and call.outputs is None]
-    told = [call for call in calls if call.inputs is not None] if bare else []
-    for call in bare:
-        twins = [twin for twin in told if _is_twin(call, twin)]
-        if twins:
-            twin = min(twins, key=lambda twin: call.span.start_time_unix_nano - twin.span.start_time_unix_nano)
-            twin.usage = call.usage or twin.usage
-            call.type, call.counted = SpanType.CHAIN, False
+    if len({call.scope for call in calls}) < 2:
+        return
+    by_counts: dict[Any, list[Draft]] = {}
+    for call in calls:
+        if call.inputs is not None:
+            by_counts.setdefault(_counts(call), []).append(call)
+    for call in calls:
+        if _is_bare(call):
+            twins = chain.from_iterable(by_counts.values())
+        elif call.span.parent_span_id:
+            continue
+        else:
+            twins = (twin for twin in by_counts.get(_counts(call), ()) if _lies_within(call, twin))
+        _leave_to_twin(call, [twin for twin in twins if call.span.trace_id != twin.span.trace_id])
 
 
-def _is_twin(bare: Draft, told: Draft) -> bool:
+def _is_bare(call: Draft) -> bool:
+    """Whether a call has no content: the Anthropic client's own telemetry tells model, id and counts only."""
+    return call.inputs is None and call.outputs is None
+
+
+def _leave_to_twin(call: Draft, twins: Iterable[Draft]) -> None:
+    found = [twin for twin in twins if _is_twin(call, twin)]
+    if found:
+        start = call.span.start_time_unix_nano
+        twin = min(found, key=lambda twin: abs(start - twin.span.start_time_unix_nano))
+        twin.usage = call.usage or twin.usage
+        call.type, call.counted = SpanType.CHAIN, False
+
+
+def _is_twin(call: Draft, twin: Draft) -> bool:
     return (
-        bare.span.trace_id != told.span.trace_id
-        and bare.scope != told.scope
-        and bare.model == told.model
-        and bare.response_id == told.response_id
-        and _starts_within(bare, told)
+        call.scope != twin.scope
+        and (_starts_within(call, twin) or _is_bare(call) or _is_bare(twin))
+        and _starts_before_end(call, twin)
+        and _starts_before_end(twin, call)
+        and _same_model(call.model, twin.model)
+        and _same_response(call, twin)
     )
+
+
+def _same_model(one: str | None, other: str | None) -> bool:
+    """Whether the names are equal, or one of them is a version of the other (`gpt-5-mini-2026-08-07`)."""
+    return one == other or bool(one and other and (one.startswith(other) or other.startswith(one)))
+
+
+def _same_response(call: Draft, twin: Draft) -> bool:
+    """Whether both tell one response: by its id, or, as frameworks hide ids, by its counts and texts."""
+    if call.response_id and twin.response_id:
+        return call.response_id == twin.response_id
+    if _counts(call) != _counts(twin):
+        return False
+    return all(
+        mine is None or theirs is None or text(call.loads(mine)) == text(twin.loads(theirs))
+        for mine, theirs, text in ((call.inputs, twin.inputs, question_text), (call.outputs, twin.outputs, answer_text))
+    )
+
+
+def _counts(call: Draft) -> tuple[int | None, int | None]:
+    usage = call.usage or {}
+    return usage.get("input_tokens"), usage.get("output_tokens")
+
+
+def _lies_within(inner: Draft, outer: Draft) -> bool:
+    return _starts_within(inner, outer) and inner.span.end_time_unix_nano <= outer.span.end_time_unix_nano
+
+
+def _starts_before_end(one: Draft, other: Draft) -> bool:
+    """Whether a span starts before another ends; a mere record, without a length, may be `MAX_DELAY` late."""
+    delay = 0 if _duration(one) else MAX_DELAY
+    return one.span.start_time_unix_nano <= other.span.end_time_unix_nano + delay
 
 
 def _starts_within(inner: Draft, outer: Draft) -> bool:

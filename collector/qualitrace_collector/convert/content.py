@@ -30,7 +30,7 @@ _WRAPPERS = tuple(
 )
 _TEXT_KEYS = tuple(
     "question query query_str prompt input inputs input_str text content answer response output outputs output_text "
-    "completion result value page_content str_or_query_bundle query_bundle body parts blocks data kwargs".split()
+    "completion result value page_content str_or_query_bundle query_bundle body parts blocks data kwargs raw".split()
 )
 MAX_DEPTH = 12
 

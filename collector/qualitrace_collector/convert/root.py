@@ -1,13 +1,13 @@
 """What a trace as a whole shows at its root: question and answer, session and user, and whether it failed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mlflow.entities import SpanType
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
-from qualitrace_collector.convert.content import answer_text, question_text
-from qualitrace_collector.convert.draft import Draft
+from qualitrace_collector.convert.content import answer_text, messages_in, question_text
+from qualitrace_collector.convert.draft import CALL_TYPES, Draft
 
 NO_ANSWER_TYPES = (SpanType.RETRIEVER, SpanType.EMBEDDING, SpanType.RERANKER, SpanType.TOOL)
 """What such a span gives back is material for an answer, not one."""
@@ -61,11 +61,11 @@ def complete_root(root: Draft, drafts: Sequence[Draft]) -> None:
             children.setdefault(draft.span.parent_span_id, []).append(draft)
     if root.failure is None:
         root.failure = _failure(root, children)
-    if is_blank(root.loads(root.inputs)):
+    if _asks_nothing(root.loads(root.inputs)):
         root.inputs = _found_below(root, children, lambda draft: draft.inputs, question_text) or root.inputs
-    if is_blank(root.loads(root.outputs)):
-        answers = _found_below(root, children, _answer, answer_text, last=True)
-        root.outputs = answers or root.outputs
+    if _answers_nothing(root.loads(root.outputs)):
+        answer = _streamed(drafts) or _found_below(root, children, _answer, answer_text, last=True)
+        root.outputs = answer or root.outputs
     _take(root, drafts, "session.id", _SESSION_RANKS)
     _take(root, drafts, "user.id", _USER_RANKS)
 
@@ -79,6 +79,30 @@ def is_blank(value: Any) -> bool:
     if isinstance(value, list):
         return all(is_blank(item) for item in value)
     return value is None
+
+
+def _asks_nothing(inputs: Any) -> bool:
+    """Whether the inputs are blank, or messages without any text (a streamed chain's in OTel's LangChain spans)."""
+    return is_blank(inputs) or (bool(turns := messages_in(inputs)) and is_blank([turn.content for turn in turns]))
+
+
+def _answers_nothing(outputs: Any) -> bool:
+    return is_blank(outputs) or _is_unread_stream(outputs)
+
+
+def _streamed(drafts: Sequence[Draft]) -> str | None:
+    """Return what the last call streamed, if a stream was handed up that nobody had read when the span ended."""
+    if not any(_is_unread_stream(draft.loads(draft.outputs)) for draft in drafts):
+        return None
+    calls = [draft for draft in drafts if draft.type in CALL_TYPES and draft.outputs is not None]
+    last = max(calls, key=lambda draft: draft.span.end_time_unix_nano, default=None)
+    return None if last is None else answer_text(last.loads(last.outputs))
+
+
+def _is_unread_stream(outputs: Any) -> bool:
+    """Whether outputs are a generator, alone or in LlamaIndex's response."""
+    text = outputs.get("response_gen") if isinstance(outputs, dict) else outputs
+    return isinstance(text, str) and text.startswith(("<generator object", "<async_generator object"))
 
 
 def _answer(draft: Draft) -> Any:
@@ -130,10 +154,23 @@ def _take(root: Draft, drafts: Sequence[Draft], name: str, ranks: Mapping[str, i
     """Give the root the best of these attributes under the name by which MLflow finds it."""
     if root.values.get(name):
         return
-    found = ((ranks[key], draft, key) for draft in drafts for key in ranks.keys() & draft.values.keys())
-    told = [(rank, draft.values[key]) for rank, draft, key in found if _tells(draft.values[key])]
+    told = [
+        (ranks[key], values[key])
+        for draft in drafts
+        for values in _attributes(draft)
+        for key in ranks.keys() & values.keys()
+        if _tells(values[key])
+    ]
     if told:
         root.added[name] = str(root.loads(min(told, key=lambda item: item[0])[1]))
+
+
+def _attributes(draft: Draft) -> Iterator[Mapping[str, Any]]:
+    """Yield the attributes, and those in `metadata`, which OpenInference and MLflow's LangChain keep as JSON."""
+    yield draft.values
+    metadata = draft.loads(draft.values.get("metadata"))
+    if isinstance(metadata, dict):
+        yield {f"metadata.{key}": value for key, value in metadata.items()}
 
 
 def _tells(value: Any) -> bool:

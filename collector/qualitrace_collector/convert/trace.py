@@ -104,7 +104,11 @@ def convert_all(
             drafted.append((piece, service, _drafts(piece)))
         except Exception as error:  # whatever a client sent must not stop the others
             failures.append((piece, service, error))
-    unite_across_traces([drafts for _, _, drafts in drafted])
+    by_service: dict[str, list[list[Draft]]] = {}
+    for _, service, drafts in drafted:
+        by_service.setdefault(service, []).append(drafts)
+    for traces in by_service.values():
+        unite_across_traces(traces)
     for piece, service, drafts in drafted:
         try:
             converted.append(_converted(piece, service, drafts))

@@ -5,6 +5,7 @@ from functools import lru_cache
 from qualitrace_collector.convert.dialects.frameworks import (
     ADK,
     CLAUDE_CODE,
+    CREWAI,
     GENKIT,
     HAYSTACK,
     LAMINAR,
@@ -45,6 +46,7 @@ DIALECTS: tuple[Dialect, ...] = (
     TRACELOOP,
     LOGFIRE,
     HAYSTACK,
+    CREWAI,
     GENKIT,
     VOLTAGENT,
 )

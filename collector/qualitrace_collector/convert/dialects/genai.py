@@ -117,7 +117,7 @@ def _type_without_operation(draft: Draft) -> str | None:
     if request := draft.text(("llm.request.type",)):
         return REQUEST_TYPES.get(request)
     if ("gen_ai.request.model" in values or "gen_ai.response.model" in values) and (
-        "gen_ai.usage.input_tokens" in values or any(key.startswith(_CONTENT) for key in values)
+        draft.count(TOKENS["input_tokens"]) is not None or any(key.startswith(_CONTENT) for key in values)
     ):
         return SpanType.CHAT_MODEL
     return None
