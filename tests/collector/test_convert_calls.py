@@ -141,6 +141,14 @@ def test_another_traces_call_that_differs_is_another_call(differs: dict[str, Any
     assert kinds == ["LLM", "CHAT_MODEL"]
 
 
+def test_a_bare_call_of_other_counts_is_another_call():
+    """What tells no content is taken for a told call only if that one counts the same."""
+    bare = piece_of((bare_call(2, 2), "client"))
+    assert types_apart(piece_of((framework_call(1, 1), "langchain")), bare) == ["LLM", "CHAT_MODEL"]
+    same = piece_of((bare_call(2, 2, gen_ai__usage__output_tokens=8), "client"))
+    assert types_apart(piece_of((framework_call(1, 1), "langchain")), same) == ["LLM", "CHAIN"]
+
+
 def test_a_framework_beside_its_provider_is_one_call_though_it_hides_the_id():
     """Under one parent, too, counts and texts tell that both saw one response."""
     provider = chat_span(1, 3, 1, question="Why?", answer="So.", **VERSIONED)

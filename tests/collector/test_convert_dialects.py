@@ -368,6 +368,19 @@ def test_haystacks_replies_tell_model_and_counts(component: str, output: dict[st
     assert (found.get_attribute("mlflow.llm.model"), found.get_attribute("mlflow.chat.tokenUsage")) == ("gpt-5", counts)
 
 
+def test_genkits_response_tells_the_counts():
+    """Genkit's spans name the model; the counts stand in the response that they record."""
+    response = {
+        "message": {"role": "model", "content": [{"text": "So."}]},
+        "usage": {"inputTokens": 14, "outputTokens": 8},
+    }
+    names = {"genkit:metadata:subtype": "model", "genkit:name": "openai/gpt-5", "genkit:output": json.dumps(response)}
+    found = converted(recorded(names))
+    counts = {"input_tokens": 14, "output_tokens": 8, "total_tokens": 22}
+    assert (found.span_type, found.get_attribute("mlflow.llm.model")) == ("CHAT_MODEL", "openai/gpt-5")
+    assert found.get_attribute("mlflow.chat.tokenUsage") == counts
+
+
 @pytest.mark.parametrize("count", ["gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"])
 def test_a_span_with_model_and_counts_is_a_call(count: str):
     """The Mistral client's own spans tell no operation and use the counts' old names."""

@@ -6,8 +6,6 @@ from qualitrace_collector.convert.dialects.frameworks import (
     ADK,
     CLAUDE_CODE,
     CREWAI,
-    GENKIT,
-    HAYSTACK,
     LAMINAR,
     LANGSMITH,
     LITELLM,
@@ -20,6 +18,7 @@ from qualitrace_collector.convert.dialects.langfuse import LANGFUSE
 from qualitrace_collector.convert.dialects.native import MLFLOW
 from qualitrace_collector.convert.dialects.openinference import OPENINFERENCE
 from qualitrace_collector.convert.dialects.pydantic import LOGFIRE, PYDANTIC_AI
+from qualitrace_collector.convert.dialects.replies import GENKIT, HAYSTACK
 from qualitrace_collector.convert.dialects.table import Dialect
 from qualitrace_collector.convert.dialects.traceloop import TRACELOOP, VECTOR_STORES
 from qualitrace_collector.convert.dialects.unknown import read_unknown

@@ -1,8 +1,8 @@
 """Libraries whose own telemetry needs no more than a table, or little more.
 
 Sources: LangSmith's OpenTelemetry exporter (langsmith._internal.otel), Google ADK's telemetry/tracing.py, LiteLLM's
-integrations/opentelemetry.py, OpenInference's and OpenLLMetry's instrumentations of CrewAI, Haystack's tracing tags,
-Genkit's trace attributes, Laminar (lmnr), LiveKit Agents, VoltAgent, Claude Code's monitoring documentation.
+integrations/opentelemetry.py, OpenInference's and OpenLLMetry's instrumentations of CrewAI, Laminar (lmnr), LiveKit
+Agents, VoltAgent, Claude Code's monitoring documentation.
 """
 
 import re
@@ -10,8 +10,8 @@ from typing import Any
 
 from mlflow.entities import SpanType
 
-from qualitrace_collector.convert.dialects.table import Dialect, with_total
-from qualitrace_collector.convert.draft import CALL_TYPES, Draft, amounts
+from qualitrace_collector.convert.dialects.table import Dialect
+from qualitrace_collector.convert.draft import Draft
 
 LANGSMITH = Dialect(
     roots=frozenset({"langsmith"}),
@@ -70,50 +70,6 @@ LITELLM = Dialect(
     before=_read_litellm,
 )
 
-_HAYSTACK_TYPES = {
-    "ChatGenerator": SpanType.CHAT_MODEL,
-    "Generator": SpanType.LLM,
-    "Retriever": SpanType.RETRIEVER,
-    "Embedder": SpanType.EMBEDDING,
-    "Ranker": SpanType.RERANKER,
-    "ToolInvoker": SpanType.TOOL,
-    "Agent": SpanType.AGENT,
-}
-
-
-def _read_haystack(draft: Draft) -> None:
-    component = draft.text(("haystack.component.type",)) or ""
-    if draft.type is None:
-        kinds = (kind for suffix, kind in _HAYSTACK_TYPES.items() if component.endswith(suffix))
-        draft.type = next(kinds, SpanType.CHAIN)
-    if draft.type in CALL_TYPES:
-        _read_reply(draft)
-
-
-def _read_reply(draft: Draft) -> None:
-    """Read model and counts, which Haystack keeps in the reply: in the message's `meta`, or beside the texts."""
-    output = draft.loads(draft.values.get("haystack.component.output"))
-    replies = output.get("meta") or output.get("replies") if isinstance(output, dict) else None
-    reply = replies[0] if isinstance(replies, list) and replies else None
-    meta = reply.get("meta", reply) if isinstance(reply, dict) else None
-    if isinstance(meta, dict):
-        draft.model = draft.model or meta.get("model")
-        counts = amounts(meta.get("usage"), _HAYSTACK_USAGE)
-        draft.usage = draft.usage or with_total({name: int(count) for name, count in counts.items()})
-
-
-_HAYSTACK_USAGE = {
-    "input_tokens": ("prompt_tokens", "input_tokens"),
-    "output_tokens": ("completion_tokens", "output_tokens"),
-}
-
-HAYSTACK = Dialect(
-    roots=frozenset({"haystack"}),
-    inputs=("haystack.component.input", "haystack.pipeline.input_data", "haystack.agent.input"),
-    outputs=("haystack.component.output", "haystack.pipeline.output_data", "haystack.agent.output"),
-    before=_read_haystack,
-)
-
 
 def _read_crewai(draft: Draft) -> None:
     """Read what a crew was asked: the descriptions of its tasks, with the user's inputs filled in."""
@@ -128,23 +84,6 @@ CREWAI = Dialect(
     inputs=("crewai.task.description",),
     outputs=("crewai.crew.result", "crewai.flow.result"),
     before=_read_crewai,
-)
-
-GENKIT = Dialect(
-    roots=frozenset({"genkit"}),
-    types={
-        "genkit:metadata:subtype": {
-            "model": SpanType.CHAT_MODEL,
-            "tool": SpanType.TOOL,
-            "retriever": SpanType.RETRIEVER,
-            "embedder": SpanType.EMBEDDING,
-            "reranker": SpanType.RERANKER,
-            "evaluator": SpanType.EVALUATOR,
-            "flow": SpanType.WORKFLOW,
-        }
-    },
-    inputs=("genkit:input",),
-    outputs=("genkit:output",),
 )
 
 LAMINAR = Dialect(
