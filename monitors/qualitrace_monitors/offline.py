@@ -30,9 +30,9 @@ class RowError(Exception):
 
 @dataclass(slots=True)
 class Result:
-    """What came of one line; `seconds` is the time that the judge took."""
+    """What came of one line or sample; `seconds` is the time that the judge took."""
 
-    line: int
+    line: int = 0
     row: dict[str, Any] = field(default_factory=dict[str, Any])
     score: Score | None = None
     status: Literal["scored", "not_applicable", "failed"] = "scored"
@@ -98,18 +98,30 @@ def _text(row: dict[str, Any], name: str) -> str:
 
 
 def _judge_line(judge: Judge, metric: str, number: int, line: str) -> Result:
-    result = Result(number)
     try:
-        result.row, sample = read_row(line, metric)
-        started = time.perf_counter()
+        row, sample = read_row(line, metric)
+    except RowError as error:
+        return Result(line=number, status="failed", error=f"line {number}: {error}")
+    result = judge_sample(judge, sample)
+    result.line, result.row = number, row
+    if result.status == "failed":
+        result.error = f"line {number}: {result.error}"
+    return result
+
+
+def judge_sample(judge: Judge, sample: Sample) -> Result:
+    """Judge one sample with patience for a busy provider; what goes wrong is told in the result, never raised."""
+    result = Result()
+    started = time.perf_counter()
+    try:
         result.score = _patiently(judge, sample)
-        result.seconds = time.perf_counter() - started
     except NotApplicable as error:
         result.status, result.error = "not_applicable", str(error)
-    except (RowError, JudgeError) as error:
-        result.status, result.error = "failed", f"line {number}: {error}"
+    except JudgeError as error:
+        result.status, result.error = "failed", str(error)
     except Exception as error:  # a judge's bug is one row's failure, not the end of the run
-        result.status, result.error = "failed", f"line {number}: {error!r}"
+        result.status, result.error = "failed", repr(error)
+    result.seconds = time.perf_counter() - started
     return result
 
 

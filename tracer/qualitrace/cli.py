@@ -17,6 +17,7 @@ SERVER_COMMANDS = {
     "check-config": ("qualitrace_monitors.commands:check_config", "Check a configuration file."),
     "journal": ("qualitrace_collector.commands:journal", "List, replay or drop what was given up."),
     "judge": ("qualitrace_monitors.judge_command:judge_file", "Score a JSONL file, without a server."),
+    "evaluate": ("qualitrace_monitors.evaluation.command:evaluate_data", "Score a data set as an MLflow run."),
     "demo": ("qualitrace_monitors.commands:demo", "Watch an app's quality fall, alert and recover."),
 }
 ZERO_CODE_DIRECTORY = Path(__file__).parent / "zero_code"

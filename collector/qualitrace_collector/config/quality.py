@@ -41,6 +41,21 @@ class Cascade(Section):
     audit_rate: float = Field(default=0.1, gt=0, le=1, description="share of the sure verdicts that the model checks")
 
 
+class GradedExample(Section):
+    """An output that a person graded, for the model to learn the scale from."""
+
+    inputs: str = Field(default="", description="what was asked")
+    outputs: str = Field(description="what was answered")
+    score: float = Field(description="its grade, on the grading prompt's scale")
+    justification: str = Field(default="", description="why")
+
+    @property
+    def told(self) -> str:
+        """The example as a sentence for the model."""
+        because = f", because {self.justification}" if self.justification else ""
+        return f"Example: asked {self.inputs!r}, answered {self.outputs!r}: grade {self.score:g}{because}"
+
+
 class JudgeConfig(Section):
     """A judge. A bare name in the file is the local judge of that metric."""
 
@@ -51,6 +66,9 @@ class JudgeConfig(Section):
     api_key: SecretStr | None = None
     temperature: float = Field(default=0.0, ge=0, le=2)
     instructions: str | None = Field(default=None, description="{{ inputs }}, {{ outputs }}, {{ context }}")
+    definition: str | None = Field(default=None, description="what a custom metric means, in place of instructions")
+    grading_prompt: str | None = Field(default=None, description="which grade is given for what; with definition")
+    examples: tuple[GradedExample, ...] = Field(default=(), description="graded answers; with definition")
     rate: float | None = Field(default=None, ge=0, le=1, description="share of all traffic; else sampling.rate")
     threshold: float | None = Field(default=None, ge=0, le=1, description="pass at this score or more")
     timeout: Duration = Field(default=30.0, gt=0)
@@ -66,6 +84,17 @@ class JudgeConfig(Section):
             return self.metric
         return self.name if self.name in METRICS else "custom"  # type: ignore[return-value]
 
+    @property
+    def criterion(self) -> str | None:
+        """What the model is to judge by: `instructions`, or the metric that `definition` and its company describe."""
+        if self.definition is None:
+            return self.instructions
+        parts = [self.definition]
+        if self.grading_prompt:
+            parts.append(f"Grading: {self.grading_prompt}\nThe score is the grade, brought to 0 (worst) to 1 (best).")
+        parts += [example.told for example in self.examples]
+        return "\n\n".join([*parts, "Question: {{ inputs }}\nAnswer to judge: {{ outputs }}"])
+
     @field_validator("cascade", mode="before")
     @classmethod
     def _read_switch(cls, value: Any) -> Any:
@@ -79,10 +108,10 @@ class JudgeConfig(Section):
             self._check_scorer(self.scorer)
         elif self.arguments:
             raise ValueError("arguments: only a scorer takes them")
-        elif self.kind == "custom" and not (self.instructions and self.model):
+        elif self.kind == "custom" and not (self.criterion and self.model):
             raise ValueError(
                 f"{self.name!r} is no built-in metric ({', '.join(METRICS)}): "
-                "a custom judge needs instructions and model"
+                "a custom judge needs instructions (or a definition) and model"
             )
         if self.cascade is not None and (self.model is None or self.kind == "custom" or self.scorer is not None):
             raise ValueError("cascade: needs a built-in metric, for the local judge, and a model")
@@ -91,11 +120,16 @@ class JudgeConfig(Section):
 
     def _check_model_settings(self) -> None:
         if self.model is None and self.scorer is None:
-            given = [name for name in ("instructions", "base_url", "api_key") if getattr(self, name) is not None]
+            model_only = ("instructions", "definition", "base_url", "api_key")
+            given = [name for name in model_only if getattr(self, name) is not None]
             if given:
                 raise ValueError(f"{given[0]}: the local judge takes none; set model, for example openai:/gpt-5-mini")
-        if self.instructions is not None:
-            self._check_instructions(self.instructions)
+        if self.definition is None and (self.grading_prompt or self.examples):
+            raise ValueError("grading_prompt and examples: need a definition")
+        if self.definition is not None and self.instructions is not None:
+            raise ValueError("instructions and definition: give one of them")
+        if self.criterion is not None:
+            self._check_instructions(self.criterion)
 
     def _check_scorer(self, scorer: str) -> None:
         if not re.match(r"^(?:(?:mlflow|deepeval|ragas|phoenix|trulens)\.\w+|python:[\w.]+:\w+)$", scorer):
@@ -103,7 +137,7 @@ class JudgeConfig(Section):
                 "scorer must be mlflow.NAME, deepeval.NAME, ragas.NAME, phoenix.NAME, trulens.NAME or "
                 f"python:package.module:name (got {scorer!r})"
             )
-        if self.instructions is not None or self.base_url is not None or self.api_key is not None:
+        if self.criterion is not None or self.base_url is not None or self.api_key is not None:
             raise ValueError("a scorer takes no instructions, base_url or api_key: set its arguments or environment")
 
     def _check_instructions(self, instructions: str) -> None:

@@ -11,7 +11,9 @@ for proportions with small expected number of positive counts estimated from sur
 1998).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from scipy.special import betaincinv
 
@@ -37,6 +39,15 @@ class Moments:
     second: float
     squared_first: float
     squared_second: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Self:
+        """Sum up values of equal weight; at least one."""
+        first, second = sum(values), sum(value * value for value in values)
+        count = float(len(values))
+        return cls(
+            weight=count, squared_weight=count, first=first, second=second, squared_first=first, squared_second=second
+        )
 
     @property
     def mean(self) -> float:

@@ -25,7 +25,7 @@ class LlmJudge:
         self.name = config.name
         self.source_id = config.model or ""
         self._metric = config.kind
-        self._instructions = config.instructions
+        self._instructions = config.criterion
         self._threshold = config.threshold
         self.pass_mark = 0.5 if config.threshold is None else config.threshold
         self._temperature = config.temperature
@@ -33,7 +33,7 @@ class LlmJudge:
         self._refused: frozenset[str] = frozenset()
         self.version = short_hash(
             config.kind,
-            config.instructions,
+            config.criterion,
             config.model,
             config.base_url,
             config.temperature,

@@ -1,0 +1,10 @@
+"""Offline evaluation: the judges of production over a data set, as an MLflow evaluation run.
+
+rows → traces → mlflow.genai.evaluate(scorers) → summaries, comparison, gate → report and artifacts
+"""
+
+from qualitrace_monitors.evaluation.rows import DataError, Row
+from qualitrace_monitors.evaluation.run import Evaluation, evaluate
+from qualitrace_monitors.evaluation.summary import Comparison, Gate, MetricSummary
+
+__all__ = ["Comparison", "DataError", "Evaluation", "Gate", "MetricSummary", "Row", "evaluate"]

@@ -1,0 +1,117 @@
+"""The command `qualitrace evaluate`."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from qualitrace_collector.commands import load_or_exit
+
+BELOW, UNUSABLE = 1, 2
+"""Exit codes: a whole interval under its threshold; data or settings that cannot be used."""
+
+
+def _pairs(_context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> dict[str, str]:
+    if wrong := [value for value in values if "=" not in value]:
+        raise click.BadParameter(f"must be {parameter.metavar} (got {wrong[0]!r})")
+    return {name: text for name, _, text in (value.partition("=") for value in values)}
+
+
+def _thresholds(context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> dict[str, float]:
+    try:
+        return {name: float(text) for name, text in _pairs(context, parameter, values).items()}
+    except ValueError as error:
+        raise click.BadParameter(f"must be METRIC=NUMBER: {error}") from None
+
+
+@click.command("evaluate")
+@click.option("--data", type=click.Path(path_type=Path), help="CSV, JSONL or Parquet file.")
+@click.option("--dataset", help="Name of an MLflow evaluation data set, instead of --data.")
+@click.option("--traces", metavar="FILTER", help="MLflow filter of recorded traces, instead of --data.")
+@click.option("--from-experiment", help="Where --traces looks; else in --experiment.")
+@click.option("--model-type", help="question-answering or text: the default metrics for the type.")
+@click.option("--targets", metavar="COLUMN", help="Column with the expected answers.")
+@click.option("--predictions", metavar="COLUMN", help="Column with the generated answers.")
+@click.option("--predict", metavar="URL", help="HTTP endpoint that answers: POST {question} -> {answer, context}.")
+@click.option("--col", "col_mapping", multiple=True, metavar="INPUT=COLUMN", callback=_pairs, help="As col_mapping.")
+@click.option("--metric", "metrics", multiple=True, help="A further metric; any number of them.")
+@click.option("--config", "path", type=click.Path(dir_okay=False, path_type=Path), help="Its judges score, too.")
+@click.option("--model", help="MLflow model URI for answer correctness, such as openai:/gpt-5-mini.")
+@click.option("--base-url", help="An OpenAI-compatible endpoint for --model.")
+@click.option("--temperature", type=float, default=0.0, show_default=True, help="Of --model.")
+@click.option("--baseline", metavar="RUN", help="Id of an earlier run over the same rows to compare with.")
+@click.option("--fail-under", multiple=True, metavar="METRIC=NUMBER", callback=_thresholds, help="Gate for CI.")
+@click.option("--confidence", type=click.FloatRange(0.5, 1, max_open=True), default=0.95, show_default=True)
+@click.option("--tracking-uri", help="MLflow's; else MLFLOW_TRACKING_URI, else the configuration's.")
+@click.option("--experiment", default="evaluation", show_default=True, help="MLflow experiment of the run.")
+@click.option("--run-name", help="Name of the run.")
+@click.option("--save-worst", metavar="NAME", help="Add the rows that failed to this MLflow evaluation data set.")
+def evaluate_data(path: Path | None, save_worst: str | None, col_mapping: dict[str, str], **options: Any) -> None:
+    """Score a data set with the judges of production, as an MLflow evaluation run.
+
+    \b
+    Exit code 1 when a whole interval lies under its --fail-under threshold;
+    2 when data or settings cannot be used; else 0.
+    """
+    from qualitrace_collector.mlflow_settings import apply_mlflow_settings
+
+    apply_mlflow_settings()
+    from rich.console import Console
+
+    from qualitrace_monitors.evaluation import DataError, evaluate
+    from qualitrace_monitors.evaluation.report import show
+
+    options["tracking_uri"], judges = _from_config(path, options["tracking_uri"])
+    options["metrics"] = (*judges, *options["metrics"])
+    try:
+        data = _data(options)
+        evaluation = evaluate(data, evaluator_config={"col_mapping": col_mapping}, **options)
+        show(evaluation, Console())
+        if save_worst is not None:
+            evaluation.save_worst_rows(save_worst)
+            click.echo(f"worst rows added to the data set {save_worst!r}")
+    except DataError as error:
+        click.echo(f"qualitrace evaluate: {error}", err=True)
+        sys.exit(UNUSABLE)
+    sys.exit(0 if evaluation.passed else BELOW)
+
+
+def _from_config(path: Path | None, tracking_uri: str | None) -> tuple[str, Sequence[Any]]:
+    """Return MLflow's tracking URI, and the judges that a configuration file names."""
+    config = load_or_exit(path)
+    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or config.tracking_uri
+    return uri, () if path is None else config.judges
+
+
+def _data(options: dict[str, Any]) -> Any:
+    """Take the options that say where the data is out of `options`, and return the data."""
+    import mlflow
+
+    from qualitrace_monitors.evaluation import DataError
+
+    path, dataset, found, place = (options.pop(name) for name in ("data", "dataset", "traces", "from_experiment"))
+    if sum(source is not None for source in (path, dataset, found)) != 1:
+        raise DataError("give one of --data, --dataset and --traces")
+    mlflow.set_tracking_uri(options["tracking_uri"])
+    if path is not None:
+        return str(path)
+    if dataset is not None:
+        return _dataset(dataset)
+    experiment = mlflow.get_experiment_by_name(place or options["experiment"])
+    if experiment is None:
+        raise DataError(f"--traces: MLflow has no experiment {place or options['experiment']!r}")
+    return mlflow.search_traces(locations=[experiment.experiment_id], filter_string=found, return_type="list")
+
+
+def _dataset(name: str) -> Any:
+    from mlflow.genai.datasets import search_datasets
+
+    from qualitrace_monitors.evaluation import DataError
+
+    found = search_datasets(filter_string=f"name = '{name}'")
+    if not found:
+        raise DataError(f"--dataset: MLflow has no evaluation data set {name!r}")
+    return found[0]

@@ -1,0 +1,129 @@
+"""Metrics that compare an answer with the expected one, which travels in the sample's metadata.
+
+Exact match and token F1 are SQuAD's (Rajpurkar et al., "SQuAD: 100,000+ Questions for Machine Comprehension of Text",
+EMNLP 2016, section 6.1): both texts in lower case, without punctuation, articles and extra white space.
+"""
+
+import re
+import string
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+from qualitrace_collector.config.quality import JudgeConfig
+from qualitrace_collector.samples import Sample
+from qualitrace_monitors.judges import Judge, Label, NotApplicable, Score, Tier, build_judges
+from qualitrace_monitors.judges.versions import short_hash
+
+EXPECTED = "expected"
+"""Key of the expected answer in a sample's metadata."""
+DESCRIPTIVE = ("exact_match", "token_f1")
+"""Metrics that a right answer in other words fails: they are shown, but make no row a bad one."""
+SURE_PASS, SURE_FAIL = 0.9, 0.3
+"""Recall of the expected answer's tokens from which on, and up to which, correctness can be told without a model."""
+
+_ARTICLES = re.compile(r"\b(?:a|an|the)\b")
+_WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_CORRECT = (
+    "Correctness: does the answer {{ outputs }} to the question {{ inputs }} say what the expected answer says? The "
+    "expected answer is {{ context }}. Other words and further true detail are fine; a missing part, another number or "
+    "name, or a contradiction is not."
+)
+
+
+def tokens(text: str) -> list[str]:
+    """Split a text into SQuAD's normalised tokens."""
+    return _ARTICLES.sub(" ", text.lower().translate(_WITHOUT_PUNCTUATION)).split()
+
+
+def exact_match(answer: str, expected: str) -> float:
+    """Return 1 if both have the same normalised tokens, else 0."""
+    return float(tokens(answer) == tokens(expected))
+
+
+def token_f1(answer: str, expected: str) -> float:
+    """Return the harmonic mean of precision and recall of the tokens, 0 to 1; two empty texts agree."""
+    given, wanted = tokens(answer), tokens(expected)
+    if not given or not wanted:
+        return float(given == wanted)
+    return 2 * _shared(given, wanted) / (len(given) + len(wanted))
+
+
+def token_recall(answer: str, expected: str) -> float:
+    """Return the share of the expected tokens that the answer has, 0 to 1."""
+    given, wanted = tokens(answer), tokens(expected)
+    return _shared(given, wanted) / len(wanted) if wanted else float(not given)
+
+
+def _shared(given: list[str], wanted: list[str]) -> int:
+    return (Counter(given) & Counter(wanted)).total()
+
+
+class ReferenceJudge:
+    """Compares the answer with the expected one by a rule. Thread-safe.
+
+    Args:
+        name: of the metric.
+        measure: of answer and expected answer, 0 to 1.
+        pass_mark, fail_mark: pass from the one, fail up to the other, unsure between.
+    """
+
+    tier: Tier = "local"
+
+    def __init__(
+        self, name: str, measure: Callable[[str, str], float], pass_mark: float, fail_mark: float | None = None
+    ) -> None:
+        self.name, self._measure, self.pass_mark = name, measure, pass_mark
+        self._fail_mark = pass_mark if fail_mark is None else fail_mark
+        self.source_id = f"qualitrace/{name}"
+        self.version = short_hash(name, measure.__name__, self.pass_mark, self._fail_mark)
+
+    def score(self, sample: Sample) -> Score:
+        """Compare.
+
+        Raises:
+            NotApplicable: there is no expected answer.
+        """
+        expected = _expected(sample)
+        value = self._measure(sample.outputs, expected)
+        return Score(value=value, label=self._label(value), rationale=f"Expected: “{expected[:200]}”.")
+
+    def _label(self, value: float) -> Label:
+        if value >= self.pass_mark:
+            return "pass"
+        return "unsure" if value > self._fail_mark else "fail"
+
+
+class CorrectnessJudge:
+    """Asks a model whether the answer says what the expected one says. Thread-safe."""
+
+    def __init__(self, config: JudgeConfig) -> None:
+        (self._judge,) = build_judges([config])
+        self.tier: Tier = self._judge.tier
+        self.name, self.source_id = self._judge.name, self._judge.source_id
+        self.version, self.pass_mark = self._judge.version, self._judge.pass_mark
+
+    def score(self, sample: Sample) -> Score:
+        """Judge, with the expected answer in the place of the passages.
+
+        Raises:
+            NotApplicable: there is no expected answer.
+            JudgeError: as the model's judge.
+        """
+        return self._judge.score(replace(sample, passages=(_expected(sample),)))
+
+
+def _expected(sample: Sample) -> str:
+    if EXPECTED not in sample.metadata:
+        raise NotApplicable("the row has no expected answer")
+    return sample.metadata[EXPECTED]
+
+
+def reference_judges(model: str | None, base_url: str | None, temperature: float) -> list[Judge]:
+    """Make the judges that need expected answers: a model tells correctness if there is one."""
+    judges: list[Judge] = [ReferenceJudge("exact_match", exact_match, 1.0), ReferenceJudge("token_f1", token_f1, 0.5)]
+    name = "answer_correctness"
+    if model is None:
+        return [*judges, ReferenceJudge(name, token_recall, SURE_PASS, SURE_FAIL)]
+    settings = {"name": name, "instructions": _CORRECT, "model": model, "base_url": base_url}
+    return [*judges, CorrectnessJudge(JudgeConfig.model_validate({**settings, "temperature": temperature}))]

@@ -1,0 +1,107 @@
+"""What a run of `evaluate` shows: tables in the terminal."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from qualitrace_monitors.estimate.interval import Interval
+from qualitrace_monitors.evaluation.result import Evaluation, ScoredRow
+from qualitrace_monitors.evaluation.summary import Gate, MetricSummary
+
+WORST = 5
+_WORDS = {
+    "below": "below: the whole interval is under the threshold",
+    "undecided": "not shown to be below: the interval holds the threshold; more rows would tell",
+    "met": "met: the whole interval is at or over the threshold",
+}
+
+
+def show(evaluation: Evaluation, console: Console) -> None:
+    """Print the summaries, the comparison, the gate and the worst rows."""
+    console.print(_metrics_table(evaluation))
+    for gap in _gaps(evaluation):
+        console.print(gap, highlight=False)
+    if evaluation.failed_predictions:
+        console.print(f"[red]{evaluation.failed_predictions} rows have no answer: their prediction failed[/]")
+    if evaluation.comparisons:
+        console.print(_comparison_table(evaluation))
+    for gate in evaluation.gates:
+        console.print(f"{gate_line(gate)}", style="red" if gate.verdict == "below" else None, highlight=False)
+    if worst := evaluation.worst_rows(WORST):
+        console.print(_worst_table(worst))
+    spent = sum(summary.tokens for summary in evaluation.metrics.values())
+    if spent:
+        cost = sum(summary.cost_usd for summary in evaluation.metrics.values())
+        console.print(f"models took {spent} tokens, {cost:.4f} USD where the price is known", highlight=False)
+    console.print(f"run {evaluation.run_id} in experiment {evaluation.experiment!r}", highlight=False)
+
+
+def gate_line(gate: Gate) -> str:
+    """Say what the interval says of one condition of the gate."""
+    name = gate.metric if gate.quantity == "mean" else f"{gate.metric}.pass_rate"
+    found = f"{_number(gate.point)} ({_interval(gate.interval)})"
+    return f"fail-under {name}={gate.threshold:g}: {found}: {_WORDS[gate.verdict]}"
+
+
+def _metrics_table(evaluation: Evaluation) -> Table:
+    table = Table(title=f"{len(evaluation.rows)} rows, intervals at {evaluation.confidence:.0%}", box=SIMPLE_HEAD)
+    for name in ("metric", "mean", "pass rate", "unsure", "scored"):
+        table.add_column(name, justify="left" if name == "metric" else "right", no_wrap=True)
+    for summary in evaluation.metrics.values():
+        tier = "" if summary.tier == "local" else f" ({summary.tier})"
+        table.add_row(f"{summary.metric}{tier}", *_cells(summary))
+    return table
+
+
+def _cells(summary: MetricSummary) -> list[str]:
+    if not summary.scored:
+        return ["-", "-", "-", "0"]
+    mean = f"{_number(summary.mean)} ({_interval(summary.mean_interval)})"
+    pass_rate = f"{_number(summary.pass_rate)} ({_interval(summary.pass_rate_interval)})"
+    return [mean, pass_rate, f"{summary.unsure_share:.0%}", str(summary.scored)]
+
+
+def _gaps(evaluation: Evaluation) -> Iterator[str]:
+    """Say of each metric with rows that it did not score how many, and the most frequent reason."""
+    for summary in evaluation.metrics.values():
+        counts = {"not applicable": summary.not_applicable, "failed": summary.failed}
+        if told := ", ".join(f"{count} {word}" for word, count in counts.items() if count):
+            yield f"{summary.metric}: {told}: {summary.reason}"
+
+
+def _comparison_table(evaluation: Evaluation) -> Table:
+    table = Table(title=f"against run {evaluation.baseline}", box=SIMPLE_HEAD)
+    for name in ("metric", "pairs", "difference", f"{evaluation.confidence:.0%} interval", "p"):
+        table.add_column(name, justify="left" if name == "metric" else "right")
+    for comparison in evaluation.comparisons:
+        if comparison.difference is None:
+            table.add_row(comparison.metric, str(comparison.pairs), comparison.reason, "", "")
+            continue
+        lower, upper = comparison.interval
+        difference, p_value = f"{comparison.difference:+.2f}", f"{comparison.p_value:.3f}"
+        table.add_row(comparison.metric, str(comparison.pairs), difference, f"{lower:+.2f} – {upper:+.2f}", p_value)
+    return table
+
+
+def _worst_table(rows: Sequence[ScoredRow]) -> Table:
+    table = Table(title="worst rows", box=SIMPLE_HEAD)
+    for name in ("question", "answer", "failed", "why"):
+        table.add_column(name, overflow="fold", no_wrap=name == "failed")
+    for row in rows:
+        metric, score = row.worst
+        table.add_row(_short(row.question), _short(row.answer), f"{metric} {score.value:.2f}", _short(score.rationale))
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _interval(interval: Interval) -> str:
+    return f"{interval[0]:.2f}–{interval[1]:.2f}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 120 else f"{text[:119]}…"

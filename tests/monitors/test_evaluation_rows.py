@@ -1,0 +1,91 @@
+"""Data sets as rows, whatever they are kept in and whatever their columns are called."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from qualitrace_monitors.evaluation import DataError
+from qualitrace_monitors.evaluation.rows import read_rows
+
+RECORDS = [
+    {"id": "a", "text": "Who?", "reply": "Ann.", "found": ["Ann did it."], "gold": "Ann"},
+    {"id": "b", "text": "When?", "reply": "1999", "found": ["In 1999.", "Not in 1998."], "gold": "1999"},
+]
+MAPPING = {"inputs": "text", "context": "found"}
+
+
+def kept_as(kind: str, folder: Path) -> Any:
+    frame = pd.DataFrame(RECORDS)
+    path = folder / f"rows.{kind}"
+    match kind:
+        case "jsonl":
+            frame.to_json(path, orient="records", lines=True)
+        case "parquet":
+            frame.to_parquet(path)
+        case "csv":
+            frame.assign(found=['["Ann did it."]', '["In 1999.", "Not in 1998."]']).to_csv(path, index=False)
+        case "frame":
+            return frame
+        case _:
+            return RECORDS
+    return path
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet", "csv", "frame", "list"])
+def test_every_kind_of_data_gives_the_same_rows(kind: str, tmp_path: Path):
+    """Question, answer, passages and target come out alike; a number in a CSV file is text again."""
+    rows = read_rows(kept_as(kind, tmp_path), targets="gold", predictions="reply", col_mapping=MAPPING)
+    assert [(row.key, row.question, row.answer, row.target) for row in rows] == [
+        ("a", "Who?", "Ann.", "Ann"),
+        ("b", "When?", "1999", "1999"),
+    ]
+    assert [row.context for row in rows] == [("Ann did it.",), ("In 1999.", "Not in 1998.")]
+
+
+def test_usual_columns_need_no_mapping():
+    """A data set with everyday names is read as it is; the expected answers are read only when they are named."""
+    (row,) = read_rows([{"question": "Q", "answer": "A", "context": "P", "expected": "E"}])
+    assert (row.question, row.answer, row.context, row.target) == ("Q", "A", ("P",), None)
+
+
+def test_missing_cells_are_no_text():
+    """An empty cell is an absent answer and target, not the word nan."""
+    rows = read_rows(pd.DataFrame({"question": ["Q", "R"], "answer": ["A", None], "t": [None, 2.5]}), targets="t")
+    assert [(row.answer, row.target) for row in rows] == [("A", None), (None, "2.5")]
+
+
+def test_the_same_question_twice_has_two_keys_that_stay():
+    """Each row finds its partner in a later run, in the order of the data."""
+    data = [{"question": "Q"}, {"question": "R"}, {"question": "Q"}]
+    keys = [row.key for row in read_rows(data)]
+    assert len(set(keys)) == 3
+    assert keys == [row.key for row in read_rows(data)]
+    assert keys[2] == f"{keys[0]}#2"
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "message"),
+    [
+        ([{"x": 1}], {}, r"no column with the questions .* among x: name it with col_mapping"),
+        ([{"question": "Q"}], {"targets": "gold"}, r"targets: there is no column 'gold'; columns: question"),
+        ([{"question": "Q"}], {"col_mapping": {"question": "Q"}}, r"unknown metric input 'question'; known: inputs"),
+        ([], {}, r"has no rows|no column with the questions"),
+        (3, {}, r"data must be a path.*is int"),
+        ("nowhere.csv", {}, r"nowhere\.csv: cannot be read: No such file"),
+        ("rows.xlsx", {}, r"rows\.xlsx: must end in \.csv, \.parquet, \.jsonl"),
+    ],
+)
+def test_data_that_cannot_be_read_says_what_is_wrong(data: Any, options: dict[str, Any], message: str):
+    """The message names the place and the mend."""
+    with pytest.raises(DataError, match=message):
+        read_rows(data, **options)
+
+
+def test_a_broken_line_is_told(tmp_path: Path):
+    """A JSONL file with half a line is refused with its name."""
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"question": "Q"}\n{"question"\n')
+    with pytest.raises(DataError, match=r"rows\.jsonl: is no jsonl file"):
+        read_rows(path)
