@@ -1,5 +1,6 @@
 """Each call of a model is one span and is counted once, though several libraries saw it."""
 
+import json
 import time
 from typing import Any
 
@@ -11,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from qualitrace_collector.assemble import Piece, SpanRecord
 from qualitrace_collector.convert import convert, convert_all
+from qualitrace_collector.convert.content import question_text
 from qualitrace_collector.measure import TraceMetrics
 from support.mlflow_db import converted
 from support.otlp import SECOND, START, chat_span, span
@@ -164,6 +166,21 @@ def test_a_record_of_a_streams_end_and_the_clients_span_are_one_call():
     streamed = piece_of((request, "logfire.anthropic"), (client, "anthropic"))
     traces, _ = convert_all([(streamed, "shop"), (piece_of((record, "logfire.anthropic")), "shop")])
     assert [item.span_type for trace in traces for item in trace.spans] == ["CHAIN", "CHAIN", "CHAT_MODEL"]
+
+
+def test_mastras_inference_is_the_call_with_the_content_of_its_step():
+    """The step around it has the messages and the tool calls, the inference counts, and an empty text."""
+    calls = '{"text": "", "toolCalls": [{"toolName": "weather", "args": {"city": "Oslo"}}]}'
+    step_content = {
+        "mastra.model_step.input": '[{"role": "user", "content": "Why?"}]',
+        "mastra.model_step.output": calls,
+    }
+    step = span(1, 1, gen_ai__operation__name="agent_step", mastra__span__type="model_step", **step_content)
+    empty = '[{"role": "assistant", "parts": [{"type": "text", "content": ""}]}]'
+    call = bare_call(1, 2, 1, mastra__span__type="model_inference", gen_ai__output__messages=empty)
+    outer, inner = convert(piece_of((step, "mastra"), (call, "mastra")), "shop").spans
+    assert (outer.span_type, inner.span_type, inner.outputs) == ("CHAIN", "CHAT_MODEL", json.loads(calls))
+    assert question_text(inner.inputs) == "Why?"
 
 
 def test_an_agents_sum_of_tokens_gives_way_to_its_calls():

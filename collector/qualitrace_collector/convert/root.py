@@ -14,12 +14,13 @@ NO_ANSWER_TYPES = (SpanType.RETRIEVER, SpanType.EMBEDDING, SpanType.RERANKER, Sp
 
 _PROPERTIES = "traceloop.association.properties."
 _METADATA = "ai.telemetry.metadata."
+_PREFIXES = (_PROPERTIES, _METADATA, "langsmith.metadata.", "mastra.metadata.", "metadata.")
 _NAMES = ("session_id", "sessionId", "conversation_id", "conversationId", "chat_id", "chatId", "thread_id", "threadId")
 SESSION_KEYS = (
     "session.id",
     "mlflow.trace.session",
     "langfuse.session.id",
-    *(prefix + name for prefix in (_PROPERTIES, _METADATA, "langsmith.metadata.", "metadata.") for name in _NAMES),
+    *(prefix + name for prefix in _PREFIXES for name in _NAMES),
     "lmnr.association.properties.session_id",
     "gcp.vertex.agent.session_id",
     "voltagent.conversation_id",
@@ -34,7 +35,7 @@ USER_KEYS = (
     "enduser.id",
     "mlflow.trace.user",
     "langfuse.user.id",
-    *(prefix + name for prefix in (_PROPERTIES, _METADATA, "langsmith.metadata.", "metadata.") for name in _USERS),
+    *(prefix + name for prefix in _PREFIXES for name in _USERS),
     "lmnr.association.properties.user_id",
     "llm.user",
 )

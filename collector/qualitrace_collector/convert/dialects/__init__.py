@@ -10,6 +10,7 @@ from qualitrace_collector.convert.dialects.frameworks import (
     LANGSMITH,
     LITELLM,
     LIVEKIT,
+    MASTRA,
     VOLTAGENT,
 )
 from qualitrace_collector.convert.dialects.genai import GENAI
@@ -47,6 +48,7 @@ DIALECTS: tuple[Dialect, ...] = (
     HAYSTACK,
     CREWAI,
     GENKIT,
+    MASTRA,
     VOLTAGENT,
 )
 """In the order in which they may fill a field: the first that knows wins."""

@@ -1,8 +1,8 @@
 """Libraries whose own telemetry needs no more than a table, or little more.
 
 Sources: LangSmith's OpenTelemetry exporter (langsmith._internal.otel), Google ADK's telemetry/tracing.py, LiteLLM's
-integrations/opentelemetry.py, OpenInference's and OpenLLMetry's instrumentations of CrewAI, Laminar (lmnr), LiveKit
-Agents, VoltAgent, Claude Code's monitoring documentation.
+integrations/opentelemetry.py, OpenInference's and OpenLLMetry's instrumentations of CrewAI, Mastra's
+@mastra/otel-exporter, Laminar (lmnr), LiveKit Agents, VoltAgent, Claude Code's monitoring documentation.
 """
 
 import re
@@ -10,6 +10,7 @@ from typing import Any
 
 from mlflow.entities import SpanType
 
+from qualitrace_collector.convert.content import answer_text
 from qualitrace_collector.convert.dialects.table import Dialect
 from qualitrace_collector.convert.draft import Draft
 
@@ -84,6 +85,37 @@ CREWAI = Dialect(
     inputs=("crewai.task.description",),
     outputs=("crewai.crew.result", "crewai.flow.result"),
     before=_read_crewai,
+)
+
+
+def _read_mastra(draft: Draft) -> None:
+    kind = draft.text(("mastra.span.type",))
+    draft.inputs = draft.inputs if draft.inputs is not None else draft.first((f"mastra.{kind}.input",))
+    if draft.outputs is None or (kind == "model_inference" and not answer_text(draft.outputs)):
+        # of an answer that is tool calls alone, the inference tells an empty text, and the step around it all
+        draft.outputs = draft.first((f"mastra.{kind}.output",))
+
+
+MASTRA = Dialect(
+    roots=frozenset({"mastra"}),
+    types={
+        "mastra.span.type": {
+            "agent_run": SpanType.AGENT,
+            "model_generation": SpanType.LLM,
+            "model_step": SpanType.LLM,
+            "model_inference": SpanType.CHAT_MODEL,
+            "tool_call": SpanType.TOOL,
+            "mcp_tool_call": SpanType.TOOL,
+            "client_tool_call": SpanType.TOOL,
+            "provider_tool_call": SpanType.TOOL,
+            "workflow_run": SpanType.WORKFLOW,
+            "workflow_step": SpanType.TASK,
+            "memory_operation": SpanType.MEMORY,
+            "rag_embedding": SpanType.EMBEDDING,
+            "scorer_run": SpanType.EVALUATOR,
+        }
+    },
+    before=_read_mastra,
 )
 
 LAMINAR = Dialect(
