@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
@@ -69,6 +70,7 @@ def main(
         results = as_json(about, cells) | {
             "conversion": conversion.as_json(),
             "storing": [item.as_json() for item in storing],
+            "judging": [asdict(result) for result in judged],
         }
         output.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     sys.exit(not complete or not all(cell.valid for cell in cells))

@@ -5,13 +5,14 @@ MLflow writes one assessment a transaction, which a disk takes some 60 of a seco
 """
 
 from collections.abc import Sequence
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 from mlflow.entities import Assessment
 from mlflow.store.tracking.abstract_store import AbstractStore
 from mlflow.store.tracking.dbmodels.models import SqlAssessments, SqlTraceInfo
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.store.tracking.utils.sql_trace_rollups import rollups_enabled
+from sqlalchemy import insert
 
 
 def takes_many(store: AbstractStore) -> TypeGuard[SqlAlchemyStore]:
@@ -37,12 +38,22 @@ def insert_assessments(store: SqlAlchemyStore, assessments: Sequence[Assessment]
             for trace_id, experiment_id, timestamp in session.query(*wanted).filter(SqlTraceInfo.request_id.in_(ids))
         }
         known = [assessment for assessment in by_id.values() if assessment.trace_id in traces]
-        for assessment in known:
-            row = SqlAssessments.from_mlflow_entity(assessment)
-            row.experiment_id, row.trace_timestamp_ms = traces[str(assessment.trace_id)]
-            session.add(row)
+        if known:
+            session.execute(
+                insert(SqlAssessments.__table__), [_row(item, *traces[str(item.trace_id)]) for item in known]
+            )
         overridden = [assessment.overrides for assessment in known if assessment.overrides]
         if overridden:
             invalid = session.query(SqlAssessments).filter(SqlAssessments.assessment_id.in_(overridden))
             invalid.update({"valid": False}, synchronize_session=False)
     return [assessment for assessment in by_id.values() if assessment.trace_id not in traces]
+
+
+def _row(assessment: Assessment, experiment_id: int, trace_timestamp_ms: int) -> dict[str, Any]:
+    """Return the columns as MLflow's own class fills them; a plain insert of many rows costs half of its session's."""
+    made = SqlAssessments.from_mlflow_entity(assessment)
+    own = {name: getattr(made, name) for name in _COLUMNS}
+    return {**own, "experiment_id": experiment_id, "trace_timestamp_ms": trace_timestamp_ms}
+
+
+_COLUMNS = tuple(column.name for column in SqlAssessments.__table__.columns)

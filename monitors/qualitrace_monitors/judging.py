@@ -3,6 +3,7 @@
 A crash between the assessments and the transaction repeats the judgements; their assessments have the same ids.
 """
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -155,12 +156,13 @@ class JudgeWorker:
     def _assess(self, results: Sequence[Result]) -> list[Finished | Postponed]:
         """Write the assessments of the verdicts to MLflow."""
         verdicts = [result for result in results if isinstance(result, Verdict)]
+        earlier = self._earlier_assessments(verdicts)
         feedbacks = {
             (verdict.task.judge, verdict.task.trace_id): assessment(
                 verdict.task,
                 self._stages[verdict.task.judge].judge,
                 verdict.score,
-                self._earlier_assessment(verdict.task),
+                earlier.get((verdict.task.trace_id, verdict.task.judge)),
             )
             for verdict in verdicts
         }
@@ -185,11 +187,20 @@ class JudgeWorker:
         row = score_row(verdict.task, judge, verdict.score, assessment_id, self._clock())
         return Finished(verdict.task, "scored", verdict=verdict, row=row)
 
-    def _earlier_assessment(self, task: JudgeTask) -> str | None:
-        judge = self._stages[task.judge].judge
-        query = "SELECT assessment_id FROM score WHERE trace_id = ? AND judge = ? AND tier = ?"
-        row = self._database.connection().execute(query, (task.trace_id, judge.name, judge.tier)).fetchone()
-        return None if row is None else str(row[0])
+    def _earlier_assessments(self, verdicts: Sequence[Verdict]) -> dict[tuple[str, str], str]:
+        """Return the assessments that the verdicts take the place of, by trace id and queue."""
+        query = (
+            "SELECT trace_id, judge, tier, assessment_id FROM score WHERE trace_id IN (SELECT value FROM json_each(?))"
+        )
+        traces = json.dumps(sorted({verdict.task.trace_id for verdict in verdicts}))
+        rows = self._database.connection().execute(query, (traces,)).fetchall()
+        known = {(row["trace_id"], row["judge"], row["tier"]): str(row["assessment_id"]) for row in rows}
+        found: dict[tuple[str, str], str] = {}
+        for verdict in verdicts:
+            task, judge = verdict.task, self._stages[verdict.task.judge].judge
+            if assessment_id := known.get((task.trace_id, judge.name, judge.tier)):
+                found[task.trace_id, task.judge] = assessment_id
+        return found
 
     def _postponed(
         self, task: JudgeTask, error: Exception, paused: Iterable[str], asked: float | None = None

@@ -2,6 +2,7 @@
 
 import sqlite3
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from qualitrace_collector.samples import Sample
 from qualitrace_collector.state.database import Database
@@ -164,10 +165,13 @@ def _task(row: sqlite3.Row) -> JudgeTask:
         trace_id=row["trace_id"],
         judge=row["judge"],
         service=row["service"],
-        sample=Sample.from_json(row["sample"]),
+        sample=_known_sample(row["sample"]),
         inclusion_probability=row["inclusion_probability"],
         root_ended_at=row["root_ended_at"],
         completed_at=row["completed_at"],
         attempts=row["attempts"] + 1,
         content_hash=row["content_hash"],
     )
+
+
+_known_sample = lru_cache(64)(Sample.from_json)  # the judges of a trace have one each, alike

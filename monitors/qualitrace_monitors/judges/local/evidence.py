@@ -6,9 +6,10 @@ fixed: were they taken from the passages (inverse document frequency), one more 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 
-from qualitrace_monitors.judges.local.text import MAX_PASSAGES, Word, sentences, words
+from qualitrace_monitors.judges.local.text import MAX_PASSAGES, SHARED, Word, sentences, words
 
 PREFIX = 5
 """Letters that two forms of a word must share at least (`refund`, `refundable`)."""
@@ -77,8 +78,12 @@ class Support:
     words: int
 
 
-def index(passages: Sequence[str]) -> Passages:
-    """Index passages; each is cut to its equal share of `MAX_PASSAGES` characters."""
+@lru_cache(SHARED)
+def index(passages: tuple[str, ...]) -> Passages:
+    """Index passages; each is cut to its equal share of `MAX_PASSAGES` characters.
+
+    Groundedness and faithfulness of a trace are judged close together, so that the second finds the index made.
+    """
     share = MAX_PASSAGES // max(1, len(passages))
     everything = Vocabulary()
     by_sentence: list[Vocabulary] = []

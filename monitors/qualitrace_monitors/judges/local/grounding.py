@@ -71,7 +71,7 @@ def _may_hide_alterations(claims: list[_Claim]) -> str:
 def _assess(
     sample: Sample, rate: Callable[[Support], float], relation: str, doubt: Callable[[list[_Claim]], str]
 ) -> Finding:
-    answer, passages = sample.outputs[:MAX_ANSWER], [text for text in sample.passages if text.strip()]
+    answer, passages = sample.outputs[:MAX_ANSWER], tuple(text for text in sample.passages if text.strip())
     if not answer.strip():
         raise NotApplicable("the sample has no outputs")
     if not passages:

@@ -1,6 +1,9 @@
 """Answers that decline: to help at all (a refusal), or for lack of knowledge ("I don't know")."""
 
 import re
+from functools import lru_cache
+
+from qualitrace_monitors.judges.local.text import SHARED
 
 OPENING = 400
 """Characters at the start of an answer in which a refusal shows."""
@@ -55,11 +58,13 @@ _UNKNOWING = re.compile(
 )
 
 
+@lru_cache(SHARED)
 def is_refusal(answer: str) -> bool:
     """Whether the answer opens by declining to help."""
     return _REFUSALS.search(_plain(answer[:OPENING])) is not None
 
 
+@lru_cache(SHARED)
 def is_unknowing(sentence: str) -> bool:
     """Whether a sentence says that the answer is not known or not in the sources."""
     return _UNKNOWING.search(_plain(sentence[:OPENING])) is not None

@@ -6,6 +6,7 @@ it is of the kind that was asked for (a number, a name, yes or no), and whether 
 
 import math
 import re
+from collections.abc import Sequence
 
 from qualitrace_collector.samples import Sample
 from qualitrace_monitors.judges.contract import NotApplicable
@@ -75,7 +76,7 @@ def _kind_asked(question: str) -> str | None:
     return next((kind for kind, pattern in _KINDS.items() if pattern.search(question)), None)
 
 
-def _is_of_kind(kind: str, answer: str, answered: list[Word]) -> bool:
+def _is_of_kind(kind: str, answer: str, answered: Sequence[Word]) -> bool:
     if kind == "number":
         return any(word.number for word in answered) or _TIME.search(answer) is not None
     if kind == "name":
@@ -83,7 +84,7 @@ def _is_of_kind(kind: str, answer: str, answered: list[Word]) -> bool:
     return _YES_NO.search(answer) is not None
 
 
-def _starts_with_number(answered: list[Word]) -> bool:
+def _starts_with_number(answered: Sequence[Word]) -> bool:
     return bool(answered) and answered[0].number
 
 

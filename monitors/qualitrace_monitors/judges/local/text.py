@@ -5,12 +5,17 @@ Hangul characters counts as its pairs of neighbouring characters.
 """
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 MAX_ANSWER = 20_000
 """Characters of an answer or a question that are judged; the rest is cut off."""
 MAX_PASSAGES = 100_000
 """Characters of all passages together that are looked at."""
+KNOWN_WORDS, LONGEST_KNOWN = 1 << 15, 32
+"""Words whose stems are remembered, and their characters at most: texts repeat each other's words."""
+SHARED = 64
+"""Texts whose sentences and words are kept: one judge after the other looks at the same answer."""
 QUOTE = 160
 """Characters of a sentence that a rationale shows."""
 
@@ -73,7 +78,8 @@ class Word(NamedTuple):
     stop: bool = False
 
 
-def sentences(text: str) -> list[str]:
+@lru_cache(SHARED)
+def sentences(text: str) -> tuple[str, ...]:
     """Split at sentence ends and line breaks; an abbreviation's dot ends none.
 
     List numbers, citation marks such as [1] and Markdown's signs are left out.
@@ -86,10 +92,11 @@ def sentences(text: str) -> list[str]:
             found[-1] += " " + piece.strip()
         else:
             found.append(piece.strip())
-    return found
+    return tuple(found)
 
 
-def words(text: str) -> list[Word]:
+@lru_cache(SHARED)
+def words(text: str) -> tuple[Word, ...]:
     """Split `text` into words, in order."""
     found: list[Word] = []
     for match in _TOKEN.finditer(text):
@@ -99,8 +106,8 @@ def words(text: str) -> list[Word]:
         elif "\u0e00" <= token[0] <= "\u9fff" or "\uac00" <= token[0] <= "\ufaff":
             found.extend(Word(token[i : i + 2]) for i in range(max(1, len(token) - 1)))
         else:
-            found.append(_word(token))
-    return found
+            found.append(_known_word(token) if len(token) <= LONGEST_KNOWN else _word(token))
+    return tuple(found)
 
 
 def _word(token: str) -> Word:
@@ -108,6 +115,9 @@ def _word(token: str) -> Word:
     if lower in _NUMBER_WORDS and lower != "one":
         return Word(_NUMBER_WORDS[lower], number=True)
     return Word(stem(lower), capitalised=token[0].isupper(), stop=lower in _STOP_WORDS)
+
+
+_known_word = lru_cache(KNOWN_WORDS)(_word)
 
 
 def _number(token: str) -> str:

@@ -12,7 +12,7 @@ sentence that names a group and would pass leaves the judge unsure.
 import math
 import re
 import zlib
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from itertools import pairwise
 from typing import NamedTuple
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from qualitrace_collector.samples import Sample
 from qualitrace_monitors.judges.contract import NotApplicable
 from qualitrace_monitors.judges.local.rules import Finding, Rules
-from qualitrace_monitors.judges.local.text import MAX_ANSWER, quote, sentences
+from qualitrace_monitors.judges.local.text import KNOWN_WORDS, LONGEST_KNOWN, MAX_ANSWER, quote, sentences
 
 BUCKETS = 1 << 16
 _WORD = re.compile(r"[^\s.,!?;:()\"]+")
@@ -77,12 +77,19 @@ def toxicity(text: str) -> float:
 def piece_buckets(text: str) -> list[int]:
     """Hash the distinct words, word pairs and character n-grams (3 to 5, within words) of a text."""
     tokens = _WORD.findall(text.lower())
-    pieces = {f"w {token}" for token in tokens}
-    pieces.update(f"p {first} {second}" for first, second in pairwise(tokens))
+    buckets = {_bucket(f"w {token}") for token in tokens}
+    buckets.update(_bucket(f"p {first} {second}") for first, second in pairwise(tokens))
     for token in text.lower().split():
-        padded = f" {token} "
-        pieces.update(padded[i : i + n] for n in (3, 4, 5) for i in range(max(1, len(padded) - n + 1)))
-    return sorted({_bucket(piece) for piece in pieces})
+        buckets.update(_known_ngrams(token) if len(token) <= LONGEST_KNOWN else _ngrams(token))
+    return sorted(buckets)
+
+
+def _ngrams(token: str) -> frozenset[int]:
+    padded = f" {token} "
+    return frozenset(_bucket(padded[i : i + n]) for n in (3, 4, 5) for i in range(max(1, len(padded) - n + 1)))
+
+
+_known_ngrams = lru_cache(KNOWN_WORDS)(_ngrams)
 
 
 def signs(text: str, model: Model) -> NDArray[np.float64]:
