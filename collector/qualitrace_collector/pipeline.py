@@ -16,6 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from qualitrace_collector.assemble import Assembler, SpanRecord
 from qualitrace_collector.config import Config
 from qualitrace_collector.convert.trace import UNKNOWN_SERVICE, mlflow_trace_id
+from qualitrace_collector.feedback import PersonFeedback
 from qualitrace_collector.journal import JournalEntry, SqliteJournal
 from qualitrace_collector.letters import requests_of
 from qualitrace_collector.pending import Pending
@@ -131,7 +132,10 @@ class Pipeline:
         return len(entries)
 
     def _add(self, entry: JournalEntry) -> set[bytes]:
-        """Hand an entry's spans or log records to the assembler; return their trace ids."""
+        """Hand an entry's spans or log records to the assembler; return their trace ids. Feedback goes its own way."""
+        if entry.signal == "feedback":
+            self._recorder.keep_feedback(PersonFeedback.model_validate_json(entry.payload), entry.received_at)
+            return set()
         if entry.signal == "logs":
             logs = ExportLogsServiceRequest.FromString(entry.payload)
             records = [r for group in logs.resource_logs for scope in group.scope_logs for r in scope.log_records]

@@ -11,10 +11,12 @@ from qualitrace_collector.config import Config
 from qualitrace_collector.config.quality import JudgeConfig
 from qualitrace_collector.convert import ConvertedTrace, build_sample
 from qualitrace_collector.convert.sample import root_of
+from qualitrace_collector.feedback import PersonFeedback
 from qualitrace_collector.measure import TraceMetrics
 from qualitrace_collector.sample import in_always_stratum, inclusion_probability
 from qualitrace_collector.samples import Sample
 from qualitrace_collector.state import Database, DeadLetter, DeadLetters, JudgeQueue, JudgeTask, Ledger
+from qualitrace_collector.state.feedback import FeedbackBox
 
 _log = logging.getLogger(__name__)
 
@@ -89,7 +91,7 @@ class Recorder:
                 )
                 DeadLetters.put(connection, letter)
             for trace in results.complete:
-                self._enqueue(connection, trace, now)
+                self._enqueue_sampled(connection, trace, now)
         for trace in results.complete:
             if not trace.known:
                 self._metrics.observe(trace.spans, trace.service)
@@ -100,9 +102,18 @@ class Recorder:
         with self._database.transaction() as connection:
             connection.execute("UPDATE trace SET root_seen = 1 WHERE trace_id = ?", (trace.trace_id,))
             if trace.spans:  # else somebody deleted it in MLflow
-                self._enqueue(connection, trace, now)
+                self._enqueue_sampled(connection, trace, now)
         if trace.spans:
             self._metrics.observe(trace.spans, trace.service)
+
+    def keep_feedback(self, feedback: PersonFeedback, received_at: float) -> None:
+        """Keep what a person said until it can be written to MLflow."""
+        with self._database.transaction() as connection:
+            FeedbackBox.put(connection, feedback, received_at)
+
+    def pick(self, connection: sqlite3.Connection, trace: CompleteTrace, now: float) -> None:
+        """Queue a stored trace, in the caller's transaction, for the judges that it was sampled out of."""
+        self._enqueue(connection, trace, now, lambda judge: self._late_probability(connection, trace, judge))
 
     def prune(self, now: float) -> None:
         """Forget rows older than a week; the ledger's totals stay."""
@@ -110,14 +121,24 @@ class Recorder:
             Ledger.prune(connection, now - KEEP_SECONDS)
             JudgeQueue.prune(connection, now - KEEP_SECONDS)
 
-    def _enqueue(self, connection: sqlite3.Connection, trace: CompleteTrace, now: float) -> None:
+    def _enqueue_sampled(self, connection: sqlite3.Connection, trace: CompleteTrace, now: float) -> None:
+        """Queue a complete trace for the judges that pick it."""
+        always = in_always_stratum(trace.spans, self._config.sampling.always)
+        self._enqueue(connection, trace, now, lambda judge: self._probability(connection, trace, judge, always=always))
+
+    def _enqueue(
+        self,
+        connection: sqlite3.Connection,
+        trace: CompleteTrace,
+        now: float,
+        probability_for: Callable[[JudgeConfig], float | None],
+    ) -> None:
         if not self._config.judges:
             return
-        always = in_always_stratum(trace.spans, self._config.sampling.always)
         root = root_of(trace.spans)
         sample = None
         for judge in self._config.judges:
-            probability = self._probability(connection, trace, judge, always=always)
+            probability = probability_for(judge)
             if probability is None:
                 continue
             sample = sample or _sample(trace)
@@ -152,6 +173,14 @@ class Recorder:
                 Ledger.add(connection, trace.service, "sampled_out", judge.name, -1)
             return 0.0
         return None
+
+    @staticmethod
+    def _late_probability(connection: sqlite3.Connection, trace: CompleteTrace, judge: JudgeConfig) -> float | None:
+        """Return 0, which keeps the trace out of estimates; None if the judge has it already."""
+        if JudgeQueue.holds(connection, trace.trace_id, judge.name):
+            return None
+        Ledger.add(connection, trace.service, "sampled_out", judge.name, -1)
+        return 0.0
 
 
 def _sample(trace: CompleteTrace) -> Sample:

@@ -56,13 +56,18 @@ def in_always_stratum(spans: Sequence[Span], strata: Sequence[str]) -> bool:
     )
 
 
+def is_negative(opinion: bool | float | str | None) -> bool:
+    """Whether an opinion is a dislike: false, a number of zero or less, or a word such as `fail`."""
+    return opinion.lower() in _NEGATIVE_LABELS if isinstance(opinion, str) else opinion is not None and opinion <= 0
+
+
 def _has_negative_feedback(span: Span) -> bool:
     """Whether an evaluation event (OTel GenAI: `gen_ai.evaluation.result`) on the span is negative."""
     for event in span.events:
         if event.name == FEEDBACK_EVENT:
             value = event.attributes.get("gen_ai.evaluation.score.value")
-            label = str(event.attributes.get("gen_ai.evaluation.score.label", "")).lower()
-            if label in _NEGATIVE_LABELS or (isinstance(value, (int, float)) and value <= 0):
+            label = str(event.attributes.get("gen_ai.evaluation.score.label", ""))
+            if is_negative(label) or (isinstance(value, (int, float)) and is_negative(value)):
                 return True
     return False
 

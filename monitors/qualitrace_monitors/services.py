@@ -10,11 +10,12 @@ from prometheus_client import CollectorRegistry
 from qualitrace_collector.config import Config
 from qualitrace_collector.config.values import split_address, without_credentials
 from qualitrace_collector.journal import SqliteJournal
+from qualitrace_collector.labels import FeedbackDelivery
 from qualitrace_collector.loops import Loop
 from qualitrace_collector.measure import TraceMetrics
 from qualitrace_collector.pipeline import Pipeline
 from qualitrace_collector.record import Recorder
-from qualitrace_collector.state import Database, JudgeQueue, Ledger, ledger, queue
+from qualitrace_collector.state import Database, JudgeQueue, Ledger, feedback, ledger, queue
 from qualitrace_collector.store import TraceStore
 from qualitrace_monitors import alerts, budget, notify, scores
 from qualitrace_monitors.alerts import AlertEngine
@@ -34,7 +35,16 @@ from qualitrace_monitors.web import WebServer, WebServices, create_app
 
 _log = logging.getLogger(__name__)
 
-SCHEMA = (*ledger.SCHEMA, *queue.SCHEMA, *scores.SCHEMA, *alerts.SCHEMA, *notify.SCHEMA, *budget.SCHEMA, *cache.SCHEMA)
+SCHEMA = (
+    *ledger.SCHEMA,
+    *queue.SCHEMA,
+    *feedback.SCHEMA,
+    *scores.SCHEMA,
+    *alerts.SCHEMA,
+    *notify.SCHEMA,
+    *budget.SCHEMA,
+    *cache.SCHEMA,
+)
 
 LOCAL_BATCH = 256
 PRUNE_SECONDS = 600.0
@@ -68,6 +78,7 @@ class Services:
         self._health = Health(self._store, config.listen.otlp_http if collect else None)
         self._spending = Spending(config.budget, config.judges, self._database)
         self._pacing = Pacing(config, self._spending, self._database, time.time)
+        self._recorder = Recorder(config, self._database, TraceMetrics(self._registry), self._pacing.effective_rate)
         self._pipeline = self._build_pipeline() if collect else None
         self._workers = self._build_workers() if monitor else []
         self._loops = self._build_loops(monitor=monitor)
@@ -121,8 +132,7 @@ class Services:
             worker.drain(deadline)
 
     def _build_pipeline(self) -> Pipeline:
-        recorder = Recorder(self._config, self._database, TraceMetrics(self._registry), self._pacing.effective_rate)
-        return Pipeline(self._config, self._journal, self._store, Ledger(self._database), recorder)
+        return Pipeline(self._config, self._journal, self._store, Ledger(self._database), self._recorder)
 
     def _build_workers(self) -> list[JudgeWorker]:
         """Make one worker for the local judges, and one for the judges of each provider."""
@@ -148,6 +158,8 @@ class Services:
         loops = [Loop("health", _every(HEALTH_SECONDS, self._health.check))]
         if self._pipeline is not None:
             loops.append(Loop("collect", self._pipeline.step))
+            delivery = FeedbackDelivery(self._config, self._database, self._store, self._recorder, self._registry)
+            loops.append(Loop("feedback", delivery.step))
         loops += [Loop(f"judge-{number}", worker.step) for number, worker in enumerate(self._workers)]
         if monitor:
             loops.append(Loop("prune", _every(PRUNE_SECONDS, self._prune)))

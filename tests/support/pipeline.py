@@ -8,10 +8,11 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from qualitrace_collector.config.load import parse_config
 from qualitrace_collector.journal import JournalEntry, SqliteJournal
+from qualitrace_collector.labels import FeedbackDelivery
 from qualitrace_collector.measure import TraceMetrics
 from qualitrace_collector.pipeline import Pipeline
 from qualitrace_collector.record import Recorder
-from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger, ledger, queue
+from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger, feedback, ledger, queue
 from support.mlflow_db import new_store
 from support.otlp import rag_trace, request, trace_id
 
@@ -32,9 +33,12 @@ class Collector:
     def restart(self) -> None:
         config = parse_config(self.raw)
         self.registry = CollectorRegistry()
-        self.database = Database(self.folder / "state.db", (*ledger.SCHEMA, *queue.SCHEMA))
+        self.database = Database(self.folder / "state.db", (*ledger.SCHEMA, *queue.SCHEMA, *feedback.SCHEMA))
         self.journal = SqliteJournal(self.folder / "journal.db", 1 << 30)
         recorder = Recorder(config, self.database, TraceMetrics(self.registry))
+        self.delivery = FeedbackDelivery(
+            config, self.database, self.store, recorder, self.registry, clock=lambda: self.now
+        )
         self.pipeline = Pipeline(
             config, self.journal, self.store, Ledger(self.database), recorder, clock=lambda: self.now
         )
@@ -47,6 +51,7 @@ class Collector:
         """Let the given time pass in steps of half a second."""
         for _ in range(int(seconds * 2)):
             self.pipeline.step()
+            self.delivery.step()
             self.now += 0.5
         self.pipeline.step()
 

@@ -1,12 +1,14 @@
 """Trace a GenAI application with OpenTelemetry and watch its quality.
 
 `init` starts tracing, or `qualitrace run python app.py` does so without a change to the code. `trace` and
-`span` add the app's own steps, `session` says who is asking. None of them ever breaks or holds up the app.
+`span` add the app's own steps, `session` says who is asking, `feedback` what people
+think of the answers. None of them ever breaks or holds up the app.
 """
 
 from qualitrace.decorators import trace
+from qualitrace.feedback import feedback
 from qualitrace.lifecycle import flush, init, shutdown
 from qualitrace.session import session
 from qualitrace.spans import Span, current_trace_id, span
 
-__all__ = ["Span", "current_trace_id", "flush", "init", "session", "shutdown", "span", "trace"]
+__all__ = ["Span", "current_trace_id", "feedback", "flush", "init", "session", "shutdown", "span", "trace"]

@@ -4,6 +4,7 @@ import atexit
 import os
 import signal
 import threading
+import time
 from collections.abc import Mapping
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -13,16 +14,23 @@ from opentelemetry import trace as otel
 from qualitrace.content import capture_content
 from qualitrace.instruments import instrument as instrument_libraries
 from qualitrace.quiet import logger, never_raises
+from qualitrace.sender import FeedbackSender, remaining
 from qualitrace.settings import Settings, resolve
+from qualitrace.values import FEEDBACK_PATH, TRACES_PATH
 
 if TYPE_CHECKING:
     from qualitrace.processor import QualitraceSpanProcessor
+
+SHUTDOWN_SECONDS = 2.0
+"""For what is queued at exit; with the interpreter's own end it stays under 3 s on a busy machine too."""
 
 
 class _State:
     """What runs in this process."""
 
     processor: "QualitraceSpanProcessor | None" = None
+    settings: Settings | None = None
+    sender: FeedbackSender | None = None
     lock = threading.RLock()  # the signal handler may interrupt the thread that holds it
 
 
@@ -67,6 +75,7 @@ def init(
 @never_raises
 def _init(keywords: Mapping[str, Any]) -> None:
     settings = resolve(keywords)
+    _State.settings = settings
     if not settings.enabled:
         return
     with _State.lock:
@@ -102,14 +111,27 @@ def _attach(settings: Settings) -> "QualitraceSpanProcessor | None":
     return processor
 
 
+def feedback_sender() -> FeedbackSender | None:
+    """Return what sends feedback, started at first use; None if everything is turned off."""
+    with _State.lock:
+        settings = _State.settings = _State.settings or resolve({})
+        if _State.sender is None and settings.enabled:
+            url = settings.endpoint.removesuffix(TRACES_PATH) + FEEDBACK_PATH
+            _State.sender = FeedbackSender(url, settings.headers or {}, settings.export_timeout)
+            atexit.register(shutdown)
+        return _State.sender
+
+
 def flush(timeout: float = 3.0) -> bool:
     """Export what is queued, within `timeout` seconds. Never raises.
 
     Returns:
-        True if the exporter is done with everything that was queued (or nothing was to do).
+        True if everything that was queued, feedback too, is sent or given up (or nothing was to do).
     """
-    processor = _State.processor
-    return processor is None or bool(_flush(processor, timeout))
+    deadline = time.monotonic() + timeout
+    processor, sender = _State.processor, _State.sender
+    exported = processor is None or bool(_flush(processor, timeout))
+    return (sender is None or sender.flush(remaining(deadline))) and exported
 
 
 @never_raises
@@ -120,11 +142,16 @@ def _flush(processor: "QualitraceSpanProcessor", timeout: float) -> bool:
 @never_raises
 def shutdown() -> None:
     """Export what is queued within 3 seconds and stop; `init` may follow. Never raises; safe twice."""
+    deadline = time.monotonic() + SHUTDOWN_SECONDS
     with _State.lock:
         processor, _State.processor = _State.processor, None
+        sender, _State.sender = _State.sender, None
+        _State.settings = None
     atexit.unregister(shutdown)
     if processor is not None:
         processor.shutdown()
+    if sender is not None:
+        sender.close(remaining(deadline))
 
 
 @never_raises

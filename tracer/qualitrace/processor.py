@@ -8,12 +8,10 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import Span
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+from qualitrace.lifecycle import SHUTDOWN_SECONDS
 from qualitrace.quiet import SparseFilter, never_raises
 from qualitrace.session import session_attributes
 from qualitrace.settings import Settings
-
-SHUTDOWN_SECONDS = 2.0
-"""For what is queued at exit; with the interpreter's own end it stays under 3 s on a busy machine too."""
 
 BATCH_SPANS = 128
 """Spans of one request: they carry prompts and documents, and the exporter drops requests over 64 MiB."""

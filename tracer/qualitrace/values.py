@@ -9,6 +9,7 @@ from opentelemetry.util.re import parse_env_headers
 from qualitrace.instruments import LIBRARIES
 
 TRACES_PATH = "/v1/traces"
+FEEDBACK_PATH = "/v1/feedback"
 
 
 def text(value: Any) -> str:

@@ -5,6 +5,7 @@ import re
 import ssl
 from pathlib import Path
 
+import limits
 from pydantic import ByteSize, Field, SecretStr, field_validator, model_validator
 
 from qualitrace_collector.config.section import Section
@@ -103,6 +104,17 @@ class Otlp(Section):
     idle_timeout: Duration = Field(default=75.0, ge=1, description="between requests; exporters send each 60 s or less")
     max_connections: int = Field(default=16_384, ge=1, description="at each door")
     max_memory: ByteSize = Field(default=ByteSize(512 << 20), description="of requests that are not journalled yet")
+
+    feedback_rate: str = Field(default="600/minute", description="opinions that one sender may give")
+
+    @field_validator("feedback_rate")
+    @classmethod
+    def _is_rate(cls, rate: str) -> str:
+        try:
+            limits.parse(rate)
+        except ValueError:
+            raise ValueError(f"must read like 600/minute (got {rate!r})") from None
+        return rate
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "Otlp":

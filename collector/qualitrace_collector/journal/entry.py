@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-SignalName = Literal["traces", "logs"]
+SignalName = Literal["traces", "logs", "feedback"]
 
 Counts = Mapping[tuple[str, str], int]
 """Amounts to add to counters, by name and label, for example `("spans_received", "http")`."""
@@ -43,8 +43,8 @@ class JournalEntry:
 
     Attributes:
         position: strictly increasing, never reused; the journal assigns it (0 before).
-        signal: which OTLP service it came to.
-        payload: the serialised Export…ServiceRequest, protobuf whatever the client spoke.
+        signal: which OTLP service it came to, or the feedback door.
+        payload: the serialised Export…ServiceRequest, protobuf whatever the client spoke; feedback's is JSON.
         received_at: Unix seconds by the collector's clock.
         tenant: whose traces they are; empty without tenants.
         claims: ids of the traces that become `tenant`'s with this request; none without tenants. Not read back.

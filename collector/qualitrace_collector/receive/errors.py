@@ -3,9 +3,11 @@
 RequestError           the `reason` labels the counter requests_refused
 ├── Unauthenticated    401, UNAUTHENTICATED
 ├── Undecodable        400, INVALID_ARGUMENT
+├── Forbidden          403, PERMISSION_DENIED (feedback only)
 ├── TooSlow            408, DEADLINE_EXCEEDED
 ├── TooLarge           413, RESOURCE_EXHAUSTED without RetryInfo, which OTLP clients do not retry
 ├── Unsupported        415, INVALID_ARGUMENT
+├── RateLimited        429, RESOURCE_EXHAUSTED with a retry delay (feedback only)
 └── Refused            503, UNAVAILABLE with a retry delay: the same request may succeed later
 
 The codes are those of https://opentelemetry.io/docs/specs/otlp/#failures and #failures-1.
@@ -72,6 +74,16 @@ class Undecodable(RequestError):
         return [BadRequest(field_violations=[BadRequest.FieldViolation(description=str(self))])]
 
 
+class Forbidden(RequestError):
+    """The trace belongs to another tenant."""
+
+    http_status = 403
+    rpc_code = code_pb2.PERMISSION_DENIED
+
+    def __init__(self) -> None:
+        super().__init__("trace belongs to another tenant", "tenant")
+
+
 class TooSlow(RequestError):
     """The body did not end within the limit in seconds."""
 
@@ -100,6 +112,17 @@ class Unsupported(RequestError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, "unsupported")
+
+
+class RateLimited(RequestError):
+    """The sender is over its rate; it may try again after `retry_after` seconds."""
+
+    http_status = 429
+    rpc_code = code_pb2.RESOURCE_EXHAUSTED
+
+    def __init__(self, rate: str, retry_after: int) -> None:
+        super().__init__(f"more feedback than {rate} (otlp.feedback_rate); try again in {retry_after} s", "rate")
+        self.retry_after = retry_after
 
 
 class Refused(RequestError):

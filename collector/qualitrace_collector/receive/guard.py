@@ -74,16 +74,18 @@ class Guard:
         memory: bytes of requests under way.
         body_timeout: seconds from the end of a request's head to the end of its body.
         max_bytes: size of a request, both as sent and decompressed.
+        feedback_rate: how much feedback one sender may give.
     """
 
     tokens: Tokens
     memory: RequestMemory
     body_timeout: float
     max_bytes: int
+    feedback_rate: str
 
     @classmethod
     def of(cls, config: Config) -> "Guard":
         """Make the guard that the configuration asks for."""
         otlp = config.otlp
         memory = RequestMemory(otlp.max_memory)
-        return cls(Tokens(otlp.tokens), memory, otlp.body_timeout, config.listen.max_request_size)
+        return cls(Tokens(otlp.tokens), memory, otlp.body_timeout, config.listen.max_request_size, otlp.feedback_rate)

@@ -10,10 +10,11 @@ from google.rpc import code_pb2
 from google.rpc.status_pb2 import Status
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from qualitrace_collector.receive.body import read_body
 from qualitrace_collector.receive.decode import (
     JSON,
     PROTOBUF,
@@ -22,7 +23,8 @@ from qualitrace_collector.receive.decode import (
     decode_protobuf,
     decompress,
 )
-from qualitrace_collector.receive.errors import RETRY_AFTER_SECONDS, RequestError, TooLarge, TooSlow, Undecodable
+from qualitrace_collector.receive.errors import RETRY_AFTER_SECONDS, RequestError
+from qualitrace_collector.receive.feedback import FeedbackDoor
 from qualitrace_collector.receive.guard import Guard, Hold
 from qualitrace_collector.receive.intake import Intake
 from qualitrace_collector.receive.signals import SIGNALS, Signal
@@ -42,7 +44,8 @@ _HEADERS: Mapping[int, Mapping[str, str]] = {
 # Metrics get the answer OTLP's clients expect of a server without that signal, as gRPC's UNIMPLEMENTED is: they do
 # not try again, and say why. A partial success would look like a working metrics pipeline.
 _NOT_FOUND = (
-    "no such path: traces go to /v1/traces and logs to /v1/logs; metrics are not taken (set OTEL_METRICS_EXPORTER=none)"
+    "no such path: traces go to /v1/traces, logs to /v1/logs, people's feedback to /v1/feedback; "
+    "metrics are not taken (set OTEL_METRICS_EXPORTER=none)"
 )
 
 
@@ -53,6 +56,7 @@ def http_app(intake: Intake, guard: Guard) -> Starlette:
         Route(f"/v1/{signal.name}", _Export(intake, signal, guard, decoders).answer, methods=["POST"])
         for signal in SIGNALS
     ]
+    routes.append(Route("/v1/feedback", FeedbackDoor(intake, guard).answer, methods=["POST"]))
     app = Starlette(routes=routes, exception_handlers={HTTPException: _http_error, Exception: _internal_error})
     app.router.redirect_slashes = False  # a redirect would trust the Host header, and most exporters follow none
     return app
@@ -82,7 +86,7 @@ class _Export:
     async def _decode(self, request: Request, content_type: str, hold: Hold) -> tuple[Message, bytes | None]:
         encoding = request.headers.get("content-encoding", "").lower()
         check_headers(content_type, encoding)
-        body = await self._body(request, hold)
+        body = await read_body(request, self._guard.max_bytes, self._guard.body_timeout, hold)
         if len(body) < _THREAD_BYTES:
             return self._parse(body, content_type, encoding, hold)
         async with self._decoders:
@@ -95,23 +99,6 @@ class _Export:
         if content_type == JSON:
             return decode_json(self._signal, data), None
         return decode_protobuf(self._signal, data), data
-
-    async def _body(self, request: Request, hold: Hold) -> bytes:
-        chunks: list[bytes] = []
-        room = self._guard.max_bytes
-        try:
-            async with asyncio.timeout(self._guard.body_timeout):
-                async for chunk in request.stream():
-                    room -= len(chunk)
-                    if room < 0:
-                        raise TooLarge(self._guard.max_bytes)
-                    hold.add(len(chunk))
-                    chunks.append(chunk)
-        except ClientDisconnect as error:
-            raise Undecodable("the client went away before the end of the body") from error
-        except TimeoutError as error:
-            raise TooSlow(self._guard.body_timeout) from error
-        return b"".join(chunks)
 
 
 def _content_type(request: Request) -> str:

@@ -7,7 +7,9 @@ from typing import Literal
 
 from google.protobuf.message import Message
 
+from qualitrace_collector.feedback import PersonFeedback
 from qualitrace_collector.journal import ForeignTraces, GroupCommitter, JournalEntry, JournalError, JournalFull
+from qualitrace_collector.journal.entry import Counts
 from qualitrace_collector.receive.errors import Refused, RequestError
 from qualitrace_collector.receive.signals import Signal
 from qualitrace_collector.receive.tenants import take_out, trace_ids
@@ -22,8 +24,8 @@ class Intake:
     """Takes decoded requests.
 
     It counts, in the transaction that makes a request durable: requests_received and bytes_received by door,
-    spans_received and log_records_received by door, spans_rejected and log_records_rejected by reason; and,
-    within a second, requests_refused by reason.
+    spans_received and log_records_received by door, spans_rejected and log_records_rejected by reason,
+    feedback_received by source; and, within a second, requests_refused by reason.
 
     Args:
         committer: makes requests durable.
@@ -49,8 +51,7 @@ class Intake:
         Raises:
             Refused: it cannot be kept now; the client should try again.
         """
-        if self._stopping:
-            raise Refused("the collector is stopping", "stopping")
+        self._check_running()
         verdict = signal.check(request)
         if verdict.rejected:
             payload = None
@@ -76,7 +77,30 @@ class Intake:
             tenant=tenant or "",
             claims=frozenset() if tenant is None else trace_ids(signal, request),
         )
-        counts = _counts(signal, verdict, door, len(payload))
+        await self._append(entry, _counts(signal, verdict, door, len(payload)))
+
+    async def keep_feedback(self, feedback: PersonFeedback, tenant: str | None = None) -> None:
+        """Make what a person said of a trace durable.
+
+        Raises:
+            Refused: it cannot be kept now; the client should try again.
+            ForeignTraces: the trace belongs to another tenant.
+        """
+        self._check_running()
+        entry = JournalEntry(
+            signal="feedback",
+            payload=feedback.model_dump_json().encode(),
+            received_at=self._clock(),
+            tenant=tenant or "",
+            claims=frozenset() if tenant is None else frozenset((feedback.otlp_trace_id,)),
+        )
+        await self._append(entry, {("feedback_received", feedback.source): 1})
+
+    def _check_running(self) -> None:
+        if self._stopping:
+            raise Refused("the collector is stopping", "stopping")
+
+    async def _append(self, entry: JournalEntry, counts: Counts) -> None:
         try:
             await self._committer.append(entry, counts)
         except JournalError as error:

@@ -165,6 +165,7 @@ _RECEIVED = (
     ("spans_rejected", "reason", "Spans left out of a request for good."),
     ("log_records_received", "door", "Log records taken."),
     ("log_records_rejected", "reason", "Log records left out of a request for good."),
+    ("feedback_received", "source", "People's opinions taken; source is user or expert."),
 )
 
 

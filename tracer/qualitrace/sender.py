@@ -1,0 +1,93 @@
+"""Sends feedback from a bounded queue in a thread of its own, so that the app never waits for the collector."""
+
+import json
+import queue
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+
+from qualitrace.quiet import SparseFilter, logger, never_raises
+
+QUEUE_SIZE = 1000
+ATTEMPTS = 6
+LONGEST_WAIT_SECONDS = 30.0
+_RETRYABLE = {408, 429, 502, 503, 504}
+
+_log = logger.getChild("feedback")
+_log.addFilter(SparseFilter())
+
+
+class FeedbackSender:
+    """Posts each item as JSON until the collector answers, a few times at most.
+
+    Args:
+        url: of the feedback door.
+        headers: sent with each request.
+        timeout: seconds for one request.
+    """
+
+    def __init__(self, url: str, headers: Mapping[str, str], timeout: float) -> None:
+        self._url = url
+        self._headers = {**headers, "Content-Type": "application/json"}
+        self._timeout = timeout
+        self._items: queue.Queue[dict[str, Any]] = queue.Queue(QUEUE_SIZE)
+        self._closing = threading.Event()
+        threading.Thread(target=self._run, name="qualitrace-feedback", daemon=True).start()
+
+    def put(self, item: dict[str, Any]) -> None:
+        """Queue an item; without room it is dropped and told."""
+        try:
+            self._items.put_nowait(item)
+        except queue.Full:
+            _log.warning("feedback is dropped: %d wait for %s already", QUEUE_SIZE, self._url)
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until everything queued was sent or given up, for at most `timeout` seconds; whether that came true."""
+        with self._items.all_tasks_done:
+            return self._items.all_tasks_done.wait_for(lambda: self._items.unfinished_tasks == 0, max(0.0, timeout))
+
+    def close(self, timeout: float) -> None:
+        """Send what is queued, each item once more, for at most `timeout` seconds; nothing is taken after."""
+        self._closing.set()
+        self.flush(timeout)
+
+    def _run(self) -> None:
+        while True:
+            item = self._items.get()
+            self._send(item)
+            self._items.task_done()
+
+    @never_raises
+    def _send(self, item: dict[str, Any]) -> None:
+        for attempt in range(ATTEMPTS):
+            wait = self._post(item, 2.0**attempt)
+            if wait is None:
+                return
+            if self._closing.is_set():
+                break
+            self._closing.wait(min(wait, LONGEST_WAIT_SECONDS))
+        _log.warning("feedback is dropped: %s does not answer", self._url)
+
+    def _post(self, item: dict[str, Any], backoff: float) -> float | None:
+        """Send once; return the seconds to wait before another try, None if there is to be none."""
+        request = urllib.request.Request(self._url, json.dumps(item).encode(), self._headers)  # noqa: S310  # http(s)
+        try:
+            with urllib.request.urlopen(request, timeout=self._timeout):  # noqa: S310
+                return None
+        except urllib.error.HTTPError as error:
+            with error:
+                if error.code not in _RETRYABLE:
+                    _log.warning("feedback is refused: %d %s", error.code, error.read(500).decode(errors="replace"))
+                    return None
+            asked = error.headers.get("Retry-After", "")
+            return float(asked) if asked.isdecimal() else backoff
+        except OSError:
+            return backoff
+
+
+def remaining(deadline: float) -> float:
+    """Return the seconds until `deadline` of the monotonic clock, at least 0."""
+    return max(0.0, deadline - time.monotonic())
