@@ -7,6 +7,7 @@ known to be local wait for it: exporters send a span when it ends, so a missing 
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
@@ -49,7 +50,7 @@ class Piece:
 @dataclass(slots=True)
 class _OpenTrace:
     opened_at: float
-    last_at: float
+    last_at: float = 0.0
     spans: dict[bytes, SpanRecord] = field(default_factory=dict[bytes, SpanRecord])
     logs: list[LogRecord] = field(default_factory=list[LogRecord])
     positions: set[int] = field(default_factory=set[int])
@@ -79,7 +80,9 @@ class Assembler:
         self._quiet_period = quiet_period
         self._max_open = max_open
         self._max_spans = max_spans
-        self._open: dict[bytes, _OpenTrace] = {}
+        self._open: dict[bytes, _OpenTrace] = {}  # in the order in which they were opened
+        self._active: dict[bytes, _OpenTrace] = {}  # those of them that were not looked at since their last span, by it
+        self._now = 0.0
         self._span_count = 0
 
     @property
@@ -103,14 +106,19 @@ class Assembler:
             self._trace(record.trace_id, position, now).logs.append(record)
 
     def due(self, now: float, *, stopping: bool = False) -> list[Piece]:
-        """Take out what is complete or has waited too long; when `stopping`, complete traces need no quiet."""
-        quiet_period = 0.0 if stopping else self._quiet_period
-        return [
-            self._take(trace_id, trace)
-            for trace_id, trace in list(self._open.items())
-            if now - trace.opened_at >= self._max_open
-            or (now - trace.last_at >= quiet_period and trace.has_local_root())
-        ]
+        """Take out what is complete or has waited too long; when `stopping`, complete traces need no quiet.
+
+        Each trace is looked at once after its last span, and once when it is too old: all that are open need not be.
+        """
+        self._set_clock(now)
+        quiet = list(takewhile(lambda item: now - item[1].last_at >= self._quiet_period, self._active.items()))
+        for trace_id, _ in quiet:
+            del self._active[trace_id]
+        if stopping:
+            quiet = list(self._open.items())
+        pieces = [self._take(*item) for item in quiet if item[1].has_local_root()]
+        old = list(takewhile(lambda item: now - item[1].opened_at >= self._max_open, self._open.items()))
+        return [*pieces, *(self._take(*item) for item in old)]
 
     def evict(self) -> list[Piece]:
         """Take out the older half of the open traces, complete or not, to make room."""
@@ -118,13 +126,26 @@ class Assembler:
         return [self._take(trace_id, trace) for trace_id, trace in oldest]
 
     def _trace(self, trace_id: bytes, position: int, now: float) -> _OpenTrace:
-        trace = self._open.setdefault(trace_id, _OpenTrace(opened_at=now, last_at=now))
+        self._set_clock(now)
+        trace = self._open.get(trace_id)
+        if trace is None:
+            trace = self._open[trace_id] = _OpenTrace(opened_at=now)
         trace.last_at = now
+        self._active.pop(trace_id, None)
+        self._active[trace_id] = trace
         trace.positions.add(position)
         return trace
 
+    def _set_clock(self, now: float) -> None:
+        """Take a clock that was set back for right: what was to be due by the old one is due by the new one."""
+        if self._now - now > self._quiet_period:
+            for trace in self._open.values():
+                trace.opened_at, trace.last_at = min(trace.opened_at, now), min(trace.last_at, now)
+        self._now = now
+
     def _take(self, trace_id: bytes, trace: _OpenTrace) -> Piece:
         del self._open[trace_id]
+        self._active.pop(trace_id, None)
         self._span_count -= len(trace.spans)
         return Piece(
             trace_id=trace_id,

@@ -6,9 +6,9 @@ were not tested (other schema revisions, rollups, workspaces, archival), is left
 """
 
 import json
-from base64 import b64decode
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeGuard
 
 from mlflow.entities import TraceState
@@ -37,10 +37,13 @@ from mlflow.tracing.utils.truncation import _get_truncated_preview  # pyright: i
 from mlflow.utils.mlflow_tags import MLFLOW_ARTIFACT_LOCATION
 from mlflow.utils.uri import append_to_uri_path
 from mlflow.utils.validation import _validate_trace_tag  # pyright: ignore[reportPrivateUsage]
-from opentelemetry.sdk.resources import Resource
-from sqlalchemy import Select, insert, select, text
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.sdk.resources import Resource as SdkResource
+from sqlalchemy import insert, select, text
 
 from qualitrace_collector.convert import ConvertedTrace
+from qualitrace_collector.convert.decode import attribute_values
+from qualitrace_collector.convert.stored import STATUS_PREFIX, StoredSpan
 
 TESTED_REVISIONS = frozenset({"dc11669786a5"})
 """Of MLflow's schema (`alembic_version`): those on which the equality of rows was tested. MLflow 3.17."""
@@ -49,8 +52,12 @@ _DATABASES = ("sqlite", "postgresql")
 _TAG_PREFIX = "mlflow.traceTag."
 _HIDDEN_RESOURCE = ("telemetry.sdk.", "mlflow.")
 _READ_AT_ONCE = 500
+_ANY_TRACE = "{trace}"
 
 Row = dict[str, Any]
+PlacedTrace = tuple[str, ConvertedTrace]
+"""The id of the experiment that a trace belongs to, and the trace."""
+
 _dumps = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -75,19 +82,19 @@ class Rows:
     spans: list[Row] = field(default_factory=list[Row])
 
 
-def insert_traces(store: SqlAlchemyStore, experiment_id: str, traces: Sequence[ConvertedTrace]) -> list[ConvertedTrace]:
+def insert_traces(store: SqlAlchemyStore, traces: Sequence[PlacedTrace]) -> list[PlacedTrace]:
     """Write the traces that MLflow does not know yet, all or none; return the others.
 
     Raises:
         MlflowException: the database refused; nothing was written.
     """
     with store.ManagedSessionMaker(read_only=False) as session:
-        location = session.execute(_location_of(experiment_id)).scalar_one()
-        known = _known(session, [trace.trace_id for trace in traces])
+        locations = _locations(session, {int(experiment_id) for experiment_id, _ in traces})
+        known = _known(session, [trace.trace_id for _, trace in traces])
         rows = Rows()
-        for trace in traces:
+        for experiment_id, trace in traces:
             if trace.trace_id not in known:
-                _add_trace(rows, trace, int(experiment_id), location)
+                _add_trace(rows, trace, int(experiment_id), locations[int(experiment_id)])
         for model, values in (
             (SqlTraceInfo, rows.traces),
             (SqlTraceTag, rows.tags),
@@ -96,11 +103,12 @@ def insert_traces(store: SqlAlchemyStore, experiment_id: str, traces: Sequence[C
         ):
             if values:
                 session.execute(insert(model.__table__), values)
-    return [trace for trace in traces if trace.trace_id in known]
+    return [placed for placed in traces if placed[1].trace_id in known]
 
 
-def _location_of(experiment_id: str) -> Select[tuple[str]]:
-    return select(SqlExperiment.artifact_location).where(SqlExperiment.experiment_id == int(experiment_id))
+def _locations(session: Any, experiment_ids: Iterable[int]) -> dict[int, str]:
+    columns = select(SqlExperiment.experiment_id, SqlExperiment.artifact_location)
+    return dict(session.execute(columns.where(SqlExperiment.experiment_id.in_(experiment_ids))).tuples().all())
 
 
 def _known(session: Any, trace_ids: Sequence[str]) -> set[str]:
@@ -112,8 +120,8 @@ def _known(session: Any, trace_ids: Sequence[str]) -> set[str]:
 
 
 def _add_trace(rows: Rows, trace: ConvertedTrace, experiment_id: int, artifact_location: str) -> None:
-    spans = [_span_row(stored, trace.trace_id, experiment_id) for stored in trace.stored]
-    attributes = [stored["attributes"] for stored in trace.stored]
+    spans = [_span_row(span, experiment_id) for span in trace.stored]
+    attributes = [span.data["attributes"] for span in trace.stored]
     roots = [index for index, row in enumerate(spans) if row["parent_span_id"] is None]
     root = attributes[roots[-1]] if roots else {}
     tags = _tags(trace, root, artifact_location)
@@ -131,38 +139,33 @@ def _add_trace(rows: Rows, trace: ConvertedTrace, experiment_id: int, artifact_l
             "session_id": _session(attributes),
         }
         | _times(spans)
-        | _sums(spans, attributes)
+        | _sums(trace.stored)
     )
     rows.tags += [{"request_id": trace.trace_id, "key": key, "value": value} for key, value in tags.items()]
     if user := next((_opened(found) for item in attributes if (found := item.get("user.id"))), None):
         rows.metadata.append({"request_id": trace.trace_id, "key": TraceMetadataKey.TRACE_USER, "value": user})
 
 
-def _span_row(stored: dict[str, Any], trace_id: str, experiment_id: int) -> Row:
-    attributes = stored["attributes"]
+def _span_row(span: StoredSpan, experiment_id: int) -> Row:
+    attributes = span.data["attributes"]
     cost = json.loads(attributes.get("mlflow.llm.cost", "{}"))
-    kind = attributes.get("mlflow.spanType")
     return {
-        "trace_id": trace_id,
+        "trace_id": span.trace_id,
         "experiment_id": experiment_id,
-        "span_id": _hex(stored["span_id"]),
-        "parent_span_id": _hex(stored["parent_span_id"]) if stored["parent_span_id"] else None,
-        "name": stored["name"],
-        "type": json.loads(kind) if kind else None,
-        "status": stored["status"]["code"].removeprefix("STATUS_CODE_"),
-        "start_time_unix_nano": stored["start_time_unix_nano"],
-        "end_time_unix_nano": stored["end_time_unix_nano"] or None,
-        "content": _dumps(stored),
+        "span_id": span.span_id,
+        "parent_span_id": span.parent_id,
+        "name": span.name,
+        "type": span.span_type,
+        "status": span.data["status"]["code"].removeprefix(STATUS_PREFIX),
+        "start_time_unix_nano": span.start_time_ns,
+        "end_time_unix_nano": span.end_time_ns,
+        "content": _dumps(span.data),
         "input_cost": finite_float_or_none(cost.get("input_cost")),
         "output_cost": finite_float_or_none(cost.get("output_cost")),
         "total_cost": finite_float_or_none(cost.get("total_cost")),
         "model_name": bounded_model_dimension(_opened(attributes.get("mlflow.llm.model"))),
         "model_provider": bounded_model_dimension(_opened(attributes.get("mlflow.llm.provider"))),
     }
-
-
-def _hex(base64_id: str) -> str:
-    return b64decode(base64_id).hex()
 
 
 def _state(root: Row) -> str:
@@ -175,21 +178,19 @@ def _times(spans: Sequence[Row]) -> Row:
     return {"timestamp_ms": start, "execution_time_ms": max(ends) // 1_000_000 - start if ends else None}
 
 
-def _sums(spans: Sequence[Row], attributes: Sequence[dict[str, str]]) -> Row:
-    usage = aggregate_usage_from_span_nodes(_nodes(spans, attributes, "mlflow.chat.tokenUsage")) or {}
-    cost = aggregate_cost_from_span_nodes(_nodes(spans, attributes, "mlflow.llm.cost")) or {}
+def _sums(spans: Sequence[StoredSpan]) -> Row:
+    usage = aggregate_usage_from_span_nodes(_nodes(spans, "mlflow.chat.tokenUsage")) or {}
+    cost = aggregate_cost_from_span_nodes(_nodes(spans, "mlflow.llm.cost")) or {}
     return {column: token_count_or_none(usage.get(key)) for key, column in TOKEN_COLUMN_BY_KEY.items()} | {
         column: finite_float_or_none(cost.get(key)) for key, column in COST_COLUMN_BY_KEY.items()
     }
 
 
-def _nodes(spans: Sequence[Row], attributes: Sequence[dict[str, str]], key: str) -> list[SpanAggregationNode]:
+def _nodes(spans: Sequence[StoredSpan], key: str) -> list[SpanAggregationNode]:
     nodes: list[SpanAggregationNode] = []
-    for row, item in zip(spans, attributes, strict=True):
-        data = json.loads(item[key]) if key in item else None
-        nodes.append(
-            SpanAggregationNode(row["span_id"], row["parent_span_id"], data if isinstance(data, dict) else None)
-        )
+    for span in spans:
+        amounts = span.get_attribute(key)
+        nodes.append(SpanAggregationNode(span.span_id, span.parent_id, amounts if isinstance(amounts, dict) else None))
     return nodes
 
 
@@ -206,24 +207,31 @@ def _session(attributes: Sequence[dict[str, str]]) -> str | None:
 
 def _tags(trace: ConvertedTrace, root: dict[str, str], artifact_location: str) -> dict[str, str]:
     """Return the trace's tags: MLflow's own, then the resource's attributes, then those that the client set."""
-    folder = append_to_uri_path(
-        artifact_location,
-        SqlAlchemyStore.TRACE_FOLDER_NAME,
-        trace.trace_id,
-        SqlAlchemyStore.ARTIFACTS_FOLDER_NAME,
-    )
     tags = {
-        MLFLOW_ARTIFACT_LOCATION: folder,
+        MLFLOW_ARTIFACT_LOCATION: _folder(artifact_location).replace(_ANY_TRACE, trace.trace_id),
         TraceTagKey.SPANS_LOCATION: SpansLocation.TRACKING_STORE.value,
-    }
-    for key, value in Resource(trace.resource).attributes.items():
-        if not key.startswith(_HIDDEN_RESOURCE):
-            _put_tag(tags, key, value if isinstance(value, str) else json.dumps(value))
+    } | _resource_tags(trace.resource.SerializeToString())
     for key, value in root.items():
         if key.startswith(_TAG_PREFIX):
             _put_tag(tags, key.removeprefix(_TAG_PREFIX), str(_opened(value)))
     if TraceTagKey.TRACE_NAME in tags:
         tags[TraceTagKey.TRACE_NAME] = str(validate_trace_name(tags[TraceTagKey.TRACE_NAME]))
+    return tags
+
+
+@lru_cache(maxsize=1024)
+def _folder(artifact_location: str) -> str:
+    return append_to_uri_path(
+        artifact_location, SqlAlchemyStore.TRACE_FOLDER_NAME, _ANY_TRACE, SqlAlchemyStore.ARTIFACTS_FOLDER_NAME
+    )
+
+
+@lru_cache(maxsize=1024)
+def _resource_tags(serialized: bytes) -> dict[str, str]:
+    tags: dict[str, str] = {}
+    for key, value in SdkResource(attribute_values(Resource.FromString(serialized).attributes)).attributes.items():
+        if not key.startswith(_HIDDEN_RESOURCE):
+            _put_tag(tags, key, value if isinstance(value, str) else json.dumps(value))
     return tags
 
 

@@ -23,6 +23,8 @@ def without_stored(trace: ConvertedTrace, stored: Sequence[Span]) -> tuple[Conve
     Returns:
         The rest of the trace, and how many of the spans taken out differ from the stored ones.
     """
+    if not stored:
+        return trace, 0
     earlier = {span.span_id: span for span in stored}
     sent = {record.span.span_id.hex(): {item.key for item in record.span.attributes} for record in trace.piece.spans}
     conflicts = sum(

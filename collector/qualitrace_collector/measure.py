@@ -1,15 +1,15 @@
 """Prometheus metrics of every stored trace: requests, errors, duration, time to first token, tokens and cost."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mlflow.entities import Span, SpanType
+from mlflow.entities import SpanType
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from qualitrace_collector.convert.passages import LLM_TYPES
 from qualitrace_collector.convert.sample import is_error, outermost, root_of
-from qualitrace_collector.convert.stored import EMBEDDING_USAGE
+from qualitrace_collector.convert.stored import EMBEDDING_USAGE, AnySpan
 from qualitrace_collector.names import BoundedNames
 
 DURATION_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
@@ -56,40 +56,61 @@ class TraceMetrics:
             registry=registry,
         )
 
-    def observe(self, spans: Sequence[Span], service: str) -> None:
-        """Count one complete trace, given in its translated form."""
-        root = root_of(spans)
-        exemplar = {"trace_id": root.trace_id.removeprefix("tr-")}
-        self._requests.labels(service).inc(exemplar=exemplar)
-        if is_error(spans):
-            self._errors.labels(service).inc(exemplar=exemplar)
-        if root.end_time_ns:
-            self._duration.labels(service).observe((root.end_time_ns - root.start_time_ns) / 1e9, exemplar=exemplar)
-        for span in outermost(spans, SPENDING_TYPES):
-            self._observe_call(span, service, exemplar)
+    def observe(self, traces: Iterable[tuple[str, Sequence[AnySpan]]]) -> None:
+        """Count complete traces, each given as its service and its spans in their translated form."""
+        sums = _Sums()
+        for service, spans in traces:
+            root = root_of(spans)
+            exemplar = {"trace_id": root.trace_id.removeprefix("tr-")}
+            sums.add(self._requests, (service,), 1, exemplar)
+            if is_error(root):
+                sums.add(self._errors, (service,), 1, exemplar)
+            if root.end_time_ns:
+                seconds = (root.end_time_ns - root.start_time_ns) / 1e9
+                self._duration.labels(service).observe(seconds, exemplar=exemplar)
+            for span in outermost(spans, SPENDING_TYPES):
+                self._observe_call(span, service, exemplar, sums)
+        sums.count()
 
     def count_conflicts(self, spans: Mapping[str, int]) -> None:
         """Count spans that were left out, by service."""
         for service, count in spans.items():
             self._conflicts.labels(service).inc(count)
 
-    def _observe_call(self, span: Span, service: str, exemplar: dict[str, str]) -> None:
-        told = span.attributes
-        model = self._models.bound(str(told.get("mlflow.llm.model") or "unknown"))
-        usage = told.get("mlflow.chat.tokenUsage") or told.get(EMBEDDING_USAGE)
+    def _observe_call(self, span: AnySpan, service: str, exemplar: dict[str, str], sums: "_Sums") -> None:
+        model = self._models.bound(str(span.get_attribute("mlflow.llm.model") or "unknown"))
+        usage = span.get_attribute("mlflow.chat.tokenUsage") or span.get_attribute(EMBEDDING_USAGE)
         for key, kind in TOKEN_TYPES.items():
-            if count := _amount(usage, key):
-                self._tokens.labels(service, model, kind).inc(count, exemplar=exemplar)
-        if cost := _amount(told.get("mlflow.llm.cost"), "total_cost"):
-            self._cost.labels(service, model).inc(cost, exemplar=exemplar)
-        waits = (_amount(told, name) for name in FIRST_TOKEN_ATTRIBUTES)
+            if count := _amount(_item(usage, key)):
+                sums.add(self._tokens, (service, model, kind), count, exemplar)
+        if cost := _amount(_item(span.get_attribute("mlflow.llm.cost"), "total_cost")):
+            sums.add(self._cost, (service, model), cost, exemplar)
+        waits = (_amount(span.get_attribute(name)) for name in FIRST_TOKEN_ATTRIBUTES)
         if (seconds := next((wait for wait in waits if wait is not None), None)) is not None:
             self._first_token.labels(service, model).observe(seconds, exemplar=exemplar)
 
 
-def _amount(values: Any, key: str) -> float | None:
+class _Sums:
+    """What a batch adds to counters: one increment for each set of labels, with the last trace as its exemplar."""
+
+    def __init__(self) -> None:
+        self._sums: dict[tuple[Counter, tuple[str, ...]], tuple[float, dict[str, str]]] = {}
+
+    def add(self, counter: Counter, labels: tuple[str, ...], amount: float, exemplar: dict[str, str]) -> None:
+        before, _ = self._sums.get((counter, labels), (0.0, exemplar))
+        self._sums[counter, labels] = before + amount, exemplar
+
+    def count(self) -> None:
+        for (counter, labels), (amount, exemplar) in self._sums.items():
+            counter.labels(*labels).inc(amount, exemplar=exemplar)
+
+
+def _item(values: Any, key: str) -> Any:
+    return values.get(key) if isinstance(values, Mapping) else None
+
+
+def _amount(value: Any) -> float | None:
     """Return what a client told, if it can be counted: one NaN would stay in a counter for ever."""
-    value = values.get(key) if isinstance(values, Mapping) else None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return value if 0 <= value < math.inf else None

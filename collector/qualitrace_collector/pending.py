@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from qualitrace_collector.assemble import Piece
 
-BATCH_SPANS = 500
+BATCH_SPANS = 2000
 BATCH_BYTES = 4 << 20
 MAX_ATTEMPTS = 3
 RETRY_SECONDS = 0.5

@@ -28,7 +28,7 @@ from qualitrace_collector.storing import Failure, StoreStage
 
 _log = logging.getLogger(__name__)
 
-READ_REQUESTS = 256
+READ_REQUESTS = 1024
 READ_BYTES = 4 << 20
 IDLE_SECONDS = 0.05
 SHORTEST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.5, 30.0

@@ -2,20 +2,21 @@
 
 import logging
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-
-from mlflow.entities import Span
+from functools import partial
 
 from qualitrace_collector.config import Config
 from qualitrace_collector.config.quality import JudgeConfig
 from qualitrace_collector.convert import ConvertedTrace, build_sample
 from qualitrace_collector.convert.sample import root_of
+from qualitrace_collector.convert.stored import AnySpan
 from qualitrace_collector.feedback import PersonFeedback
 from qualitrace_collector.measure import TraceMetrics
 from qualitrace_collector.sample import in_always_stratum, inclusion_probability
 from qualitrace_collector.samples import Sample
-from qualitrace_collector.state import Database, DeadLetter, DeadLetters, JudgeQueue, JudgeTask, Ledger
+from qualitrace_collector.state import Database, DeadLetter, DeadLetters, JudgeQueue, JudgeTask, Ledger, TraceRecord
 from qualitrace_collector.state.feedback import FeedbackBox
 
 _log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ class CompleteTrace:
     trace_id: str
     service: str
     tracestate: str
-    spans: Sequence[Span]
+    spans: Sequence[AnySpan]
     known: bool
 
 
@@ -77,24 +78,17 @@ class Recorder:
     def record(self, results: Results, now: float) -> None:
         """Record a batch durably; recording it again changes nothing."""
         complete = {trace.trace_id for trace in results.complete}
+        records: list[TraceRecord] = [
+            *((trace.trace_id, trace.service, "stored", trace.trace_id in complete) for trace in results.stored),
+            *((trace.trace_id, trace.service, "not_genai", trace.piece.root_seen) for trace in results.not_genai),
+            *((letter.trace_id, letter.service, "dead_lettered", False) for letter in results.dead_lettered),
+        ]
         with self._database.transaction() as connection:
-            for trace in results.stored:
-                root_seen = trace.trace_id in complete
-                Ledger.record_trace(connection, trace.trace_id, trace.service, "stored", root_seen=root_seen, now=now)
-            for trace in results.not_genai:
-                Ledger.record_trace(
-                    connection, trace.trace_id, trace.service, "not_genai", root_seen=trace.piece.root_seen, now=now
-                )
+            Ledger.record_traces(connection, records, now)
             for letter in results.dead_lettered:
-                Ledger.record_trace(
-                    connection, letter.trace_id, letter.service, "dead_lettered", root_seen=False, now=now
-                )
                 DeadLetters.put(connection, letter)
-            for trace in results.complete:
-                self._enqueue_sampled(connection, trace, now)
-        for trace in results.complete:
-            if not trace.known:
-                self._metrics.observe(trace.spans, trace.service)
+            self._enqueue_sampled(connection, results.complete, now)
+        self._metrics.observe((trace.service, trace.spans) for trace in results.complete if not trace.known)
         self._metrics.count_conflicts(results.conflicting)
 
     def finish(self, trace: CompleteTrace, now: float) -> None:
@@ -102,9 +96,9 @@ class Recorder:
         with self._database.transaction() as connection:
             connection.execute("UPDATE trace SET root_seen = 1 WHERE trace_id = ?", (trace.trace_id,))
             if trace.spans:  # else somebody deleted it in MLflow
-                self._enqueue_sampled(connection, trace, now)
+                self._enqueue_sampled(connection, [trace], now)
         if trace.spans:
-            self._metrics.observe(trace.spans, trace.service)
+            self._metrics.observe([(trace.service, trace.spans)])
 
     def keep_feedback(self, feedback: PersonFeedback, received_at: float) -> None:
         """Keep what a person said until it can be written to MLflow."""
@@ -121,10 +115,15 @@ class Recorder:
             Ledger.prune(connection, now - KEEP_SECONDS)
             JudgeQueue.prune(connection, now - KEEP_SECONDS)
 
-    def _enqueue_sampled(self, connection: sqlite3.Connection, trace: CompleteTrace, now: float) -> None:
-        """Queue a complete trace for the judges that pick it."""
-        always = in_always_stratum(trace.spans, self._config.sampling.always)
-        self._enqueue(connection, trace, now, lambda judge: self._probability(connection, trace, judge, always=always))
+    def _enqueue_sampled(self, connection: sqlite3.Connection, traces: Iterable[CompleteTrace], now: float) -> None:
+        """Queue complete traces for the judges that pick them."""
+        sampled_out: Counter[tuple[str, str]] = Counter()
+        for trace in traces if self._config.judges else ():
+            always = in_always_stratum(root_of(trace.spans), trace.spans, self._config.sampling.always)
+            probability = partial(self._probability, connection, trace, always=always, sampled_out=sampled_out)
+            self._enqueue(connection, trace, now, probability)
+        for (service, judge), count in sampled_out.items():
+            Ledger.add(connection, service, "sampled_out", judge, count)
 
     def _enqueue(
         self,
@@ -136,7 +135,7 @@ class Recorder:
         if not self._config.judges:
             return
         root = root_of(trace.spans)
-        sample = None
+        sample, content_hash = None, ""
         for judge in self._config.judges:
             probability = probability_for(judge)
             if probability is None:
@@ -150,11 +149,19 @@ class Recorder:
                 inclusion_probability=probability,
                 root_ended_at=(root.end_time_ns or root.start_time_ns) / 1e9,
                 completed_at=now,
+                content_hash=content_hash,
             )
+            content_hash = task.content_hash
             JudgeQueue.put(connection, task)
 
     def _probability(
-        self, connection: sqlite3.Connection, trace: CompleteTrace, judge: JudgeConfig, *, always: bool
+        self,
+        connection: sqlite3.Connection,
+        trace: CompleteTrace,
+        judge: JudgeConfig,
+        *,
+        always: bool,
+        sampled_out: Counter[tuple[str, str]],
     ) -> float | None:
         """Return the probability with which the trace was picked for a judge, None if it was not; counts the latter.
 
@@ -167,7 +174,7 @@ class Recorder:
         if probability is not None:
             return probability
         if not trace.known:
-            Ledger.add(connection, trace.service, "sampled_out", judge.name)
+            sampled_out[trace.service, judge.name] += 1
         elif always:
             if not JudgeQueue.holds(connection, trace.trace_id, judge.name):
                 Ledger.add(connection, trace.service, "sampled_out", judge.name, -1)

@@ -7,9 +7,8 @@ randomness ≥ (1 - p) · 2^56. The same trace is thus in every sample of a high
 
 from collections.abc import Sequence
 
-from mlflow.entities import Span
-
 from qualitrace_collector.convert.sample import is_error
+from qualitrace_collector.convert.stored import AnySpan
 
 MAX_RANDOMNESS = 1 << 56
 FEEDBACK_EVENT = "gen_ai.evaluation.result"
@@ -49,9 +48,9 @@ def inclusion_probability(trace_id: str, tracestate: str, rate: float, *, always
     return wanted if picked else None
 
 
-def in_always_stratum(spans: Sequence[Span], strata: Sequence[str]) -> bool:
+def in_always_stratum(root: AnySpan, spans: Sequence[AnySpan], strata: Sequence[str]) -> bool:
     """Whether the trace failed, or carries negative feedback, and such traces are always judged."""
-    return ("error" in strata and is_error(spans)) or (
+    return ("error" in strata and is_error(root)) or (
         "negative_feedback" in strata and any(_has_negative_feedback(span) for span in spans)
     )
 
@@ -61,7 +60,7 @@ def is_negative(opinion: bool | float | str | None) -> bool:
     return opinion.lower() in _NEGATIVE_LABELS if isinstance(opinion, str) else opinion is not None and opinion <= 0
 
 
-def _has_negative_feedback(span: Span) -> bool:
+def _has_negative_feedback(span: AnySpan) -> bool:
     """Whether an evaluation event (OTel GenAI: `gen_ai.evaluation.result`) on the span is negative."""
     for event in span.events:
         if event.name == FEEDBACK_EVENT:

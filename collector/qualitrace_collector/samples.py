@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self
 
 PassagesSource = Literal["retriever", "prompt", "none"]
@@ -49,7 +49,7 @@ class Sample:
 
     def to_json(self) -> str:
         """Serialise to canonical JSON (sorted keys, no spaces)."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return json.dumps(self._fields(), default=asdict, sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -63,5 +63,8 @@ class Sample:
     @property
     def content_hash(self) -> str:
         """SHA-256 (32 hex digits of it) of what a judge may look at; metadata is left out."""
-        fields = {key: value for key, value in asdict(self).items() if key != "metadata"}
-        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:32]
+        judged = {key: value for key, value in self._fields().items() if key != "metadata"}
+        return hashlib.sha256(json.dumps(judged, default=asdict, sort_keys=True).encode()).hexdigest()[:32]
+
+    def _fields(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}

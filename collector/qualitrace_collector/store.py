@@ -14,7 +14,7 @@ from mlflow.store.tracking.abstract_store import AbstractStore
 from mlflow.tracking._tracking_service.utils import _get_store  # pyright: ignore[reportPrivateUsage]
 
 from qualitrace_collector.assessments import insert_assessments, takes_many
-from qualitrace_collector.bulk import insert_traces, takes_bulk
+from qualitrace_collector.bulk import PlacedTrace, insert_traces, takes_bulk
 from qualitrace_collector.config.values import without_credentials
 from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.names import clean
@@ -45,7 +45,7 @@ class TraceStore:
         self.tracking_uri = tracking_uri
         self._artifact_uri = artifact_uri
         self._experiment = experiment
-        self._experiment_ids: dict[str, str] = {}
+        self._experiment_ids: dict[tuple[str, str], str] = {}
 
     @property
     def _store(self) -> AbstractStore:
@@ -72,12 +72,11 @@ class TraceStore:
             StoreUnavailable: nothing can be stored now. What was stored before stays; saving again is harmless.
         """
         groups: dict[tuple[str, bytes], list[ConvertedTrace]] = defaultdict(list)
-        for trace in traces:
-            resource = trace.piece.spans[0].resource.SerializeToString(deterministic=True)
-            groups[self._experiment_id(trace), resource].append(trace)
+        for experiment_id, trace in self._insert_new([(self._experiment_id(trace), trace) for trace in traces]):
+            groups[experiment_id, trace.resource.SerializeToString(deterministic=True)].append(trace)
         refused: dict[str, Exception] = {}
         for (experiment_id, _), group in groups.items():
-            self._save_group(experiment_id, self._insert_new(experiment_id, group), refused)
+            self._save_group(experiment_id, group, refused)
         return refused
 
     def read(self, trace_id: str) -> list[Span]:
@@ -132,7 +131,7 @@ class TraceStore:
             return False
         return True
 
-    def _insert_new(self, experiment_id: str, traces: list[ConvertedTrace]) -> list[ConvertedTrace]:
+    def _insert_new(self, traces: list[PlacedTrace]) -> list[PlacedTrace]:
         """Write new traces in bulk where that was tested; return what is left for MLflow's own path.
 
         That is: known traces, those that the database refuses, and those that another collector was faster with.
@@ -141,16 +140,13 @@ class TraceStore:
         if not takes_bulk(store):
             return traces
         try:
-            return insert_traces(store, experiment_id, traces)
+            return insert_traces(store, traces)
         except Exception as error:
             self._raise_if_unavailable(error)
             middle = len(traces) // 2
-            halves = (traces[:middle], traces[middle:]) if middle else ()
-            return [left for half in halves for left in self._insert_new(experiment_id, half)] if halves else traces
+            return [*self._insert_new(traces[:middle]), *self._insert_new(traces[middle:])] if middle else traces
 
     def _save_group(self, experiment_id: str, traces: list[ConvertedTrace], refused: dict[str, Exception]) -> None:
-        if not traces:
-            return
         try:
             self._store.log_spans(experiment_id, [span for trace in traces for span in trace.spans])
         except Exception as error:
@@ -175,11 +171,12 @@ class TraceStore:
         return True
 
     def _experiment_id(self, trace: ConvertedTrace) -> str:
-        values = {"{service.name}": trace.service, "{tenant}": trace.piece.spans[0].tenant or DEFAULT_TENANT}
-        name = _PLACEHOLDER.sub(lambda match: values[match[0]], self._experiment)
-        if name not in self._experiment_ids:
-            self._experiment_ids[name] = self._call(lambda: self._find_or_create(clean(name)))
-        return self._experiment_ids[name]
+        service, tenant = trace.service, trace.piece.spans[0].tenant or DEFAULT_TENANT
+        if (service, tenant) not in self._experiment_ids:
+            values = {"{service.name}": service, "{tenant}": tenant}
+            name = _PLACEHOLDER.sub(lambda match: values[match[0]], self._experiment)
+            self._experiment_ids[service, tenant] = self._call(lambda: self._find_or_create(clean(name)))
+        return self._experiment_ids[service, tenant]
 
     def _find_or_create(self, name: str) -> str:
         found = self._store.get_experiment_by_name(name)

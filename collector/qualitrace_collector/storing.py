@@ -92,7 +92,7 @@ def _complete(trace: ConvertedTrace, known: Known, earlier: Sequence[Span]) -> C
         trace_id=trace.trace_id,
         service=trace.service,
         tracestate=trace.tracestate,
-        spans=(*earlier, *trace.spans),
+        spans=(*earlier, *trace.stored),
         known=_was_judged(trace, known),
     )
 

@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from qualitrace_collector.assemble import Piece, SpanRecord
-from qualitrace_collector.bulk import insert_traces, takes_bulk
+from qualitrace_collector.bulk import PlacedTrace, insert_traces, takes_bulk
 from qualitrace_collector.convert import ConvertedTrace, convert
 from support.mlflow_db import converted, new_database
 from support.otlp import REMOTE_PARENT, attributes, chat_span, rag_trace, span
@@ -104,6 +104,10 @@ def _scope() -> Any:
     return ExportTraceServiceRequest().resource_spans.add().scope_spans.add().scope
 
 
+def placed(traces: list[ConvertedTrace]) -> list[PlacedTrace]:
+    return [("0", trace) for trace in traces]
+
+
 def rows(store: SqlAlchemyStore) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     with store.engine.connect() as connection:
@@ -122,7 +126,7 @@ def test_the_rows_are_those_of_mlflows_own_store(make_store: MakeStore):
     for trace in traces:
         theirs.log_spans("0", list(trace.spans))
     assert takes_bulk(ours)
-    assert insert_traces(ours, "0", traces) == []
+    assert insert_traces(ours, placed(traces)) == []
     expected, written = rows(theirs), rows(ours)
     assert len(written["trace_info"]) == len(traces)
     assert sum(map(len, (trace.stored for trace in traces))) == len(written["spans"])
@@ -133,7 +137,7 @@ def test_the_rows_are_those_of_mlflows_own_store(make_store: MakeStore):
 def test_what_was_written_reads_back_and_is_found(make_store: MakeStore):
     """MLflow's client gets traces, searches by filter and finds sessions as if MLflow had written them."""
     ours = make_store()
-    insert_traces(ours, "0", built())
+    insert_traces(ours, placed(built()))
     client = MlflowClient(str(ours.engine.url.render_as_string(hide_password=False)))
     failed = client.search_traces(locations=["0"], filter_string="trace.status = 'ERROR'")
     assert [trace.info.trace_id[-1] for trace in failed] == ["1"]
@@ -149,9 +153,9 @@ def test_what_was_written_reads_back_and_is_found(make_store: MakeStore):
 def test_known_traces_are_left_to_mlflow(make_store: MakeStore):
     """A trace that is there already is handed back and not touched; the new one beside it is written."""
     store, (first, second, *_) = make_store(), built()
-    insert_traces(store, "0", [first])
+    insert_traces(store, placed([first]))
     before = rows(store)["trace_info"]
-    assert insert_traces(store, "0", [first, second]) == [first]
+    assert insert_traces(store, placed([first, second])) == placed([first])
     after = rows(store)["trace_info"]
     assert after[: len(before)] == before
     assert len(after) == 2
@@ -160,9 +164,9 @@ def test_known_traces_are_left_to_mlflow(make_store: MakeStore):
 def test_a_refused_row_leaves_nothing_behind(make_store: MakeStore):
     """All or none: half a batch would look complete."""
     store, (first, second, *_) = make_store(), built()
-    second.stored[0]["start_time_unix_nano"] = 2**80
+    second.stored[0].data["start_time_unix_nano"] = 2**80
     with pytest.raises(Exception, match=r".+"):
-        insert_traces(store, "0", [first, second])
+        insert_traces(store, placed([first, second]))
     assert all(not found for found in rows(store).values())
 
 

@@ -196,7 +196,7 @@ def test_embeddings_are_priced_but_are_no_chat_tokens():
     embedding = span(1, 1, gen_ai__usage__input_tokens=50, **values)
     (found,) = convert(piece_of((embedding, "a")), "shop").spans
     registry = CollectorRegistry()
-    TraceMetrics(registry).observe([found], "shop")
+    TraceMetrics(registry).observe([("shop", [found])])
     labels = {"service": "shop", "model": "text-embedding-3-small", "type": "input"}
     assert (found.span_type, found.get_attribute(USAGE)) == ("EMBEDDING", None)
     assert found.get_attribute("mlflow.llm.cost")["total_cost"] > 0

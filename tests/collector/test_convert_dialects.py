@@ -419,5 +419,5 @@ def test_text_that_was_escaped_can_be_read_and_searched():
     record = SpanRecord(call, Resource(), InstrumentationScope())
     piece = Piece(trace_id=call.trace_id, spans=(record,), logs=(), root_seen=True, positions=frozenset[int]())
     (stored,) = convert(piece, "shop").stored
-    assert "Straße" in stored["attributes"]["mlflow.spanInputs"]
-    stored["attributes"]["mlflow.spanInputs"].encode()
+    assert "Straße" in stored.data["attributes"]["mlflow.spanInputs"]
+    stored.data["attributes"]["mlflow.spanInputs"].encode()

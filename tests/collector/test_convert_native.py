@@ -34,7 +34,7 @@ NATIVE: dict[str, Any] = {
 def ours(item: Span) -> dict[str, Any]:
     record = SpanRecord(item, Resource(), InstrumentationScope())
     piece = Piece(trace_id=item.trace_id, spans=(record,), logs=(), root_seen=True, positions=frozenset[int]())
-    return json.loads(json.dumps(convert(piece, "shop").stored[0]))
+    return json.loads(json.dumps(convert(piece, "shop").stored[0].data))
 
 
 def mlflows(item: Span) -> dict[str, Any]:

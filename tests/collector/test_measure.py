@@ -29,16 +29,14 @@ def call(**values: object) -> list:
 
 def test_tokens_cost_and_first_token_of_a_call_are_counted(metrics: TraceMetrics, registry: CollectorRegistry):
     """Requests and duration by service; tokens, US dollars and seconds to the first token by model."""
-    metrics.observe(
-        call(
-            **{
-                "mlflow.chat.tokenUsage": '{"input_tokens": 14, "output_tokens": 8}',
-                "mlflow.llm.cost": '{"total_cost": 0.25}',
-                "gen_ai.server.time_to_first_token": 0.5,
-            }
-        ),
-        "shop",
+    spans = call(
+        **{
+            "mlflow.chat.tokenUsage": '{"input_tokens": 14, "output_tokens": 8}',
+            "mlflow.llm.cost": '{"total_cost": 0.25}',
+            "gen_ai.server.time_to_first_token": 0.5,
+        }
     )
+    metrics.observe([("shop", spans)])
     assert registry.get_sample_value("qualitrace_requests_total", {"service": "shop"}) == 1
     assert registry.get_sample_value("qualitrace_request_duration_seconds_sum", {"service": "shop"}) == 1
     assert registry.get_sample_value("qualitrace_tokens_total", SHOP | {"type": "input"}) == 14
@@ -57,8 +55,8 @@ def test_a_number_that_cannot_be_counted_spoils_nothing(
         "mlflow.llm.cost": f'{{"total_cost": {number}}}',
         "gen_ai.server.time_to_first_token": float("nan"),
     }
-    metrics.observe(call(**odd), "shop")
-    metrics.observe(list(converted([chat_span(2, 1, question="Q?", answer="A.")], "shop").spans), "shop")
+    later = converted([chat_span(2, 1, question="Q?", answer="A.")], "shop").stored
+    metrics.observe([("shop", call(**odd)), ("shop", later)])
     assert registry.get_sample_value("qualitrace_requests_total", {"service": "shop"}) == 2
     assert registry.get_sample_value("qualitrace_tokens_total", SHOP | {"type": "input"}) == 14
     assert registry.get_sample_value("qualitrace_tokens_total", SHOP | {"type": "output"}) == 16
@@ -68,6 +66,6 @@ def test_a_number_that_cannot_be_counted_spoils_nothing(
 @pytest.mark.parametrize("value", ["[1]", '"free"', "3"])
 def test_usage_of_an_odd_shape_is_left_out(metrics: TraceMetrics, registry: CollectorRegistry, value: str):
     """A list, a text or a number where a mapping belongs."""
-    metrics.observe(call(**{"mlflow.chat.tokenUsage": value, "mlflow.llm.cost": value}), "shop")
+    metrics.observe([("shop", call(**{"mlflow.chat.tokenUsage": value, "mlflow.llm.cost": value}))])
     assert registry.get_sample_value("qualitrace_requests_total", {"service": "shop"}) == 1
     assert registry.get_sample_value("qualitrace_tokens_total", SHOP | {"type": "input"}) is None

@@ -60,20 +60,20 @@ def test_traces_that_fill_the_memory_are_handed_on_unfinished(make: Callable[...
 
 
 def test_a_large_backlog_is_stored_in_small_batches(make: Callable[..., Collector], monkeypatch):
-    """No transaction of MLflow's takes more than 500 spans, so one bad trace or a stop holds up little."""
+    """No transaction of MLflow's takes more than 2,000 spans, so one bad trace or a stop holds up little."""
     collector = make()
     save, sizes = collector.store.save, list[int]()
 
     def counting(traces: list) -> dict[str, Exception]:
-        sizes.append(sum(len(trace.spans) for trace in traces))
+        sizes.append(sum(len(trace.stored) for trace in traces))
         return save(traces)
 
     monkeypatch.setattr(collector.store, "save", counting)
-    for number in range(1, 401):
+    for number in range(1, 801):
         collector.send(rag(number))
     collector.run()
-    assert max(sizes) == 498
-    assert sum(sizes) == 1200
+    assert max(sizes) == 1998
+    assert sum(sizes) == 2400
 
 
 def test_a_backlog_is_assembled_by_the_time_it_arrived(make: Callable[..., Collector], monkeypatch):

@@ -4,8 +4,8 @@ The innermost span is the call: it is closest to the wire. What contains it beco
 lacks. No span is dropped, and tokens count once.
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 from mlflow.entities import SpanType
@@ -23,6 +23,9 @@ MAX_DEPTH = 200
 
 MAX_DELAY = 1_000_000_000
 """Nanoseconds from a call's end to the record of it: Logfire looks up the price of a streamed call before."""
+
+MAX_TWINS = 100
+"""How many calls that started before another, and after it, are looked at for its twin: a bound on time, too."""
 
 _LENT = ("inputs", "outputs", "tools", "model", "provider", "usage", "cost", "response_id")
 
@@ -69,13 +72,13 @@ def _unite_twins(calls: Sequence[Draft]) -> None:
     seen: dict[Any, list[Draft]] = {}
     for call in sorted(calls, key=_duration):
         keys = list(_traits(call))
-        twins = (twin for key in keys for twin in seen.get(key, ()))
+        twins = (twin for key in keys for twin in _near(call, seen.get(key, ())))
         inner = next((twin for twin in twins if _is_twin(twin, call)), None)
         if inner is not None:
             _absorb(call, [inner])
             continue
         for key in keys:
-            seen.setdefault(key, []).append(call)
+            insort(seen.setdefault(key, []), call, key=_start)
 
 
 def _traits(call: Draft) -> Iterator[Any]:
@@ -97,18 +100,28 @@ def unite_across_traces(traces: Sequence[Sequence[Draft]]) -> None:
     calls = [draft for drafts in traces for draft in drafts if draft.type in CALL_TYPES and not draft.native]
     if len({call.scope for call in calls}) < 2:
         return
+    told = sorted((call for call in calls if call.inputs is not None), key=_start)
     by_counts: dict[Any, list[Draft]] = {}
-    for call in calls:
-        if call.inputs is not None:
-            by_counts.setdefault(_counts(call), []).append(call)
+    for call in told:
+        by_counts.setdefault(_counts(call), []).append(call)
     for call in calls:
         if _is_bare(call):
-            twins = chain.from_iterable(by_counts.values())
+            twins = _near(call, told)
         elif call.span.parent_span_id:
             continue
         else:
-            twins = (twin for twin in by_counts.get(_counts(call), ()) if _lies_within(call, twin))
+            twins = (twin for twin in _near(call, by_counts.get(_counts(call), ())) if _lies_within(call, twin))
         _leave_to_twin(call, [twin for twin in twins if call.span.trace_id != twin.span.trace_id])
+
+
+def _near(call: Draft, ordered: Sequence[Draft]) -> Sequence[Draft]:
+    """Return of calls in order of their start those that started next before and after this one."""
+    at = bisect_left(ordered, _start(call), key=_start)
+    return ordered[max(0, at - MAX_TWINS) : at + MAX_TWINS]
+
+
+def _start(draft: Draft) -> int:
+    return draft.span.start_time_unix_nano
 
 
 def _is_bare(call: Draft) -> bool:

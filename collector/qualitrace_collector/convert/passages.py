@@ -5,10 +5,11 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from mlflow.entities import Span, SpanType
+from mlflow.entities import SpanType
 
 from qualitrace_collector.convert.content import encodable, messages_in
 from qualitrace_collector.convert.documents import documents
+from qualitrace_collector.convert.stored import AnySpan
 from qualitrace_collector.samples import Message, PassagesSource
 
 LLM_TYPES = (SpanType.CHAT_MODEL, SpanType.LLM)
@@ -20,7 +21,7 @@ _HEADING = re.compile(rf"(?im)^\W{{0,8}}(?:{_KINDS})\b[^\n:]{{0,60}}:|^[ \t]{{0,
 _QUESTION = re.compile(r"(?ims)^\W{0,8}(?:user )?(?:question|query)\s*:(.*)\Z")
 
 
-def find_passages(spans: Sequence[Span], question: str) -> tuple[tuple[str, ...], PassagesSource]:
+def find_passages(spans: Sequence[AnySpan], question: str) -> tuple[tuple[str, ...], PassagesSource]:
     """Return the texts in order of rank without repeats, and where they were found."""
     retrieved = [text for span in spans if span.span_type == SpanType.RETRIEVER for text in _retrieved_texts(span)]
     if retrieved:
@@ -31,7 +32,7 @@ def find_passages(spans: Sequence[Span], question: str) -> tuple[tuple[str, ...]
     return (), "none"
 
 
-def _retrieved_texts(span: Span) -> list[str]:
+def _retrieved_texts(span: AnySpan) -> list[str]:
     found = documents(span.outputs)
     if not found and isinstance(span.outputs, str):
         return [span.outputs] if span.outputs.strip() else []

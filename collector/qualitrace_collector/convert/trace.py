@@ -3,7 +3,6 @@
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 from mlflow.entities import Span as MlflowSpan
 from mlflow.entities import SpanType
@@ -18,7 +17,7 @@ from qualitrace_collector.convert.dialects import read_span
 from qualitrace_collector.convert.documents import documents
 from qualitrace_collector.convert.draft import Draft, Event
 from qualitrace_collector.convert.root import SESSION_KEYS, USER_KEYS, complete_root, local_root
-from qualitrace_collector.convert.stored import entity, stored_span
+from qualitrace_collector.convert.stored import StoredSpan, stored_span
 
 MAX_IDENTITY = 250
 """MLflow refuses a trace with a longer session id (MAX_CHARS_IN_TRACE_INFO_METADATA)."""
@@ -43,28 +42,28 @@ class ConvertedTrace:
 
     trace_id: str
     service: str
-    stored: tuple[dict[str, Any], ...]
+    stored: tuple[StoredSpan, ...]
     is_genai: bool
     tracestate: str
     piece: Piece
 
-    @cached_property
-    def resource(self) -> dict[str, Any]:
-        """Attributes of the resource of the local root."""
-        return attribute_values(self.piece.spans[0].resource.attributes)
+    @property
+    def resource(self) -> Resource:
+        """The resource that the trace's tags are made of."""
+        return self.piece.spans[0].resource
 
     @cached_property
     def spans(self) -> tuple[MlflowSpan, ...]:
-        """The spans as MLflow's entities, as they will read back."""
-        resource = SdkResource(self.resource)
-        return tuple(entity(span, resource) for span in self.stored)
+        """The spans as MLflow's entities, as they will read back; MLflow makes the trace's tags of their resource."""
+        spans = tuple(MlflowSpan.from_dict(span.data) for span in self.stored)
+        resource = SdkResource(attribute_values(self.resource.attributes))
+        for span in spans:
+            span._span._resource = resource  # pyright: ignore[reportPrivateUsage]
+        return spans
 
     def without(self, span_ids: Container[str]) -> "ConvertedTrace":
         """Return the trace without the spans of these ids (16 hex digits)."""
-        kept = tuple(
-            stored for stored, span in zip(self.stored, self.spans, strict=True) if span.span_id not in span_ids
-        )
-        return self if len(kept) == len(self.stored) else replace(self, stored=kept)
+        return replace(self, stored=tuple(span for span in self.stored if span.span_id not in span_ids))
 
 
 def mlflow_trace_id(piece: Piece) -> str:

@@ -1,8 +1,8 @@
 """The state database: what happened to each trace, what waits to be judged, what was given up."""
 
 from qualitrace_collector.state.database import Database, StateError
-from qualitrace_collector.state.ledger import Ledger
+from qualitrace_collector.state.ledger import Ledger, TraceRecord
 from qualitrace_collector.state.letters import DeadLetter, DeadLetters
 from qualitrace_collector.state.queue import JudgeQueue, JudgeTask
 
-__all__ = ["Database", "DeadLetter", "DeadLetters", "JudgeQueue", "JudgeTask", "Ledger", "StateError"]
+__all__ = ["Database", "DeadLetter", "DeadLetters", "JudgeQueue", "JudgeTask", "Ledger", "StateError", "TraceRecord"]

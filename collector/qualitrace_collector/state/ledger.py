@@ -6,12 +6,17 @@ the same transaction as the rows, so that they outlive both restarts and the pru
 """
 
 import sqlite3
+from collections import Counter
+from collections.abc import Sequence
 from typing import Literal
 
 from qualitrace_collector.state import letters
 from qualitrace_collector.state.database import Database
 
 TraceOutcome = Literal["stored", "not_genai", "dead_lettered"]
+TraceRecord = tuple[str, str, TraceOutcome, bool]
+"""A trace's id, service and outcome, and whether it was whole and went to the judges."""
+
 JudgementOutcome = Literal["queued", "scored", "sampled_out", "not_applicable", "budget_skipped", "failed", "expired"]
 
 SCHEMA = (
@@ -49,6 +54,20 @@ class Ledger:
             "SET total = total + excluded.total, counted = counted + excluded.counted",
             (judge, service, outcome, count, max(count, 0)),
         )
+
+    @classmethod
+    def record_traces(cls, connection: sqlite3.Connection, records: Sequence[TraceRecord], now: float) -> None:
+        """Record the outcomes of many traces, those that are new in one statement; see `record_trace`."""
+        known = _known(connection, [trace_id for trace_id, *_ in records])
+        new = {record[0]: record for record in records if record[0] not in known}
+        connection.executemany("INSERT INTO trace VALUES (?, ?, ?, ?, ?)", [(*record, now) for record in new.values()])
+        totals: Counter[tuple[str, TraceOutcome]] = Counter((service, kind) for _, service, kind, _ in new.values())
+        for (service, outcome), count in totals.items():
+            cls.add(connection, service, outcome, count=count)
+        for record in records:
+            if new.get(record[0]) is not record:
+                trace_id, service, outcome, root_seen = record
+                cls.record_trace(connection, trace_id, service, outcome, root_seen=root_seen, now=now)
 
     @classmethod
     def record_trace(
@@ -97,14 +116,7 @@ class Ledger:
 
     def known_traces(self, trace_ids: list[str]) -> dict[str, sqlite3.Row]:
         """Return the rows of those traces that already have an outcome, by trace id."""
-        connection = self._database.connection()
-        found: dict[str, sqlite3.Row] = {}
-        for start in range(0, len(trace_ids), 500):
-            chunk = trace_ids[start : start + 500]
-            marks = ",".join("?" * len(chunk))
-            for row in connection.execute(f"SELECT * FROM trace WHERE trace_id IN ({marks})", chunk):
-                found[row["trace_id"]] = row
-        return found
+        return _known(self._database.connection(), trace_ids)
 
     def unfinished(self, older_than: float) -> list[sqlite3.Row]:
         """Return the stored traces recorded before `older_than` whose root has not come."""
@@ -125,3 +137,13 @@ class Ledger:
             "AND trace_id NOT IN (SELECT trace_id FROM dead_letter)",
             (older_than,),
         )
+
+
+def _known(connection: sqlite3.Connection, trace_ids: Sequence[str]) -> dict[str, sqlite3.Row]:
+    found: dict[str, sqlite3.Row] = {}
+    for start in range(0, len(trace_ids), 500):
+        chunk = trace_ids[start : start + 500]
+        marks = ",".join("?" * len(chunk))
+        for row in connection.execute(f"SELECT * FROM trace WHERE trace_id IN ({marks})", chunk):
+            found[row["trace_id"]] = row
+    return found
