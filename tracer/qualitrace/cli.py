@@ -16,6 +16,7 @@ SERVER_COMMANDS = {
     "monitor": ("qualitrace_monitors.commands:monitor", "Run the monitors alone."),
     "check-config": ("qualitrace_monitors.commands:check_config", "Check a configuration file."),
     "journal": ("qualitrace_collector.commands:journal", "List, replay or drop what was given up."),
+    "calibrate": ("qualitrace_monitors.calibrate.command:calibrate", "Compare a judge with experts' labels."),
     "judge": ("qualitrace_monitors.judge_command:judge_file", "Score a JSONL file, without a server."),
     "evaluate": ("qualitrace_monitors.evaluation.command:evaluate_data", "Score a data set as an MLflow run."),
     "demo": ("qualitrace_monitors.commands:demo", "Watch an app's quality fall, alert and recover."),

@@ -56,6 +56,21 @@ class GradedExample(Section):
         return f"Example: asked {self.inputs!r}, answered {self.outputs!r}: grade {self.score:g}{because}"
 
 
+class Thresholds(Section):
+    """What `qualitrace calibrate` fits: pass from one value on, fail up to the other, unsure between."""
+
+    passing: float | None = Field(default=None, ge=0, le=1, alias="pass", description="pass from this value on")
+    failing: float | None = Field(default=None, ge=0, le=1, alias="fail", description="fail up to this value")
+
+    @model_validator(mode="after")
+    def _is_ordered(self) -> "Thresholds":
+        if self.passing is None and self.failing is None:
+            raise ValueError("thresholds: set pass, fail or both")
+        if self.passing is not None and self.failing is not None and self.failing >= self.passing:
+            raise ValueError(f"thresholds: fail must be less than pass (got {self.failing:g} and {self.passing:g})")
+        return self
+
+
 class JudgeConfig(Section):
     """A judge. A bare name in the file is the local judge of that metric."""
 
@@ -71,6 +86,7 @@ class JudgeConfig(Section):
     examples: tuple[GradedExample, ...] = Field(default=(), description="graded answers; with definition")
     rate: float | None = Field(default=None, ge=0, le=1, description="share of all traffic; else sampling.rate")
     threshold: float | None = Field(default=None, ge=0, le=1, description="pass at this score or more")
+    thresholds: Thresholds | None = None
     timeout: Duration = Field(default=30.0, gt=0)
     budget: Budget = Budget()
     cascade: Cascade | None = None
@@ -113,6 +129,8 @@ class JudgeConfig(Section):
                 f"{self.name!r} is no built-in metric ({', '.join(METRICS)}): "
                 "a custom judge needs instructions (or a definition) and model"
             )
+        if self.thresholds is not None and (self.threshold is not None or self.cascade is not None):
+            raise ValueError("thresholds: they are those of one judge's values: remove threshold and cascade")
         if self.cascade is not None and (self.model is None or self.kind == "custom" or self.scorer is not None):
             raise ValueError("cascade: needs a built-in metric, for the local judge, and a model")
         self._check_model_settings()

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from qualitrace_collector.config.quality import JudgeConfig
+from qualitrace_monitors.judges.calibrated import CalibratedJudge
 from qualitrace_monitors.judges.cascade import Stage, stages_of
 from qualitrace_monitors.judges.contract import (
     Judge,
@@ -48,6 +49,11 @@ def build_stages(configs: Sequence[JudgeConfig]) -> list[Stage]:
 
 
 def _judge(config: JudgeConfig) -> Judge:
+    judge = _plain_judge(config)
+    return judge if config.thresholds is None else CalibratedJudge(judge, config.thresholds)
+
+
+def _plain_judge(config: JudgeConfig) -> Judge:
     if config.scorer is not None:
         return ScorerJudge(config)
     return local_judge(config) if config.model is None else llm_judge(config)

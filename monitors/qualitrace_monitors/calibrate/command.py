@@ -1,0 +1,77 @@
+"""The command `qualitrace calibrate`."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from qualitrace_collector.commands import config_option, load_or_exit
+from qualitrace_collector.logs import configure_logging
+
+
+@click.command()
+@config_option
+@click.option("--judge", required=True, metavar="NAME", help="The judge, as it is called under `judges`.")
+@click.option("--label", metavar="NAME", help="What experts' assessments are called; else as the judge.")
+@click.option("--judge-version", metavar="HASH", help="Of the scores; else that of the newest.")
+@click.option(
+    "--target-error",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.1,
+    show_default=True,
+    help="How often a verdict may disagree with experts.",
+)
+@click.option(
+    "--confidence",
+    type=click.FloatRange(0.5, 1, max_open=True),
+    default=0.95,
+    show_default=True,
+    help="Of the intervals and of the bound.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
+def calibrate(
+    path: Path | None,
+    judge: str,
+    label: str | None,
+    judge_version: str | None,
+    target_error: float,
+    confidence: float,
+    as_json: bool,
+) -> None:
+    """Compare a judge with experts' labels in MLflow, and fit thresholds whose error is bounded.
+
+    Stores the calibration as a run in MLflow. Exit code 1 if there is no labelled answer that the judge scored.
+    """
+    config = load_or_exit(path)
+    configure_logging()
+    from qualitrace_collector.mlflow_settings import apply_mlflow_settings
+
+    apply_mlflow_settings()
+    from mlflow import MlflowClient
+
+    from qualitrace_monitors.calibrate.agreement import measure
+    from qualitrace_monitors.calibrate.pairs import collect
+    from qualitrace_monitors.calibrate.report import Calibration
+    from qualitrace_monitors.calibrate.storing import store
+    from qualitrace_monitors.calibrate.thresholds import fit
+
+    client = MlflowClient(config.tracking_uri)
+    labelled = collect(client, judge, label or judge, judge_version)
+    pairs = list(labelled.pairs.values())
+    calibration = Calibration(
+        judge=judge,
+        label=label or judge,
+        labelled=labelled,
+        agreement=measure(pairs, confidence),
+        thresholds=fit(pairs, target_error, confidence),
+    )
+    click.echo(json.dumps(calibration.to_dict()) if as_json else calibration.to_text())
+    if not pairs:
+        click.echo(
+            f"no answer has both a score of {judge!r} and an expert's {label or judge!r}: label traces in MLflow's UI "
+            "by an assessment of that name, or by qualitrace.feedback(..., source='expert')",
+            err=True,
+        )
+        sys.exit(1)
+    click.echo(f"  stored in MLflow as run {store(client, calibration)}", err=as_json)

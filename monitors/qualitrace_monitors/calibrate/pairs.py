@@ -1,0 +1,126 @@
+"""Experts' labels in MLflow, beside what the judge said of the same traces."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from mlflow import MlflowClient
+from mlflow.entities import Assessment, Feedback, TraceInfo
+
+from qualitrace_collector.feedback import SOURCE_KEY
+from qualitrace_monitors.judges import Label
+
+PAGE = 500
+_GOOD = {"pass", "passed", "positive", "good", "thumbs_up", "correct", "yes", "true"}
+_BAD = {"fail", "failed", "negative", "bad", "thumbs_down", "incorrect", "no", "false"}
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One trace: the judge's value (0 to 1) and verdict, and whether experts call the answer good."""
+
+    value: float
+    label: Label
+    good: bool
+
+
+@dataclass(slots=True)
+class Labelled:
+    """What was found of a judge and its labels.
+
+    Attributes:
+        version: the judge's version that the pairs are of.
+        pairs: by trace id.
+        experiments: pairs by the id of their experiment.
+        left_out: labelled traces without a pair, by reason.
+    """
+
+    version: str = ""
+    pairs: dict[str, Pair] = field(default_factory=dict[str, Pair])
+    experiments: Counter[str] = field(default_factory=Counter[str])
+    left_out: Counter[str] = field(default_factory=Counter[str])
+
+
+def collect(client: MlflowClient, judge: str, label: str, version: str | None = None) -> Labelled:
+    """Pair the scores of `judge` with the experts' assessments called `label`, over all experiments.
+
+    Experts' are the human assessments but those that end users gave by the feedback door. Of several experts the
+    majority counts.
+
+    Args:
+        version: of the judge; by default that of its newest score on a labelled trace.
+    """
+    labelled = [(info, opinions) for info in _traces(client, label) if (opinions := _opinions(info, label))]
+    scores = {info.trace_id: _scores(info, judge) for info, _ in labelled}
+    newest = max((item for items in scores.values() for item in items), key=_created, default=None)
+    found = Labelled(version or (_version(newest) if newest is not None else ""))
+    for info, opinions in labelled:
+        own = [item for item in scores[info.trace_id] if _version(item) == found.version]
+        if opinions.count(True) * 2 == len(opinions):
+            found.left_out["experts disagree"] += 1
+        elif not own:
+            reason = "scored by another version" if scores[info.trace_id] else "not scored"
+            found.left_out[reason] += 1
+        else:
+            score = max(own, key=_created)
+            good = opinions.count(True) * 2 > len(opinions)
+            found.pairs[info.trace_id] = Pair(cast(float, score.value), _metadata(score)["qualitrace.label"], good)
+            found.experiments[str(info.experiment_id)] += 1
+    return found
+
+
+def _traces(client: MlflowClient, label: str) -> Iterator[TraceInfo]:
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    query, token = f"feedback.`{label}` IS NOT NULL", None
+    while True:
+        page = client.search_traces(
+            locations=experiments, filter_string=query, max_results=PAGE, page_token=token, include_spans=False
+        )
+        yield from (trace.info for trace in page)
+        if not (token := page.token):
+            return
+
+
+def _opinions(info: TraceInfo, label: str) -> list[bool]:
+    """Return what each expert says, the newest of each; values that are neither good nor bad are no opinion."""
+    newest: dict[str, bool] = {}
+    for item in sorted(_feedback(info, label), key=_created):
+        by_expert = _source_type(item) == "HUMAN" and _metadata(item).get(SOURCE_KEY) != "user"
+        good = read_label(item.value)
+        if by_expert and good is not None:
+            newest[str(item.source.source_id)] = good
+    return list(newest.values())
+
+
+def _scores(info: TraceInfo, judge: str) -> list[Feedback]:
+    items = _feedback(info, judge)
+    return [item for item in items if _source_type(item) != "HUMAN" and "qualitrace.label" in _metadata(item)]
+
+
+def _feedback(info: TraceInfo, name: str) -> Sequence[Feedback]:
+    return [i for i in info.assessments if isinstance(i, Feedback) and i.name == name and i.valid is not False]
+
+
+def read_label(value: Any) -> bool | None:
+    """Read an expert's value: true, 1 or from 0.5 on, and `pass`, `yes` … are good; None if it is neither."""
+    if isinstance(value, bool | int | float):
+        return value >= 0.5 if 0 <= value <= 1 else None
+    word = str(value).strip().lower().replace(" ", "_")
+    return True if word in _GOOD else False if word in _BAD else None
+
+
+def _source_type(item: Assessment) -> str:
+    return str(item.source.source_type)
+
+
+def _version(item: Assessment) -> str:
+    return _metadata(item).get("qualitrace.judge_version", "")
+
+
+def _created(item: Assessment) -> int:
+    return item.create_time_ms or 0
+
+
+def _metadata(item: Assessment) -> Mapping[str, Any]:
+    return item.metadata or {}

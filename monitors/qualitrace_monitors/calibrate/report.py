@@ -1,0 +1,95 @@
+"""A calibration: what was measured and fitted, as JSON with a version, and as a page of text."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from qualitrace_monitors.calibrate.agreement import Agreement, Measured
+from qualitrace_monitors.calibrate.pairs import Labelled
+from qualitrace_monitors.calibrate.thresholds import Side, Thresholds
+from qualitrace_monitors.judges.versions import short_hash
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """A judge held against experts' labels called `label`."""
+
+    judge: str
+    label: str
+    labelled: Labelled
+    agreement: Agreement
+    thresholds: Thresholds
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON values; `version` is the hash of the rest, the labels' traces included."""
+        content: dict[str, Any] = {
+            "judge": self.judge,
+            "judge_version": self.labelled.version,
+            "label": self.label,
+            "labels": len(self.labelled.pairs),
+            "left_out": dict(self.labelled.left_out),
+            "confusion": [
+                {"expert": "good" if good else "bad", "judge": verdict, "count": count}
+                for (good, verdict), count in sorted(self.agreement.confusion.items())
+            ],
+            "kappa": asdict(self.agreement.kappa),
+            "sensitivity": asdict(self.agreement.sensitivity),
+            "specificity": asdict(self.agreement.specificity),
+            "thresholds": asdict(self.thresholds),
+        }
+        pairs = sorted((trace_id, *asdict(pair).items()) for trace_id, pair in self.labelled.pairs.items())
+        return content | {"version": short_hash(content, pairs)}
+
+    def to_text(self) -> str:
+        """Write the page that `qualitrace calibrate` prints."""
+        content, thresholds = self.to_dict(), self.thresholds
+        lines = [
+            f"{self.judge} (version {self.labelled.version or 'none'}) against experts' {self.label!r}: "
+            f"{len(self.labelled.pairs)} labelled answers"
+        ]
+        lines += [f"  left out: {count} {reason}" for reason, count in sorted(self.labelled.left_out.items())]
+        lines += ["", "  experts   judge: pass   unsure     fail"]
+        for good, name in ((True, "good"), (False, "bad")):
+            counts = [self.agreement.confusion.get((good, verdict), 0) for verdict in ("pass", "unsure", "fail")]
+            lines.append(f"  {name:7}        {counts[0]:6}   {counts[1]:6}   {counts[2]:6}")
+        lines += ["", f"  with {thresholds.confidence:.0%} intervals:"]
+        lines.append(f"  Cohen's kappa  {_measured(self.agreement.kappa)}  of the answers that the judge decides")
+        lines.append(f"  sensitivity    {_measured(self.agreement.sensitivity)}  of the bad answers, those it fails")
+        lines.append(f"  specificity    {_measured(self.agreement.specificity)}  of the good answers, those it passes")
+        lines += ["", *self._threshold_lines(), "", f"  calibration {content['version']}"]
+        return "\n".join(lines)
+
+    def _threshold_lines(self) -> list[str]:
+        fitted, total = self.thresholds, len(self.labelled.pairs)
+        error, sure = f"{fitted.target_error:.3g}", f"{fitted.confidence:.3g}"
+        if total < fitted.needed:
+            return [
+                f"  thresholds: too few labels ({total}): need at least {fitted.needed} on one side, none of them",
+                f"  wrong, to show an error of at most {error} with {sure} confidence",
+            ]
+        lines = [
+            _side_line("pass", "from", fitted.passing, fitted),
+            _side_line("fail", "up to", fitted.failing, fitted),
+        ]
+        sides = {"pass": fitted.passing.threshold, "fail": fitted.failing.threshold}
+        given = ", ".join(f"{verdict}: {value:g}" for verdict, value in sides.items() if value is not None)
+        if given:
+            lines += [
+                f"  among verdicts that are not unsure ({fitted.coverage:.0%}), disagreement with experts is at most",
+                f"  {error}, with probability {sure} or more, for answers like these",
+                "",
+                "  judges:",
+                f"    - {{name: {self.judge}, thresholds: {{{given}}}}}",
+            ]
+        return lines
+
+
+def _measured(value: Measured) -> str:
+    if value.estimate is None:
+        return "not measurable     "
+    return f"{value.estimate:5.3f} [{value.lower:5.3f}, {value.upper:5.3f}]"
+
+
+def _side_line(verdict: str, preposition: str, side: Side, fitted: Thresholds) -> str:
+    if side.threshold is None:
+        return f"  {verdict}: no threshold keeps the bound (it takes {fitted.needed} answers or more on this side)"
+    return f"  {verdict} {preposition} {side.threshold:g}: {side.verdicts} verdicts, {side.errors} of them wrong"

@@ -1,0 +1,101 @@
+"""Thresholds whose verdicts disagree with experts at most so often, by fixed-sequence testing.
+
+After Jung, Brahman and Choi, "Trust or Escalate" (arXiv 2407.18370): thresholds are tried from the most to the least
+selective; each is tested, by an exact binomial test on the labelled answers beyond it, against the hypothesis that
+experts disagree with more than `target_error` of its verdicts; the first that is not refuted ends the sequence, and the
+last before it is taken. All tests of a side together err with probability `delta` at most.
+
+The grid is fixed before the labels are seen, as the proof wants. Thresholds beyond which there are too few answers for
+any test are skipped; for that step the surer of two values must not be the one that is wrong more often.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.stats import binom
+
+from qualitrace_monitors.calibrate.pairs import Pair
+
+Verdict = Literal["pass", "fail"]
+
+STEPS = 100
+"""Thresholds are multiples of 1 / STEPS."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """The threshold of one verdict.
+
+    Attributes:
+        threshold: pass from it on, or fail up to it; None if no threshold keeps the bound.
+        verdicts: labelled answers beyond it.
+        errors: those of them where experts say otherwise.
+    """
+
+    threshold: float | None = None
+    verdicts: int = 0
+    errors: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thresholds:
+    """Both sides: with probability `confidence` each disagrees with experts in `target_error` of its verdicts at most.
+
+    Attributes:
+        needed: the fewest verdicts of a side with which a bound can be shown at all (none of them wrong).
+        coverage: share of the labelled answers that get a verdict; the others are unsure.
+    """
+
+    target_error: float
+    confidence: float
+    needed: int
+    passing: Side
+    failing: Side
+    coverage: float
+
+
+def labels_needed(target_error: float, delta: float) -> int:
+    """Return the smallest n with (1 - target_error)^n ≤ delta: so many answers without an error pass the test."""
+    n = math.ceil(math.log(delta) / math.log1p(-target_error))
+    return n if (1 - target_error) ** n <= delta else n + 1
+
+
+def fit(pairs: Sequence[Pair], target_error: float, confidence: float) -> Thresholds:
+    """Fit both sides, each with half of the error probability 1 - `confidence` (Bonferroni)."""
+    delta = (1 - confidence) / 2
+    values = np.array([pair.value for pair in pairs])
+    good = np.array([pair.good for pair in pairs], dtype=bool)
+    passing = _fit(values, ~good, target_error, delta, "pass")
+    failing = _fit(values, good, target_error, delta, "fail")
+    if passing.threshold is not None and failing.threshold is not None and failing.threshold >= passing.threshold:
+        below = (round(passing.threshold * STEPS) - 1) / STEPS  # more selective, so the sequence has passed it
+        failing = _side(values, good, below, "fail")
+    return Thresholds(
+        target_error=target_error,
+        confidence=confidence,
+        needed=labels_needed(target_error, delta),
+        passing=passing,
+        failing=failing,
+        coverage=(passing.verdicts + failing.verdicts) / len(pairs) if pairs else 0.0,
+    )
+
+
+def _fit(values: np.ndarray, wrong: np.ndarray, target_error: float, delta: float, verdict: Verdict) -> Side:
+    needed, fitted = labels_needed(target_error, delta), Side()
+    steps = range(STEPS, -1, -1) if verdict == "pass" else range(STEPS + 1)
+    for step in steps:
+        side = _side(values, wrong, step / STEPS, verdict)
+        if side.verdicts < needed:
+            continue
+        if binom.cdf(side.errors, side.verdicts, target_error) > delta:
+            break
+        fitted = side
+    return fitted
+
+
+def _side(values: np.ndarray, wrong: np.ndarray, threshold: float, verdict: Verdict) -> Side:
+    beyond = values >= threshold if verdict == "pass" else values <= threshold
+    return Side(threshold=threshold, verdicts=int(beyond.sum()), errors=int((beyond & wrong).sum()))

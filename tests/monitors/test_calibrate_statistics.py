@@ -1,0 +1,153 @@
+"""Agreement against textbook values, and thresholds whose bound holds on simulated judges."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binom, binomtest
+
+from qualitrace_monitors.calibrate.agreement import measure
+from qualitrace_monitors.calibrate.pairs import Pair, read_label
+from qualitrace_monitors.calibrate.thresholds import fit, labels_needed
+from qualitrace_monitors.judges import Label
+
+ALPHA, CONFIDENCE = 0.1, 0.9
+PAIRS = st.lists(st.builds(Pair, st.floats(0, 1), st.sampled_from(["pass", "unsure", "fail"]), st.booleans()))
+
+
+def answers(count: int, value: float, label: Label, *, good: bool) -> list[Pair]:
+    return [Pair(value, label, good)] * count
+
+
+def test_kappa_of_a_worked_example():
+    """20 and 15 agreements, 5 and 10 disagreements of 50: observed 0.7, by chance 0.5, kappa 0.4 (Cohen's formula)."""
+    pairs = [
+        *answers(20, 1, "pass", good=True),
+        *answers(5, 0, "fail", good=True),
+        *answers(10, 1, "pass", good=False),
+        *answers(15, 0, "fail", good=False),
+    ]
+    kappa = measure(pairs, 0.95).kappa
+    assert kappa.estimate == pytest.approx(0.4)
+    assert (kappa.lower, kappa.upper) == pytest.approx(
+        (0.4 - 1.96 * 0.127, 0.4 + 1.96 * 0.127), abs=0.05
+    )  # large sample
+
+
+def test_unsure_counts_against_sensitivity_and_specificity():
+    """Of 10 bad answers 7 fail, of 8 good ones 6 pass; the ends of the interval are where the tail has 2.5 %."""
+    pairs = [
+        *answers(7, 0, "fail", good=False),
+        *answers(3, 0.5, "unsure", good=False),
+        *answers(6, 1, "pass", good=True),
+        *answers(2, 0.5, "unsure", good=True),
+    ]
+    found = measure(pairs, 0.95)
+    assert (found.sensitivity.estimate, found.specificity.estimate) == (0.7, 0.75)
+    assert found.confusion == {(False, "fail"): 7, (False, "unsure"): 3, (True, "pass"): 6, (True, "unsure"): 2}
+    assert binom.sf(6, 10, found.sensitivity.lower) == pytest.approx(0.025)
+    assert binom.cdf(7, 10, found.sensitivity.upper) == pytest.approx(0.025)
+
+
+@given(PAIRS)
+def test_any_labels_are_measured(pairs: list[Pair]):
+    """Estimates lie in their intervals; where there is nothing to measure there is none."""
+    found = measure(pairs[:12], 0.95)
+    assert (found.sensitivity.estimate is None) == all(pair.good for pair in pairs[:12])
+    for measured in (found.sensitivity, found.specificity):
+        if measured.estimate is not None:
+            assert measured.lower <= measured.estimate <= measured.upper  # type: ignore[operator]
+
+
+@given(st.floats(0.01, 0.5), st.floats(0.001, 0.3))
+def test_the_labels_needed_are_the_fewest(target_error: float, delta: float):
+    """So many answers without an error pass the exact test, one fewer do not."""
+    n = labels_needed(target_error, delta)
+    assert binomtest(0, n, target_error, alternative="less").pvalue <= delta * (1 + 1e-9)
+    assert n == 1 or binomtest(0, n - 1, target_error, alternative="less").pvalue > delta * (1 - 1e-9)
+
+
+def test_a_side_begins_with_the_labels_it_needs():
+    """29 right answers prove an error below 10 % at 95 % for one side; 28 do not."""
+    assert labels_needed(0.1, 0.05) == 29
+    assert fit(answers(28, 1, "pass", good=True), 0.1, 0.9).passing.threshold is None
+    assert fit(answers(29, 1, "pass", good=True), 0.1, 0.9).passing.threshold is not None
+
+
+@given(PAIRS)
+def test_thresholds_never_overlap(pairs: list[Pair]):
+    """A value has one verdict; the verdicts and errors are those of the labels."""
+    fitted = fit(pairs * 5, 0.4, 0.6)
+    passing, failing = fitted.passing, fitted.failing
+    if passing.threshold is not None:
+        beyond = [pair for pair in pairs * 5 if pair.value >= passing.threshold]
+        assert (len(beyond), sum(not pair.good for pair in beyond)) == (passing.verdicts, passing.errors)
+        if failing.threshold is not None:
+            assert failing.threshold < passing.threshold
+    assert 0 <= fitted.coverage <= 1
+
+
+@pytest.mark.parametrize(
+    "good_given",
+    [
+        lambda value: np.clip(1.1 * value - 0.05, 0, 1),  # a fair judge, just not sure enough at the ends
+        lambda value: np.full_like(value, 1 - ALPHA - 0.005),  # every pass threshold errs by a hair too much
+        lambda value: np.where(value > 0.7, 0.95, 0.5),  # sharp
+    ],
+)
+def test_the_bound_holds_on_simulated_judges(good_given: Callable[[np.ndarray], np.ndarray]):
+    """In 400 calibrations, those whose true error is above the target are no more than 1 - confidence allows.
+
+    The true error of a fitted threshold is computed on a fine grid of values, which are uniform. The exact binomial
+    test would reject a true rate of 1 - confidence once in 10,000 runs; the seed makes it one run for all.
+    """
+    random = np.random.default_rng(7)
+    grid = (np.arange(20_000) + 0.5) / 20_000
+    good_on_grid = good_given(grid)
+    broken = fits = 0
+    for _ in range(400):
+        values = random.random(150)
+        good = random.random(150) < good_given(values)
+        pairs = [Pair(float(value), "unsure", bool(truth)) for value, truth in zip(values, good, strict=True)]
+        fitted = fit(pairs, ALPHA, CONFIDENCE)
+        errors = []
+        if fitted.passing.threshold is not None:
+            errors.append(1 - good_on_grid[grid >= fitted.passing.threshold].mean())
+        if fitted.failing.threshold is not None:
+            errors.append(good_on_grid[grid <= fitted.failing.threshold].mean())
+        fits += bool(errors)
+        broken += any(error > ALPHA + 1e-3 for error in errors)
+    assert fits > 0
+    assert broken <= binom.isf(1e-4, 400, 1 - CONFIDENCE)
+
+
+def test_a_sharp_judge_gets_both_thresholds():
+    """Values that tell good from bad are used: most answers get a verdict."""
+    random = np.random.default_rng(3)
+    values = random.random(400)
+    pairs = [Pair(float(v), "unsure", bool(v > 0.5)) for v in values]
+    fitted = fit(pairs, ALPHA, CONFIDENCE)
+    assert fitted.passing.threshold is not None
+    assert fitted.failing.threshold is not None
+    assert 0.4 <= fitted.failing.threshold < fitted.passing.threshold <= 0.6
+    assert fitted.coverage > 0.9
+
+
+@pytest.mark.parametrize(
+    ("value", "good"),
+    [
+        (True, True),
+        (False, False),
+        (1, True),
+        (0.4, False),
+        ("Yes", True),
+        ("thumbs down", False),
+        (7, None),
+        ("?", None),
+    ],
+)
+def test_labels_are_read_in_the_forms_that_people_give(value: object, good: bool | None):
+    """True or false, 0 to 1, and words; anything else is no label."""
+    assert read_label(value) is good
