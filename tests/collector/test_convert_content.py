@@ -28,6 +28,7 @@ LANGCHAIN = {
         ]
     ]
 }
+TEXT = {"type": "text", "content": "Because."}
 MULTIMODAL = [{"role": "user", "content": [{"type": "text", "text": "Why?"}, {"type": "image_url", "image_url": {}}]}]
 
 
@@ -46,10 +47,14 @@ MULTIMODAL = [{"role": "user", "content": [{"type": "text", "text": "Why?"}, {"t
         {"messages": [["user", "Why?"]]},
         {"messages": [{"type": "human", "data": {"content": "Why?"}}]},
         {"model": "m", "input": [{"role": "user", "content": [{"type": "input_text", "text": "Why?"}]}]},
+        [{"role": "user", "parts": [{"type": "blob", "content": "iVBO"}, {"type": "text", "content": "Why?"}]}],
+        [*PARTS, {"role": "user", "parts": [{"type": "tool_call_response", "id": "c", "response": "rain"}]}],
+        [*PARTS, {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "content": "rain"}]}],
+        [*PARTS, {"role": "user", "content": [{"toolResult": {"content": [{"text": "rain"}]}}]}],
     ],
 )
 def test_the_question_is_found(inputs: object):
-    """Plain text, keyword arguments, chat messages, parts, LangChain's objects and OpenAI's responses input."""
+    """Plain text, arguments, messages of all libraries; neither pictures nor tool results are the user's words."""
     assert question_text(inputs) == "Why?"
 
 
@@ -71,16 +76,24 @@ def test_the_question_is_found(inputs: object):
             ]
         },
         {"messages": [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."}]},
+        [{"role": "assistant", "parts": [{"type": "reasoning", "content": "Hm."}, TEXT]}],
+        [{"role": "assistant", "parts": [TEXT, {"type": "tool_call_response", "id": "c", "response": "rain"}]}],
     ],
 )
 def test_the_answer_is_found(outputs: object):
-    """Plain text, chat completions, parts, LangChain's generations, OpenAI's responses, a whole conversation."""
+    """Plain text, messages of all libraries, a whole conversation; neither thoughts nor tool results are answers."""
     assert answer_text(outputs) == "Because."
 
 
 def test_a_tool_call_is_no_answer():
     """An assistant turn without text has nothing to judge."""
     assert answer_text([{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}]) == ""
+
+
+def test_tool_results_in_a_users_turn_are_the_tools():
+    """Anthropic's results of tools are material for the answer, as a tool's turn is elsewhere."""
+    turns = messages_in([{"role": "user", "content": [{"type": "tool_result", "content": "rain"}]}])
+    assert [(turn.role, turn.content) for turn in turns] == [("tool", "rain")]
 
 
 def test_the_conversation_keeps_order_and_roles():

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from mlflow.entities import Span as MlflowSpan
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValueList
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, InstrumentationScope, KeyValueList
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -386,6 +386,14 @@ def test_a_span_with_model_and_counts_is_a_call(count: str):
     """The Mistral client's own spans tell no operation and use the counts' old names."""
     found = converted(recorded({"gen_ai.request.model": "m-1", count: 14, "gen_ai.usage.output_tokens": 8}))
     assert (found.span_type, found.get_attribute("mlflow.chat.tokenUsage")["total_tokens"]) == ("CHAT_MODEL", 22)
+
+
+def test_the_prompts_of_a_completion_are_its_inputs():
+    """LlamaIndex's completions keep a list of texts beside arguments without a name."""
+    item = recorded({"openinference.span.kind": "LLM", "input.value": '{"args": ["Why?"]}'})
+    prompts = ArrayValue(values=[AnyValue(string_value="Why?")])
+    item.attributes.add(key="llm.prompts", value=AnyValue(array_value=prompts))
+    assert question_text(converted(item).inputs) == "Why?"
 
 
 def test_a_library_that_no_one_knows_still_gives_a_usable_span():

@@ -39,10 +39,18 @@ def test_messages_without_text_ask_nothing():
     assert root_of(root, chat(2, 1)).inputs == "Why?"
 
 
-@pytest.mark.parametrize("stream", ["<generator object>", '{"response_gen": "<generator object>", "source_nodes": []}'])
-def test_a_stream_that_was_handed_up_unread_is_answered_by_its_call(stream: str):
-    """LlamaIndex's engines end before their stream is read: not they know the answer, nor what ran beside the call."""
-    engine = span(1, 1, openinference__span__kind="CHAIN", input__value="Why?", output__value=stream)
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "<generator object>",
+        '{"response_gen": "<generator object>", "source_nodes": []}',
+        "StopEvent(result=AgentOutput(response=ChatMessage(role=<MessageRole.ASSISTANT: 'assistant'>, add...",
+    ],
+    ids=["generator", "response", "event"],
+)
+def test_an_object_that_was_handed_up_is_answered_by_the_last_call(shown: str):
+    """LlamaIndex's engines end before their stream is read, and its agents' events are shown cut: the call knows."""
+    engine = span(1, 1, openinference__span__kind="CHAIN", input__value="Why?", output__value=shown)
     splitter = span(1, 2, 1, openinference__span__kind="CHAIN", input__value="Text.", output__value="Text.")
     below = span(1, 3, 1, openinference__span__kind="CHAIN")
     assert root_of(engine, splitter, below, chat(4, 3)).outputs == "So."

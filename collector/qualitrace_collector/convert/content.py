@@ -32,6 +32,13 @@ _TEXT_KEYS = tuple(
     "question query query_str prompt input inputs input_str text content answer response output outputs output_text "
     "completion result value page_content str_or_query_bundle query_bundle body parts blocks data kwargs raw".split()
 )
+_SILENT_PARTS = frozenset(
+    "blob file uri image image_url input_image audio input_audio video reasoning thinking redacted_thinking".split()
+)
+"""Types of parts that are no text to read as a question or an answer."""
+
+_TOOL_RESULTS = frozenset({"tool_call_response", "tool_result", "tool-result", "function_call_output"})
+_TOOL_RESULT_KEYS = {"toolResult", "functionResponse", "function_response"}
 MAX_DEPTH = 12
 
 
@@ -61,11 +68,31 @@ def messages_in(value: Any, depth: int = 0) -> list[Message]:
         return [message for item in value for message in messages_in(item, depth + 1)]
     if isinstance(value, dict):
         if role := _role(value):
-            return [Message(role=role, content=content_text(value))]
+            return [_message(role, value)]
         for key in _WRAPPERS:
             if key in value and (found := messages_in(value[key], depth + 1)):
                 return found
     return []
+
+
+def _message(role: str, value: dict[str, Any]) -> Message:
+    """Make a message; tool results that stand in a user's turn (Anthropic, Gemini) are no words of the user.
+
+    Nor are those in an assistant's turn (Vercel AI) words of the assistant.
+    """
+    parts = next((found for key in ("parts", "content") if isinstance(found := parsed(value.get(key)), list)), [])
+    said = [part for part in parts if not _is_tool_result(part)]
+    if role == "user" and parts and not said:
+        role = "tool"
+    return Message(role=role, content=content_text(said if role == "assistant" and said else value))
+
+
+def _is_tool_result(part: Any) -> bool:
+    return isinstance(part, dict) and (_kind(part) in _TOOL_RESULTS or bool(part.keys() & _TOOL_RESULT_KEYS))
+
+
+def _kind(part: dict[str, Any]) -> str:
+    return kind if isinstance(kind := part.get("type"), str) else ""
 
 
 def content_text(value: Any, depth: int = 0) -> str:
@@ -115,6 +142,8 @@ def _role(value: dict[str, Any]) -> str:
 
 
 def _mapping_text(value: dict[str, Any], depth: int) -> str:
+    if _kind(value) in _SILENT_PARTS:
+        return ""
     for key in _TEXT_KEYS:
         if key in value and (text := content_text(value[key], depth + 1)):
             return text

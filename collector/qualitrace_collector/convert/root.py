@@ -65,7 +65,7 @@ def complete_root(root: Draft, drafts: Sequence[Draft]) -> None:
     if _asks_nothing(root.loads(root.inputs)):
         root.inputs = _found_below(root, children, lambda draft: draft.inputs, question_text) or root.inputs
     if _answers_nothing(root.loads(root.outputs)):
-        answer = _streamed(drafts) or _found_below(root, children, _answer, answer_text, last=True)
+        answer = _last_answer(drafts) or _found_below(root, children, _answer, answer_text, last=True)
         root.outputs = answer or root.outputs
     _take(root, drafts, "session.id", _SESSION_RANKS)
     _take(root, drafts, "user.id", _USER_RANKS)
@@ -88,22 +88,25 @@ def _asks_nothing(inputs: Any) -> bool:
 
 
 def _answers_nothing(outputs: Any) -> bool:
-    return is_blank(outputs) or _is_unread_stream(outputs)
+    return is_blank(outputs) or _is_object(outputs)
 
 
-def _streamed(drafts: Sequence[Draft]) -> str | None:
-    """Return what the last call streamed, if a stream was handed up that nobody had read when the span ended."""
-    if not any(_is_unread_stream(draft.loads(draft.outputs)) for draft in drafts):
+def _last_answer(drafts: Sequence[Draft]) -> str | None:
+    """Return what the last call answered, if some step handed up an object instead of its answer."""
+    if not any(_is_object(draft.loads(draft.outputs)) for draft in drafts):
         return None
     calls = [draft for draft in drafts if draft.type in CALL_TYPES and draft.outputs is not None]
     last = max(calls, key=lambda draft: draft.span.end_time_unix_nano, default=None)
     return None if last is None else answer_text(last.loads(last.outputs))
 
 
-def _is_unread_stream(outputs: Any) -> bool:
-    """Whether outputs are a generator, alone or in LlamaIndex's response."""
+def _is_object(outputs: Any) -> bool:
+    """Whether outputs are how Python shows an object: LlamaIndex's unread streams, and events of its workflows."""
     text = outputs.get("response_gen") if isinstance(outputs, dict) else outputs
-    return isinstance(text, str) and text.startswith(("<generator object", "<async_generator object"))
+    return isinstance(text, str) and text.startswith(_OBJECTS)
+
+
+_OBJECTS = ("<generator object", "<async_generator object", "StopEvent(", "AgentOutput(")
 
 
 def _answer(draft: Draft) -> Any:

@@ -45,7 +45,8 @@ def _read_call(draft: Draft) -> None:
         return
     if not _is_request(draft.loads(draft.values.get("input.value"))):
         messages = openinference_messages(draft, "llm.input_messages.")
-        draft.inputs = {"messages": messages} if messages else _texts(draft, "llm.prompts.", "prompt")
+        prompts = _texts(draft, "llm.prompts.", "prompt") or draft.first(("llm.prompts",))  # LlamaIndex sends a list
+        draft.inputs = {"messages": messages} if messages else prompts
     if not _is_response(draft.loads(draft.values.get("output.value"))):
         messages = openinference_messages(draft, "llm.output_messages.")
         choices = [{"index": index, "message": message} for index, message in enumerate(messages)]
