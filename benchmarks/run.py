@@ -17,7 +17,7 @@ import click
 
 from convert.compare import Conversion
 from convert.compare import compare as compare_conversion
-from intake.compare import QUICK_SHAPES, SHAPES
+from intake.compare import CONNECTIONS, QUICK_SHAPES, shapes
 from intake.compare import compare as compare_intake
 from intake.report import as_json, environment, print_table
 from intake.servers import TARGETS
@@ -25,11 +25,13 @@ from judging.measure import Result, measure_llm, measure_local
 from qualitrace_collector.mlflow_settings import apply_mlflow_settings
 from store.compare import BATCHES, Storing
 from store.compare import compare as compare_storing
+from store.growth import grow as growth
 
 
 @click.command()
 @click.option("--seconds", type=click.FloatRange(0.5, 600), default=2, show_default=True, help="Length of each load.")
 @click.option("--quick", is_flag=True, help="Only one trace a request over 16 connections, to see that it works.")
+@click.option("--connections", multiple=True, type=int, default=CONNECTIONS, show_default=True)
 @click.option(
     "--target",
     "targets",
@@ -43,24 +45,32 @@ from store.compare import compare as compare_storing
     "--store-seconds", type=click.FloatRange(1), default=4, show_default=True, help="Length of each store run."
 )
 @click.option(
-    "--postgres", metavar="URI", help="Also store into new databases of this server: postgresql://user@host:port/"
+    "--postgres", metavar="URI", help="Let the servers store into new databases of postgresql://user@host:port/"
 )
+@click.option("--grow", metavar="SPANS", type=click.IntRange(10_000), help="Only: the cost by table size, up to it.")
 @click.option("--json", "output", type=click.Path(dir_okay=False, path_type=Path), help="Write all results here.")
 def main(
     seconds: float,
     quick: bool,
+    connections: tuple[int, ...],
     targets: tuple[str, ...],
     store_seconds: float,
     postgres: str | None,
+    grow: int | None,
     output: Path | None,
 ) -> None:
     """Compare how fast spans are converted and traces taken in, all in one run. Exit code 1 if anything failed."""
+    if grow is not None:
+        _measure_growth(grow, postgres)
+        return
     conversion = compare_conversion(seconds)
     _print_conversion(conversion)
     storing = list(_measure_storing(store_seconds, postgres))
     with tempfile.TemporaryDirectory(prefix="qualitrace-bench-") as name:
         about = environment(["benchmarks/run.py", *sys.argv[1:]], Path(name))
-        cells, complete = compare_intake(targets, QUICK_SHAPES if quick else SHAPES, seconds, Path(name))
+        cells, complete = compare_intake(
+            targets, QUICK_SHAPES if quick else shapes(connections), seconds, Path(name), postgres
+        )
         judged = _measure_judging(Path(name), 200 if quick else 2000)
     print_table(cells)
     for result in judged:
@@ -93,6 +103,12 @@ def _measure_storing(seconds: float, postgres: str | None) -> Iterator[Storing]:
                 f"mlflow {storing.mlflow_per_second:,.0f} (× {storing.ratio:.1f})"
             )
             yield storing
+
+
+def _measure_growth(spans: int, postgres: str | None) -> None:
+    for database in ("sqlite", "postgresql") if postgres else ("sqlite",):
+        for step in growth(database, spans, postgres):
+            click.echo(f"{database}, {step.spans:,} spans: {step.cpu:.2f} CPU s, {step.seconds:.2f} s a 1,000 traces")
 
 
 def _measure_judging(folder: Path, traces: int) -> list[Result]:

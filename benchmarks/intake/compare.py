@@ -10,11 +10,18 @@ from intake.load import LoadError
 from intake.measure import Cell, Shape, measure, warm_up
 from intake.servers import TARGETS, Server, ServerError, running
 
-SHAPES = [Shape(traces=traces, connections=connections) for traces in (1, 20, 100) for connections in (1, 4, 16)]
+CONNECTIONS = (1, 4, 16)
 QUICK_SHAPES = [Shape(traces=1, connections=16)]
 
 
-def compare(targets: Sequence[str], shapes: Sequence[Shape], seconds: float, folder: Path) -> tuple[list[Cell], bool]:
+def shapes(connections: Sequence[int]) -> list[Shape]:
+    """Return the loads over these numbers of connections."""
+    return [Shape(traces=traces, connections=number) for traces in (1, 20, 100) for number in connections]
+
+
+def compare(
+    targets: Sequence[str], shapes: Sequence[Shape], seconds: float, folder: Path, postgres: str | None
+) -> tuple[list[Cell], bool]:
     """Start the targets in `folder` and put each load on each of them for `seconds`.
 
     Returns:
@@ -26,7 +33,7 @@ def compare(targets: Sequence[str], shapes: Sequence[Shape], seconds: float, fol
         for target in targets:
             click.echo(f"{target}: {TARGETS[target][0]}", err=True)
             with _told():
-                server = stack.enter_context(running(target, folder / target))
+                server = stack.enter_context(running(target, folder / target, postgres))
                 warm_up(server)
                 servers[target] = server
         for shape in shapes:

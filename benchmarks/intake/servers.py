@@ -3,17 +3,20 @@
 import json
 import os
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import psutil
+import sqlalchemy
+from sqlalchemy.exc import OperationalError
+
+from store.compare import new_database
 
 START_SECONDS = 180.0
 STOP_SECONDS = 15.0
@@ -37,14 +40,14 @@ class Launch:
 
     Attributes:
         health: path on `health_address` that answers once it is ready; None means that a connection suffices.
-        database: the MLflow database that its traces end up in; None if it does not store them itself.
+        database: URI of the MLflow database that its traces end up in; None if it does not store them itself.
     """
 
     command: Sequence[str]
     address: str
     health_address: str
     health: str | None
-    database: Path | None
+    database: str | None
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Server:
 
     address: str
     process: psutil.Process
-    database: Path | None
+    database: str | None
     log: Path
 
     def error(self, what: str) -> ServerError:
@@ -68,11 +71,12 @@ class Server:
         """
         if self.database is None:
             raise ValueError("this server stores no traces")
-        uri = f"file:{self.database}?mode=ro"
+        waiting = {"timeout": LOCK_SECONDS} if self.database.startswith("sqlite") else {}
+        engine = sqlalchemy.create_engine(self.database, connect_args=waiting, poolclass=sqlalchemy.NullPool)
         try:
-            with closing(sqlite3.connect(uri, uri=True, timeout=LOCK_SECONDS)) as connection:
-                return int(connection.execute("SELECT count(*) FROM trace_info").fetchone()[0])
-        except sqlite3.OperationalError as error:
+            with engine.connect() as connection:
+                return int(connection.execute(sqlalchemy.text("SELECT count(*) FROM trace_info")).scalar_one())
+        except OperationalError as error:
             raise self.error(f"{self.database}: {error}") from error
 
     def tree(self) -> list[psutil.Process]:
@@ -80,58 +84,62 @@ class Server:
         return [self.process, *self.process.children(recursive=True)]
 
 
-def _qualitrace(folder: Path, module: Sequence[str], stores: bool, **sections: object) -> Launch:
+def _qualitrace(folder: Path, module: Sequence[str], database: str | None, **sections: object) -> Launch:
     http, grpc, web = (f"127.0.0.1:{_free_port()}" for _ in range(3))
-    config = {"listen": {"otlp_http": http, "otlp_grpc": grpc, "web": web}, "data_dir": str(folder)} | sections
+    listen = {"otlp_http": http, "otlp_grpc": grpc, "web": web}
+    config: dict[str, object] = {"listen": listen, "data_dir": str(folder)} | sections
+    if database:
+        config["mlflow"] = {"tracking_uri": database}
     path = folder / "qualitrace.yaml"
     path.write_text(json.dumps(config))  # JSON is YAML
     command = [sys.executable, "-m", *module, "--config", str(path)]
-    if not stores:
+    if not database:
         return Launch(command, http, http, None, None)
-    return Launch(command, http, web, "/readyz", folder / "mlflow.db")
+    return Launch(command, http, web, "/readyz", database)
 
 
-def _mlflow(folder: Path, *options: str) -> Launch:
-    port, database = _free_port(), folder / "mlflow.db"
+def _mlflow(folder: Path, database: str, *options: str) -> Launch:
+    port = _free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), *options]
-    command += ["--backend-store-uri", f"sqlite:///{database}", "--artifacts-destination", str(folder / "artifacts")]
+    command += ["--backend-store-uri", database, "--artifacts-destination", str(folder / "artifacts")]
     address = f"127.0.0.1:{port}"
     return Launch(command, address, address, "/health", database)
 
 
 _ENDLESS = {"max_size": "1TiB"}  # alone, nothing ever settles what receive journals
 PEERS = ("mlflow", "mlflow-1")
-TARGETS: dict[str, tuple[str, Callable[[Path], Launch]]] = {
+TARGETS: dict[str, tuple[str, Callable[[Path, str], Launch]]] = {
     "receive": (
         "qualitrace's receive process alone: OTLP in, journal synced to the disk",
-        lambda folder: _qualitrace(folder, ["qualitrace_collector.receive"], False, journal=_ENDLESS),
+        lambda folder, _: _qualitrace(folder, ["qualitrace_collector.receive"], None, journal=_ENDLESS),
     ),
     "serve": (
         "`qualitrace serve` with judges: []",
-        lambda folder: _qualitrace(folder, ["qualitrace", "serve"], True, judges=[]),
+        lambda folder, database: _qualitrace(folder, ["qualitrace", "serve"], database, judges=[]),
     ),
     "serve-judging": (
         "`qualitrace serve` as it comes: five local judges on 10 % of the traces",
-        lambda folder: _qualitrace(folder, ["qualitrace", "serve"], True),
+        lambda folder, database: _qualitrace(folder, ["qualitrace", "serve"], database),
     ),
-    "mlflow": ("`mlflow server` on SQLite with its default of 4 workers, job execution off", _mlflow),
+    "mlflow": ("`mlflow server` with its default of 4 workers, job execution off", _mlflow),
     "mlflow-1": (
         "the same with --workers 1",
-        lambda folder: _mlflow(folder, "--workers", "1"),
+        lambda folder, database: _mlflow(folder, database, "--workers", "1"),
     ),
 }
-"""What can be measured: a sentence on it, and how to start it in a folder."""
+"""What can be measured: a sentence on it, and how to start it in a folder on a database."""
 
 
 @contextmanager
-def running(target: str, folder: Path) -> Generator[Server]:
-    """Run a target in `folder` until the block ends.
+def running(target: str, folder: Path, postgres: str | None = None) -> Generator[Server]:
+    """Run a target in `folder` until the block ends, on a new database there or of the server `postgres`.
 
     Raises:
         ServerError: it ended, or was not ready within three minutes.
     """
     folder.mkdir()
-    launch = TARGETS[target][1](folder)
+    database = new_database(folder, "postgresql" if postgres else "sqlite", "mlflow", postgres)
+    launch = TARGETS[target][1](folder, database)
     log = folder / "server.log"
     with log.open("w") as output:
         process = subprocess.Popen(

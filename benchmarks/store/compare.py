@@ -51,11 +51,9 @@ def compare(database: str, batch: int, seconds: float, postgres: str | None = No
     with tempfile.TemporaryDirectory(prefix="qualitrace-bench-") as name:
         folder = Path(name)
         theirs = _sustained(
-            _with_mlflow(_new_database(folder, database, "theirs", postgres), folder), batch, seconds / 2
+            _with_mlflow(new_database(folder, database, "theirs", postgres), folder), batch, seconds / 2
         )
-        ours = _sustained(
-            _with_qualitrace(_new_database(folder, database, "ours", postgres), folder), batch, seconds / 2
-        )
+        ours = _sustained(with_qualitrace(new_database(folder, database, "ours", postgres), folder), batch, seconds / 2)
     return Storing(
         database=database,
         batch=batch,
@@ -66,7 +64,8 @@ def compare(database: str, batch: int, seconds: float, postgres: str | None = No
     )
 
 
-def _new_database(folder: Path, database: str, name: str, postgres: str | None) -> str:
+def new_database(folder: Path, database: str, name: str, postgres: str | None) -> str:
+    """Return the tracking URI of a database that does not exist yet or is empty."""
     if database == "sqlite":
         return f"sqlite:///{folder / name}.db"
     if postgres is None:
@@ -78,7 +77,8 @@ def _new_database(folder: Path, database: str, name: str, postgres: str | None) 
     return postgres + unique
 
 
-def _with_qualitrace(uri: str, folder: Path) -> Save:
+def with_qualitrace(uri: str, folder: Path) -> Save:
+    """Return what stores pieces as the collector does: convert, then save."""
     store = TraceStore(uri, folder.as_uri(), SERVICE)
     store.check()
 

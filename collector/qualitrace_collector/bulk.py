@@ -48,6 +48,9 @@ from qualitrace_collector.convert.stored import STATUS_PREFIX, StoredSpan
 TESTED_REVISIONS = frozenset({"dc11669786a5"})
 """Of MLflow's schema (`alembic_version`): those on which the equality of rows was tested. MLflow 3.17."""
 
+CACHE_KIB = 128 << 10
+"""For SQLite's pages: random trace ids touch all of an index, which its default of 2 MiB would read again and again."""
+
 _DATABASES = ("sqlite", "postgresql")
 _TAG_PREFIX = "mlflow.traceTag."
 _HIDDEN_RESOURCE = ("telemetry.sdk.", "mlflow.")
@@ -89,10 +92,12 @@ def insert_traces(store: SqlAlchemyStore, traces: Sequence[PlacedTrace]) -> list
         MlflowException: the database refused; nothing was written.
     """
     with store.ManagedSessionMaker(read_only=False) as session:
+        if store.db_type == "sqlite":
+            session.execute(text(f"PRAGMA cache_size = -{CACHE_KIB}"))
         locations = _locations(session, {int(experiment_id) for experiment_id, _ in traces})
         known = _known(session, [trace.trace_id for _, trace in traces])
         rows = Rows()
-        for experiment_id, trace in traces:
+        for experiment_id, trace in sorted(traces, key=lambda placed: placed[1].trace_id):
             if trace.trace_id not in known:
                 _add_trace(rows, trace, int(experiment_id), locations[int(experiment_id)])
         for model, values in (

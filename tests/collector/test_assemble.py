@@ -122,6 +122,14 @@ def test_a_trace_that_is_never_quiet_is_handed_on_with_its_root():
     assert [piece.root_seen for piece in pieces] == [True]
 
 
+def test_a_trace_waits_no_longer_because_the_clock_was_set_back():
+    """By an hour, say: neither the traces of before nor those of after wait for the hour to pass again."""
+    traces = assembler()
+    traces.add_spans(1, records(span(7, 1)), now=4000.0)
+    traces.add_spans(2, records(span(8, 1)), now=401.0)
+    assert {piece.trace_id for piece in traces.due(403.0)} == {trace_id(7), trace_id(8)}
+
+
 def test_when_stopping_a_complete_trace_needs_no_quiet_period():
     """At shutdown what is complete is handed on at once; what waits for its root stays."""
     traces = assembler()

@@ -150,6 +150,28 @@ def test_what_was_written_reads_back_and_is_found(make_store: MakeStore):
     assert usage["cache_read_input_tokens"] == 3
 
 
+def test_a_stored_span_reads_as_mlflows_entity_does():
+    """By the same names the same values, so that metrics and samples may be made of either."""
+    names = "trace_id span_id parent_id name span_type inputs outputs start_time_ns end_time_ns status".split()
+    for trace in [*recorded(), *built()]:
+        for ours, theirs in zip(trace.stored, trace.spans, strict=True):
+            assert {name: getattr(ours, name) for name in names} == {name: getattr(theirs, name) for name in names}
+            for key, value in theirs.attributes.items():
+                assert ours.get_attribute(key) == value, key
+
+
+def test_one_batch_may_be_of_many_experiments(make_store: MakeStore):
+    """Each trace is found in its own, with its artifacts beside it."""
+    store, traces = make_store(), built()[:2]
+    other = store.create_experiment("other", None, [])
+    assert insert_traces(store, [("0", traces[0]), (other, traces[1])]) == []
+    infos = [store.get_trace_info(trace.trace_id) for trace in traces]
+    assert [info.experiment_id for info in infos] == ["0", other]
+    for info in infos:
+        folder = store.get_experiment(str(info.experiment_id)).artifact_location
+        assert info.tags["mlflow.artifactLocation"].startswith(f"{folder}/")
+
+
 def test_known_traces_are_left_to_mlflow(make_store: MakeStore):
     """A trace that is there already is handed back and not touched; the new one beside it is written."""
     store, (first, second, *_) = make_store(), built()

@@ -54,6 +54,37 @@ def test_a_trace_has_one_outcome_even_when_recorded_again(database: Database):
     assert totals(database) == {("", "stored"): 1}
 
 
+@settings(max_examples=30)
+@given(
+    st.lists(
+        st.lists(
+            st.tuples(
+                st.sampled_from(["tr-1", "tr-2", "tr-3"]),
+                st.just("shop"),
+                st.sampled_from(["stored", "not_genai", "dead_lettered"]),
+                st.booleans(),
+            ),
+            max_size=5,
+        ),
+        max_size=4,
+    )
+)
+def test_many_outcomes_at_once_count_as_one_by_one(tmp_path_factory, batches: list[list[ledger.TraceRecord]]):
+    """Whatever comes in a batch, twice even, rows and totals are those of single records."""
+    once, each = (Database(tmp_path_factory.mktemp("ledger") / "state.db", SCHEMA) for _ in range(2))
+    for now, batch in enumerate(batches):
+        with once.transaction() as connection:
+            Ledger.record_traces(connection, batch, float(now))
+        with each.transaction() as connection:
+            for trace_id, service, outcome, root_seen in batch:
+                Ledger.record_trace(connection, trace_id, service, outcome, root_seen=root_seen, now=float(now))
+    for table in ("trace", "ledger"):
+        rows = [
+            [tuple(row) for row in database.connection().execute(f"SELECT * FROM {table}")] for database in (once, each)
+        ]
+        assert rows[0] == rows[1]
+
+
 def test_a_task_is_leased_once_until_the_lease_ends(database: Database):
     """Two workers never judge the same task at once; a dead worker's task comes back."""
     put(database, task())

@@ -59,7 +59,10 @@ class Ledger:
     def record_traces(cls, connection: sqlite3.Connection, records: Sequence[TraceRecord], now: float) -> None:
         """Record the outcomes of many traces, those that are new in one statement; see `record_trace`."""
         known = _known(connection, [trace_id for trace_id, *_ in records])
-        new = {record[0]: record for record in records if record[0] not in known}
+        new: dict[str, TraceRecord] = {}
+        for record in records:
+            if record[0] not in known:
+                new.setdefault(record[0], record)
         connection.executemany("INSERT INTO trace VALUES (?, ?, ?, ?, ?)", [(*record, now) for record in new.values()])
         totals: Counter[tuple[str, TraceOutcome]] = Counter((service, kind) for _, service, kind, _ in new.values())
         for (service, outcome), count in totals.items():
