@@ -33,6 +33,17 @@ def load_or_exit(path: Path | None) -> Config:
         sys.exit(1)
 
 
+def open_state(config: Config) -> Database:
+    """Open a server's state database; tell what is wrong and exit with 1 if it is not there or cannot be used."""
+    path = config.data_dir / FILE_NAME
+    if not path.exists():
+        raise click.ClickException(f"{path}: no such file; name the server's own configuration with --config")
+    try:
+        return Database(path, ledger.SCHEMA)
+    except StateError as error:
+        raise click.ClickException(str(error)) from error
+
+
 @click.group()
 def journal() -> None:
     """Look after dead letters: traces that MLflow refused and requests that could not be decoded."""
@@ -110,13 +121,7 @@ def drop_letters(path: Path | None, ids: tuple[str, ...], everything: bool, yes:
 
 
 def _open(config: Config) -> DeadLetters:
-    path = config.data_dir / FILE_NAME
-    if not path.exists():
-        raise click.ClickException(f"{path}: no such file; name the server's own configuration with --config")
-    try:
-        return DeadLetters(Database(path, ledger.SCHEMA))
-    except StateError as error:
-        raise click.ClickException(str(error)) from error
+    return DeadLetters(open_state(config))
 
 
 def _find(letters: DeadLetters, ids: Sequence[str], everything: bool) -> list[DeadLetter]:

@@ -16,7 +16,17 @@ from qualitrace_collector.feedback import PersonFeedback
 from qualitrace_collector.measure import TraceMetrics
 from qualitrace_collector.sample import in_always_stratum, inclusion_probability
 from qualitrace_collector.samples import Sample
-from qualitrace_collector.state import Database, DeadLetter, DeadLetters, JudgeQueue, JudgeTask, Ledger, TraceRecord
+from qualitrace_collector.state import (
+    CoverageTotals,
+    Database,
+    DeadLetter,
+    DeadLetters,
+    JudgeQueue,
+    JudgeTask,
+    Ledger,
+    TraceRecord,
+)
+from qualitrace_collector.state.coverage import Coverage
 from qualitrace_collector.state.feedback import FeedbackBox
 
 _log = logging.getLogger(__name__)
@@ -47,6 +57,7 @@ class Results:
 
     Attributes:
         conflicting: spans left out because another one has their ids, by service.
+        coverage: what each trace has that is complete for the first time.
     """
 
     stored: Sequence[ConvertedTrace] = ()
@@ -54,6 +65,7 @@ class Results:
     dead_lettered: Sequence[DeadLetter] = ()
     complete: Sequence[CompleteTrace] = ()
     conflicting: Mapping[str, int] = field(default_factory=dict[str, int])
+    coverage: Sequence[Coverage] = ()
 
 
 class Recorder:
@@ -87,6 +99,7 @@ class Recorder:
             Ledger.record_traces(connection, records, now)
             for letter in results.dead_lettered:
                 DeadLetters.put(connection, letter)
+            CoverageTotals.add(connection, results.coverage)
             self._enqueue_sampled(connection, results.complete, now)
         self._metrics.observe((trace.service, trace.spans) for trace in results.complete if not trace.known)
         self._metrics.count_conflicts(results.conflicting)

@@ -9,6 +9,7 @@ from mlflow.entities import Span
 from qualitrace_collector.assemble import Piece
 from qualitrace_collector.convert import ConvertedTrace, convert_all
 from qualitrace_collector.convert.trace import mlflow_trace_id, service_of
+from qualitrace_collector.coverage import coverage_of
 from qualitrace_collector.first_come import log_conflicts, without_stored
 from qualitrace_collector.names import BoundedNames
 from qualitrace_collector.record import CompleteTrace, Results
@@ -49,13 +50,18 @@ class StoreStage:
         refused = self._store.save([trace for trace in wanted if trace.stored])
         failures += [(t.piece, t.service, refused[t.trace_id]) for t in wanted if t.trace_id in refused]
         stored = [trace for trace in wanted if trace.trace_id not in refused]
+        complete = [
+            _complete(trace, known, earlier.get(trace.trace_id, ())) for trace in stored if _is_whole(trace, known)
+        ]
+        converted_by_id = {trace.trace_id: trace for trace in stored}
         results = Results(
             stored=stored,
             not_genai=[trace for trace in converted if not self._is_kept(trace, known)],
-            complete=[
-                _complete(trace, known, earlier.get(trace.trace_id, ())) for trace in stored if _is_whole(trace, known)
-            ],
+            complete=complete,
             conflicting=conflicting,
+            coverage=[
+                coverage_of(converted_by_id[trace.trace_id], trace.spans) for trace in complete if not trace.known
+            ],
         )
         return results, failures
 

@@ -13,7 +13,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from qualitrace_collector.samples import Sample
-from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger
+from qualitrace_collector.state import CoverageTotals, Database, JudgeQueue, JudgeTask, Ledger
+from qualitrace_collector.state.coverage import Source
 from qualitrace_monitors.metrics import JudgeMetrics, window_label
 from qualitrace_monitors.scores import ScoreRow
 from support.web import NOW, WebStand
@@ -135,6 +136,15 @@ class TestScoresAsTheyComeIn:
 
 
 class TestReadAtAScrape:
+    def test_what_traces_lack_is_a_share_of_those_looked_at(self, database: Database, web: WebStand) -> None:
+        """Of three traces of a source one lacks the session: two counters with the same labels."""
+        source = Source("shop", "openinference.instrumentation.openai", "openinference")
+        with database.transaction() as connection:
+            CoverageTotals.add(connection, [{(source, "session"): has} for has in (True, False, True)])
+        labels = source._asdict() | {"content": "session"}
+        assert web.sample("qualitrace_traces_lacking_total", **labels) == 1
+        assert web.sample("qualitrace_traces_checked_total", **labels) == 3
+
     def test_a_replaced_outcome_does_not_lower_a_counter(self, database: Database, web: WebStand) -> None:
         """A trace first counted as not_genai and then stored stays in both counters; the total moves."""
         for outcome in ("not_genai", "stored"):

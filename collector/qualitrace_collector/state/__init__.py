@@ -1,8 +1,19 @@
 """The state database: what happened to each trace, what waits to be judged, what was given up."""
 
+from qualitrace_collector.state.coverage import CoverageTotals
 from qualitrace_collector.state.database import Database, StateError
 from qualitrace_collector.state.ledger import Ledger, TraceRecord
 from qualitrace_collector.state.letters import DeadLetter, DeadLetters
 from qualitrace_collector.state.queue import JudgeQueue, JudgeTask
 
-__all__ = ["Database", "DeadLetter", "DeadLetters", "JudgeQueue", "JudgeTask", "Ledger", "StateError", "TraceRecord"]
+__all__ = [
+    "CoverageTotals",
+    "Database",
+    "DeadLetter",
+    "DeadLetters",
+    "JudgeQueue",
+    "JudgeTask",
+    "Ledger",
+    "StateError",
+    "TraceRecord",
+]

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
-from qualitrace_collector.state import letters
+from qualitrace_collector.state import coverage, letters
 from qualitrace_collector.state.database import Database
 
 TraceOutcome = Literal["stored", "not_genai", "dead_lettered"]
@@ -28,6 +28,7 @@ SCHEMA = (
         judge TEXT NOT NULL, service TEXT NOT NULL, outcome TEXT NOT NULL, total INTEGER NOT NULL,
         counted INTEGER NOT NULL, PRIMARY KEY (judge, service, outcome)) WITHOUT ROWID""",
     *letters.SCHEMA,
+    *coverage.SCHEMA,
 )
 
 WHOLE_TRACE = ""

@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from qualitrace_collector.config import Config
-from qualitrace_collector.state import Database, DeadLetters, Ledger
+from qualitrace_collector.state import CoverageTotals, Database, DeadLetters, Ledger
 from qualitrace_monitors.alerts import AlertStatus
 from qualitrace_monitors.estimate import Estimate, Estimator
 from qualitrace_monitors.notify import NotificationOutcome
@@ -63,6 +63,7 @@ class StateCollector(Collector):
         """Yield every metric family, also those without a sample yet."""
         sources = self._sources
         yield from _ledger_metrics(Ledger(sources.database).counters())
+        yield from _coverage_metrics(CoverageTotals(sources.database).totals())
         yield from _estimate_metrics(self._estimates())
         yield _alert_metric(sources.alerts())
         yield _notification_metric(sources.notification_counts())
@@ -108,6 +109,22 @@ def _ledger_metrics(rows: Iterable[sqlite3.Row]) -> Iterable[Metric]:
     for judge, count in waiting.items():
         gauge.add_metric((judge,), count)
     yield gauge
+
+
+def _coverage_metrics(rows: Iterable[sqlite3.Row]) -> Iterable[Metric]:
+    labels = ("service", "scope", "dialect", "content")
+    lacking = CounterMetricFamily(
+        "qualitrace_traces_lacking_total", "Complete traces without the content.", labels=labels
+    )
+    checked = CounterMetricFamily(
+        "qualitrace_traces_checked_total", "Complete traces that should have the content.", labels=labels
+    )
+    for row in rows:
+        values = [row[label] for label in labels]
+        lacking.add_metric(values, row["lacking"])
+        checked.add_metric(values, row["traces"])
+    yield lacking
+    yield checked
 
 
 _QUALITY: tuple[tuple[str, str, Callable[[Estimate], float | None]], ...] = (

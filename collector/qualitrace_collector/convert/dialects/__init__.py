@@ -1,5 +1,6 @@
 """The dialects of GenAI telemetry, and which of them a span speaks."""
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 from qualitrace_collector.convert.dialects.frameworks import (
@@ -26,32 +27,34 @@ from qualitrace_collector.convert.dialects.unknown import read_unknown
 from qualitrace_collector.convert.dialects.vercel import VERCEL
 from qualitrace_collector.convert.draft import Draft
 
-__all__ = ["DIALECTS", "read_span"]
+__all__ = ["DIALECTS", "dialect_of", "read_span"]
 
-DIALECTS: tuple[Dialect, ...] = (
-    MLFLOW,
-    LANGSMITH,  # before GENAI: calls its retrievers `embeddings` there
-    LITELLM,
-    OPENINFERENCE,
-    CLAUDE_CODE,
-    VERCEL,
-    LANGFUSE,
-    LAMINAR,
-    LIVEKIT,
-    PYDANTIC_AI,
-    GENAI,
-    GENAI_EVENTS,
-    ADK,
-    VECTOR_STORES,
-    TRACELOOP,
-    LOGFIRE,
-    HAYSTACK,
-    CREWAI,
-    GENKIT,
-    MASTRA,
-    VOLTAGENT,
+_NAMED: tuple[tuple[str, Dialect], ...] = (
+    ("mlflow", MLFLOW),
+    ("langsmith", LANGSMITH),  # before GENAI: calls its retrievers `embeddings` there
+    ("litellm", LITELLM),
+    ("openinference", OPENINFERENCE),
+    ("claude-code", CLAUDE_CODE),
+    ("vercel", VERCEL),
+    ("langfuse", LANGFUSE),
+    ("laminar", LAMINAR),
+    ("livekit", LIVEKIT),
+    ("pydantic-ai", PYDANTIC_AI),
+    ("opentelemetry-genai", GENAI),
+    ("opentelemetry-genai", GENAI_EVENTS),
+    ("adk", ADK),
+    ("openllmetry", VECTOR_STORES),
+    ("openllmetry", TRACELOOP),
+    ("logfire", LOGFIRE),
+    ("haystack", HAYSTACK),
+    ("crewai", CREWAI),
+    ("genkit", GENKIT),
+    ("mastra", MASTRA),
+    ("voltagent", VOLTAGENT),
 )
 """In the order in which they may fill a field: the first that knows wins."""
+
+DIALECTS = tuple(dialect for _, dialect in _NAMED)
 
 _ROOTS = frozenset[str]().union(*(dialect.roots for dialect in DIALECTS))
 _WEAK_ROOTS = frozenset({"events", "agent_name", "input", "output", "llm", "ai", "db", "gcp", "logfire"})
@@ -73,6 +76,19 @@ def read_span(draft: Draft) -> None:
         read_unknown(draft)
     elif draft.model is None:
         draft.model = _model_inside(draft)
+
+
+def dialect_of(attributes: Iterable[str]) -> str:
+    """Name the dialect of a span by the names of its attributes; `none` if it speaks none."""
+    return _dialect_name(_ROOTS.intersection(map(_root, attributes)))
+
+
+@lru_cache(maxsize=1024)
+def _dialect_name(roots: frozenset[str]) -> str:
+    """Name the dialect that most of the roots tell, above all those that no other library uses."""
+    strong = roots - _WEAK_ROOTS
+    name, dialect = max(_NAMED, key=lambda item: (len(item[1].roots & strong), len(item[1].roots & roots)))
+    return name if dialect.roots & roots else "none"
 
 
 def _model_inside(draft: Draft) -> str | None:

@@ -1,0 +1,80 @@
+"""What each stored trace lacks, and by whose telemetry: the answer to "why are my scores missing?".
+
+Judges look at question, answer and retrieved documents; tokens make the metrics of use and cost; a session joins the
+turns of a conversation. Each is looked for in the trace as the judges see it, whatever the dialect.
+"""
+
+import logging
+from collections.abc import Sequence
+
+from mlflow.entities import SpanType
+
+from qualitrace_collector.convert import ConvertedTrace
+from qualitrace_collector.convert.dialects import dialect_of
+from qualitrace_collector.convert.documents import documents
+from qualitrace_collector.convert.passages import LLM_TYPES
+from qualitrace_collector.convert.root import NO_ANSWER_TYPES
+from qualitrace_collector.convert.sample import outermost, question_and_answer, root_of
+from qualitrace_collector.convert.stored import AnySpan
+from qualitrace_collector.names import clean
+from qualitrace_collector.state.coverage import Content, Coverage, Source
+
+_log = logging.getLogger(__name__)
+
+_SESSION_NAMES = ("session.id", "gen_ai.conversation.id")
+_HIDDEN = {"", "__REDACTED__"}
+"""OpenInference writes the latter in place of what it is told to hide (openinference.instrumentation.config)."""
+
+
+def coverage_of(trace: ConvertedTrace, spans: Sequence[AnySpan]) -> Coverage:
+    """Look for all that a complete trace should have; only what applies to it is in the result.
+
+    Tokens apply to traces with a model call, documents to those with a retriever, an output to all but those whose
+    root only fetches material.
+
+    Args:
+        spans: all of the trace's, those stored earlier too.
+    """
+    try:
+        return _looked_for(trace, spans)
+    except Exception:  # a client's odd content must not stop what is stored already
+        _log.exception("the content of trace %s cannot be read", trace.trace_id)
+        return {}
+
+
+def _looked_for(trace: ConvertedTrace, spans: Sequence[AnySpan]) -> Coverage:
+    root, calls = root_of(spans), outermost(spans, LLM_TYPES)
+    retrievers = [span for span in spans if span.span_type == SpanType.RETRIEVER]
+    question, answer = question_and_answer(spans)
+    source = _source(trace, calls[0] if calls else root)
+    found: dict[tuple[Source, Content], bool] = {
+        (source, "input"): question not in _HIDDEN,
+        (source, "session"): any(span.get_attribute(name) for span in spans for name in _SESSION_NAMES),
+    }
+    if calls or root.span_type not in NO_ANSWER_TYPES:
+        found[source, "output"] = answer not in _HIDDEN
+    if calls:
+        found[source, "tokens"] = any(
+            span.get_attribute("mlflow.chat.tokenUsage") for span in spans if span.span_type in LLM_TYPES
+        )
+    if retrievers:
+        found[_source(trace, retrievers[0]), "documents"] = any(map(_tells_documents, retrievers))
+    return found
+
+
+def _tells_documents(retriever: AnySpan) -> bool:
+    """Whether the texts of what was found are there, or nothing was found."""
+    outputs = retriever.outputs
+    if isinstance(outputs, list) and not outputs:
+        return True
+    if isinstance(outputs, str):
+        return outputs.strip() not in _HIDDEN
+    return any(document["page_content"].strip() not in _HIDDEN for document in documents(outputs))
+
+
+def _source(trace: ConvertedTrace, span: AnySpan) -> Source:
+    """Tell who recorded a span; of one that was stored earlier only the trace's first span that came now can tell."""
+    records = trace.piece.spans
+    record = next((record for record in records if record.span.span_id.hex() == span.span_id), records[0])
+    dialect = dialect_of(attribute.key for attribute in record.span.attributes)
+    return Source(trace.service, clean(record.scope.name) if record.scope.name else "", dialect)

@@ -1,0 +1,110 @@
+"""What to set, in which library, so that its spans bring what they lack.
+
+Each setting stands in the library's own source or documentation: opentelemetry.util.genai, openinference's TraceConfig,
+OpenLLMetry's privacy page, the AI SDK's TelemetrySettings, pydantic_ai.InstrumentationSettings,
+google.adk.telemetry, haystack.tracing, litellm, agent_framework.observability.
+"""
+
+from dataclasses import dataclass
+
+from qualitrace_collector.state.coverage import Content, Source
+
+_OTEL_CONTENT = (
+    "set OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=span_only in the application "
+    "(`qualitrace run` and `qualitrace.init()` do, unless capture_content is off)"
+)
+_ANY_CONTENT = (
+    "let the library record messages: gen_ai.input.messages and gen_ai.output.messages (OpenTelemetry), "
+    "or input.value and output.value (OpenInference)"
+)
+_ANY_TOKENS = (
+    "record gen_ai.usage.input_tokens and gen_ai.usage.output_tokens; OpenAI streams carry them only with "
+    'stream_options={"include_usage": True}'
+)
+_ANY_DOCUMENTS = (
+    "record the documents' texts on the retriever's span, as retrieval.documents.N.document.content (OpenInference); "
+    "under `qualitrace run` or `qualitrace.init()` LangChain's retrievers do"
+)
+_ANY_SESSION = (
+    "put session.id or gen_ai.conversation.id on the spans: `with qualitrace.session(session_id): ...` around a turn"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Library:
+    """Settings of a family of libraries, known by the start of its scopes' names or by its dialect."""
+
+    scopes: tuple[str, ...]
+    dialects: tuple[str, ...]
+    content: str
+    documents: str = _ANY_DOCUMENTS
+    session: str = _ANY_SESSION
+
+
+_LIBRARIES = (
+    _Library(
+        ("openinference.", "@arizeai/openinference"),
+        ("openinference",),
+        "unset OPENINFERENCE_HIDE_INPUTS, OPENINFERENCE_HIDE_OUTPUTS and the like, or hide_inputs and hide_outputs in "
+        "the instrumentor's TraceConfig",
+        documents="unset OPENINFERENCE_HIDE_OUTPUTS and OPENINFERENCE_HIDE_OUTPUT_TEXT",
+        session="`with openinference.instrumentation.using_session(session_id): ...` around a turn",
+    ),
+    _Library(("opentelemetry.instrumentation.genai.", "opentelemetry.util.genai"), (), _OTEL_CONTENT),
+    _Library(
+        ("opentelemetry.instrumentation.openai_v2", "opentelemetry.instrumentation.vertexai"),
+        (),
+        "set OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true, or span_only together with "
+        "OTEL_SEMCONV_STABILITY_OPT_IN=gen_ai_latest_experimental",
+    ),
+    _Library(
+        ("opentelemetry.instrumentation.", "traceloop"),
+        ("openllmetry",),
+        "set TRACELOOP_TRACE_CONTENT=true, or unset it (in TypeScript: traceContent of Traceloop.initialize)",
+        session='Traceloop.set_association_properties({"session_id": ...}) at the start of a turn',
+    ),
+    _Library(
+        ("ai",),
+        ("vercel",),
+        "experimental_telemetry: { isEnabled: true, recordInputs: true, recordOutputs: true } in each call",
+        session="experimental_telemetry: { metadata: { sessionId: ... } } in each call",
+    ),
+    _Library(
+        ("pydantic-ai", "pydantic_ai"),
+        ("pydantic-ai",),
+        "InstrumentationSettings(include_content=True), or logfire.instrument_pydantic_ai(include_content=True)",
+    ),
+    _Library(("gcp.vertex.agent",), ("adk",), "set ADK_CAPTURE_MESSAGE_CONTENT_IN_SPANS=true"),
+    _Library(("haystack",), ("haystack",), "set HAYSTACK_CONTENT_TRACING_ENABLED=true"),
+    _Library(("litellm",), ("litellm",), "litellm.turn_off_message_logging = False"),
+    _Library(("agent_framework",), (), "set ENABLE_SENSITIVE_DATA=true"),
+    _Library((), ("opentelemetry-genai",), _OTEL_CONTENT),
+)
+_UNKNOWN = _Library((), (), _ANY_CONTENT)
+
+
+def mend(source: Source, content: Content) -> str:
+    """Say what brings `content` into the traces of a source."""
+    library = _library_of(source)
+    match content:
+        case "input" | "output":
+            return library.content
+        case "tokens":
+            return _ANY_TOKENS
+        case "documents":
+            return library.documents
+        case "session":
+            return library.session
+
+
+def _library_of(source: Source) -> _Library:
+    by_scope = (library for library in _LIBRARIES if _starts(source.scope, library.scopes))
+    by_dialect = (library for library in _LIBRARIES if source.dialect in library.dialects)
+    return next(by_scope, None) or next(by_dialect, _UNKNOWN)
+
+
+def _starts(scope: str, starts: tuple[str, ...]) -> bool:
+    """Whether a scope's name is one of these, or begins with one up to a dot or a slash."""
+    return any(
+        scope == start or scope.startswith((start.rstrip(".") + ".", start + "/", start + "-")) for start in starts
+    )

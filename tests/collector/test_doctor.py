@@ -1,0 +1,184 @@
+"""`qualitrace doctor`: traces of real dialects, with and without content, through the pipeline to the report."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from qualitrace_collector.doctor import doctor
+from qualitrace_collector.journal import JournalEntry
+from qualitrace_collector.mends import mend
+from qualitrace_collector.state import CoverageTotals
+from qualitrace_collector.state.coverage import MAX_SOURCES, Source
+from support.otlp import chat_span, rag_trace, request, retriever_span, span
+from support.pipeline import Collector, rag
+
+GENAI_SCOPE = "opentelemetry.instrumentation.genai.openai"
+OPENINFERENCE_SCOPE = "openinference.instrumentation.langchain"
+
+
+def bare_call(number: int) -> list[Span]:
+    """A model call as OpenTelemetry's instrumentor sends it without content capture."""
+    told = {"operation__name": "chat", "request__model": "gpt-4o-mini", "usage__input_tokens": 14}
+    return [span(number, 1, name="chat gpt-4o-mini", **{f"gen_ai__{key}": value for key, value in told.items()})]
+
+
+def hidden_call(number: int) -> list[Span]:
+    """A model call as OpenInference sends it with inputs and outputs hidden."""
+    hidden = {"input__value": "__REDACTED__", "output__value": "__REDACTED__"}
+    return [span(number, 1, openinference__span__kind="LLM", llm__model_name="gpt-4o-mini", **hidden)]
+
+
+def send(collector: Collector, spans: list[Span], scope: str, service: str = "shop") -> None:
+    """Put the spans of one scope into the journal."""
+    message = request(spans, service)
+    message.resource_spans[0].scope_spans[0].scope.name = scope
+    entry = JournalEntry(signal="traces", payload=message.SerializeToString(), received_at=collector.now)
+    collector.journal.append([entry])
+
+
+def lacking(collector: Collector, scope: str) -> dict[str, tuple[int, int]]:
+    """Return, by content, how many of a scope's traces were looked at and how many lack it."""
+    rows = [row for row in CoverageTotals(collector.database).totals() if row["scope"] == scope]
+    counts: dict[str, tuple[int, int]] = {}
+    for row in rows:
+        traces, lack = counts.get(row["content"], (0, 0))
+        counts[row["content"]] = (traces + row["traces"], lack + row["lacking"])
+    return counts
+
+
+@pytest.fixture
+def ask(tmp_path: Path) -> Callable[..., Result]:
+    """Run the command on the test's folder."""
+    path = tmp_path / "q.yaml"
+    path.write_text(yaml.safe_dump({"data_dir": str(tmp_path)}))
+    return lambda *options: CliRunner().invoke(doctor, ["--config", str(path), *options])
+
+
+def test_a_whole_trace_lacks_but_its_session(make: Callable[..., Collector]):
+    """Question, answer, tokens and documents are found; the session is the one gap."""
+    collector = make()
+    send(collector, rag(1), "app")
+    collector.run()
+    assert lacking(collector, "app") == {
+        "input": (1, 0), "output": (1, 0), "tokens": (1, 0), "documents": (1, 0), "session": (1, 1)
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("build", "scope"), [(bare_call, GENAI_SCOPE), (hidden_call, OPENINFERENCE_SCOPE)])
+def test_content_that_is_left_out_or_hidden_is_lacking(
+    make: Callable[..., Collector], build: Callable[[int], list[Span]], scope: str
+):
+    """Absent attributes count like placeholders; documents do not apply without a retriever."""
+    collector = make()
+    send(collector, build(1), scope)
+    send(collector, [chat_span(2, 1, question="Q?", answer="A.", session__id="s")], scope)
+    collector.run()
+    found = lacking(collector, scope)
+    assert found["input"] == found["output"] == found["session"] == (2, 1)
+    assert "documents" not in found
+    assert found["tokens"] == (2, 0 if scope == GENAI_SCOPE else 1)
+
+
+def test_the_retriever_answers_for_its_documents(make: Callable[..., Collector]):
+    """Two scopes in one trace: texts are missing at the retriever's, nothing but the session at the call's."""
+    collector = make()
+    root, retriever, call = rag_trace(1, question="Q?", answer="A.", passages=["P."])
+    textless = json.dumps([{"id": "7", "score": 0.5}])
+    retriever = retriever_span(1, 2, 1, query="Q?", passages=[], output__value=textless)
+    message = request([root, call])
+    message.resource_spans[0].scope_spans[0].scope.name = GENAI_SCOPE
+    message.resource_spans[0].scope_spans.add(spans=[retriever]).scope.name = OPENINFERENCE_SCOPE
+    entry = JournalEntry(signal="traces", payload=message.SerializeToString(), received_at=collector.now)
+    collector.journal.append([entry])
+    collector.run()
+    assert lacking(collector, OPENINFERENCE_SCOPE) == {"documents": (1, 1)}
+    assert lacking(collector, GENAI_SCOPE)["input"] == (1, 0)
+
+
+def test_a_trace_counts_once(make: Callable[..., Collector]):
+    """A late span and a replay after a crash change no total."""
+    collector = make()
+    send(collector, rag(1), "app")
+    collector.run()
+    before = lacking(collector, "app")
+    send(collector, [span(1, 9, 1)], "app")
+    send(collector, rag(1), "app")
+    collector.restart()
+    collector.run()
+    assert lacking(collector, "app") == before
+
+
+def test_names_from_outside_are_bounded(make: Callable[..., Collector]):
+    """Scopes beyond the limit are counted together."""
+    database = make().database
+    with database.transaction() as connection:
+        for number in range(MAX_SOURCES + 5):
+            CoverageTotals.add(connection, [{(Source("shop", f"scope-{number}", "none"), "input"): False}])
+    rows = CoverageTotals(database).totals()
+    assert len(rows) == MAX_SOURCES + 1
+    assert {row["traces"] for row in rows if row["scope"] == "other"} == {5}
+
+
+def test_the_report_names_share_mend_and_outcome(make: Callable[..., Collector], ask: Callable[..., Result]):
+    """As text: half the traces lack the input, the variable that mends it, and why a judgement has no score."""
+    collector = make(sampling={"rate": 0.0, "always": []})
+    send(collector, bare_call(1), GENAI_SCOPE)
+    send(collector, [chat_span(2, 1, question="Q?", answer="A.")], GENAI_SCOPE)
+    collector.run()
+    shown = ask()
+    assert shown.exit_code == 0, shown.output
+    text = " ".join(shown.output.split())
+    assert "50 %" in text
+    assert text.count("span_only") == 1
+    assert "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=span_only" in text
+    assert "sampled_out" in text
+
+
+def test_json_tells_the_same(make: Callable[..., Collector], ask: Callable[..., Result]):
+    """One object, with a mend for each gap and a meaning for each outcome that explains a missing score."""
+    collector = make()
+    send(collector, hidden_call(1), OPENINFERENCE_SCOPE)
+    collector.run()
+    told = json.loads(ask("--json").output)
+    (gap,) = (item for item in told["coverage"] if item["content"] == "input")
+    assert (gap["dialect"], gap["traces"], gap["lacking"]) == ("openinference", 1, 1)
+    assert "OPENINFERENCE_HIDE_INPUTS" in gap["mend"]
+    assert {item["outcome"] for item in told["outcomes"]} == {"stored", "queued"}
+
+
+def test_nothing_received_says_where_to_send(make: Callable[..., Collector], ask: Callable[..., Result]):
+    """An empty state database is no error."""
+    make()
+    shown = ask()
+    assert shown.exit_code == 0
+    assert "127.0.0.1:4318" in shown.output
+
+
+def test_a_missing_state_database_is_an_error(ask: Callable[..., Result]):
+    """It names the file and the option."""
+    shown = ask()
+    assert shown.exit_code == 1
+    assert "state.db: no such file" in shown.output
+    assert "--config" in shown.output
+
+
+@pytest.mark.parametrize(
+    ("scope", "dialect", "setting"),
+    [
+        (GENAI_SCOPE, "opentelemetry-genai", "span_only"),
+        ("opentelemetry.instrumentation.openai_v2", "opentelemetry-genai", "gen_ai_latest_experimental"),
+        ("opentelemetry.instrumentation.openai.v1", "opentelemetry-genai", "TRACELOOP_TRACE_CONTENT"),
+        ("ai", "opentelemetry-genai", "recordInputs"),
+        ("gcp.vertex.agent", "opentelemetry-genai", "ADK_CAPTURE_MESSAGE_CONTENT_IN_SPANS"),
+        ("my.wrapper", "openinference", "OPENINFERENCE_HIDE_INPUTS"),
+        ("aiohttp", "none", "gen_ai.input.messages"),
+    ],
+)
+def test_the_mend_is_of_the_library_that_spoke(scope: str, dialect: str, setting: str):
+    """The scope tells the library, even where several speak one dialect; else the dialect does."""
+    assert setting in mend(Source("shop", scope, dialect), "input")
