@@ -55,6 +55,9 @@ class TraceMetrics:
             ["service"],
             registry=registry,
         )
+        self._redactions = Counter(
+            "qualitrace_redactions", "Replacements by collector.redact.", ["rule"], registry=registry
+        )
 
     def observe(self, traces: Iterable[tuple[str, Sequence[AnySpan]]]) -> None:
         """Count complete traces, each given as its service and its spans in their translated form."""
@@ -76,6 +79,11 @@ class TraceMetrics:
         """Count spans that were left out, by service."""
         for service, count in spans.items():
             self._conflicts.labels(service).inc(count)
+
+    def count_redactions(self, counts: Mapping[str, int]) -> None:
+        """Count replacements, by rule."""
+        for rule, count in counts.items():
+            self._redactions.labels(rule).inc(count)
 
     def _observe_call(self, span: AnySpan, service: str, exemplar: dict[str, str], sums: "_Sums") -> None:
         model = self._models.bound(str(span.get_attribute("mlflow.llm.model") or "unknown"))

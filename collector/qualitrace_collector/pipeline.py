@@ -21,6 +21,7 @@ from qualitrace_collector.journal import JournalEntry, SqliteJournal
 from qualitrace_collector.letters import requests_of
 from qualitrace_collector.pending import Pending
 from qualitrace_collector.record import KEEP_SECONDS, CompleteTrace, Recorder, Results
+from qualitrace_collector.redaction import Redaction
 from qualitrace_collector.settle import Settlement
 from qualitrace_collector.state import DeadLetter, Ledger
 from qualitrace_collector.store import StoreUnavailable, TraceStore
@@ -53,6 +54,7 @@ class Pipeline:
     ) -> None:
         assembly = config.assembly
         self._assembler = Assembler(assembly.quiet_period, assembly.max_open, assembly.max_spans)
+        self._redaction = Redaction(config.collector.redact)
         self._max_size = assembly.max_size
         self._max_age = assembly.max_age
         self._journal = journal
@@ -128,20 +130,24 @@ class Pipeline:
                 trace_ids = set[bytes]()
             self._settlement.opened(entry, trace_ids)
             self._position = entry.position
+        self._recorder.count_redactions(self._redaction.take_counts())
         self._journal_time = entries[-1].received_at if entries else self._clock()
         return len(entries)
 
     def _add(self, entry: JournalEntry) -> set[bytes]:
         """Hand an entry's spans or log records to the assembler; return their trace ids. Feedback goes its own way."""
         if entry.signal == "feedback":
-            self._recorder.keep_feedback(PersonFeedback.model_validate_json(entry.payload), entry.received_at)
+            given = self._redaction.feedback(PersonFeedback.model_validate_json(entry.payload))
+            self._recorder.keep_feedback(given, entry.received_at)
             return set()
         if entry.signal == "logs":
             logs = ExportLogsServiceRequest.FromString(entry.payload)
+            self._redaction.logs(logs)
             records = [r for group in logs.resource_logs for scope in group.scope_logs for r in scope.log_records]
             self._assembler.add_logs(entry.position, records, entry.received_at)
             return {record.trace_id for record in records}
         request = ExportTraceServiceRequest.FromString(entry.payload)
+        self._redaction.traces(request)
         spans = [
             SpanRecord(span, group.resource, scope.scope, entry.tenant)
             for group in request.resource_spans

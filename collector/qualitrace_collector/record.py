@@ -122,6 +122,10 @@ class Recorder:
         """Queue a stored trace, in the caller's transaction, for the judges that it was sampled out of."""
         self._enqueue(connection, trace, now, lambda judge: self._late_probability(connection, trace, judge))
 
+    def count_redactions(self, counts: Mapping[str, int]) -> None:
+        """Count replacements by rule."""
+        self._metrics.count_redactions(counts)
+
     def prune(self, now: float) -> None:
         """Forget rows older than a week; the ledger's totals stay."""
         with self._database.transaction() as connection:

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from opentelemetry import trace as otel
 from qualitrace.content import capture_content
 from qualitrace.instruments import instrument as instrument_libraries
 from qualitrace.quiet import logger, never_raises
+from qualitrace.redact import Redact
 from qualitrace.sender import FeedbackSender, remaining
 from qualitrace.settings import Settings, resolve
 from qualitrace.values import FEEDBACK_PATH, TRACES_PATH
@@ -41,6 +42,7 @@ def init(
     headers: Mapping[str, str] | None = None,
     enabled: bool | None = None,
     capture_content: bool | None = None,
+    redact: Sequence[str] | Redact | None = None,
     environment: str | None = None,
     sample_ratio: float | None = None,
     schedule_delay: float | None = None,
@@ -61,6 +63,8 @@ def init(
         headers: sent with each export, for example an API key.
         enabled: False turns everything off.
         capture_content: False leaves prompts, answers, arguments and documents out (default True).
+        redact: names of patterns, regular expressions between slashes, or a function from text to text, applied to
+            all texts of a span before they leave the process. With one that cannot be used no text leaves.
         environment: `deployment.environment.name`.
         sample_ratio: share of the traces to export, 0 to 1 (default 1).
         schedule_delay: seconds between two exports (default 0.5).
@@ -117,7 +121,7 @@ def feedback_sender() -> FeedbackSender | None:
         settings = _State.settings = _State.settings or resolve({})
         if _State.sender is None and settings.enabled:
             url = settings.endpoint.removesuffix(TRACES_PATH) + FEEDBACK_PATH
-            _State.sender = FeedbackSender(url, settings.headers or {}, settings.export_timeout)
+            _State.sender = FeedbackSender(url, settings.headers or {}, settings.export_timeout, settings.redact)
             atexit.register(shutdown)
         return _State.sender
 

@@ -2,12 +2,14 @@
 
 import logging
 import threading
+from typing import Any
 
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import Span
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+from qualitrace.exporter import RedactingExporter
 from qualitrace.lifecycle import SHUTDOWN_SECONDS
 from qualitrace.quiet import SparseFilter, never_raises
 from qualitrace.session import session_attributes
@@ -26,11 +28,13 @@ class QualitraceSpanProcessor(BatchSpanProcessor):
     """
 
     def __init__(self, settings: Settings) -> None:
-        exporter = OTLPSpanExporter(
-            endpoint=settings.endpoint,
-            headers=dict(settings.headers or {}),
-            timeout=settings.export_timeout,
-        )
+        options: dict[str, Any] = {
+            "endpoint": settings.endpoint,
+            "headers": dict(settings.headers or {}),
+            "timeout": settings.export_timeout,
+        }
+        redact = settings.redact
+        exporter = OTLPSpanExporter(**options) if redact is None else RedactingExporter(redact, **options)
         super().__init__(
             exporter,
             max_queue_size=settings.queue_size,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qualitrace.quiet import SparseFilter, logger, never_raises
+from qualitrace.redact import Redact
 
 QUEUE_SIZE = 1000
 ATTEMPTS = 6
@@ -27,12 +28,14 @@ class FeedbackSender:
         url: of the feedback door.
         headers: sent with each request.
         timeout: seconds for one request.
+        redact: applied to the texts that a person wrote.
     """
 
-    def __init__(self, url: str, headers: Mapping[str, str], timeout: float) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str], timeout: float, redact: Redact | None = None) -> None:
         self._url = url
         self._headers = {**headers, "Content-Type": "application/json"}
         self._timeout = timeout
+        self._redact = redact
         self._items: queue.Queue[dict[str, Any]] = queue.Queue(QUEUE_SIZE)
         self._closing = threading.Event()
         threading.Thread(target=self._run, name="qualitrace-feedback", daemon=True).start()
@@ -62,6 +65,9 @@ class FeedbackSender:
 
     @never_raises
     def _send(self, item: dict[str, Any]) -> None:
+        if self._redact is not None:
+            texts = {key: item[key] for key in ("comment", "value") if isinstance(item[key], str)}
+            item = item | {key: self._redact(text) for key, text in texts.items()}
         for attempt in range(ATTEMPTS):
             wait = self._post(item, 2.0**attempt)
             if wait is None:

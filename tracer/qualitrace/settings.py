@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from qualitrace import values
 from qualitrace.instruments import LIBRARIES
 from qualitrace.quiet import logger
+from qualitrace.redact import PATTERNS, redaction
 from qualitrace.values import TRACES_PATH
 
 Environment = Mapping[str, str]
@@ -90,6 +91,11 @@ class Settings:
         values.flag,
         True,
         Source("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", values.content_mode),
+    )
+    redact: Callable[[str], str] | None = _setting(  # noqa: RUF009  # a field like the others
+        f"what is replaced in all texts before they leave: {', '.join(PATTERNS)}, or /regular expressions/",
+        redaction,
+        None,
     )
     environment: str | None = _setting(
         "deployment.environment.name, for example production",

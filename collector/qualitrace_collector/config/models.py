@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AnyHttpUrl, BeforeValidator, ByteSize, Field, SecretStr
+from pydantic import AnyHttpUrl, BeforeValidator, ByteSize, Field, SecretStr, field_validator
 
+from qualitrace.redact import Redactor
 from qualitrace_collector.config.otlp import Otlp
 from qualitrace_collector.config.quality import AlertRule, Budget, Heartbeat, JudgeConfig, WebhookConfig
 from qualitrace_collector.config.section import Section
@@ -67,6 +68,18 @@ class Sampling(Section):
     always: tuple[Literal["error", "negative_feedback"], ...] = ("error", "negative_feedback")
 
 
+class Collector(Section):
+    """What is done to everything that comes in."""
+
+    redact: tuple[str, ...] = Field(default=(), description="names of patterns, /regular expressions/")
+
+    @field_validator("redact")
+    @classmethod
+    def _can_be_compiled(cls, rules: tuple[str, ...]) -> tuple[str, ...]:
+        Redactor(rules)
+        return rules
+
+
 def _judge_entry(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
@@ -78,6 +91,7 @@ class Config(Section):
     otlp: Otlp = Otlp()
     data_dir: Path = Path("qualitrace-data")
     journal: Journal = Journal()
+    collector: Collector = Collector()
     assembly: Assembly = Assembly()
     mlflow: Mlflow = Mlflow()
     sampling: Sampling = Sampling()
