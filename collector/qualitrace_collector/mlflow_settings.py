@@ -2,6 +2,8 @@
 
 import os
 
+from pydantic import SecretStr
+
 ENVIRONMENT = {
     # Prices from the bundled catalog: the first model span of a provider would otherwise wait for the network.
     "MLFLOW_MODEL_CATALOG_URI": "",
@@ -12,7 +14,9 @@ ENVIRONMENT = {
 }
 
 
-def apply_mlflow_settings() -> None:
-    """Set what the user's environment does not set."""
+def apply_mlflow_settings(token: SecretStr | None = None) -> None:
+    """Set what the user's environment does not set, and the tracking server's `token`, which MLflow reads there."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    if token is not None:
+        os.environ["MLFLOW_TRACKING_TOKEN"] = token.get_secret_value()

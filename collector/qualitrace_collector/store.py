@@ -6,11 +6,14 @@ Writing is idempotent: MLflow upserts spans on (trace id, span id), and assessme
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
-from mlflow.entities import Assessment, Span
+from mlflow.entities import Assessment, ExperimentTag, Span
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.abstract_store import AbstractStore
+from mlflow.store.tracking.dbmodels.models import SqlTraceInfo
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking._tracking_service.utils import _get_store  # pyright: ignore[reportPrivateUsage]
 
 from qualitrace_collector.assessments import insert_assessments, takes_many
@@ -22,6 +25,10 @@ from qualitrace_collector.names import clean
 _T = TypeVar("_T")
 
 DEFAULT_TENANT = "default"
+
+WRITTEN_BY = "qualitrace_collector"
+"""Tag of the experiments that a collector stores traces in: retention looks at no other."""
+PAGE = 500
 
 _PLACEHOLDER = re.compile(r"\{service\.name\}|\{tenant\}")
 _TRANSIENT_CODES = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
@@ -83,6 +90,35 @@ class TraceStore:
         """Return all stored spans of a trace, none if it is unknown."""
         traces = self._call(lambda: self._store.batch_get_traces([trace_id]))
         return traces[0].data.spans if traces else []
+
+    def written_experiments(self) -> list[str]:
+        """Return the ids of the experiments that a collector ever stored traces in."""
+        ours = f"tags.{WRITTEN_BY} = 'true'"
+        found: Any = self._call(lambda: self._store.search_experiments(max_results=1000, filter_string=ours))
+        return [str(experiment.experiment_id) for experiment in found]
+
+    def count(self, experiment_id: str, enough: int) -> int:
+        """Count the traces of an experiment; a tracking server's only up to about `enough`, by paging through them."""
+        store = self._store
+        if isinstance(store, SqlAlchemyStore):
+            with store.ManagedSessionMaker(read_only=True) as session:
+                query = session.query(SqlTraceInfo).filter(SqlTraceInfo.experiment_id == int(experiment_id))
+                return self._call(query.count)
+        ask = partial(store.search_traces, locations=[experiment_id], max_results=PAGE)
+        found: tuple[list[Any], str | None] = self._call(ask)
+        page, token = found
+        total = len(page)
+        while token and total < enough:
+            found = self._call(partial(ask, page_token=token))
+            page, token = found
+            total += len(page)
+        return total
+
+    def delete_oldest(self, experiment_id: str, limit: int, before: float) -> int:
+        """Delete at most `limit` traces that began before `before` (Unix seconds), oldest first; return how many."""
+        return self._call(
+            lambda: self._store.delete_traces(experiment_id, max_timestamp_millis=int(before * 1000), max_traces=limit)
+        )
 
     def save_assessment(self, assessment: Assessment) -> None:
         """Write an assessment that carries its own id; present already means done.
@@ -175,8 +211,13 @@ class TraceStore:
         if (service, tenant) not in self._experiment_ids:
             values = {"{service.name}": service, "{tenant}": tenant}
             name = _PLACEHOLDER.sub(lambda match: values[match[0]], self._experiment)
-            self._experiment_ids[service, tenant] = self._call(lambda: self._find_or_create(clean(name)))
+            self._experiment_ids[service, tenant] = self._call(lambda: self._marked(clean(name)))
         return self._experiment_ids[service, tenant]
+
+    def _marked(self, name: str) -> str:
+        experiment_id = self._find_or_create(name)
+        self._store.set_experiment_tag(experiment_id, ExperimentTag(WRITTEN_BY, "true"))
+        return experiment_id
 
     def _find_or_create(self, name: str) -> str:
         found = self._store.get_experiment_by_name(name)

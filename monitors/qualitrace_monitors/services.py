@@ -8,6 +8,7 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry
 
 from qualitrace_collector.config import Config
+from qualitrace_collector.config.models import Retention
 from qualitrace_collector.config.values import split_address, without_credentials
 from qualitrace_collector.journal import SqliteJournal
 from qualitrace_collector.labels import FeedbackDelivery
@@ -15,6 +16,7 @@ from qualitrace_collector.loops import Loop
 from qualitrace_collector.measure import TraceMetrics
 from qualitrace_collector.pipeline import Pipeline
 from qualitrace_collector.record import Recorder
+from qualitrace_collector.retention import Retainer
 from qualitrace_collector.state import Database, JudgeQueue, Ledger, feedback, ledger, queue
 from qualitrace_collector.store import TraceStore
 from qualitrace_monitors import alerts, budget, notify, scores
@@ -160,6 +162,9 @@ class Services:
             loops.append(Loop("collect", self._pipeline.step))
             delivery = FeedbackDelivery(self._config, self._database, self._store, self._recorder, self._registry)
             loops.append(Loop("feedback", delivery.step))
+            if self._config.mlflow.retention != Retention():
+                retainer = Retainer(self._config.mlflow.retention, self._store, self._registry)
+                loops.append(Loop("retention", retainer.step))
         loops += [Loop(f"judge-{number}", worker.step) for number, worker in enumerate(self._workers)]
         if monitor:
             loops.append(Loop("prune", _every(PRUNE_SECONDS, self._prune)))

@@ -47,9 +47,10 @@ def main() -> int:
     parser.add_argument("--parts", default="collector,monitor")
     arguments = parser.parse_args()
     configure_logging()
-    apply_mlflow_settings()
     try:
-        run(load_config(arguments.config), arguments.parts.split(","))
+        config = load_config(arguments.config)
+        apply_mlflow_settings(config.mlflow.token)
+        run(config, arguments.parts.split(","))
     except (ConfigError, StateError, JournalError, WebServerError) as error:
         print(f"qualitrace: {error}", file=sys.stderr)
         return 1

@@ -52,13 +52,22 @@ class Assembly(Section):
     max_size: ByteSize = Field(default=ByteSize(32 << 20), ge=1, description="payload held in memory")
 
 
+class Retention(Section):
+    """How long MLflow keeps the traces of the experiments that the collector writes to; by default for ever."""
+
+    days: float | None = Field(default=None, ge=1, description="a trace older than this is deleted")
+    traces: int | None = Field(default=None, ge=1, description="newest traces of an experiment that are kept")
+
+
 class Mlflow(Section):
     """Where traces are stored."""
 
     tracking_uri: str = ""
+    token: SecretStr | None = Field(default=None, description="sent to a tracking server as Bearer")
     experiment: str = "{service.name}"
     keep: Literal["genai", "all"] = "genai"
     max_experiments: int = Field(default=200, ge=1)
+    retention: Retention = Retention()
 
 
 class Sampling(Section):
