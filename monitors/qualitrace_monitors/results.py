@@ -67,8 +67,8 @@ class ResultWriter:
                     JudgeQueue.postpone(connection, result.task, result.until)
                 elif JudgeQueue.finish(connection, result.task, result.outcome):
                     if result.row is not None:
+                        self._escalate(connection, result.task, result.row)
                         result.row.save(connection)
-                        self._escalate(connection, result.task, unsure=result.row.label == "unsure")
                     finished.append(result)
         return finished
 
@@ -83,12 +83,16 @@ class ResultWriter:
             VerdictCache.save(connection, judge, task.content_hash, verdict.score, now)
         Spending.book(connection, judge.name, task.trace_id, usage, now)
 
-    def _escalate(self, connection: sqlite3.Connection, task: JudgeTask, *, unsure: bool) -> None:
-        """Send a score on where the cascade wants it."""
+    def _escalate(self, connection: sqlite3.Connection, task: JudgeTask, row: ScoreRow) -> None:
+        """Send a score, not yet saved, on where the cascade wants it; a trace that is judged again counts once."""
         if (then := self._stages[task.judge].then) is None:
             return
-        probability = then.probability(unsure=unsure)
+        probability = then.probability(unsure=row.label == "unsure")
+        held = JudgeQueue.holds(connection, task.trace_id, then.queue)
+        left_out = not held and row.replaces_another(connection)
         if then.picks(task.trace_id, probability):
             JudgeQueue.put(connection, task.for_queue(then.queue, probability))
-        else:
+            if left_out:
+                Ledger.add(connection, task.service, "sampled_out", then.queue, -1)
+        elif not (held or left_out):
             Ledger.add(connection, task.service, "sampled_out", then.queue)

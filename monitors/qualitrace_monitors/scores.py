@@ -45,6 +45,11 @@ class ScoreRow:
     completed_at: float
     scored_at: float
 
+    def replaces_another(self, connection: sqlite3.Connection) -> bool:
+        """Whether the trace has a score of this judge and tier already."""
+        query = "SELECT 1 FROM score WHERE trace_id = ? AND judge = ? AND tier = ?"
+        return connection.execute(query, (self.trace_id, self.judge, self.tier)).fetchone() is not None
+
     def save(self, connection: sqlite3.Connection) -> None:
         """Insert or replace, in the caller's transaction."""
         values = [getattr(self, name) for name in self.__slots__]

@@ -375,6 +375,21 @@ def test_a_cascade_sends_on_what_is_unsure_and_a_known_share_of_the_rest(make: C
     assert totals["relevance/llm", "queued"] + totals["relevance/llm", "sampled_out"] == 200
 
 
+@pytest.mark.parametrize("labels", ["pass pass", "unsure pass", "pass unsure", "unsure unsure", "pass unsure pass"])
+def test_a_trace_judged_again_counts_once_for_the_model(make: Callable[..., Monitor], labels: str):
+    """However often the local verdict changes, the model's ledger holds the trace once: queued once it was unsure."""
+    monitor = make()
+    monitor.then = Escalation("relevance/llm", audit_rate=0.0)
+    monitor.restart()
+    monitor.judge.answers = [verdict(label=label) for label in labels.split()]
+    for turn in range(len(labels.split())):
+        monitor.put(1, answer=f"Answer {turn}")
+        monitor.worker.step()
+    outcome = "queued" if "unsure" in labels else "sampled_out"
+    totals = {row["outcome"]: row["total"] for row in Ledger(monitor.database).totals() if row["judge"] != "relevance"}
+    assert {name: total for name, total in totals.items() if total} == {outcome: 1}
+
+
 def test_both_tiers_of_a_cascade_keep_their_score(make: Callable[..., Monitor]):
     """The local score and the model's stand side by side, in the database and on the trace, and name their tier."""
     monitor = make()
