@@ -6,8 +6,8 @@ weigh more.
 
 An answer that only says that it does not know claims nothing, and so is grounded and faithful; whether that is any
 use is for relevance to say. Questions and courtesies ("Let me know if …") claim nothing either, but an answer of
-nothing else leaves the judge unsure. So does, for faithfulness, a longer answer in words of its own that would pass: a
-small alteration in it would not show.
+nothing else leaves the judge unsure. So does, for faithfulness, a longer answer that would pass and is not the
+passages' word for word: a small alteration in it would not show.
 """
 
 import re
@@ -30,7 +30,7 @@ _COURTESY = re.compile(
 MAX_SENTENCES = 200
 """Sentences of an answer that are compared; later ones are left out."""
 SHORT = 12
-"""Content words of an answer in its own words up to which an alteration would show."""
+"""Content words, in sentences not taken word for word, up to which an alteration would show."""
 _NOTHING_TOLD = 0.5
 """The value of an answer such as "Yes." whose words neither agree nor disagree with the passages."""
 
@@ -64,7 +64,7 @@ def _faithful(found: Support) -> float:
 
 
 def _may_hide_alterations(claims: list[_Claim]) -> str:
-    own = sum(c.support.words for c in claims if c.support.coverage < 0.95 or c.support.order < 0.8)
+    own = sum(claim.support.words for claim in claims if min(claim.support.coverage, claim.support.order) < 1)
     return f"{own} words are not in the source's wording, so a small alteration would not show" if own > SHORT else ""
 
 
