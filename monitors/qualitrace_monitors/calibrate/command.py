@@ -47,7 +47,7 @@ def calibrate(
     configure_logging()
     from qualitrace_collector.mlflow_settings import apply_mlflow_settings
 
-    apply_mlflow_settings()
+    apply_mlflow_settings(config.mlflow.token)
     from mlflow import MlflowClient
 
     from qualitrace_monitors.calibrate.agreement import measure

@@ -58,14 +58,15 @@ def evaluate_data(path: Path | None, save_worst: str | None, col_mapping: dict[s
     """
     from qualitrace_collector.mlflow_settings import apply_mlflow_settings
 
-    apply_mlflow_settings()
+    config = load_or_exit(path)
+    apply_mlflow_settings(config.mlflow.token)
     from rich.console import Console
 
     from qualitrace_monitors.evaluation import DataError, evaluate
     from qualitrace_monitors.evaluation.report import show
 
-    options["tracking_uri"], judges = _from_config(path, options["tracking_uri"])
-    options["metrics"] = (*judges, *options["metrics"])
+    options["tracking_uri"] = options["tracking_uri"] or os.environ.get("MLFLOW_TRACKING_URI") or config.tracking_uri
+    options["metrics"] = (*(config.judges if path else ()), *options["metrics"])
     try:
         data = _data(options)
         evaluation = evaluate(data, evaluator_config={"col_mapping": col_mapping}, **options)
@@ -77,13 +78,6 @@ def evaluate_data(path: Path | None, save_worst: str | None, col_mapping: dict[s
         click.echo(f"qualitrace evaluate: {error}", err=True)
         sys.exit(UNUSABLE)
     sys.exit(0 if evaluation.passed else BELOW)
-
-
-def _from_config(path: Path | None, tracking_uri: str | None) -> tuple[str, Sequence[Any]]:
-    """Return MLflow's tracking URI, and the judges that a configuration file names."""
-    config = load_or_exit(path)
-    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or config.tracking_uri
-    return uri, () if path is None else config.judges
 
 
 def _data(options: dict[str, Any]) -> Any:
