@@ -9,6 +9,7 @@ from qualitrace_collector.config.load import ConfigError, parse_config
 from qualitrace_collector.config.quality import JudgeConfig
 from qualitrace_collector.samples import Sample
 from qualitrace_monitors.judges import JudgeError, NotApplicable, Score, TransientJudgeError, build_judges
+from qualitrace_monitors.judges.scorer_trace import trace_of
 from support.judge_model import judge_model
 
 SAMPLE = Sample(inputs="How long?", outputs="24 months.", passages=("It lasts 24 months.", "Parking is free."))
@@ -96,3 +97,8 @@ def test_the_configuration_refuses_what_cannot_be(entry: dict[str, Any], wanted:
     with pytest.raises(ConfigError) as caught:
         parse_config({"judges": [entry]})
     assert wanted in "\n".join(caught.value.mistakes)
+
+
+def test_the_trace_of_a_sample_can_be_read_by_deepeval() -> None:
+    """MLflow's integration of DeepEval computes with the trace's duration, so there is one."""
+    assert trace_of(Sample(inputs="Q?", outputs="A.")).info.execution_duration == 0

@@ -24,6 +24,7 @@ def trace_of(sample: Sample) -> Trace:
         trace_id=trace_id,
         trace_location=TraceLocation.from_experiment_id("0"),
         request_time=int(time.time() * 1000),
+        execution_duration=0,  # MLflow's integration of DeepEval divides it
         state=TraceState.OK,
         request_preview=sample.inputs,
         response_preview=sample.outputs,
