@@ -6,14 +6,11 @@ Writing is idempotent: MLflow upserts spans on (trace id, span id), and assessme
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, TypeVar
 
 from mlflow.entities import Assessment, ExperimentTag, Span
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.abstract_store import AbstractStore
-from mlflow.store.tracking.dbmodels.models import SqlTraceInfo
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking._tracking_service.utils import _get_store  # pyright: ignore[reportPrivateUsage]
 
 from qualitrace_collector.assessments import insert_assessments, takes_many
@@ -28,7 +25,6 @@ DEFAULT_TENANT = "default"
 
 WRITTEN_BY = "qualitrace_collector"
 """Tag of the experiments that a collector stores traces in: retention looks at no other."""
-PAGE = 500
 
 _PLACEHOLDER = re.compile(r"\{service\.name\}|\{tenant\}")
 _TRANSIENT_CODES = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
@@ -97,28 +93,13 @@ class TraceStore:
         found: Any = self._call(lambda: self._store.search_experiments(max_results=1000, filter_string=ours))
         return [str(experiment.experiment_id) for experiment in found]
 
-    def count(self, experiment_id: str, enough: int) -> int:
-        """Count the traces of an experiment; a tracking server's only up to about `enough`, by paging through them."""
-        store = self._store
-        if isinstance(store, SqlAlchemyStore):
-            with store.ManagedSessionMaker(read_only=True) as session:
-                query = session.query(SqlTraceInfo).filter(SqlTraceInfo.experiment_id == int(experiment_id))
-                return self._call(query.count)
-        ask = partial(store.search_traces, locations=[experiment_id], max_results=PAGE)
-        found: tuple[list[Any], str | None] = self._call(ask)
-        page, token = found
-        total = len(page)
-        while token and total < enough:
-            found = self._call(partial(ask, page_token=token))
-            page, token = found
-            total += len(page)
-        return total
+    def call(self, ask: Callable[[AbstractStore], _T]) -> _T:
+        """Ask MLflow's own store.
 
-    def delete_oldest(self, experiment_id: str, limit: int, before: float) -> int:
-        """Delete at most `limit` traces that began before `before` (Unix seconds), oldest first; return how many."""
-        return self._call(
-            lambda: self._store.delete_traces(experiment_id, max_timestamp_millis=int(before * 1000), max_traces=limit)
-        )
+        Raises:
+            StoreUnavailable: it cannot be reached now.
+        """
+        return self._call(lambda: ask(self._store))
 
     def save_assessment(self, assessment: Assessment) -> None:
         """Write an assessment that carries its own id; present already means done.

@@ -163,7 +163,7 @@ class Services:
             delivery = FeedbackDelivery(self._config, self._database, self._store, self._recorder, self._registry)
             loops.append(Loop("feedback", delivery.step))
             if self._config.mlflow.retention != Retention():
-                retainer = Retainer(self._config.mlflow.retention, self._store, self._registry)
+                retainer = Retainer(self._config.mlflow.retention, self._store, self._database, self._registry)
                 loops.append(Loop("retention", retainer.step))
         loops += [Loop(f"judge-{number}", worker.step) for number, worker in enumerate(self._workers)]
         if monitor:

@@ -1,86 +1,146 @@
-"""Retention in a real MLflow: what is too old or too many goes, the oldest first, a batch at a time."""
+"""Old traces leave a real MLflow, the others stay: in a SQLite database and, in one test, PostgreSQL."""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Trace
 from prometheus_client import CollectorRegistry
 
-from qualitrace_collector.config.models import Retention
-from qualitrace_collector.retention import BATCH, BATCH_PAUSE_SECONDS, CHECK_SECONDS, Retainer
-from qualitrace_collector.store import TraceStore
-from support.mlflow_db import converted, new_store
-from support.otlp import START, chat_span, trace_id
+from qualitrace_collector.config.load import parse_config
+from qualitrace_collector.convert import ConvertedTrace
+from qualitrace_collector.record import CompleteTrace, Results
+from qualitrace_collector.retention import BATCH, CHECK_SECONDS, UNAVAILABLE_SECONDS, Retainer
+from qualitrace_collector.store import WRITTEN_BY, TraceStore
+from support.mlflow_db import converted
+from support.otlp import SECOND, START, chat_span
+from support.pipeline import Collector
+from support.postgres import running_postgres
+from support.waiting import free_port
 
-DAY_NS = 86_400 * 10**9
-NOW = START / 1e9 + 10 * 86_400
+DAY = 86_400
+
+
+class Aged:
+    """A collector's databases with traces that began so many days before now."""
+
+    def __init__(self, collector: Collector, retention: dict[str, object]) -> None:
+        self.collector = collector
+        self.config = parse_config({"mlflow": {"retention": retention}})
+        self.registry = CollectorRegistry()
+        self.days: dict[str, float] = {}
+
+    def add(self, ages: Iterable[float], service: str = "shop", *, whole: bool = True) -> list[str]:
+        traces = [self._trace(len(self.days) + number + 1, age, service) for number, age in enumerate(ages)]
+        assert self.collector.store.save(traces) == {}
+        complete = [
+            CompleteTrace(trace_id=t.trace_id, service=service, tracestate="", spans=t.stored, known=False)
+            for t in traces
+            if whole
+        ]
+        self.collector.recorder.record(Results(stored=traces, complete=complete), self.collector.now)
+        self.days |= {trace.trace_id: age for trace, age in zip(traces, ages, strict=True)}
+        return [trace.trace_id for trace in traces]
+
+    def _trace(self, number: int, age: float, service: str) -> ConvertedTrace:
+        start = START - int(age * DAY * SECOND)
+        return converted([chat_span(number, 1, question="Q?", answer="A.", start=start)], service)
+
+    def retention(self, store: TraceStore | None = None) -> Retainer:
+        store = store or self.collector.store
+        database, clock = self.collector.database, lambda: START / SECOND
+        return Retainer(self.config.mlflow.retention, store, database, self.registry, clock)
+
+    def left(self) -> list[float]:
+        """Return the ages in days of what MLflow still has."""
+        return sorted(age for trace_id, age in self.days.items() if self.collector.store.read(trace_id))
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> TraceStore:
-    return new_store(tmp_path)
+def aged(make: Callable[..., Collector]) -> Callable[..., Aged]:
+    return lambda judges=(), **retention: Aged(make(judges=list(judges)), retention)
 
 
-def fill(store: TraceStore, numbers: range, service: str = "shop", age_step: int = 1) -> None:
-    """Store a trace a number, each begun `age_step` nanoseconds after the one before."""
-    traces = [
-        converted([chat_span(number, 1, question="Q?", answer="A.", start=START + number * age_step)], service)
-        for number in numbers
-    ]
-    assert store.save(traces) == {}
+def test_older_traces_go_and_younger_stay(aged: Callable[..., Aged]):
+    """Of traces 1 to 40 days old those of more than 30 days are deleted, and counted."""
+    world = aged(days=30)
+    world.add([1, 29, 31, 40])
+    retention = world.retention()
+    assert retention.step() < CHECK_SECONDS
+    assert world.left() == [1, 29]
+    assert world.registry.get_sample_value("qualitrace_traces_deleted_total") == 2
+    assert retention.step() == CHECK_SECONDS
 
 
-def kept(store: TraceStore, service: str = "shop") -> list[str]:
-    client = MlflowClient(store.tracking_uri)
-    experiment = client.get_experiment_by_name(service)
-    assert experiment is not None
-    found: list[Trace] = client.search_traces(locations=[experiment.experiment_id], max_results=500)
-    return sorted(trace.info.trace_id for trace in found)
+def test_each_experiment_keeps_its_youngest(aged: Callable[..., Aged]):
+    """Two of three, and one of one, whatever their age."""
+    world = aged(traces=2)
+    world.add([1, 2, 3], "shop")
+    world.add([100], "search")
+    world.retention().step()
+    assert world.left() == [1, 2, 100]
 
 
-def ids(numbers: range) -> list[str]:
-    return [f"tr-{trace_id(number).hex()}" for number in numbers]
+def test_a_step_deletes_no_more_than_a_batch(aged: Callable[..., Aged]):
+    """Storing has its turn between two batches."""
+    world = aged(days=30)
+    world.add([40 + number / 100 for number in range(BATCH + 5)])
+    retention = world.retention()
+    retention.step()
+    assert len(world.left()) == 5
+    retention.step()
+    assert world.left() == []
 
 
-def test_old_traces_go_with_all_that_belongs_to_them(store: TraceStore):
-    """Of ten traces a day apart those that began more than four days ago are deleted; the others stay whole."""
-    fill(store, range(1, 11), age_step=DAY_NS)
-    registry = CollectorRegistry()
-    retainer = Retainer(Retention(days=4.5), store, registry, lambda: NOW)
-    assert retainer.step() == BATCH_PAUSE_SECONDS
-    assert kept(store) == ids(range(6, 11))
-    assert store.read(ids(range(1, 2))[0]) == []
-    assert len(store.read(ids(range(6, 7))[0])) == 1
-    assert retainer.step() == CHECK_SECONDS
-    assert registry.get_sample_value("qualitrace_traces_deleted_total") == 5
+def test_what_is_open_or_waits_for_a_judge_stays(aged: Callable[..., Aged]):
+    """More old traces than a batch wait for their judge, one is open; only the finished one behind them is deleted."""
+    world = aged(judges=["toxicity"], days=30, traces=1)
+    waiting = world.add([50 + number / 1000 for number in range(BATCH + 1)])
+    world.add([45], whole=False)
+    (finished,) = world.add([40])
+    with world.collector.database.transaction() as connection:
+        connection.execute("UPDATE judgement SET status = 'scored' WHERE trace_id = ?", (finished,))
+    world.retention().step()
+    assert len(world.left()) == len(waiting) + 1
+    assert 40 not in world.left()
 
 
-def test_too_many_go_in_small_batches_the_oldest_first(store: TraceStore):
-    """Each step deletes a batch at most, so that storing goes on between them; the newest are left."""
-    fill(store, range(1, BATCH + 31), age_step=10**6)
-    retainer = Retainer(Retention(traces=20), store, CollectorRegistry(), lambda: NOW)
-    assert retainer.step() == BATCH_PAUSE_SECONDS
-    assert len(kept(store)) == 30
-    assert retainer.step() == BATCH_PAUSE_SECONDS
-    assert kept(store) == ids(range(BATCH + 11, BATCH + 31))
-    assert retainer.step() == CHECK_SECONDS
-
-
-def test_each_experiment_has_its_own_count(store: TraceStore):
-    """A busy service does not push out the traces of a quiet one."""
-    fill(store, range(1, 9), "busy", 10**6)
-    fill(store, range(11, 13), "quiet", 10**6)
-    Retainer(Retention(traces=3), store, CollectorRegistry(), lambda: NOW).step()
-    assert (len(kept(store, "busy")), len(kept(store, "quiet"))) == (3, 2)
-
-
-def test_what_others_wrote_is_left_alone(store: TraceStore):
+def test_other_experiments_are_not_touched(aged: Callable[..., Aged]):
     """An experiment that no collector stored a trace in is none of our business."""
-    fill(store, range(1, 4), age_step=10**6)
-    client = MlflowClient(store.tracking_uri)
+    world = aged(days=30)
+    world.add([40])
+    client = MlflowClient(world.collector.store.tracking_uri)
     experiment = client.get_experiment_by_name("shop")
     assert experiment is not None
-    client.delete_experiment_tag(experiment.experiment_id, "qualitrace_collector")
-    assert Retainer(Retention(traces=1), store, CollectorRegistry(), lambda: NOW).step() == CHECK_SECONDS
-    assert len(kept(store)) == 3
+    client.delete_experiment_tag(experiment.experiment_id, WRITTEN_BY)
+    assert world.retention().step() == CHECK_SECONDS
+    assert world.left() == [40]
+
+
+def test_an_mlflow_that_is_away_is_asked_again_later(aged: Callable[..., Aged], tmp_path: Path):
+    """Nothing is raised; the next step waits."""
+    world = aged(days=30)
+    world.add([40])
+    away = TraceStore(f"http://127.0.0.1:{free_port()}", tmp_path.as_uri(), "{service.name}")
+    assert world.retention(away).step() == UNAVAILABLE_SECONDS
+
+
+def test_postgresql_forgets_the_spans_too(aged: Callable[..., Aged], tmp_path: Path):
+    """MLflow's own client finds the young trace alone."""
+    with running_postgres() as server:
+        world = aged(days=30)
+        world.collector.store = TraceStore(server + "postgres", tmp_path.as_uri(), "{service.name}")
+        world.collector.store.check()
+        world.add([1, 40])
+        world.retention().step()
+        client = MlflowClient(world.collector.store.tracking_uri)
+        (experiment,) = client.search_experiments(filter_string="name = 'shop'")
+        (left,) = client.search_traces(locations=[experiment.experiment_id])
+        assert world.days[left.info.trace_id] == 1
+        assert world.left() == [1]
+
+
+def test_everything_is_kept_by_default():
+    """Neither limit is set."""
+    retention = parse_config({}).mlflow.retention
+    assert (retention.days, retention.traces) == (None, None)

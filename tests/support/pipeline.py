@@ -35,7 +35,7 @@ class Collector:
         self.registry = CollectorRegistry()
         self.database = Database(self.folder / "state.db", (*ledger.SCHEMA, *queue.SCHEMA, *feedback.SCHEMA))
         self.journal = SqliteJournal(self.folder / "journal.db", 1 << 30)
-        recorder = Recorder(config, self.database, TraceMetrics(self.registry))
+        self.recorder = recorder = Recorder(config, self.database, TraceMetrics(self.registry))
         self.delivery = FeedbackDelivery(
             config, self.database, self.store, recorder, self.registry, clock=lambda: self.now
         )
