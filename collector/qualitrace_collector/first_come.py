@@ -1,4 +1,4 @@
-"""A stored span is never overwritten: MLflow would let a later span with the same ids take its place.
+"""A stored span is never overwritten by another: MLflow would let a later one with the same ids take its place.
 
 OTLP sends a span once, when it has ended, so a second one is a resend (the same again) or a mistake or an
 attack (different). Neither is written; only the different ones are counted.
@@ -25,7 +25,7 @@ def without_stored(trace: ConvertedTrace, stored: Sequence[Span]) -> tuple[Conve
     """
     if not stored:
         return trace, 0
-    earlier = {span.span_id: span for span in stored}
+    earlier = {span.span_id: span for span in stored if span.span_id not in trace.renewed}
     sent = {record.span.span_id.hex(): {item.key for item in record.span.attributes} for record in trace.piece.spans}
     conflicts = sum(
         _differ(span, earlier[span.span_id], sent[span.span_id]) for span in trace.spans if span.span_id in earlier

@@ -211,5 +211,5 @@ def _letter(failure: Failure, now: float) -> DeadLetter:
         traces=traces.SerializeToString(),
         logs=logs.SerializeToString(),
         recorded_at=now,
-        tenant=piece.spans[0].tenant,
+        tenant=piece.spans[0].tenant if piece.spans else "",
     )

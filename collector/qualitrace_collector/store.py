@@ -188,7 +188,7 @@ class TraceStore:
         return True
 
     def _experiment_id(self, trace: ConvertedTrace) -> str:
-        service, tenant = trace.service, trace.piece.spans[0].tenant or DEFAULT_TENANT
+        service, tenant = trace.service, trace.tenant or DEFAULT_TENANT
         if (service, tenant) not in self._experiment_ids:
             values = {"{service.name}": service, "{tenant}": tenant}
             name = _PLACEHOLDER.sub(lambda match: values[match[0]], self._experiment)

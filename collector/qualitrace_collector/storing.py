@@ -37,15 +37,15 @@ class StoreStage:
         self._services = BoundedNames(max_services)
 
     def run(self, pieces: Sequence[Piece]) -> tuple[Results, list[Failure]]:
-        """Store the pieces, at most one of each trace; those without spans (late log records) come to nothing.
+        """Store the pieces, at most one of each trace; log records of spans that nobody stored come to nothing.
 
         Raises:
             StoreUnavailable: nothing can be stored now; running again is harmless.
         """
         known = self._ledger.known_traces([mlflow_trace_id(piece) for piece in pieces])
-        converted, failures = self._convert_all([piece for piece in pieces if piece.spans], known)
+        earlier = {id_: self._store.read(id_) for id_, row in known.items() if row["outcome"] != "not_genai"}
+        converted, failures = self._convert_all(pieces, known, earlier)
         kept = [trace for trace in converted if self._is_kept(trace, known)]
-        earlier = {trace.trace_id: self._store.read(trace.trace_id) for trace in kept if trace.trace_id in known}
         wanted, conflicting = _first_come(kept, earlier)
         refused = self._store.save([trace for trace in wanted if trace.stored])
         failures += [(t.piece, t.service, refused[t.trace_id]) for t in wanted if t.trace_id in refused]
@@ -65,13 +65,19 @@ class StoreStage:
         )
         return results, failures
 
-    def _convert_all(self, pieces: list[Piece], known: Known) -> tuple[list[ConvertedTrace], list[Failure]]:
+    def _convert_all(
+        self, pieces: Sequence[Piece], known: Known, earlier: Mapping[str, Sequence[Span]]
+    ) -> tuple[list[ConvertedTrace], list[Failure]]:
         with_service: list[tuple[Piece, str]] = []
+        stored: dict[bytes, Sequence[Span]] = {}
         for piece in pieces:
-            row = known.get(mlflow_trace_id(piece))
-            service = str(row["service"]) if row is not None else self._services.bound(service_of(piece))
-            with_service.append((piece, service))
-        return convert_all(with_service)
+            trace_id = mlflow_trace_id(piece)
+            stored[piece.trace_id] = earlier.get(trace_id, ())
+            if piece.spans or stored[piece.trace_id]:
+                row = known.get(trace_id)
+                service = str(row["service"]) if row is not None else self._services.bound(service_of(piece))
+                with_service.append((piece, service))
+        return convert_all(with_service, stored)
 
     def _is_kept(self, trace: ConvertedTrace, known: Known) -> bool:
         row = known.get(trace.trace_id)
@@ -98,7 +104,7 @@ def _complete(trace: ConvertedTrace, known: Known, earlier: Sequence[Span]) -> C
         trace_id=trace.trace_id,
         service=trace.service,
         tracestate=trace.tracestate,
-        spans=(*earlier, *trace.stored),
+        spans=(*(span for span in earlier if span.span_id not in trace.renewed), *trace.stored),
         known=_was_judged(trace, known),
     )
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from prometheus_client import CollectorRegistry, generate_latest
 
 from qualitrace_collector.config.load import parse_config
@@ -46,6 +48,11 @@ class Collector:
     def send(self, spans: list, service: str = "shop") -> None:
         payload = request(spans, service).SerializeToString()
         self.journal.append([JournalEntry(signal="traces", payload=payload, received_at=self.now)])
+
+    def send_logs(self, *records: LogRecord) -> None:
+        message = ExportLogsServiceRequest()
+        message.resource_logs.add().scope_logs.add(log_records=records)
+        self.journal.append([JournalEntry(signal="logs", payload=message.SerializeToString(), received_at=self.now)])
 
     def run(self, seconds: float = 10.0) -> None:
         """Let the given time pass in steps of half a second."""

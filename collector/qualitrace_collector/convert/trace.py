@@ -1,13 +1,16 @@
 """A piece of an OTLP trace to spans in MLflow's form."""
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from mlflow.entities import Span as MlflowSpan
 from mlflow.entities import SpanType
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.sdk.resources import Resource as SdkResource
 
 from qualitrace_collector.assemble import Piece, SpanRecord
@@ -16,6 +19,7 @@ from qualitrace_collector.convert.decode import any_value, attribute_values
 from qualitrace_collector.convert.dialects import read_span
 from qualitrace_collector.convert.documents import documents
 from qualitrace_collector.convert.draft import Draft, Event
+from qualitrace_collector.convert.restore import restored
 from qualitrace_collector.convert.root import SESSION_KEYS, USER_KEYS, complete_root, local_root
 from qualitrace_collector.convert.stored import StoredSpan, stored_span
 
@@ -36,6 +40,7 @@ class ConvertedTrace:
         trace_id: MLflow's (`tr-` and 32 hex digits).
         service: the service that the trace is stored and counted under.
         stored: the spans as MLflow's stores keep them, the local root first.
+        renewed: ids of those that were stored before and have gained by what came now.
         is_genai: some span is one of a GenAI library.
         tracestate: of the local root; tells head sampling.
     """
@@ -46,11 +51,17 @@ class ConvertedTrace:
     is_genai: bool
     tracestate: str
     piece: Piece
+    renewed: frozenset[str] = frozenset()
 
     @property
     def resource(self) -> Resource:
-        """The resource that the trace's tags are made of."""
-        return self.piece.spans[0].resource
+        """The resource that the trace's tags are made of; an empty one if nothing but log records came."""
+        return self.piece.spans[0].resource if self.piece.spans else Resource()
+
+    @property
+    def tenant(self) -> str:
+        """Whose the trace is; empty without tenants."""
+        return self.piece.spans[0].tenant if self.piece.spans else ""
 
     @cached_property
     def spans(self) -> tuple[MlflowSpan, ...]:
@@ -79,38 +90,45 @@ def service_of(piece: Piece) -> str:
     return _service_name(record.resource for record in (*tops, *piece.spans))
 
 
-def convert(piece: Piece, service: str) -> ConvertedTrace:
+def convert(piece: Piece, service: str, earlier: Sequence[MlflowSpan] = ()) -> ConvertedTrace:
     """Convert the spans of one trace, with what log records tell about them.
+
+    Args:
+        earlier: the trace's spans that are stored already.
 
     Raises:
         ValueError: a span cannot be expressed in MLflow's form.
     """
-    return _converted(piece, service, _drafts(piece))
+    return _converted(piece, service, _drafts(piece), _earlier_drafts(piece, earlier))
 
 
 def convert_all(
-    pieces: Iterable[tuple[Piece, str]],
+    pieces: Iterable[tuple[Piece, str]], earlier: Mapping[bytes, Sequence[MlflowSpan]] | None = None
 ) -> tuple[list[ConvertedTrace], list[tuple[Piece, str, Exception]]]:
     """Convert pieces that are due together, each with its service; return also those that cannot be, and why.
 
     Together, because two instrumentors without a common parent make two traces of one call.
+
+    Args:
+        earlier: by OTLP's trace id, the spans that are stored already.
     """
-    drafted: list[tuple[Piece, str, list[Draft]]] = []
+    drafted: list[tuple[Piece, str, list[Draft], list[Draft]]] = []
     converted: list[ConvertedTrace] = []
     failures: list[tuple[Piece, str, Exception]] = []
     for piece, service in pieces:
         try:
-            drafted.append((piece, service, _drafts(piece)))
+            known = _earlier_drafts(piece, (earlier or {}).get(piece.trace_id, ()))
+            drafted.append((piece, service, _drafts(piece), known))
         except Exception as error:  # whatever a client sent must not stop the others
             failures.append((piece, service, error))
     by_service: dict[str, list[list[Draft]]] = {}
-    for _, service, drafts in drafted:
+    for _, service, drafts, _ in drafted:
         by_service.setdefault(service, []).append(drafts)
     for traces in by_service.values():
         unite_across_traces(traces)
-    for piece, service, drafts in drafted:
+    for piece, service, drafts, known in drafted:
         try:
-            converted.append(_converted(piece, service, drafts))
+            converted.append(_converted(piece, service, drafts, known))
         except Exception as error:
             failures.append((piece, service, error))
     return converted, failures
@@ -118,6 +136,8 @@ def convert_all(
 
 def _drafts(piece: Piece) -> list[Draft]:
     """Read the spans, the local root first, the others by their start."""
+    if not piece.spans:
+        return []
     logs = _events_by_span(piece.logs)
     drafts = [_draft(record, logs.get(record.span.span_id, ())) for record in piece.spans]
     drafts.sort(key=lambda draft: draft.span.start_time_unix_nano)
@@ -127,20 +147,63 @@ def _drafts(piece: Piece) -> list[Draft]:
     return drafts
 
 
-def _converted(piece: Piece, service: str, drafts: list[Draft]) -> ConvertedTrace:
-    is_genai = any(draft.genai for draft in drafts)
+def _earlier_drafts(piece: Piece, earlier: Sequence[MlflowSpan]) -> list[Draft]:
+    """Read the stored spans again, each with those of its log records that came late."""
+    if not earlier:
+        return []
+    logs = _events_by_span(piece.logs)
+    resent = {record.span.span_id for record in piece.spans}
+    records = [SpanRecord(restored(span), Resource(), InstrumentationScope()) for span in earlier]
+    return [
+        _draft_again(record, _new_events(record.span, logs.get(record.span.span_id, ())))
+        for record in records
+        if record.span.span_id not in resent
+    ]
+
+
+def _draft_again(record: SpanRecord, logs: Iterable[Event]) -> Draft:
+    """Read a stored span: what was found in it before stays, the dialects only add what it lacked."""
+    draft = _draft(record, logs)
+    draft.inputs = draft.values.get("mlflow.spanInputs", draft.inputs)
+    draft.outputs = draft.values.get("mlflow.spanOutputs", draft.outputs)
+    if draft.values.get("mlflow.chat.tokenUsage", "") is None:  # it is not to be counted
+        draft.usage = None
+    return draft
+
+
+def _new_events(span: Span, events: Iterable[Event]) -> list[Event]:
+    """Leave out events that the span has already: log records are resent, and read again after a crash."""
+    known = {(event.name, event.time_unix_nano) for event in span.events}
+    return [event for event in events if (event.name, event.time) not in known]
+
+
+def _converted(piece: Piece, service: str, drafts: list[Draft], earlier: list[Draft]) -> ConvertedTrace:
+    everything = [*drafts, *earlier]
+    before = [_completed_fields(draft) for draft in earlier]
+    is_genai = bool(earlier) or any(draft.genai for draft in drafts)
     if is_genai:
-        one_span_per_call(drafts)
-        complete_root(drafts[0], drafts)
+        one_span_per_call(everything)
+        complete_root(local_root(everything), everything)
     trace_id = mlflow_trace_id(piece)
+    renewed = [
+        draft
+        for draft, fields in zip(earlier, before, strict=True)
+        if len(draft.events) > len(draft.span.events) or _completed_fields(draft) != fields
+    ]
     return ConvertedTrace(
         trace_id=trace_id,
         service=service,
-        stored=tuple(stored_span(draft, trace_id) for draft in drafts),
+        stored=tuple(stored_span(draft, trace_id) for draft in (*drafts, *renewed)),
         is_genai=is_genai,
-        tracestate=drafts[0].span.trace_state,
+        tracestate=drafts[0].span.trace_state if drafts else "",
         piece=piece,
+        renewed=frozenset(draft.span.span_id.hex() for draft in renewed),
     )
+
+
+def _completed_fields(draft: Draft) -> tuple[Any, ...]:
+    """Return what `complete_root` may fill in."""
+    return draft.inputs, draft.outputs, dict(draft.added)
 
 
 def _draft(record: SpanRecord, logs: Iterable[Event]) -> Draft:

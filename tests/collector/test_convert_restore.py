@@ -1,0 +1,61 @@
+"""A span that was read back from MLflow converts to what is stored: nothing is lost or added on the way."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from google.protobuf.json_format import MessageToDict
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+
+from qualitrace_collector.assemble import Piece, SpanRecord
+from qualitrace_collector.convert import convert
+from qualitrace_collector.convert.restore import restored
+from support.mlflow_db import converted
+from support.otlp import rag_trace
+
+RECORDINGS = sorted((Path(__file__).parent / "recordings").glob("*.otlp.pb"))
+
+
+def recorded(path: Path) -> list[list[SpanRecord]]:
+    """Read a recording of a real client, trace by trace."""
+    message = ExportTraceServiceRequest.FromString(path.read_bytes())
+    traces: dict[bytes, list[SpanRecord]] = {}
+    for group in message.resource_spans:
+        for scope in group.scope_spans:
+            for span in scope.spans:
+                traces.setdefault(span.trace_id, []).append(SpanRecord(span, group.resource, scope.scope))
+    return list(traces.values())
+
+
+def piece_of(records: list[SpanRecord], logs: tuple[LogRecord, ...] = ()) -> Piece:
+    trace_id = records[0].span.trace_id
+    return Piece(trace_id=trace_id, spans=tuple(records), logs=logs, root_seen=True, positions=frozenset({1}))
+
+
+@pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.name)
+def test_a_stored_span_that_is_written_again_changes_in_nothing_but_the_new_event(path: Path):
+    """Every span of every recording gets a meaningless log record, with its whole trace stored earlier."""
+    for records in recorded(path):
+        stored = convert(piece_of(records), "shop").spans
+        ids = {span.span_id: bytes.fromhex(span.span_id) for span in stored}
+        logs = tuple(LogRecord(span_id=span_id, event_name="note", time_unix_nano=1) for span_id in ids.values())
+        empty = replace(piece_of(records, logs), spans=())
+        again = {span.span_id: span.to_dict() for span in convert(empty, "shop", stored).spans}
+        assert again.keys() == ids.keys()
+        for span in stored:
+            renewed, expected = again[span.span_id], span.to_dict()
+            assert renewed["events"][-1]["name"] == "note"
+            del renewed["events"][-1]
+            assert renewed == expected
+
+
+def test_ids_and_times_come_back():
+    """Against the spans as they were sent."""
+    sent = rag_trace(1, question="Q?", answer="A.", passages=["P."], root_error="broken")
+    stored = {span.span_id: span for span in converted(sent, "shop").spans}
+    for span in sent:
+        again = restored(stored[span.span_id.hex()])
+        kept = ("traceId", "spanId", "parentSpanId", "name", "startTimeUnixNano", "endTimeUnixNano")
+        one, other = MessageToDict(span), MessageToDict(again)
+        assert {key: one.get(key) for key in kept} == {key: other.get(key) for key in kept}

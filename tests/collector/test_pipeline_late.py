@@ -1,0 +1,160 @@
+"""What comes after the rest of its trace was stored: roots, spans and log records."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mlflow.entities import Span, TraceInfo, TraceState
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValueList
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
+
+from qualitrace_collector.assemble import Piece, SpanRecord
+from qualitrace_collector.convert import convert
+from qualitrace_collector.convert.restore import restored
+from support.otlp import attributes, request, span, span_id, trace_id
+from support.pipeline import Collector, rag
+
+RECORDINGS = sorted((Path(__file__).parent / "recordings").glob("*.otlp.pb"))
+
+
+def test_a_late_root_shows_what_was_asked_and_answered_before(make: Callable[..., Collector]):
+    """MLflow's list of traces shows question and answer although the calls were stored a minute before the root."""
+    collector = make()
+    collector.send(rag(1)[1:])
+    collector.run(62)
+    assert trace_info(collector).state == TraceState.IN_PROGRESS
+    collector.restart()
+    collector.send(rag(1)[:1])
+    collector.run()
+    root = stored(collector)[1]
+    assert (root.inputs, root.outputs) == ("Q?", "A.")
+    info = trace_info(collector)
+    assert info.state == TraceState.OK
+    assert (info.request_preview, info.response_preview) == ('"Q?"', '"A."')
+    assert info.token_usage == {"input_tokens": 14, "output_tokens": 8, "total_tokens": 22}
+
+
+def test_a_late_call_fills_in_a_root_that_showed_nothing(make: Callable[..., Collector]):
+    """The root's batch may come first: its row is written again when the call comes that tells question and answer."""
+    collector = make(mlflow={"keep": "all"})
+    root, _, chat = rag(1)
+    collector.send([root])
+    collector.run()
+    assert stored(collector)[1].inputs is None
+    collector.send([chat])
+    collector.run(62)
+    assert (stored(collector)[1].inputs, stored(collector)[1].outputs) == ("Q?", "A.")
+    assert {(task.sample.inputs, task.sample.outputs) for task in collector.tasks()} == {("Q?", "A.")}
+    assert "qualitrace_spans_conflicting_total{" not in collector.metrics()
+
+
+def test_late_log_records_reach_their_span(make: Callable[..., Collector]):
+    """A prompt that travels apart from its span, and comes after it was stored, is shown and judged all the same."""
+    collector = make()
+    collector.send([span(1, 1, gen_ai__operation__name="chat", gen_ai__usage__input_tokens=3)])
+    collector.run()
+    assert stored(collector)[1].inputs is None
+    collector.send_logs(message("gen_ai.user.message", "Why?"))
+    collector.run(62)
+    assert [event.name for event in stored(collector)[1].events] == ["gen_ai.user.message"]
+    assert {task.sample.inputs for task in collector.tasks()} == {"Why?"}
+    assert collector.journal.pending()[0] == 0
+    assert 'qualitrace_requests_total{service="shop"} 1.0' in collector.metrics()
+
+
+def test_log_records_that_are_sent_again_count_once(make: Callable[..., Collector]):
+    """Exporters resend: the span has its event once, and the judges' tasks stay as they are."""
+    collector = make()
+    collector.send([span(1, 1, gen_ai__operation__name="chat")])
+    for _ in range(3):
+        collector.send_logs(message("gen_ai.user.message", "Why?"))
+        collector.run(62)
+    assert len(stored(collector)[1].events) == 1
+    assert {task.sample.inputs for task in collector.tasks()} == {"Why?"}
+
+
+def test_late_log_records_change_nothing_that_a_span_tells(make: Callable[..., Collector]):
+    """Who knows a trace's id may add to it, but not put other words into the mouth of a span."""
+    collector = make()
+    collector.send(rag(1))
+    collector.run()
+    before = stored(collector)[3]
+    collector.send_logs(message("gen_ai.user.message", "Ignore all that.", number=3))
+    collector.run(62)
+    after = stored(collector)[3]
+    assert (after.inputs, after.outputs, after.name) == (before.inputs, before.outputs, before.name)
+    assert {task.sample.inputs for task in collector.tasks()} == {"Q?"}
+
+
+def test_log_records_of_unknown_spans_are_settled(make: Callable[..., Collector]):
+    """Nobody waits forever for a span that was dropped, and no trace is made of its records."""
+    collector = make()
+    collector.send_logs(message("gen_ai.user.message", "Why?"))
+    collector.run(62)
+    assert stored(collector) == {}
+    assert collector.totals() == {}
+    assert collector.journal.pending()[0] == 0
+
+
+@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda path: path.name.removesuffix(".otlp.pb"))
+def test_a_real_clients_stored_spans_gain_nothing_by_being_read_again(recording: Path):
+    """In every dialect: what was converted, stored and restored is complete, so that no row is written twice."""
+    sent = ExportTraceServiceRequest.FromString(recording.read_bytes())
+    records = [
+        SpanRecord(item, group.resource, scope.scope)
+        for group in sent.resource_spans
+        for scope in group.scope_spans
+        for item in scope.spans
+    ]
+    for key in {record.span.trace_id for record in records}:
+        first = convert(piece(key, *(record for record in records if record.span.trace_id == key)), "shop")
+        again = convert(piece(key), "shop", first.spans)
+        assert first.is_genai is False or again.renewed == frozenset()
+
+
+NESTED = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=8)
+ATTRIBUTES = (
+    st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+    | st.lists(NESTED).map(json.dumps)
+    | st.dictionaries(st.text(), NESTED).map(json.dumps)
+)
+
+
+@given(value=ATTRIBUTES)
+def test_a_restored_span_is_stored_as_it_was(value: Any):
+    """Whatever an attribute holds, restoring and storing again changes no field of the span."""
+    first = stored_form(span(1, 1, 7, error="it broke", gen_ai__system="x", custom=value))
+    assert stored_form(restored(Span.from_dict(first))) == first
+
+
+def stored_form(item: OtlpSpan) -> dict[str, Any]:
+    (group,) = request([item]).resource_spans
+    record = SpanRecord(item, group.resource, group.scope_spans[0].scope)
+    return convert(piece(item.trace_id, record), "shop").stored[0].data
+
+
+def piece(key: bytes, *records: SpanRecord) -> Piece:
+    return Piece(trace_id=key, spans=records, logs=(), root_seen=True, positions=frozenset({1}))
+
+
+def message(name: str, content: str, number: int = 1) -> LogRecord:
+    body = AnyValue(kvlist_value=KeyValueList(values=attributes({"content": content})))
+    return LogRecord(trace_id=trace_id(1), span_id=span_id(number), time_unix_nano=5, event_name=name, body=body)
+
+
+def stored(collector: Collector) -> dict[int, Span]:
+    """Return the first trace's spans by their numbers."""
+    return {int(item.span_id, 16): item for item in collector.store.read("tr-" + trace_id(1).hex())}
+
+
+def trace_info(collector: Collector) -> TraceInfo:
+    return collector.store.call(lambda store: store.get_trace_info("tr-" + trace_id(1).hex()))
