@@ -34,15 +34,17 @@ OPTIONS: dict[str, Any] = {"model_type": "question-answering", "targets": "expec
 
 
 @pytest.fixture
-def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Give MLflow an empty database and a folder for artifacts of its own."""
+def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Give MLflow an empty database and a folder for artifacts of its own, and afterwards take back what it sets."""
     monkeypatch.chdir(tmp_path)
-    before = mlflow.get_tracking_uri()
     uri = new_database(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)  # as MLflow does by itself, but taken back afterwards
+    for module, name in (("_tracking_service.utils", "_tracking_uri"), ("fluent", "_active_experiment_id")):
+        monkeypatch.setattr(f"mlflow.tracking.{module}.{name}", None)
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "_MLFLOW_ACTIVE_MODEL_ID"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
     mlflow.set_tracking_uri(uri)
-    yield uri
-    mlflow.set_tracking_uri(before)
+    return uri
 
 
 def run_over(*rows: dict[str, Any], **options: Any) -> Evaluation:
