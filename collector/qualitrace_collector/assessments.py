@@ -5,19 +5,12 @@ MLflow writes one assessment a transaction, which a disk takes some 60 of a seco
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
 from mlflow.entities import Assessment
-from mlflow.store.tracking.abstract_store import AbstractStore
 from mlflow.store.tracking.dbmodels.models import SqlAssessments, SqlTraceInfo
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-from mlflow.store.tracking.utils.sql_trace_rollups import rollups_enabled
 from sqlalchemy import insert
-
-
-def takes_many(store: AbstractStore) -> TypeGuard[SqlAlchemyStore]:
-    """Whether the store is a plain database: no server, no workspaces, no rollups that MLflow would have to keep."""
-    return type(store) is SqlAlchemyStore and not rollups_enabled()
 
 
 def insert_assessments(store: SqlAlchemyStore, assessments: Sequence[Assessment]) -> list[Assessment]:

@@ -1,23 +1,20 @@
 """Complete new traces in few statements, into MLflow's own tables, as its own store would have written them.
 
 `SqlAlchemyStore.log_spans` writes a trace at a time, with a dozen statements for each. Here a batch takes one
-statement a table. The rows are the same; a test compares them. What is not new, and what MLflow computes in ways that
-were not tested (other schema revisions, rollups, workspaces, archival), is left to MLflow.
+statement a table. The rows are the same; a test compares them. What is not new is left to MLflow. Importable only where
+`tested_tables.has_tested_tables` holds: older releases of MLflow lack what this is made of.
 """
 
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, TypeGuard
+from typing import Any
 
 from mlflow.entities import TraceState
-from mlflow.environment_variables import MLFLOW_TRACE_ARCHIVAL_CONFIG
 from mlflow.exceptions import MlflowException
-from mlflow.store.tracking.abstract_store import AbstractStore
 from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlSpan, SqlTraceInfo, SqlTraceMetadata, SqlTraceTag
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-from mlflow.store.tracking.utils.sql_trace_rollups import rollups_enabled
 from mlflow.store.tracking.utils.trace_analytics import (
     COST_COLUMN_BY_KEY,
     TOKEN_COLUMN_BY_KEY,
@@ -45,13 +42,9 @@ from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.convert.decode import attribute_values
 from qualitrace_collector.convert.stored import STATUS_PREFIX, StoredSpan
 
-TESTED_REVISIONS = frozenset({"dc11669786a5"})
-"""Of MLflow's schema (`alembic_version`): those on which the equality of rows was tested. MLflow 3.17."""
-
 CACHE_KIB = 128 << 10
 """For SQLite's pages: random trace ids touch all of an index, which its default of 2 MiB would read again and again."""
 
-_DATABASES = ("sqlite", "postgresql")
 _TAG_PREFIX = "mlflow.traceTag."
 _HIDDEN_RESOURCE = ("telemetry.sdk.", "mlflow.")
 _READ_AT_ONCE = 500
@@ -62,17 +55,6 @@ PlacedTrace = tuple[str, ConvertedTrace]
 """The id of the experiment that a trace belongs to, and the trace."""
 
 _dumps = json.JSONEncoder(ensure_ascii=False).encode
-
-
-def takes_bulk(store: AbstractStore) -> TypeGuard[SqlAlchemyStore]:
-    """Whether the store is a database of a tested schema revision, without extras that MLflow would have to keep."""
-    if type(store) is not SqlAlchemyStore or store.db_type not in _DATABASES:
-        return False
-    if rollups_enabled() or MLFLOW_TRACE_ARCHIVAL_CONFIG.get():
-        return False
-    with store.engine.connect() as connection:
-        revisions = set(connection.execute(text("SELECT version_num FROM alembic_version")).scalars())
-    return revisions <= TESTED_REVISIONS
 
 
 @dataclass(slots=True)

@@ -6,18 +6,20 @@ Writing is idempotent: MLflow upserts spans on (trace id, span id), and assessme
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlflow.entities import Assessment, ExperimentTag, Span
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.abstract_store import AbstractStore
 from mlflow.tracking._tracking_service.utils import _get_store  # pyright: ignore[reportPrivateUsage]
 
-from qualitrace_collector.assessments import insert_assessments, takes_many
-from qualitrace_collector.bulk import PlacedTrace, insert_traces, takes_bulk
 from qualitrace_collector.config.values import without_credentials
 from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.names import clean
+from qualitrace_collector.tested_tables import has_tested_tables
+
+if TYPE_CHECKING:
+    from qualitrace_collector.bulk import PlacedTrace
 
 _T = TypeVar("_T")
 
@@ -127,7 +129,9 @@ class TraceStore:
         """
         left, refused = assessments, dict[str, Exception]()
         store = self._store
-        if takes_many(store):
+        if has_tested_tables(store):
+            from qualitrace_collector.assessments import insert_assessments
+
             try:
                 left = insert_assessments(store, assessments)
             except Exception as error:
@@ -148,14 +152,16 @@ class TraceStore:
             return False
         return True
 
-    def _insert_new(self, traces: list[PlacedTrace]) -> list[PlacedTrace]:
+    def _insert_new(self, traces: "list[PlacedTrace]") -> "list[PlacedTrace]":
         """Write new traces in bulk where that was tested; return what is left for MLflow's own path.
 
         That is: known traces, those that the database refuses, and those that another collector was faster with.
         """
         store = self._store
-        if not takes_bulk(store):
+        if not has_tested_tables(store):
             return traces
+        from qualitrace_collector.bulk import insert_traces
+
         try:
             return insert_traces(store, traces)
         except Exception as error:

@@ -10,12 +10,14 @@ import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.environment_variables import MLFLOW_SQL_TRACE_ROLLUPS_ENABLED, MLFLOW_TRACE_ARCHIVAL_CONFIG
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from mlflow.version import VERSION
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from qualitrace_collector.assemble import Piece, SpanRecord
-from qualitrace_collector.bulk import PlacedTrace, insert_traces, takes_bulk
+from qualitrace_collector.bulk import PlacedTrace, insert_traces
 from qualitrace_collector.convert import ConvertedTrace, convert
+from qualitrace_collector.tested_tables import has_tested_tables
 from support.mlflow_db import converted, new_database
 from support.otlp import REMOTE_PARENT, attributes, chat_span, rag_trace, span
 from support.postgres import running_postgres
@@ -125,7 +127,7 @@ def test_the_rows_are_those_of_mlflows_own_store(make_store: MakeStore):
     theirs, ours = make_store(), make_store()
     for trace in traces:
         theirs.log_spans("0", list(trace.spans))
-    assert takes_bulk(ours)
+    assert has_tested_tables(ours)
     assert insert_traces(ours, placed(traces)) == []
     expected, written = rows(theirs), rows(ours)
     assert len(written["trace_info"]) == len(traces)
@@ -192,12 +194,23 @@ def test_a_refused_row_leaves_nothing_behind(make_store: MakeStore):
     assert all(not found for found in rows(store).values())
 
 
+def test_the_installed_release_has_tested_tables(make_store: MakeStore):
+    """A release with other tables must not fall back to the slow way unnoticed: the message says what to do."""
+    store = make_store()
+    with store.engine.connect() as connection:
+        revision = connection.execute(sqlalchemy.text("SELECT version_num FROM alembic_version")).scalar_one()
+    assert has_tested_tables(store), (
+        f"MLflow {VERSION} has schema {revision}: add it to TESTED_REVISIONS (tested_tables.py), run this file, and let "
+        "bulk.py and assessments.py fill the columns by which rows differ"
+    )
+
+
 def test_an_untested_schema_is_left_to_mlflow(make_store: MakeStore):
     """Another release may have other tables, whose rows nobody compared."""
     store = make_store()
     with store.engine.begin() as connection:
         connection.execute(sqlalchemy.text("UPDATE alembic_version SET version_num = 'other'"))
-    assert not takes_bulk(store)
+    assert not has_tested_tables(store)
 
 
 @pytest.mark.parametrize(
@@ -209,6 +222,6 @@ def test_rollups_and_archival_are_left_to_mlflow(
 ):
     """They need rows that only MLflow's own store writes."""
     store = SqlAlchemyStore(new_database(tmp_path), tmp_path.as_uri())
-    assert takes_bulk(store)
+    assert has_tested_tables(store)
     monkeypatch.setenv(variable.name, value)
-    assert not takes_bulk(store)
+    assert not has_tested_tables(store)
