@@ -23,14 +23,14 @@ config_option = click.option(
 )
 
 
-def load_or_exit(path: Path | None) -> Config:
-    """Load the configuration; tell every mistake and exit with 1 if there is any."""
+def load_or_exit(path: Path | None, status: int = 1) -> Config:
+    """Load the configuration; tell every mistake and exit with `status` if there is any."""
     try:
         return load_config(path)
     except ConfigError as error:
         for mistake in error.mistakes:
             click.echo(f"{error.source}: {mistake}", err=True)
-        sys.exit(1)
+        sys.exit(status)
 
 
 def open_state(config: Config) -> Database:

@@ -164,7 +164,8 @@ def _share(gap: Gap | None) -> str:
 
 def _outcome_table(outcomes: Iterable[Outcome]) -> Table:
     title = "What became of traces and judgements"
-    table = Table("judge", "service", "outcome", "number", "why", title=title, title_justify="left", box=SIMPLE_HEAD)
+    table = Table("judge", "service", "outcome", "number", title=title, title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("why", overflow="fold")
     for item in sorted(outcomes, key=lambda item: (item.judge, item.service, -item.total)):
         table.add_row(item.judge or "(trace)", escape(item.service), item.outcome, str(item.total), item.meaning)
     return table

@@ -65,7 +65,7 @@ class TraceStore:
         try:
             self._store.search_experiments(max_results=1)
         except Exception as error:
-            raise StoreUnavailable(f"{without_credentials(self.tracking_uri)}: {_reason(error)}") from error
+            raise StoreUnavailable(f"{without_credentials(self.tracking_uri)}: {reason(error)}") from error
 
     def save(self, traces: Sequence[ConvertedTrace]) -> dict[str, Exception]:
         """Store the spans of many traces, bisecting a refused batch until only the guilty traces are out.
@@ -228,7 +228,7 @@ class TraceStore:
     def _raise_if_unavailable(self, error: Exception) -> None:
         """Tell MLflow's own faults, for which a server answers 422 or INTERNAL_ERROR too, from those of the data."""
         if _is_transient(error):
-            raise StoreUnavailable(_reason(error)) from error
+            raise StoreUnavailable(reason(error)) from error
         self.check()
 
 
@@ -238,7 +238,7 @@ def _is_transient(error: Exception) -> bool:
     return isinstance(error, OSError)
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """Return the first line of an error's text without passwords, at most 300 characters."""
     lines = without_credentials(str(error)).strip().splitlines()
     return (lines[0] if lines else type(error).__name__)[:300]

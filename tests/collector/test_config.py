@@ -125,6 +125,7 @@ def test_the_documented_example_is_read(tmp_path: Path):
         ("judges: &a [*a]", "nested too deeply, or an anchor that contains itself"),
         ("[" * 5000, "nested too deeply, or an anchor that contains itself"),
         ("[]", "must be a mapping of sections, not list"),
+        ("notify: {ops: {url: 'ftp://x'}}", "notify.ops.url: URL scheme should be 'http' or 'https' (got 'ftp://x')"),
         ("journal: {kind: kafka}", "journal.kind: must be 'sqlite' (got 'kafka')"),
     ],
 )  # fmt: skip

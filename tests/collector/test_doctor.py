@@ -139,6 +139,15 @@ def test_the_report_names_share_mend_and_outcome(make: Callable[..., Collector],
     assert "sampled_out" in text
 
 
+def test_a_narrow_terminal_loses_no_letter(make: Callable[..., Collector], ask: Callable[..., Result]):
+    """The name of the metric to look at is longer than its column: it goes on in the next line."""
+    database = make().database
+    with database.transaction() as connection:
+        connection.execute("INSERT INTO ledger VALUES ('retrieval_relevance', 'shop', 'failed', 1, 1)")
+    shown = ask()
+    assert "qualitrace_judge_errors_total" in "".join(shown.output.split())
+
+
 def test_json_tells_the_same(make: Callable[..., Collector], ask: Callable[..., Result]):
     """One object, with a mend for each gap and a meaning for each outcome that explains a missing score."""
     collector = make()

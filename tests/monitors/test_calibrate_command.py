@@ -143,11 +143,20 @@ def test_too_few_labels_are_told_with_how_many_it_takes(bench: Bench):
 
 
 def test_no_labels_is_an_error_that_says_how_to_label(bench: Bench):
-    """Exit code 1, and nothing is stored."""
+    """Exit code 1, nothing is stored, and no table of zeros is shown."""
     bench.answers(1)
     result = bench.run()
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "label traces in MLflow's UI" in result.stderr
+
+
+def test_without_mlflow_it_says_where_it_looked(bench: Bench):
+    """One line with the address, and no traceback."""
+    (bench.folder / "config.yaml").write_text("mlflow: {tracking_uri: 'http://127.0.0.1:1'}")
+    result = bench.run()
     assert result.exit_code == 1
-    assert "label traces in MLflow's UI" in result.output
+    assert result.stderr.startswith("Error: MLflow at http://127.0.0.1:1: API request to ")
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_the_same_labels_are_the_same_calibration(bench: Bench):

@@ -9,10 +9,12 @@ from typing import Any
 
 import mlflow
 import pytest
+from click.testing import CliRunner
 from mlflow.genai.datasets import search_datasets
 
 import qualitrace_monitors
 from qualitrace_monitors.evaluation import DataError, Evaluation
+from qualitrace_monitors.evaluation.command import evaluate_data
 from qualitrace_monitors.evaluation.predict import Endpoint, PredictionError
 from support.judge_model import judge_model
 from support.mlflow_db import new_database
@@ -93,7 +95,7 @@ def test_a_function_answers_and_its_failures_are_counted(tracking: str):
         return {"answer": GOOD["answer"], "context": GOOD["context"]}
 
     evaluation = run_over({"question": GOOD["question"]}, {"question": BAD["question"]}, targets=None, predict=predict)
-    assert evaluation.failed_predictions == 1
+    assert evaluation.failures == ["RuntimeError: no tyres here"]
     assert evaluation.metrics["groundedness"].scored == 1
     assert evaluation.values("groundedness") == {evaluation.rows[0].key: pytest.approx(1.0)}
 
@@ -168,9 +170,10 @@ def test_a_custom_metric_is_told_definition_grades_and_examples(tracking: str):
     [
         ({"model_type": "poetry"}, "model_type: must be one of question-answering, text"),
         ({"model_type": None, "targets": None}, "no metric: set model_type"),
-        ({"metrics": ["kindness"]}, "metric 'kindness': .*is no built-in metric"),
+        ({"metrics": ["kindness"]}, "metric 'kindness': 'kindness' is no built-in metric"),
         ({"fail_under": {"kindness": 0.5}}, "fail_under: 'kindness' is no metric of this run"),
         ({"fail_under": {"safety.median": 0.5}}, "fail_under: 'safety.median' is no metric"),
+        ({"fail_under": {"safety": 90}}, r"fail_under: safety must be from 0 to 1, as scores are \(got 90\)"),
         ({"baseline": "0" * 32}, "baseline 0+: no evaluation by qualitrace"),
         ({"evaluator_config": {"mapping": {}}}, "evaluator_config: unknown key 'mapping'; known: col_mapping"),
     ],
@@ -221,3 +224,29 @@ def test_an_endpoint_that_is_away_is_asked_again(flaky_endpoint: tuple[str, list
     assert asked == [{"question": "Why?"}] * 2
     with pytest.raises(PredictionError, match=f"{url}/broken: "):
         Endpoint(f"{url}/broken")("Why?")
+
+
+def test_an_app_that_answers_nothing_is_no_evaluation(tracking: str):
+    """The error says why, also where the data has answers of its own, so that no gate lets a dead app pass."""
+
+    def predict(question: str) -> str:
+        raise RuntimeError("the shop is closed")
+
+    with pytest.raises(DataError, match=r"predict: no question was answered: .*the shop is closed"):
+        run_over(GOOD, BAD, predict=predict)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--tracking-uri", "http://127.0.0.1:1"], "MLflow at http://127.0.0.1:1: API request to "),
+        (["--config", "none.yaml"], "none.yaml: cannot be read"),
+    ],
+)
+def test_what_cannot_be_used_is_told_apart_from_a_closed_gate(tracking: str, options: list[str], told: str):
+    """Exit code 2, not 1, and one line instead of a traceback: without MLflow, and without the configuration file."""
+    Path("rows.csv").write_text("question,answer\nWhy?,Because.\n")
+    done = CliRunner().invoke(evaluate_data, ["--data", "rows.csv", "--metric", "safety", *options])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert told in done.stderr
+    assert len(done.stderr.splitlines()) == 1

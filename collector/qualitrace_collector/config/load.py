@@ -128,7 +128,7 @@ def _mistake(detail: Any) -> Mistake:
         return path, f"must be {detail['ctx']['expected']} (got {given!r})"
     text = detail["msg"].removeprefix("Value error, ")
     shown = "" if kind == "value_error" or isinstance(given, (dict, list)) else f" (got {given!r})"
-    return path, text[:1].lower() + text[1:] + shown
+    return path, (text if text[:2].isupper() else text[:1].lower() + text[1:]) + shown
 
 
 def _unknown_key(loc: tuple[int | str, ...]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from qualitrace_collector.commands import config_option, load_or_exit
+from qualitrace_collector.config.values import without_credentials
 from qualitrace_collector.logs import configure_logging
 
 
@@ -49,7 +50,10 @@ def calibrate(
 
     apply_mlflow_settings(config.mlflow.token)
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
+    from qualitrace_collector.store import reason
     from qualitrace_monitors.calibrate.agreement import measure
     from qualitrace_monitors.calibrate.pairs import collect
     from qualitrace_monitors.calibrate.report import Calibration
@@ -57,7 +61,10 @@ def calibrate(
     from qualitrace_monitors.calibrate.thresholds import fit
 
     client = MlflowClient(config.tracking_uri)
-    labelled = collect(client, judge, label or judge, judge_version)
+    try:
+        labelled = collect(client, judge, label or judge, judge_version)
+    except (MlflowException, SQLAlchemyError) as error:
+        raise click.ClickException(f"MLflow at {without_credentials(config.tracking_uri)}: {reason(error)}") from error
     pairs = list(labelled.pairs.values())
     calibration = Calibration(
         judge=judge,
@@ -66,7 +73,8 @@ def calibrate(
         agreement=measure(pairs, confidence),
         thresholds=fit(pairs, target_error, confidence),
     )
-    click.echo(json.dumps(calibration.to_dict()) if as_json else calibration.to_text())
+    if pairs or labelled.left_out or as_json:
+        click.echo(json.dumps(calibration.to_dict()) if as_json else calibration.to_text())
     if not pairs:
         click.echo(
             f"no answer has both a score of {judge!r} and an expert's {label or judge!r}: label traces in MLflow's UI "

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from qualitrace_collector.commands import load_or_exit
+from qualitrace_collector.config.values import without_credentials
 
 BELOW, UNUSABLE = 1, 2
 """Exit codes: a whole interval under its threshold; data or settings that cannot be used."""
@@ -58,10 +59,13 @@ def evaluate_data(path: Path | None, save_worst: str | None, col_mapping: dict[s
     """
     from qualitrace_collector.mlflow_settings import apply_mlflow_settings
 
-    config = load_or_exit(path)
+    config = load_or_exit(path, UNUSABLE)
     apply_mlflow_settings(config.mlflow.token)
+    from mlflow.exceptions import MlflowException
     from rich.console import Console
+    from sqlalchemy.exc import SQLAlchemyError
 
+    from qualitrace_collector.store import reason
     from qualitrace_monitors.evaluation import DataError, evaluate
     from qualitrace_monitors.evaluation.report import show
 
@@ -76,6 +80,10 @@ def evaluate_data(path: Path | None, save_worst: str | None, col_mapping: dict[s
             click.echo(f"worst rows added to the data set {save_worst!r}")
     except DataError as error:
         click.echo(f"qualitrace evaluate: {error}", err=True)
+        sys.exit(UNUSABLE)
+    except (MlflowException, SQLAlchemyError) as error:
+        place = without_credentials(options["tracking_uri"])
+        click.echo(f"qualitrace evaluate: MLflow at {place}: {reason(error)}", err=True)
         sys.exit(UNUSABLE)
     sys.exit(0 if evaluation.passed else BELOW)
 

@@ -51,5 +51,8 @@ def _config(spec: MetricSpec) -> JudgeConfig:
     try:
         return JudgeConfig.model_validate(given)
     except ValidationError as error:
-        mistakes = "; ".join(f"{'.'.join(map(str, item['loc']))} {item['msg']}".strip() for item in error.errors())
+        mistakes = "; ".join(
+            f"{'.'.join(map(str, item['loc']))} {item['msg'].removeprefix('Value error, ')}".strip()
+            for item in error.errors()
+        )
         raise DataError(f"metric {given.get('name')!r}: {mistakes}") from None

@@ -23,7 +23,7 @@ def log(evaluation: Evaluation, params: Mapping[str, Any]) -> None:
     """Write intervals, counts, judge versions, all scores, the worst rows and a plot a metric into the active run."""
     mlflow.log_params({**params, "confidence": evaluation.confidence, "baseline": evaluation.baseline})
     mlflow.set_tags({f"qualitrace.judge.{name}": summary.version for name, summary in evaluation.metrics.items()})
-    mlflow.log_metrics({"predictions_failed": evaluation.failed_predictions, "rows": len(evaluation.rows)})
+    mlflow.log_metrics({"predictions_failed": len(evaluation.failures), "rows": len(evaluation.rows)})
     for summary in evaluation.metrics.values():
         mlflow.log_metrics(summary.run_metrics())
         if summary.scored:

@@ -1,6 +1,7 @@
 """What a run of `evaluate` shows: tables in the terminal."""
 
 from collections.abc import Iterator, Sequence
+from statistics import mode
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -23,8 +24,8 @@ def show(evaluation: Evaluation, console: Console) -> None:
     console.print(_metrics_table(evaluation))
     for gap in _gaps(evaluation):
         console.print(gap, highlight=False)
-    if evaluation.failed_predictions:
-        console.print(f"[red]{evaluation.failed_predictions} rows have no answer: their prediction failed[/]")
+    if failures := evaluation.failures:
+        console.print(f"{len(failures)} rows have no answer: {mode(failures)}", style="red", markup=False)
     if evaluation.comparisons:
         console.print(_comparison_table(evaluation))
     for gate in evaluation.gates:

@@ -18,7 +18,7 @@ ROW_TAG = "qualitrace.row"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredRow:
-    """A row of the data set with its scores by metric; `failed` if its answer could not be produced."""
+    """A row of the data set with its scores by metric; `failure` says why its answer could not be produced."""
 
     key: str
     trace_id: str
@@ -26,7 +26,7 @@ class ScoredRow:
     answer: str
     target: str | None
     scores: Mapping[str, Score]
-    failed: bool = False
+    failure: str = ""
 
     @property
     def worst(self) -> tuple[str, Score]:
@@ -48,7 +48,6 @@ class Evaluation:
 
     Attributes:
         metrics: by name, in the order of the judges.
-        failed_predictions: rows whose answer could not be produced.
         comparisons: with the `baseline` run, if there is one.
         gates: what the intervals say of `fail_under`.
     """
@@ -58,7 +57,6 @@ class Evaluation:
     confidence: float
     rows: Sequence[ScoredRow]
     metrics: Mapping[str, MetricSummary]
-    failed_predictions: int = 0
     baseline: str | None = None
     comparisons: Sequence[Comparison] = ()
     gates: list[Gate] = field(default_factory=list[Gate])
@@ -67,6 +65,11 @@ class Evaluation:
     def passed(self) -> bool:
         """False when a gate's whole interval lies below its threshold."""
         return all(gate.verdict != "below" for gate in self.gates)
+
+    @property
+    def failures(self) -> list[str]:
+        """Why answers could not be produced, one text for each row without."""
+        return [row.failure for row in self.rows if row.failure]
 
     def values(self, metric: str) -> dict[str, float]:
         """Return the values of a metric by row key."""

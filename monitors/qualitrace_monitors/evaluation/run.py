@@ -82,7 +82,6 @@ def evaluate(
             confidence=confidence,
             rows=scored,
             metrics={judge.name: _summary(judge, scored, results, confidence) for judge in judges},
-            failed_predictions=sum(row.failed for row in scored),
             baseline=baseline,
         )
         if earlier is not None:
@@ -147,14 +146,17 @@ def _score(
         raise DataError("MLflow gives no results back: see its log above")
     by_key = {row.key: row for row in rows}
     traces = [Trace.from_json(text) for text in result.result_df["trace"]]
-    return [_scored_row(by_key[trace.info.tags[ROW_TAG]], trace, results) for trace in traces]
+    scored = [_scored_row(by_key[trace.info.tags[ROW_TAG]], trace, results, predict is not None) for trace in traces]
+    if scored and all(row.failure for row in scored):
+        raise DataError(f"predict: no question was answered: {scored[0].failure}")
+    return scored
 
 
-def _scored_row(row: Row, trace: Trace, results: Results) -> ScoredRow:
+def _scored_row(row: Row, trace: Trace, results: Results, predicted: bool) -> ScoredRow:
     trace_id = trace.info.trace_id
     question, answer = question_and_answer(trace.data.spans)
     scores = {name: result.score for (found, name), result in results.items() if found == trace_id and result.score}
-    failed = row.answer is None and trace.info.state == TraceState.ERROR
+    failed = predicted and trace.info.state == TraceState.ERROR
     return ScoredRow(
         key=row.key,
         trace_id=trace_id,
@@ -162,7 +164,7 @@ def _scored_row(row: Row, trace: Trace, results: Results) -> ScoredRow:
         answer=answer,
         target=row.target,
         scores=scores,
-        failed=failed,
+        failure=trace.data.spans[0].status.description or "its prediction failed" if failed else "",
     )
 
 
@@ -182,12 +184,14 @@ def _recorded(row: Row) -> Any:
 
 def _check_gates(fail_under: Mapping[str, float], judges: Sequence[Judge]) -> None:
     names = [judge.name for judge in judges]
-    for key in fail_under:
+    for key, threshold in fail_under.items():
         metric, _, quantity = key.partition(".")
         if metric not in names or quantity not in ("", "mean", "pass_rate"):
             raise DataError(
                 f"fail_under: {key!r} is no metric of this run; there are {', '.join(names)}, each also with .pass_rate"
             )
+        if not 0 <= threshold <= 1:
+            raise DataError(f"fail_under: {key} must be from 0 to 1, as scores are (got {threshold:g})")
 
 
 def _gates(evaluation: Evaluation, fail_under: Mapping[str, float]) -> list[Gate]:
