@@ -1,12 +1,17 @@
 """Text is split into sentences and words, in time linear in it."""
 
+import random
+import string
 import time
+import tracemalloc
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qualitrace_monitors.judges.local.text import sentences, words
+from qualitrace_monitors.judges.local.evidence import index
+from qualitrace_monitors.judges.local.text import LARGEST_SHARED, sentences, words
+from qualitrace_monitors.judges.local.toxicity import piece_buckets
 
 
 def test_sentences_end_at_marks_and_lines_but_not_at_abbreviations():
@@ -29,3 +34,24 @@ def test_hostile_text_takes_no_longer_than_long_text(unit: str):
     sentences(text)
     words(text)
     assert time.process_time() - started < 2
+
+
+def test_only_what_was_read_of_small_texts_is_kept():
+    """Passages of an ordinary size are indexed once; large ones again each time, as a client could send many."""
+    small, large = ("Oslo is large. " * 10,), ("Oslo is large. " * (LARGEST_SHARED // 30),) * 3
+    assert index(small) is index(small)
+    assert index(large) is not index(large)
+    assert index(large) == index(large)
+
+
+def test_hostile_words_fill_little_memory():
+    """Words that never come again, of the greatest length that is remembered, take less than a kilobyte each."""
+    letters = random.Random(1)
+    text = " ".join("".join(letters.choices(string.ascii_lowercase, k=32)) for _ in range(500))
+    tracemalloc.start()
+    try:
+        piece_buckets(text)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 500 * 1000

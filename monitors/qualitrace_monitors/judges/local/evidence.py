@@ -6,10 +6,9 @@ fixed: were they taken from the passages (inverse document frequency), one more 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import pairwise
 
-from qualitrace_monitors.judges.local.text import MAX_PASSAGES, SHARED, Word, sentences, words
+from qualitrace_monitors.judges.local.text import MAX_PASSAGES, Word, sentences, shared, words
 
 PREFIX = 5
 """Letters that two forms of a word must share at least (`refund`, `refundable`)."""
@@ -78,7 +77,7 @@ class Support:
     words: int
 
 
-@lru_cache(SHARED)
+@shared
 def index(passages: tuple[str, ...]) -> Passages:
     """Index passages; each is cut to its equal share of `MAX_PASSAGES` characters.
 

@@ -5,8 +5,9 @@ Hangul characters counts as its pairs of neighbouring characters.
 """
 
 import re
-from functools import lru_cache
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import NamedTuple, TypeVar
 
 MAX_ANSWER = 20_000
 """Characters of an answer or a question that are judged; the rest is cut off."""
@@ -16,6 +17,8 @@ KNOWN_WORDS, LONGEST_KNOWN = 1 << 15, 32
 """Words whose stems are remembered, and their characters at most: texts repeat each other's words."""
 SHARED = 64
 """Texts whose sentences and words are kept: one judge after the other looks at the same answer."""
+LARGEST_SHARED = 20_000
+"""Characters of a text that is kept: what is made of it takes up to a hundred times as many bytes."""
 QUOTE = 160
 """Characters of a sentence that a rationale shows."""
 
@@ -78,7 +81,23 @@ class Word(NamedTuple):
     stop: bool = False
 
 
-@lru_cache(SHARED)
+_Text = TypeVar("_Text", str, tuple[str, ...])
+_Read = TypeVar("_Read")
+
+
+def shared(read: Callable[[_Text], _Read]) -> Callable[[_Text], _Read]:
+    """Keep what was last read of texts, or tuples of texts, that are not large."""
+    kept = lru_cache(SHARED)(read)
+
+    @wraps(read)
+    def read_once(text: _Text) -> _Read:
+        size = len(text) if isinstance(text, str) else sum(map(len, text))
+        return kept(text) if size <= LARGEST_SHARED else read(text)
+
+    return read_once
+
+
+@shared
 def sentences(text: str) -> tuple[str, ...]:
     """Split at sentence ends and line breaks; an abbreviation's dot ends none.
 
@@ -95,7 +114,7 @@ def sentences(text: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-@lru_cache(SHARED)
+@shared
 def words(text: str) -> tuple[Word, ...]:
     """Split `text` into words, in order."""
     found: list[Word] = []

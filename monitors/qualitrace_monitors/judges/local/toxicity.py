@@ -12,6 +12,8 @@ text that would pass leaves the judge unsure when it names a group, or takes peo
 import math
 import re
 import zlib
+from array import array
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from importlib.resources import files
 from itertools import pairwise
@@ -90,9 +92,10 @@ def piece_buckets(text: str) -> list[int]:
     return sorted(buckets)
 
 
-def _ngrams(token: str) -> frozenset[int]:
+def _ngrams(token: str) -> Sequence[int]:
+    """Return buckets, of 16 bits each: a set of them would take forty times the memory."""
     padded = f" {token} "
-    return frozenset(_bucket(padded[i : i + n]) for n in (3, 4, 5) for i in range(max(1, len(padded) - n + 1)))
+    return array("H", (_bucket(padded[i : i + n]) for n in (3, 4, 5) for i in range(max(1, len(padded) - n + 1))))
 
 
 _known_ngrams = lru_cache(KNOWN_WORDS)(_ngrams)
