@@ -2,12 +2,13 @@
 
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from prometheus_client import CollectorRegistry
 
 from qualitrace_collector.assemble import Piece, SpanRecord
@@ -15,7 +16,7 @@ from qualitrace_collector.convert import convert, convert_all
 from qualitrace_collector.convert.content import question_text
 from qualitrace_collector.measure import TraceMetrics
 from support.mlflow_db import converted
-from support.otlp import SECOND, START, chat_span, span
+from support.otlp import SECOND, START, attributes, chat_span, span
 
 USAGE = "mlflow.chat.tokenUsage"
 
@@ -213,3 +214,69 @@ def test_a_hostile_depth_of_calls_takes_no_longer_than_a_flat_trace():
     converted(nested, "shop")
     converted([*chain, *calls], "shop")
     assert time.process_time() - started < 3
+
+
+def test_two_tenants_or_replicas_have_no_call_in_common():
+    """Not though their services are named alike, and each has a call like the other's at the same time."""
+    outer, inner = framework_call(1, 1), chat_span(2, 2, question="Why?", answer="So.", **VERSIONED)
+
+    def types(first: SpanRecord, second: SpanRecord) -> list[str | None]:
+        one, other = (replace(piece_of((record.span, "")), spans=(record,)) for record in (first, second))
+        return types_apart(one, other)
+
+    def record(item: Span, scope: str, tenant: str = "", instance: str = "") -> SpanRecord:
+        resource = Resource(attributes=attributes({"service.instance.id": instance}))
+        return SpanRecord(item, resource, InstrumentationScope(name=scope), tenant)
+
+    assert types(record(outer, "langchain", "a"), record(inner, "openai", "b")) == ["LLM", "CHAT_MODEL"]
+    replicas = record(outer, "langchain", instance="one"), record(inner, "openai", instance="two")
+    assert types(*replicas) == ["LLM", "CHAT_MODEL"]
+    assert types(record(outer, "langchain", "a"), record(inner, "openai", "a")) == ["LLM", "CHAIN"]
+
+
+def test_of_two_calls_of_equal_times_one_remains():
+    """Each lies within the other's time, as it does with clocks of milliseconds; together they count once."""
+    outer = framework_call(1, 1)
+    inner = chat_span(2, 1, question="Why?", answer="So.", seconds=2, **VERSIONED)
+    assert sorted(map(str, types_apart(piece_of((outer, "langchain")), piece_of((inner, "openai"))))) == [
+        "CHAIN",
+        "CHAT_MODEL",
+    ]
+
+
+def test_a_told_call_stands_for_one_bare_call_only():
+    """Of two users' calls at the same time that count alike, the one that nobody else told remains a call."""
+    told = piece_of((framework_call(1, 1), "langchain"))
+    bare = [piece_of((bare_call(trace, 2, gen_ai__usage__output_tokens=8), "client")) for trace in (2, 3)]
+    traces, _ = convert_all([(piece, "shop") for piece in (told, *bare)])
+    assert [trace.spans[0].span_type for trace in traces] == ["LLM", "CHAIN", "CHAT_MODEL"]
+
+
+def test_a_late_call_like_a_stored_one_is_a_call_of_its_own():
+    """MLflow does not store who recorded a span, so only a response's id tells that a stored and a late one are one."""
+    first = chat_span(1, 3, 1, question="Why?", answer="So.")
+    late = chat_span(1, 2, 1, question="Why?", answer="So.", seconds=3)
+    stored = convert(piece_of((span(1, 1), "app"), (first, "openai")), "shop").spans
+    assert [item.span_type for item in convert(piece_of((late, "openai")), "shop", stored).spans] == ["CHAT_MODEL"]
+
+
+def test_a_bare_call_without_counts_is_no_other_traces_call():
+    """Model and time alone do not tell that two traces have one call; an error of both does."""
+    bare = span(2, 2, gen_ai__operation__name="chat", gen_ai__request__model="gpt-4o-mini")
+    told = span(1, 1, openinference__span__kind="LLM", llm__model_name="gpt-4o-mini", input__value="Why?", seconds=2)
+    assert types_apart(piece_of((told, "langchain")), piece_of((bare, "client"))) == ["LLM", "CHAT_MODEL"]
+    for item in (bare, told):
+        item.status.code = Status.STATUS_CODE_ERROR
+    assert types_apart(piece_of((told, "langchain")), piece_of((bare, "client"))) == ["LLM", "CHAIN"]
+
+
+def test_long_conversations_that_look_alike_are_read_once_each():
+    """Hundreds of simultaneous calls, two libraries' in turn, are compared in seconds however much they were told."""
+    calls: list[tuple[Span, str]] = []
+    for number in range(2, 302):
+        turns = [{"role": "user", "parts": [{"type": "text", "content": f"Q{number}"}]}] * 200
+        call = bare_call(1, number, 1, start=START - number, gen_ai__input__messages=json.dumps(turns))
+        calls.append((call, "ab"[number % 2]))
+    started = time.process_time()
+    convert(piece_of((span(1, 1), "app"), *calls), "shop")
+    assert time.process_time() - started < 5

@@ -104,6 +104,7 @@ def unite_across_traces(traces: Sequence[Sequence[Draft]]) -> None:
     by_counts: dict[Any, list[Draft]] = {}
     for call in told:
         by_counts.setdefault(_counts(call), []).append(call)
+    taken: set[tuple[bytes, bytes, str]] = set()
     for call in calls:
         if _is_bare(call):
             twins = _near(call, told)
@@ -111,7 +112,7 @@ def unite_across_traces(traces: Sequence[Sequence[Draft]]) -> None:
             continue
         else:
             twins = (twin for twin in _near(call, by_counts.get(_counts(call), ())) if _lies_within(call, twin))
-        _leave_to_twin(call, [twin for twin in twins if call.span.trace_id != twin.span.trace_id])
+        _leave_to_twin(call, [twin for twin in twins if call.span.trace_id != twin.span.trace_id], taken)
 
 
 def _near(call: Draft, ordered: Sequence[Draft]) -> Sequence[Draft]:
@@ -129,24 +130,38 @@ def _is_bare(call: Draft) -> bool:
     return call.inputs is None and call.outputs is None
 
 
-def _leave_to_twin(call: Draft, twins: Iterable[Draft]) -> None:
-    found = [twin for twin in twins if _is_twin(call, twin)]
+def _leave_to_twin(call: Draft, twins: Iterable[Draft], taken: set[tuple[bytes, bytes, str]]) -> None:
+    """Count a call at the twin that started nearest, unless that counts elsewhere or for another call of this scope."""
+    free = [twin for twin in twins if twin.type in CALL_TYPES and (*_identity(twin), call.scope) not in taken]
+    found = [twin for twin in free if _is_twin(call, twin)]
     if found:
         start = call.span.start_time_unix_nano
         twin = min(found, key=lambda twin: abs(start - twin.span.start_time_unix_nano))
+        taken.add((*_identity(twin), call.scope))
         twin.usage = call.usage or twin.usage
         call.type, call.counted = SpanType.CHAIN, False
 
 
+def _identity(draft: Draft) -> tuple[bytes, bytes]:
+    return draft.span.trace_id, draft.span.span_id
+
+
 def _is_twin(call: Draft, twin: Draft) -> bool:
     return (
-        call.scope != twin.scope
+        _may_be_two_instrumentors(call, twin)
         and (_starts_within(call, twin) or _is_bare(call) or _is_bare(twin))
         and _starts_before_end(call, twin)
         and _starts_before_end(twin, call)
         and _same_model(call.model, twin.model)
         and _same_response(call, twin)
     )
+
+
+def _may_be_two_instrumentors(call: Draft, twin: Draft) -> bool:
+    """Whether the scopes differ; of a span that was stored earlier the scope is not known, and only an id tells."""
+    if not (call.scope and twin.scope):
+        return bool(call.response_id) and call.response_id == twin.response_id
+    return call.scope != twin.scope
 
 
 def _same_model(one: str | None, other: str | None) -> bool:
@@ -158,11 +173,20 @@ def _same_response(call: Draft, twin: Draft) -> bool:
     """Whether both tell one response: by its id, or, as frameworks hide ids, by its counts and texts."""
     if call.response_id and twin.response_id:
         return call.response_id == twin.response_id
-    if _counts(call) != _counts(twin):
+    if _counts(call) != _counts(twin) or (_counts(call) == (None, None) and not _tell_alike(call, twin)):
         return False
     return all(
-        mine is None or theirs is None or text(call.loads(mine)) == text(twin.loads(theirs))
+        mine is None or theirs is None or call.read(text, mine) == twin.read(text, theirs)
         for mine, theirs, text in ((call.inputs, twin.inputs, question_text), (call.outputs, twin.outputs, answer_text))
+    )
+
+
+def _tell_alike(call: Draft, twin: Draft) -> bool:
+    """Whether calls without counts have anything else in common: an error, or a text that both tell."""
+    failed = Status.STATUS_CODE_ERROR
+    return call.span.status.code == twin.span.status.code == failed or any(
+        mine is not None and theirs is not None
+        for mine, theirs in ((call.inputs, twin.inputs), (call.outputs, twin.outputs))
     )
 
 

@@ -1,7 +1,7 @@
 """The common form between the dialects and MLflow: a span whose fields the dialects fill in."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,7 @@ class Draft:
     """A span on its way to MLflow.
 
     Attributes:
+        scope: name of the instrumentation scope; empty if unknown, as MLflow does not store it.
         values: the attributes as sent, decoded.
         events: span events, and log records that belong to the span.
         native: MLflow's own client recorded it; its fields are MLflow's already.
@@ -61,6 +62,9 @@ class Draft:
     failure: str | None = None
     added: dict[str, Any] = field(default_factory=dict[str, Any])
     _json: dict[str, Any] = field(default_factory=dict[str, Any])
+    _texts: dict[Callable[[Any], str], tuple[Any, str]] = field(
+        default_factory=dict[Callable[[Any], str], tuple[Any, str]]
+    )
 
     def loads(self, value: Any) -> Any:
         """Open text that holds a JSON object, array or string; return anything else as it is."""
@@ -69,6 +73,13 @@ class Draft:
         if (known := self._json.get(value)) is None:
             known = self._json[value] = _parse(value)
         return value if known is _NOT_JSON else known
+
+    def read(self, text: Callable[[Any], str], value: Any) -> str:
+        """Return what `text` reads in a value, JSON text opened; asked again for the same value it reads no more."""
+        known = self._texts.get(text)
+        if known is None or known[0] is not value:
+            known = self._texts[text] = (value, text(self.loads(value)))
+        return known[1]
 
     def is_json(self, text: str) -> bool:
         """Whether the text holds a JSON object, array or string."""

@@ -87,7 +87,7 @@ def service_of(piece: Piece) -> str:
     ids = {record.span.span_id for record in piece.spans}
     tops = [record for record in piece.spans if record.span.parent_span_id not in ids]
     tops.sort(key=lambda record: (bool(record.span.parent_span_id), record.span.start_time_unix_nano))
-    return _service_name(record.resource for record in (*tops, *piece.spans))
+    return _told("service.name", (*tops, *piece.spans)) or UNKNOWN_SERVICE
 
 
 def convert(piece: Piece, service: str, earlier: Sequence[MlflowSpan] = ()) -> ConvertedTrace:
@@ -121,10 +121,10 @@ def convert_all(
             drafted.append((piece, service, _drafts(piece), known))
         except Exception as error:  # whatever a client sent must not stop the others
             failures.append((piece, service, error))
-    by_service: dict[str, list[list[Draft]]] = {}
-    for _, service, drafts, _ in drafted:
-        by_service.setdefault(service, []).append(drafts)
-    for traces in by_service.values():
+    by_process: dict[tuple[str, str, str], list[list[Draft]]] = {}
+    for piece, service, drafts, _ in drafted:
+        by_process.setdefault((service, *_process(piece)), []).append(drafts)
+    for traces in by_process.values():
         unite_across_traces(traces)
     for piece, service, drafts, known in drafted:
         try:
@@ -132,6 +132,11 @@ def convert_all(
         except Exception as error:
             failures.append((piece, service, error))
     return converted, failures
+
+
+def _process(piece: Piece) -> tuple[str, str]:
+    """Tell replicas, and tenants whose services are named alike, apart: no call of one is the other's."""
+    return piece.spans[0].tenant if piece.spans else "", _told("service.instance.id", piece.spans)
 
 
 def _drafts(piece: Piece) -> list[Draft]:
@@ -142,9 +147,7 @@ def _drafts(piece: Piece) -> list[Draft]:
     drafts = [_draft(record, logs.get(record.span.span_id, ())) for record in piece.spans]
     drafts.sort(key=lambda draft: draft.span.start_time_unix_nano)
     root = local_root(drafts)
-    drafts.remove(root)
-    drafts.insert(0, root)
-    return drafts
+    return [root, *(draft for draft in drafts if draft is not root)]
 
 
 def _earlier_drafts(piece: Piece, earlier: Sequence[MlflowSpan]) -> list[Draft]:
@@ -224,12 +227,13 @@ def _draft(record: SpanRecord, logs: Iterable[Event]) -> Draft:
     return draft
 
 
-def _service_name(resources: Iterable[Resource]) -> str:
-    for resource in resources:
-        for attribute in resource.attributes:
-            if attribute.key == "service.name" and attribute.value.string_value:
+def _told(key: str, records: Iterable[SpanRecord]) -> str:
+    """Return the first text that a resource has under this key, empty if none has one."""
+    for record in records:
+        for attribute in record.resource.attributes:
+            if attribute.key == key and attribute.value.string_value:
                 return attribute.value.string_value
-    return UNKNOWN_SERVICE
+    return ""
 
 
 def _events_by_span(logs: Iterable[LogRecord]) -> dict[bytes, list[Event]]:
