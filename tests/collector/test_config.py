@@ -134,6 +134,12 @@ def test_a_mistake_is_told_with_its_place_and_its_mend(text: str, message: str, 
     assert message in mistakes(text, tmp_path)
 
 
+def test_an_unset_variable_is_told_once(tmp_path: Path):
+    """That the empty text in its place is no secret either would only lead astray."""
+    told = mistakes("notify: {ops: {url: 'http://x', secret: '${env:QUALITRACE_UNSET}'}}", tmp_path)
+    assert told == ["notify.ops.secret: the environment variable QUALITRACE_UNSET is not set"]
+
+
 def test_every_mistake_is_told_at_once(tmp_path: Path):
     """Nobody mends a file in six rounds; mistakes between sections are among them."""
     text = """

@@ -70,11 +70,13 @@ def parse_config(raw: Any, source: str = "configuration") -> Config:
         data = _with_environment(raw, "", mistakes)
     except RecursionError:
         raise ConfigError(source, [_TOO_DEEP]) from None
+    unset = {path for path, _ in mistakes}
     mistakes.extend(reference_mistakes(data))
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
-        mistakes.extend(_mistake(detail) for detail in error.errors(include_url=False))
+        found = (_mistake(detail) for detail in error.errors(include_url=False))
+        mistakes.extend(mistake for mistake in found if mistake[0] not in unset)  # empty only for want of a variable
         config = Config()
     if mistakes:
         raise ConfigError(source, [f"{path}: {text}" if path else text for path, text in mistakes])
