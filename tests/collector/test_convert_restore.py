@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from qualitrace_collector.assemble import Piece, SpanRecord
 from qualitrace_collector.convert import convert
 from qualitrace_collector.convert.restore import restored
 from support.mlflow_db import converted
-from support.otlp import rag_trace
+from support.otlp import chat_span, rag_trace
 
 RECORDINGS = sorted((Path(__file__).parent / "recordings").glob("*.otlp.pb"))
 
@@ -59,3 +61,13 @@ def test_ids_and_times_come_back():
         kept = ("traceId", "spanId", "parentSpanId", "name", "startTimeUnixNano", "endTimeUnixNano")
         one, other = MessageToDict(span), MessageToDict(again)
         assert {key: one.get(key) for key in kept} == {key: other.get(key) for key in kept}
+
+
+def test_half_a_character_in_a_stored_span_does_not_refuse_what_comes_late():
+    """JSON text of half a surrogate pair is stored as it was sent; later spans of its trace are converted as ever."""
+    sent = chat_span(1, 1, question="Q?", answer="A.", note='"\\ud800"')
+    stored = converted([sent], "shop").spans
+    late = [SpanRecord(chat_span(1, 2, 1, question="Q?", answer="B."), Resource(), InstrumentationScope())]
+    assert convert(piece_of(late), "shop", stored).spans[0].span_id == late[0].span.span_id.hex()
+    again = convert(piece_of(late, (LogRecord(span_id=sent.span_id, event_name="x"),)), "shop", stored)
+    assert again.spans[-1].attributes["note"] == stored[0].attributes["note"]
