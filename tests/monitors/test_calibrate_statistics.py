@@ -135,6 +135,14 @@ def test_a_sharp_judge_gets_both_thresholds():
     assert fitted.coverage > 0.9
 
 
+def test_scores_that_both_sides_could_decide_go_to_the_side_that_errs_less():
+    """Few answers are bad, so passing them all would keep the bound; yet a judge that is never wrong fails the bad."""
+    fitted = fit([*answers(1000, 0.9, "pass", good=True), *answers(40, 0.1, "fail", good=False)], 0.1, 0.95)
+    assert (fitted.passing.verdicts, fitted.passing.errors) == (1000, 0)
+    assert (fitted.failing.verdicts, fitted.failing.errors) == (40, 0)
+    assert fitted.failing.threshold == pytest.approx(0.5, abs=0.02)  # far from either
+
+
 @pytest.mark.parametrize(
     ("value", "good"),
     [

@@ -2,15 +2,16 @@
 
 After Jung, Brahman and Choi, "Trust or Escalate" (arXiv 2407.18370): thresholds are tried from the most to the least
 selective; each is tested, by an exact binomial test on the labelled answers beyond it, against the hypothesis that
-experts disagree with more than `target_error` of its verdicts; the first that is not refuted ends the sequence, and the
-last before it is taken. All tests of a side together err with probability `delta` at most.
+experts disagree with more than `target_error` of its verdicts; the first that is not refuted ends the sequence, and
+the last before it is taken, or, where both sides could decide, an earlier one. All tests of a side together err with
+probability `delta` at most.
 
 The grid is fixed before the labels are seen, as the proof wants. Thresholds beyond which there are too few answers for
 any test are skipped; for that step the surer of two values must not be the one that is wrong more often.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -68,11 +69,9 @@ def fit(pairs: Sequence[Pair], target_error: float, confidence: float) -> Thresh
     delta = (1 - confidence) / 2
     values = np.array([pair.value for pair in pairs])
     good = np.array([pair.good for pair in pairs], dtype=bool)
-    passing = _fit(values, ~good, target_error, delta, "pass")
-    failing = _fit(values, good, target_error, delta, "fail")
-    if passing.threshold is not None and failing.threshold is not None and failing.threshold >= passing.threshold:
-        below = (round(passing.threshold * STEPS) - 1) / STEPS  # more selective, so the sequence has passed it
-        failing = _side(values, good, below, "fail")
+    passing, failing = _chosen(
+        _fit(values, ~good, target_error, delta, "pass"), _fit(values, good, target_error, delta, "fail")
+    )
     return Thresholds(
         target_error=target_error,
         confidence=confidence,
@@ -83,8 +82,29 @@ def fit(pairs: Sequence[Pair], target_error: float, confidence: float) -> Thresh
     )
 
 
-def _fit(values: np.ndarray, wrong: np.ndarray, target_error: float, delta: float, verdict: Verdict) -> Side:
-    needed, fitted = labels_needed(target_error, delta), Side()
+def _chosen(passing: Mapping[int, Side], failing: Mapping[int, Side]) -> tuple[Side, Side]:
+    """Take the last threshold of each side; where they overlap, the two neighbours with the fewest errors.
+
+    Of several such pairs the middle one is taken. All passed their tests, so that the bound holds for any choice.
+    """
+    if not passing or not failing or min(passing) > max(failing):
+        return (
+            passing[min(passing)] if passing else Side(),
+            failing[max(failing)] if failing else Side(),
+        )
+    pairs = [(passing[step], failing[step - 1]) for step in sorted(passing) if step - 1 in failing]
+    if not pairs:
+        return passing[min(passing)], Side()
+    errors = [above.errors + below.errors for above, below in pairs]
+    best = [pair for pair, count in zip(pairs, errors, strict=True) if count == min(errors)]
+    return best[len(best) // 2]
+
+
+def _fit(
+    values: np.ndarray, wrong: np.ndarray, target_error: float, delta: float, verdict: Verdict
+) -> Mapping[int, Side]:
+    """Return the thresholds that passed their tests, by step."""
+    needed, fitted = labels_needed(target_error, delta), dict[int, Side]()
     steps = range(STEPS, -1, -1) if verdict == "pass" else range(STEPS + 1)
     for step in steps:
         side = _side(values, wrong, step / STEPS, verdict)
@@ -92,7 +112,7 @@ def _fit(values: np.ndarray, wrong: np.ndarray, target_error: float, delta: floa
             continue
         if binom.cdf(side.errors, side.verdicts, target_error) > delta:
             break
-        fitted = side
+        fitted[step] = side
     return fitted
 
 
