@@ -14,7 +14,11 @@ from qualitrace_collector.config.section import Section
 SOURCE_KEY = "qualitrace.feedback.source"
 """The assessment's metadata that tells `user` from `expert`."""
 
-Word = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+LONGEST_WORD, LONGEST_COMMENT = 200, 10_000
+"""Characters."""
+
+_NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps none
+Word = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_WORD, strip_whitespace=True, pattern=_NO_NUL)]
 
 
 class PersonFeedback(Section):
@@ -33,7 +37,7 @@ class PersonFeedback(Section):
     trace_id: Annotated[str, StringConstraints(pattern=r"^(tr-)?[0-9a-fA-F]{32}$", to_lower=True)]
     name: Word
     value: StrictBool | FiniteFloat | Word
-    comment: str | None = Field(default=None, max_length=10_000)
+    comment: str | None = Field(default=None, max_length=LONGEST_COMMENT, pattern=_NO_NUL)
     source: Literal["user", "expert"] = "user"
     user: Word | None = None
     id: Word = Field(default_factory=lambda: uuid.uuid4().hex)
@@ -47,12 +51,14 @@ class PersonFeedback(Section):
         """
         try:
             given = cls.model_validate_json(body)
+            if key and "id" not in given.model_fields_set:
+                given = cls.model_validate(given.model_dump() | {"id": key})
         except ValidationError as error:
             mistakes = (f"{'.'.join(map(str, item['loc'][:1])) or 'body'}: {item['msg']}" for item in error.errors())
             raise ValueError("; ".join(dict.fromkeys(mistakes))) from None
         if given.trace_id.removeprefix("tr-") == "0" * 32:
             raise ValueError("trace_id: must not be all zero")
-        return given.model_copy(update={"id": key}) if key and "id" not in given.model_fields_set else given
+        return given
 
     @property
     def mlflow_trace_id(self) -> str:

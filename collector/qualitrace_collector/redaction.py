@@ -9,7 +9,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from qualitrace.redact import Redactor
-from qualitrace_collector.feedback import PersonFeedback
+from qualitrace_collector.feedback import LONGEST_COMMENT, LONGEST_WORD, PersonFeedback
 
 
 class Redaction:
@@ -51,8 +51,9 @@ class Redaction:
         """Return the feedback with the texts that a person wrote redacted."""
         if self._redact is None:
             return given
-        texts = {name: text for name in ("comment", "value") if isinstance(text := getattr(given, name), str)}
-        return given.model_copy(update={name: self._redact(text) for name, text in texts.items()})
+        limits = {"comment": LONGEST_COMMENT, "value": LONGEST_WORD}  # a replacement may be longer than the text
+        texts = {name: text for name in limits if isinstance(text := getattr(given, name), str)}
+        return given.model_copy(update={name: self._redact(text)[: limits[name]] for name, text in texts.items()})
 
     def _attributes(self, pairs: Iterable[KeyValue]) -> None:
         for pair in pairs:

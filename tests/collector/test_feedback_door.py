@@ -20,7 +20,7 @@ TOKENS = [{"token": "t0ken-of-acme", "tenant": "acme"}, {"token": "t0ken-of-glob
 def give(receiver: Receiver, body: Any, token: str = "", **headers: str) -> httpx.Response:
     """Post feedback; a body that is no bytes is sent as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    sent = headers | ({"Authorization": f"Bearer {token}"} if token else {})
+    sent = {"Content-Type": "application/json"} | headers | ({"Authorization": f"Bearer {token}"} if token else {})
     return httpx.post(f"http://{receiver.http}/v1/feedback", content=content, headers=sent, timeout=20)
 
 
@@ -51,6 +51,8 @@ def test_feedback_is_in_the_journal_before_it_is_answered(receiver: Receiver):
         ({"value": ["a"]}, "value"),
         ({"comment": "x" * 10_001}, "comment"),
         ({"source": "robot"}, "source"),
+        ({"name": "thumb\0"}, "name"),
+        ({"comment": "\0"}, "comment"),
         ({"colour": "red"}, "colour"),
     ],
 )
@@ -99,6 +101,26 @@ def test_an_idempotency_key_is_the_id_of_a_body_without_one(receiver: Receiver):
     assert give(receiver, THUMB | {"id": "own"}, **{"Idempotency-Key": "k1"}).json() == {"id": "own"}
 
 
+def test_an_idempotency_key_too_long_to_read_back_is_refused(receiver: Receiver):
+    """In the journal it would stop everything that comes after it."""
+    answer = give(receiver, THUMB, **{"Idempotency-Key": "k" * 201})
+    assert (answer.status_code, "id: " in answer.json()["message"]) == (400, True)
+    assert receiver.payloads() == []
+
+
+def test_without_tokens_a_made_up_one_gives_no_rate_of_its_own(start_receiver: Callable[..., Receiver]):
+    """The sender is the address then."""
+    receiver = start_receiver(otlp={"feedback_rate": "2/day"})
+    assert [give(receiver, THUMB, f"made-up-{i}").status_code for i in range(3)] == [200, 200, 429]
+
+
+@pytest.mark.parametrize("header", [{"Content-Type": "text/plain"}, {"Content-Encoding": "gzip"}])
+def test_only_plain_json_is_taken(receiver: Receiver, header: dict[str, str]):
+    """415: what a form of a foreign web page can post is no feedback."""
+    assert give(receiver, THUMB, **header).status_code == 415
+    assert receiver.payloads() == []
+
+
 @given(
     st.binary() | st.recursive(st.none() | st.booleans() | st.text(), st.lists).map(lambda v: json.dumps(v).encode())
 )
@@ -112,9 +134,9 @@ def test_any_body_is_read_or_refused(body: bytes):
     st.builds(
         PersonFeedback,
         trace_id=st.just(TRACE),
-        name=st.text(min_size=1, max_size=200).filter(str.strip),
+        name=st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=200).filter(str.strip),
         value=st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.just("pass"),
-        comment=st.none() | st.text(max_size=100),
+        comment=st.none() | st.text(st.characters(exclude_characters="\0"), max_size=100),
         source=st.sampled_from(["user", "expert"]),
     )
 )

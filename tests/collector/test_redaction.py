@@ -10,6 +10,7 @@ from qualitrace_collector.config import ConfigError
 from qualitrace_collector.config.load import parse_config
 from qualitrace_collector.feedback import PersonFeedback
 from qualitrace_collector.journal import JournalEntry
+from qualitrace_collector.redaction import Redaction
 from support.otlp import attributes, rag_trace, trace_id
 from support.pipeline import Collector
 
@@ -56,3 +57,12 @@ def test_a_bad_rule_is_a_mistake_of_the_configuration(rule: str, told: str):
     (mistake,) = caught.value.mistakes
     assert mistake.startswith("collector.redact")
     assert told in mistake
+
+
+def test_redacted_feedback_can_be_read_back():
+    """A replacement longer than the text leaves a value that the state database's reader takes."""
+    given = PersonFeedback(trace_id=trace_id(1).hex(), name="said", value="a@b.de " * 28 + "a@b.")
+    redacted = Redaction(["email"]).feedback(given)
+    back = PersonFeedback.model_validate_json(redacted.model_dump_json())
+    assert str(back.value).startswith("[email] [email]")
+    assert "a@b.de" not in str(back.value)

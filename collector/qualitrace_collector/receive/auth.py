@@ -15,6 +15,11 @@ class Tokens:
         self._tenants = {token.digest: token.tenant for token in tokens}
         self._has_tenants = any(self._tenants.values())
 
+    @property
+    def required(self) -> bool:
+        """Whether a sender needs a token."""
+        return bool(self._tenants)
+
     def tenant_of(self, authorization: str) -> str | None:
         """Check the `Authorization` header (empty if there is none) and return whose traces the sender's are.
 

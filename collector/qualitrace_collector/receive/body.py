@@ -8,6 +8,11 @@ from qualitrace_collector.receive.errors import TooLarge, TooSlow, Undecodable
 from qualitrace_collector.receive.guard import Hold
 
 
+def content_type(request: Request) -> str:
+    """Return the media type without parameters, in lower case."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 async def read_body(request: Request, max_bytes: int, seconds: float, hold: Hold) -> bytes:
     """Return the body as it was sent, of at most `max_bytes`, within `seconds`; `hold` accounts for it.
 

@@ -12,7 +12,8 @@ from starlette.responses import JSONResponse, Response
 
 from qualitrace_collector.feedback import PersonFeedback
 from qualitrace_collector.journal import ForeignTraces
-from qualitrace_collector.receive.body import read_body
+from qualitrace_collector.receive.body import content_type, read_body
+from qualitrace_collector.receive.decode import JSON
 from qualitrace_collector.receive.errors import (
     RETRY_AFTER_SECONDS,
     Forbidden,
@@ -20,6 +21,7 @@ from qualitrace_collector.receive.errors import (
     Refused,
     RequestError,
     Undecodable,
+    Unsupported,
 )
 from qualitrace_collector.receive.guard import Guard
 from qualitrace_collector.receive.intake import Intake
@@ -51,7 +53,14 @@ class FeedbackDoor:
     async def _take(self, request: Request) -> str:
         authorization = request.headers.get("authorization", "")
         tenant = self._guard.tokens.tenant_of(authorization)
-        self._check_rate(authorization or (request.client.host if request.client else ""))
+        if self._guard.tokens.required:
+            sender = authorization.partition(" ")[2].strip()
+        else:  # then the header may say anything
+            sender = request.client.host if request.client else ""
+        self._check_rate(sender)
+        if content_type(request) != JSON or request.headers.get("content-encoding", "identity") != "identity":
+            # Another type could be posted to a loopback address by any web page that is open in a browser.
+            raise Unsupported(f"send 'Content-Type: {JSON}', without a content encoding")
         with self._guard.memory.hold() as hold:
             body = await read_body(request, MAX_BYTES, self._guard.body_timeout, hold)
             try:

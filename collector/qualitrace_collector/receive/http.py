@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from qualitrace_collector.receive.body import read_body
+from qualitrace_collector.receive.body import content_type, read_body
 from qualitrace_collector.receive.decode import (
     JSON,
     PROTOBUF,
@@ -72,47 +72,43 @@ class _Export:
         self._decoders = decoders
 
     async def answer(self, request: Request) -> Response:
-        content_type = _content_type(request)
+        media_type = content_type(request)
         try:
             tenant = self._guard.tokens.tenant_of(request.headers.get("authorization", ""))
             with self._guard.memory.hold() as hold:
-                message, payload = await self._decode(request, content_type, hold)
+                message, payload = await self._decode(request, media_type, hold)
                 response = await self._intake.accept(self._signal, message, payload, "http", tenant)
         except RequestError as error:
             self._intake.count_refusal(error)
-            return _failure(content_type, error.http_status, error.status())
-        return _reply(content_type, 200, response)
+            return _failure(media_type, error.http_status, error.status())
+        return _reply(media_type, 200, response)
 
-    async def _decode(self, request: Request, content_type: str, hold: Hold) -> tuple[Message, bytes | None]:
+    async def _decode(self, request: Request, media_type: str, hold: Hold) -> tuple[Message, bytes | None]:
         encoding = request.headers.get("content-encoding", "").lower()
-        check_headers(content_type, encoding)
+        check_headers(media_type, encoding)
         body = await read_body(request, self._guard.max_bytes, self._guard.body_timeout, hold)
         if len(body) < _THREAD_BYTES:
-            return self._parse(body, content_type, encoding, hold)
+            return self._parse(body, media_type, encoding, hold)
         async with self._decoders:
-            return await asyncio.to_thread(self._parse, body, content_type, encoding, hold)
+            return await asyncio.to_thread(self._parse, body, media_type, encoding, hold)
 
-    def _parse(self, body: bytes, content_type: str, encoding: str, hold: Hold) -> tuple[Message, bytes | None]:
+    def _parse(self, body: bytes, media_type: str, encoding: str, hold: Hold) -> tuple[Message, bytes | None]:
         data = decompress(body, encoding, self._guard.max_bytes)
         if data is not body:
             hold.add(len(data))
-        if content_type == JSON:
+        if media_type == JSON:
             return decode_json(self._signal, data), None
         return decode_protobuf(self._signal, data), data
 
 
-def _content_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-def _reply(content_type: str, status: int, message: Message) -> Response:
-    if content_type == PROTOBUF:
+def _reply(media_type: str, status: int, message: Message) -> Response:
+    if media_type == PROTOBUF:
         return Response(message.SerializeToString(), status, media_type=PROTOBUF)
     return Response(json_format.MessageToJson(message, indent=None), status, media_type=JSON)
 
 
-def _failure(content_type: str, http_status: int, status: Status) -> Response:
-    response = _reply(content_type, http_status, status)
+def _failure(media_type: str, http_status: int, status: Status) -> Response:
+    response = _reply(media_type, http_status, status)
     response.headers.update(_HEADERS.get(http_status, {}))
     return response
 
@@ -122,7 +118,7 @@ def _http_error(request: Request, error: Exception) -> Response:
     refused = cast(HTTPException, error)
     message = _NOT_FOUND if refused.status_code == 404 else refused.detail
     status = Status(code=code_pb2.UNIMPLEMENTED, message=message)
-    response = _failure(_content_type(request), refused.status_code, status)
+    response = _failure(content_type(request), refused.status_code, status)
     response.headers.update(refused.headers or {})
     return response
 
@@ -130,4 +126,4 @@ def _http_error(request: Request, error: Exception) -> Response:
 def _internal_error(request: Request, _: Exception) -> Response:
     """Answer a fault of the collector's own, which the server logs."""
     status = Status(code=code_pb2.INTERNAL, message="internal error; the collector's log tells more")
-    return _failure(_content_type(request), 500, status)
+    return _failure(content_type(request), 500, status)
