@@ -82,6 +82,8 @@ class TraceStore:
         refused: dict[str, Exception] = {}
         for (experiment_id, _), group in groups.items():
             self._save_group(experiment_id, group, refused)
+        if refused:
+            self._experiment_ids.clear()  # an experiment may have been deleted for good: the next try looks for it
         return refused
 
     def read(self, trace_id: str) -> list[Span]:

@@ -156,3 +156,15 @@ def test_many_assessments_are_the_rows_that_mlflow_would_write(tmp_path: Path):
     assert stable["qt-0"] == stable["qt-2"]
     assert rows["qt-2"]["trace_timestamp_ms"] is not None
     assert (rows["qt-1"]["valid"], rows["qt-4"]["valid"], rows["qt-4"]["overrides"]) == (0, 1, "qt-1")
+
+
+def test_an_experiment_that_was_deleted_for_good_is_made_again(store: TraceStore):
+    """The trace that finds it gone is refused once; its next try, which the pipeline makes, finds a new experiment."""
+    store.save([rag(1)])
+    with closing(sqlite3.connect(store.tracking_uri.removeprefix("sqlite:///"))) as database, database:
+        for table in ("spans", "trace_tags", "trace_request_metadata", "trace_info", "experiment_tags"):
+            database.execute(f"DELETE FROM {table}")
+        database.execute("DELETE FROM experiments WHERE name = 'shop'")
+    assert store.save([rag(2)]).keys() == {rag(2).trace_id}
+    assert store.save([rag(2)]) == {}
+    assert len(store.read(rag(2).trace_id)) == len(rag(2).stored)
