@@ -51,6 +51,18 @@ def test_json_stays_json() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        ('{"to": "ada@b.de", "to": "eve"}', '{"to": "[email]", "to": "eve"}'),
+        (r'"pay with\n4111111111111111"', r'"pay with\n[card]"'),
+    ],
+)
+def test_no_form_of_json_hides_personal_data(text: str, redacted: str) -> None:
+    """Not a doubled key, nor a mere string whose escapes touch what is sought."""
+    assert Redactor(["email", "card"])(text) == redacted
+
+
 @given(JSON)
 def test_what_holds_no_personal_data_is_left_as_it_is(value: Any) -> None:
     """To the byte, JSON or not."""

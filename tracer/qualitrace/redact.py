@@ -57,9 +57,9 @@ class Redactor:
             return FAILED
 
     def _text(self, text: str) -> str:
-        if text.lstrip()[:1] in ("{", "["):
+        if text.lstrip()[:1] in ("{", "[", '"'):
             try:
-                value = json.loads(text)
+                value = json.loads(text, object_pairs_hook=_object)
             except ValueError:
                 return self._plain(text)
             redacted = self._value(value)
@@ -90,6 +90,14 @@ class Redactor:
             return found
         self.counts[name] += 1
         return f"[{name}]"
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a JSON object; of doubled keys all but the last would escape, so such a text is redacted as it stands."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise ValueError("doubled key")
+    return made
 
 
 def _parse(rule: str) -> tuple[str, str]:
