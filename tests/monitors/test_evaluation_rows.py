@@ -89,3 +89,28 @@ def test_a_broken_line_is_told(tmp_path: Path):
     path.write_text('{"question": "Q"}\n{"question"\n')
     with pytest.raises(DataError, match=r"rows\.jsonl: is no jsonl file"):
         read_rows(path)
+
+
+def test_cells_of_a_csv_file_are_the_texts_that_they_are(tmp_path: Path):
+    """Numbers keep their digits beside an empty cell, and a word such as None is an answer."""
+    path = tmp_path / "rows.csv"
+    path.write_text("id,question,answer\n007,a,1.10\n8,b,None\n,c,42\n")
+    rows = read_rows(str(path))
+    assert [row.answer for row in rows] == ["1.10", "None", "42"]
+    assert [row.key for row in rows[:2]] == ["007", "8"]
+
+
+def test_numbers_of_a_jsonl_file_stay_whole_beside_gaps(tmp_path: Path):
+    """Three is not 3.0 because another row has no target."""
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"question": "a", "answer": "3", "gold": 3}\n{"question": "b", "answer": "4"}\n')
+    assert [row.target for row in read_rows(str(path), targets="gold")] == ["3", None]
+
+
+@pytest.mark.parametrize("line", ["[1]", "{", "7"])
+def test_a_line_that_is_no_object_is_named(tmp_path: Path, line: str):
+    """By its number in the file."""
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"question": "a"}\n\n' + line + "\n")
+    with pytest.raises(DataError, match=r"line 3: "):
+        read_rows(str(path))

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 from mlflow.entities import EvaluationDataset, Trace
@@ -92,7 +92,7 @@ def _frame(data: Any) -> pd.DataFrame:
             f"is {type(data).__name__}"
         )
     path = Path(data)
-    readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet, ".jsonl": _read_jsonl}
+    readers = {".csv": _read_csv, ".parquet": pd.read_parquet, ".jsonl": _read_jsonl}
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise DataError(f"{path}: must end in {', '.join(readers)}")
@@ -104,9 +104,25 @@ def _frame(data: Any) -> pd.DataFrame:
         raise DataError(f"{path}: is no {path.suffix[1:]} file: {error}") from None
 
 
+def _read_csv(path: Path) -> pd.DataFrame:
+    """Read all cells as the texts that they are: `007`, `1.10` and `N/A` are answers; only an empty cell is none."""
+    return pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
+
+
 def _read_jsonl(path: Path) -> pd.DataFrame:
+    records: list[dict[str, Any]] = []
     with path.open(encoding="utf-8") as lines:
-        return pd.DataFrame([json.loads(line) for line in lines if line.strip()])
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"line {number}: {error.msg} (column {error.colno})") from None
+            if not isinstance(record, dict):
+                raise ValueError(f"line {number}: must be a JSON object")
+            records.append(cast(dict[str, Any], record))
+    return pd.DataFrame(records, dtype=object)  # as one of numbers, a column with a gap would make 3 to 3.0
 
 
 def _columns(frame: pd.DataFrame, named: Mapping[str, str]) -> dict[str, str]:
