@@ -134,9 +134,9 @@ def test_any_body_is_read_or_refused(body: bytes):
     st.builds(
         PersonFeedback,
         trace_id=st.just(TRACE),
-        name=st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=200).filter(str.strip),
+        name=st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=200).filter(str.strip),
         value=st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.just("pass"),
-        comment=st.none() | st.text(st.characters(exclude_characters="\0"), max_size=100),
+        comment=st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=100),
         source=st.sampled_from(["user", "expert"]),
     )
 )
