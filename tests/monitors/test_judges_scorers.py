@@ -27,6 +27,29 @@ def test_a_function_by_import_path_judges(answer: str, label: str) -> None:
     assert (score.label, score.value) == (label, float(label == "pass"))
 
 
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        ("factual", 1),
+        ("hallucinated", 0),
+        ("relevant", 1),
+        ("unrelated", 0),
+        ("non-toxic", 1),
+        ("toxic", 0),
+        ("Yes", 1),
+    ],
+)
+def test_words_of_known_scales_are_scores(word: str, value: int) -> None:
+    """Phoenix' labels are read by what they mean, not by the number beside them, where 1 may be bad."""
+    assert judged("python:support.scorers:echo", Sample(outputs=word)).value == value
+
+
+def test_a_scorer_that_hangs_is_tried_again_later() -> None:
+    """After the judge's timeout its call is let go, and the worker goes on."""
+    with pytest.raises(TransientJudgeError, match="timed out"):
+        judged("python:support.scorers:endless", timeout=0.1)
+
+
 def test_a_scorer_sees_the_sample_as_a_trace() -> None:
     """Question and answer are on the root, the passages in a retriever span; value and rationale are carried over."""
     score = judged("python:support.scorers:from_trace")

@@ -1,5 +1,7 @@
 """Scorers of a user's own, as `python:support.scorers:name` finds them."""
 
+from threading import Event
+
 from mlflow.entities import Feedback
 from mlflow.genai.scorers import scorer
 
@@ -37,3 +39,15 @@ def busy() -> bool:
 
 
 not_a_scorer = len
+
+
+@scorer
+def echo(outputs: str) -> str:
+    """Say what the answer says, as a scorer does whose verdicts are words."""
+    return outputs
+
+
+@scorer
+def endless(outputs: str) -> bool:
+    """Wait for an answer that never comes; the thread is a daemon."""
+    return Event().wait()

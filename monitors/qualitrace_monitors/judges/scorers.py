@@ -15,7 +15,11 @@ from qualitrace_collector.samples import Sample
 from qualitrace_monitors.judges.contract import JudgeError, Label, NotApplicable, Score, Tier, TransientJudgeError
 from qualitrace_monitors.judges.versions import folder_digest, short_hash
 
-_WORDS = {"yes": 1.0, "true": 1.0, "pass": 1.0, "no": 0.0, "false": 0.0, "fail": 0.0}
+_GOOD = ("yes", "true", "pass", "factual", "relevant", "non-toxic", "correct", "good")
+_BAD = ("no", "false", "fail", "hallucinated", "unrelated", "toxic", "incorrect", "bad")
+_WORDS: dict[str, float] = {word: value for words, value in ((_GOOD, 1.0), (_BAD, 0.0)) for word in words}
+"""What scorers say instead of a number: MLflow's words, and Phoenix' labels (`phoenix.evals.default_templates`)."""
+
 _TRANSIENT = ("RESOURCE_EXHAUSTED", "REQUEST_LIMIT_EXCEEDED", "TEMPORARILY_UNAVAILABLE")
 
 
@@ -29,7 +33,7 @@ class ScorerJudge:
         self._reference = config.scorer or ""
         self.source_id = self._reference if config.model is None else f"{self._reference} {config.model}"
         self.pass_mark = 0.5 if config.threshold is None else config.threshold
-        self._model, self._arguments = config.model, config.arguments
+        self._model, self._arguments, self._timeout = config.model, config.arguments, config.timeout
         self._lock = threading.Lock()
         self._scorer: Any = None
         self.version = short_hash(
@@ -60,6 +64,7 @@ class ScorerJudge:
             if self._scorer is None:
                 try:
                     self._scorer = load_scorer(self._reference, self._model, self._arguments)
+                    self._scorer.timeout = self._timeout  # MLflow lets go of a call that takes longer
                 except JudgeError:
                     raise
                 except ModuleNotFoundError as error:
@@ -136,7 +141,7 @@ def _usage(feedbacks: list[Any]) -> dict[str, Any]:
 
 def _failure(reference: str, error: Exception) -> JudgeError:
     message = f"scorer {reference}: {error}"
-    away = isinstance(error, (ConnectionError, TimeoutError)) or "429" in str(error)
+    away = isinstance(error, (ConnectionError, TimeoutError)) or "429" in str(error) or "timed out" in str(error)
     if away or getattr(error, "error_code", None) in _TRANSIENT:
         return TransientJudgeError(message)
     return JudgeError(message)
