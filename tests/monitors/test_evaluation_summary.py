@@ -1,5 +1,6 @@
 """Means with their intervals, differences between two runs, and the gate."""
 
+import tracemalloc
 from collections.abc import Sequence
 
 import pytest
@@ -77,3 +78,15 @@ def test_the_gate_closes_only_when_the_whole_interval_is_below(one: float, other
     gate = Gate(metric="m", quantity="mean", threshold=threshold, point=lower, interval=(lower, upper))
     assert (gate.verdict == "below") == (upper < threshold)
     assert (gate.verdict == "met") == (lower >= threshold)
+
+
+def test_a_large_comparison_needs_little_memory():
+    """The permutations of 2,000 rows, all at once, would take more than a gigabyte."""
+    rows = {str(i): (i % 10) / 10 for i in range(2000)}
+    tracemalloc.start()
+    try:
+        compare("m", rows, {key: 0.5 for key in rows}, 0.95)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 200 << 20
