@@ -12,6 +12,7 @@ from dataclasses import replace
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from pydantic import ValidationError
 
 from qualitrace_collector.assemble import Assembler, SpanRecord
 from qualitrace_collector.config import Config
@@ -125,7 +126,7 @@ class Pipeline:
         for entry in entries:
             try:
                 trace_ids = self._add(entry)
-            except DecodeError as error:
+            except (DecodeError, ValidationError) as error:
                 self._record_undecodable(entry, error)
                 trace_ids = set[bytes]()
             self._settlement.opened(entry, trace_ids)
@@ -157,15 +158,16 @@ class Pipeline:
         self._assembler.add_spans(entry.position, spans, entry.received_at)
         return {record.span.trace_id for record in spans}
 
-    def _record_undecodable(self, entry: JournalEntry, error: DecodeError) -> None:
+    def _record_undecodable(self, entry: JournalEntry, error: Exception) -> None:
         now = self._clock()
+        kept_as = "logs" if entry.signal == "feedback" else entry.signal  # to be looked at: it cannot be replayed
         letter = DeadLetter(
             trace_id=f"request-{entry.position}",
             service=UNKNOWN_SERVICE,
             error=f"cannot be decoded: {error}",
             recorded_at=now,
             tenant=entry.tenant,
-            **{entry.signal: entry.payload},
+            **{kept_as: entry.payload},
         )
         self._recorder.record(Results(dead_lettered=[letter]), now)
 

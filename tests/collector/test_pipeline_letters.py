@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from qualitrace_collector.journal import JournalEntry
+from qualitrace_collector.journal import JournalEntry, SignalName
 from qualitrace_collector.letters import replay
 from qualitrace_collector.state import DeadLetters
 from support.otlp import request, span, trace_id
@@ -114,10 +114,11 @@ def test_poison_does_not_block(make: Callable[..., Collector], monkeypatch):
     assert ("", "dead_lettered") not in collector.totals()
 
 
-def test_an_undecodable_journal_entry_does_not_stop_the_rest(make: Callable[..., Collector]):
-    """Garbage in the journal (a damaged disk) is put aside with its error."""
+@pytest.mark.parametrize("signal", ["traces", "logs", "feedback"])
+def test_an_undecodable_journal_entry_does_not_stop_the_rest(make: Callable[..., Collector], signal: SignalName):
+    """Garbage in the journal (a damaged disk) is put aside with its error, whatever it was."""
     collector = make()
-    collector.journal.append([JournalEntry(signal="traces", payload=b"\xff\xff", received_at=0.0)])
+    collector.journal.append([JournalEntry(signal=signal, payload=b"\xff\xff", received_at=0.0)])
     collector.send(rag(1))
     collector.run()
     assert collector.stored(1) == 3

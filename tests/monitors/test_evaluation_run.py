@@ -250,3 +250,10 @@ def test_what_cannot_be_used_is_told_apart_from_a_closed_gate(tracking: str, opt
     assert (done.exit_code, done.stdout) == (2, "")
     assert told in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_gate_without_any_score_is_told(tracking: str):
+    """A judge that applied to no row, or failed on all, says nothing: the gate neither passes nor fails on it."""
+    evaluation = run_over(BARE, fail_under={"groundedness": 0.5, "safety": 0.1})
+    assert [gate.verdict for gate in evaluation.gates] == ["undecided", "undecided"]
+    assert evaluation.unscored_gates == ["groundedness"]

@@ -85,6 +85,9 @@ def evaluate_data(path: Path | None, save_worst: str | None, col_mapping: dict[s
         place = without_credentials(options["tracking_uri"])
         click.echo(f"qualitrace evaluate: MLflow at {place}: {reason(error)}", err=True)
         sys.exit(UNUSABLE)
+    if evaluation.passed and (unscored := evaluation.unscored_gates):
+        click.echo(f"qualitrace evaluate: --fail-under {', '.join(unscored)}: no row has a score", err=True)
+        sys.exit(UNUSABLE)
     sys.exit(0 if evaluation.passed else BELOW)
 
 

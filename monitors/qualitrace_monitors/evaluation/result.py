@@ -71,6 +71,11 @@ class Evaluation:
         """Why answers could not be produced, one text for each row without."""
         return [row.failure for row in self.rows if row.failure]
 
+    @property
+    def unscored_gates(self) -> list[str]:
+        """Metrics of gates that nothing is known of, because no row has a score."""
+        return [gate.metric for gate in self.gates if not self.metrics[gate.metric].scored]
+
     def values(self, metric: str) -> dict[str, float]:
         """Return the values of a metric by row key."""
         return {row.key: row.scores[metric].value for row in self.rows if metric in row.scores}
