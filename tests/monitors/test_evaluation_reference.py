@@ -5,6 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from qualitrace_collector.samples import Sample
+from qualitrace_monitors.evaluation.metrics import judges_of
 from qualitrace_monitors.evaluation.reference import (
     EXPECTED,
     exact_match,
@@ -56,7 +57,7 @@ def sample(answer: str, expected: str | None) -> Sample:
 
 def test_without_a_model_half_an_answer_is_unsure():
     """All of the expected tokens pass, none fail, and between no rule can tell."""
-    correctness = reference_judges(None, None, 0.0)[-1]
+    correctness = reference_judges(None)[-1]
     labels = [
         correctness.score(sample(answer, "two whole years")).label for answer in ("two whole years.", "years", "no")
     ]
@@ -65,7 +66,7 @@ def test_without_a_model_half_an_answer_is_unsure():
 
 def test_a_row_without_target_is_not_applicable():
     """Nothing is guessed where there is nothing to compare with."""
-    for judge in reference_judges(None, None, 0.0):
+    for judge in reference_judges(None):
         with pytest.raises(NotApplicable, match="no expected answer"):
             judge.score(sample("two years", None))
 
@@ -73,7 +74,7 @@ def test_a_row_without_target_is_not_applicable():
 def test_a_model_is_shown_the_expected_answer():
     """With a model correctness is its verdict on question, answer and expected answer."""
     with judge_model() as (url, requests):
-        judge = reference_judges("openai:/judge", url, 0.0)[-1]
+        judge = judges_of(None, (), True, "openai:/judge", url, 0.0)[-1]
         assert judge.score(sample("two pineapples", "two years")).label == "fail"
     prompt = requests[0]["messages"][-1]["content"]
     assert "two years" in prompt

@@ -170,6 +170,7 @@ def test_a_custom_metric_is_told_definition_grades_and_examples(tracking: str):
     [
         ({"model_type": "poetry"}, "model_type: must be one of question-answering, text"),
         ({"model_type": None, "targets": None}, "no metric: set model_type"),
+        ({"model": "gpt-5"}, "metric 'answer_correctness': .*model must be an MLflow model URI"),
         ({"metrics": ["kindness"]}, "metric 'kindness': 'kindness' is no built-in metric"),
         ({"fail_under": {"kindness": 0.5}}, "fail_under: 'kindness' is no metric of this run"),
         ({"fail_under": {"safety.median": 0.5}}, "fail_under: 'safety.median' is no metric"),

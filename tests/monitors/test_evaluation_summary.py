@@ -13,7 +13,7 @@ from qualitrace_monitors.evaluation.summary import Gate, MetricSummary, compare,
 from qualitrace_monitors.judges import Label, Score
 from qualitrace_monitors.offline import Result
 
-JUDGE = reference_judges(None, None, 0.0)[0]
+JUDGE = reference_judges(None)[0]
 VALUES = {"pass": 1.0, "fail": 0.0, "unsure": 0.5}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from qualitrace_collector.config.quality import METRICS, JudgeConfig
-from qualitrace_monitors.evaluation.reference import reference_judges
+from qualitrace_monitors.evaluation.reference import ANSWER_CORRECTNESS, CORRECT, reference_judges
 from qualitrace_monitors.evaluation.rows import DataError
 from qualitrace_monitors.judges import Judge, build_judges
 
@@ -38,10 +38,17 @@ def judges_of(
     configs = {config.name: config for config in map(_config, (*defaults, *metrics))}
     judges = build_judges(list(configs.values()))
     if with_targets:
-        judges += reference_judges(model, base_url, temperature)
+        judges += reference_judges(_correctness(model, base_url, temperature))
     if not judges:
         raise DataError(f"no metric: set model_type ({', '.join(MODEL_TYPES)}), or metrics ({', '.join(METRICS)})")
     return judges
+
+
+def _correctness(model: str | None, base_url: str | None, temperature: float) -> JudgeConfig | None:
+    if model is None:
+        return None
+    place = {"model": model, "base_url": base_url, "temperature": temperature}
+    return _config({"name": ANSWER_CORRECTNESS, "instructions": CORRECT, **place})
 
 
 def _config(spec: MetricSpec) -> JudgeConfig:

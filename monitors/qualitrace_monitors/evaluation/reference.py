@@ -24,7 +24,8 @@ SURE_PASS, SURE_FAIL = 0.9, 0.3
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
-_CORRECT = (
+ANSWER_CORRECTNESS = "answer_correctness"
+CORRECT = (
     "Correctness: does the answer {{ outputs }} to the question {{ inputs }} say what the expected answer says? The "
     "expected answer is {{ context }}. Other words and further true detail are fine; a missing part, another number or "
     "name, or a contradiction is not."
@@ -119,11 +120,9 @@ def _expected(sample: Sample) -> str:
     return sample.metadata[EXPECTED]
 
 
-def reference_judges(model: str | None, base_url: str | None, temperature: float) -> list[Judge]:
-    """Make the judges that need expected answers: a model tells correctness if there is one."""
+def reference_judges(correctness: JudgeConfig | None) -> list[Judge]:
+    """Make the judges that need expected answers; `correctness` names the model that tells it, if there is one."""
     judges: list[Judge] = [ReferenceJudge("exact_match", exact_match, 1.0), ReferenceJudge("token_f1", token_f1, 0.5)]
-    name = "answer_correctness"
-    if model is None:
-        return [*judges, ReferenceJudge(name, token_recall, SURE_PASS, SURE_FAIL)]
-    settings = {"name": name, "instructions": _CORRECT, "model": model, "base_url": base_url}
-    return [*judges, CorrectnessJudge(JudgeConfig.model_validate({**settings, "temperature": temperature}))]
+    if correctness is None:
+        return [*judges, ReferenceJudge(ANSWER_CORRECTNESS, token_recall, SURE_PASS, SURE_FAIL)]
+    return [*judges, CorrectnessJudge(correctness)]
