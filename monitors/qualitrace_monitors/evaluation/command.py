@@ -75,7 +75,7 @@ def evaluate_data(path: Path | None, save_worst: str | None, col_mapping: dict[s
         data = _data(options)
         evaluation = evaluate(data, evaluator_config={"col_mapping": col_mapping}, **options)
         show(evaluation, Console())
-        if save_worst is not None:
+        if save_worst is not None and evaluation.worst_rows(1):
             evaluation.save_worst_rows(save_worst)
             click.echo(f"worst rows added to the data set {save_worst!r}")
     except DataError as error:
