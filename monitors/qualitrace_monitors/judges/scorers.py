@@ -64,7 +64,8 @@ class ScorerJudge:
             if self._scorer is None:
                 try:
                     self._scorer = load_scorer(self._reference, self._model, self._arguments)
-                    self._scorer.timeout = self._timeout  # MLflow lets go of a call that takes longer
+                    if getattr(self._scorer, "timeout", 0) is None:  # from MLflow 3.17 on, if not set by its author
+                        self._scorer.timeout = self._timeout
                 except JudgeError:
                     raise
                 except ModuleNotFoundError as error:
