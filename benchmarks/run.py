@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import click
 
@@ -25,6 +26,7 @@ from judging.measure import Result, measure_llm, measure_local
 from qualitrace_collector.mlflow_settings import apply_mlflow_settings
 from store.compare import BATCHES, Storing
 from store.compare import compare as compare_storing
+from store.growth import Step
 from store.growth import grow as growth
 
 
@@ -60,14 +62,15 @@ def main(
     output: Path | None,
 ) -> None:
     """Compare how fast spans are converted and traces taken in, all in one run. Exit code 1 if anything failed."""
+    about = environment(["benchmarks/run.py", *sys.argv[1:]], Path(tempfile.gettempdir()))
     if grow is not None:
-        _measure_growth(grow, postgres)
+        steps = list(_measure_growth(grow, postgres))
+        _write(output, about | {"growth": [asdict(step) for step in steps]})
         return
     conversion = compare_conversion(seconds)
     _print_conversion(conversion)
     storing = list(_measure_storing(store_seconds, postgres))
     with tempfile.TemporaryDirectory(prefix="qualitrace-bench-") as name:
-        about = environment(["benchmarks/run.py", *sys.argv[1:]], Path(name))
         cells, complete = compare_intake(
             targets, QUICK_SHAPES if quick else shapes(connections), seconds, Path(name), postgres
         )
@@ -76,14 +79,18 @@ def main(
     for result in judged:
         per_cpu = result.judgements / result.cpu
         click.echo(f"judging, {result.name}: {result.per_second:,.0f}/s, {per_cpu:,.0f} per second of CPU")
-    if output:
-        results = as_json(about, cells) | {
-            "conversion": conversion.as_json(),
-            "storing": [item.as_json() for item in storing],
-            "judging": [asdict(result) for result in judged],
-        }
-        output.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    results = {
+        "conversion": conversion.as_json(),
+        "storing": [item.as_json() for item in storing],
+        "judging": [asdict(result) for result in judged],
+    }
+    _write(output, as_json(about, cells) | results)
     sys.exit(not complete or not all(cell.valid for cell in cells))
+
+
+def _write(output: Path | None, results: dict[str, Any]) -> None:
+    if output:
+        output.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
 def _print_conversion(conversion: Conversion) -> None:
@@ -105,10 +112,11 @@ def _measure_storing(seconds: float, postgres: str | None) -> Iterator[Storing]:
             yield storing
 
 
-def _measure_growth(spans: int, postgres: str | None) -> None:
+def _measure_growth(spans: int, postgres: str | None) -> Iterator[Step]:
     for database in ("sqlite", "postgresql") if postgres else ("sqlite",):
         for step in growth(database, spans, postgres):
             click.echo(f"{database}, {step.spans:,} spans: {step.cpu:.2f} CPU s, {step.seconds:.2f} s a 1,000 traces")
+            yield step
 
 
 def _measure_judging(folder: Path, traces: int) -> list[Result]:
