@@ -48,25 +48,35 @@ def score_row(task: JudgeTask, judge: Judge, score: Score, assessment: str, now:
     )
 
 
+def feedback_of(judge: Judge, score: Score) -> Feedback:
+    """Make the MLflow feedback of a score, on no trace yet."""
+    return Feedback(
+        name=judge.name,
+        value=round(score.value, 6),
+        source=source_of(judge),
+        rationale=score.rationale,
+        metadata={
+            "qualitrace.label": score.label,
+            "qualitrace.tier": judge.tier,
+            "qualitrace.judge_version": judge.version,
+            **{f"qualitrace.{name}": text for name, text in score.details},
+        },
+    )
+
+
+def source_of(judge: Judge) -> AssessmentSource:
+    """Return who made a judge's assessments, in MLflow's words."""
+    return AssessmentSource(source_type=SOURCE_TYPES[judge.tier], source_id=judge.source_id)
+
+
 def assessment(task: JudgeTask, judge: Judge, score: Score, earlier: str | None) -> Feedback:
     """Make the MLflow feedback of a score; it overrides an `earlier` assessment of the trace with another id."""
     own_id = assessment_id(task, judge)
-    metadata = {
-        "qualitrace.label": score.label,
-        "qualitrace.tier": judge.tier,
-        "qualitrace.judge_version": judge.version,
+    feedback = feedback_of(judge, score)
+    feedback.assessment_id, feedback.trace_id = own_id, task.trace_id
+    feedback.overrides = None if earlier == own_id else earlier
+    feedback.metadata = (feedback.metadata or {}) | {
         "qualitrace.inclusion_probability": f"{task.inclusion_probability:g}",
         "qualitrace.passages_source": task.sample.passages_source,
-        **{f"qualitrace.{name}": text for name, text in score.details},
     }
-    feedback = Feedback(
-        name=judge.name,
-        value=round(score.value, 6),
-        source=AssessmentSource(source_type=SOURCE_TYPES[judge.tier], source_id=judge.source_id),
-        rationale=score.rationale,
-        metadata=metadata,
-        trace_id=task.trace_id,
-        overrides=None if earlier == own_id else earlier,
-    )
-    feedback.assessment_id = own_id
     return feedback

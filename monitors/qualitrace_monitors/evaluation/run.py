@@ -146,16 +146,19 @@ def _score(
         raise DataError("MLflow gives no results back: see its log above")
     by_key = {row.key: row for row in rows}
     traces = [Trace.from_json(text) for text in result.result_df["trace"]]
-    scored = [_scored_row(by_key[trace.info.tags[ROW_TAG]], trace, results, predict is not None) for trace in traces]
+    scored = [
+        _scored_row(by_key[trace.info.tags[ROW_TAG]], trace, judges, results, predict is not None) for trace in traces
+    ]
     if scored and all(row.failure for row in scored):
         raise DataError(f"predict: no question was answered: {scored[0].failure}")
     return scored
 
 
-def _scored_row(row: Row, trace: Trace, results: Results, predicted: bool) -> ScoredRow:
+def _scored_row(row: Row, trace: Trace, judges: Sequence[Judge], results: Results, predicted: bool) -> ScoredRow:
     trace_id = trace.info.trace_id
     question, answer = question_and_answer(trace.data.spans)
-    scores = {name: result.score for (found, name), result in results.items() if found == trace_id and result.score}
+    found = ((judge.name, results.get((trace_id, judge.name))) for judge in judges)
+    scores = {name: result.score for name, result in found if result is not None and result.score is not None}
     failed = predicted and trace.info.state == TraceState.ERROR
     return ScoredRow(
         key=row.key,

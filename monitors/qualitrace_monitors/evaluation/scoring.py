@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from mlflow.entities import AssessmentError, AssessmentSource, Feedback, Trace
+from mlflow.entities import AssessmentError, Feedback, Trace
 from mlflow.genai.scorers import Scorer
 from pydantic import PrivateAttr
 
 from qualitrace_collector.convert.sample import build_sample
-from qualitrace_monitors.assess import SOURCE_TYPES
+from qualitrace_monitors.assess import feedback_of, source_of
 from qualitrace_monitors.evaluation.reference import EXPECTED
 from qualitrace_monitors.judges import Judge
 from qualitrace_monitors.offline import Result, judge_sample
@@ -48,17 +48,7 @@ def scorers_of(judges: Sequence[Judge], results: Results) -> list[Scorer]:
 
 
 def _feedback(judge: Judge, result: Result) -> Feedback | None:
-    source = AssessmentSource(source_type=SOURCE_TYPES[judge.tier], source_id=judge.source_id)
     if result.status == "failed":
         error = AssessmentError(error_code="JUDGE_FAILED", error_message=result.error)
-        return Feedback(name=judge.name, source=source, error=error)
-    if result.score is None:
-        return None
-    metadata = {
-        "qualitrace.label": result.score.label,
-        "qualitrace.tier": judge.tier,
-        "qualitrace.judge_version": judge.version,
-        **{f"qualitrace.{name}": text for name, text in result.score.details},
-    }
-    value = round(result.score.value, 6)
-    return Feedback(name=judge.name, value=value, source=source, rationale=result.score.rationale, metadata=metadata)
+        return Feedback(name=judge.name, source=source_of(judge), error=error)
+    return None if result.score is None else feedback_of(judge, result.score)
