@@ -74,7 +74,7 @@ def _tells_documents(retriever: AnySpan) -> bool:
 
 def _source(trace: ConvertedTrace, span: AnySpan) -> Source:
     """Tell who recorded a span; of one that was stored earlier only the trace's first span that came now can tell."""
-    records = trace.piece.spans
-    record = next((record for record in records if record.span.span_id.hex() == span.span_id), records[0])
+    records, span_id = trace.piece.spans, bytes.fromhex(span.span_id)
+    record = next((record for record in records if record.span.span_id == span_id), records[0])
     dialect = dialect_of(attribute.key for attribute in record.span.attributes)
     return Source(trace.service, clean(record.scope.name) if record.scope.name else "", dialect)

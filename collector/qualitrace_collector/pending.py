@@ -19,13 +19,14 @@ class Pending:
 
     def __init__(self) -> None:
         self._due: deque[Piece] = deque()
+        self._batches: deque[list[Piece]] = deque()
         self._refused: list[Piece] = []
         self._retry_at = 0.0
         self._attempts: Counter[bytes] = Counter()
 
     def __bool__(self) -> bool:
         """Whether something is due now; refused pieces that wait for their next try are not."""
-        return bool(self._due)
+        return bool(self._batches or self._due)
 
     def add(self, pieces: Iterable[Piece]) -> None:
         """Queue pieces behind those that are due already."""
@@ -37,20 +38,26 @@ class Pending:
             self._due.extend(self._refused)
             self._refused = []
 
-    def next_batch(self) -> list[Piece]:
-        """Return the first pieces without taking them out: at least one, and only one of each trace.
+    def batches(self, most: int = 1) -> list[list[Piece]]:
+        """Return the first batches without taking them out, each the same list until it is finished.
 
-        A trace's second piece has to wait, because what is done with it depends on the record of the first.
+        No trace has two pieces in them: what is done with its second depends on the record of its first.
         """
+        while len(self._batches) < most and (batch := self._next_batch()):
+            self._batches.append(batch)
+        return [*self._batches][:most]
+
+    def _next_batch(self) -> list[Piece]:
         batch: list[Piece] = []
-        traces: set[bytes] = set()
+        traces = {piece.trace_id for earlier in self._batches for piece in earlier}
         spans = size = 0
-        for piece in self._due:
+        while self._due:
+            piece = self._due[0]
             spans += len(piece.spans)
             size += sum(record.span.ByteSize() for record in piece.spans)
-            if batch and (spans > BATCH_SPANS or size > BATCH_BYTES or piece.trace_id in traces):
+            if piece.trace_id in traces or (batch and (spans > BATCH_SPANS or size > BATCH_BYTES)):
                 break
-            batch.append(piece)
+            batch.append(self._due.popleft())
             traces.add(piece.trace_id)
         return batch
 
@@ -59,14 +66,14 @@ class Pending:
         return self._attempts[piece.trace_id] + 1 >= MAX_ATTEMPTS
 
     def finish(self, batch: Sequence[Piece], refused: Sequence[Piece], now: float) -> list[Piece]:
-        """Take the batch that was handed out last off the queue; return its pieces without those to try again.
+        """Take the first batch off the queue; return its pieces without those to try again.
 
         Args:
             refused: the pieces to try again, a little after `now` (Unix seconds).
         """
         again = {piece.trace_id for piece in refused}
+        self._batches.popleft()
         for piece in batch:
-            self._due.popleft()
             if piece.trace_id not in again:
                 del self._attempts[piece.trace_id]
         if refused:

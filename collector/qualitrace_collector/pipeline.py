@@ -27,11 +27,13 @@ from qualitrace_collector.settle import Settlement
 from qualitrace_collector.state import DeadLetter, Ledger
 from qualitrace_collector.store import StoreUnavailable, TraceStore
 from qualitrace_collector.storing import Failure, StoreStage
+from qualitrace_collector.writer import Writer
 
 _log = logging.getLogger(__name__)
 
 READ_REQUESTS = 1024
 READ_BYTES = 4 << 20
+BATCHES_HELD = 2  # one that is being written, and one that is being converted
 IDLE_SECONDS = 0.05
 SHORTEST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.5, 30.0
 UPKEEP_SECONDS = 60.0
@@ -42,6 +44,7 @@ class Pipeline:
 
     Args:
         clock: Unix seconds.
+        writer: writes batches that queue up while the next are converted.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Pipeline:
         ledger: Ledger,
         recorder: Recorder,
         clock: Callable[[], float] = time.time,
+        writer: Writer | None = None,
     ) -> None:
         assembly = config.assembly
         self._assembler = Assembler(assembly.quiet_period, assembly.max_open, assembly.max_spans)
@@ -61,7 +65,7 @@ class Pipeline:
         self._journal = journal
         self._settlement = Settlement(journal)
         self._stage = StoreStage(
-            store, ledger, keep_all=config.mlflow.keep == "all", max_services=config.mlflow.max_experiments
+            store, ledger, writer, keep_all=config.mlflow.keep == "all", max_services=config.mlflow.max_experiments
         )
         self._store = store
         self._ledger = ledger
@@ -69,6 +73,7 @@ class Pipeline:
         self._clock = clock
         self._position = 0
         self._journal_time = 0.0
+        self._writer = writer
         self._pending = Pending()
         self._unavailable = 0
         self._next_upkeep = 0.0
@@ -76,11 +81,11 @@ class Pipeline:
     def step(self) -> float:
         """Do what can be done now; return the seconds to wait before the next step.
 
-        While something is due nothing more is read: what MLflow cannot take stays in the journal, not in memory.
+        While enough is due nothing more is read: what MLflow cannot take stays in the journal, not in memory.
         """
         read = 0
         self._pending.retry(self._clock())
-        if not self._pending:
+        if len(self._pending.batches(BATCHES_HELD)) < BATCHES_HELD:
             read = 0 if self._full else self._read()
             self._pending.add(self._assembler.due(self._journal_time))
         if not self._pending and self._full:
@@ -106,6 +111,11 @@ class Pipeline:
                 pass
         except StoreUnavailable as error:
             _log.warning("stopping while MLflow is not available (%s); the rest stays in the journal", error)
+
+    def close(self) -> None:
+        """End the writer; safe twice."""
+        if self._writer:
+            self._writer.close()
 
     @property
     def _full(self) -> bool:
@@ -173,9 +183,12 @@ class Pipeline:
 
     def _store_batch(self) -> bool:
         """Store, record and settle the next batch; whether there was one."""
-        batch = self._pending.next_batch()
+        batch, *others = self._pending.batches(BATCHES_HELD) or [[]]
         if batch:
-            results, failures = self._stage.run(batch)
+            then = (
+                others[0] if others and self._clock() < self._next_upkeep else None
+            )  # upkeep needs all to be recorded
+            results, failures = self._stage.run(batch, then)
             given_up = [failure for failure in failures if self._pending.is_last_try(failure[0])]
             refused = [failure[0] for failure in failures if not self._pending.is_last_try(failure[0])]
             now = self._clock()
@@ -191,6 +204,8 @@ class Pipeline:
         now = self._clock()
         if now < self._next_upkeep:
             return
+        if self._writer:
+            self._writer.rest()
         for row in self._ledger.unfinished(now - self._max_age):
             trace_id, spans = row["trace_id"], self._store.read(row["trace_id"])
             self._recorder.finish(

@@ -3,32 +3,25 @@
 Writing is idempotent: MLflow upserts spans on (trace id, span id), and assessments carry an id of ours.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mlflow.entities import Assessment, ExperimentTag, Span
+from mlflow.entities import Assessment, Span
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.abstract_store import AbstractStore
 from mlflow.tracking._tracking_service.utils import _get_store  # pyright: ignore[reportPrivateUsage]
 
 from qualitrace_collector.config.values import without_credentials
 from qualitrace_collector.convert import ConvertedTrace
-from qualitrace_collector.names import clean
+from qualitrace_collector.experiments import WRITTEN_BY, Experiments, PlacedTrace
 from qualitrace_collector.tested_tables import has_tested_tables
 
 if TYPE_CHECKING:
-    from qualitrace_collector.bulk import PlacedTrace
+    from qualitrace_collector.rows import Rows
 
 _T = TypeVar("_T")
 
-DEFAULT_TENANT = "default"
-
-WRITTEN_BY = "qualitrace_collector"
-"""Tag of the experiments that a collector stores traces in: retention looks at no other."""
-
-_PLACEHOLDER = re.compile(r"\{service\.name\}|\{tenant\}")
 _TRANSIENT_CODES = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
 
 
@@ -42,19 +35,18 @@ class TraceStore:
     Args:
         tracking_uri: `sqlite:///…`, `postgresql://…` or `http(s)://…`.
         artifact_uri: where MLflow keeps artifacts of new experiments (database URIs only).
-        experiment: its name; `{service.name}` is replaced by the trace's service, `{tenant}` by its tenant, which is
-            `default` for traces without one.
+        experiment: its name, see `Experiments`.
     """
 
     def __init__(self, tracking_uri: str, artifact_uri: str, experiment: str) -> None:
         self.tracking_uri = tracking_uri
-        self._artifact_uri = artifact_uri
-        self._experiment = experiment
-        self._experiment_ids: dict[tuple[str, str], str] = {}
+        self.artifact_uri = artifact_uri
+        self._experiments = Experiments(lambda: self._store, experiment)
+        self._tested = False
 
     @property
     def _store(self) -> AbstractStore:
-        return _get_store(self.tracking_uri, self._artifact_uri)
+        return mlflow_store(self.tracking_uri, self.artifact_uri)
 
     def check(self) -> None:
         """Ask MLflow for the default experiment.
@@ -77,14 +69,33 @@ class TraceStore:
             StoreUnavailable: nothing can be stored now. What was stored before stays; saving again is harmless.
         """
         groups: dict[tuple[str, bytes], list[ConvertedTrace]] = defaultdict(list)
-        for experiment_id, trace in self._insert_new([(self._experiment_id(trace), trace) for trace in traces]):
-            groups[experiment_id, trace.resource.SerializeToString(deterministic=True)].append(trace)
+        for place, trace in self._insert_new(self._placed(traces)):
+            groups[place.experiment_id, trace.resource.SerializeToString(deterministic=True)].append(trace)
         refused: dict[str, Exception] = {}
         for (experiment_id, _), group in groups.items():
             self._save_group(experiment_id, group, refused)
         if refused:
-            self._experiment_ids.clear()  # an experiment may have been deleted for good: the next try looks for it
+            self._experiments.forget()  # one may have been deleted for good: the next try looks for it
         return refused
+
+    def rows(self, traces: Sequence[ConvertedTrace]) -> "Rows | None":
+        """Return the rows that traces have in tested tables; None without these, or if one's content is too odd.
+
+        Whether they are tested is asked once, not at every batch: reading waits for those who write.
+
+        Raises:
+            StoreUnavailable: MLflow cannot be reached now.
+        """
+        self._tested = self._tested or has_tested_tables(self._store)
+        if not self._tested:
+            return None
+        from qualitrace_collector.rows import rows_of
+
+        placed = self._placed(traces)
+        try:
+            return rows_of(placed)
+        except Exception:
+            return None
 
     def read(self, trace_id: str) -> list[Span]:
         """Return all stored spans of a trace, none if it is unknown."""
@@ -154,7 +165,10 @@ class TraceStore:
             return False
         return True
 
-    def _insert_new(self, traces: "list[PlacedTrace]") -> "list[PlacedTrace]":
+    def _placed(self, traces: Sequence[ConvertedTrace]) -> list[PlacedTrace]:
+        return [(self._call(lambda: self._experiments.place(trace)), trace) for trace in traces]  # noqa: B023
+
+    def _insert_new(self, traces: list[PlacedTrace]) -> list[PlacedTrace]:
         """Write new traces in bulk where that was tested; return what is left for MLflow's own path.
 
         That is: known traces, those that the database refuses, and those that another collector was faster with.
@@ -162,10 +176,12 @@ class TraceStore:
         store = self._store
         if not has_tested_tables(store):
             return traces
-        from qualitrace_collector.bulk import insert_traces
+        from qualitrace_collector.bulk import insert_rows
+        from qualitrace_collector.rows import rows_of
 
         try:
-            return insert_traces(store, traces)
+            known = insert_rows(store, rows_of(traces))
+            return [placed for placed in traces if placed[1].trace_id in known]
         except Exception as error:
             self._raise_if_unavailable(error)
             middle = len(traces) // 2
@@ -195,31 +211,6 @@ class TraceStore:
             return False
         return True
 
-    def _experiment_id(self, trace: ConvertedTrace) -> str:
-        service, tenant = trace.service, trace.tenant or DEFAULT_TENANT
-        if (service, tenant) not in self._experiment_ids:
-            values = {"{service.name}": service, "{tenant}": tenant}
-            name = _PLACEHOLDER.sub(lambda match: values[match[0]], self._experiment)
-            self._experiment_ids[service, tenant] = self._call(lambda: self._marked(clean(name)))
-        return self._experiment_ids[service, tenant]
-
-    def _marked(self, name: str) -> str:
-        experiment_id = self._find_or_create(name)
-        self._store.set_experiment_tag(experiment_id, ExperimentTag(WRITTEN_BY, "true"))
-        return experiment_id
-
-    def _find_or_create(self, name: str) -> str:
-        found = self._store.get_experiment_by_name(name)
-        if found is not None:
-            return str(found.experiment_id)
-        try:
-            return str(self._store.create_experiment(name, None, []))
-        except MlflowException:
-            found = self._store.get_experiment_by_name(name)  # another process was faster
-            if found is None:
-                raise
-            return str(found.experiment_id)
-
     def _call(self, ask: Callable[[], _T]) -> _T:
         try:
             return ask()
@@ -232,6 +223,11 @@ class TraceStore:
         if _is_transient(error):
             raise StoreUnavailable(reason(error)) from error
         self.check()
+
+
+def mlflow_store(tracking_uri: str, artifact_uri: str) -> AbstractStore:
+    """Return MLflow's store, the same for the same URIs."""
+    return _get_store(tracking_uri, artifact_uri)
 
 
 def _is_transient(error: Exception) -> bool:

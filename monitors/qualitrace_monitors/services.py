@@ -19,6 +19,7 @@ from qualitrace_collector.record import Recorder
 from qualitrace_collector.retention import Retainer
 from qualitrace_collector.state import Database, JudgeQueue, Ledger, feedback, ledger, queue
 from qualitrace_collector.store import TraceStore
+from qualitrace_collector.writer import Writer, has_second_core
 from qualitrace_monitors import alerts, budget, notify, scores
 from qualitrace_monitors.alerts import AlertEngine
 from qualitrace_monitors.budget import Spending
@@ -116,6 +117,8 @@ class Services:
             _log.warning("%s did not end in time; what it held is done after the next start", ", ".join(stuck))
         self._notifier.deliver_due(time.time())
         self._web.stop()
+        if self._pipeline is not None:
+            self._pipeline.close()
         self._journal.close()
         self._database.close()
         return not stuck
@@ -134,7 +137,8 @@ class Services:
             worker.drain(deadline)
 
     def _build_pipeline(self) -> Pipeline:
-        return Pipeline(self._config, self._journal, self._store, Ledger(self._database), self._recorder)
+        writer = Writer(self._store) if has_second_core() else None
+        return Pipeline(self._config, self._journal, self._store, Ledger(self._database), self._recorder, writer=writer)
 
     def _build_workers(self) -> list[JudgeWorker]:
         """Make one worker for the local judges, and one for the judges of each provider."""

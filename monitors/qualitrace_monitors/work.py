@@ -4,7 +4,6 @@
 """
 
 import argparse
-import gc
 import os
 import sys
 import time
@@ -12,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qualitrace_collector.config import Config, ConfigError, load_config
+from qualitrace_collector.garbage import collect_seldom
 from qualitrace_collector.journal import JournalError
 from qualitrace_collector.logs import configure_logging
 from qualitrace_collector.mlflow_settings import apply_mlflow_settings
@@ -21,8 +21,6 @@ from qualitrace_monitors.web import WebServerError
 
 DRAIN_SECONDS = 5.0
 PARENT_CHECK_SECONDS = 1.0
-COLLECT_AFTER = (20_000, 20, 20)
-"""Spans are many small objects without cycles: Python's default of 700 would look for some at every trace."""
 
 
 def run(config: Config, parts: Sequence[str]) -> None:
@@ -32,8 +30,7 @@ def run(config: Config, parts: Sequence[str]) -> None:
 
     services = Services(config, collect="collector" in parts, monitor="monitor" in parts)
     services.start()
-    gc.freeze()  # what the imports made stays: no use in looking through it again and again
-    gc.set_threshold(*COLLECT_AFTER)
+    collect_seldom()
     while not stop.wait(PARENT_CHECK_SECONDS) and os.getppid() == parent:
         pass
     if not services.stop(time.time() + DRAIN_SECONDS):

@@ -15,8 +15,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from qualitrace_collector.assemble import Piece, SpanRecord
-from qualitrace_collector.bulk import PlacedTrace, insert_traces
+from qualitrace_collector.bulk import insert_rows
 from qualitrace_collector.convert import ConvertedTrace, convert
+from qualitrace_collector.experiments import Place
+from qualitrace_collector.rows import rows_of
 from qualitrace_collector.tested_tables import has_tested_tables
 from support.mlflow_db import converted, new_database
 from support.otlp import REMOTE_PARENT, attributes, chat_span, rag_trace, span
@@ -106,8 +108,11 @@ def _scope() -> Any:
     return ExportTraceServiceRequest().resource_spans.add().scope_spans.add().scope
 
 
-def placed(traces: list[ConvertedTrace]) -> list[PlacedTrace]:
-    return [("0", trace) for trace in traces]
+def insert(store: SqlAlchemyStore, traces: list[ConvertedTrace], *experiment_ids: str) -> set[str]:
+    """Write traces, each into the experiment at its place, or all into the default one."""
+    ids = experiment_ids or ["0"] * len(traces)
+    places = [Place(id_, store.get_experiment(id_).artifact_location) for id_ in ids]
+    return insert_rows(store, rows_of(zip(places, traces, strict=True)))
 
 
 def rows(store: SqlAlchemyStore) -> dict[str, list[dict[str, Any]]]:
@@ -128,7 +133,7 @@ def test_the_rows_are_those_of_mlflows_own_store(make_store: MakeStore):
     for trace in traces:
         theirs.log_spans("0", list(trace.spans))
     assert has_tested_tables(ours)
-    assert insert_traces(ours, placed(traces)) == []
+    assert insert(ours, traces) == set()
     expected, written = rows(theirs), rows(ours)
     assert len(written["trace_info"]) == len(traces)
     assert sum(map(len, (trace.stored for trace in traces))) == len(written["spans"])
@@ -139,7 +144,7 @@ def test_the_rows_are_those_of_mlflows_own_store(make_store: MakeStore):
 def test_what_was_written_reads_back_and_is_found(make_store: MakeStore):
     """MLflow's client gets traces, searches by filter and finds sessions as if MLflow had written them."""
     ours = make_store()
-    insert_traces(ours, placed(built()))
+    insert(ours, built())
     client = MlflowClient(str(ours.engine.url.render_as_string(hide_password=False)))
     failed = client.search_traces(locations=["0"], filter_string="trace.status = 'ERROR'")
     assert [trace.info.trace_id[-1] for trace in failed] == ["1"]
@@ -166,7 +171,7 @@ def test_one_batch_may_be_of_many_experiments(make_store: MakeStore):
     """Each trace is found in its own, with its artifacts beside it."""
     store, traces = make_store(), built()[:2]
     other = store.create_experiment("other", None, [])
-    assert insert_traces(store, [("0", traces[0]), (other, traces[1])]) == []
+    assert insert(store, traces, "0", other) == set()
     infos = [store.get_trace_info(trace.trace_id) for trace in traces]
     assert [info.experiment_id for info in infos] == ["0", other]
     for info in infos:
@@ -177,9 +182,9 @@ def test_one_batch_may_be_of_many_experiments(make_store: MakeStore):
 def test_known_traces_are_left_to_mlflow(make_store: MakeStore):
     """A trace that is there already is handed back and not touched; the new one beside it is written."""
     store, (first, second, *_) = make_store(), built()
-    insert_traces(store, placed([first]))
+    insert(store, [first])
     before = rows(store)["trace_info"]
-    assert insert_traces(store, placed([first, second])) == placed([first])
+    assert insert(store, [first, second]) == {first.trace_id}
     after = rows(store)["trace_info"]
     assert after[: len(before)] == before
     assert len(after) == 2
@@ -190,7 +195,7 @@ def test_a_refused_row_leaves_nothing_behind(make_store: MakeStore):
     store, (first, second, *_) = make_store(), built()
     second.stored[0].data["start_time_unix_nano"] = 2**80
     with pytest.raises(Exception, match=r".+"):
-        insert_traces(store, placed([first, second]))
+        insert(store, [first, second])
     assert all(not found for found in rows(store).values())
 
 
@@ -201,7 +206,7 @@ def test_the_installed_release_has_tested_tables(make_store: MakeStore):
         revision = connection.execute(sqlalchemy.text("SELECT version_num FROM alembic_version")).scalar_one()
     assert has_tested_tables(store), (
         f"MLflow {VERSION} has schema {revision}: add it to TESTED_REVISIONS (tested_tables.py), run this file, and let "
-        "bulk.py and assessments.py fill the columns by which rows differ"
+        "rows.py and assessments.py fill the columns by which rows differ"
     )
 
 

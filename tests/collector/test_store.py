@@ -1,7 +1,6 @@
 """Traces and assessments in a real MLflow, by a database URI."""
 
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.store import StoreUnavailable, TraceStore
-from support.mlflow_db import converted, new_store
+from support.mlflow_db import converted, new_store, refuse_spans
 from support.otlp import chat_span, rag_trace
 
 
@@ -79,27 +78,13 @@ def test_a_late_span_of_another_service_joins_the_trace_where_it_is(store: Trace
     assert len(store.read(other.trace_id)) == 3
 
 
-def test_one_refused_trace_does_not_cost_its_neighbours(store: TraceStore, refuse: Callable[[str], None]):
+def test_one_refused_trace_does_not_cost_its_neighbours(store: TraceStore):
     """The batch is bisected until only the guilty trace is out."""
     traces = [rag(number) for number in range(1, 8)]
-    refuse(traces[4].trace_id)
+    refuse_spans(store.tracking_uri, traces[4].trace_id)
     refused = store.save(traces)
     assert list(refused) == [traces[4].trace_id]
     assert [len(store.read(trace.trace_id)) for trace in traces] == [3, 3, 3, 3, 0, 3, 3]
-
-
-@pytest.fixture
-def refuse(store: TraceStore) -> Callable[[str], None]:
-    """Make the database refuse the spans of a certain trace, as it refuses values that it cannot hold."""
-
-    def install(trace_id: str) -> None:
-        with closing(sqlite3.connect(store.tracking_uri.removeprefix("sqlite:///"))) as connection:
-            connection.execute(
-                f"CREATE TRIGGER refuse BEFORE INSERT ON spans WHEN NEW.trace_id = '{trace_id}' "
-                "BEGIN SELECT RAISE(ABORT, 'value out of range'); END"
-            )
-
-    return install
 
 
 def test_a_server_that_is_away_is_told_from_a_bad_trace():

@@ -2,8 +2,10 @@
 
 import functools
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -31,6 +33,15 @@ def new_database(folder: Path) -> str:
 def new_store(folder: Path, experiment: str = "{service.name}") -> TraceStore:
     """Make a store on an empty MLflow database in `folder`."""
     return TraceStore(new_database(folder), (folder / "artifacts").as_uri(), experiment)
+
+
+def refuse_spans(tracking_uri: str, trace_id: str) -> None:
+    """Make the database refuse the spans of a certain trace, as it refuses values that it cannot hold."""
+    with closing(sqlite3.connect(tracking_uri.removeprefix("sqlite:///"))) as connection:
+        connection.execute(
+            f"CREATE TRIGGER refuse BEFORE INSERT ON spans WHEN NEW.trace_id = '{trace_id}' "
+            "BEGIN SELECT RAISE(ABORT, 'value out of range'); END"
+        )
 
 
 def converted(spans: Iterable[Span], service: str) -> ConvertedTrace:

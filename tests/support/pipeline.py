@@ -15,6 +15,7 @@ from qualitrace_collector.measure import TraceMetrics
 from qualitrace_collector.pipeline import Pipeline
 from qualitrace_collector.record import Recorder
 from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger, feedback, ledger, queue
+from qualitrace_collector.writer import Writer
 from support.mlflow_db import new_store
 from support.otlp import rag_trace, request, trace_id
 
@@ -25,6 +26,7 @@ class Collector:
 
     folder: Path
     raw: dict[str, Any]
+    writer: Writer | None = None
     now: float = 1_700_000_100.0
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
@@ -42,7 +44,7 @@ class Collector:
             config, self.database, self.store, recorder, self.registry, clock=lambda: self.now
         )
         self.pipeline = Pipeline(
-            config, self.journal, self.store, Ledger(self.database), recorder, clock=lambda: self.now
+            config, self.journal, self.store, Ledger(self.database), recorder, lambda: self.now, self.writer
         )
 
     def send(self, spans: list, service: str = "shop") -> None:

@@ -103,21 +103,21 @@ def convert(piece: Piece, service: str, earlier: Sequence[MlflowSpan] = ()) -> C
 
 
 def convert_all(
-    pieces: Iterable[tuple[Piece, str]], earlier: Mapping[bytes, Sequence[MlflowSpan]] | None = None
+    pieces: Iterable[tuple[Piece, str]], earlier: Mapping[str, Sequence[MlflowSpan]] | None = None
 ) -> tuple[list[ConvertedTrace], list[tuple[Piece, str, Exception]]]:
     """Convert pieces that are due together, each with its service; return also those that cannot be, and why.
 
     Together, because two instrumentors without a common parent make two traces of one call.
 
     Args:
-        earlier: by OTLP's trace id, the spans that are stored already.
+        earlier: by MLflow's trace id, the spans that are stored already.
     """
     drafted: list[tuple[Piece, str, list[Draft], list[Draft]]] = []
     converted: list[ConvertedTrace] = []
     failures: list[tuple[Piece, str, Exception]] = []
     for piece, service in pieces:
         try:
-            known = _earlier_drafts(piece, (earlier or {}).get(piece.trace_id, ()))
+            known = _earlier_drafts(piece, (earlier or {}).get(mlflow_trace_id(piece), ()))
             drafted.append((piece, service, _drafts(piece), known))
         except Exception as error:  # whatever a client sent must not stop the others
             failures.append((piece, service, error))

@@ -1,0 +1,80 @@
+"""The experiment that a trace is stored in: `mlflow.experiment` with its service and tenant filled in."""
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from mlflow.entities import Experiment, ExperimentTag
+from mlflow.exceptions import MlflowException
+from mlflow.store.tracking.abstract_store import AbstractStore
+
+from qualitrace_collector.convert import ConvertedTrace
+from qualitrace_collector.names import clean
+
+DEFAULT_TENANT = "default"
+
+WRITTEN_BY = "qualitrace_collector"
+"""Tag of the experiments that a collector stores traces in: retention looks at no other."""
+
+_PLACEHOLDER = re.compile(r"\{service\.name\}|\{tenant\}")
+
+
+class Place(NamedTuple):
+    """An experiment's id, and where its artifacts are."""
+
+    experiment_id: str
+    artifact_location: str
+
+
+PlacedTrace = tuple[Place, ConvertedTrace]
+"""A trace and where it belongs."""
+
+
+class Experiments:
+    """Finds or makes experiments, and remembers them.
+
+    Args:
+        store: returns MLflow's store.
+        name: of the experiments; `{service.name}` is replaced by the trace's service, `{tenant}` by its tenant, which
+            is `default` for traces without one.
+    """
+
+    def __init__(self, store: Callable[[], AbstractStore], name: str) -> None:
+        self._store = store
+        self._name = name
+        self._places: dict[tuple[str, str], Place] = {}
+
+    def place(self, trace: ConvertedTrace) -> Place:
+        """Return where a trace belongs.
+
+        Raises:
+            MlflowException: the experiment cannot be found or made.
+        """
+        service, tenant = trace.service, trace.tenant or DEFAULT_TENANT
+        if (service, tenant) not in self._places:
+            values = {"{service.name}": service, "{tenant}": tenant}
+            name = clean(_PLACEHOLDER.sub(lambda match: values[match[0]], self._name))
+            self._places[service, tenant] = self._marked(name)
+        return self._places[service, tenant]
+
+    def forget(self) -> None:
+        """Look for all of them again: one may have been deleted for good."""
+        self._places.clear()
+
+    def _marked(self, name: str) -> Place:
+        found = self._find_or_create(name)
+        self._store().set_experiment_tag(found.experiment_id, ExperimentTag(WRITTEN_BY, "true"))
+        return Place(str(found.experiment_id), found.artifact_location)
+
+    def _find_or_create(self, name: str) -> Experiment:
+        store: Any = self._store()  # some of its methods declare no result
+        found = store.get_experiment_by_name(name)
+        if found is not None:
+            return found
+        try:
+            return store.get_experiment(store.create_experiment(name, None, []))
+        except MlflowException:
+            found = store.get_experiment_by_name(name)  # another process was faster
+            if found is None:
+                raise
+            return found

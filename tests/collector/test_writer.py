@@ -1,0 +1,160 @@
+"""The process that writes batches while the next ones are converted: same rows, and nothing hangs on its life."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Generator, Sequence
+from pathlib import Path
+
+import psutil
+import pytest
+import sqlalchemy
+
+from qualitrace_collector import pending
+from qualitrace_collector.convert import ConvertedTrace
+from qualitrace_collector.store import TraceStore
+from qualitrace_collector.writer import Writer, Writing, written
+from support.mlflow_db import converted, new_store, refuse_spans
+from support.pipeline import Collector, rag
+from support.waiting import eventually
+
+STARTED = 120.0
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> TraceStore:
+    return new_store(tmp_path)
+
+
+@pytest.fixture
+def writer(store: TraceStore) -> Generator[Writer]:
+    made = Writer(store)
+    yield made
+    made.close()
+
+
+def trace(number: int) -> ConvertedTrace:
+    return converted(rag(number), "shop")
+
+
+def begun(writer: Writer, *traces: ConvertedTrace) -> Writing:
+    """Begin to write as soon as the process is up."""
+    writing = eventually(lambda: writer.write(traces), STARTED)
+    assert writing is not None
+    return writing
+
+
+@pytest.fixture
+def others() -> list[psutil.Process]:
+    """Processes that other tests have started and not waited for."""
+    return psutil.Process().children()
+
+
+def child_of(owner: psutil.Process, others: Sequence[psutil.Process] = ()) -> psutil.Process:
+    """Return the process that writes, which multiprocessing starts beside its resource tracker."""
+    children = [child for child in owner.children() if child not in others]
+    (child,) = (child for child in children if "spawn_main" in " ".join(child.cmdline()))
+    return child
+
+
+def test_what_it_writes_is_stored(store: TraceStore, writer: Writer):
+    """As if its owner had written it; what was known before is told and left alone."""
+    assert written(begun(writer, trace(1), trace(2))) == set()
+    assert len(store.read(trace(2).trace_id)) == 3
+    assert written(begun(writer, trace(2), trace(3))) == {trace(2).trace_id}
+    assert len(store.read(trace(3).trace_id)) == 3
+
+
+def test_what_it_cannot_write_is_left_to_its_owner(store: TraceStore, writer: Writer):
+    """With nothing of the batch written, and the process ready for the next."""
+    odd = trace(1)
+    odd.stored[0].data["start_time_unix_nano"] = 2**80
+    assert written(begun(writer, odd, trace(2))) is None
+    assert store.read(trace(2).trace_id) == []
+    assert written(begun(writer, trace(3))) == set()
+
+
+def test_tables_that_were_not_tested_are_not_written(store: TraceStore, writer: Writer):
+    """Neither from the start, nor when MLflow is upgraded while the process runs."""
+    begun(writer, trace(1))
+    with sqlalchemy.create_engine(store.tracking_uri).begin() as connection:
+        connection.execute(sqlalchemy.text("UPDATE alembic_version SET version_num = 'other'"))
+    assert written(begun(writer, trace(2))) is None
+    assert Writer(TraceStore(store.tracking_uri, store.artifact_uri, "x")).write([trace(2)]) is None
+
+
+def test_a_killed_process_costs_nothing(writer: Writer, others: list[psutil.Process]):
+    """What it had is for its owner to write, and another takes its place."""
+    begun(writer, trace(1)).result()
+    child_of(psutil.Process(), others).kill()
+    last = eventually(lambda: _none_after_kill(writer))
+    assert last
+    assert written(begun(writer, trace(3))) == set()
+
+
+def _none_after_kill(writer: Writer) -> bool:
+    """Whether the death was noticed: what is begun now is not written."""
+    writing = writer.write([trace(2)])
+    return writing is None or written(writing) is None
+
+
+def test_it_ends_when_it_is_not_needed(writer: Writer, others: list[psutil.Process]):
+    """Its memory is given back after a while without a batch for it."""
+    begun(writer, trace(1)).result()
+    child = child_of(psutil.Process(), others)
+    writer.rest()
+    assert child.is_running()
+    writer.rest()
+    child.wait(STARTED)
+
+
+def test_it_ends_with_its_owner(store: TraceStore, tmp_path: Path):
+    """Even if the owner is killed: an orphan would hold a database that nobody watches."""
+    script = (
+        "import sys\n"
+        "from qualitrace_collector.store import TraceStore\n"
+        "from qualitrace_collector.writer import Writer\n"
+        "if __name__ == '__main__':\n"
+        "    writer = Writer(TraceStore(sys.argv[1], sys.argv[2], 'x'))\n"
+        "    while writer.write([]) is None: pass\n"
+        "    print('up', flush=True)\n"
+        "    sys.stdin.readline()\n"
+        "    print(writer.write([]).result(), flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    path = tmp_path / "owner.py"
+    path.write_text(script)
+    command = [sys.executable, str(path), store.tracking_uri, store.artifact_uri]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout
+        assert owner.stdin
+        assert owner.stdout.readline() == "up\n"
+        child = child_of(psutil.Process(owner.pid))
+        child.send_signal(signal.SIGTERM)  # a service manager sends it to the whole group
+        child.send_signal(signal.SIGINT)
+        owner.stdin.write("go on\n")
+        owner.stdin.flush()
+        assert owner.stdout.readline() == "set()\n"
+        owner.kill()
+    child.wait(STARTED)
+
+
+def test_a_backlog_comes_through_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: list[psutil.Process]):
+    """While it is up, and after its death: every trace is stored and counted once, the guilty one is a dead letter."""
+    monkeypatch.setattr(pending, "BATCH_SPANS", 9)
+    collector = Collector(tmp_path, {"judges": []})
+    collector.writer = Writer(collector.store)
+    collector.restart()
+    begun(collector.writer, trace(1)).result()
+    refuse_spans(collector.store.tracking_uri, trace(7).trace_id)
+    for number in range(1, 61):
+        collector.send(rag(number))
+        if number == 40:
+            collector.run(20)
+            child_of(psutil.Process(), others).kill()
+    collector.run(30)
+    collector.pipeline.close()
+    assert {collector.stored(number) for number in range(1, 61) if number != 7} == {3}
+    assert collector.stored(7) == 0
+    assert collector.totals() == {("", "stored"): 59, ("", "dead_lettered"): 1}
+    assert collector.journal.pending() == (0, 0)
