@@ -39,7 +39,7 @@ class Cell:
         acked: traces in requests answered 200.
         stored_per_second: traces in MLflow's database, over the time from the first request until all are there;
             None if the server stores none.
-        missing: acked traces that were not in the database three minutes after the load.
+        missing: acked traces that were not in the database ten minutes after the load.
         cpu_per_1000: CPU seconds of all the server's processes for 1,000 traces, until all are stored.
         rss_mib: peak of their resident memory together; pages that they share count for each.
         generator_share: share of one core that making the load took.
