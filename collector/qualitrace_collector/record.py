@@ -182,21 +182,17 @@ class Recorder:
     ) -> float | None:
         """Return the probability with which the trace was picked for a judge, None if it was not; counts the latter.
 
-        A trace that was complete before, and shows only now that it is to be judged always, is picked after the fact:
-        its probability is 0, which keeps it out of estimates.
+        A trace that was complete before was picked, or sampled out, then. If it shows only now that it is to be judged
+        always, it is picked after the fact: its probability is 0, which keeps it out of estimates.
         """
-        probability = inclusion_probability(
-            trace.trace_id, trace.tracestate, self._rate(judge), always=always and not trace.known
-        )
-        if probability is not None:
-            return probability
-        if not trace.known:
+        if trace.known:
+            if JudgeQueue.holds(connection, trace.trace_id, judge.name):
+                return 0.0  # the queue knows the probability
+            return self._late_probability(connection, trace, judge) if always else None
+        probability = inclusion_probability(trace.trace_id, trace.tracestate, self._rate(judge), always=always)
+        if probability is None:
             sampled_out[trace.service, judge.name] += 1
-        elif always:
-            if not JudgeQueue.holds(connection, trace.trace_id, judge.name):
-                Ledger.add(connection, trace.service, "sampled_out", judge.name, -1)
-            return 0.0
-        return None
+        return probability
 
     @staticmethod
     def _late_probability(connection: sqlite3.Connection, trace: CompleteTrace, judge: JudgeConfig) -> float | None:

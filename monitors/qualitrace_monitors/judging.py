@@ -154,7 +154,14 @@ class JudgeWorker:
         return result
 
     def _assess(self, results: Sequence[Result]) -> list[Finished | Postponed]:
-        """Write the assessments of the verdicts to MLflow."""
+        """Write the assessments of the verdicts to MLflow, but none on content that changed meanwhile."""
+        outdated = self._queue.outdated([result.task for result in results if isinstance(result, Verdict)])
+        results = [
+            Finished(result.task, "scored", verdict=result)  # to book what it cost: it counts for nothing else
+            if isinstance(result, Verdict) and (result.task.trace_id, result.task.judge) in outdated
+            else result
+            for result in results
+        ]
         verdicts = [result for result in results if isinstance(result, Verdict)]
         earlier = self._earlier_assessments(verdicts)
         feedbacks = {

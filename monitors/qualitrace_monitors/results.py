@@ -9,6 +9,7 @@ from qualitrace_collector.state.ledger import JudgementOutcome
 from qualitrace_monitors.budget import Spending
 from qualitrace_monitors.judges import Score, Stage, Usage
 from qualitrace_monitors.judges.cache import VerdictCache
+from qualitrace_monitors.judges.cascade import Escalation
 from qualitrace_monitors.scores import ScoreRow
 
 
@@ -66,9 +67,7 @@ class ResultWriter:
                 if isinstance(result, Postponed):
                     JudgeQueue.postpone(connection, result.task, result.until)
                 elif JudgeQueue.finish(connection, result.task, result.outcome):
-                    if result.row is not None:
-                        self._escalate(connection, result.task, result.row)
-                        result.row.save(connection)
+                    self._conclude(connection, result.task, result.row)
                     finished.append(result)
         return finished
 
@@ -83,16 +82,28 @@ class ResultWriter:
             VerdictCache.save(connection, judge, task.content_hash, verdict.score, now)
         Spending.book(connection, judge.name, task.trace_id, usage, now)
 
-    def _escalate(self, connection: sqlite3.Connection, task: JudgeTask, row: ScoreRow) -> None:
-        """Send a score, not yet saved, on where the cascade wants it; a trace that is judged again counts once."""
-        if (then := self._stages[task.judge].then) is None:
-            return
-        probability = then.probability(unsure=row.label == "unsure")
+    def _conclude(self, connection: sqlite3.Connection, task: JudgeTask, row: ScoreRow | None) -> None:
+        """Save the score, if there is one, in place of those of earlier content, and send it on."""
+        stage = self._stages[task.judge]
+        if stage.then is not None:
+            self._escalate(connection, task, row, stage.then)
+        if stage.queue == stage.judge.name:  # the second stage judges what the first one has just judged
+            ScoreRow.set_aside(connection, task.trace_id, stage.judge.name)
+        if row is not None:
+            row.save(connection)
+
+    @staticmethod
+    def _escalate(connection: sqlite3.Connection, task: JudgeTask, row: ScoreRow | None, then: Escalation) -> None:
+        """Send a score, not yet saved, on where the cascade wants it; a trace that is judged again counts once.
+
+        A trace that the model was asked about, it is asked about again when the content is another.
+        """
+        probability = 0.0 if row is None else then.probability(unsure=row.label == "unsure")
         held = JudgeQueue.holds(connection, task.trace_id, then.queue)
-        left_out = not held and row.replaces_another(connection)
-        if then.picks(task.trace_id, probability):
+        left_out = not held and row is not None and row.replaces_another(connection)
+        if held or then.picks(task.trace_id, probability):
             JudgeQueue.put(connection, task.for_queue(then.queue, probability))
             if left_out:
                 Ledger.add(connection, task.service, "sampled_out", then.queue, -1)
-        elif not (held or left_out):
+        elif row is not None and not left_out:
             Ledger.add(connection, task.service, "sampled_out", then.queue)

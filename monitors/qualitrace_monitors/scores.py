@@ -25,7 +25,7 @@ SCHEMA = (
 class ScoreRow:
     """A verdict with where it came from; `completed_at` and `scored_at` are Unix seconds.
 
-    `inclusion_probability` 0 means picked after the fact: shown, but left out of estimates.
+    `inclusion_probability` 0 means shown, but left out of estimates: picked after the fact, or of earlier content.
     """
 
     trace_id: str
@@ -49,6 +49,12 @@ class ScoreRow:
         """Whether the trace has a score of this judge and tier already."""
         query = "SELECT 1 FROM score WHERE trace_id = ? AND judge = ? AND tier = ?"
         return connection.execute(query, (self.trace_id, self.judge, self.tier)).fetchone() is not None
+
+    @staticmethod
+    def set_aside(connection: sqlite3.Connection, trace_id: str, judge: str) -> None:
+        """Leave the trace's scores by all tiers of the judge out of estimates, in the caller's transaction."""
+        query = "UPDATE score SET inclusion_probability = 0 WHERE trace_id = ? AND judge = ?"
+        connection.execute(query, (trace_id, judge))
 
     def save(self, connection: sqlite3.Connection) -> None:
         """Insert or replace, in the caller's transaction."""

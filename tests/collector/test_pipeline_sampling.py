@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from qualitrace_collector import record
 from support.otlp import chat_span, span, trace_id
 from support.pipeline import Collector, rag
@@ -79,3 +81,19 @@ def test_content_that_cannot_be_read_does_not_stop_the_rest(make: Callable[..., 
     collector.send([*rag(1), *rag(2)])
     collector.run()
     assert {task.trace_id[-1]: task.sample.outputs for task in collector.tasks()} == {"1": "", "2": "A."}
+
+
+@pytest.mark.parametrize(("before", "after", "outcome"), [(1, 0, "queued"), (0, 1, "sampled_out")])
+def test_a_trace_is_picked_once(make: Callable[..., Collector], before: float, after: float, outcome: str):
+    """The rate changed before a late span came: who was picked is judged again, who was not stays out, and all add up."""
+    collector = make(sampling={"rate": before})
+    root, retriever, chat = rag(1)
+    collector.send([root, chat])
+    collector.run()
+    collector.raw["sampling"] = {"rate": after}
+    collector.restart()
+    collector.send([retriever])
+    collector.run(62)
+    assert {task.sample.passages for task in collector.tasks()} == ({("P.",)} if before else set())
+    totals = {key: total for key, total in collector.totals().items() if key[0]}
+    assert totals == {("relevance", outcome): 1, ("toxicity", outcome): 1}

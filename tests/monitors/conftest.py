@@ -11,6 +11,7 @@ from qualitrace_collector.state import Database, ledger, queue
 from qualitrace_monitors import alerts, budget, notify, scores
 from qualitrace_monitors.judges import cache
 from qualitrace_monitors.scores import ScoreRow
+from support.judging import Monitor
 from support.web import WebStand
 
 STATE_SCHEMA = (
@@ -94,3 +95,16 @@ def open_web(database: Database) -> Iterator[Callable[..., WebStand]]:
 def web(open_web: Callable[..., WebStand]) -> WebStand:
     """Provide a started web port with the default configuration."""
     return open_web()
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[..., Monitor]]:
+    monitors: list[Monitor] = []
+
+    def make_monitor(*args: Any, **kwargs: Any) -> Monitor:
+        monitors.append(Monitor(tmp_path, *args, **kwargs))
+        return monitors[-1]
+
+    yield make_monitor
+    for monitor in monitors:
+        monitor.database.close()

@@ -1,118 +1,17 @@
 """From the queue to assessments and scores, over crashes, busy providers and budgets."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 
-from qualitrace_collector.config.quality import Budget
-from qualitrace_collector.samples import Sample
-from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger
+from qualitrace_collector.state import Ledger
 from qualitrace_collector.store import StoreUnavailable
-from qualitrace_monitors.budget import Spending
-from qualitrace_monitors.calls import OneByOne
-from qualitrace_monitors.judges import JudgeError, NotApplicable, Score, Stage, TransientJudgeError, Usage
-from qualitrace_monitors.judges.cascade import Escalation
-from qualitrace_monitors.judging import JudgeWorker
-from qualitrace_monitors.metrics import JudgeMetrics
+from qualitrace_monitors.judges import JudgeError, NotApplicable, TransientJudgeError, Usage
 from qualitrace_monitors.results import ResultWriter
-from qualitrace_monitors.services import SCHEMA
-from support.mlflow_db import converted, new_store
-from support.otlp import rag_trace
-
-MIDNIGHT = 1_700_006_400.0
-
-
-class ScriptedJudge:
-    """A judge whose verdicts the test decides."""
-
-    name = "relevance"
-    source_id = "test/relevance"
-    version = "v1"
-
-    def __init__(self, tier: str = "local") -> None:
-        self.tier = tier
-        self.answers: list[Score | Exception] = []
-        self.seen: list[Sample] = []
-
-    def score(self, sample: Sample) -> Score:
-        self.seen.append(sample)
-        answer = self.answers.pop(0) if self.answers else verdict()
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-
-def verdict(**values: Any) -> Score:
-    return Score(**({"value": 0.25, "label": "fail", "rationale": "off topic"} | values))
-
-
-class Monitor:
-    """A worker on real databases, with a clock and a scripted judge."""
-
-    def __init__(self, folder: Path, tier: str = "local", **budget: Any) -> None:
-        self.now = MIDNIGHT + 1000
-        self.judge = ScriptedJudge(tier)
-        self.then: Escalation | None = None
-        self.database = Database(folder / "state.db", SCHEMA)
-        self.store = new_store(folder)
-        self.registry = CollectorRegistry()
-        self.budget = Budget(**budget)
-        self.restart()
-
-    def restart(self) -> None:
-        self.worker = JudgeWorker(
-            [Stage("relevance", self.judge, "local", self.then)],
-            self.database,
-            self.store,
-            JudgeMetrics(self.registry) if not hasattr(self, "worker") else self.worker._metrics,
-            Spending(self.budget, [], self.database),
-            OneByOne(10),
-            clock=lambda: self.now,
-        )
-        JudgeQueue(self.database).release_all()
-
-    def put(self, number: int, answer: str | None = None, probability: float = 0.5) -> str:
-        answer = f"A {number}." if answer is None else answer
-        trace = converted(rag_trace(number, question="Q?", answer=answer, passages=["P."]), "shop")
-        self.store.save([trace])
-        task = JudgeTask(
-            trace_id=trace.trace_id,
-            judge="relevance",
-            service="shop",
-            sample=Sample(inputs="Q?", outputs=answer, metadata={"model": "m1", "prompt_version": "p1"}),
-            inclusion_probability=probability,
-            root_ended_at=self.now - 3,
-            completed_at=self.now - 1,
-        )
-        with self.database.transaction() as connection:
-            JudgeQueue.put(connection, task)
-        return trace.trace_id
-
-    def assessments(self, trace_id: str) -> list:
-        return MlflowClient(self.store.tracking_uri).get_trace(trace_id).info.assessments
-
-    def scores(self) -> list[dict[str, Any]]:
-        return [dict(row) for row in self.database.connection().execute("SELECT * FROM score")]
-
-    def outcomes(self) -> dict[str, int]:
-        return {row["outcome"]: row["total"] for row in Ledger(self.database).totals()}
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Iterator[Callable[..., Monitor]]:
-    monitors: list[Monitor] = []
-
-    def make_monitor(*args: Any, **kwargs: Any) -> Monitor:
-        monitors.append(Monitor(tmp_path, *args, **kwargs))
-        return monitors[-1]
-
-    yield make_monitor
-    for monitor in monitors:
-        monitor.database.close()
+from support.judging import MIDNIGHT, Monitor, verdict
 
 
 def test_a_verdict_becomes_an_assessment_a_score_and_metrics(make: Callable[..., Monitor]):
@@ -161,24 +60,6 @@ def test_a_crash_after_the_assessment_leaves_one_assessment_and_one_score(make: 
     monitor.worker.step()
     assert len(monitor.assessments(trace_id)) == 1
     assert len(monitor.scores()) == 1
-
-
-def test_changed_content_overrides_the_earlier_verdict(make: Callable[..., Monitor]):
-    """The new assessment names the old one, which MLflow marks as invalid; the score is replaced, not added."""
-    monitor = make()
-    trace_id = monitor.put(1)
-    monitor.worker.step()
-    (first,) = monitor.assessments(trace_id)
-    monitor.put(1, answer="Better.")
-    monitor.judge.answers = [verdict(value=1.0, label="pass")]
-    monitor.worker.step()
-    by_id = {item.assessment_id: item for item in monitor.assessments(trace_id)}
-    assert len(by_id) == 2
-    (newest,) = [item for item in by_id.values() if item.overrides]
-    assert newest.overrides == first.assessment_id
-    assert not by_id[first.assessment_id].valid
-    assert [score["label"] for score in monitor.scores()] == ["pass"]
-    assert monitor.outcomes() == {"scored": 1}
 
 
 def test_a_judge_that_lacks_something_says_so(make: Callable[..., Monitor]):
@@ -359,8 +240,7 @@ def test_a_verdict_is_not_bought_again_after_an_outage_of_mlflow(make: Callable[
 def test_a_cascade_sends_on_what_is_unsure_and_a_known_share_of_the_rest(make: Callable[..., Monitor]):
     """All unsure verdicts and about a fifth of the others wait for the model, each with its probability; all count."""
     monitor = make()
-    monitor.then = Escalation("relevance/llm", audit_rate=0.2)
-    monitor.restart()
+    monitor.cascade(audit_rate=0.2)
     monitor.judge.answers = [verdict(label="unsure" if n % 4 == 0 else "pass") for n in range(200)]
     for number in range(200):
         monitor.put(number + 1, probability=0.5)
@@ -375,38 +255,14 @@ def test_a_cascade_sends_on_what_is_unsure_and_a_known_share_of_the_rest(make: C
     assert totals["relevance/llm", "queued"] + totals["relevance/llm", "sampled_out"] == 200
 
 
-@pytest.mark.parametrize("labels", ["pass pass", "unsure pass", "pass unsure", "unsure unsure", "pass unsure pass"])
-def test_a_trace_judged_again_counts_once_for_the_model(make: Callable[..., Monitor], labels: str):
-    """However often the local verdict changes, the model's ledger holds the trace once: queued once it was unsure."""
-    monitor = make()
-    monitor.then = Escalation("relevance/llm", audit_rate=0.0)
-    monitor.restart()
-    monitor.judge.answers = [verdict(label=label) for label in labels.split()]
-    for turn in range(len(labels.split())):
-        monitor.put(1, answer=f"Answer {turn}")
-        monitor.worker.step()
-    outcome = "queued" if "unsure" in labels else "sampled_out"
-    totals = {row["outcome"]: row["total"] for row in Ledger(monitor.database).totals() if row["judge"] != "relevance"}
-    assert {name: total for name, total in totals.items() if total} == {outcome: 1}
-
-
 def test_both_tiers_of_a_cascade_keep_their_score(make: Callable[..., Monitor]):
     """The local score and the model's stand side by side, in the database and on the trace, and name their tier."""
     monitor = make()
-    monitor.then = Escalation("relevance/llm", audit_rate=1.0)
-    monitor.restart()
+    monitor.cascade(audit_rate=1.0)
     trace_id = monitor.put(1)
     monitor.worker.step()
-    model = ScriptedJudge("llm")
-    model.version = "m1"
-    model.answers = [verdict(value=1.0, label="pass")]
-    stage = Stage("relevance/llm", model, "openai")
-    spending = Spending(monitor.budget, [], monitor.database)
-    metrics = monitor.worker._metrics
-    worker = JudgeWorker(
-        [stage], monitor.database, monitor.store, metrics, spending, OneByOne(5), clock=lambda: monitor.now
-    )
-    worker.step()
+    monitor.model.answers = [verdict(value=1.0, label="pass")]
+    monitor.model_worker.step()
     assert {(score["tier"], score["label"]) for score in monitor.scores()} == {("local", "fail"), ("llm", "pass")}
     tiers = {item.metadata["qualitrace.tier"]: item.valid for item in monitor.assessments(trace_id)}
     assert tiers == {"local": True, "llm": True}

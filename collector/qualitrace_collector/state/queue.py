@@ -1,6 +1,8 @@
 """The durable queue of samples: one row a (trace, judge), leased to a worker, kept as proof when done."""
 
+import json
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -62,9 +64,9 @@ class JudgeQueue:
     def put(connection: sqlite3.Connection, task: JudgeTask) -> None:
         """Enqueue once per (trace, judge); a changed sample is queued again. In the caller's transaction.
 
-        The trace was picked once: judged again, it keeps the probability of then.
+        A trace that was picked is judged again whatever it becomes, so the greatest of its probabilities holds.
         """
-        content_hash = task.content_hash
+        content_hash, probability = task.content_hash, task.inclusion_probability
         row = connection.execute(
             "SELECT status, content_hash, inclusion_probability FROM judgement WHERE trace_id = ? AND judge = ?",
             (task.trace_id, task.judge),
@@ -79,7 +81,7 @@ class JudgeQueue:
                 task.service,
                 task.sample.to_json(),
                 content_hash,
-                task.inclusion_probability if row is None else row["inclusion_probability"],
+                probability if row is None else max(probability, row["inclusion_probability"]),
                 task.root_ended_at,
                 task.completed_at,
                 task.completed_at,
@@ -121,6 +123,17 @@ class JudgeQueue:
             Ledger.add(connection, task.service, "queued", task.judge, -1)
             Ledger.add(connection, task.service, outcome, task.judge)
         return bool(changed)
+
+    def outdated(self, tasks: Sequence[JudgeTask]) -> set[tuple[str, str]]:
+        """Return the (trace id, judge) of those tasks that `finish` would refuse now."""
+        query = (
+            "SELECT trace_id, judge, content_hash FROM judgement WHERE status = 'queued' "
+            "AND trace_id IN (SELECT value FROM json_each(?))"
+        )
+        traces = json.dumps(sorted({task.trace_id for task in tasks}))
+        waiting = {tuple(row) for row in self._database.connection().execute(query, (traces,))}
+        keys = ((task.trace_id, task.judge, task.content_hash) for task in tasks)
+        return {key[:2] for key in keys if key not in waiting}
 
     @staticmethod
     def postpone(connection: sqlite3.Connection, task: JudgeTask, until: float) -> None:

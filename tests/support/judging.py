@@ -1,0 +1,105 @@
+"""A judge worker on real databases, with a clock and judges of the test's."""
+
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from prometheus_client import CollectorRegistry
+
+from qualitrace_collector.config.quality import Budget
+from qualitrace_collector.samples import Sample
+from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger
+from qualitrace_monitors.budget import Spending
+from qualitrace_monitors.calls import OneByOne
+from qualitrace_monitors.judges import Score, Stage
+from qualitrace_monitors.judges.cascade import Escalation
+from qualitrace_monitors.judging import JudgeWorker
+from qualitrace_monitors.metrics import JudgeMetrics
+from qualitrace_monitors.services import SCHEMA
+from support.mlflow_db import converted, new_store
+from support.otlp import rag_trace
+
+MIDNIGHT = 1_700_006_400.0
+
+
+class ScriptedJudge:
+    """A judge whose verdicts the test decides."""
+
+    name = "relevance"
+    source_id = "test/relevance"
+    version = "v1"
+
+    def __init__(self, tier: str = "local") -> None:
+        self.tier = tier
+        self.answers: list[Score | Exception] = []
+        self.seen: list[Sample] = []
+
+    def score(self, sample: Sample) -> Score:
+        self.seen.append(sample)
+        answer = self.answers.pop(0) if self.answers else verdict()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def verdict(**values: Any) -> Score:
+    return Score(**({"value": 0.25, "label": "fail", "rationale": "off topic"} | values))
+
+
+class Monitor:
+    """A worker on real databases, with a clock and a scripted judge."""
+
+    def __init__(self, folder: Path, tier: str = "local", **budget: Any) -> None:
+        self.now = MIDNIGHT + 1000
+        self.judge = ScriptedJudge(tier)
+        self.then: Escalation | None = None
+        self.database = Database(folder / "state.db", SCHEMA)
+        self.store = new_store(folder)
+        self.registry = CollectorRegistry()
+        self.metrics = JudgeMetrics(self.registry)
+        self.budget = Budget(**budget)
+        self.restart()
+
+    def restart(self) -> None:
+        self.worker = self._work(Stage("relevance", self.judge, "local", self.then))
+        JudgeQueue(self.database).release_all()
+
+    def cascade(self, audit_rate: float) -> None:
+        """Let a second judge, `model`, have the last word; `model_worker` asks it."""
+        self.model = ScriptedJudge("llm")
+        self.model.version = "m1"
+        self.then = Escalation("relevance/llm", audit_rate)
+        self.model_worker = self._work(Stage(self.then.queue, self.model, "openai"))
+        self.restart()
+
+    def _work(self, stage: Stage) -> JudgeWorker:
+        spending = Spending(self.budget, [], self.database)
+        return JudgeWorker(
+            [stage], self.database, self.store, self.metrics, spending, OneByOne(10), clock=lambda: self.now
+        )
+
+    def put(self, number: int, answer: str | None = None, probability: float = 0.5) -> str:
+        answer = f"A {number}." if answer is None else answer
+        trace = converted(rag_trace(number, question="Q?", answer=answer, passages=["P."]), "shop")
+        self.store.save([trace])
+        task = JudgeTask(
+            trace_id=trace.trace_id,
+            judge="relevance",
+            service="shop",
+            sample=Sample(inputs="Q?", outputs=answer, metadata={"model": "m1", "prompt_version": "p1"}),
+            inclusion_probability=probability,
+            root_ended_at=self.now - 3,
+            completed_at=self.now - 1,
+        )
+        with self.database.transaction() as connection:
+            JudgeQueue.put(connection, task)
+        return trace.trace_id
+
+    def assessments(self, trace_id: str) -> list:
+        return MlflowClient(self.store.tracking_uri).get_trace(trace_id).info.assessments
+
+    def scores(self) -> list[dict[str, Any]]:
+        return [dict(row) for row in self.database.connection().execute("SELECT * FROM score")]
+
+    def outcomes(self) -> dict[str, int]:
+        return {row["outcome"]: row["total"] for row in Ledger(self.database).totals()}
