@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 from qualitrace_collector.config import Config
 from qualitrace_collector.config.quality import JudgeConfig
@@ -68,22 +69,39 @@ class Results:
     coverage: Sequence[Coverage] = ()
 
 
+class Rates(Protocol):
+    """How many traces the judges can take."""
+
+    def effective_rate(self, judge: JudgeConfig) -> float:
+        """Return the share of all traffic that `judge` scores now."""
+        ...
+
+    def admits(self, connection: sqlite3.Connection, trace_id: str, judge: JudgeConfig) -> bool:
+        """Whether `judge` can take a trace that is always to be judged; if so, in the caller's transaction, it will."""
+        ...
+
+
+class ConfiguredRates:
+    """Judges without a budget: they can take all that the configuration wants."""
+
+    def __init__(self, config: Config) -> None:
+        self.effective_rate = config.judge_rate
+
+    def admits(self, connection: sqlite3.Connection, trace_id: str, judge: JudgeConfig) -> bool:
+        """Take every trace."""
+        return True
+
+
 class Recorder:
     """Writes the ledger and the judges' queue, and counts the metrics of complete traces.
 
     Args:
-        effective_rate: the share of all traffic that a judge scores now; without one, the configured share.
+        rates: what the judges can take; without them, all that the configuration wants.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        database: Database,
-        metrics: TraceMetrics,
-        effective_rate: Callable[[JudgeConfig], float] | None = None,
-    ) -> None:
+    def __init__(self, config: Config, database: Database, metrics: TraceMetrics, rates: Rates | None = None) -> None:
         self._config = config
-        self._rate = effective_rate or config.judge_rate
+        self._rates = rates or ConfiguredRates(config)
         self._database = database
         self._metrics = metrics
 
@@ -189,15 +207,19 @@ class Recorder:
             if JudgeQueue.holds(connection, trace.trace_id, judge.name):
                 return 0.0  # the queue knows the probability
             return self._late_probability(connection, trace, judge) if always else None
-        probability = inclusion_probability(trace.trace_id, trace.tracestate, self._rate(judge), always=always)
+        admitted = always and self._rates.admits(connection, trace.trace_id, judge)
+        rate = self._rates.effective_rate(judge)
+        probability = inclusion_probability(trace.trace_id, trace.tracestate, rate, always=admitted)
         if probability is None:
             sampled_out[trace.service, judge.name] += 1
         return probability
 
-    @staticmethod
-    def _late_probability(connection: sqlite3.Connection, trace: CompleteTrace, judge: JudgeConfig) -> float | None:
-        """Return 0, which keeps the trace out of estimates; None if the judge has it already."""
-        if JudgeQueue.holds(connection, trace.trace_id, judge.name):
+    def _late_probability(
+        self, connection: sqlite3.Connection, trace: CompleteTrace, judge: JudgeConfig
+    ) -> float | None:
+        """Return 0, which keeps the trace out of estimates; None if the judge has it already, or cannot take it."""
+        held = JudgeQueue.holds(connection, trace.trace_id, judge.name)
+        if held or not self._rates.admits(connection, trace.trace_id, judge):
             return None
         Ledger.add(connection, trace.service, "sampled_out", judge.name, -1)
         return 0.0

@@ -6,7 +6,7 @@ all processes share the one account. So a limit is exceeded by no more than the 
 
 import math
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from qualitrace_collector.config.quality import Budget, JudgeConfig
@@ -20,6 +20,10 @@ SCHEMA = (
     """CREATE TABLE IF NOT EXISTS reservation (
         trace_id TEXT NOT NULL, judge TEXT NOT NULL, tokens REAL NOT NULL, usd REAL NOT NULL, expires_at REAL NOT NULL,
         PRIMARY KEY (trace_id, judge)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS always_pick (
+        trace_id TEXT NOT NULL, judge TEXT NOT NULL, spent_at REAL, tokens INTEGER NOT NULL, usd REAL NOT NULL,
+        PRIMARY KEY (trace_id, judge)) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS always_pick_spent ON always_pick(spent_at, judge, tokens, usd)",
 )
 
 Unit = Literal["usd", "tokens"]
@@ -28,6 +32,8 @@ SECONDS: dict[Window, int] = {"hour": 3600, "day": 86_400}
 KEEP_SECONDS = 8 * 86_400.0
 ALL = "*"
 """Stands for all judges together; no judge can have this name."""
+_Sums = dict[tuple[str, str], float]
+"""Amounts by judge, or `ALL`, and unit."""
 _FIRST_CALL = (1000.0, 0.0)
 """Tokens and US dollars that a call is expected to take before any was made."""
 
@@ -39,6 +45,10 @@ class Limit(NamedTuple):
     unit: Unit
     window: Window
     amount: float
+
+    def covers(self, judge: str) -> bool:
+        """Whether calls of this judge count against it."""
+        return self.judge in (ALL, judge)
 
 
 class Balance(NamedTuple):
@@ -90,7 +100,7 @@ class Spending:
             room = [
                 math.ceil(balance.remaining / each[balance.limit.unit])
                 for balance in self._balances(connection, now)
-                if balance.limit.judge in (ALL, judge) and (each[balance.limit.unit] or balance.remaining <= 0)
+                if balance.limit.covers(judge) and (each[balance.limit.unit] or balance.remaining <= 0)
             ]
             granted = trace_ids[: min([len(trace_ids), *room])]
             rows = [(trace_id, judge, tokens, usd, now + seconds) for trace_id in granted]
@@ -123,17 +133,60 @@ class Spending:
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM spend WHERE hour < ?", ((now - KEEP_SECONDS) // 3600,))
             connection.execute("DELETE FROM reservation WHERE expires_at <= ?", (now,))
+            connection.execute(
+                "DELETE FROM always_pick AS pick WHERE NOT EXISTS "
+                "(SELECT 1 FROM judgement WHERE trace_id = pick.trace_id AND judge = pick.judge)"
+            )
 
     def _balances(self, connection: sqlite3.Connection, now: float) -> list[Balance]:
-        reserved = _sums(connection, "SELECT judge, sum(tokens), sum(usd) FROM reservation WHERE expires_at > ?", now)
-        spent = {
-            window: _sums(connection, "SELECT judge, sum(tokens), sum(usd) FROM spend WHERE hour >= ?", first)
-            for window, first in (("hour", now // 3600), ("day", now // 86_400 * 24))
+        query = "SELECT judge, sum(tokens), sum(usd) FROM {} ? GROUP BY judge"
+        reserved = _sums(connection.execute(query.format("reservation WHERE expires_at >"), (now,)))
+        spent: dict[Window, _Sums] = {
+            window: _sums(connection.execute(query.format("spend WHERE hour >="), ((now - now % seconds) // 3600,)))
+            for window, seconds in SECONDS.items()
         }
-        return [
-            Balance(limit, spent[limit.window].get((limit.judge, limit.unit), 0.0), reserved.get(limit[:2], 0.0))
-            for limit in self.limits
-        ]
+        return [_balance(limit, spent, reserved) for limit in self.limits]
+
+
+class AlwaysPicks:
+    """The account of the traces that are judged because such ones always are: they may take a part of each limit.
+
+    A pick takes what a call is expected to cost until it has its outcome, then what it did cost.
+
+    Args:
+        share: that part, 0 to 1.
+    """
+
+    def __init__(self, share: float, spending: Spending, database: Database) -> None:
+        self._share = share
+        self._spending = spending
+        self._database = database
+
+    def balances(self, now: float) -> list[Balance]:
+        """Return where their part of each limit stands, in the order of the limits; `now` is in Unix seconds."""
+        connection = self._database.connection()
+        query = "SELECT judge, sum(tokens), sum(usd) FROM always_pick WHERE spent_at >= ? GROUP BY judge"
+        spent: dict[Window, _Sums] = {
+            window: _sums(connection.execute(query, (now - now % seconds,))) for window, seconds in SECONDS.items()
+        }
+        waiting = connection.execute("SELECT judge, count(*) FROM always_pick WHERE spent_at IS NULL GROUP BY judge")
+        expected = {judge: (count, *self._spending.expected(judge)) for judge, count in waiting.fetchall()}
+        reserved = _sums((judge, count * tokens, count * usd) for judge, (count, tokens, usd) in expected.items())
+        parts = [limit._replace(amount=limit.amount * self._share) for limit in self._spending.limits]
+        return [_balance(part, spent, reserved) for part in parts]
+
+    @staticmethod
+    def put(connection: sqlite3.Connection, judge: str, trace_id: str) -> None:
+        """Put a pick on the account, in the caller's transaction."""
+        connection.execute("INSERT OR REPLACE INTO always_pick VALUES (?, ?, NULL, 0, 0)", (trace_id, judge))
+
+    @staticmethod
+    def book(connection: sqlite3.Connection, judge: str, trace_id: str, usage: Usage, now: float) -> None:
+        """Add what a trace cost, in the caller's transaction; of another trace than these there is no account."""
+        connection.execute(
+            "UPDATE always_pick SET spent_at = ?, tokens = tokens + ?, usd = usd + ? WHERE trace_id = ? AND judge = ?",
+            (now, usage.input_tokens + usage.output_tokens, usage.cost_usd or 0.0, trace_id, judge),
+        )
 
 
 def _limits(judge: str, budget: Budget) -> list[Limit]:
@@ -146,10 +199,15 @@ def _limits(judge: str, budget: Budget) -> list[Limit]:
     return [Limit(judge, unit, window, amount) for unit, window, amount in amounts if amount is not None]
 
 
-def _sums(connection: sqlite3.Connection, query: str, start: float) -> dict[tuple[str, str], float]:
-    """Run a query for (judge, tokens, usd); return the sums by judge, or `ALL`, and unit."""
-    sums: dict[tuple[str, str], float] = {}
-    for judge, tokens, usd in connection.execute(f"{query} GROUP BY judge", (start,)):
+def _balance(limit: Limit, spent: Mapping[Window, _Sums], reserved: _Sums) -> Balance:
+    scope = limit.judge, limit.unit
+    return Balance(limit, spent[limit.window].get(scope, 0.0), reserved.get(scope, 0.0))
+
+
+def _sums(rows: Iterable[tuple[str, float, float]]) -> _Sums:
+    """Sum up rows of judge, tokens and US dollars."""
+    sums: _Sums = {}
+    for judge, tokens, usd in rows:
         for unit, amount in (("tokens", tokens), ("usd", usd)):
             for scope in (judge, ALL):
                 sums[scope, unit] = sums.get((scope, unit), 0.0) + amount

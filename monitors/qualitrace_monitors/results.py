@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger
 from qualitrace_collector.state.ledger import JudgementOutcome
-from qualitrace_monitors.budget import Spending
+from qualitrace_monitors.budget import AlwaysPicks, Spending
 from qualitrace_monitors.judges import Score, Stage, Usage
 from qualitrace_monitors.judges.cache import VerdictCache
 from qualitrace_monitors.judges.cascade import Escalation
@@ -67,7 +67,7 @@ class ResultWriter:
                 if isinstance(result, Postponed):
                     JudgeQueue.postpone(connection, result.task, result.until)
                 elif JudgeQueue.finish(connection, result.task, result.outcome):
-                    self._conclude(connection, result.task, result.row)
+                    self._conclude(connection, result.task, result.row, now)
                     finished.append(result)
         return finished
 
@@ -81,29 +81,34 @@ class ResultWriter:
             usage = verdict.score.usage
             VerdictCache.save(connection, judge, task.content_hash, verdict.score, now)
         Spending.book(connection, judge.name, task.trace_id, usage, now)
+        if usage is not None or isinstance(result, Finished):
+            AlwaysPicks.book(connection, judge.name, task.trace_id, usage or Usage(), now)
 
-    def _conclude(self, connection: sqlite3.Connection, task: JudgeTask, row: ScoreRow | None) -> None:
+    def _conclude(self, connection: sqlite3.Connection, task: JudgeTask, row: ScoreRow | None, now: float) -> None:
         """Save the score, if there is one, in place of those of earlier content, and send it on."""
         stage = self._stages[task.judge]
-        if stage.then is not None:
-            self._escalate(connection, task, row, stage.then)
+        if stage.then is not None and not self._escalate(connection, task, row, stage.then):
+            AlwaysPicks.book(connection, stage.judge.name, task.trace_id, Usage(), now)
         if stage.queue == stage.judge.name:  # the second stage judges what the first one has just judged
             ScoreRow.set_aside(connection, task.trace_id, stage.judge.name)
         if row is not None:
             row.save(connection)
 
     @staticmethod
-    def _escalate(connection: sqlite3.Connection, task: JudgeTask, row: ScoreRow | None, then: Escalation) -> None:
+    def _escalate(connection: sqlite3.Connection, task: JudgeTask, row: ScoreRow | None, then: Escalation) -> bool:
         """Send a score, not yet saved, on where the cascade wants it; a trace that is judged again counts once.
 
-        A trace that the model was asked about, it is asked about again when the content is another.
+        A trace that the model was asked about, it is asked about again when the content is another. Returns whether
+        the model is to be asked.
         """
         probability = 0.0 if row is None else then.probability(unsure=row.label == "unsure")
         held = JudgeQueue.holds(connection, task.trace_id, then.queue)
         left_out = not held and row is not None and row.replaces_another(connection)
-        if held or then.picks(task.trace_id, probability):
+        asked = held or then.picks(task.trace_id, probability)
+        if asked:
             JudgeQueue.put(connection, task.for_queue(then.queue, probability))
             if left_out:
                 Ledger.add(connection, task.service, "sampled_out", then.queue, -1)
         elif row is not None and not left_out:
             Ledger.add(connection, task.service, "sampled_out", then.queue)
+        return asked

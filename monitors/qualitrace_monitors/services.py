@@ -81,7 +81,7 @@ class Services:
         self._health = Health(self._store, config.listen.otlp_http if collect else None)
         self._spending = Spending(config.budget, config.judges, self._database)
         self._pacing = Pacing(config, self._spending, self._database, time.time)
-        self._recorder = Recorder(config, self._database, TraceMetrics(self._registry), self._pacing.effective_rate)
+        self._recorder = Recorder(config, self._database, TraceMetrics(self._registry), self._pacing)
         self._pipeline = self._build_pipeline() if collect else None
         self._workers = self._build_workers() if monitor else []
         self._loops = self._build_loops(monitor=monitor)

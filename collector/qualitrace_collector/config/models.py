@@ -75,6 +75,7 @@ class Sampling(Section):
 
     rate: float = Field(default=0.1, ge=0, le=1)
     always: tuple[Literal["error", "negative_feedback"], ...] = ("error", "negative_feedback")
+    always_budget_share: float = Field(default=0.5, ge=0, le=1, description="of each budget, for traces always judged")
 
 
 class Collector(Section):

@@ -6,7 +6,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from qualitrace_collector.config import Config
-from qualitrace_monitors.budget import Spending
+from qualitrace_monitors.budget import Balance, Spending
 from qualitrace_monitors.pacing import Pacing
 
 
@@ -30,13 +30,24 @@ class BudgetCollector(Collector):
             "What may still be spent of a limit, calls in flight deducted.",
             labels=labels,
         )
-        for balance in self._spending.balances(self._clock()):
-            values = (balance.limit.judge, balance.limit.window, balance.limit.unit)
-            spent.add_metric(values, balance.spent)
-            remaining.add_metric(values, balance.remaining)
+        always = GaugeMetricFamily(
+            "qualitrace_budget_always_remaining",
+            "What traces that are always judged may still take of a limit, those that wait deducted.",
+            labels=labels,
+        )
+        now = self._clock()
+        for balance in self._spending.balances(now):
+            spent.add_metric(_labels(balance), balance.spent)
+            remaining.add_metric(_labels(balance), balance.remaining)
+        for balance in self._pacing.always.balances(now):
+            always.add_metric(_labels(balance), balance.remaining)
         rate = GaugeMetricFamily(
             "qualitrace_effective_rate", "Share of all traffic that the judge scores now.", labels=("judge",)
         )
         for judge in self._config.judges:
             rate.add_metric((judge.name,), self._pacing.effective_rate(judge))
-        yield from (spent, remaining, rate)
+        yield from (spent, remaining, always, rate)
+
+
+def _labels(balance: Balance) -> tuple[str, str, str]:
+    return balance.limit.judge, balance.limit.window, balance.limit.unit
