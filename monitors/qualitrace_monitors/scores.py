@@ -1,5 +1,9 @@
-"""The score table of the state database: one row per (trace, judge), the newest version and content."""
+"""The score table of the state database: one row per (trace, judge), the newest version and content.
 
+What estimates need of the scores is summed up by the minute as they are written, since an hour may hold half a million.
+"""
+
+import math
 import sqlite3
 from dataclasses import dataclass
 
@@ -7,6 +11,34 @@ from qualitrace_collector.state import Database
 
 KEEP_SECONDS = 7 * 86_400.0
 """How long a score is kept at least: as long as its trace can be judged again."""
+
+MINUTE = 60.0
+
+_KEYS = "minute, judge, tier, service"
+_SUMS = {
+    "samples": "1",
+    "verdicts": "label != 'unsure'",
+    "w": "w",
+    "ww": "w * w",
+    "passed_1": "w * (label = 'pass')",
+    "passed_w1": "w * w * (label = 'pass')",
+    "not_failed_1": "w * (label != 'fail')",
+    "not_failed_w1": "w * w * (label != 'fail')",
+    "value_1": "w * value",
+    "value_2": "w * value * value",
+    "value_w1": "w * w * value",
+    "value_w2": "w * w * value * value",
+}
+"""What is summed up over scores of weight w = 1 / inclusion probability; `samples` and `verdicts` are counts."""
+
+_TERMS = f"""
+    SELECT cast(completed_at / {MINUTE} AS INTEGER) AS minute, judge, tier, service,
+           {", ".join(f"{term} AS {name}" for name, term in _SUMS.items())}
+    FROM (SELECT *, 1 / inclusion_probability AS w FROM score WHERE inclusion_probability > 0 AND {{condition}})"""
+
+_ALL_UNLESS_SUMMED_UP = "true LIMIT iif(EXISTS (SELECT 1 FROM score_minute), 0, -1)"
+
+_ADDED = ", ".join(f"sum({name}) AS {name}" for name in _SUMS)
 
 SCHEMA = (
     """CREATE TABLE IF NOT EXISTS score (
@@ -18,7 +50,29 @@ SCHEMA = (
         completed_at REAL NOT NULL, scored_at REAL NOT NULL,
         PRIMARY KEY (trace_id, judge, tier)) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS score_window ON score(completed_at, judge, service)",
+    f"""CREATE TABLE IF NOT EXISTS score_minute (
+        minute INTEGER NOT NULL, judge TEXT NOT NULL, tier TEXT NOT NULL, service TEXT NOT NULL,
+        {", ".join(f"{name} REAL NOT NULL" for name in _SUMS)}, PRIMARY KEY ({_KEYS})) WITHOUT ROWID""",
+    # The scores of a database from before there were minutes; of another one none is read.
+    f"""INSERT INTO score_minute SELECT {_KEYS}, {_ADDED}
+        FROM ({_TERMS.format(condition=_ALL_UNLESS_SUMMED_UP)}) GROUP BY {_KEYS}""",
 )
+
+_OF_TRACE = "trace_id = :trace_id AND judge = :judge AND tier = ifnull(:tier, tier)"
+
+_COUNT = f"""
+    INSERT INTO score_minute
+    SELECT {_KEYS}, {", ".join(f":sign * {name}" for name in _SUMS)}
+    FROM ({_TERMS.format(condition=_OF_TRACE)}) WHERE true
+    ON CONFLICT DO UPDATE SET {", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMS)}"""
+
+_SUM_UP = f"""
+    SELECT judge, tier, service, {_ADDED}
+    FROM (SELECT * FROM score_minute WHERE minute >= :first AND minute < :end
+          UNION ALL {_TERMS.format(condition="completed_at > :start AND completed_at < :head AND completed_at <= :now")}
+          UNION ALL {_TERMS.format(condition="completed_at >= :tail AND completed_at <= :now")})
+    WHERE (:judge IS NULL OR judge = :judge) AND (:service IS NULL OR service = :service)
+    GROUP BY judge, tier, service HAVING sum(samples) > 0 ORDER BY judge, tier, service"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,17 +107,41 @@ class ScoreRow:
     @staticmethod
     def set_aside(connection: sqlite3.Connection, trace_id: str, judge: str) -> None:
         """Leave the trace's scores by all tiers of the judge out of estimates, in the caller's transaction."""
+        _count(connection, -1, trace_id, judge)
         query = "UPDATE score SET inclusion_probability = 0 WHERE trace_id = ? AND judge = ?"
         connection.execute(query, (trace_id, judge))
 
     def save(self, connection: sqlite3.Connection) -> None:
         """Insert or replace, in the caller's transaction."""
+        _count(connection, -1, self.trace_id, self.judge, self.tier)
         values = [getattr(self, name) for name in self.__slots__]
         marks = ",".join("?" * len(values))
         connection.execute(f"INSERT OR REPLACE INTO score ({','.join(self.__slots__)}) VALUES ({marks})", values)
+        _count(connection, 1, self.trace_id, self.judge, self.tier)
+
+
+def _count(connection: sqlite3.Connection, sign: int, trace_id: str, judge: str, tier: str | None = None) -> None:
+    """Add a trace's scores, as they stand, to their minutes, or take them out: before and after each change."""
+    connection.execute(_COUNT, {"sign": sign, "trace_id": trace_id, "judge": judge, "tier": tier})
+
+
+def sum_up(
+    database: Database, start: float, now: float, judge: str | None = None, service: str | None = None
+) -> list[sqlite3.Row]:
+    """Sum up the scores of traces completed in (start, now], in Unix seconds: whole minutes and scores around them.
+
+    Returns:
+        Judge, tier, service and the sums over its scores, in this order; those with probability 0 are left out.
+    """
+    first, end = math.floor(start / MINUTE) + 1, math.floor(now / MINUTE)
+    edges = {"head": first * MINUTE, "tail": max(first, end) * MINUTE}
+    parameters = {"start": start, "now": now, "judge": judge, "service": service, "first": first, "end": end, **edges}
+    return database.connection().execute(_SUM_UP, parameters).fetchall()
 
 
 def prune(database: Database, older_than: float) -> None:
-    """Forget the scores of traces completed before `older_than` (Unix seconds); MLflow keeps their assessments."""
+    """Forget the scores of the minutes before `older_than` (Unix seconds); MLflow keeps their assessments."""
+    minute = math.floor(older_than / MINUTE)
     with database.transaction() as connection:
-        connection.execute("DELETE FROM score WHERE completed_at < ?", (older_than,))
+        connection.execute("DELETE FROM score WHERE completed_at < ?", (minute * MINUTE,))
+        connection.execute("DELETE FROM score_minute WHERE minute < ?", (minute,))

@@ -1,4 +1,4 @@
-"""Estimates per (judge, tier, service) from the score table: one grouped query, no rows in memory."""
+"""Estimates per (judge, tier, service) from the sums of the score table: one query, no rows in memory."""
 
 import sqlite3
 from dataclasses import dataclass
@@ -6,23 +6,9 @@ from typing import Literal
 
 from qualitrace_collector.state import Database
 from qualitrace_monitors.estimate.interval import Interval, Moments
+from qualitrace_monitors.scores import sum_up
 
 Quantity = Literal["pass_rate", "mean_score"]
-
-_MOMENTS = ", ".join(
-    f"sum(w * {y}) AS {y}_1, sum(w * {y} * {y}) AS {y}_2, sum(w * w * {y}) AS {y}_w1, sum(w * w * {y} * {y}) AS {y}_w2"
-    for y in ("passed", "not_failed", "value")
-)
-
-_QUERY = f"""
-    SELECT judge, tier, service, count(*) AS samples, sum(label != 'unsure') AS verdicts,
-           sum(w) AS w, sum(w * w) AS ww, {_MOMENTS}
-    FROM (SELECT judge, tier, service, label, value, 1 / inclusion_probability AS w,
-                 label = 'pass' AS passed, label != 'fail' AS not_failed
-          FROM score
-          WHERE completed_at > :start AND completed_at <= :now AND inclusion_probability > 0
-            AND (:judge IS NULL OR judge = :judge) AND (:service IS NULL OR service = :service))
-    GROUP BY judge, tier, service ORDER BY judge, tier, service"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,13 +67,12 @@ class Estimator:
             confidence: of the two-sided intervals, like 0.95.
             judge, service: only these; else all of them, in order of judge, tier and service.
         """
-        parameters = {"start": now - window, "now": now, "judge": judge, "service": service}
-        rows = self._database.connection().execute(_QUERY, parameters).fetchall()
+        rows = sum_up(self._database, now - window, now, judge, service)
         return [_estimate(row, window, confidence) for row in rows]
 
 
 def _estimate(row: sqlite3.Row, window: float, confidence: float) -> Estimate:
-    passed, not_failed, value = (_moments(row, name) for name in ("passed", "not_failed", "value"))
+    passed, not_failed, value = _moments(row, "passed"), _moments(row, "not_failed"), _moments(row, "value", "2")
     unsure_share = not_failed.mean - passed.mean
     decided = 1 - unsure_share
     return Estimate(
@@ -96,7 +81,7 @@ def _estimate(row: sqlite3.Row, window: float, confidence: float) -> Estimate:
         service=row["service"],
         window=window,
         confidence=confidence,
-        samples=row["samples"],
+        samples=int(row["samples"]),
         effective_samples=value.kish_samples,
         pass_rate=min(1.0, passed.mean / decided) if row["verdicts"] else None,
         pass_rate_interval=(passed.interval(confidence)[0], not_failed.interval(confidence)[1]),
@@ -106,12 +91,13 @@ def _estimate(row: sqlite3.Row, window: float, confidence: float) -> Estimate:
     )
 
 
-def _moments(row: sqlite3.Row, name: str) -> Moments:
+def _moments(row: sqlite3.Row, name: str, square: str = "1") -> Moments:
+    """Take out the sums over a quantity; a quantity that is 0 or 1 is its own square."""
     return Moments(
         weight=row["w"],
         squared_weight=row["ww"],
         first=row[f"{name}_1"],
-        second=row[f"{name}_2"],
+        second=row[f"{name}_{square}"],
         squared_first=row[f"{name}_w1"],
-        squared_second=row[f"{name}_w2"],
+        squared_second=row[f"{name}_w{square}"],
     )
