@@ -133,12 +133,13 @@ def test_labels_may_have_a_name_of_their_own(bench: Bench):
 
 
 def test_too_few_labels_are_told_with_how_many_it_takes(bench: Bench):
-    """With 2.5 % a side and an error of 10 %, (1 - 0.1)^n must be at most 0.025: 36."""
+    """With 2.5 % a side and an error of 10 %, (1 - 0.1)^n must be at most 0.025: 36; nor is there a kappa of one class."""
     ids = bench.answers(3)
     bench.score(ids, 0.9, "pass")
     bench.label(ids, True)
     result = bench.run()
     assert "too few labels (3): need at least 36" in result.output
+    assert "Cohen's kappa  not defined" in result.output
     assert "thresholds: {" not in result.output
 
 

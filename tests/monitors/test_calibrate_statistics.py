@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
-from qualitrace_monitors.calibrate.agreement import measure
+from qualitrace_monitors.calibrate.agreement import Measured, measure
 from qualitrace_monitors.calibrate.pairs import Pair, read_label
 from qualitrace_monitors.calibrate.thresholds import fit, labels_needed
 from qualitrace_monitors.judges import Label
@@ -34,6 +34,20 @@ def test_kappa_of_a_worked_example():
     assert (kappa.lower, kappa.upper) == pytest.approx(
         (0.4 - 1.96 * 0.127, 0.4 + 1.96 * 0.127), abs=0.05
     )  # large sample
+
+
+@pytest.mark.parametrize("label", ["pass", "fail", "unsure"])
+@pytest.mark.parametrize("good", [True, False])
+def test_kappa_of_one_class_each_is_not_defined(label: Label, good: bool):
+    """Where nothing differs no agreement can be told from chance, and no number is made up for it."""
+    assert measure(answers(10, 0.5, label, good=good), 0.95).kappa == Measured()
+
+
+def test_resamples_without_a_kappa_are_left_out():
+    """Experts call all good, so agreement is always that by chance; a third of the resamples lack the one fail: 0 / 0."""
+    pairs = [*answers(9, 1, "pass", good=True), *answers(1, 0, "fail", good=True)]
+    kappa = measure(pairs, 0.95).kappa
+    assert (kappa.estimate, kappa.lower, kappa.upper) == pytest.approx((0, 0, 0))
 
 
 def test_unsure_counts_against_sensitivity_and_specificity():

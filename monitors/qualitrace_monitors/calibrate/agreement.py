@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest, bootstrap
+from scipy.stats import binomtest
 
 from qualitrace_monitors.calibrate.pairs import Pair
 from qualitrace_monitors.judges import Label
@@ -29,7 +29,9 @@ class Agreement:
 
     Attributes:
         confusion: number of answers by (experts call it good, the judge's verdict).
-        kappa: Cohen's (1960), over the answers that the judge decides; its interval is a percentile bootstrap's.
+        kappa: Cohen's (1960), over the answers that the judge decides; its interval is a percentile bootstrap's over
+            the resamples for which it is defined. None where experts and judge know one class each: then it tells
+            nothing, or is 0 / 0.
         sensitivity: share of the bad answers that the judge fails.
         specificity: share of the good answers that the judge passes.
             `unsure` counts against both. Their intervals are Clopper and Pearson's (1934).
@@ -61,25 +63,25 @@ def _share(count: int, total: int, confidence: float) -> Measured:
 
 
 def _kappa(decided: Sequence[Pair], confidence: float) -> Measured:
-    experts = np.array([pair.good for pair in decided])
-    judged = np.array([pair.label == "pass" for pair in decided])
-    if len(set(experts)) < 2 and len(set(judged)) < 2:
-        return Measured()  # of one class only, kappa is 0 / 0
-    resampled = bootstrap(
-        (experts, judged),
-        _kappa_of,
-        paired=True,
-        n_resamples=RESAMPLES,
-        confidence_level=confidence,
-        method="percentile",
-        rng=np.random.default_rng(SEED),
-    ).confidence_interval
-    return Measured(float(_kappa_of(experts, judged)), float(resampled.low), float(resampled.high))
+    cells = Counter((pair.good, pair.label == "pass") for pair in decided)
+    if len(cells) < 2:
+        return Measured()  # kappa is 0 / 0, or there is nothing to agree about
+    table = np.array([cells[good, passed] for good in (True, False) for passed in (True, False)])
+    # Pairs drawn with replacement are a table drawn from the multinomial distribution.
+    resampled = np.random.default_rng(SEED).multinomial(len(decided), table / len(decided), RESAMPLES)
+    tail = (1 - confidence) / 2
+    lower, upper = np.nanquantile(_kappa_of(resampled), [tail, 1 - tail])
+    return Measured(float(_kappa_of(table)), float(lower), float(upper))
 
 
-def _kappa_of(experts: np.ndarray, judged: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Return kappa along an axis; 1 for a resample whose labels are all alike on both sides, where it is 0 / 0."""
-    observed = (experts == judged).mean(axis)
-    good, passed = experts.mean(axis), judged.mean(axis)
+def _kappa_of(tables: np.ndarray) -> np.ndarray:
+    """Return kappa of tables (…, 4): good and passed, good and failed, bad and passed, bad and failed.
+
+    It is NaN where it is not defined: all are good and passed, or bad and failed.
+    """
+    shares = tables / tables.sum(-1, keepdims=True)
+    both_good, only_good, only_passed, both_bad = np.moveaxis(shares, -1, 0)
+    good, passed = both_good + only_good, both_good + only_passed
     chance = good * passed + (1 - good) * (1 - passed)
-    return np.where(chance < 1, (observed - chance) / np.where(chance < 1, 1 - chance, 1), 1.0)
+    defined = np.maximum(both_good, both_bad) < 1
+    return np.where(defined, (both_good + both_bad - chance) / np.where(defined, 1 - chance, 1), np.nan)

@@ -52,7 +52,9 @@ class Calibration:
             counts = [self.agreement.confusion.get((good, verdict), 0) for verdict in ("pass", "unsure", "fail")]
             lines.append(f"  {name:7}        {counts[0]:6}   {counts[1]:6}   {counts[2]:6}")
         lines += ["", f"  with {thresholds.confidence:.0%} intervals:"]
-        lines.append(f"  Cohen's kappa  {_measured(self.agreement.kappa)}  of the answers that the judge decides")
+        lines.append(
+            f"  Cohen's kappa  {_measured(self.agreement.kappa, 'not defined')}  of the answers that the judge decides"
+        )
         lines.append(f"  sensitivity    {_measured(self.agreement.sensitivity)}  of the bad answers, those it fails")
         lines.append(f"  specificity    {_measured(self.agreement.specificity)}  of the good answers, those it passes")
         lines += ["", *self._threshold_lines(), "", f"  calibration {content['version']}"]
@@ -83,9 +85,9 @@ class Calibration:
         return lines
 
 
-def _measured(value: Measured) -> str:
+def _measured(value: Measured, otherwise: str = "not measurable") -> str:
     if value.estimate is None:
-        return "not measurable     "
+        return f"{otherwise:20}"
     return f"{value.estimate:5.3f} [{value.lower:5.3f}, {value.upper:5.3f}]"
 
 
