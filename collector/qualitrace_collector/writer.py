@@ -74,7 +74,8 @@ class Writer:
 
 def has_second_core() -> bool:
     """Whether this process may run on more than one core."""
-    return len(os.sched_getaffinity(0)) > 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # not on macOS
+    return cores > 1
 
 
 def written(writing: Writing) -> set[str] | None:

@@ -21,7 +21,6 @@ _ROLES = {
     "gen_ai.assistant.message": "assistant",
     "gen_ai.tool.message": "tool",
 }
-CONTENT_EVENTS = frozenset({*_ROLES, "gen_ai.choice"})
 
 
 def merge_details(draft: Draft) -> None:
