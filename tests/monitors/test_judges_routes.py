@@ -1,45 +1,79 @@
 """Model URIs beyond OpenAI's and Anthropic's: what goes over the wire for each, with the wire cut at loopback."""
 
+import contextlib
 import json
+import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow.gateway.exceptions import AIGatewayException
-from mlflow.gateway.providers import bedrock
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from qualitrace_collector.config.quality import JudgeConfig
 from qualitrace_collector.samples import Sample
 from qualitrace_monitors.judges import JudgeError, Score, TransientJudgeError, build_judges
+from qualitrace_monitors.judges.llm.bedrock import BedrockRoute
 
 VERDICT = json.dumps({"evidence": "e", "reason": "r", "score": 0.9, "verdict": "pass"})
 COMPLETION = {
+    "id": "1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "m",
     "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": VERDICT}}],
     "usage": {"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15},
 }
+CONVERSED = {
+    "output": {"message": {"role": "assistant", "content": [{"text": VERDICT}]}},
+    "stopReason": "end_turn",
+    "usage": {"inputTokens": 12, "outputTokens": 3, "totalTokens": 15},
+}
+
+
+@dataclass
+class Asked:
+    """A request as it came over the wire."""
+
+    path: str
+    content: bytes
+    headers: dict[str, str]
+
+    @property
+    def body(self) -> Any:
+        return json.loads(self.content)
 
 
 class Wire:
-    """A server that keeps what it was asked and answers every POST with `status` and a chat completion."""
+    """A server that keeps what it was asked and answers every POST alike, or not before `released`."""
 
     def __init__(self) -> None:
-        self.requests: list[tuple[str, dict[str, Any], str]] = []
-        self.status = 200
+        self.requests: list[Asked] = []
+        self.status, self.headers, self.answer = 200, dict[str, str](), COMPLETION
+        self.released = threading.Event()
+        self.released.set()
         wire = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                wire.requests.append((self.path, body, self.headers.get("authorization", "")))
-                completion = {"id": "1", "object": "chat.completion", "created": 1, "model": "m", **COMPLETION}
-                payload = json.dumps(completion).encode()
+                content = self.rfile.read(int(self.headers["content-length"]))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                wire.requests.append(Asked(self.path, content, headers))
+                wire.released.wait(60)
+                payload = json.dumps(wire.answer).encode()
                 self.send_response(wire.status)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(payload)))
+                for name, value in wire.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(payload)
+                with contextlib.suppress(BrokenPipeError):  # who asked is gone
+                    self.wfile.write(payload)
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass
@@ -67,73 +101,195 @@ def test_databricks_foundation_models(wire: Wire, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("DATABRICKS_HOST", wire.url)
     monkeypatch.setenv("DATABRICKS_TOKEN", "dapi-1")
     score = judged("databricks:/databricks-claude")
-    ((path, body, authorization),) = wire.requests
+    (asked,) = wire.requests
     assert (score.label, score.input_tokens, score.output_tokens) == ("pass", 12, 3)
-    assert "chat/completions" in path
-    assert body["model"] == "databricks-claude"
-    assert authorization == "Bearer dapi-1"
+    assert "chat/completions" in asked.path
+    assert asked.body["model"] == "databricks-claude"
+    assert asked.headers["authorization"] == "Bearer dapi-1"
 
 
 def test_gateway_endpoints(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     """`gateway:/` asks the endpoint of the MLflow server that the tracking URI names."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", wire.url)
     assert judged("gateway:/my-endpoint").label == "pass"
-    ((path, body, _),) = wire.requests
-    assert path.startswith("/gateway/")
-    assert "my-endpoint" in path + json.dumps(body)
+    (asked,) = wire.requests
+    assert asked.path.startswith("/gateway/")
+    assert "my-endpoint" in asked.path + json.dumps(asked.body)
 
 
-def test_deployment_endpoints(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`endpoints:/` asks MLflow's deployments target, whose failures are worth another try and refusals are not."""
-    monkeypatch.setenv("MLFLOW_DEPLOYMENTS_TARGET", wire.url)
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setenv("MLFLOW_DEPLOYMENT_CLIENT_HTTP_REQUEST_MAX_RETRIES", "0")
-    assert judged("endpoints:/mine").input_tokens == 12
-    assert "mine" in wire.requests[0][0]
-    wire.status = 400
-    with pytest.raises(JudgeError, match="endpoints") as refused:
+@pytest.mark.parametrize(
+    ("known", "authorization"),
+    [
+        ({}, None),
+        ({"MLFLOW_TRACKING_TOKEN": "t-1"}, "Bearer t-1"),
+        ({"MLFLOW_TRACKING_USERNAME": "u", "MLFLOW_TRACKING_PASSWORD": "p"}, "Basic dTpw"),
+    ],
+)
+def test_deployment_endpoints(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch, known: dict[str, str], authorization: str | None
+) -> None:
+    """`endpoints:/` asks MLflow's deployments target as its client does: path, chat form, credentials."""
+    monkeypatch.setenv("MLFLOW_DEPLOYMENTS_TARGET", wire.url + "/")
+    for name, value in known.items():
+        monkeypatch.setenv(name, value)
+    score = judged("endpoints:/mine")
+    (asked,) = wire.requests
+    assert (score.label, score.input_tokens, score.output_tokens) == ("pass", 12, 3)
+    assert asked.path == "/endpoints/mine/invocations"
+    assert asked.body["messages"][0]["role"] == "system"
+    assert asked.headers.get("authorization") == authorization
+
+
+def test_deployment_endpoints_of_databricks(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the target `databricks` it is a serving endpoint of the workspace."""
+    monkeypatch.setenv("MLFLOW_DEPLOYMENTS_TARGET", "databricks")
+    monkeypatch.setenv("DATABRICKS_HOST", wire.url)
+    monkeypatch.setenv("DATABRICKS_TOKEN", "dapi-1")
+    assert judged("endpoints:/mine").label == "pass"
+    (asked,) = wire.requests
+    assert asked.path == "/serving-endpoints/mine/invocations"
+    assert asked.headers["authorization"] == "Bearer dapi-1"
+
+
+def test_without_a_target_the_error_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`endpoints:/` without a deployments target says what to set."""
+    monkeypatch.delenv("MLFLOW_DEPLOYMENTS_TARGET", raising=False)
+    with pytest.raises(JudgeError, match="MLFLOW_DEPLOYMENTS_TARGET"):
         judged("endpoints:/mine")
-    assert not isinstance(refused.value, TransientJudgeError)
+
+
+@pytest.fixture(params=["endpoints:/mine", "bedrock:/m"])
+def route(request: pytest.FixtureRequest, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Give the settings of a judge that asks the wire by a route that is not a plain provider of MLflow's."""
+    monkeypatch.setenv("MLFLOW_DEPLOYMENTS_TARGET", wire.url)
+    if request.param == "endpoints:/mine":
+        return {"model": request.param}
+    return {"model": request.param, "base_url": wire.url, "api_key": "key-1"}
+
+
+@pytest.mark.parametrize(
+    ("status", "retry_after", "asked"),
+    [(429, {"Retry-After": "17"}, 17), (503, {"Retry-After": "0.5"}, 0.5), (429, {}, None), (403, {}, "final")],
+)
+def test_refusals_tell_when_to_come_back(
+    wire: Wire, route: dict[str, Any], status: int, retry_after: dict[str, str], asked: object
+) -> None:
+    """Throttling and failures are worth another try, at the time that the provider says; refusals are not."""
+    wire.status, wire.headers = status, retry_after
+    with pytest.raises(JudgeError, match=f"HTTP {status}") as caught:
+        judged(**route)
+    assert (caught.value.retry_after if isinstance(caught.value, TransientJudgeError) else "final") == asked
+    assert len(wire.requests) == 1
+
+
+def test_a_call_ends_at_the_judges_timeout(wire: Wire, route: dict[str, Any]) -> None:
+    """A provider that does not answer is let go of after `timeout`, and worth another try."""
+    wire.released.clear()
+    try:
+        with pytest.raises(TransientJudgeError, match="Timeout"):
+            judged(**route, timeout=0.3)
+    finally:
+        wire.released.set()
 
 
 @pytest.fixture
-def converse(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Stand in for Bedrock's Converse API behind MLflow's own provider; gives the requests."""
-    asked: list[dict[str, Any]] = []
-
-    async def send(headers: Any, base_url: str, path: str, payload: Any) -> Any:
-        asked.append({"headers": headers, "url": f"{base_url}/{path}", "payload": payload})
-        return {
-            "output": {"message": {"role": "assistant", "content": [{"text": VERDICT}]}},
-            "stopReason": "end_turn",
-            "usage": {"inputTokens": 12, "outputTokens": 3, "totalTokens": 15},
-        }
-
-    monkeypatch.setattr(bedrock, "send_request", send)
-    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "token-1")
+def converse(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> Wire:
+    """Answer as Bedrock's Converse does, in a world without AWS credentials."""
+    wire.answer = CONVERSED
+    for name in ("AWS_BEARER_TOKEN_BEDROCK", "AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, "/nowhere")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
-    return asked
+    return wire
 
 
-def test_bedrock_models(converse: list[dict[str, Any]]) -> None:
-    """`bedrock:/` speaks Converse in the configured region, with the temperature."""
-    score = judged("bedrock:/anthropic.claude-v9")
+def test_bedrock_by_its_key(converse: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`bedrock:/` speaks Converse with the bearer token: system prompt apart, texts in parts, the temperature."""
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "token-1")
+    score = judged("bedrock:/anthropic.claude-v9:0", base_url=converse.url)
+    (asked,) = converse.requests
     assert (score.label, score.input_tokens, score.output_tokens) == ("pass", 12, 3)
-    assert converse[0]["url"] == "https://bedrock-runtime.eu-west-1.amazonaws.com/model/anthropic.claude-v9/converse"
-    assert converse[0]["headers"] == {"Authorization": "Bearer token-1"}
-    assert converse[0]["payload"]["inferenceConfig"]["temperature"] == 0.0
+    assert asked.path == "/model/anthropic.claude-v9%3A0/converse"
+    assert asked.headers["authorization"] == "Bearer token-1"
+    assert "material to judge" in asked.body["system"][0]["text"]
+    ((role, (content,)),) = [(message["role"], message["content"]) for message in asked.body["messages"]]
+    assert (role, "Hello." in content["text"]) == ("user", True)
+    assert asked.body["inferenceConfig"] == {"temperature": 0.0}
 
 
-@pytest.mark.parametrize(("status", "transient"), [(429, True), (503, True), (403, False)])
-def test_bedrocks_errors(
-    converse: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, status: int, transient: bool
+def test_bedrocks_public_address_is_the_regions(converse: Wire) -> None:
+    """Without `base_url` the endpoint of the configured region is asked."""
+    call = BedrockRoute("m", None, "key-1").call({"messages": []})
+    assert call.url == "https://bedrock-runtime.eu-west-1.amazonaws.com/model/m/converse"
+
+
+def signature(asked: Asked, url: str, secret: str, region: str) -> str:
+    """Sign what came over the wire once more, by botocore, at the time that the request tells."""
+    fields = dict(field.split("=", 1) for field in asked.headers["authorization"].split(" ", 1)[1].split(", "))
+    access_key, day, *scope = fields["Credential"].split("/")
+    assert scope == [region, "bedrock", "aws4_request"]
+    signer = SigV4Auth(Credentials(access_key, secret), "bedrock", region)
+    headers = {name: asked.headers[name] for name in fields["SignedHeaders"].split(";")}
+    request = AWSRequest("POST", url + asked.path, headers=headers, data=asked.content)
+    request.context["timestamp"] = asked.headers["x-amz-date"]
+    assert asked.headers["x-amz-date"].startswith(day)
+    return str(signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request))
+
+
+def test_bedrock_by_aws_keys(converse: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a key of Bedrock's, botocore's credentials sign the very bytes that are sent."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret-1")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "session-1")
+    assert judged("bedrock:/arn:aws:bedrock:eu-west-1:1:inference-profile/é", base_url=converse.url).label == "pass"
+    (asked,) = converse.requests
+    authorization = asked.headers["authorization"]
+    assert authorization.startswith("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/")
+    assert asked.headers["x-amz-security-token"] == "session-1"
+    assert "x-amz-security-token" in authorization
+    assert authorization.endswith("Signature=" + signature(asked, converse.url, "secret-1", "eu-west-1"))
+
+
+def test_bedrock_by_an_aws_profile(converse: Wire, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keys and region of the chosen profile are used."""
+    monkeypatch.delenv("AWS_REGION")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "config").write_text(
+        "[profile judges]\nregion = eu-north-1\naws_access_key_id = AKIDPROFILE\naws_secret_access_key = secret-2\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_PROFILE", "judges")
+    assert judged("bedrock:/m", base_url=converse.url).label == "pass"
+    (asked,) = converse.requests
+    assert "Credential=AKIDPROFILE/" in asked.headers["authorization"]
+    assert asked.headers["authorization"].endswith(signature(asked, converse.url, "secret-2", "eu-north-1"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "wanted"),
+    [
+        ({"botocore.session": None}, r"AWS_BEARER_TOKEN_BEDROCK, or pip install 'qualitrace\[server,bedrock\]'"),
+        ({}, "AWS_BEARER_TOKEN_BEDROCK, or AWS credentials .*AWS_PROFILE"),
+    ],
+)
+def test_bedrock_without_any_credentials_names_the_mends(
+    converse: Wire, monkeypatch: pytest.MonkeyPatch, changed: dict[str, None], wanted: str
 ) -> None:
-    """Throttling and failures are worth another try, refusals are not."""
+    """Without a key and botocore, or without a key and credentials, the error says what to do."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, module in changed.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    with pytest.raises(JudgeError, match=wanted):
+        judged("bedrock:/m", base_url=converse.url)
+    assert converse.requests == []
 
-    async def fail(**_: Any) -> Any:
-        raise AIGatewayException(status_code=status, detail="no")
 
-    monkeypatch.setattr(bedrock, "send_request", fail)
-    with pytest.raises(JudgeError, match=f"bedrock: HTTP {status}") as caught:
-        judged("bedrock:/anthropic.claude-v9")
-    assert isinstance(caught.value, TransientJudgeError) == transient
+def test_bedrock_without_a_region_names_the_variable(converse: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no region to guess."""
+    monkeypatch.delenv("AWS_REGION")
+    with pytest.raises(JudgeError, match="AWS_REGION"):
+        judged("bedrock:/m", api_key="key-1")

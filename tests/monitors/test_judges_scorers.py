@@ -1,6 +1,7 @@
 """MLflow's scorers as judges: its own by name, functions by import path, third parties', and what goes wrong."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from qualitrace_collector.config.quality import JudgeConfig
 from qualitrace_collector.samples import Sample
 from qualitrace_monitors.judges import JudgeError, NotApplicable, Score, TransientJudgeError, build_judges
 from qualitrace_monitors.judges.scorer_trace import trace_of
-from support.judge_model import judge_model
+from support.judge_model import MARKER, judge_model
 
 SAMPLE = Sample(inputs="How long?", outputs="24 months.", passages=("It lasts 24 months.", "Parking is free."))
 
@@ -70,14 +71,29 @@ def test_mlflows_own_scorer_without_a_model() -> None:
     assert judged("mlflow.ResponseLength", arguments={"max_length": 50}).label == "pass"
 
 
-def test_mlflows_own_judge_asks_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """RetrievalGroundedness sends the passages to the model; a verdict of its own form is read."""
+@pytest.mark.parametrize(("answer", "label"), [("24 months.", "pass"), (MARKER, "fail")])
+def test_mlflows_own_judge_asks_its_model(monkeypatch: pytest.MonkeyPatch, answer: str, label: str) -> None:
+    """RetrievalGroundedness sends the passages to the model; its verdict, rationale and tokens are carried over."""
     with judge_model() as (url, requests):
         monkeypatch.setenv("OPENAI_API_KEY", "k")
         monkeypatch.setenv("OPENAI_API_BASE", url)
-        with pytest.raises(JudgeError):  # this model does not speak the form of MLflow's judges
-            judged("mlflow.RetrievalGroundedness", model="openai:/m")
+        score = judged("mlflow.RetrievalGroundedness", replace(SAMPLE, outputs=answer), model="openai:/m")
     assert "It lasts 24 months." in json.dumps(requests[0]["messages"])
+    assert (score.label, score.input_tokens, score.output_tokens) == (label, 100, 20)
+    assert ("fruit" in score.rationale) == (label == "fail")
+
+
+@pytest.mark.parametrize(("status", "error"), [(529, TransientJudgeError), (401, JudgeError)])
+def test_how_a_judge_of_mlflows_failed_decides_whether_it_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, status: int, error: type[Exception]
+) -> None:
+    """An overloaded provider is worth another try, a wrong key is not."""
+    with judge_model(status) as (url, _):
+        monkeypatch.setenv("OPENAI_API_KEY", "k")
+        monkeypatch.setenv("OPENAI_API_BASE", url)
+        with pytest.raises(JudgeError) as caught:
+            judged("mlflow.RelevanceToQuery", model="openai:/m")
+    assert type(caught.value) is error
 
 
 @pytest.mark.parametrize(

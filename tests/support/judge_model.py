@@ -1,4 +1,7 @@
-"""An OpenAI-compatible provider whose model judges: it fails answers with a marker in them, and passes the rest."""
+"""An OpenAI-compatible provider whose model judges: it fails answers with a marker in them, and passes the rest.
+
+It speaks the form of our judges and, beside it, that of MLflow's.
+"""
 
 import json
 import threading
@@ -11,8 +14,8 @@ MARKER = "pineapple"
 
 
 @contextmanager
-def judge_model() -> Generator[tuple[str, list[dict[str, Any]]]]:
-    """Serve it; gives the base URL and the requests that came in."""
+def judge_model(status: int = 200) -> Generator[tuple[str, list[dict[str, Any]]]]:
+    """Serve it, answering with an HTTP status; gives the base URL and the requests that came in."""
     requests: list[dict[str, Any]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -25,6 +28,8 @@ def judge_model() -> Generator[tuple[str, list[dict[str, Any]]]]:
                 "reason": "it speaks of fruit" if bad else "it is fine",
                 "score": 0.0 if bad else 1.0,
                 "verdict": "fail" if bad else "pass",
+                "result": "no" if bad else "yes",
+                "rationale": "it speaks of fruit" if bad else "it is fine",
             }
             answer = {
                 "id": "chatcmpl-1",
@@ -41,7 +46,7 @@ def judge_model() -> Generator[tuple[str, list[dict[str, Any]]]]:
                 "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120},
             }
             data = json.dumps(answer).encode()
-            self.send_response(200)
+            self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()

@@ -12,15 +12,14 @@ from typing import Any
 
 from qualitrace_collector.config.quality import JudgeConfig
 from qualitrace_collector.samples import Sample
-from qualitrace_monitors.judges.contract import JudgeError, Label, NotApplicable, Score, Tier, TransientJudgeError
+from qualitrace_monitors.judges.contract import JudgeError, Label, NotApplicable, Score, Tier
+from qualitrace_monitors.judges.failures import failure, told_failure
 from qualitrace_monitors.judges.versions import folder_digest, short_hash
 
 _GOOD = ("yes", "true", "pass", "factual", "relevant", "non-toxic", "correct", "good")
 _BAD = ("no", "false", "fail", "hallucinated", "unrelated", "toxic", "incorrect", "bad")
 _WORDS: dict[str, float] = {word: value for words, value in ((_GOOD, 1.0), (_BAD, 0.0)) for word in words}
 """What scorers say instead of a number: MLflow's words, and Phoenix' labels (`phoenix.evals.default_templates`)."""
-
-_TRANSIENT = ("RESOURCE_EXHAUSTED", "REQUEST_LIMIT_EXCEEDED", "TEMPORARILY_UNAVAILABLE")
 
 
 class ScorerJudge:
@@ -56,7 +55,7 @@ class ScorerJudge:
         except Exception as error:
             if "retriev" in str(error).lower() and not sample.passages:
                 raise NotApplicable("the sample has no passages") from error
-            raise _failure(self._reference, error) from error
+            raise failure(f"scorer {self._reference}", error) from error
         return self._read(result)
 
     def _load(self) -> Any:
@@ -115,7 +114,7 @@ def load_scorer(reference: str, model: str | None, arguments: dict[str, Any]) ->
 def _value(reference: str, feedback: Any) -> float | None:
     """Bring what a scorer says to 0 to 1; words other than yes and no, and numbers beyond 1, have no known scale."""
     if (error := getattr(feedback, "error", None)) is not None:
-        raise JudgeError(f"scorer {reference}: {getattr(error, 'error_message', error)}")
+        raise told_failure(f"scorer {reference}", error.error_code, error.error_message or "")
     value = getattr(feedback, "value", feedback)
     if value is None:
         return None
@@ -138,11 +137,3 @@ def _usage(feedbacks: list[Any]) -> dict[str, Any]:
         "output_tokens": int(total("judgeOutputTokens")),
         "cost_usd": cost or None,
     }
-
-
-def _failure(reference: str, error: Exception) -> JudgeError:
-    message = f"scorer {reference}: {error}"
-    away = isinstance(error, (ConnectionError, TimeoutError)) or "429" in str(error) or "timed out" in str(error)
-    if away or getattr(error, "error_code", None) in _TRANSIENT:
-        return TransientJudgeError(message)
-    return JudgeError(message)

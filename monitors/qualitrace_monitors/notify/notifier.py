@@ -9,7 +9,6 @@ import secrets
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Literal
 
@@ -19,6 +18,7 @@ from standardwebhooks import Webhook
 from qualitrace_collector.config.quality import WebhookConfig
 from qualitrace_collector.state import Database
 from qualitrace_monitors.notify.outbox import Message, Outbox
+from qualitrace_monitors.retry_after import seconds_asked
 
 FIRST_DELAY_SECONDS = 1.0
 LONGEST_DELAY_SECONDS = 300.0
@@ -131,13 +131,6 @@ def _signed(receiver: WebhookConfig, message: Message, now: float) -> dict[str, 
 
 
 def _retry_after(response: httpx.Response, now: float) -> float:
-    """Seconds that a busy receiver asks for (RFC 9110: a number or a date); 0 if it asks for none."""
-    text = response.headers.get("Retry-After", "").strip()
-    if response.status_code not in BUSY or not text:
-        return 0.0
-    if text.isascii() and text.isdigit():
-        return float(text)
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
-    except ValueError:
-        return 0.0
+    """Seconds that a busy receiver asks for; 0 if it asks for none."""
+    asked = seconds_asked(response.headers.get("Retry-After"), now) if response.status_code in BUSY else None
+    return asked or 0.0

@@ -4,7 +4,8 @@ from qualitrace_collector.config.quality import JudgeConfig
 from qualitrace_collector.samples import Sample
 from qualitrace_monitors.judges.contract import JudgeError, Label, Score, Tier, Usage
 from qualitrace_monitors.judges.llm import prompt
-from qualitrace_monitors.judges.llm.provider import Provider, RefusedParameter, Reply
+from qualitrace_monitors.judges.llm.provider import Provider, RefusedParameter
+from qualitrace_monitors.judges.llm.routes import Reply
 from qualitrace_monitors.judges.llm.verdict import Verdict, read_verdict
 from qualitrace_monitors.judges.versions import folder_digest, short_hash
 

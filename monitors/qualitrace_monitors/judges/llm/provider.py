@@ -1,22 +1,19 @@
-"""One chat call by MLflow model URI: MLflow's gateway providers shape it, httpx sends it.
+"""One chat call by MLflow model URI: a route shapes it, httpx sends it, and what goes wrong is told in one place.
 
-MLflow is imported here only, at the first call: its import takes seconds. From MLflow come the providers (addresses,
-headers, the form of request and response) and the price list; see the decision in `monitors/README.md`.
+MLflow, for most routes and the price list, is imported at the first call only: its import takes seconds.
 """
 
 import os
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 from pydantic import BaseModel
 
 from qualitrace_monitors.judges.contract import JudgeError, TransientJudgeError
-from qualitrace_monitors.judges.llm.routes import BEDROCK, BUSY, ENDPOINTS, ask_bedrock, ask_endpoint
+from qualitrace_monitors.judges.failures import failure, refusal
+from qualitrace_monitors.judges.llm.bedrock import BedrockRoute
+from qualitrace_monitors.judges.llm.routes import Call, EndpointRoute, GatewayRoute, Reply, Route
 
 # Prices then come from the catalogue that MLflow brings along, without a call over the network.
 os.environ.setdefault("MLFLOW_MODEL_CATALOG_URI", "")
@@ -28,16 +25,6 @@ class RefusedParameter(JudgeError):
     def __init__(self, parameter: str, message: str) -> None:
         super().__init__(message)
         self.parameter = parameter
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A model's answer, the tokens it took, and their price in US dollars where MLflow's catalogue knows it."""
-
-    text: str
-    input_tokens: int
-    output_tokens: int
-    cost_usd: float | None
 
 
 class Provider:
@@ -56,7 +43,7 @@ class Provider:
         self._base_url, self._api_key = base_url, api_key
         self._client = httpx.Client(timeout=timeout)
         self._lock = threading.Lock()
-        self._mlflow_provider: Any = None
+        self._known_route: Route | None = None
 
     def chat(self, messages: list[dict[str, str]], schema: type[BaseModel] | None, temperature: float | None) -> Reply:
         """Ask once.
@@ -76,35 +63,27 @@ class Provider:
             payload["temperature"] = temperature
         if schema is not None:
             payload["response_format"] = _response_format(schema)
-        if self._name == ENDPOINTS:
-            return self._reply(ask_endpoint(self._model, payload))
-        provider = self._provider()
-        if self._name in BEDROCK:
-            return self._reply(ask_bedrock(provider, payload))
-        adapter = provider.adapter_class
+        route = self._route()
+        data = self._post(self._formed(route, payload))
         try:
-            body = adapter.chat_to_model(payload, provider.config)
-            url, headers = provider.get_endpoint_url("llm/v1/chat"), provider.headers
-        except Exception as error:
-            raise JudgeError(f"{self._name}: MLflow cannot form the request: {error}") from error
-        data = self._post(url, headers, body)
-        try:
-            return self._reply(adapter.model_to_chat(data, provider.config))
+            reply = route.read(data)
         except Exception as error:
             raise JudgeError(f"{self._name}: the response is no chat completion: {error!r}") from error
+        return reply._replace(cost_usd=self._cost(reply.input_tokens, reply.output_tokens))
 
-    def _reply(self, chat: Any) -> Reply:
-        """Read text and usage of a chat response in MLflow's form."""
-        tokens = chat.usage.prompt_tokens or 0, chat.usage.completion_tokens or 0
-        return Reply(_text(chat.choices[0].message.content), *tokens, self._cost(*tokens))
-
-    def _post(self, url: str, headers: Mapping[str, str], body: Any) -> Any:
+    def _formed(self, route: Route, payload: dict[str, Any]) -> Call:
         try:
-            response = self._client.post(url, headers=dict(headers), json=body)
+            return route.call(payload)
+        except Exception as error:
+            raise failure(f"{self._name}: cannot form the request", error) from error
+
+    def _post(self, call: Call) -> Any:
+        try:
+            response = self._client.post(call.url, headers=call.headers, json=call.body, auth=call.auth)
         except httpx.RequestError as error:
-            raise TransientJudgeError(f"{self._name}: {url} is out of reach: {error!r}") from error
+            raise TransientJudgeError(f"{self._name}: {call.url} is out of reach: {error!r}") from error
         except (httpx.InvalidURL, UnicodeError, ValueError) as error:
-            raise JudgeError(f"{self._name}: cannot ask {url}: {error}") from error
+            raise JudgeError(f"{self._name}: cannot ask {call.url}: {error}") from error
         if response.is_success:
             try:
                 return response.json()
@@ -112,16 +91,16 @@ class Provider:
                 raise JudgeError(f"{self._name}: the response is no JSON: {response.text[:200]!r}") from error
         raise _error(self._name, response)
 
-    def _provider(self) -> Any:
+    def _route(self) -> Route:
         with self._lock:
-            if self._mlflow_provider is None:
+            if self._known_route is None:
                 try:
-                    self._mlflow_provider = _mlflow_provider(self._name, self._model, self._base_url, self._api_key)
+                    self._known_route = _route_to(self._name, self._model, self._base_url, self._api_key)
                 except JudgeError:
                     raise
                 except Exception as error:
                     raise JudgeError(f"{self._name}:/{self._model} cannot be set up: {error}") from error
-            return self._mlflow_provider
+            return self._known_route
 
     def _cost(self, input_tokens: int, output_tokens: int) -> float | None:
         from mlflow.utils.providers import cost_per_token
@@ -130,73 +109,27 @@ class Provider:
         return None if cost is None else sum(cost)
 
 
-def _mlflow_provider(name: str, model: str, base_url: str | None, api_key: str | None) -> Any:
-    """Make MLflow's provider: from the environment as MLflow does, or with the given key and address."""
-    from mlflow.gateway.config import EndpointConfig
-    from mlflow.gateway.provider_registry import provider_registry
-    from mlflow.metrics.genai.model_utils import (
-        _get_provider_instance,  # pyright: ignore[reportPrivateUsage]
-    )
-
-    if base_url is None and api_key is None:
-        return _get_provider_instance(name, model)
-    provider_class = provider_registry.get(name)
-    fields = provider_class.CONFIG_TYPE.model_fields
-    settings: dict[str, str] = {}
-    for ending, value in (("api_key", api_key or _environment_key(name)), ("api_base", base_url)):
-        if value is None:
-            continue
-        field = next((field for field in fields if field.endswith(ending)), None)
-        if field is None:
-            wanted = "base_url" if ending == "api_base" else "api_key"
-            raise JudgeError(f"MLflow's provider {name!r} takes no {wanted}; an OpenAI-compatible one is openai:/…")
-        settings[field] = value.rstrip("/")
-    chosen = {"provider": name, "name": model, "config": settings}
-    endpoint = {"name": name, "endpoint_type": "llm/v1/chat", "model": chosen}
-    return provider_class(EndpointConfig.model_validate(endpoint))
-
-
-def _environment_key(name: str) -> str:
-    """Read the provider's usual variable; a server of one's own often needs no key, but some text must stand there."""
-    return os.environ.get(f"{name.upper()}_API_KEY") or "none"
-
-
 def _response_format(schema: type[BaseModel]) -> dict[str, Any]:
     from mlflow.genai.utils.message_utils import pydantic_to_response_format
 
     return pydantic_to_response_format(schema)
 
 
-def _text(content: Any) -> str:
-    """Join the text parts of a message (Anthropic answers in parts)."""
-    if isinstance(content, list):
-        return "\n".join(part.text for part in content if getattr(part, "text", None))
-    return content or ""
+def _route_to(name: str, model: str, base_url: str | None, api_key: str | None) -> Route:
+    if name == "endpoints":
+        return EndpointRoute(model)
+    if name in ("bedrock", "amazon-bedrock"):
+        return BedrockRoute(model, base_url, api_key)
+    return GatewayRoute(name, model, base_url, api_key)
 
 
 def _error(name: str, response: httpx.Response) -> JudgeError:
     """Turn an HTTP error into the error that says whether to try again, and how."""
     message = f"{name}: HTTP {response.status_code}: {' '.join(response.text[:500].split())}"
-    if response.status_code in BUSY or response.status_code >= 500:
-        return TransientJudgeError(message, _retry_after(response.headers.get("retry-after")))
     lower = response.text.lower()
     if response.status_code in (400, 422):
         if "temperature" in lower:
             return RefusedParameter("temperature", message)
         if any(word in lower for word in ("response_format", "json_schema", "output_config", "structured output")):
             return RefusedParameter("response_format", message)
-    return JudgeError(message)
-
-
-def _retry_after(header: str | None) -> float | None:
-    """Read Retry-After (RFC 9110, 10.2.3): seconds or a date; None when absent or unreadable."""
-    if header is None:
-        return None
-    try:
-        return max(0.0, float(header))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return None
+    return refusal(message, response.status_code, response.headers)

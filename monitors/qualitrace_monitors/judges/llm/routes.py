@@ -1,57 +1,137 @@
-"""Routes that are no plain HTTP call: Amazon Bedrock, which signs its requests, and MLflow's deployment endpoints.
+"""Where a model URI leads: the address, the headers and the form of a call, which `Provider` sends.
 
-MLflow itself makes these calls; they carry no timeout of ours, and tell no Retry-After.
+MLflow's gateway providers know most of them. Its deployments client and its way to Bedrock do not let a call have a
+timeout of its own and lose Retry-After, so these two routes are put together here.
 """
 
-import asyncio
-from typing import Any
+import os
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import quote
 
-from qualitrace_monitors.judges.contract import JudgeError, TransientJudgeError
+import httpx
 
-BEDROCK = ("bedrock", "amazon-bedrock")
-ENDPOINTS = "endpoints"
-BUSY = frozenset({408, 409, 425, 429})
-"""HTTP statuses below 500 that are worth another try."""
+from qualitrace_monitors.judges.contract import JudgeError
 
 
-def ask_bedrock(provider: Any, payload: dict[str, Any]) -> Any:
-    """Ask a Bedrock model by MLflow's provider; returns its chat response. Errors as `failure` tells them."""
-    from mlflow.gateway.schemas.chat import RequestPayload
+class Call(NamedTuple):
+    """One request: where to, and what is sent as JSON; `auth` proves who asks, where `headers` do not."""
 
-    try:
-        return asyncio.run(provider.chat(RequestPayload(**payload)))
-    except Exception as error:
-        raise failure("bedrock", error) from error
-
-
-def ask_endpoint(name: str, payload: dict[str, Any]) -> Any:
-    """Ask an endpoint of MLflow's deployments target (`MLFLOW_DEPLOYMENTS_TARGET`); returns its chat response."""
-    from mlflow.deployments import get_deploy_client
-    from mlflow.gateway.schemas.chat import ResponsePayload
-
-    try:
-        client: Any = get_deploy_client()
-        answer: Any = client.predict(endpoint=name, inputs=payload)
-        return ResponsePayload.model_validate({"created": 0, "object": "chat.completion", "model": name, **answer})
-    except Exception as error:
-        raise failure(ENDPOINTS, error) from error
+    url: str
+    headers: dict[str, str]
+    body: Any
+    auth: httpx.Auth = httpx.Auth()
 
 
-def failure(route: str, error: Exception) -> JudgeError:
-    """Turn any error of such a call into one that tells whether to try again."""
-    status = _status(error)
-    message = f"{route}: {error}" if status is None else f"{route}: HTTP {status}: {error}"
-    name = type(error).__name__
-    away = isinstance(error, (ConnectionError, TimeoutError)) or "Throttl" in name or "Connect" in name
-    if away or (status is not None and (status in BUSY or status >= 500)):
-        return TransientJudgeError(message)
-    return JudgeError(message)
+class Reply(NamedTuple):
+    """A model's answer, the tokens it took, and their price in US dollars where it is known."""
+
+    text: str
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float | None = None
 
 
-def _status(error: Exception) -> int | None:
-    """Find the HTTP status: on the gateway's error, on that of requests, or in that of botocore."""
-    response: Any = getattr(error, "response", None)
-    if isinstance(response, dict):
-        return response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    status = getattr(error, "status_code", None) or getattr(response, "status_code", None)
-    return status if isinstance(status, int) else None
+class Route(Protocol):
+    """The way to a model. Thread-safe."""
+
+    def call(self, payload: dict[str, Any]) -> Call:
+        """Form a call of a payload in OpenAI's chat form."""
+        ...
+
+    def read(self, data: Any) -> Reply:
+        """Read the JSON that came back; any exception means that it is no chat completion."""
+        ...
+
+
+class GatewayRoute:
+    """A provider of MLflow's gateway: from the environment as MLflow does, or with the given key and address."""
+
+    def __init__(self, name: str, model: str, base_url: str | None, api_key: str | None) -> None:
+        self._provider = _mlflow_provider(name, model, base_url, api_key)
+
+    def call(self, payload: dict[str, Any]) -> Call:
+        """See `Route`."""
+        body = self._provider.adapter_class.chat_to_model(payload, self._provider.config)
+        return Call(self._provider.get_endpoint_url("llm/v1/chat"), dict(self._provider.headers), body)
+
+    def read(self, data: Any) -> Reply:
+        """See `Route`."""
+        return _read(self._provider.adapter_class.model_to_chat(data, self._provider.config))
+
+
+class EndpointRoute:
+    """An endpoint of MLflow's deployments target, `MLFLOW_DEPLOYMENTS_TARGET`: a gateway's address, or `databricks`."""
+
+    def __init__(self, endpoint: str) -> None:
+        from databricks.sdk.core import Config
+        from mlflow.deployments import get_deployments_target
+        from mlflow.utils.credentials import get_default_host_creds
+
+        self._endpoint = endpoint
+        self._auth = httpx.Auth()
+        target = get_deployments_target().rstrip("/")
+        path = f"{quote(endpoint, safe='')}/invocations"
+        if target.partition(":")[0] == "databricks":
+            config = Config(profile=target.partition("://")[2] or None)
+            self._url, self._headers = f"{config.host}/serving-endpoints/{path}", config.authenticate
+        else:
+            known = get_default_host_creds(target)
+            token = {"Authorization": f"Bearer {known.token}"} if known.token else {}
+            self._url, self._headers = f"{target}/endpoints/{path}", token.copy
+            if known.username and known.password:
+                self._auth = httpx.BasicAuth(known.username, known.password)
+
+    def call(self, payload: dict[str, Any]) -> Call:
+        """See `Route`."""
+        return Call(self._url, self._headers(), payload, self._auth)
+
+    def read(self, data: Any) -> Reply:
+        """See `Route`."""
+        from mlflow.gateway.schemas.chat import ResponsePayload
+
+        chat = {"created": 0, "object": "chat.completion", "model": self._endpoint, **data}
+        return _read(ResponsePayload.model_validate(chat))
+
+
+def _read(chat: Any) -> Reply:
+    """Read a chat response in MLflow's form."""
+    tokens = chat.usage.prompt_tokens or 0, chat.usage.completion_tokens or 0
+    return Reply(_text(chat.choices[0].message.content), *tokens)
+
+
+def _text(content: Any) -> str:
+    """Join the text parts of a message (Anthropic answers in parts)."""
+    if isinstance(content, list):
+        return "\n".join(part.text for part in content if getattr(part, "text", None))
+    return content or ""
+
+
+def _mlflow_provider(name: str, model: str, base_url: str | None, api_key: str | None) -> Any:
+    """Make MLflow's provider: from the environment as MLflow does, or with the given key and address."""
+    from mlflow.gateway.config import EndpointConfig
+    from mlflow.gateway.provider_registry import provider_registry
+    from mlflow.metrics.genai.model_utils import (
+        _get_provider_instance,  # pyright: ignore[reportPrivateUsage]
+    )
+
+    if base_url is None and api_key is None:
+        return _get_provider_instance(name, model)
+    provider_class = provider_registry.get(name)
+    fields = provider_class.CONFIG_TYPE.model_fields
+    settings: dict[str, str] = {}
+    for ending, value in (("api_key", api_key or _environment_key(name)), ("api_base", base_url)):
+        if value is None:
+            continue
+        field = next((field for field in fields if field.endswith(ending)), None)
+        if field is None:
+            wanted = "base_url" if ending == "api_base" else "api_key"
+            raise JudgeError(f"MLflow's provider {name!r} takes no {wanted}; an OpenAI-compatible one is openai:/…")
+        settings[field] = value.rstrip("/")
+    chosen = {"provider": name, "name": model, "config": settings}
+    endpoint = {"name": name, "endpoint_type": "llm/v1/chat", "model": chosen}
+    return provider_class(EndpointConfig.model_validate(endpoint))
+
+
+def _environment_key(name: str) -> str:
+    """Read the provider's usual variable; a server of one's own often needs no key, but some text must stand there."""
+    return os.environ.get(f"{name.upper()}_API_KEY") or "none"

@@ -1,0 +1,74 @@
+"""What a failed call means, whoever made it: whether another try is worth it, and when the provider wants it.
+
+MLflow, its integrations and the providers' clients wrap each other's errors. The HTTP answer, where there was one,
+hangs on one of them: as `response` on those of requests, httpx, openai, anthropic and botocore (a dictionary there), or
+as a mere `status_code` on those of MLflow.
+"""
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from qualitrace_monitors.judges.contract import JudgeError, TransientJudgeError
+from qualitrace_monitors.retry_after import seconds_asked
+
+BUSY = frozenset({408, 409, 425, 429})
+"""HTTP statuses below 500 that are worth another try."""
+
+LONGEST_MESSAGE = 1000
+"""Characters of an error's message that are kept: MLflow appends the whole request."""
+
+_AWAY = re.compile("throttl|rate_?limit|timeout|connect|unavailable|overloaded|internalserver|exhausted|request_limit")
+"""What the names of errors have in them that time may mend, in lower case."""
+
+_STATUS = re.compile(r"\b([45]\d\d) (?:Client|Server) Error\b")
+"""How requests tells the status in a message."""
+
+
+def refusal(message: str, status: int, headers: Mapping[str, str]) -> JudgeError:
+    """Make the error of an HTTP answer that is none of success; `headers` have lower-case names, or ignore case."""
+    if status in BUSY or status >= 500:
+        return TransientJudgeError(message, seconds_asked(headers.get("retry-after"), time.time()))
+    return JudgeError(message)
+
+
+def failure(who: str, error: BaseException) -> JudgeError:
+    """Make the judge's error of any other one, by the HTTP answer in it or, without one, by the names of its kinds."""
+    links = list(_links(error))
+    for link in links:
+        status, headers = _answer(link)
+        if status is not None:
+            return refusal(_message(who, str(error)), status, headers)
+    names = " ".join(f"{type(link).__name__} {getattr(link, 'error_code', '')}" for link in links)
+    return told_failure(who, names, str(error))
+
+
+def told_failure(who: str, kind: str, text: str) -> JudgeError:
+    """Make the judge's error of one of which only the name of its kind and its message are left."""
+    message = _message(who, text)
+    if told := _STATUS.search(text):
+        return refusal(message, int(told[1]), {})
+    return TransientJudgeError(message) if _AWAY.search(kind.lower()) else JudgeError(message)
+
+
+def _message(who: str, text: str) -> str:
+    return f"{who}: {text[:LONGEST_MESSAGE]}"
+
+
+def _links(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those that it was raised from, outermost first, as a traceback shows them."""
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+
+
+def _answer(error: BaseException) -> tuple[int | None, Mapping[str, str]]:
+    """Find the status and the headers of the HTTP answer that an error was made of; None without one."""
+    response: Any = getattr(error, "response", None)
+    if isinstance(response, dict):
+        metadata = response.get("ResponseMetadata", {})
+        return metadata.get("HTTPStatusCode"), metadata.get("HTTPHeaders", {})
+    status = getattr(response, "status_code", None) or getattr(error, "status_code", None)
+    return (status if isinstance(status, int) else None), getattr(response, "headers", None) or {}
