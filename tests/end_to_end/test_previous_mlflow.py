@@ -4,17 +4,18 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.judge_model import MARKER, judge_model
 from support.otlp import rag_trace, request, trace_id
 from support.serving import Server
 from support.waiting import eventually
 
-PREVIOUS = "3.16.*"
+OLDEST = "3.16.0"
 READ = """
 import json, sys, mlflow
 trace = mlflow.MlflowClient(sys.argv[1]).get_trace(sys.argv[2])
@@ -29,33 +30,43 @@ print(json.dumps({
 
 
 @pytest.fixture
-def previous_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def oldest_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Install the release without what it needs, which is what the newer one needs, and let processes find it first."""
-    folder = tmp_path / "previous"
-    packages = [f"{name}=={PREVIOUS}" for name in ("mlflow", "mlflow-skinny", "mlflow-tracing")]
+    folder = tmp_path / "oldest"
+    packages = [f"{name}=={OLDEST}" for name in ("mlflow", "mlflow-skinny", "mlflow-tracing")]
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), *packages]
     done = subprocess.run(pip, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]))
 
 
-@pytest.mark.usefixtures("previous_mlflow")
-def test_the_release_before_stores_and_reads_back(serve: Callable[..., Server]):
-    """Its tables have other columns: traces and verdicts take MLflow's own way, and read as with the newest."""
-    server = serve(judges=["toxicity"], mlflow={"retention": {"traces": 100}})
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
+    """Serve a model where MLflow's scorers look for OpenAI's."""
+    with judge_model() as (url, _):
+        monkeypatch.setenv("OPENAI_API_KEY", "k")
+        monkeypatch.setenv("OPENAI_API_BASE", url)
+        yield
+
+
+@pytest.mark.usefixtures("oldest_mlflow", "model")
+def test_the_oldest_release_stores_and_reads_back(serve: Callable[..., Server]):
+    """Its tables have other columns: traces and verdicts, of its own judges too, read as with the newest."""
+    scorer = {"name": "to_the_point", "scorer": "mlflow.RelevanceToQuery", "model": "openai:/m"}
+    server = serve(judges=["toxicity", scorer], mlflow={"retention": {"traces": 100}})
     for number in range(1, 6):
-        spans = rag_trace(number, question="Q?", answer="A.", passages=["P."])
+        spans = rag_trace(number, question="Q?", answer=MARKER if number == 5 else "A.", passages=["P."])
         assert server.send(request(spans).SerializeToString()).status_code == 200
-    eventually(lambda: server.sample("qualitrace_judgements_total", outcome="scored") == 5, timeout=120)
+    eventually(lambda: server.sample("qualitrace_judgements_total", outcome="scored") == 10, timeout=120)
     assert server.stop() == 0
     for number in range(1, 6):
         found = read(server, f"tr-{trace_id(number).hex()}")
-        assert found.pop("version").startswith(PREVIOUS.removesuffix("*"))
+        assert found.pop("version") == OLDEST
         assert found == {
             "spans": ["POST /ask", "retrieve", "chat gpt-4o-mini"],
             "preview": '"Q?"',
             "tokens": {"input_tokens": 14, "output_tokens": 8, "total_tokens": 22},
-            "verdicts": {"toxicity": "pass"},
+            "verdicts": {"toxicity": "pass", "to_the_point": "fail" if number == 5 else "pass"},
         }
     log = (server.folder / "serve.log").read_text()
     assert "Traceback" not in log
