@@ -10,10 +10,11 @@ from qualitrace_collector.config.quality import METRICS, JudgeConfig
 
 
 @click.command("judge")
-@click.option("--metric", type=click.Choice(METRICS), help="What to judge; leave it out with --instructions.")
+@click.option("--metric", type=click.Choice(METRICS), help="What to judge; left out with --instructions or --scorer.")
 @click.option("--data", required=True, type=click.File(encoding="utf-8"), help="JSONL: input, context, output, label.")
 @click.option("--output", type=click.File("w", encoding="utf-8"), default="-", help="JSONL of scores; else stdout.")
 @click.option("--model", help="MLflow model URI such as openai:/gpt-5-mini; else the local judge.")
+@click.option("--scorer", help="A scorer of MLflow's, such as mlflow.Safety, in place of a judge of ours.")
 @click.option("--base-url", help="An OpenAI-compatible endpoint; the key is read from the provider's variable.")
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Pass from this score on.")
 @click.option("--name", help="Name of a judge of your own.")

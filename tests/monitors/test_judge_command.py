@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from qualitrace.cli import main
-from support.judge_model import judge_model
+from support.judge_model import MARKER, judge_model
 
 PASSAGE = "The warranty lasts 24 months from the day of purchase."
 GOOD = {"input": "How long?", "context": PASSAGE, "output": "The warranty lasts 24 months.", "label": 1}
@@ -95,6 +95,19 @@ def test_a_model_judges_many_rows_at_once_and_in_order(tmp_path: Path) -> None:
     assert [line["label"] for line in lines] == ["fail" if n % 3 == 0 else "pass" for n in range(40)]
     assert {(line["tier"], line["input_tokens"], line["judge"]) for line in lines} == {("llm", 100, "fruit")}
     assert "No fruit: " in requests[0]["messages"][1]["content"]
+
+
+def test_a_scorer_of_mlflows_judges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its verdicts stand in the same lines."""
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    with judge_model() as (url, _):
+        monkeypatch.setenv("OPENAI_API_BASE", url)
+        rows = [GOOD, {**BAD, "output": MARKER}, {"output": "So."}]
+        result, lines = run(tmp_path, rows, "--scorer", "mlflow.RetrievalGroundedness", "--model", "openai:/m")
+    assert result.exit_code == 0, result.output
+    assert [line["label"] for line in lines] == ["pass", "fail", None]
+    assert [line["status"] for line in lines] == ["scored", "scored", "not_applicable"]
+    assert lines[0]["source"] == "mlflow.RetrievalGroundedness openai:/m"
 
 
 def test_a_wrong_choice_is_told_before_a_row_is_read(tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
 """MLflow's scorers as judges: its own by name, functions by import path, third parties', and what goes wrong."""
 
 import json
+import sys
+from collections.abc import Iterator
 from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -107,6 +110,7 @@ def test_how_a_judge_of_mlflows_failed_decides_whether_it_is_tried_again(
         ("python:support.scorers:out_of_scale", JudgeError, "gave 5: a score must be"),
         ("python:support.scorers:nothing", NotApplicable, "no value"),
         ("python:support.scorers:busy", TransientJudgeError, "refused"),
+        ("python:support.scorers:without_index", JudgeError, "index is gone"),  # for the sample has passages
     ],
 )
 def test_what_goes_wrong_is_told(scorer: str, error: type[Exception], wanted: str) -> None:
@@ -119,6 +123,55 @@ def test_without_passages_a_retrieval_scorer_does_not_apply() -> None:
     """MLflow's complaint about a missing retriever span is no failure of the judge."""
     with pytest.raises(NotApplicable, match="passages"):
         judged("mlflow.RetrievalGroundedness", Sample(inputs="Q", outputs="A"), model="openai:/m")
+
+
+class HallucinationEvaluator:
+    """Asks in as few words as a test needs; else as that of phoenix.evals, whose installation is heavy."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def evaluate(self, record: dict[str, str]) -> tuple[str, float, str]:
+        answer = self.model(f"{record['input']} | {record['reference']} | {record['output']}")
+        return ("hallucinated", 1.0, "") if "fruit" in answer else ("factual", 0.0, "")
+
+
+@pytest.fixture
+def phoenix(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    """Let MLflow's integration of Phoenix find that, and a model; gives the requests."""
+    for name in ("phoenix", "phoenix.evals"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setattr(sys.modules["phoenix"], "evals", sys.modules["phoenix.evals"], raising=False)
+    monkeypatch.setattr(sys.modules["phoenix.evals"], "HallucinationEvaluator", HallucinationEvaluator, raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    with judge_model() as (url, requests):
+        monkeypatch.setenv("OPENAI_API_BASE", url)
+        yield requests
+
+
+@pytest.mark.parametrize(("answer", "label"), [("24 months.", "pass"), (MARKER, "fail")])
+def test_third_parties_see_texts(phoenix: list[dict[str, Any]], answer: str, label: str) -> None:
+    """Question, passages and answer reach Phoenix as they are, and its label, not its number, decides."""
+    assert judged("phoenix.Hallucination", replace(SAMPLE, outputs=answer), model="openai:/m").label == label
+    ((message,),) = [asked["messages"] for asked in phoenix]
+    assert message["content"] == f"How long? | It lasts 24 months.\nParking is free. | {answer}"
+
+
+def test_without_passages_a_third_party_does_not_apply(phoenix: list[dict[str, Any]]) -> None:
+    """Phoenix' complaint about its missing reference is no failure of the judge."""
+    with pytest.raises(NotApplicable, match="passages"):
+        judged("phoenix.Hallucination", Sample(inputs="Q", outputs="A"), model="openai:/m")
+    assert phoenix == []
+
+
+def test_a_third_partys_busy_provider_is_tried_again_later(
+    phoenix: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow keeps the text of its error alone; the status in it is enough."""
+    with judge_model(503) as (url, _):
+        monkeypatch.setenv("OPENAI_API_BASE", url)
+        with pytest.raises(TransientJudgeError, match="503 Server Error"):
+            judged("phoenix.Hallucination", model="openai:/m")
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,12 @@ def busy() -> bool:
     raise ConnectionError("refused")
 
 
+@scorer
+def without_index() -> bool:
+    """A retrieval of its own that fails."""
+    raise ValueError("the retriever's index is gone")
+
+
 not_a_scorer = len
 
 

@@ -16,8 +16,11 @@ from qualitrace_monitors.retry_after import seconds_asked
 BUSY = frozenset({408, 409, 425, 429})
 """HTTP statuses below 500 that are worth another try."""
 
-LONGEST_MESSAGE = 1000
-"""Characters of an error's message that are kept: MLflow appends the whole request."""
+LONGEST_MESSAGE = 500
+"""Characters of an error's message that are kept."""
+
+_REQUEST = "- Input payload:"
+"""From where on MLflow's messages repeat the request, and with it the judged text."""
 
 _AWAY = re.compile("throttl|rate_?limit|timeout|connect|unavailable|overloaded|internalserver|exhausted|request_limit")
 """What the names of errors have in them that time may mend, in lower case."""
@@ -47,13 +50,13 @@ def failure(who: str, error: BaseException) -> JudgeError:
 def told_failure(who: str, kind: str, text: str) -> JudgeError:
     """Make the judge's error of one of which only the name of its kind and its message are left."""
     message = _message(who, text)
-    if told := _STATUS.search(text):
+    if told := _STATUS.search(message):
         return refusal(message, int(told[1]), {})
     return TransientJudgeError(message) if _AWAY.search(kind.lower()) else JudgeError(message)
 
 
 def _message(who: str, text: str) -> str:
-    return f"{who}: {text[:LONGEST_MESSAGE]}"
+    return f"{who}: {' '.join(text.partition(_REQUEST)[0].split())[:LONGEST_MESSAGE]}"
 
 
 def _links(error: BaseException) -> Iterator[BaseException]:

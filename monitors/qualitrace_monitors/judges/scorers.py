@@ -6,6 +6,7 @@ scorer of one's own. Keys and addresses come from the environment, as these scor
 """
 
 import importlib
+import re
 import threading
 from statistics import fmean
 from typing import Any
@@ -20,6 +21,12 @@ _GOOD = ("yes", "true", "pass", "factual", "relevant", "non-toxic", "correct", "
 _BAD = ("no", "false", "fail", "hallucinated", "unrelated", "toxic", "incorrect", "bad")
 _WORDS: dict[str, float] = {word: value for words, value in ((_GOOD, 1.0), (_BAD, 0.0)) for word in words}
 """What scorers say instead of a number: MLflow's words, and Phoenix' labels (`phoenix.evals.default_templates`)."""
+
+_WITH_FIELDS = ("mlflow.", "python:")
+"""Scorers that read the inputs as named fields; MLflow hands third parties' the text of its inputs."""
+
+_LACKS_PASSAGES = re.compile("retriev|'reference'", re.IGNORECASE)
+"""How MLflow's judges, DeepEval and Ragas complain of missing passages, and Phoenix."""
 
 
 class ScorerJudge:
@@ -50,20 +57,23 @@ class ScorerJudge:
         from qualitrace_monitors.judges.scorer_trace import trace_of
 
         scorer = self._load()
+        inputs = {"question": sample.inputs} if self._reference.startswith(_WITH_FIELDS) else sample.inputs
         try:
-            result = scorer.run(inputs={"question": sample.inputs}, outputs=sample.outputs, trace=trace_of(sample))
+            return self._read(scorer.run(inputs=inputs, outputs=sample.outputs, trace=trace_of(sample)))
+        except NotApplicable:
+            raise
         except Exception as error:
-            if "retriev" in str(error).lower() and not sample.passages:
+            told = error if isinstance(error, JudgeError) else failure(f"scorer {self._reference}", error)
+            if not sample.passages and _LACKS_PASSAGES.search(str(told)):
                 raise NotApplicable("the sample has no passages") from error
-            raise failure(f"scorer {self._reference}", error) from error
-        return self._read(result)
+            raise told from error
 
     def _load(self) -> Any:
         with self._lock:
             if self._scorer is None:
                 try:
                     self._scorer = load_scorer(self._reference, self._model, self._arguments)
-                    if getattr(self._scorer, "timeout", 0) is None:  # from MLflow 3.17 on, if not set by its author
+                    if getattr(self._scorer, "timeout", 0) is None:  # from MLflow 3.16.1 on, if not set by its author
                         self._scorer.timeout = self._timeout
                 except JudgeError:
                     raise
