@@ -151,11 +151,22 @@ def test_deployment_endpoints_of_databricks(wire: Wire, monkeypatch: pytest.Monk
     assert asked.headers["authorization"] == "Bearer dapi-1"
 
 
-def test_without_a_target_the_error_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`endpoints:/` without a deployments target says what to set."""
-    monkeypatch.delenv("MLFLOW_DEPLOYMENTS_TARGET", raising=False)
-    with pytest.raises(JudgeError, match="MLFLOW_DEPLOYMENTS_TARGET"):
-        judged("endpoints:/mine")
+@pytest.mark.parametrize(
+    ("target", "settings", "wanted"),
+    [
+        ("", {}, "MLFLOW_DEPLOYMENTS_TARGET"),
+        ("http://127.0.0.1:9", {"api_key": "k"}, "takes no base_url or api_key: set MLFLOW_DEPLOYMENTS_TARGET"),
+        ("sagemaker:/eu-west-1", {}, "cannot ask sagemaker:"),
+    ],
+)
+def test_a_target_that_cannot_be_is_told_at_once(
+    monkeypatch: pytest.MonkeyPatch, target: str, settings: dict[str, str], wanted: str
+) -> None:
+    """`endpoints:/` without a deployments target, or with one that holds no chat models, is no matter of patience."""
+    monkeypatch.setenv("MLFLOW_DEPLOYMENTS_TARGET", target)
+    with pytest.raises(JudgeError, match=wanted) as caught:
+        judged("endpoints:/mine", **settings)
+    assert not isinstance(caught.value, TransientJudgeError)
 
 
 @pytest.fixture(params=["endpoints:/mine", "bedrock:/m"])

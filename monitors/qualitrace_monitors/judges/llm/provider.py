@@ -80,10 +80,10 @@ class Provider:
     def _post(self, call: Call) -> Any:
         try:
             response = self._client.post(call.url, headers=call.headers, json=call.body, auth=call.auth)
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL, UnicodeError, ValueError) as error:
+            raise JudgeError(f"{self._name}: cannot ask {call.url}: {error}") from error
         except httpx.RequestError as error:
             raise TransientJudgeError(f"{self._name}: {call.url} is out of reach: {error!r}") from error
-        except (httpx.InvalidURL, UnicodeError, ValueError) as error:
-            raise JudgeError(f"{self._name}: cannot ask {call.url}: {error}") from error
         if response.is_success:
             try:
                 return response.json()
@@ -117,6 +117,8 @@ def _response_format(schema: type[BaseModel]) -> dict[str, Any]:
 
 def _route_to(name: str, model: str, base_url: str | None, api_key: str | None) -> Route:
     if name == "endpoints":
+        if base_url or api_key:
+            raise JudgeError("endpoints:/ takes no base_url or api_key: set MLFLOW_DEPLOYMENTS_TARGET")
         return EndpointRoute(model)
     if name in ("bedrock", "amazon-bedrock"):
         return BedrockRoute(model, base_url, api_key)
