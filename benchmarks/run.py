@@ -25,6 +25,7 @@ from intake.servers import TARGETS
 from judging.measure import Result, measure_llm, measure_local
 from qualitrace_collector.garbage import collect_seldom
 from qualitrace_collector.mlflow_settings import apply_mlflow_settings
+from store.bare import bare_insertion
 from store.compare import BATCHES, Storing
 from store.compare import compare as compare_storing
 from store.growth import Step
@@ -71,6 +72,8 @@ def main(
     conversion = compare_conversion(seconds)
     _print_conversion(conversion)
     storing = list(_measure_storing(store_seconds, postgres))
+    bare = bare_insertion(store_seconds)
+    click.echo(f"storing, traces/s into sqlite: {bare:,.0f} by bare insertion of finished rows")
     with tempfile.TemporaryDirectory(prefix="qualitrace-bench-") as name:
         cells, complete = compare_intake(
             targets, QUICK_SHAPES if quick else shapes(connections), seconds, Path(name), postgres
@@ -83,6 +86,7 @@ def main(
     results = {
         "conversion": conversion.as_json(),
         "storing": [item.as_json() for item in storing],
+        "bare_insertion_per_second": bare,
         "judging": [asdict(result) for result in judged],
     }
     _write(output, as_json(about, cells) | results)
