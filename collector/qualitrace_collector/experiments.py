@@ -62,19 +62,21 @@ class Experiments:
         self._places.clear()
 
     def _marked(self, name: str) -> Place:
-        found = self._find_or_create(name)
+        found = find_or_create(self._store(), name)
         self._store().set_experiment_tag(found.experiment_id, ExperimentTag(WRITTEN_BY, "true"))
         return Place(str(found.experiment_id), found.artifact_location)
 
-    def _find_or_create(self, name: str) -> Experiment:
-        store: Any = self._store()  # some of its methods declare no result
-        found = store.get_experiment_by_name(name)
-        if found is not None:
-            return found
-        try:
-            return store.get_experiment(store.create_experiment(name, None, []))
-        except MlflowException:
-            found = store.get_experiment_by_name(name)  # another process was faster
-            if found is None:
-                raise
-            return found
+
+def find_or_create(mlflow: AbstractStore, name: str) -> Experiment:
+    """Return the experiment of that name, which is made if need be."""
+    store: Any = mlflow  # some of its methods declare no result
+    found = store.get_experiment_by_name(name)
+    if found is not None:
+        return found
+    try:
+        return store.get_experiment(store.create_experiment(name, None, []))
+    except MlflowException:
+        found = store.get_experiment_by_name(name)  # another process was faster
+        if found is None:
+            raise
+        return found

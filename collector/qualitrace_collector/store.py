@@ -5,12 +5,14 @@ Writing is idempotent: MLflow upserts spans on (trace id, span id), and assessme
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlflow.entities import Assessment, Span
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.abstract_store import AbstractStore
 from mlflow.tracking._tracking_service.utils import _get_store  # pyright: ignore[reportPrivateUsage]
+from sqlalchemy import make_url
 
 from qualitrace_collector.config.values import without_credentials
 from qualitrace_collector.convert import ConvertedTrace
@@ -34,7 +36,7 @@ class TraceStore:
 
     Args:
         tracking_uri: `sqlite:///…`, `postgresql://…` or `http(s)://…`.
-        artifact_uri: where MLflow keeps artifacts of new experiments (database URIs only).
+        artifact_uri: where MLflow keeps artifacts of new experiments (databases other than a SQLite file).
         experiment: its name, see `Experiments`.
     """
 
@@ -225,8 +227,14 @@ class TraceStore:
         self.check()
 
 
-def mlflow_store(tracking_uri: str, artifact_uri: str) -> AbstractStore:
-    """Return MLflow's store, the same for the same URIs."""
+def mlflow_store(tracking_uri: str, artifact_uri: str | None = None) -> AbstractStore:
+    """Return MLflow's store, the same for the same URIs; a SQLite file has the artifacts of new experiments beside it.
+
+    Args:
+        artifact_uri: where another database's are kept; None leaves it to MLflow.
+    """
+    if tracking_uri.startswith("sqlite") and (path := make_url(tracking_uri).database):
+        artifact_uri = (Path(path).resolve().parent / "artifacts").as_uri()
     return _get_store(tracking_uri, artifact_uri)
 
 

@@ -71,6 +71,17 @@ def test_mlflow_reads_back_means_intervals_versions_and_tables(tracking: str):
     assert "plots/groundedness.png" in [item.path for item in client.list_artifacts(evaluation.run_id, "plots")]
 
 
+def test_artifacts_lie_beside_a_sqlite_file_wherever_the_command_runs(
+    tracking: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As `serve` has them: in the folder of the database, not in MLflow's `mlruns` of the working directory."""
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(elsewhere)
+    run_over(GOOD)
+    assert list(tmp_path.glob("artifacts/*/*/artifacts/qualitrace/scores.json"))
+    assert list(elsewhere.iterdir()) == []
+
+
 def test_each_score_is_an_assessment_on_a_trace_of_the_run(tracking: str):
     """With source, rationale and the judge's version; the passages are a retriever's, as in production."""
     evaluation = run_over(BAD)

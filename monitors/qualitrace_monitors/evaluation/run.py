@@ -11,6 +11,8 @@ from mlflow.genai import evaluate as run_evaluation
 
 from qualitrace_collector.config.quality import JudgeConfig
 from qualitrace_collector.convert.sample import question_and_answer
+from qualitrace_collector.experiments import find_or_create
+from qualitrace_collector.store import mlflow_store
 from qualitrace_monitors.evaluation.metrics import judges_of
 from qualitrace_monitors.evaluation.predict import Endpoint, Predict, record_context, traced
 from qualitrace_monitors.evaluation.record import compare_with, earlier_scores, log
@@ -58,7 +60,8 @@ def evaluate(
         baseline: id of an earlier run over the same rows to compare with.
         fail_under: least mean of a metric, or least pass rate under `NAME.pass_rate`; see `Evaluation.passed`.
         confidence: of all intervals.
-        tracking_uri: MLflow's, else as MLflow is configured.
+        tracking_uri: MLflow's, else as MLflow is configured. A new experiment in a SQLite file has its artifacts
+            beside it, in `artifacts`.
         experiment: its name.
         run_name: MLflow makes one up if there is none.
 
@@ -72,6 +75,7 @@ def evaluate(
     judges = judges_of(model_type, metrics, any(row.target is not None for row in rows), model, base_url, temperature)
     earlier = None if baseline is None else earlier_scores(baseline)
     _check_gates(fail_under or {}, judges)
+    find_or_create(mlflow_store(mlflow.get_tracking_uri()), experiment)
     mlflow.set_experiment(experiment)
     results: Results = {}
     with _mlflow_for_evaluation(), mlflow.start_run(run_name=run_name) as run:
