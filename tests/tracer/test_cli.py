@@ -81,6 +81,14 @@ def test_run_reaches_workers(programs: Any, collector: Any) -> None:
     assert (span.name, span.resource["service.name"]) == ("work", "shop")
 
 
+def test_run_tells_a_bad_setting_once(programs: Any, collector: Any) -> None:
+    """One warning in the process, although the settings are looked at twice."""
+    program = programs.write("pass")
+    options = ("--endpoint", collector.endpoint, "--redact", "emial", "--sample-ratio", "3")
+    done = programs.finish(programs.start(*QUALITRACE, "run", *options, sys.executable, program))
+    assert (done.code, done.errors.count("'emial'"), done.errors.count("SAMPLE_RATIO")) == (0, 1, 1), done.errors
+
+
 def test_run_keeps_the_hidden_sitecustomize(programs: Any, collector: Any) -> None:
     """The environment's own `sitecustomize` runs, even one that raises, and the PYTHONPATH stays."""
     programs.write("import builtins; builtins.greeting = 'hello'; raise RuntimeError", "site/sitecustomize.py")

@@ -115,10 +115,17 @@ def _attach(settings: Settings) -> "QualitraceSpanProcessor | None":
     return processor
 
 
+def current_settings() -> Settings:
+    """Return the settings of `init`; without it, those of the environment."""
+    with _State.lock:
+        _State.settings = _State.settings or resolve({})
+        return _State.settings
+
+
 def feedback_sender() -> FeedbackSender | None:
     """Return what sends feedback, started at first use; None if everything is turned off."""
     with _State.lock:
-        settings = _State.settings = _State.settings or resolve({})
+        settings = current_settings()
         if _State.sender is None and settings.enabled:
             url = settings.endpoint.removesuffix(TRACES_PATH) + FEEDBACK_PATH
             _State.sender = FeedbackSender(url, settings.headers or {}, settings.export_timeout, settings.redact)

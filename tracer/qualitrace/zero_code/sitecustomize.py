@@ -25,13 +25,14 @@ def _run_hidden_sitecustomize() -> None:
 def _start_tracing() -> None:
     try:
         import qualitrace
-        from qualitrace.settings import resolve, variable
+        from qualitrace.lifecycle import current_settings
+        from qualitrace.settings import variable
     except ImportError as error:
         sys.stderr.write(f"qualitrace: {sys.executable} is not traced: {error}\n")
         return
     qualitrace.init()
     # a worker process without a script of its own (multiprocessing's spawn) belongs to the same service
-    os.environ.setdefault(variable("service_name"), resolve({}).service_name)
+    os.environ.setdefault(variable("service_name"), current_settings().service_name)
 
 
 sys.path[:] = [path for path in sys.path if path != HERE]
