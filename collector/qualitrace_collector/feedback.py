@@ -8,6 +8,7 @@ import uuid
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, FiniteFloat, StrictBool, StringConstraints, ValidationError
+from pydantic_core import ErrorDetails
 
 from qualitrace_collector.config.section import Section
 
@@ -20,9 +21,11 @@ LONGEST_WORD, LONGEST_COMMENT = 200, 10_000
 _NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps none
 Word = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_WORD, strip_whitespace=True, pattern=_NO_NUL)]
 
+_A_WORD = f"text of 1 to {LONGEST_WORD} characters, none of them NUL"
+
 
 class PersonFeedback(Section):
-    """One opinion.
+    """One opinion; the fields' descriptions are what a sender of anything else is told.
 
     Attributes:
         trace_id: 32 hexadecimal digits; MLflow's form with `tr-` before them is taken, too.
@@ -34,13 +37,20 @@ class PersonFeedback(Section):
         id: the same opinion, sent again, has the same id.
     """
 
-    trace_id: Annotated[str, StringConstraints(pattern=r"^(tr-)?[0-9a-fA-F]{32}$", to_lower=True)]
-    name: Word
-    value: StrictBool | FiniteFloat | Word
-    comment: str | None = Field(default=None, max_length=LONGEST_COMMENT, pattern=_NO_NUL)
-    source: Literal["user", "expert"] = "user"
-    user: Word | None = None
-    id: Word = Field(default_factory=lambda: uuid.uuid4().hex)
+    trace_id: Annotated[str, StringConstraints(pattern=r"^(tr-)?[0-9a-fA-F]{32}$", to_lower=True)] = Field(
+        description="32 hexadecimal digits, with or without 'tr-' before them"
+    )
+    name: Word = Field(description=_A_WORD)
+    value: StrictBool | FiniteFloat | Word = Field(description=f"true or false, a number, or {_A_WORD}")
+    comment: str | None = Field(
+        default=None,
+        max_length=LONGEST_COMMENT,
+        pattern=_NO_NUL,
+        description=f"text of at most {LONGEST_COMMENT:,} characters, none of them NUL",
+    )
+    source: Literal["user", "expert"] = Field(default="user", description="'user' or 'expert'")
+    user: Word | None = Field(default=None, description=_A_WORD)
+    id: Word = Field(default_factory=lambda: uuid.uuid4().hex, description=_A_WORD)
 
     @classmethod
     def parse(cls, body: bytes, key: str | None = None) -> Self:
@@ -54,8 +64,7 @@ class PersonFeedback(Section):
             if key and "id" not in given.model_fields_set:
                 given = cls.model_validate(given.model_dump() | {"id": key})
         except ValidationError as error:
-            mistakes = (f"{'.'.join(map(str, item['loc'][:1])) or 'body'}: {item['msg']}" for item in error.errors())
-            raise ValueError("; ".join(dict.fromkeys(mistakes))) from None
+            raise ValueError("; ".join(dict.fromkeys(map(_mistake, error.errors())))) from None
         if given.trace_id.removeprefix("tr-") == "0" * 32:
             raise ValueError("trace_id: must not be all zero")
         return given
@@ -74,3 +83,15 @@ class PersonFeedback(Section):
     def assessment_id(self) -> str:
         """The assessment's id in MLflow, 43 characters: the same for the same opinion."""
         return "qt-" + hashlib.sha256(f"feedback\0{self.mlflow_trace_id}\0{self.id}".encode()).hexdigest()[:40]
+
+
+def _mistake(detail: ErrorDetails) -> str:
+    """Name the field, and what belongs there."""
+    if not detail["loc"]:
+        syntax = f" ({detail['msg']})" if detail["type"] == "json_invalid" else ""
+        return f"body: must be a JSON object with trace_id, name and value{syntax}"
+    name = str(detail["loc"][0])
+    field = PersonFeedback.model_fields.get(name)
+    if field is None:
+        return f"{name}: unknown field; known are {', '.join(PersonFeedback.model_fields)}"
+    return f"{name}: {'is missing; it ' if detail['type'] == 'missing' else ''}must be {field.description}"

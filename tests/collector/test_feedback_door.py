@@ -41,26 +41,33 @@ def test_feedback_is_in_the_journal_before_it_is_answered(receiver: Receiver):
     assert receiver.journal.counters()["feedback_received", "user"] == 1
 
 
+WORD = "must be text of 1 to 200 characters, none of them NUL"
+VALUE = f"value: must be true or false, a number, or {WORD.removeprefix('must be ')}"
+COMMENT = "comment: must be text of at most 10,000 characters, none of them NUL"
+
+
 @pytest.mark.parametrize(
-    ("change", "named"),
+    ("change", "told"),
     [
-        ({"trace_id": "xyz"}, "trace_id"),
+        ({"trace_id": "xyz"}, "trace_id: must be 32 hexadecimal digits, with or without 'tr-' before them"),
         ({"trace_id": "0" * 32}, "trace_id: must not be all zero"),
-        ({"name": ""}, "name"),
-        ({"value": None}, "value"),
-        ({"value": ["a"]}, "value"),
-        ({"comment": "x" * 10_001}, "comment"),
-        ({"source": "robot"}, "source"),
-        ({"name": "thumb\0"}, "name"),
-        ({"comment": "\0"}, "comment"),
-        ({"colour": "red"}, "colour"),
+        ({"name": ""}, f"name: {WORD}"),
+        ({"value": None}, VALUE),
+        ({"value": ["a"]}, VALUE),
+        ({"comment": "x" * 10_001}, COMMENT),
+        ({"source": "robot"}, "source: must be 'user' or 'expert'"),
+        ({"name": "thumb\0"}, f"name: {WORD}"),
+        ({"comment": "\0"}, COMMENT),
+        ({"colour": "red"}, "colour: unknown field; known are trace_id, name, value, comment, source, user, id"),
+        ({"user": 7, "source": None}, f"source: must be 'user' or 'expert'; user: {WORD}"),
     ],
 )
-def test_bad_feedback_is_refused_by_the_name_of_its_field(receiver: Receiver, change: dict[str, Any], named: str):
-    """400, and nothing is kept."""
+def test_bad_feedback_is_refused_by_the_name_of_its_field(receiver: Receiver, change: dict[str, Any], told: str):
+    """400 says what belongs there, once, and nothing is kept."""
     answer = give(receiver, THUMB | change)
     assert answer.status_code == 400
-    assert named in answer.json()["message"]
+    assert answer.json()["message"].endswith(told)
+    assert answer.json()["message"].count("must") == told.count("must")
     assert receiver.payloads() == []
 
 
@@ -68,6 +75,12 @@ def test_bad_feedback_is_refused_by_the_name_of_its_field(receiver: Receiver, ch
 def test_what_is_no_feedback_is_refused(receiver: Receiver, body: bytes, status: int):
     """Broken JSON, no body, and one that is too large."""
     assert give(receiver, body).status_code == status
+
+
+def test_a_body_without_the_fields_is_told_which(receiver: Receiver):
+    """What is missing, each with what it must be, and of no object which fields it needs."""
+    assert "name: is missing; it must be text" in give(receiver, {"trace_id": TRACE}).json()["message"]
+    assert "body: must be a JSON object with trace_id, name and value" in give(receiver, [THUMB]).json()["message"]
 
 
 def test_a_token_is_needed_where_there_are_tokens(start_receiver: Callable[..., Receiver]):
