@@ -3,6 +3,8 @@
 import logging
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,27 @@ def door(tmp_path: Path) -> Iterator[Receiver]:
 def every_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let through more than one warning a minute."""
     monkeypatch.setattr(logging.getLogger("qualitrace.feedback"), "filters", [])
+
+
+@contextmanager
+def redirecting(status: int, place: str) -> Iterator[str]:
+    """Serve an address that sends everybody on to `place`."""
+
+    class Moved(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(status)
+            self.send_header("Location", place)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Moved) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 def kept(door: Receiver) -> list[PersonFeedback]:
@@ -78,6 +101,49 @@ def test_feedback_that_cannot_be_taken_never_reaches_the_app(
     qualitrace.shutdown()
     assert [one.value for one in kept(door)] == [1]
     assert "feedback is refused: 400" in caplog.text
+
+
+def test_a_forked_worker_gives_feedback_of_its_own(programs: Any, door: Receiver) -> None:
+    """As under a server that forks after its first feedback: the child sends, and nothing of the parent's twice."""
+    code = f"""
+    import os, qualitrace
+    qualitrace.feedback("{TRACE}", "thumb", True, feedback_id="parent")
+    child = os.fork()
+    if child == 0:
+        qualitrace.feedback("{TRACE}", "thumb", True, feedback_id="child")
+        os._exit(not qualitrace.flush(20))
+    _, status = os.waitpid(child, 0)
+    assert status == 0 and qualitrace.flush(20)
+    """
+    variables = {"QUALITRACE_ENDPOINT": f"http://{door.http}", "QUALITRACE_HEADERS": "Authorization=Bearer%20t0ken"}
+    done = programs.run(code, **variables)
+    assert done.code == 0, done.errors
+    assert sorted(one.id for one in kept(door)) == ["child", "parent"]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_takes_the_token_nowhere(collector: Any, status: int, caplog: pytest.LogCaptureFixture) -> None:
+    """The other host is never asked, and the warning names it."""
+    with redirecting(status, collector.endpoint) as url:
+        sender = FeedbackSender(url, {"Authorization": "Bearer t0ken"}, 20)
+        sender.put({"comment": None, "value": True})
+        assert sender.flush(20)
+        sender.close(20)
+    assert collector.paths == []
+    assert f"feedback is refused: {status} (moved to {collector.endpoint}" in caplog.text
+
+
+def test_nothing_is_taken_after_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    """What comes after `close` is dropped and told, and the thread ends."""
+    before = set(threading.enumerate())
+    sender = FeedbackSender("http://127.0.0.1:9", {}, 1)
+    (thread,) = set(threading.enumerate()) - before
+    sender.close(20)
+    sender.put({})
+    assert "feedback is dropped: tracing was shut down" in caplog.text
+    assert sender.flush(0)
+    thread.join(20)
+    assert not thread.is_alive()
 
 
 def test_nothing_is_sent_when_tracing_is_off(door: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,6 +133,15 @@ def feedback_sender() -> FeedbackSender | None:
         return _State.sender
 
 
+def _forget_sender() -> None:
+    """A forked child has no thread that sends: it gets a sender of its own at first use."""
+    _State.lock, _State.sender = threading.RLock(), None
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_forget_sender)
+
+
 def flush(timeout: float = 3.0) -> bool:
     """Export what is queued, within `timeout` seconds. Never raises.
 

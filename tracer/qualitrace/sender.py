@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from qualitrace.quiet import SparseFilter, logger, never_raises
@@ -19,6 +20,13 @@ _RETRYABLE = {408, 429, 502, 503, 504}
 
 _log = logger.getChild("feedback")
 _log.addFilter(SparseFilter())
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Refuses a redirect: it would take the headers, a token among them, to another host, and the body nowhere."""
+
+    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+        """Make no request of it."""
 
 
 class FeedbackSender:
@@ -36,12 +44,16 @@ class FeedbackSender:
         self._headers = {**headers, "Content-Type": "application/json"}
         self._timeout = timeout
         self._redact = redact
-        self._items: queue.Queue[dict[str, Any]] = queue.Queue(QUEUE_SIZE)
+        self._items: queue.Queue[dict[str, Any] | None] = queue.Queue(QUEUE_SIZE)
+        self._opener = urllib.request.build_opener(_NoRedirect)
         self._closing = threading.Event()
         threading.Thread(target=self._run, name="qualitrace-feedback", daemon=True).start()
 
     def put(self, item: dict[str, Any]) -> None:
-        """Queue an item; without room it is dropped and told."""
+        """Queue an item; without room, or after `close`, it is dropped and told."""
+        if self._closing.is_set():
+            _log.warning("feedback is dropped: tracing was shut down")
+            return
         try:
             self._items.put_nowait(item)
         except queue.Full:
@@ -55,12 +67,15 @@ class FeedbackSender:
     def close(self, timeout: float) -> None:
         """Send what is queued, each item once more, for at most `timeout` seconds; nothing is taken after."""
         self._closing.set()
+        with suppress(queue.Full):  # then the thread does not wait for one
+            self._items.put_nowait(None)
         self.flush(timeout)
 
     def _run(self) -> None:
-        while True:
+        while not (self._closing.is_set() and self._items.empty()):
             item = self._items.get()
-            self._send(item)
+            if item is not None:
+                self._send(item)
             self._items.task_done()
 
     @never_raises
@@ -81,17 +96,23 @@ class FeedbackSender:
         """Send once; return the seconds to wait before another try, None if there is to be none."""
         request = urllib.request.Request(self._url, json.dumps(item).encode(), self._headers)  # noqa: S310  # http(s)
         try:
-            with urllib.request.urlopen(request, timeout=self._timeout):  # noqa: S310
+            with self._opener.open(request, timeout=self._timeout):
                 return None
         except urllib.error.HTTPError as error:
             with error:
                 if error.code not in _RETRYABLE:
-                    _log.warning("feedback is refused: %d %s", error.code, error.read(500).decode(errors="replace"))
+                    _log.warning("feedback is refused: %d %s", error.code, _reason(error))
                     return None
             asked = error.headers.get("Retry-After", "")
             return float(asked) if asked.isdecimal() else backoff
         except OSError:
             return backoff
+
+
+def _reason(error: urllib.error.HTTPError) -> str:
+    if place := error.headers.get("Location"):
+        return f"(moved to {place}; redirects are not followed, set the endpoint)"
+    return error.read(500).decode(errors="replace")
 
 
 def remaining(deadline: float) -> float:
