@@ -25,6 +25,11 @@ notify:
   ops: {kind: webhook, url: https://hooks.example.com/q, secret_file: SECRET}
 """
 
+TRACKING_URI = (
+    "tracking_uri: must begin with sqlite:///, postgresql://, http:// or https://; "
+    "other databases are reached through an MLflow server"
+)
+
 
 def mistakes(text: str, tmp_path: Path) -> list[str]:
     path = tmp_path / "qualitrace.yaml"
@@ -126,12 +131,25 @@ def test_the_documented_example_is_read(tmp_path: Path):
         ("[" * 5000, "nested too deeply, or an anchor that contains itself"),
         ("[]", "must be a mapping of sections, not list"),
         ("notify: {ops: {url: 'ftp://x'}}", "notify.ops.url: URL scheme should be 'http' or 'https' (got 'ftp://x')"),
+        ("mlflow: {tracking_uri: 'mysql://u:pw@db/mlflow'}", f"mlflow.{TRACKING_URI} (got 'mysql://db/mlflow')"),
+        ("mlflow: {tracking_uri: 'sqlite://mlflow.db'}", f"mlflow.{TRACKING_URI} (got 'sqlite://mlflow.db')"),
+        ("mlflow: {tracking_uri: databricks}", f"mlflow.{TRACKING_URI} (got 'databricks')"),
+        ("mlflow: {tracking_uri: 'postgres://db/mlflow'}", f"mlflow.{TRACKING_URI} (got 'postgres://db/mlflow')"),
         ("journal: {kind: kafka}", "journal.kind: must be 'sqlite' (got 'kafka')"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_with_its_place_and_its_mend(text: str, message: str, tmp_path: Path):
     """One line, as a person would say it."""
     assert message in mistakes(text, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["sqlite:///mlflow.db", "sqlite:////data/mlflow.db", "postgresql+psycopg://u:p@db/mlflow", "https://u:p@mlflow"],
+)
+def test_every_place_that_is_tested_is_taken(uri: str):
+    """Databases with or without a driver, and tracking servers with or without a password."""
+    assert parse_config({"mlflow": {"tracking_uri": uri}}).tracking_uri == uri
 
 
 def test_an_unset_variable_is_told_once(tmp_path: Path):

@@ -9,7 +9,7 @@ from qualitrace.redact import Redactor
 from qualitrace_collector.config.otlp import Otlp
 from qualitrace_collector.config.quality import AlertRule, Budget, Heartbeat, JudgeConfig, WebhookConfig
 from qualitrace_collector.config.section import Section
-from qualitrace_collector.config.values import Address, Duration
+from qualitrace_collector.config.values import Address, Duration, TrackingUri
 
 LOCAL_JUDGES = ("relevance", "faithfulness", "groundedness", "safety", "toxicity")
 
@@ -62,7 +62,7 @@ class Retention(Section):
 class Mlflow(Section):
     """Where traces are stored."""
 
-    tracking_uri: str = ""
+    tracking_uri: TrackingUri = ""
     token: SecretStr | None = Field(default=None, description="sent to a tracking server as Bearer")
     experiment: str = "{service.name}"
     keep: Literal["genai", "all"] = "genai"

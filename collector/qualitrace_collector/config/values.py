@@ -62,6 +62,18 @@ def without_credentials(text: str) -> str:
     return _CREDENTIALS.sub("", text)
 
 
+_TRACKING_URI = re.compile(r"(sqlite(\+\w+)?:///|postgresql(\+\w+)?://|https?://).+")
+
+
+def _tracking_uri(value: str) -> str:
+    if value and not _TRACKING_URI.fullmatch(value):
+        raise ValueError(
+            "must begin with sqlite:///, postgresql://, http:// or https://; other databases are reached through "
+            f"an MLflow server (got {without_credentials(value)!r})"
+        )
+    return value
+
+
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]*")
 
 
@@ -76,6 +88,9 @@ Duration = Annotated[float, BeforeValidator(_seconds), AfterValidator(_bounded),
 
 Address = Annotated[str, AfterValidator(_address)]
 """`host:port`."""
+
+TrackingUri = Annotated[str, AfterValidator(_tracking_uri)]
+"""Where MLflow is: a kind of place that qualitrace is tested with, or empty."""
 
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=60), AfterValidator(_identifier)]
 """A name that becomes a Prometheus label value, an assessment name or a file name."""
