@@ -4,9 +4,10 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from mlflow.entities import Experiment, ExperimentTag
+from mlflow.entities import Experiment, ExperimentTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.abstract_store import AbstractStore
+from mlflow.utils import get_results_from_paginated_fn
 
 from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.names import clean
@@ -15,6 +16,8 @@ DEFAULT_TENANT = "default"
 
 WRITTEN_BY = "qualitrace_collector"
 """Tag of the experiments that a collector stores traces in: retention looks at no other."""
+
+PAGE = 1000
 
 _PLACEHOLDER = re.compile(r"\{service\.name\}|\{tenant\}")
 
@@ -80,3 +83,13 @@ def find_or_create(mlflow: AbstractStore, name: str) -> Experiment:
         if found is None:
             raise
         return found
+
+
+def written_experiments(mlflow: AbstractStore) -> list[str]:
+    """Return the ids of the experiments that a collector ever stored traces in, also of those deleted since."""
+
+    def page(size: int, token: str | None) -> Any:
+        ours = f"tags.{WRITTEN_BY} = 'true'"
+        return mlflow.search_experiments(ViewType.ALL, size, filter_string=ours, page_token=token)
+
+    return [str(experiment.experiment_id) for experiment in get_results_from_paginated_fn(page, PAGE)]

@@ -194,6 +194,7 @@ class Pipeline:
             now = self._clock()
             letters = [_letter(failure, now) for failure in given_up]
             self._recorder.record(replace(results, dead_lettered=letters), now)
+            self._store.unrecorded.difference_update(map(mlflow_trace_id, batch))
             for piece in self._pending.finish(batch, refused, now):
                 self._settlement.done(piece)
         self._settlement.flush()

@@ -17,6 +17,7 @@ from mlflow.tracing.constant import TraceMetricKey
 from prometheus_client import CollectorRegistry, Counter
 
 from qualitrace_collector.config.models import Retention
+from qualitrace_collector.experiments import written_experiments
 from qualitrace_collector.state import Database
 from qualitrace_collector.store import StoreUnavailable, TraceStore
 
@@ -62,7 +63,7 @@ class Retainer:
         """
         started = self._clock()
         try:
-            deleted = sum(self._trim(experiment_id) for experiment_id in self._store.written_experiments())
+            deleted = sum(self._trim(experiment_id) for experiment_id in self._store.call(written_experiments))
         except (StoreUnavailable, MlflowException) as error:
             _log.warning("old traces cannot be deleted now (%s); trying again in %g s", error, UNAVAILABLE_SECONDS)
             return UNAVAILABLE_SECONDS
@@ -109,14 +110,18 @@ class Retainer:
             token = token or None
 
     def _awaited(self, trace_ids: Sequence[str]) -> set[str]:
-        """Return those of the traces that are open or that a judge will still have to find in MLflow."""
+        """Return those of the traces that are open or that a judge will still have to find in MLflow.
+
+        What is being stored may be either; it is asked for first, so that it cannot be recorded between the two looks.
+        """
+        unrecorded = self._store.unrecorded.intersection(trace_ids)
         marks = ",".join("?" * len(trace_ids))
         rows = self._database.connection().execute(
             f"SELECT trace_id FROM trace WHERE outcome = 'stored' AND root_seen = 0 AND trace_id IN ({marks}) "
             f"UNION SELECT trace_id FROM judgement WHERE status = 'queued' AND trace_id IN ({marks})",
             (*trace_ids, *trace_ids),
         )
-        return {row["trace_id"] for row in rows}
+        return unrecorded.union(row["trace_id"] for row in rows)
 
 
 def _count(mlflow: AbstractStore, experiment_id: str) -> int:

@@ -6,7 +6,7 @@ Writing is idempotent: MLflow upserts spans on (trace id, span id), and assessme
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from mlflow.entities import Assessment, Span
 from mlflow.exceptions import MlflowException
@@ -16,7 +16,7 @@ from sqlalchemy import make_url
 
 from qualitrace_collector.config.values import without_credentials
 from qualitrace_collector.convert import ConvertedTrace
-from qualitrace_collector.experiments import WRITTEN_BY, Experiments, PlacedTrace
+from qualitrace_collector.experiments import Experiments, PlacedTrace
 from qualitrace_collector.tested_tables import has_tested_tables
 
 if TYPE_CHECKING:
@@ -34,6 +34,10 @@ class StoreUnavailable(Exception):
 class TraceStore:
     """Stores converted traces.
 
+    Attributes:
+        unrecorded: ids of the traces that are being stored, and whose outcome is not on record yet: retention keeps
+            away from them.
+
     Args:
         tracking_uri: `sqlite:///…`, `postgresql://…` or `http(s)://…`.
         artifact_uri: where MLflow keeps artifacts of new experiments (databases other than a SQLite file).
@@ -45,6 +49,7 @@ class TraceStore:
         self.artifact_uri = artifact_uri
         self._experiments = Experiments(lambda: self._store, experiment)
         self._tested = False
+        self.unrecorded: set[str] = set()
 
     @property
     def _store(self) -> AbstractStore:
@@ -103,12 +108,6 @@ class TraceStore:
         """Return all stored spans of a trace, none if it is unknown."""
         traces = self._call(lambda: self._store.batch_get_traces([trace_id]))
         return traces[0].data.spans if traces else []
-
-    def written_experiments(self) -> list[str]:
-        """Return the ids of the experiments that a collector ever stored traces in."""
-        ours = f"tags.{WRITTEN_BY} = 'true'"
-        found: Any = self._call(lambda: self._store.search_experiments(max_results=1000, filter_string=ours))
-        return [str(experiment.experiment_id) for experiment in found]
 
     def call(self, ask: Callable[[AbstractStore], _T]) -> _T:
         """Ask MLflow's own store.

@@ -60,6 +60,7 @@ class StoreStage:
         return _outcome(begun.prepared, self._finish(begun))
 
     def _begin(self, batch: Batch, *, in_background: bool) -> _Begun:
+        self._store.unrecorded.update(map(mlflow_trace_id, batch))
         prepared = prepare(self._plan(batch))
         writing = self._writer.write(_to_store(prepared)) if self._writer and in_background else None
         return _Begun(batch, prepared, writing)

@@ -1,6 +1,8 @@
 """Old traces leave a real MLflow, the others stay: in a SQLite database and, in one test, PostgreSQL."""
 
+import sqlite3
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,9 +11,10 @@ from prometheus_client import CollectorRegistry
 
 from qualitrace_collector.config.load import parse_config
 from qualitrace_collector.convert import ConvertedTrace
+from qualitrace_collector.experiments import WRITTEN_BY, written_experiments
 from qualitrace_collector.record import CompleteTrace, Results
 from qualitrace_collector.retention import BATCH, CHECK_SECONDS, UNAVAILABLE_SECONDS, Retainer
-from qualitrace_collector.store import WRITTEN_BY, TraceStore
+from qualitrace_collector.store import TraceStore
 from support.mlflow_db import converted
 from support.otlp import SECOND, START, chat_span
 from support.pipeline import Collector
@@ -103,6 +106,50 @@ def test_what_is_open_or_waits_for_a_judge_stays(aged: Callable[..., Aged]):
     world.retention().step()
     assert len(world.left()) == len(waiting) + 1
     assert 40 not in world.left()
+
+
+def test_what_is_stored_and_not_recorded_yet_stays(aged: Callable[..., Aged], monkeypatch: pytest.MonkeyPatch):
+    """Between the two nobody knows whether it is open, or waits for a judge; once recorded, and done, it goes."""
+    world = aged(days=30)
+    old = [chat_span(1, 1, question="Q?", answer="A.", start=START - 40 * DAY * SECOND)]
+    retention, recorded = world.retention(), world.collector.recorder.record
+
+    def record(results: Results, now: float) -> None:
+        if results.stored:
+            retention.step()
+            assert world.collector.stored(1) == 1
+        recorded(results, now)
+
+    monkeypatch.setattr(world.collector.recorder, "record", record)
+    world.collector.send(old)
+    world.collector.run()
+    retention.step()
+    assert world.collector.stored(1) == 0
+
+
+def test_more_experiments_than_mlflow_gives_at_once_are_all_looked_at(aged: Callable[..., Aged], tmp_path: Path):
+    """A thousand newer ones stand before ours."""
+    world = aged(days=30)
+    world.add([40])
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database, database:
+        columns = "(experiment_id, name, lifecycle_stage, creation_time, last_update_time, workspace)"
+        newer = [(number, str(number), "active", 1 << 50, 1 << 50, "default") for number in range(1000, 2000)]
+        database.executemany(f"INSERT INTO experiments {columns} VALUES (?, ?, ?, ?, ?, ?)", newer)
+        tags = [(WRITTEN_BY, "true", number) for number, *_ in newer]
+        database.executemany("INSERT INTO experiment_tags (key, value, experiment_id) VALUES (?, ?, ?)", tags)
+    assert len(set(world.collector.store.call(written_experiments))) == 1001
+
+
+def test_a_deleted_experiment_is_trimmed_too(aged: Callable[..., Aged]):
+    """Its service may still send, and it may be restored."""
+    world = aged(days=30)
+    world.add([1, 40])
+    client = MlflowClient(world.collector.store.tracking_uri)
+    experiment = client.get_experiment_by_name("shop")
+    assert experiment is not None
+    client.delete_experiment(experiment.experiment_id)
+    world.retention().step()
+    assert world.left() == [1]
 
 
 def test_other_experiments_are_not_touched(aged: Callable[..., Aged]):
