@@ -2,6 +2,7 @@
 
 import re
 import threading
+from collections.abc import Iterable
 
 OTHER = "other"
 MAX_LENGTH = 120
@@ -15,11 +16,15 @@ def clean(name: str) -> str:
 
 
 class BoundedNames:
-    """Lets the first `limit` distinct names through and calls the rest `other`. Thread-safe."""
+    """Lets the first `limit` distinct names through and calls the rest `other`. Thread-safe.
 
-    def __init__(self, limit: int) -> None:
+    Args:
+        known: names that were let through before, by an earlier process.
+    """
+
+    def __init__(self, limit: int, known: Iterable[str] = ()) -> None:
         self._limit = limit
-        self._known: set[str] = set()
+        self._known = set(known) - {OTHER}
         self._lock = threading.Lock()
 
     def bound(self, name: str) -> str:

@@ -30,7 +30,7 @@ class StoreStage:
 
     Args:
         keep_all: store traces without any GenAI span, too.
-        max_services: further ones are called `other`.
+        max_services: further ones are called `other`; those that the ledger knows count.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class StoreStage:
         self._ledger = ledger
         self._writer = writer
         self._keep_all = keep_all
-        self._services = BoundedNames(max_services)
+        self._services = BoundedNames(max_services, ledger.services())
         self._begun: _Begun | None = None
 
     def run(self, batch: Batch, then: Batch | None = None) -> tuple[Results, list[Failure]]:

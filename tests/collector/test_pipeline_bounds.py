@@ -1,10 +1,11 @@
 """Backlogs stay out of memory, batches stay small, and a stored span is never overwritten."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from qualitrace_collector.journal import JournalEntry, SqliteJournal
 from qualitrace_collector.store import StoreUnavailable
@@ -41,6 +42,31 @@ def test_an_outage_keeps_the_backlog_out_of_memory(make: Callable[..., Collector
     assert {collector.stored(number) for number in range(1, 41)} == {3}
     assert collector.journal.pending() == (0, 0)
     assert collector.totals()["", "stored"] == 40
+
+
+def test_a_restart_makes_no_room_for_further_services(make: Callable[..., Collector]):
+    """The services of before keep their experiments, and new names are still `other`; a higher limit lets one in."""
+    collector = make(mlflow={"max_experiments": 2})
+    for number, service in enumerate(("shop", "search", "mail"), 1):
+        collector.send(rag(number), service)
+    collector.run()
+    collector.restart()
+    for number, service in enumerate(("chat", "search"), 4):
+        collector.send(rag(number), service)
+    collector.run()
+    assert services_of(collector, (1, 2, 3, 4, 5)) == ["shop", "search", "other", "other", "search"]
+    collector.raw["mlflow"]["max_experiments"] = 3
+    collector.restart()
+    collector.send(rag(6), "mail")
+    collector.run()
+    assert services_of(collector, [6]) == ["mail"]
+
+
+def services_of(collector: Collector, numbers: Iterable[int]) -> list[str]:
+    """Return the experiments of traces, which are named by their services."""
+    client = MlflowClient(collector.store.tracking_uri)
+    infos = [client.get_trace("tr-" + trace_id(number).hex()).info for number in numbers]
+    return [client.get_experiment(info.experiment_id).name for info in infos]
 
 
 def test_traces_that_fill_the_memory_are_handed_on_unfinished(make: Callable[..., Collector]):

@@ -118,6 +118,11 @@ class Ledger:
             .fetchall()
         )
 
+    def services(self) -> list[str]:
+        """Return the name of every service that ever had a trace."""
+        rows = self._database.connection().execute("SELECT DISTINCT service FROM ledger")
+        return [row["service"] for row in rows]
+
     def known_traces(self, trace_ids: list[str]) -> dict[str, sqlite3.Row]:
         """Return the rows of those traces that already have an outcome, by trace id."""
         return _known(self._database.connection(), trace_ids)
