@@ -1,10 +1,11 @@
 """The experiment that a trace is stored in: `mlflow.experiment` with its service and tenant filled in."""
 
+import logging
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from mlflow.entities import Experiment, ExperimentTag, ViewType
+from mlflow.entities import Experiment, ExperimentTag, LifecycleStage, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.abstract_store import AbstractStore
 from mlflow.utils import get_results_from_paginated_fn
@@ -19,6 +20,7 @@ WRITTEN_BY = "qualitrace_collector"
 
 PAGE = 1000
 
+_log = logging.getLogger(__name__)
 _PLACEHOLDER = re.compile(r"\{service\.name\}|\{tenant\}")
 
 
@@ -36,6 +38,9 @@ PlacedTrace = tuple[Place, ConvertedTrace]
 class Experiments:
     """Finds or makes experiments, and remembers them.
 
+    A deleted one goes on taking traces. MLflow would refuse a new one of its name, and refusing the traces would lose
+    them; so they are stored, where they are seen once the experiment is restored, and a warning says so.
+
     Args:
         store: returns MLflow's store.
         name: of the experiments; `{service.name}` is replaced by the trace's service, `{tenant}` by its tenant, which
@@ -46,6 +51,7 @@ class Experiments:
         self._store = store
         self._name = name
         self._places: dict[tuple[str, str], Place] = {}
+        self._deleted: set[str] = set()
 
     def place(self, trace: ConvertedTrace) -> Place:
         """Return where a trace belongs.
@@ -61,13 +67,28 @@ class Experiments:
         return self._places[service, tenant]
 
     def forget(self) -> None:
-        """Look for all of them again: one may have been deleted for good."""
+        """Look for all of them again: one may have been deleted, also for good."""
         self._places.clear()
 
     def _marked(self, name: str) -> Place:
         found = find_or_create(self._store(), name)
-        self._store().set_experiment_tag(found.experiment_id, ExperimentTag(WRITTEN_BY, "true"))
+        if found.lifecycle_stage == LifecycleStage.DELETED:
+            self._tell_deleted(found)
+        else:
+            self._deleted.discard(name)
+            if WRITTEN_BY not in found.tags:
+                self._store().set_experiment_tag(found.experiment_id, ExperimentTag(WRITTEN_BY, "true"))
         return Place(str(found.experiment_id), found.artifact_location)
+
+    def _tell_deleted(self, experiment: Experiment) -> None:
+        if experiment.name not in self._deleted:
+            _log.warning(
+                "experiment %r is deleted in MLflow: what comes for it is stored, but not shown; restore it (mlflow "
+                "experiments restore --experiment-id %s), or delete it for good (mlflow gc), and it is made anew",
+                experiment.name,
+                experiment.experiment_id,
+            )
+        self._deleted.add(experiment.name)
 
 
 def find_or_create(mlflow: AbstractStore, name: str) -> Experiment:

@@ -201,7 +201,7 @@ class Pipeline:
         return bool(batch)
 
     def _upkeep(self) -> None:
-        """Each minute: end traces whose root never came, forget old rows."""
+        """Each minute: end traces whose root never came, forget old rows and what MLflow said of experiments."""
         now = self._clock()
         if now < self._next_upkeep:
             return
@@ -213,6 +213,7 @@ class Pipeline:
                 CompleteTrace(trace_id=trace_id, service=row["service"], tracestate="", spans=spans, known=False), now
             )
         self._recorder.prune(now)
+        self._store.experiments.forget()
         self._journal.forget_owners(now - KEEP_SECONDS)
         self._next_upkeep = now + UPKEEP_SECONDS
 

@@ -35,6 +35,7 @@ class TraceStore:
     """Stores converted traces.
 
     Attributes:
+        experiments: which trace goes where.
         unrecorded: ids of the traces that are being stored, and whose outcome is not on record yet: retention keeps
             away from them.
 
@@ -47,7 +48,7 @@ class TraceStore:
     def __init__(self, tracking_uri: str, artifact_uri: str, experiment: str) -> None:
         self.tracking_uri = tracking_uri
         self.artifact_uri = artifact_uri
-        self._experiments = Experiments(lambda: self._store, experiment)
+        self.experiments = Experiments(lambda: self._store, experiment)
         self._tested = False
         self.unrecorded: set[str] = set()
 
@@ -82,7 +83,7 @@ class TraceStore:
         for (experiment_id, _), group in groups.items():
             self._save_group(experiment_id, group, refused)
         if refused:
-            self._experiments.forget()  # one may have been deleted for good: the next try looks for it
+            self.experiments.forget()  # one may have been deleted for good: the next try looks for it
         return refused
 
     def rows(self, traces: Sequence[ConvertedTrace]) -> "Rows | None":
@@ -167,7 +168,7 @@ class TraceStore:
         return True
 
     def _placed(self, traces: Sequence[ConvertedTrace]) -> list[PlacedTrace]:
-        return [(self._call(lambda: self._experiments.place(trace)), trace) for trace in traces]  # noqa: B023
+        return [(self._call(lambda: self.experiments.place(trace)), trace) for trace in traces]  # noqa: B023
 
     def _insert_new(self, traces: list[PlacedTrace]) -> list[PlacedTrace]:
         """Write new traces in bulk where that was tested; return what is left for MLflow's own path.

@@ -1,6 +1,7 @@
 """Traces and assessments in a real MLflow, by a database URI."""
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.store import StoreUnavailable, TraceStore
 from support.mlflow_db import converted, new_store, refuse_spans
 from support.otlp import chat_span, rag_trace
+from support.pipeline import Collector
 
 
 @pytest.fixture
@@ -153,3 +155,40 @@ def test_an_experiment_that_was_deleted_for_good_is_made_again(store: TraceStore
     assert store.save([rag(2)]).keys() == {rag(2).trace_id}
     assert store.save([rag(2)]) == {}
     assert len(store.read(rag(2).trace_id)) == len(rag(2).stored)
+
+
+def test_a_deleted_experiment_takes_traces_and_is_told_once(store: TraceStore, caplog: pytest.LogCaptureFixture):
+    """Nothing is lost: restored, it shows all of them; the warning names the commands, also after a restart."""
+    client = MlflowClient(store.tracking_uri)
+    store.save([rag(1)])
+    experiment = client.get_experiment_by_name("shop")
+    assert experiment is not None
+    client.delete_experiment(experiment.experiment_id)
+    restarted = TraceStore(store.tracking_uri, "file:///unused", "{service.name}")
+    for number in (2, 3):
+        assert restarted.save([rag(number)]) == {}
+        restarted.experiments.forget()
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "experiment 'shop' is deleted in MLflow" in warning
+    assert f"mlflow experiments restore --experiment-id {experiment.experiment_id}" in warning
+    client.restore_experiment(experiment.experiment_id)
+    found = client.search_traces(locations=[experiment.experiment_id])
+    assert {trace.info.trace_id for trace in found} == {rag(number).trace_id for number in (1, 2, 3)}
+
+
+def test_what_happens_to_an_experiment_is_noticed_within_a_minute(
+    make: Callable[..., Collector], caplog: pytest.LogCaptureFixture
+):
+    """The pipeline asks for it again in its upkeep: a deletion is told."""
+    collector = make()
+    client = MlflowClient(collector.store.tracking_uri)
+    collector.send(rag_trace(1, question="Q?", answer="A.", passages=["P."]))
+    collector.run(5)
+    experiment = client.get_experiment_by_name("shop")
+    assert experiment is not None
+    client.delete_experiment(experiment.experiment_id)
+    collector.run(60)
+    collector.send(rag_trace(2, question="Q?", answer="A.", passages=["P."]))
+    collector.run(5)
+    assert collector.stored(2) == 3
+    assert "experiment 'shop' is deleted in MLflow" in caplog.text
