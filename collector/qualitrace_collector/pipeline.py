@@ -65,7 +65,12 @@ class Pipeline:
         self._journal = journal
         self._settlement = Settlement(journal)
         self._stage = StoreStage(
-            store, ledger, writer, keep_all=config.mlflow.keep == "all", max_services=config.mlflow.max_experiments
+            store,
+            ledger,
+            recorder.early_logs,
+            writer,
+            keep_all=config.mlflow.keep == "all",
+            max_services=config.mlflow.max_experiments,
         )
         self._store = store
         self._ledger = ledger

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+
 from qualitrace_collector.config import Config
 from qualitrace_collector.config.quality import JudgeConfig
 from qualitrace_collector.convert import ConvertedTrace, build_sample
@@ -22,6 +24,7 @@ from qualitrace_collector.state import (
     Database,
     DeadLetter,
     DeadLetters,
+    EarlyLogs,
     JudgeQueue,
     JudgeTask,
     Ledger,
@@ -59,6 +62,7 @@ class Results:
     Attributes:
         conflicting: spans left out because another one has their ids, by service.
         coverage: what each trace has that is complete for the first time.
+        early_logs: log records whose span has not come, by trace id; of a trace that had some, all that are left.
     """
 
     stored: Sequence[ConvertedTrace] = ()
@@ -67,6 +71,7 @@ class Results:
     complete: Sequence[CompleteTrace] = ()
     conflicting: Mapping[str, int] = field(default_factory=dict[str, int])
     coverage: Sequence[Coverage] = ()
+    early_logs: Mapping[str, Sequence[LogRecord]] = field(default_factory=dict[str, Sequence[LogRecord]])
 
 
 class Rates(Protocol):
@@ -95,6 +100,9 @@ class ConfiguredRates:
 class Recorder:
     """Writes the ledger and the judges' queue, and counts the metrics of complete traces.
 
+    Attributes:
+        early_logs: the log records that wait for their span.
+
     Args:
         rates: what the judges can take; without them, all that the configuration wants.
     """
@@ -104,6 +112,7 @@ class Recorder:
         self._rates = rates or ConfiguredRates(config)
         self._database = database
         self._metrics = metrics
+        self.early_logs = EarlyLogs(database)
 
     def record(self, results: Results, now: float) -> None:
         """Record a batch durably; recording it again changes nothing."""
@@ -117,6 +126,8 @@ class Recorder:
             Ledger.record_traces(connection, records, now)
             for letter in results.dead_lettered:
                 DeadLetters.put(connection, letter)
+            for trace_id, logs in results.early_logs.items():
+                EarlyLogs.replace(connection, trace_id, logs, now)
             CoverageTotals.add(connection, results.coverage)
             self._enqueue_sampled(connection, results.complete, now)
         self._metrics.observe((trace.service, trace.spans) for trace in results.complete if not trace.known)
@@ -145,10 +156,14 @@ class Recorder:
         self._metrics.count_redactions(counts)
 
     def prune(self, now: float) -> None:
-        """Forget rows older than a week; the ledger's totals stay."""
+        """Forget rows older than a week, and log records whose span did not come; the ledger's totals stay."""
         with self._database.transaction() as connection:
             Ledger.prune(connection, now - KEEP_SECONDS)
             JudgeQueue.prune(connection, now - KEEP_SECONDS)
+            assembly = self._config.assembly
+            dropped = EarlyLogs.prune(connection, now - assembly.max_age, assembly.max_size)
+        if dropped:
+            _log.info("log records of %d traces are dropped: their spans did not come", dropped)
 
     def _enqueue_sampled(self, connection: sqlite3.Connection, traces: Iterable[CompleteTrace], now: float) -> None:
         """Queue complete traces for the judges that pick them."""

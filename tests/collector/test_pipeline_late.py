@@ -15,7 +15,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 
 from qualitrace_collector.assemble import Piece, SpanRecord
-from qualitrace_collector.convert import convert
+from qualitrace_collector.convert import ConvertedTrace, convert
 from qualitrace_collector.convert.restore import restored
 from support.otlp import attributes, request, span, span_id, trace_id
 from support.pipeline import Collector, rag
@@ -92,14 +92,72 @@ def test_late_log_records_change_nothing_that_a_span_tells(make: Callable[..., C
     assert {task.sample.inputs for task in collector.tasks()} == {"Q?"}
 
 
+@pytest.mark.parametrize("others", [[], rag(1)[1:2]], ids=["nothing else", "another span"])
+def test_log_records_wait_for_a_span_that_runs_for_long(make: Callable[..., Collector], others: list[OtlpSpan]):
+    """A prompt told at the start of a call reaches its span hours later, over a restart; the journal is not held."""
+    collector = make()
+    collector.send_logs(message("gen_ai.user.message", "Why?"))
+    collector.send(others)
+    collector.run(62)
+    assert collector.journal.pending()[0] == 0
+    collector.restart()
+    collector.send_logs(message("gen_ai.user.message", "Why?"), message("gen_ai.choice", "Thus."))
+    collector.run(62)
+    collector.now += 7200
+    collector.send([span(1, 1, gen_ai__operation__name="chat")])
+    collector.run()
+    assert [event.name for event in stored(collector)[1].events] == ["gen_ai.user.message", "gen_ai.choice"]
+    assert {(task.sample.inputs, task.sample.outputs) for task in collector.tasks()} == {("Why?", "Thus.")}
+    assert waiting(collector) == []
+
+
+def test_log_records_wait_while_their_span_is_refused(make: Callable[..., Collector], monkeypatch: pytest.MonkeyPatch):
+    """The next try, which succeeds, has them again, although the process died in between."""
+    collector = make()
+    collector.send_logs(message("gen_ai.user.message", "Why?"))
+    collector.run(62)
+    save, refused = collector.store.save, list[str]()
+
+    def refusing_once(traces: list[ConvertedTrace]) -> dict[str, Exception]:
+        if refused:
+            return save(traces)
+        refused.extend(trace.trace_id for trace in traces)
+        return dict.fromkeys(refused, ValueError("no"))
+
+    monkeypatch.setattr(collector.store, "save", refusing_once)
+    collector.send([span(1, 1, gen_ai__operation__name="chat")])
+    collector.run(2)
+    assert refused == ["tr-" + trace_id(1).hex()]
+    collector.restart()
+    collector.run()
+    assert [event.name for event in stored(collector)[1].events] == ["gen_ai.user.message"]
+    assert collector.totals()["", "stored"] == 1
+
+
 def test_log_records_of_unknown_spans_are_settled(make: Callable[..., Collector]):
     """Nobody waits forever for a span that was dropped, and no trace is made of its records."""
-    collector = make()
+    collector = make(assembly={"max_age": "1h"})
     collector.send_logs(message("gen_ai.user.message", "Why?"))
     collector.run(62)
     assert stored(collector) == {}
     assert collector.totals() == {}
     assert collector.journal.pending()[0] == 0
+    assert len(waiting(collector)) == 1
+    collector.now += 3600
+    collector.run(62)
+    assert waiting(collector) == []
+
+
+def test_log_records_that_wait_are_bounded(make: Callable[..., Collector]):
+    """Beyond `assembly.max_size` the oldest are dropped: a client whose spans are sampled out may send millions."""
+    collector = make(assembly={"max_size": "2kB"})
+    for number in range(5):
+        record = message("gen_ai.user.message", "?" * 500)
+        record.trace_id = trace_id(number)
+        collector.send_logs(record)
+        collector.run(1)
+    collector.run(122)
+    assert waiting(collector) == ["tr-" + trace_id(number).hex() for number in (2, 3, 4)]
 
 
 @pytest.mark.parametrize("recording", RECORDINGS, ids=lambda path: path.name.removesuffix(".otlp.pb"))
@@ -149,6 +207,12 @@ def piece(key: bytes, *records: SpanRecord) -> Piece:
 def message(name: str, content: str, number: int = 1) -> LogRecord:
     body = AnyValue(kvlist_value=KeyValueList(values=attributes({"content": content})))
     return LogRecord(trace_id=trace_id(1), span_id=span_id(number), time_unix_nano=5, event_name=name, body=body)
+
+
+def waiting(collector: Collector) -> list[str]:
+    """Return the ids of the traces with log records that wait for a span."""
+    rows = collector.database.connection().execute("SELECT trace_id FROM early_log ORDER BY trace_id")
+    return [row["trace_id"] for row in rows]
 
 
 def stored(collector: Collector) -> dict[int, Span]:

@@ -2,6 +2,7 @@
 
 from qualitrace_collector.state.coverage import CoverageTotals
 from qualitrace_collector.state.database import Database, StateError
+from qualitrace_collector.state.early_logs import EarlyLogs
 from qualitrace_collector.state.ledger import Ledger, TraceRecord
 from qualitrace_collector.state.letters import DeadLetter, DeadLetters
 from qualitrace_collector.state.queue import JudgeQueue, JudgeTask
@@ -11,6 +12,7 @@ __all__ = [
     "Database",
     "DeadLetter",
     "DeadLetters",
+    "EarlyLogs",
     "JudgeQueue",
     "JudgeTask",
     "Ledger",

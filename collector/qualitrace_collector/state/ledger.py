@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
-from qualitrace_collector.state import coverage, letters
+from qualitrace_collector.state import coverage, early_logs, letters
 from qualitrace_collector.state.database import Database
 
 TraceOutcome = Literal["stored", "not_genai", "dead_lettered"]
@@ -29,6 +29,7 @@ SCHEMA = (
         counted INTEGER NOT NULL, PRIMARY KEY (judge, service, outcome)) WITHOUT ROWID""",
     *letters.SCHEMA,
     *coverage.SCHEMA,
+    *early_logs.SCHEMA,
 )
 
 WHOLE_TRACE = ""

@@ -1,0 +1,51 @@
+"""Log records that came before their span, for instance the prompt of a call that is still running.
+
+They wait on disk, where they hold neither memory nor the journal: a span may take hours, or have been sampled out.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+
+from qualitrace_collector.state.database import Database
+
+SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS early_log (trace_id TEXT PRIMARY KEY, logs BLOB NOT NULL, recorded_at REAL NOT NULL)",
+)
+
+
+class EarlyLogs:
+    """The log records that wait for their span, by MLflow's trace id."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of(self, trace_ids: Iterable[str]) -> dict[str, list[LogRecord]]:
+        """Return what waits for spans of these traces."""
+        rows = self._database.connection().execute(
+            "SELECT trace_id, logs FROM early_log WHERE trace_id IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(trace_ids)),),
+        )
+        requests = {row["trace_id"]: ExportLogsServiceRequest.FromString(row["logs"]) for row in rows}
+        return {key: list(request.resource_logs[0].scope_logs[0].log_records) for key, request in requests.items()}
+
+    @staticmethod
+    def replace(connection: sqlite3.Connection, trace_id: str, records: Sequence[LogRecord], now: float) -> None:
+        """Let these, and no others, wait for spans of a trace, in the caller's transaction."""
+        connection.execute("DELETE FROM early_log WHERE trace_id = ?", (trace_id,))
+        if records:
+            request = ExportLogsServiceRequest()
+            request.resource_logs.add().scope_logs.add(log_records=records)
+            connection.execute("INSERT INTO early_log VALUES (?, ?, ?)", (trace_id, request.SerializeToString(), now))
+
+    @staticmethod
+    def prune(connection: sqlite3.Connection, older_than: float, max_size: int) -> int:
+        """Drop what is older, and the oldest beyond `max_size` bytes; return the number of traces."""
+        return connection.execute(
+            "DELETE FROM early_log WHERE recorded_at < ? OR trace_id IN (SELECT trace_id FROM (SELECT trace_id, "
+            "sum(length(logs)) OVER (ORDER BY recorded_at DESC, trace_id) AS size FROM early_log) WHERE size > ?)",
+            (older_than, max_size),
+        ).rowcount
