@@ -86,17 +86,21 @@ class TraceStore:
             self.experiments.forget()  # one may have been deleted for good: the next try looks for it
         return refused
 
-    def rows(self, traces: Sequence[ConvertedTrace]) -> "Rows | None":
-        """Return the rows that traces have in tested tables; None without these, or if one's content is too odd.
-
-        Whether they are tested is asked once, not at every batch: reading waits for those who write.
+    def takes_rows(self) -> bool:
+        """Whether MLflow's tables were tested; if so, it is not asked again: reading waits for those who write.
 
         Raises:
             StoreUnavailable: MLflow cannot be reached now.
         """
-        self._tested = self._tested or has_tested_tables(self._store)
-        if not self._tested:
-            return None
+        self._tested = self._tested or self._call(lambda: has_tested_tables(self._store))
+        return self._tested
+
+    def rows(self, traces: Sequence[ConvertedTrace]) -> "Rows | None":
+        """Return the rows that traces have in tested tables; None if one's content is too odd.
+
+        Raises:
+            StoreUnavailable: MLflow cannot be reached now.
+        """
         from qualitrace_collector.rows import rows_of
 
         placed = self._placed(traces)
@@ -142,15 +146,14 @@ class TraceStore:
         Raises:
             StoreUnavailable: MLflow cannot be reached now. What was stored before stays; saving again is harmless.
         """
-        left, refused = assessments, dict[str, Exception]()
-        store = self._store
-        if has_tested_tables(store):
-            from qualitrace_collector.assessments import insert_assessments
+        left, refused, store = assessments, dict[str, Exception](), self._store
+        try:
+            if has_tested_tables(store):
+                from qualitrace_collector.assessments import insert_assessments
 
-            try:
                 left = insert_assessments(store, assessments)
-            except Exception as error:
-                self._raise_if_unavailable(error)  # else one of them is at fault, and one by one it shows which
+        except Exception as error:
+            self._raise_if_unavailable(error)  # else one of them is at fault, and one by one it shows which
         for assessment in left:
             try:
                 self.save_assessment(assessment)
@@ -176,12 +179,12 @@ class TraceStore:
         That is: known traces, those that the database refuses, and those that another collector was faster with.
         """
         store = self._store
-        if not has_tested_tables(store):
-            return traces
-        from qualitrace_collector.bulk import insert_rows
-        from qualitrace_collector.rows import rows_of
-
         try:
+            if not (traces and has_tested_tables(store)):
+                return traces
+            from qualitrace_collector.bulk import insert_rows
+            from qualitrace_collector.rows import rows_of
+
             known = insert_rows(store, rows_of(traces))
             return [placed for placed in traces if placed[1].trace_id in known]
         except Exception as error:

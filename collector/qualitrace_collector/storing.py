@@ -13,7 +13,7 @@ from qualitrace_collector.names import BoundedNames
 from qualitrace_collector.prepare import Failure, KnownTrace, Plan, Prepared, prepare
 from qualitrace_collector.record import Results
 from qualitrace_collector.state import EarlyLogs, Ledger
-from qualitrace_collector.store import TraceStore
+from qualitrace_collector.store import StoreUnavailable, TraceStore
 from qualitrace_collector.writer import Writer, Writing, written
 
 Batch = Sequence[Piece]
@@ -72,8 +72,15 @@ class StoreStage:
         if begun is None or begun.batch is not batch:
             begun = self._begin(batch, in_background=then is not None)
         if then is not None and begun.writing:
-            self._begun = self._begin(then, in_background=True)
+            self._begun = self._begin_early(then)
         return _outcome(begun, self._finish(begun))
+
+    def _begin_early(self, batch: Batch) -> _Begun | None:
+        """Begin the next batch, if that can be done now: what stands in its way is told when it is its turn."""
+        try:
+            return self._begin(batch, in_background=True)
+        except StoreUnavailable:
+            return None
 
     def _begin(self, batch: Batch, *, in_background: bool) -> _Begun:
         self._store.unrecorded.update(map(mlflow_trace_id, batch))

@@ -44,7 +44,8 @@ class Writer:
             StoreUnavailable: MLflow cannot be reached now.
         """
         self._used = True
-        pool, rows = self._ready(), self._store.rows(traces)
+        pool = self._ready() if self._store.takes_rows() else None
+        rows = self._store.rows(traces) if pool else None
         if pool is None or rows is None:
             return None
         try:
@@ -60,9 +61,12 @@ class Writer:
         self._used = False
 
     def close(self) -> None:
-        """End the process after what it writes now; safe twice."""
+        """End the process, and undo what it writes now: a stop would wait for it; safe twice."""
         if self._pool is not None:
+            processes = [*self._pool._processes.values()]  # pyright: ignore[reportPrivateUsage]
             self._pool.shutdown(wait=False, cancel_futures=True)
+            for process in processes:
+                process.kill()
         self._pool = self._up = None
 
     def _ready(self) -> ProcessPoolExecutor | None:

@@ -96,6 +96,18 @@ def test_a_server_that_is_away_is_told_from_a_bad_trace():
         store.save([rag(1)])
 
 
+def test_a_database_that_breaks_is_told_from_bad_data(store: TraceStore):
+    """Whatever is asked of it first: traces and assessments are kept for later, not given up."""
+    store.save([rag(1)])
+    Path(store.tracking_uri.removeprefix("sqlite:///")).write_bytes(b"no database" * 1000)
+    with pytest.raises(StoreUnavailable):
+        store.takes_rows()
+    with pytest.raises(StoreUnavailable):
+        store.save([rag(2)])
+    with pytest.raises(StoreUnavailable):
+        store.save_assessments([feedback(rag(1).trace_id)])
+
+
 def test_an_assessment_is_written_once(store: TraceStore):
     """A second write with the same id is taken for done; a trace that is gone is an error."""
     trace = rag(1)

@@ -9,10 +9,11 @@ from pathlib import Path
 import psutil
 import pytest
 import sqlalchemy
+from mlflow.entities import Span
 
 from qualitrace_collector import pending
 from qualitrace_collector.convert import ConvertedTrace
-from qualitrace_collector.store import TraceStore
+from qualitrace_collector.store import StoreUnavailable, TraceStore
 from qualitrace_collector.writer import Writer, Writing, written
 from support.mlflow_db import converted, new_store, refuse_spans
 from support.pipeline import Collector, rag
@@ -83,6 +84,28 @@ def test_tables_that_were_not_tested_are_not_written(store: TraceStore, writer: 
     assert Writer(TraceStore(store.tracking_uri, store.artifact_uri, "x")).write([trace(2)]) is None
 
 
+def test_a_tracking_server_needs_no_process(others: list[psutil.Process]):
+    """It takes no rows: the process would cost memory for nothing."""
+    assert Writer(TraceStore("http://127.0.0.1:9", "file:///unused", "x")).write([trace(1)]) is None
+    assert [child for child in psutil.Process().children() if child not in others] == []
+
+
+def test_closing_does_not_wait(store: TraceStore, writer: Writer, others: list[psutil.Process]):
+    """A stop has a deadline, and the database may hold the process up: what it writes then is not written."""
+    begun(writer, trace(1)).result()
+    child = child_of(psutil.Process(), others)
+    child.suspend()
+    writing = begun(writer, trace(2))
+    try:
+        writer.close()
+        child.wait(STARTED)
+    finally:
+        if child.is_running():
+            child.kill()
+    assert written(writing) is None
+    assert store.read(trace(2).trace_id) == []
+
+
 def test_a_killed_process_costs_nothing(writer: Writer, others: list[psutil.Process]):
     """What it had is for its owner to write, and another takes its place."""
     begun(writer, trace(1)).result()
@@ -139,13 +162,40 @@ def test_it_ends_with_its_owner(store: TraceStore, tmp_path: Path):
     child.wait(STARTED)
 
 
-def test_a_backlog_comes_through_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: list[psutil.Process]):
-    """While it is up, and after its death: every trace is stored and counted once, the guilty one is a dead letter."""
+@pytest.fixture
+def collector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Collector]:
+    """A collector of small batches with a writer that is up."""
     monkeypatch.setattr(pending, "BATCH_SPANS", 9)
-    collector = Collector(tmp_path, {"judges": []})
-    collector.writer = Writer(collector.store)
-    collector.restart()
-    begun(collector.writer, trace(1)).result()
+    made = Collector(tmp_path, {"judges": []})
+    made.writer = Writer(made.store)
+    made.restart()
+    begun(made.writer, trace(1)).result()
+    yield made
+    made.pipeline.close()
+
+
+def test_what_hinders_the_next_batch_does_not_hold_up_this_one(collector: Collector, monkeypatch: pytest.MonkeyPatch):
+    """When MLflow goes away between the two, the first is recorded; the other waits until it is back."""
+    collector.send(rag(1))
+    collector.run()
+
+    def away(_: str) -> list[Span]:
+        raise StoreUnavailable("down")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(collector.store, "read", away)
+        for number in (2, 3, 4, 1):
+            collector.send(rag(number))
+        collector.run()
+        assert collector.totals() == {("", "stored"): 4}
+        assert collector.journal.pending()[0] == 1
+    collector.run(60)
+    assert collector.stored(1) == 3
+    assert collector.journal.pending() == (0, 0)
+
+
+def test_a_backlog_comes_through_whole(others: list[psutil.Process], collector: Collector):
+    """While it is up, and after its death: every trace is stored and counted once, the guilty one is a dead letter."""
     refuse_spans(collector.store.tracking_uri, trace(7).trace_id)
     for number in range(1, 61):
         collector.send(rag(number))
@@ -153,7 +203,6 @@ def test_a_backlog_comes_through_whole(tmp_path: Path, monkeypatch: pytest.Monke
             collector.run(20)
             child_of(psutil.Process(), others).kill()
     collector.run(30)
-    collector.pipeline.close()
     assert {collector.stored(number) for number in range(1, 61) if number != 7} == {3}
     assert collector.stored(7) == 0
     assert collector.totals() == {("", "stored"): 59, ("", "dead_lettered"): 1}
