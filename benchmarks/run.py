@@ -72,8 +72,9 @@ def main(
     conversion = compare_conversion(seconds)
     _print_conversion(conversion)
     storing = list(_measure_storing(store_seconds, postgres))
-    bare = bare_insertion(store_seconds)
-    click.echo(f"storing, traces/s into sqlite: {bare:,.0f} by bare insertion of finished rows")
+    bare = {database: bare_insertion(database, store_seconds, postgres) for database in _databases(postgres)}
+    for database, per_second in bare.items():
+        click.echo(f"storing, traces/s into {database}: {per_second:,.0f} by bare insertion of finished rows")
     with tempfile.TemporaryDirectory(prefix="qualitrace-bench-") as name:
         cells, complete = compare_intake(
             targets, QUICK_SHAPES if quick else shapes(connections), seconds, Path(name), postgres
@@ -105,8 +106,12 @@ def _print_conversion(conversion: Conversion) -> None:
     )
 
 
+def _databases(postgres: str | None) -> tuple[str, ...]:
+    return ("sqlite", "postgresql") if postgres else ("sqlite",)
+
+
 def _measure_storing(seconds: float, postgres: str | None) -> Iterator[Storing]:
-    for database in ("sqlite", "postgresql") if postgres else ("sqlite",):
+    for database in _databases(postgres):
         for batch in BATCHES:
             storing = compare_storing(database, batch, seconds, postgres)
             click.echo(
@@ -118,7 +123,7 @@ def _measure_storing(seconds: float, postgres: str | None) -> Iterator[Storing]:
 
 
 def _measure_growth(spans: int, postgres: str | None) -> Iterator[Step]:
-    for database in ("sqlite", "postgresql") if postgres else ("sqlite",):
+    for database in _databases(postgres):
         for step in growth(database, spans, postgres):
             click.echo(f"{database}, {step.spans:,} spans: {step.cpu:.2f} CPU s, {step.seconds:.2f} s a 1,000 traces")
             yield step

@@ -1,15 +1,17 @@
-"""The least that SQLite takes: finished rows into MLflow's tables by the bare driver, nothing converted, no ORM.
+"""The least that a database takes: finished rows into MLflow's tables by the bare driver, nothing converted, no ORM.
 
 No writer of these tables can be faster; how far from it we are is what is left to win.
 """
 
 import itertools
-import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
+
+import sqlalchemy
 
 from convert.compare import pieces_of
 from intake.traces import templates
@@ -19,27 +21,28 @@ from qualitrace_collector.experiments import Place
 from qualitrace_collector.pending import BATCH_SPANS
 from qualitrace_collector.rows import Row, Rows, rows_of
 from qualitrace_collector.store import TraceStore
-from store.compare import SERVICE
+from store.compare import SERVICE, new_database
 
 SPANS_A_TRACE = 5
 
 
-def bare_insertion(seconds: float) -> float:
+def bare_insertion(database: str, seconds: float, postgres: str | None = None) -> float:
     """Return the traces per second of wall-clock time over inserting and committing alone, in batches as in service.
 
     Args:
+        database: `sqlite` or `postgresql`; `postgres` as in `store.compare.compare`.
         seconds: how long to insert; making the rows comes on top.
     """
     with tempfile.TemporaryDirectory(prefix="qualitrace-bench-") as name:
-        path = Path(name) / "mlflow.db"
-        TraceStore(f"sqlite:///{path}", Path(name).as_uri(), SERVICE).check()
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        uri = new_database(Path(name), database, "bare", postgres)
+        TraceStore(uri, Path(name).as_uri(), SERVICE).check()
+        with closing(sqlalchemy.create_engine(uri).raw_connection()) as connection:
+            insert = _into_sqlite if database == "sqlite" else _into_postgres
             took, traces = 0.0, 0
             for rows in _batches():
                 started = time.perf_counter()
-                _insert(connection, rows)
+                insert(connection.cursor(), rows)
+                connection.commit()
                 took, traces = took + time.perf_counter() - started, traces + len(rows.traces)
                 if took >= seconds:
                     break
@@ -53,14 +56,21 @@ def _batches() -> Iterator[Rows]:
         yield rows_of((place, trace) for trace in traces)
 
 
-def _insert(connection: sqlite3.Connection, rows: Rows) -> None:
-    tables = {"trace_info": rows.traces, "trace_tags": rows.tags, "spans": rows.spans}
-    if rows.metadata:
-        tables["trace_request_metadata"] = rows.metadata
-    for table, values in tables.items():
-        connection.executemany(_statement(table, values[0]), (tuple(row.values()) for row in values))
-    connection.commit()
+def _into_sqlite(cursor: Any, rows: Rows) -> None:
+    cursor.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+    for table, values in _tables(rows):
+        columns = ", ".join(values[0])
+        marks = ", ".join("?" * len(values[0]))
+        cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", [tuple(row.values()) for row in values])
 
 
-def _statement(table: str, row: Row) -> str:
-    return f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})"
+def _into_postgres(cursor: Any, rows: Rows) -> None:
+    for table, values in _tables(rows):
+        with cursor.copy(f"COPY {table} ({', '.join(values[0])}) FROM STDIN") as copy:
+            for row in values:
+                copy.write_row(list(row.values()))
+
+
+def _tables(rows: Rows) -> list[tuple[str, list[Row]]]:
+    tables = [("trace_info", rows.traces), ("trace_tags", rows.tags), ("spans", rows.spans)]
+    return [*tables, ("trace_request_metadata", rows.metadata)] if rows.metadata else tables

@@ -11,7 +11,7 @@ from mlflow.store.tracking.dbmodels.models import SqlSpan, SqlTraceInfo, SqlTrac
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import insert, select, text
 
-from qualitrace_collector.rows import Rows
+from qualitrace_collector.rows import Row, Rows
 
 CACHE_KIB = 128 << 10
 """For SQLite's pages: random trace ids touch all of an index, which its default of 2 MiB would read again and again."""
@@ -37,8 +37,24 @@ def insert_rows(store: SqlAlchemyStore, rows: Rows) -> set[str]:
             (SqlSpan, new.spans),
         ):
             if values:
-                session.execute(insert(model.__table__), values)
+                write = _copy if store.engine.driver == "psycopg" else _insert
+                write(session, model.__table__, values)
     return known
+
+
+def _insert(session: Any, table: Any, rows: Sequence[Row]) -> None:
+    session.execute(insert(table), rows)
+
+
+def _copy(session: Any, table: Any, rows: Sequence[Row]) -> None:
+    """Write by PostgreSQL's COPY, which takes it and us half as much as a statement a row."""
+    connection = session.connection()
+    quoted = connection.dialect.identifier_preparer
+    columns = ", ".join(quoted.quote(name) for name in rows[0])
+    statement = f"COPY {quoted.format_table(table)} ({columns}) FROM STDIN"
+    with connection.connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in rows:
+            copy.write_row(list(row.values()))
 
 
 def _known(session: Any, trace_ids: Sequence[str]) -> set[str]:
