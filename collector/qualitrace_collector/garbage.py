@@ -2,7 +2,7 @@
 
 import gc
 
-COLLECT_AFTER = (20_000, 20, 20)
+COLLECT_AFTER = (100_000, 20, 20)
 """Spans are many small objects without cycles: Python's default of 700 would look for some at every trace."""
 
 
