@@ -4,8 +4,11 @@ import logging
 
 CHATTY = ("alembic", "mlflow.store.db", "httpx", "httpcore", "uvicorn")
 
-# It warns of each retry of a call of MLflow, whose failure we tell of by ourselves.
-RETRIES = "urllib3.connectionpool"
+TOLD_BY_US = {
+    "urllib3.connectionpool": logging.ERROR,  # it warns of each retry of a call of MLflow
+    "mlflow.store.db.utils": logging.CRITICAL,  # it logs a refused statement with its values: what users wrote
+}
+"""Loggers of failures that we tell of by ourselves, and from which level on they may speak."""
 
 
 def configure_logging() -> None:
@@ -13,4 +16,5 @@ def configure_logging() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger(RETRIES).setLevel(logging.ERROR)
+    for name, level in TOLD_BY_US.items():
+        logging.getLogger(name).setLevel(level)

@@ -25,7 +25,7 @@ from qualitrace_collector.record import KEEP_SECONDS, CompleteTrace, Recorder, R
 from qualitrace_collector.redaction import Redaction
 from qualitrace_collector.settle import Settlement
 from qualitrace_collector.state import DeadLetter, Ledger
-from qualitrace_collector.store import StoreUnavailable, TraceStore
+from qualitrace_collector.store import StoreUnavailable, TraceStore, reason
 from qualitrace_collector.storing import Failure, StoreStage
 from qualitrace_collector.writer import Writer
 
@@ -226,12 +226,13 @@ class Pipeline:
 def _letter(failure: Failure, now: float) -> DeadLetter:
     piece, service, error = failure
     trace_id = mlflow_trace_id(piece)
-    _log.error("trace %s goes to the dead letters: %s", trace_id, error)
+    why = reason(error)
+    _log.error("trace %s goes to the dead letters: %s", trace_id, why)
     traces, logs = requests_of(piece)
     return DeadLetter(
         trace_id=trace_id,
         service=service,
-        error=str(error),
+        error=why,
         traces=traces.SerializeToString(),
         logs=logs.SerializeToString(),
         recorded_at=now,

@@ -36,6 +36,7 @@ class Writer:
         self._pool: ProcessPoolExecutor | None = None
         self._up: Future[None] | None = None
         self._used = False
+        self._failed = False
 
     def write(self, traces: Sequence[ConvertedTrace]) -> Writing | None:
         """Begin to write; None if it cannot be done here or now.
@@ -50,15 +51,17 @@ class Writer:
             return None
         try:
             return pool.submit(_insert, self._store.tracking_uri, self._store.artifact_uri, rows)
-        except BrokenExecutor:
+        except BrokenExecutor as error:
+            _log.warning("the process that writes ended by itself (%s); another is tried in a minute", error)
+            self._failed = True
             self.close()
             return None
 
     def rest(self) -> None:
-        """End the process if it was not needed since the last call."""
+        """End the process if it was not needed since the last call; forget that one has failed. Once a minute."""
         if not self._used:
             self.close()
-        self._used = False
+        self._used = self._failed = False
 
     def close(self) -> None:
         """End the process, and undo what it writes now: a stop would wait for it; safe twice."""
@@ -70,6 +73,8 @@ class Writer:
         self._pool = self._up = None
 
     def _ready(self) -> ProcessPoolExecutor | None:
+        if self._failed:
+            return None
         if self._pool is None or self._up is None:
             self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_start)
             self._up = self._pool.submit(_nothing)

@@ -19,7 +19,9 @@ def test_a_trace_that_cannot_be_stored_goes_to_the_dead_letters(make: Callable[.
     tries: list[int] = []
 
     def refusing(traces: list) -> dict[str, Exception]:
-        refused = {trace.trace_id: ValueError("too odd") for trace in traces if trace.trace_id == guilty}
+        refused = {
+            trace.trace_id: ValueError("too odd\n[parameters: 'Q?']") for trace in traces if trace.trace_id == guilty
+        }
         tries.append(len(refused))
         return save([trace for trace in traces if trace.trace_id != guilty]) | refused
 

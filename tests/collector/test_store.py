@@ -1,5 +1,6 @@
 """Traces and assessments in a real MLflow, by a database URI."""
 
+import logging
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -11,6 +12,7 @@ from mlflow.entities import AssessmentSource, Feedback
 from mlflow.exceptions import MlflowException
 
 from qualitrace_collector.convert import ConvertedTrace
+from qualitrace_collector.logs import configure_logging
 from qualitrace_collector.store import StoreUnavailable, TraceStore
 from support.mlflow_db import converted, new_store, refuse_spans
 from support.otlp import chat_span, rag_trace
@@ -87,6 +89,26 @@ def test_one_refused_trace_does_not_cost_its_neighbours(store: TraceStore):
     refused = store.save(traces)
     assert list(refused) == [traces[4].trace_id]
     assert [len(store.read(trace.trace_id)) for trace in traces] == [3, 3, 3, 3, 0, 3, 3]
+
+
+def test_a_failing_database_does_not_bring_content_into_the_log(store: TraceStore):
+    """MLflow would log the statement with all its values; the reason is told without."""
+    trace = converted(rag_trace(1, question="My name is Ada.", answer="A.", passages=["P."]), "shop")
+    with closing(sqlite3.connect(store.tracking_uri.removeprefix("sqlite:///"))) as connection:
+        connection.execute("ALTER TABLE spans RENAME TO gone")
+    heard: list[str] = []
+    listener = logging.Handler()
+    listener.emit = lambda record: heard.append(record.getMessage())
+    configure_logging()
+    logger = logging.getLogger("mlflow.store.db.utils")
+    logger.addHandler(listener)
+    try:
+        with pytest.raises(StoreUnavailable, match="no such table") as raised:
+            store.save([trace])
+    finally:
+        logger.removeHandler(listener)
+    assert "Ada" not in str(raised.value)
+    assert not [message for message in heard if "Ada" in message]
 
 
 def test_a_server_that_is_away_is_told_from_a_bad_trace():
