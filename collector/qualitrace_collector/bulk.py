@@ -43,7 +43,12 @@ def insert_rows(store: SqlAlchemyStore, rows: Rows) -> set[str]:
 
 
 def _insert(session: Any, table: Any, rows: Sequence[Row]) -> None:
-    session.execute(insert(table), rows)
+    """Write by one statement that the driver repeats; SQLAlchemy would look at each value again."""
+    connection = session.connection()
+    statement = insert(table).compile(dialect=connection.dialect, column_keys=list(rows[0]))
+    names = statement.positiontup
+    values = [tuple(row[name] for name in names) for row in rows] if names else rows
+    connection.exec_driver_sql(str(statement), values)
 
 
 def _copy(session: Any, table: Any, rows: Sequence[Row]) -> None:
