@@ -111,8 +111,14 @@ def test_a_scorer_of_mlflows_judges(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_wrong_choice_is_told_before_a_row_is_read(tmp_path: Path) -> None:
-    """A custom judge without a model, an unknown metric and a missing file are errors of usage."""
+    """A custom judge without a model or with a wrong one, an unknown metric and a missing file are errors of usage."""
     assert "custom judge needs" in run(tmp_path, [GOOD], "--instructions", "{{ outputs }}")[0].output
+    place = ["--instructions", "{{ outputs }}", "--model", "openai:/m", "--base-url", "nonsense"]
+    assert "Error: base_url: input should be a valid URL" in run(tmp_path, [GOOD], *place)[0].output
+    assert (
+        "Error: instructions: use at least one of"
+        in run(tmp_path, [GOOD], "--instructions", "x", *place[2:4])[0].output
+    )
     assert "'nonsense' is not one of" in run(tmp_path, [GOOD], "--metric", "nonsense")[0].output
     missing = CliRunner().invoke(main, ["judge", "--metric", "safety", "--data", str(tmp_path / "none.jsonl")])
     assert missing.exit_code == 2

@@ -103,8 +103,10 @@ def test_how_a_judge_of_mlflows_failed_decides_whether_it_is_tried_again(
     ("scorer", "error", "wanted"),
     [
         ("mlflow.Nonsense", JudgeError, "no scorer 'Nonsense'; it has .*Guidelines"),
+        ("mlflow.ScorerSamplingConfig", JudgeError, "no scorer 'ScorerSamplingConfig'"),  # a class of that module
+        ("mlflow.Guidelines", JudgeError, "^[^\n]*Guidelines[^\n]*Field required"),  # without its argument; one line
         ("deepeval.Faithfulness", JudgeError, "pip install deepeval"),
-        ("python:no.such.module:f", JudgeError, "no.such|No module named 'no'"),
+        ("python:no.such.module:f", JudgeError, "No module named 'no': put the folder that holds no on PYTHONPATH"),
         ("python:support.scorers:absent", JudgeError, "absent"),
         ("python:support.scorers:not_a_scorer", JudgeError, "decorate it with @scorer"),
         ("python:support.scorers:out_of_scale", JudgeError, "gave 5: a score must be"),

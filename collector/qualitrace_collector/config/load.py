@@ -75,12 +75,23 @@ def parse_config(raw: Any, source: str = "configuration") -> Config:
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
-        found = (_mistake(detail) for detail in error.errors(include_url=False))
+        found = mistakes_of(Config, error)
         mistakes.extend(mistake for mistake in found if mistake[0] not in unset)  # empty only for want of a variable
         config = Config()
     if mistakes:
-        raise ConfigError(source, [f"{path}: {text}" if path else text for path, text in mistakes])
+        raise ConfigError(source, list(map(told, mistakes)))
     return config
+
+
+def mistakes_of(model: type[BaseModel], error: ValidationError) -> list[Mistake]:
+    """Say in words what `model`, the configuration or a section of it, does not take: each place with the mend."""
+    return [_mistake(model, detail) for detail in error.errors(include_url=False)]
+
+
+def told(mistake: Mistake) -> str:
+    """Write a mistake as one line."""
+    path, text = mistake
+    return f"{path}: {text}" if path else text
 
 
 _VARIABLE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)}")
@@ -116,11 +127,11 @@ _BOUNDS = {
 }
 
 
-def _mistake(detail: Any) -> Mistake:
+def _mistake(model: type[BaseModel], detail: Any) -> Mistake:
     path = ".".join(str(part) for part in detail["loc"])
     kind, given = detail["type"], detail["input"]
     if kind == "extra_forbidden":
-        return ".".join(str(part) for part in detail["loc"][:-1]), _unknown_key(detail["loc"])
+        return ".".join(str(part) for part in detail["loc"][:-1]), _unknown_key(model, detail["loc"])
     if kind in _BOUNDS:
         word, key = _BOUNDS[kind]
         return path, f"must be {word} {detail['ctx'][key]:g} (got {given})"
@@ -133,9 +144,9 @@ def _mistake(detail: Any) -> Mistake:
     return path, (text if text[:2].isupper() else text[:1].lower() + text[1:]) + shown
 
 
-def _unknown_key(loc: tuple[int | str, ...]) -> str:
+def _unknown_key(model: type[BaseModel], loc: tuple[int | str, ...]) -> str:
     key = str(loc[-1])
-    known = _keys_at(Config, loc[:-1])
+    known = _keys_at(model, loc[:-1])
     close = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(sorted(known))}"
     return f"unknown key {key!r}, {hint}"

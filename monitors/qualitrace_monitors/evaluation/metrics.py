@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from qualitrace_collector.config.load import mistakes_of, told
 from qualitrace_collector.config.quality import METRICS, JudgeConfig
 from qualitrace_monitors.evaluation.reference import ANSWER_CORRECTNESS, CORRECT, reference_judges
 from qualitrace_monitors.evaluation.rows import DataError
@@ -58,8 +59,5 @@ def _config(spec: MetricSpec) -> JudgeConfig:
     try:
         return JudgeConfig.model_validate(given)
     except ValidationError as error:
-        mistakes = "; ".join(
-            f"{'.'.join(map(str, item['loc']))} {item['msg'].removeprefix('Value error, ')}".strip()
-            for item in error.errors()
-        )
-        raise DataError(f"metric {given.get('name')!r}: {mistakes}") from None
+        mistakes = map(told, mistakes_of(JudgeConfig, error))
+        raise DataError(f"metric {given.get('name')!r}: {'; '.join(mistakes)}") from None

@@ -78,10 +78,12 @@ class ScorerJudge:
                 except JudgeError:
                     raise
                 except ModuleNotFoundError as error:
-                    mend = f"install the package that has {error.name} (pip install {error.name})"
+                    own = self._reference.startswith(f"python:{error.name}")
+                    install = f"install the package that has {error.name} (pip install {error.name})"
+                    mend = f"put the folder that holds {error.name} on PYTHONPATH" if own else install
                     raise JudgeError(f"scorer {self._reference}: {error}: {mend}") from error
                 except Exception as error:
-                    raise JudgeError(f"scorer {self._reference}: {error}") from error
+                    raise failure(f"scorer {self._reference}", error) from error
             return self._scorer
 
     def _read(self, result: Any) -> Score:
@@ -114,11 +116,16 @@ def load_scorer(reference: str, model: str | None, arguments: dict[str, Any]) ->
     library, _, name = reference.partition(".")
     given = arguments if model is None else {**arguments, "model": model}
     if library == "mlflow":
-        known = [item for item in dir(scorers) if item[:1].isupper()]
+        public = ((item, getattr(scorers, item)) for item in dir(scorers))
+        known = {item: kind for item, kind in public if _makes_scorers(kind, scorers.Scorer)}
         if name not in known:
             raise JudgeError(f"MLflow has no scorer {name!r}; it has {', '.join(known)}")
-        return getattr(scorers, name)(**given)
+        return known[name](**given)
     return importlib.import_module(f"mlflow.genai.scorers.{library}").get_scorer(name, **given)
+
+
+def _makes_scorers(kind: Any, base: type) -> bool:
+    return isinstance(kind, type) and issubclass(kind, base) and kind is not base
 
 
 def _value(reference: str, feedback: Any) -> float | None:
