@@ -7,6 +7,7 @@ import openai
 import pytest
 import requests
 from botocore.exceptions import ClientError
+from databricks.sdk.errors import DeadlineExceeded, TooManyRequests
 from mlflow.exceptions import MlflowException
 from mlflow.genai.judges.adapters.utils import ChatCompletionError
 from mlflow.protos.databricks_pb2 import RESOURCE_EXHAUSTED
@@ -54,6 +55,11 @@ def test_the_answer_inside_decides(made: Any, status: int, transient: bool) -> N
     [
         (ConnectionRefusedError("no"), True),
         (requests.ReadTimeout("no"), True),
+        (httpx.ReadError("no"), True),
+        (httpx.RemoteProtocolError("no"), True),
+        (httpx.LocalProtocolError("no"), False),
+        (TooManyRequests("no"), True),
+        (DeadlineExceeded("no"), True),
         (MlflowException("no", error_code=RESOURCE_EXHAUSTED), True),
         (ChatCompletionError(529, "no"), True),
         (ChatCompletionError(401, "no"), False),
@@ -80,6 +86,13 @@ def test_what_an_error_was_raised_from_counts(from_none: bool) -> None:
     with pytest.raises(ValueError, match="no verdict") as caught:
         raise_while_handling(from_none=from_none)
     assert isinstance(failure("x", caught.value), TransientJudgeError) != from_none
+
+
+def test_an_error_that_was_raised_from_itself_ends() -> None:
+    """`raise error from error` makes a circle of causes, in which a search for the answer must not run for ever."""
+    error = ConnectionResetError("gone")
+    error.__cause__ = error
+    assert isinstance(failure("x", error), TransientJudgeError)
 
 
 @pytest.mark.parametrize(

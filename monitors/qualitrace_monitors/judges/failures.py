@@ -22,7 +22,10 @@ LONGEST_MESSAGE = 500
 _REQUEST = "- Input payload:"
 """From where on MLflow's messages repeat the request, and with it the judged text."""
 
-_AWAY = re.compile("throttl|rate_?limit|timeout|connect|unavailable|overloaded|internalserver|exhausted|request_limit")
+_AWAY = re.compile(
+    "throttl|rate_?limit|request_limit|toomanyrequests|exhausted|overloaded|unavailable|internalserver"
+    r"|timeout|deadline_?exceeded|connect|remoteprotocol|\b(read|write)error"
+)
 """What the names of errors have in them that time may mend, in lower case."""
 
 _STATUS = re.compile(r"\b([45]\d\d) (?:Client|Server) Error\b")
@@ -60,9 +63,11 @@ def _message(who: str, text: str) -> str:
 
 
 def _links(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and those that it was raised from, outermost first, as a traceback shows them."""
+    """Yield an error and those that it was raised from, outermost first, as a traceback shows them, each once."""
     link: BaseException | None = error
-    while link is not None:
+    seen: set[int] = set()
+    while link is not None and id(link) not in seen:  # `raise error from error` makes a circle
+        seen.add(id(link))
         yield link
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
 
