@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 import qualitrace
 from qualitrace.sender import QUEUE_SIZE, FeedbackSender
@@ -69,6 +70,31 @@ def test_another_process_gives_feedback_without_init(programs: Any, door: Receiv
     (one,) = kept(door)
     assert (one.trace_id, one.name, one.value, one.comment) == (TRACE, "thumb", False, "Wrong.")
     assert (one.source, one.user) == ("user", "ada")
+
+
+def test_feedback_goes_with_the_exporters_certificates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A door with a certificate of its own CA, and one asked of the client, takes it; without them the log says why."""
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(tmp_path / "ca.pem")
+    for name in ("server", "client"):
+        ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / f"{name}.pem")
+    authority, server, client = (str(tmp_path / f"{name}.pem") for name in ("ca", "server", "client"))
+    tls = {"cert_file": server, "key_file": server, "client_ca_file": authority}
+    with receiving(receive_config(tmp_path, otlp={"tls": tls})) as door:
+
+        def give(name: str) -> None:
+            sender = FeedbackSender(f"https://{door.http}/v1/feedback", {}, 20)
+            sender.put({"trace_id": TRACE, "name": name, "value": True, "comment": None})
+            sender.close(60)
+
+        give("stranger")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", authority)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", client)
+        give("thumb")
+        assert [one.name for one in kept(door)] == ["thumb"]
+    assert "does not take it: <urlopen error [SSL: CERTIFICATE_VERIFY_FAILED]" in caplog.text
 
 
 def test_the_app_gives_feedback_by_the_settings_of_init(door: Receiver) -> None:

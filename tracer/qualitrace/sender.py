@@ -1,7 +1,9 @@
 """Sends feedback from a bounded queue in a thread of its own, so that the app never waits for the collector."""
 
 import json
+import os
 import queue
+import ssl
 import threading
 import time
 import urllib.error
@@ -32,11 +34,16 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 class FeedbackSender:
     """Posts each item as JSON until the collector answers, a few times at most.
 
+    Over https the certificates are those that OpenTelemetry's exporter reads from the environment.
+
     Args:
         url: of the feedback door.
         headers: sent with each request.
         timeout: seconds for one request.
         redact: applied to the texts that a person wrote.
+
+    Raises:
+        OSError: a certificate cannot be read.
     """
 
     def __init__(self, url: str, headers: Mapping[str, str], timeout: float, redact: Redact | None = None) -> None:
@@ -45,7 +52,9 @@ class FeedbackSender:
         self._timeout = timeout
         self._redact = redact
         self._items: queue.Queue[dict[str, Any] | None] = queue.Queue(QUEUE_SIZE)
-        self._opener = urllib.request.build_opener(_NoRedirect)
+        tls = urllib.request.HTTPSHandler(context=_certificates()) if url.startswith("https:") else None
+        self._opener = urllib.request.build_opener(_NoRedirect, *filter(None, [tls]))
+        self._trouble = ""
         self._closing = threading.Event()
         threading.Thread(target=self._run, name="qualitrace-feedback", daemon=True).start()
 
@@ -90,7 +99,7 @@ class FeedbackSender:
             if self._closing.is_set():
                 break
             self._closing.wait(min(wait, LONGEST_WAIT_SECONDS))
-        _log.warning("feedback is dropped: %s does not answer", self._url)
+        _log.warning("feedback is dropped: %s does not take it: %s", self._url, self._trouble)
 
     def _post(self, item: dict[str, Any], backoff: float) -> float | None:
         """Send once; return the seconds to wait before another try, None if there is to be none."""
@@ -103,10 +112,25 @@ class FeedbackSender:
                 if error.code not in _RETRYABLE:
                     _log.warning("feedback is refused: %d %s", error.code, _reason(error))
                     return None
+            self._trouble = str(error)
             asked = error.headers.get("Retry-After", "")
             return float(asked) if asked.isdecimal() else backoff
-        except OSError:
+        except OSError as error:
+            self._trouble = str(error)
             return backoff
+
+
+def _certificates() -> ssl.SSLContext:
+    """Trust, and show, what OpenTelemetry's variables name: `OTEL_EXPORTER_OTLP_[TRACES_]CERTIFICATE` and so on."""
+
+    def named(what: str) -> str | None:
+        prefix = "OTEL_EXPORTER_OTLP_"
+        return os.environ.get(f"{prefix}TRACES_{what}") or os.environ.get(f"{prefix}{what}") or None
+
+    context = ssl.create_default_context(cafile=named("CERTIFICATE"))
+    if certificate := named("CLIENT_CERTIFICATE"):
+        context.load_cert_chain(certificate, named("CLIENT_KEY"))
+    return context
 
 
 def _reason(error: urllib.error.HTTPError) -> str:
