@@ -13,6 +13,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.version import VERSION
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from qualitrace_collector.assemble import Piece, SpanRecord
 from qualitrace_collector.bulk import insert_rows
@@ -100,8 +101,29 @@ def built() -> list[ConvertedTrace]:
         converted([tagged], "shop"),
         converted([chat_span(6, 1, question="zero \x00 byte", answer="\x00", session__id="s" * 300)], "shop"),
         _converted([SpanRecord(orphan, resource, _scope())]),
+        _converted([SpanRecord(unstorable(), Resource(attributes=attributes({"argv": "a\0b"})), _scope())]),
         converted([span(5, 1, seconds=0.0004, enduser__id="u2", gen_ai__conversation__id="c" * 250)], "shop"),
     ]
+
+
+def unstorable() -> Span:
+    """Make a span with zero bytes and halves of surrogate pairs in all that MLflow takes out of its attributes."""
+    odd = span(7, 1)
+    odd.attributes.extend(
+        attributes(
+            {
+                "mlflow.spanType": '"LLM"',
+                "mlflow.spanInputs": r'{"messages": [{"role": "user", "content": "Q \ud83d\ude00 \u0000 \ud83d"}]}',
+                "mlflow.spanOutputs": r'"A \uD83D"',
+                "mlflow.traceTag.a": "a\0b",
+                "mlflow.traceTag.b": r'"\ud83d"',
+                "gen_ai.request.model": r'"m\u0000\ud83d"',
+                "user.id": r'"\ud83d"',
+                "session.id": "s\0",
+            }
+        )
+    )
+    return odd
 
 
 def _scope() -> Any:
@@ -155,6 +177,18 @@ def test_what_was_written_reads_back_and_is_found(make_store: MakeStore):
     usage = client.get_trace(built()[1].trace_id).info.token_usage
     assert usage is not None
     assert usage["cache_read_input_tokens"] == 3
+
+
+def test_letters_that_no_database_keeps_are_replaced(make_store: MakeStore):
+    """Half an emoji, as cut by a client, or a zero byte costs neither the trace nor the letters around it."""
+    store = make_store()
+    [odd] = [trace for trace in built() if trace.trace_id[-1] == "7"]
+    assert insert(store, [odd]) == set()
+    info = store.get_trace_info(odd.trace_id)
+    assert info.request_preview == "Q 😀 \ufffd ?"
+    assert (info.tags["a"], info.tags["b"], info.tags["argv"]) == ("a\ufffdb", "?", "a\ufffdb")
+    assert info.trace_metadata["mlflow.trace.user"] == "?"
+    assert info.trace_metadata["mlflow.trace.session"] == "s\ufffd"
 
 
 def test_a_stored_span_reads_as_mlflows_entity_does():

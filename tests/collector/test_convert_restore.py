@@ -64,9 +64,10 @@ def test_ids_and_times_come_back():
 
 
 def test_half_a_character_in_a_stored_span_does_not_refuse_what_comes_late():
-    """JSON text of half a surrogate pair is stored as it was sent; later spans of its trace are converted as ever."""
-    sent = chat_span(1, 1, question="Q?", answer="A.", note='"\\ud800"')
+    """JSON text of half a surrogate pair is stored without it; later spans of its trace are converted as ever."""
+    sent = chat_span(1, 1, question="Q?", answer="A.", note='"a \\ud800"')
     stored = converted([sent], "shop").spans
+    assert stored[0].attributes["note"] == "a ?"
     late = [SpanRecord(chat_span(1, 2, 1, question="Q?", answer="B."), Resource(), InstrumentationScope())]
     assert convert(piece_of(late), "shop", stored).spans[0].span_id == late[0].span.span_id.hex()
     again = convert(piece_of(late, (LogRecord(span_id=sent.span_id, event_name="x"),)), "shop", stored)

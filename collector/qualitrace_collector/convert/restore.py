@@ -5,7 +5,6 @@ them, so that its dialect reads them again, and the others fill in what is still
 """
 
 import json
-import re
 from base64 import b64decode
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,8 +14,6 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyVa
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 _MAX_INT = 1 << 63
-_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
-"""JSON's escapes can hold half of a surrogate pair; protobuf's strings cannot."""
 _FIELDS = {bool: "bool_value", int: "int_value", float: "double_value", str: "string_value"}
 
 
@@ -51,8 +48,7 @@ def _attribute(key: str, text: Any) -> AnyValue:
         value = json.loads(text)
     except (TypeError, ValueError, RecursionError):
         value = text
-    is_text = isinstance(value, (dict, list)) or (key.startswith("mlflow.") and value is not None)
-    if is_text or (isinstance(value, str) and _HALF_CHARACTER.search(value)):
+    if isinstance(value, (dict, list)) or (key.startswith("mlflow.") and value is not None):
         return AnyValue(string_value=text)
     return _any_value(value)
 

@@ -5,6 +5,7 @@ as in `mlflow.tracing.otel.translation.sanitize_attributes`.
 """
 
 import json
+import re
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from mlflow.entities import Span, SpanStatus, SpanType
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from qualitrace_collector.convert.blobs import without_blobs
+from qualitrace_collector.convert.content import encodable
 from qualitrace_collector.convert.cost import cost_of
 from qualitrace_collector.convert.decode import attribute_values
 from qualitrace_collector.convert.draft import Draft, Event
@@ -24,6 +26,9 @@ UNCOUNTED = "null"
 
 EMBEDDING_USAGE = "qualitrace.embedding.tokenUsage"
 """Tokens of an embedding: MLflow's `mlflow.chat.tokenUsage`, and the trace's sum of it, is about chat alone."""
+
+_SUSPECT = re.compile(r"\\u(0000|d[89a-f])", re.IGNORECASE)
+"""What may be an escaped zero byte, or half of a surrogate pair, in JSON text."""
 
 _dumps = json.JSONEncoder(ensure_ascii=False, default=str).encode
 STATUS_PREFIX = "STATUS_CODE_"
@@ -142,7 +147,7 @@ def _link(link: Any) -> dict[str, Any]:
 def _attributes(draft: Draft, trace_id: str) -> dict[str, str]:
     attributes = {key: _text(draft, value) for key, value in draft.values.items()}
     for key, value in draft.added.items():
-        attributes[key] = encode_basestring(value)
+        attributes[key] = _quoted(value)
     attributes["mlflow.traceRequestId"] = f'"{trace_id}"'
     known = attributes.get("mlflow.spanType")
     if draft.type is not None and known in (None, '"UNKNOWN"'):
@@ -156,7 +161,7 @@ def _attributes(draft: Draft, trace_id: str) -> dict[str, str]:
         ("mlflow.message.format", draft.message_format),
     ):
         if value and key not in attributes:
-            attributes[key] = encode_basestring(value)
+            attributes[key] = _quoted(value)
     if draft.tools is not None and "mlflow.chat.tools" not in attributes:
         attributes["mlflow.chat.tools"] = _content(draft, draft.tools)
     _put_usage(draft, attributes)
@@ -189,7 +194,8 @@ def _text(draft: Draft, value: Any) -> str:
     """Return an attribute as JSON text; long base64 becomes a reference."""
     if isinstance(value, str):
         value = without_blobs(value)
-        return value if draft.is_json(value) else encode_basestring(value)
+        text = value if draft.is_json(value) else encode_basestring(value)
+        return _readable(json.loads(text)) if _SUSPECT.search(text) else text
     if isinstance(value, int):  # numbers by hand: an encoder takes many times as long
         return ("true" if value else "false") if isinstance(value, bool) else str(value)
     return _dumps(without_blobs(value))
@@ -205,5 +211,16 @@ def _content(draft: Draft, value: Any) -> str:
         if "\\u" not in value:  # nothing is escaped
             return without_blobs(value)
         value = draft.loads(value)
-    text = _dumps(without_blobs(value)).replace("\\u0000", "\\ufffd")  # PostgreSQL takes no zero byte in a preview
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+    return _readable(without_blobs(value))
+
+
+def _quoted(text: str) -> str:
+    return encode_basestring(encodable(text.replace("\0", "\ufffd")))
+
+
+def _readable(value: Any) -> str:
+    """Return JSON text with letters as they are, without what MLflow could not put into a database once it is opened.
+
+    That is half of a surrogate pair anywhere, and a zero byte in PostgreSQL.
+    """
+    return encodable(_dumps(value).replace("\\u0000", "\\ufffd"))
