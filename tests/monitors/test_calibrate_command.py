@@ -148,6 +148,7 @@ def test_no_labels_is_an_error_that_says_how_to_label(bench: Bench):
     bench.answers(1)
     result = bench.run()
     assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("MLflow at sqlite:///")
     assert "label traces in MLflow's UI" in result.stderr
 
 

@@ -60,11 +60,12 @@ def calibrate(
     from qualitrace_monitors.calibrate.storing import store
     from qualitrace_monitors.calibrate.thresholds import fit
 
+    place = f"MLflow at {without_credentials(config.tracking_uri)}"
     client = MlflowClient(config.tracking_uri)
     try:
         labelled = collect(client, judge, label or judge, judge_version)
     except (MlflowException, SQLAlchemyError) as error:
-        raise click.ClickException(f"MLflow at {without_credentials(config.tracking_uri)}: {reason(error)}") from error
+        raise click.ClickException(f"{place}: {reason(error)}") from error
     pairs = list(labelled.pairs.values())
     calibration = Calibration(
         judge=judge,
@@ -77,8 +78,9 @@ def calibrate(
         click.echo(json.dumps(calibration.to_dict()) if as_json else calibration.to_text())
     if not pairs:
         click.echo(
-            f"no answer has both a score of {judge!r} and an expert's {label or judge!r}: label traces in MLflow's UI "
-            "by an assessment of that name, or by qualitrace.feedback(..., source='expert')",
+            f"{place}: no answer has both a score of {judge!r} and an expert's {label or judge!r}: label traces in "
+            "MLflow's UI by an assessment of that name, or by qualitrace.feedback(..., source='expert'); if that is "
+            "not where the server stores, name its configuration with --config",
             err=True,
         )
         sys.exit(1)
