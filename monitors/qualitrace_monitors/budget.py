@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from qualitrace_collector.config.quality import Budget, JudgeConfig
 from qualitrace_collector.state import Database
 from qualitrace_monitors.judges import Usage
+from qualitrace_monitors.judges.llm.prices import price
 
 SCHEMA = (
     """CREATE TABLE IF NOT EXISTS spend (
@@ -34,8 +35,8 @@ ALL = "*"
 """Stands for all judges together; no judge can have this name."""
 _Sums = dict[tuple[str, str], float]
 """Amounts by judge, or `ALL`, and unit."""
-_FIRST_CALL = (1000.0, 0.0)
-"""Tokens and US dollars that a call is expected to take before any was made."""
+_FIRST_TOKENS = 1000
+"""Tokens that a call is expected to take before any was made; of its price they are the input."""
 
 
 class Limit(NamedTuple):
@@ -69,6 +70,7 @@ class Spending:
 
     def __init__(self, budget: Budget, judges: Sequence[JudgeConfig], database: Database) -> None:
         self._database = database
+        self._models = {judge.name: judge.model or "" for judge in judges}
         self.limits = [
             *_limits(ALL, budget),
             *(limit for judge in judges for limit in _limits(judge.name, judge.budget)),
@@ -120,13 +122,19 @@ class Spending:
             )
 
     def expected(self, judge: str) -> tuple[float, float]:
-        """Return the tokens and US dollars that a call of this judge takes, on average over the last days."""
+        """Return the tokens and US dollars that a call of this judge takes, on average over the last days.
+
+        Before the first call the price list tells: else all that comes until then would look free.
+        """
         row = (
             self._database.connection()
             .execute("SELECT sum(calls), sum(tokens), sum(usd) FROM spend WHERE judge = ?", (judge,))
             .fetchone()
         )
-        return (row[1] / row[0], row[2] / row[0]) if row[0] else _FIRST_CALL
+        if row[0]:
+            return row[1] / row[0], row[2] / row[0]
+        provider, _, model = self._models.get(judge, "").partition(":/")
+        return _FIRST_TOKENS, price(provider, model.lstrip("/"), _FIRST_TOKENS, 0) or 0.0
 
     def prune(self, now: float) -> None:
         """Forget the spend of more than a week ago, and reservations of processes that died."""

@@ -107,6 +107,16 @@ def test_without_a_limit_all_are_judged(database: Database) -> None:
     assert database.connection().execute("SELECT count(*) FROM always_pick").fetchone()[0] == 0
 
 
+def test_before_the_first_call_picks_cost_what_the_price_list_says(database: Database) -> None:
+    """A storm that comes before any call was paid does not take all of a budget in dollars: nothing looks free."""
+    judge = {"name": "safety", "model": "openai:/gpt-4o-mini"}
+    config = parse_config({"judges": [judge], "budget": {"usd_per_day": 0.01}})
+    pacing = Pacing(config, Spending(config.budget, config.judges, database), database, lambda: NOON)
+    with database.transaction() as connection:
+        admitted = sum(pacing.admits(connection, f"tr-{number}", config.judges[0]) for number in range(100))
+    assert admitted == 34  # half a cent at 0.15 dollars a million input tokens, the last one begun
+
+
 def test_a_restart_forgets_no_pick(database: Database) -> None:
     """The account outlives the process: of ten calls five are for failed traces, and they are counted once."""
     traffic = Traffic(database, rate=0)

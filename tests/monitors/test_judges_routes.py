@@ -230,6 +230,14 @@ def test_bedrock_by_its_key(converse: Wire, monkeypatch: pytest.MonkeyPatch) -> 
     assert asked.body["inferenceConfig"] == {"temperature": 0.0}
 
 
+@pytest.mark.parametrize("provider", ["bedrock", "amazon-bedrock"])
+def test_bedrocks_models_have_their_price(converse: Wire, provider: str) -> None:
+    """By both names that MLflow has for it: without a price no budget in dollars would hold."""
+    model = "anthropic.claude-3-haiku-20240307-v1:0"
+    score = judged(f"{provider}:/{model}", base_url=converse.url, api_key="key-1")
+    assert score.cost_usd == pytest.approx(12 * 0.25e-6 + 3 * 1.25e-6)
+
+
 def test_bedrocks_public_address_is_the_regions(converse: Wire) -> None:
     """Without `base_url` the endpoint of the configured region is asked."""
     call = BedrockRoute("m", None, "key-1").call({"messages": []})

@@ -1,9 +1,8 @@
 """One chat call by MLflow model URI: a route shapes it, httpx sends it, and what goes wrong is told in one place.
 
-MLflow, for most routes and the price list, is imported at the first call only: its import takes seconds.
+MLflow, for most routes, is imported at the first call only: its import takes seconds.
 """
 
-import os
 import threading
 from typing import Any
 
@@ -13,10 +12,8 @@ from pydantic import BaseModel
 from qualitrace_monitors.judges.contract import JudgeError, TransientJudgeError
 from qualitrace_monitors.judges.failures import failure, refusal
 from qualitrace_monitors.judges.llm.bedrock import BedrockRoute
+from qualitrace_monitors.judges.llm.prices import price
 from qualitrace_monitors.judges.llm.routes import Call, EndpointRoute, GatewayRoute, Reply, Route
-
-# Prices then come from the catalogue that MLflow brings along, without a call over the network.
-os.environ.setdefault("MLFLOW_MODEL_CATALOG_URI", "")
 
 
 class RefusedParameter(JudgeError):
@@ -69,7 +66,7 @@ class Provider:
             reply = route.read(data)
         except Exception as error:
             raise JudgeError(f"{self._name}: the response is no chat completion: {error!r}") from error
-        return reply._replace(cost_usd=self._cost(reply.input_tokens, reply.output_tokens))
+        return reply._replace(cost_usd=price(self._name, self._model, reply.input_tokens, reply.output_tokens))
 
     def _formed(self, route: Route, payload: dict[str, Any]) -> Call:
         try:
@@ -101,12 +98,6 @@ class Provider:
                 except Exception as error:
                     raise JudgeError(f"{self._name}:/{self._model} cannot be set up: {error}") from error
             return self._known_route
-
-    def _cost(self, input_tokens: int, output_tokens: int) -> float | None:
-        from mlflow.utils.providers import cost_per_token
-
-        cost = cost_per_token(self._model, input_tokens, output_tokens, custom_llm_provider=self._name)
-        return None if cost is None else sum(cost)
 
 
 def _response_format(schema: type[BaseModel]) -> dict[str, Any]:
