@@ -43,7 +43,7 @@ class Pacing:
         self._spending = spending
         self._database = database
         self._clock = clock
-        self._paid = {judge.name: judge for judge in config.judges if judge.model is not None}
+        self._paid = {judge.name: judge for judge in config.judges if not judge.is_local}
         self._rates: dict[str, float] = {}
         self._costs: dict[str, dict[Unit, float]] = {}
         self._left_for_always: dict[Limit, float] = {}

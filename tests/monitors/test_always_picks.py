@@ -127,6 +127,13 @@ def test_a_restart_forgets_no_pick(database: Database) -> None:
     assert {row["total"] for row in Ledger(database).totals() if row["outcome"] == "sampled_out"} == {2}
 
 
+def test_a_scorer_that_brings_its_own_model_is_bounded_like_a_judge(database: Database) -> None:
+    """Of seven failed traces five use up its part, though the configuration names no model."""
+    traffic = Traffic(database, rate=0, model=None, scorer="mlflow.Safety")
+    traffic.run(*[True] * 7)
+    assert len(traffic.picked()) == 5
+
+
 def test_a_pick_takes_what_it_is_expected_to_cost_until_it_has_cost_it(database: Database) -> None:
     """Three picks of 100 tokens each; one cost 250, one nothing; and the next day begins with what still waits."""
     traffic = Traffic(database)

@@ -101,6 +101,11 @@ class JudgeConfig(Section):
         return self.name if self.name in METRICS else "custom"  # type: ignore[return-value]
 
     @property
+    def is_local(self) -> bool:
+        """Whether it asks nobody, and so costs nothing."""
+        return self.model is None and self.scorer is None
+
+    @property
     def criterion(self) -> str | None:
         """What the model is to judge by: `instructions`, or the metric that `definition` and its company describe."""
         if self.definition is None:
@@ -137,7 +142,7 @@ class JudgeConfig(Section):
         return self
 
     def _check_model_settings(self) -> None:
-        if self.model is None and self.scorer is None:
+        if self.is_local:
             model_only = ("instructions", "definition", "base_url", "api_key")
             given = [name for name in model_only if getattr(self, name) is not None]
             if given:

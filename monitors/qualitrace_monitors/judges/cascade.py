@@ -75,7 +75,7 @@ def stages_of(configs: Sequence[JudgeConfig], judges: Sequence[Judge], locals_: 
 
 
 def _lane(config: JudgeConfig) -> str:
-    if config.model is None and config.scorer is None:
+    if config.is_local:
         return "local"
     provider = (config.model or config.scorer or "").partition(":/")[0]
     return f"{provider} {config.base_url or ''}".strip()
