@@ -9,7 +9,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from qualitrace.quiet import SparseFilter, logger, never_raises
@@ -51,7 +50,7 @@ class FeedbackSender:
         self._headers = {**headers, "Content-Type": "application/json"}
         self._timeout = timeout
         self._redact = redact
-        self._items: queue.Queue[dict[str, Any] | None] = queue.Queue(QUEUE_SIZE)
+        self._items: queue.Queue[dict[str, Any] | None] = queue.Queue()
         tls = urllib.request.HTTPSHandler(context=_certificates()) if url.startswith("https:") else None
         self._opener = urllib.request.build_opener(_NoRedirect, *filter(None, [tls]))
         self._trouble = ""
@@ -62,11 +61,10 @@ class FeedbackSender:
         """Queue an item; without room, or after `close`, it is dropped and told."""
         if self._closing.is_set():
             _log.warning("feedback is dropped: tracing was shut down")
-            return
-        try:
-            self._items.put_nowait(item)
-        except queue.Full:
+        elif self._items.qsize() >= QUEUE_SIZE:
             _log.warning("feedback is dropped: %d wait for %s already", QUEUE_SIZE, self._url)
+        else:
+            self._items.put(item)
 
     def flush(self, timeout: float) -> bool:
         """Wait until everything queued was sent or given up, for at most `timeout` seconds; whether that came true."""
@@ -75,17 +73,16 @@ class FeedbackSender:
 
     def close(self, timeout: float) -> None:
         """Send what is queued, each item once more, for at most `timeout` seconds; nothing is taken after."""
-        self._closing.set()
-        with suppress(queue.Full):  # then the thread does not wait for one
-            self._items.put_nowait(None)
+        if not self._closing.is_set():
+            self._closing.set()
+            self._items.put(None)
         self.flush(timeout)
 
     def _run(self) -> None:
-        while not (self._closing.is_set() and self._items.empty()):
-            item = self._items.get()
-            if item is not None:
-                self._send(item)
+        while (item := self._items.get()) is not None:
+            self._send(item)
             self._items.task_done()
+        self._items.task_done()
 
     @never_raises
     def _send(self, item: dict[str, Any]) -> None:
