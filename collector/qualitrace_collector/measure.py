@@ -7,7 +7,7 @@ from typing import Any
 from mlflow.entities import SpanType
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from qualitrace_collector.convert.passages import LLM_TYPES
+from qualitrace_collector.convert.content.passages import LLM_TYPES
 from qualitrace_collector.convert.sample import is_error, outermost, root_of
 from qualitrace_collector.convert.stored import EMBEDDING_USAGE, AnySpan
 from qualitrace_collector.names import BoundedNames
