@@ -7,7 +7,7 @@ from mlflow.entities import SpanType
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from qualitrace_collector.convert.content import answer_text, is_blank, parsed, question_text
-from qualitrace_collector.convert.content.forms import MATERIAL_KEYS
+from qualitrace_collector.convert.content.answer import is_material
 from qualitrace_collector.convert.content.python_repr import is_cut_repr
 from qualitrace_collector.convert.draft import CALL_TYPES, Draft
 
@@ -122,9 +122,9 @@ def _is_object(outputs: Any) -> bool:
 
 def _answer(draft: Draft) -> Any:
     """Return a step's outputs unless they are material for an answer: of a retriever, or of a chain that calls one."""
-    outputs = draft.loads(draft.outputs)
-    is_material = isinstance(outputs, dict) and outputs.keys() <= set(MATERIAL_KEYS)
-    return None if is_material or draft.type in NO_ANSWER_TYPES else draft.outputs
+    if draft.type in NO_ANSWER_TYPES or is_material(draft.loads(draft.outputs), draft.loads(draft.inputs)):
+        return None
+    return draft.outputs
 
 
 def _found_below(

@@ -52,7 +52,7 @@ def answer_text(outputs: Any, inputs: Any = None, *, from_model: bool = False) -
     if is_blank(value):
         return ""
     own = opened(inputs)
-    found = _found(_without_echo(value, own), own)
+    found = _found(without_echo(value, own), own)
     return _whole(value, own) if found is None else found
 
 
@@ -203,7 +203,7 @@ def _under(key: str, item: Any, own: Any, depth: int) -> str | None:
     item = opened(item)
     if isinstance(item, (bool, int, float)):
         return as_sent(item) if key in STRONG_ANSWER_KEYS else None
-    found = _found(_without_echo(item, own), own, depth + 1)
+    found = _found(without_echo(item, own), own, depth + 1)
     if found is None and key in STRONG_ANSWER_KEYS and isinstance(item, (dict, list)):
         return _whole(item, own)
     return found
@@ -234,7 +234,7 @@ def _only_text(value: dict[str, Any]) -> str | None:
     return spoken(as_sent(item)) if isinstance(item, str) else None
 
 
-def _without_echo(value: Any, own: Any) -> Any:
+def without_echo(value: Any, own: Any) -> Any:
     """Leave out what an output only repeats: values of the input under the same key, and the question."""
     if not isinstance(value, dict) or own is None or role_of(value):
         return value
@@ -248,6 +248,12 @@ def _without_echo(value: Any, own: Any) -> Any:
     return rest or value
 
 
+def is_material(outputs: Any, inputs: Any = None) -> bool:
+    """Whether outputs hold, beside what they repeat of the input, only what an answer may rest on."""
+    rest = without_echo(outputs, opened(inputs))
+    return isinstance(rest, dict) and rest.keys() <= set(MATERIAL_KEYS)
+
+
 def _same(one: Any, other: Any) -> bool:
     return one == other or (isinstance(one, (dict, list)) and opened(other) == one)
 
@@ -255,7 +261,7 @@ def _same(one: Any, other: Any) -> bool:
 def _whole(value: Any, own: Any) -> str:
     """Return a structured answer as it was sent, without its thoughts and what it repeats of the input."""
     if isinstance(value, dict):
-        value = _without_echo(value, own)
+        value = without_echo(value, own)
         rest = {key: item for key, item in value.items() if key not in THOUGHT_KEYS}
         value = rest or value
         if is_silent(value) and not part_text(value):

@@ -66,7 +66,9 @@ def _in_list(items: list[Any], depth: int) -> Asked | None:
     if found := _by_turns(items):
         return found
     if len(items) == 1:
-        return _found(_inside(items[0]), depth + 1) or (Asked(items[0]) if isinstance(items[0], str) else None)
+        return _found(_inside(items[0]), depth + 1) or (
+            Asked(encodable(items[0])) if isinstance(items[0], str) else None
+        )
     if all(isinstance(item, str) or (isinstance(item, dict) and part_text(item)) for item in items) and any(
         isinstance(item, dict) for item in items
     ):
