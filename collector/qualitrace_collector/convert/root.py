@@ -1,6 +1,6 @@
 """What a trace as a whole shows at its root: question and answer, session and user, and whether it failed."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mlflow.entities import SpanType
@@ -10,6 +10,7 @@ from qualitrace_collector.convert.content import answer_text, is_blank, parsed, 
 from qualitrace_collector.convert.content.answer import is_material
 from qualitrace_collector.convert.content.python_repr import is_cut_repr
 from qualitrace_collector.convert.draft import CALL_TYPES, Draft
+from qualitrace_collector.convert.identity import take_identity
 
 NO_ANSWER_TYPES = (SpanType.RETRIEVER, SpanType.EMBEDDING, SpanType.RERANKER, SpanType.TOOL)
 """What such a span gives back is material for an answer, not one."""
@@ -17,37 +18,7 @@ NO_ANSWER_TYPES = (SpanType.RETRIEVER, SpanType.EMBEDDING, SpanType.RERANKER, Sp
 PROMOTED = "qualitrace.from."
 """Prefix of the root's attributes that name the span of which its inputs or outputs were taken, by its id."""
 
-_PROPERTIES = "traceloop.association.properties."
-_METADATA = "ai.telemetry.metadata."
-_PREFIXES = (_PROPERTIES, _METADATA, "langsmith.metadata.", "mastra.metadata.", "metadata.")
-_NAMES = ("session_id", "sessionId", "conversation_id", "conversationId", "chat_id", "chatId", "thread_id", "threadId")
-SESSION_KEYS = (
-    "session.id",
-    "mlflow.trace.session",
-    "langfuse.session.id",
-    *(prefix + name for prefix in _PREFIXES for name in _NAMES),
-    "lmnr.association.properties.session_id",
-    "gcp.vertex.agent.session_id",
-    "voltagent.conversation_id",
-    "gen_ai.conversation.id",
-    "genkit:sessionId",
-)
-"""Where a session's id may stand, the most deliberate first."""
-
-_USERS = ("user_id", "userId")
-USER_KEYS = (
-    "user.id",
-    "enduser.id",
-    "mlflow.trace.user",
-    "langfuse.user.id",
-    *(prefix + name for prefix in _PREFIXES for name in _USERS),
-    "lmnr.association.properties.user_id",
-    "llm.user",
-)
 _HTTP_STATUS = ("http.response.status_code", "http.status_code")
-
-_SESSION_RANKS = {key: rank for rank, key in enumerate(SESSION_KEYS)}
-_USER_RANKS = {key: rank for rank, key in enumerate(USER_KEYS)}
 
 Children = Mapping[bytes, Sequence[Draft]]
 
@@ -71,8 +42,7 @@ def complete_root(root: Draft, drafts: Sequence[Draft]) -> None:
         _promote(root, "inputs", _found_below(root, children, lambda draft: draft.inputs, _asked))
     if _answers_nothing(root.loads(root.outputs)):
         _promote(root, "outputs", _last_answer(drafts) or _found_below(root, children, _answer, _said, last=True))
-    _take(root, drafts, "session.id", _SESSION_RANKS)
-    _take(root, drafts, "user.id", _USER_RANKS)
+    take_identity(root, drafts)
 
 
 _Found = tuple[Any, Draft]
@@ -171,30 +141,3 @@ def _failure(root: Draft, children: Children) -> str | None:
         if current.span.status.code == Status.STATUS_CODE_ERROR:
             return current.span.status.message or current.span.name
     return None
-
-
-def _take(root: Draft, drafts: Sequence[Draft], name: str, ranks: Mapping[str, int]) -> None:
-    """Give the root the best of these attributes under the name by which MLflow finds it."""
-    if root.values.get(name):
-        return
-    told = [
-        (ranks[key], values[key])
-        for draft in drafts
-        for values in _attributes(draft)
-        for key in ranks.keys() & values.keys()
-        if _tells(values[key])
-    ]
-    if told:
-        root.added[name] = str(root.loads(min(told, key=lambda item: item[0])[1]))
-
-
-def _attributes(draft: Draft) -> Iterator[Mapping[str, Any]]:
-    """Yield the attributes, and those in `metadata`, which OpenInference and MLflow's LangChain keep as JSON."""
-    yield draft.values
-    metadata = draft.loads(draft.values.get("metadata"))
-    if isinstance(metadata, dict):
-        yield {f"metadata.{key}": value for key, value in metadata.items()}
-
-
-def _tells(value: Any) -> bool:
-    return isinstance(value, (str, int)) and not isinstance(value, bool) and value != ""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from functools import lru_cache
 
+from qualitrace_collector.convert.dialects.costs import stated_cost
 from qualitrace_collector.convert.dialects.frameworks import (
     ADK,
     CLAUDE_CODE,
@@ -26,6 +27,7 @@ from qualitrace_collector.convert.dialects.traceloop import TRACELOOP, VECTOR_ST
 from qualitrace_collector.convert.dialects.unknown import read_unknown
 from qualitrace_collector.convert.dialects.vercel import VERCEL
 from qualitrace_collector.convert.draft import Draft
+from qualitrace_collector.convert.usage import whole
 
 __all__ = ["DIALECTS", "dialect_of", "read_span"]
 
@@ -76,6 +78,15 @@ def read_span(draft: Draft) -> None:
         read_unknown(draft)
     elif draft.model is None:
         draft.model = _model_inside(draft)
+    if draft.genai and not draft.native:
+        _count(draft)
+
+
+def _count(draft: Draft) -> None:
+    if draft.usage:
+        draft.usage = whole(draft.usage)
+    if draft.cost is None:
+        draft.cost = stated_cost(draft)
 
 
 def dialect_of(attributes: Iterable[str]) -> str:

@@ -61,15 +61,7 @@ def _read_litellm(draft: Draft) -> None:
             draft.outputs = value
 
 
-LITELLM = Dialect(
-    roots=frozenset({"llm", "litellm"}),
-    costs={
-        "input_cost": ("gen_ai.cost.input_cost",),
-        "output_cost": ("gen_ai.cost.output_cost",),
-        "total_cost": ("gen_ai.cost.total_cost",),
-    },
-    before=_read_litellm,
-)
+LITELLM = Dialect(roots=frozenset({"llm", "litellm"}), before=_read_litellm)
 
 
 def _read_crewai(draft: Draft) -> None:

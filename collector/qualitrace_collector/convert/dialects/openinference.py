@@ -11,6 +11,7 @@ from qualitrace_collector.convert.content.documents import document_of
 from qualitrace_collector.convert.dialects.table import Dialect
 from qualitrace_collector.convert.draft import CALL_TYPES, Draft
 from qualitrace_collector.convert.indexed import openinference_messages, subtree
+from qualitrace_collector.convert.usage import whole
 
 _KINDS = {
     "LLM": SpanType.LLM,
@@ -78,7 +79,13 @@ def _texts(draft: Draft, prefix: str, part: str) -> str | None:
     return "\n".join(texts) or None
 
 
+_APART = "openinference.instrumentation.claude_agent_sdk"
+"""The scope of what passes on the counts of Claude's result, cached tokens apart (its `_wrappers.py`)."""
+
+
 def _mend(draft: Draft) -> None:
+    if draft.usage and draft.scope == _APART:
+        draft.usage = whole(draft.usage, apart=True)
     arguments = draft.loads(draft.inputs)
     if draft.type not in CALL_TYPES and isinstance(arguments, dict) and "init_state" in arguments:
         draft.inputs = None  # LlamaIndex's workflow engine: its own state, not what was asked
@@ -114,11 +121,6 @@ OPENINFERENCE = Dialect(
         ),
         "cache_creation_input_tokens": ("llm.token_count.prompt_details.cache_write",),
         "reasoning_tokens": ("llm.token_count.completion_details.reasoning",),
-    },
-    costs={
-        "input_cost": ("llm.cost.prompt",),
-        "output_cost": ("llm.cost.completion",),
-        "total_cost": ("llm.cost.total",),
     },
     before=_read,
     after=_mend,
