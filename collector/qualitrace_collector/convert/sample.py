@@ -62,7 +62,7 @@ class Exchange(NamedTuple):
 
     Attributes:
         earlier: the turns before the question.
-        asked_by, answered_by: the spans that recorded them.
+        asked_by, answered_by, continued_in: the spans that recorded question, answer and earlier turns.
     """
 
     question: str
@@ -70,6 +70,7 @@ class Exchange(NamedTuple):
     earlier: tuple[Message, ...] = ()
     asked_by: AnySpan | None = None
     answered_by: AnySpan | None = None
+    continued_in: AnySpan | None = None
 
 
 def question_and_answer(spans: Sequence[AnySpan]) -> tuple[str, str]:
@@ -89,6 +90,7 @@ def read_exchange(spans: Sequence[AnySpan]) -> Exchange:
         earlier=found.earlier or _turns_before(calls, found.question),
         asked_by=asked_by,
         answered_by=answered_by,
+        continued_in=asked_by if found.earlier else next(iter(calls), None),
     )
 
 
