@@ -19,7 +19,7 @@ from qualitrace_collector.convert.content.forms import (
     DOCUMENT_TEXTS,
     DOCUMENT_WRAPPERS,
 )
-from qualitrace_collector.convert.content.messages import is_silent, part_text, parts_text
+from qualitrace_collector.convert.content.messages import is_silent, parts_text
 from qualitrace_collector.convert.content.opening import as_sent, encodable, opened
 
 MAX_DEPTH = 8
@@ -137,12 +137,12 @@ def _at(column: Any, at: int) -> Any:
 
 
 def _of_record(item: dict[str, Any], depth: int) -> Iterator[Document]:
-    if "type" in item and is_silent(item) and not part_text(item) and not _wrapped(item):
-        return  # a picture beside the texts of a tool
     text = _own_text(item)
     if text:
         yield _scored(made(text, _metadata(item), _id(item)), _score(item))
         return
+    if "type" in item and is_silent(item) and not _wrapped(item):
+        return  # a picture beside the texts of a tool
     if depth < MAX_DEPTH and (inner := _wrapped(item) or _nested(item)) is not None:
         found = list(_records({"id": _id(item)} | inner if isinstance(inner, dict) else inner, depth + 1))
         if found and any(document["page_content"] for document in found):

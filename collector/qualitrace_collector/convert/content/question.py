@@ -41,9 +41,16 @@ def earlier_turns(inputs: Any) -> tuple[Message, ...]:
     return asked(inputs).earlier
 
 
-def asked(inputs: Any) -> Asked:
-    """Read the question and the conversation before it."""
+def asked(inputs: Any, *, of_model: bool = False) -> Asked:
+    """Read the question and the conversation before it.
+
+    Args:
+        inputs: what a span recorded.
+        of_model: it is what a model was given, so that bare texts are its prompts, the last of them the question.
+    """
     value = opened(inputs)
+    if of_model and isinstance(value, list) and value and all(isinstance(text, str) for text in value):
+        value = value[-1]  # Spring AI
     if isinstance(value, str):
         return Asked(without_files(encodable(value)))
     if is_blank(value):
@@ -102,11 +109,17 @@ def _in_mapping(value: dict[str, Any], depth: int) -> Asked | None:
     if found := _by_turns(value):
         return found
     for key in QUESTION_WRAPPERS:
-        item = _inside(value.get(key))
-        found = _found(item, depth + 1) if isinstance(item, (dict, list)) else None
+        found = _found(opened(value.get(key)), depth + 1)
         if found and found.question:
             return found
-    return None
+    return _in_branches(value, depth)
+
+
+def _in_branches(value: dict[str, Any], depth: int) -> Asked | None:
+    """Return what all components were asked that were asked something: the data of Haystack's pipelines."""
+    inner = (_in_mapping(item, depth + 1) for item in value.values() if isinstance(item, dict) and depth < MAX_DEPTH)
+    found = [item for item in inner if item and item.question]
+    return found[0] if len({item.question for item in found}) == 1 else None
 
 
 def _under(item: Any, depth: int) -> Asked | None:
