@@ -157,9 +157,9 @@ HISTORY_KEYS = (
 # --- questions ---
 
 QUESTION_KEYS = (
-    "question query sys.query user_query user_question user_input user_msg user_message user_prompt query_str query_text "
-    "search_query q input input_str inputs message new_message prompt text content request task instruction instructions "
-    "input_text topic"
+    "question query sys.query user_query user_question user_input user_msg user_message user_prompt query_str "
+    "query_text search_query q input input_str inputs message new_message prompt text content request task "
+    "instruction instructions input_text topic"
 ).split()
 """Under which a function's arguments hold what was asked: LangChain, LlamaIndex, Haystack, DSPy, CrewAI, Ragas,
 Dify (`sys.query`)."""

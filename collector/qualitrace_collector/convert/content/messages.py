@@ -156,12 +156,13 @@ def _parts(value: dict[str, Any]) -> list[Any]:
 def opened_parts(text: Any) -> Any:
     """Open text that holds a message's parts as JSON (OpenLLMetry, Strands); a model's own JSON stays as it is."""
     found = parsed(text)
-    if isinstance(found, list) and found and all(isinstance(item, dict) and _is_part(item) for item in found):
+    if isinstance(found, list) and found and all(isinstance(item, dict) and is_part(item) for item in found):
         return found
     return text
 
 
-def _is_part(item: dict[str, Any]) -> bool:
+def is_part(item: dict[str, Any]) -> bool:
+    """Whether a mapping is a part of a message: by its type, or as Gemini and Bedrock write them."""
     kind = _kind(item)
     if kind:
         return kind in TEXT_PARTS or _is_silent_kind(kind)
@@ -186,7 +187,7 @@ def _result_text(part: dict[str, Any]) -> str:
     result = next((part[key] for key in RESULT_KEYS if part.get(key) not in (None, "", [])), "")
     if isinstance(result, dict) and _kind(result) in ("text", "json", "content", "error-text", "error-json"):
         result = result.get("value", result)  # Vercel's typed outputs
-    if isinstance(result, list) and result and all(isinstance(item, dict) and _is_part(item) for item in result):
+    if isinstance(result, list) and result and all(isinstance(item, dict) and is_part(item) for item in result):
         texts = parts_text(result)
         return texts or as_sent(result)
     return as_sent(result)
@@ -286,6 +287,7 @@ def spoken(text: str) -> str:
 
 def without_files(text: str) -> str:
     """Take pictures and files that stand in a text as data out of it."""
+    text = encodable(text)
     if "base64," not in text and "blob:" not in text and "(data:" not in text:
         return text
     return _FILE.sub("", text).strip()

@@ -14,7 +14,14 @@ from qualitrace_collector.convert.content.forms import (
     QUESTION_KEYS,
     QUESTION_WRAPPERS,
 )
-from qualitrace_collector.convert.content.messages import messages_in, part_text, parts_text, role_of, without_files
+from qualitrace_collector.convert.content.messages import (
+    is_part,
+    messages_in,
+    part_text,
+    parts_text,
+    role_of,
+    without_files,
+)
 from qualitrace_collector.convert.content.opening import MAX_DEPTH, as_sent, encodable, is_blank, opened, parsed
 from qualitrace_collector.samples import Message
 
@@ -76,9 +83,8 @@ def _in_list(items: list[Any], depth: int) -> Asked | None:
         return _found(_inside(items[0]), depth + 1) or (
             Asked(encodable(items[0])) if isinstance(items[0], str) else None
         )
-    if all(isinstance(item, str) or (isinstance(item, dict) and part_text(item)) for item in items) and any(
-        isinstance(item, dict) for item in items
-    ):
+    mappings = [item for item in items if not isinstance(item, str)]
+    if mappings and all(isinstance(item, dict) and is_part(item) for item in mappings):
         return Asked(without_files(parts_text(items)))  # the parts of one turn
     return None
 
