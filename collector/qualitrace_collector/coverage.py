@@ -67,7 +67,7 @@ def _shows(text: str, recorded: Iterable[Any]) -> bool:
     """Whether content was recorded: text to judge, or else anything at all, such as a picture or a call of a tool."""
     if text.strip():
         return text not in _HIDDEN
-    return any(not is_blank(value) and value not in _HIDDEN for value in recorded)
+    return any(not is_blank(value) and not (isinstance(value, str) and value in _HIDDEN) for value in recorded)
 
 
 def _tells_documents(retriever: AnySpan) -> bool:
