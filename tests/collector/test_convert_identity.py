@@ -49,10 +49,10 @@ def test_a_span_goes_before_the_resource():
 
 @pytest.mark.parametrize("kind", [Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CONSUMER])
 @pytest.mark.parametrize("number", [1, 2])
-def test_who_serves_requests_has_no_session_in_its_resource(kind: Span.SpanKind, number: int):
+def test_who_serves_requests_has_no_session_in_its_resource(kind: Any, number: int):
     """The resource is the same for all whom a server serves: one session for all of them would be none."""
     spans = [span(1, 1), call(2, 1)]
-    spans[number - 1].kind = kind
+    spans[number - 1].MergeFrom(Span(kind=kind))
     assert identity_of(MINE, *spans) == (None, None)
 
 
