@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from qualitrace_collector.convert.passages import LLM_TYPES
+from qualitrace_collector.convert.content.passages import LLM_TYPES
 from qualitrace_collector.convert.sample import is_error, outermost, root_of
 from qualitrace_collector.convert.spending import Spending, countable, spending
 from qualitrace_collector.convert.stored import AnySpan

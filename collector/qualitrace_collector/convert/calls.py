@@ -6,6 +6,7 @@ lacks. No span is dropped.
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from mlflow.entities import SpanType
@@ -26,6 +27,8 @@ MAX_DELAY = 1_000_000_000
 
 MAX_TWINS = 100
 """How many calls that started before another, and after it, are looked at for its twin: a bound on time, too."""
+
+_said = partial(answer_text, from_model=True)
 
 _LENT = ("inputs", "outputs", "tools", "model", "provider", "usage", "cost", "response_id")
 
@@ -176,7 +179,7 @@ def _same_response(call: Draft, twin: Draft) -> bool:
         return False
     return all(
         mine is None or theirs is None or call.read(text, mine) == twin.read(text, theirs)
-        for mine, theirs, text in ((call.inputs, twin.inputs, question_text), (call.outputs, twin.outputs, answer_text))
+        for mine, theirs, text in ((call.inputs, twin.inputs, question_text), (call.outputs, twin.outputs, _said))
     )
 
 

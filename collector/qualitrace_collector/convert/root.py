@@ -6,12 +6,17 @@ from typing import Any
 from mlflow.entities import SpanType
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
-from qualitrace_collector.convert.content import answer_text, messages_in, question_text
+from qualitrace_collector.convert.content import answer_text, is_blank, parsed, question_text
+from qualitrace_collector.convert.content.answer import is_material
+from qualitrace_collector.convert.content.python_repr import is_cut_repr
 from qualitrace_collector.convert.draft import CALL_TYPES, Draft
 from qualitrace_collector.convert.identity import take_identity
 
 NO_ANSWER_TYPES = (SpanType.RETRIEVER, SpanType.EMBEDDING, SpanType.RERANKER, SpanType.TOOL)
 """What such a span gives back is material for an answer, not one."""
+
+PROMOTED = "qualitrace.from."
+"""Prefix of the root's attributes that name the span of which its inputs or outputs were taken, by its id."""
 
 _HTTP_STATUS = ("http.response.status_code", "http.status_code")
 
@@ -34,73 +39,87 @@ def complete_root(root: Draft, drafts: Sequence[Draft]) -> None:
     if root.failure is None:
         root.failure = _failure(root, children)
     if _asks_nothing(root.loads(root.inputs)):
-        root.inputs = _found_below(root, children, lambda draft: draft.inputs, question_text) or root.inputs
+        _promote(root, "inputs", _found_below(root, children, lambda draft: draft.inputs, _asked))
     if _answers_nothing(root.loads(root.outputs)):
-        answer = _last_answer(drafts) or _found_below(root, children, _answer, answer_text, last=True)
-        root.outputs = answer or root.outputs
+        _promote(root, "outputs", _last_answer(drafts) or _found_below(root, children, _answer, _said, last=True))
     take_identity(root, drafts)
 
 
-def is_blank(value: Any) -> bool:
-    """Whether a value holds no text and no number, however it is nested (LangChain streams start with empty ones)."""
-    if isinstance(value, str):
-        return not value.strip()
-    if isinstance(value, dict):
-        return all(is_blank(item) for item in value.values())
-    if isinstance(value, list):
-        return all(is_blank(item) for item in value)
-    return value is None
+_Found = tuple[Any, Draft]
+"""A content, and the span that has it."""
+
+
+def _promote(root: Draft, field: str, found: _Found | None) -> None:
+    """Show a content of a span below at the root, and say in an attribute whose it is."""
+    if found is not None:
+        content, draft = found
+        setattr(root, field, content)
+        root.added[PROMOTED + field] = draft.span.span_id.hex()
+
+
+def _asked(draft: Draft) -> str:
+    return question_text(draft.loads(draft.inputs))
+
+
+def _said(draft: Draft) -> str:
+    outputs = draft.loads(draft.outputs)
+    return answer_text(outputs, draft.loads(draft.inputs), from_model=draft.type in CALL_TYPES)
 
 
 def _asks_nothing(inputs: Any) -> bool:
     """Whether the inputs are blank, or messages without any text (a streamed chain's in OTel's LangChain spans)."""
-    return is_blank(inputs) or (bool(turns := messages_in(inputs)) and is_blank([turn.content for turn in turns]))
+    return is_blank(inputs) or is_blank(parsed(question_text(inputs)))
 
 
 def _answers_nothing(outputs: Any) -> bool:
     return is_blank(outputs) or _is_object(outputs)
 
 
-def _last_answer(drafts: Sequence[Draft]) -> str | None:
+def _last_answer(drafts: Sequence[Draft]) -> _Found | None:
     """Return what the last call answered, if some step handed up an object instead of its answer."""
     if not any(_is_object(draft.loads(draft.outputs)) for draft in drafts):
         return None
     calls = [draft for draft in drafts if draft.type in CALL_TYPES and draft.outputs is not None]
     last = max(calls, key=lambda draft: draft.span.end_time_unix_nano, default=None)
-    return None if last is None else answer_text(last.loads(last.outputs))
+    return None if last is None or not (said := _said(last)) else (said, last)
 
 
 def _is_object(outputs: Any) -> bool:
-    """Whether outputs are how Python shows an object: LlamaIndex's unread streams, and events of its workflows."""
+    """Whether outputs are how Python shows what nobody can read: LlamaIndex's unread streams, events cut short."""
     text = outputs.get("response_gen") if isinstance(outputs, dict) else outputs
-    return isinstance(text, str) and text.startswith(_OBJECTS)
-
-
-_OBJECTS = ("<generator object", "<async_generator object", "StopEvent(", "AgentOutput(")
+    return isinstance(text, str) and is_cut_repr(text)
 
 
 def _answer(draft: Draft) -> Any:
-    return None if draft.type in NO_ANSWER_TYPES else draft.outputs
+    """Return a step's outputs unless they are material for an answer: of a retriever, or of a chain that calls one."""
+    if draft.type in NO_ANSWER_TYPES or is_material(draft.loads(draft.outputs), draft.loads(draft.inputs)):
+        return None
+    return draft.outputs
 
 
 def _found_below(
-    root: Draft, children: Children, content: Callable[[Draft], Any], text: Callable[[Any], str], *, last: bool = False
-) -> Any:
+    root: Draft,
+    children: Children,
+    content: Callable[[Draft], Any],
+    text: Callable[[Draft], str],
+    *,
+    last: bool = False,
+) -> _Found | None:
     """Return the content nearest to the root, as text if it reads as such: the first there, or the last."""
     level, seen = list(children.get(root.span.span_id, ())), {root.span.span_id}
-    fallbacks: list[Any] = []
+    fallback: _Found | None = None
     while level:
         seen.update(draft.span.span_id for draft in level)
         for draft in reversed(level) if last else level:
             value = draft.loads(content(draft))
             if is_blank(value):
                 continue
-            if (found := text(value)) and draft.type not in NO_ANSWER_TYPES:
-                return found
-            fallbacks.append(found or value)
+            if (found := text(draft)) and draft.type not in NO_ANSWER_TYPES:
+                return found, draft
+            fallback = fallback or (found or value, draft)
         below = [child for draft in level for child in children.get(draft.span.span_id, ())]
         level = [draft for draft in below if draft.span.span_id not in seen]
-    return next(iter(fallbacks), None)
+    return fallback
 
 
 def _failure(root: Draft, children: Children) -> str | None:

@@ -15,10 +15,10 @@ from opentelemetry.sdk.resources import Resource as SdkResource
 
 from qualitrace_collector.assemble import Piece, SpanRecord
 from qualitrace_collector.convert.calls import one_span_per_call, unite_across_traces
+from qualitrace_collector.convert.content.documents import documents
 from qualitrace_collector.convert.counting import count_once
 from qualitrace_collector.convert.decode import any_value, attribute_values
 from qualitrace_collector.convert.dialects import read_span
-from qualitrace_collector.convert.documents import documents
 from qualitrace_collector.convert.draft import Draft, Event
 from qualitrace_collector.convert.identity import as_identities, take_resource_identity
 from qualitrace_collector.convert.restore import restored

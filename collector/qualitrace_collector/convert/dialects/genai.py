@@ -9,8 +9,8 @@ from typing import Any
 
 from mlflow.entities import SpanType
 
+from qualitrace_collector.convert.content.documents import documents
 from qualitrace_collector.convert.dialects.table import Dialect
-from qualitrace_collector.convert.documents import documents
 from qualitrace_collector.convert.draft import CALL_TYPES, Draft
 from qualitrace_collector.convert.indexed import openai_messages, subtree
 from qualitrace_collector.convert.usage import whole
@@ -166,7 +166,7 @@ def _outputs(draft: Draft) -> Any:
 
 def _indexed(draft: Draft, prefix: str, name: str) -> dict[str, Any] | None:
     """Read messages from attributes like `gen_ai.prompt.0.content`."""
-    found = openai_messages(draft, subtree(draft.values, prefix))
+    found = openai_messages(subtree(draft.values, prefix))
     if not found:
         return None
     if name == "messages":

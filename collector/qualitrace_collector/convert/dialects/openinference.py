@@ -7,8 +7,8 @@ from typing import Any
 
 from mlflow.entities import SpanType
 
+from qualitrace_collector.convert.content.documents import document_of
 from qualitrace_collector.convert.dialects.table import Dialect
-from qualitrace_collector.convert.documents import openinference_documents
 from qualitrace_collector.convert.draft import CALL_TYPES, Draft
 from qualitrace_collector.convert.indexed import openinference_messages, subtree
 from qualitrace_collector.convert.usage import CACHE_READ, whole
@@ -38,6 +38,12 @@ def _read(draft: Draft) -> None:
         draft.outputs = openinference_documents(draft, "retrieval.documents.") or draft.outputs
     elif kind == "RERANKER":
         draft.outputs = openinference_documents(draft, "reranker.output_documents.") or draft.outputs
+
+
+def openinference_documents(draft: Draft, prefix: str) -> list[dict[str, Any]]:
+    """Read documents from numbered attributes (`retrieval.documents.0.document.content`)."""
+    items = [item.get("document") for item in subtree(draft.values, prefix) if isinstance(item, dict)]
+    return [document for item in items if isinstance(item, dict) and (document := document_of(item))]
 
 
 def _read_call(draft: Draft) -> None:
