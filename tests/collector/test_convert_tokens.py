@@ -72,7 +72,7 @@ def counts(told: int, answered: int, **more: Any) -> dict[str, Any]:
 
 
 def openinference(number: int, parent: int = 0, /, *, kind: str = "AGENT", **values: Any) -> Span:
-    names = {"openinference.span.kind": kind, "input.value": "Why?", "output.value": "So."}
+    names: dict[str, Any] = {"openinference.span.kind": kind, "input.value": "Why?", "output.value": "So."}
     return span(1, number, parent, **spelled(names | values))
 
 
@@ -185,6 +185,36 @@ def test_the_ai_sdk_tells_bedrocks_cached_tokens_apart():
     assert totals(trace_of(span(1, 1, **found)))[:2] == (1530, 5)
 
 
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        ({"prompt_tokens": 90, "completion_tokens": 9, "prompt_tokens_details": {"cached_tokens": 60}}, (90, 9)),
+        ({"input_tokens": 90, "output_tokens": 9, "output_tokens_details": {"reasoning_tokens": 7}}, (90, 9)),
+        ({"input_tokens": 9, "output_tokens": 9, "cache_read_input_tokens": 5, "service_tier": "standard"}, (14, 9)),
+        (
+            {"promptTokenCount": 90, "candidatesTokenCount": 9, "thoughtsTokenCount": 8, "totalTokenCount": 107},
+            (90, 17),
+        ),
+        ({"prompt_token_count": 90, "candidates_token_count": 9, "cached_content_token_count": 60}, (90, 9)),
+    ],
+    ids=["chat", "responses", "anthropic", "gemini", "gemini python"],
+)
+@pytest.mark.parametrize("kind", ["LLM", "AGENT"])
+def test_a_response_tells_its_usage_where_the_span_does_not(
+    kind: str, usage: dict[str, Any], expected: tuple[int, int]
+):
+    """Custom spans record the provider's response, or the result of Claude's Agent SDK, and no counts beside it."""
+    for name in ("usage", "usageMetadata"):
+        response = json.dumps({"content": [{"type": "text", "text": "So."}], name: usage})
+        assert totals(trace_of(openinference(1, kind=kind, **{"output.value": response})))[:2] == expected
+
+
+def test_counts_of_the_span_go_before_those_in_its_response():
+    """An instrumentor knows better what it records, a stream's sum for example."""
+    response = json.dumps({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}})
+    assert totals(trace_of(openinference(1, kind="LLM", **tokens(90, 9, **{"output.value": response}))))[:2] == (90, 9)
+
+
 @pytest.mark.parametrize("told", [120, 120.0, "120", "120.0", '"120"'])
 def test_counts_may_be_text(told: Any):
     """SDKs send int64 as text, and floats."""
@@ -239,6 +269,8 @@ def test_an_agent_without_calls_is_not_its_tools_calls():
     agent = openinference(1, **tokens(800, 40))
     inner = openinference(3, 2, kind="LLM", **tokens(20, 2))
     assert totals(trace_of(agent, openinference(2, 1, kind="TOOL"), inner))[:2] == (800, 40)
+    calling = openinference(1, kind="LLM", **tokens(800, 40))  # Gemini's client calls functions inside its call
+    assert totals(trace_of(calling, openinference(2, 1, kind="TOOL"), inner))[:2] == (800, 40)
 
 
 def test_agents_within_an_agent_are_in_its_sum():
@@ -290,6 +322,7 @@ def native(number: int, parent: int, **values: Any) -> Span:
         {"ai.response.providerMetadata": '{"gateway": {"cost": "0.25"}}'},
         {"ai.response.providerMetadata": '{"openrouter": {"usage": {"cost": 0.25}}}'},
         {"gen_ai.completion": '{"choices": [], "usage": {"prompt_tokens": 9, "cost": 0.25}}'},
+        {"gen_ai.completion": '{"type": "result", "result": "So.", "total_cost_usd": 0.25}'},
     ],
 )
 def test_a_cost_that_the_client_states_goes_before_the_price_list(values: dict[str, Any]):

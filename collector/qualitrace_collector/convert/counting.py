@@ -60,7 +60,7 @@ def _tells_more(above: Draft, sources: Sequence[Draft], has_calls: bool) -> bool
     if not known:
         return True
     is_partial = any(not source.usage and not failed(source) for source in sources)
-    if above.type in CALL_TYPES or (has_calls and not is_partial):
+    if has_calls and not is_partial:
         return False
     return all(_sum(known, name) <= (above.usage or {}).get(name, 0) for name in (INPUT, OUTPUT))
 
