@@ -346,6 +346,22 @@ def test_what_is_no_cost_in_dollars_leaves_it_to_the_price_list(values: dict[str
     assert totals(trace_of(call(**counts(1000, 100), **values)))[2] == pytest.approx(0.0045)
 
 
+def test_a_stated_zero_is_believed_of_models_without_a_price_alone():
+    """Libraries put 0 for a model that they do not know; a free one is in no price list, and costs nothing."""
+    zero: dict[str, Any] = {"gen_ai.usage.cost": 0.0}
+    free = zero | {"gen_ai.request.model": "some-model:free"}
+    assert totals(trace_of(call(**counts(1000, 100), **zero)))[2] == pytest.approx(0.0045)
+    assert totals(trace_of(call(**counts(1000, 100, **free))))[2] == 0
+    assert totals(trace_of(call(**counts(1000, 100, **{"gen_ai.request.model": "some-model:free"}))))[2] is None
+
+
+def test_a_stated_zero_at_an_agent_hides_no_cost():
+    """What its calls cost is counted."""
+    agent: dict[str, Any] = {"llm.cost.total": 0.0}
+    called = openinference(2, 1, kind="LLM", **tokens(1000, 100, **{"llm.model_name": MODEL}))
+    assert totals(trace_of(openinference(1, **agent), called))[2] == pytest.approx(0.0045)
+
+
 def test_a_price_on_another_services_span_is_no_cost_of_a_call():
     """A shop's own attribute has a name as plain; without tokens beside it, it is not a model's."""
     order = span(1, 2, 1, cost_usd=12.5, openinference__span__kind="TOOL")

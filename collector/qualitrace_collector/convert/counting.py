@@ -68,7 +68,11 @@ def _tells_more(above: Draft, sources: Sequence[Draft], has_calls: bool) -> bool
 def _costs_more(above: Draft, sources: Sequence[Draft], tells_more: bool) -> bool:
     """Whether the stated cost of a span is to be counted instead of those of its sources."""
     stated = [source.cost["total_cost"] for source in sources if source.cost and "total_cost" in source.cost]
-    if above.cost is None or not stated:
+    if above.cost is None or not sources:
+        return True
+    if not above.cost["total_cost"]:
+        return False  # nothing, or not known; what the sources cost is counted instead
+    if not stated:
         return True
     is_partial = tells_more or len(stated) < len([source for source in sources if source.usage or source.cost])
     return is_partial and above.cost["total_cost"] >= sum(stated)

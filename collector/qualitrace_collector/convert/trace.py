@@ -186,7 +186,8 @@ def _converted(piece: Piece, service: str, drafts: list[Draft], earlier: list[Dr
         count_once(everything)
         root = local_root(everything)
         complete_root(root, everything)
-        take_resource_identity(root, piece.spans)
+        if piece.root_seen:  # the root's kind shows whether it served somebody
+            take_resource_identity(root, piece.spans)
     trace_id = mlflow_trace_id(piece)
     renewed = [
         draft
