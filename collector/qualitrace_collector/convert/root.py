@@ -9,6 +9,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 from qualitrace_collector.convert.content import answer_text, is_blank, parsed, question_text
 from qualitrace_collector.convert.content.answer import is_material
 from qualitrace_collector.convert.content.python_repr import is_cut_repr
+from qualitrace_collector.convert.content.question import asked
 from qualitrace_collector.convert.draft import CALL_TYPES, Draft
 from qualitrace_collector.convert.identity import take_identity
 
@@ -58,7 +59,7 @@ def _promote(root: Draft, field: str, found: _Found | None) -> None:
 
 
 def _asked(draft: Draft) -> str:
-    return question_text(draft.loads(draft.inputs))
+    return asked(draft.loads(draft.inputs), of_model=draft.type in CALL_TYPES).question
 
 
 def _said(draft: Draft) -> str:

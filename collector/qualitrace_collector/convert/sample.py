@@ -104,7 +104,7 @@ def _question(root: AnySpan, calls: Sequence[AnySpan]) -> tuple[Asked, AnySpan |
 
 def _asked_by(span: AnySpan, calls: Sequence[AnySpan]) -> Asked:
     """Read a span's question; a framework's message may hold its arguments as JSON, which a user's never does."""
-    found = asked(span.inputs)
+    found = asked(span.inputs, of_model=span.span_type in LLM_TYPES)
     inner = opened(found.question) if found.question[:1] in ("{", "[") else None
     if span.span_type in LLM_TYPES or not isinstance(inner, (dict, list)):
         return found

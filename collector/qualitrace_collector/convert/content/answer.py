@@ -20,6 +20,7 @@ from qualitrace_collector.convert.content.forms import (
     THOUGHT_KEYS,
 )
 from qualitrace_collector.convert.content.messages import (
+    is_part,
     is_silent,
     messages_in,
     part_text,
@@ -112,17 +113,17 @@ def _listed_response(items: list[Any]) -> str | None:
     if turns := messages_in(items):
         choices = len(turns) > 1 and all(isinstance(item, dict) and "finish_reason" in item for item in items)
         return _first_said(turns) if choices else _last_said(turns)
-    if items and all(isinstance(item, dict) and (part_text(item) or is_silent(item)) for item in items):
+    if items and all(isinstance(item, dict) and is_part(item) for item in items):
         return spoken(parts_text(items))
-    if len(items) == 1 and isinstance(items[0], (dict, list)):
-        return _response_text(opened(items[0]))
+    if len(items) == 1:
+        return spoken(items[0]) if isinstance(items[0], str) else _response_text(opened(items[0]))
     return None
 
 
 def _first_choice(items: list[Any], *, from_model: bool) -> str:
     """Return the first of the alternatives that says anything: the one that an app shows."""
     for item in items:
-        choice = opened(item) if not from_model else item
+        choice = item if from_model else opened(item)
         text = spoken(as_sent(choice)) if isinstance(choice, str) else _choice_text(choice)
         if text:
             return text

@@ -19,7 +19,7 @@ from qualitrace_collector.convert.content.forms import (
     DOCUMENT_TEXTS,
     DOCUMENT_WRAPPERS,
 )
-from qualitrace_collector.convert.content.messages import is_silent, part_text, parts_text
+from qualitrace_collector.convert.content.messages import is_silent, parts_text
 from qualitrace_collector.convert.content.opening import as_sent, encodable, opened
 
 MAX_DEPTH = 8
@@ -137,17 +137,21 @@ def _at(column: Any, at: int) -> Any:
 
 
 def _of_record(item: dict[str, Any], depth: int) -> Iterator[Document]:
-    if "type" in item and is_silent(item) and not part_text(item) and not _wrapped(item):
-        return  # a picture beside the texts of a tool
     text = _own_text(item)
     if text:
-        yield _scored(made(text, _metadata(item), _id(item)), _score(item))
+        inside = list(_records(text, depth + 1)) if text[0] in ("{", "[") and "type" in item else []
+        yield from inside or [_scored(made(text, _metadata(item), _id(item)), _score(item))]
         return
+    if "type" in item and is_silent(item) and not _wrapped(item):
+        return  # a picture beside the texts of a tool
     if depth < MAX_DEPTH and (inner := _wrapped(item) or _nested(item)) is not None:
         found = list(_records({"id": _id(item)} | inner if isinstance(inner, dict) else inner, depth + 1))
         if found and any(document["page_content"] for document in found):
             yield from (_scored(document, _score(item)) for document in found)
             return
+    if item and all(isinstance(record, dict) and _own_text(record) for record in item.values()):  # records by their ids
+        yield from (made(_own_text(record), _metadata(record), key) for key, record in item.items())
+        return
     text = _text_like(item) or _as_json(item)
     if text or _id(item) is not None:
         yield _scored(made(text, _metadata(item), _id(item)), _score(item))
@@ -208,9 +212,10 @@ def _is_row(items: Sequence[Any]) -> bool:
     """Whether a list is one record: a document beside its score, or the scalars of a table's row."""
     numbers = [item for item in items if isinstance(item, (int, float)) and not isinstance(item, bool)]
     nested = [item for item in items if isinstance(item, (list, dict))]
-    if not numbers or len(numbers) == len(items):
-        return False
-    return len(nested) <= 1
+    if numbers:
+        return len(numbers) < len(items) and len(nested) <= 1
+    texts = [item for item in items if isinstance(item, str)]
+    return len(texts) == len(items) > 1 and sum(" " in text.strip() for text in texts) == 1  # a name beside a text
 
 
 def _row(items: Sequence[Any], depth: int) -> Iterator[Document]:

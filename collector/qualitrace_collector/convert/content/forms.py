@@ -41,8 +41,8 @@ ROLES = {
 }
 """Role by the name that a message gives under one of `ROLE_KEYS`, in lower case."""
 
-ROLE_KEYS = ("role", "from", "author_role")
-"""OpenAI's; ShareGPT's; Semantic Kernel's export of chat histories."""
+ROLE_KEYS = ("role", "_role", "from", "author_role")
+"""OpenAI's; Haystack's stored messages; ShareGPT's; Semantic Kernel's export of chat histories."""
 
 TYPED_ROLES = {
     # langchain_core.messages: `type`, and the class's name in a serialised message
@@ -67,6 +67,10 @@ TYPED_ROLES = {
     # OpenAI's Responses API
     "function_call_output": "tool",
     "custom_tool_call_output": "tool",
+    "file_search_call": "tool",
+    "mcp_call": "tool",
+    # autogen_agentchat.messages
+    "toolcallexecutionevent": "tool",
     # pydantic_ai.messages: `part_kind`
     "user-prompt": "user",
     "system-prompt": "system",
@@ -80,12 +84,19 @@ KIND_ROLES = {"request": "user", "response": "assistant"}
 
 # --- what a message says ---
 
-CONTENT_KEYS = ("content", "parts", "text", "blocks", "items", "message", "data", "value", "refusal")
-"""Where a message keeps what it says: OpenAI, Anthropic and LangChain; Gemini, OTel and the AI SDK's UI; Vercel;
-LlamaIndex; Semantic Kernel; Claude Agent SDK; LangChain's message dictionaries; ShareGPT; OpenAI's refusals."""
+SOURCED_TYPES = frozenset(
+    {"textmessage", "multimodalmessage", "stopmessage", "handoffmessage", "toolcallsummarymessage"}
+)
+"""Types of AutoGen's messages, whose `source` is `user` or the name of an agent (autogen_agentchat.messages)."""
 
-TYPE_KEYS = ("type", "part_kind", "kind", "block_type", "content_type", "modality")
-"""OpenAI, Anthropic, OTel, Vercel; pydantic-ai's stored messages, its user content; LlamaIndex; Semantic Kernel."""
+CONTENT_KEYS = ("content", "_content", "parts", "text", "blocks", "items", "message", "data", "value", "refusal")
+"""Where a message keeps what it says: OpenAI, Anthropic and LangChain; Haystack's stored messages; Gemini, OTel and
+the AI SDK's UI; Vercel; LlamaIndex; Semantic Kernel; Claude Agent SDK; LangChain's message dictionaries; ShareGPT;
+OpenAI's refusals."""
+
+TYPE_KEYS = ("type", "part_kind", "kind", "block_type", "content_type", "modality", "__class__")
+"""OpenAI, Anthropic, OTel, Vercel; pydantic-ai's stored messages, its user content; LlamaIndex; Semantic Kernel; the
+class of what Python showed."""
 
 TEXT_PARTS = frozenset(
     (
@@ -125,8 +136,8 @@ TOOL_RESULTS = (
 TOOL_RESULT_KEYS = ("toolResult", "functionResponse", "function_response", "tool_call_result", "toolInvocation")
 """Keys of parts without a type that do: Bedrock, Gemini, Haystack, Vercel's UI messages."""
 
-RESULT_KEYS = ("response", "result", "output", "content", "results", "value", "json", "text")
-"""Where such a part keeps the result: OTel; Vercel 4; Vercel 5 and OpenAI; Anthropic and Bedrock."""
+RESULT_KEYS = ("response", "result", "output", "content", "_content", "results", "value", "json", "text")
+"""Where such a part keeps the result: OTel; Vercel 4; Vercel 5 and OpenAI; Anthropic, Bedrock; Haystack."""
 
 # --- where conversations are kept ---
 
@@ -146,11 +157,12 @@ HISTORY_KEYS = (
 # --- questions ---
 
 QUESTION_KEYS = (
-    "question query user_query user_question user_input user_message user_prompt query_str query_text search_query "
-    "q input input_str inputs message new_message prompt text content request task instruction instructions "
-    "input_text topic"
+    "question query sys.query user_query user_question user_input user_msg user_message user_prompt query_str "
+    "query_text search_query q input input_str inputs message new_message prompt text content request task "
+    "instruction instructions input_text topic"
 ).split()
-"""Under which a function's arguments hold what was asked: LangChain, LlamaIndex, Haystack, DSPy, CrewAI, Ragas."""
+"""Under which a function's arguments hold what was asked: LangChain, LlamaIndex, Haystack, DSPy, CrewAI, Ragas,
+Dify (`sys.query`)."""
 
 QUESTION_WRAPPERS = (
     "input inputs kwargs args data body payload state values init_kwargs arguments input_args params request variables "

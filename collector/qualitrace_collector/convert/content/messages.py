@@ -19,6 +19,7 @@ from qualitrace_collector.convert.content.forms import (
     ROLES,
     SILENT_KEYS,
     SILENT_PARTS,
+    SOURCED_TYPES,
     TEXT_PARTS,
     TOOL_RESULT_KEYS,
     TOOL_RESULTS,
@@ -37,6 +38,8 @@ _THOUGHTS_END = re.compile(r"\A(?:(?!<think).)*?\n?</think(?:ing)?>\s*", re.DOTA
 _FINAL_CHANNEL = re.compile(
     r"<\|channel\|>\s*final\b[^<]*<\|message\|>(.*?)(?:<\|(?:return|end|call)\|>|\Z)", re.DOTALL
 )
+_REACT_ANSWER = re.compile(r"\n[ \t]*(?:Final )?Answer:[ \t]*")
+"""Where thoughts end in the prompts of ReAct agents (LlamaIndex's and LangChain's)."""
 _FILE = re.compile(
     r"!?\[[^\]\n]{0,200}\]\((?:data:[^()\s]*|blob:[^()\s]*)\)"
     r"|data:[\w.+-]+/[\w.+-]+[\w=;.+-]{0,100};base64,[A-Za-z0-9+/_=-]*"
@@ -90,10 +93,17 @@ def role_of(value: dict[str, Any]) -> str:
         name = value.get(key)
         if isinstance(name, str) and (role := TYPED_ROLES.get(name.lower())):
             return role
-    kind = value.get("kind")
+    return _kind_role(value) or _path_role(value.get("id"))
+
+
+def _kind_role(value: dict[str, Any]) -> str:
+    """Return the role of Pydantic AI's requests and responses, and of AutoGen's messages."""
+    kind, source = value.get("kind"), value.get("source")
     if isinstance(kind, str) and isinstance(value.get("parts"), list):
         return KIND_ROLES.get(kind, "")
-    return _path_role(value.get("id"))
+    if isinstance(source, str) and str(value.get("type", value.get(CLASS))).lower() in SOURCED_TYPES:
+        return "user" if source in ("user", "user_proxy") else "assistant"
+    return ""
 
 
 def _path_role(path: Any) -> str:
@@ -146,12 +156,13 @@ def _parts(value: dict[str, Any]) -> list[Any]:
 def opened_parts(text: Any) -> Any:
     """Open text that holds a message's parts as JSON (OpenLLMetry, Strands); a model's own JSON stays as it is."""
     found = parsed(text)
-    if isinstance(found, list) and found and all(isinstance(item, dict) and _is_part(item) for item in found):
+    if isinstance(found, list) and found and all(isinstance(item, dict) and is_part(item) for item in found):
         return found
     return text
 
 
-def _is_part(item: dict[str, Any]) -> bool:
+def is_part(item: dict[str, Any]) -> bool:
+    """Whether a mapping is a part of a message: by its type, or as Gemini and Bedrock write them."""
     kind = _kind(item)
     if kind:
         return kind in TEXT_PARTS or _is_silent_kind(kind)
@@ -176,7 +187,7 @@ def _result_text(part: dict[str, Any]) -> str:
     result = next((part[key] for key in RESULT_KEYS if part.get(key) not in (None, "", [])), "")
     if isinstance(result, dict) and _kind(result) in ("text", "json", "content", "error-text", "error-json"):
         result = result.get("value", result)  # Vercel's typed outputs
-    if isinstance(result, list) and result and all(isinstance(item, dict) and _is_part(item) for item in result):
+    if isinstance(result, list) and result and all(isinstance(item, dict) and is_part(item) for item in result):
         texts = parts_text(result)
         return texts or as_sent(result)
     return as_sent(result)
@@ -200,7 +211,7 @@ def _refusal_or_speech(value: dict[str, Any]) -> str:
 
 
 def parts_text(parts: Any) -> str:
-    """Return the speaker's words in a list of parts, one a line; the pieces of a cited text on one line."""
+    """Return the speaker's words in a list of parts: one a line, or on one line where a part goes on with the last."""
     if not isinstance(parts, list):
         return part_text(parts)
     text, cited = "", False
@@ -210,7 +221,8 @@ def parts_text(parts: Any) -> str:
             continue
         cites = isinstance(part, dict) and isinstance(part.get("citations"), list)
         # Anthropic cuts a sentence where a citation begins: https://docs.anthropic.com/en/docs/build-with-claude/citations
-        text += found if not text or cites or cited else f"\n{found}"
+        goes_on = not text or cites or cited or text[-1].isspace() or found[0].isspace()
+        text += found if goes_on else f"\n{found}"
         cited = cites
     return text
 
@@ -224,7 +236,7 @@ def part_text(part: Any, depth: int = 0) -> str:
     if depth > MAX_DEPTH:
         return ""
     if isinstance(part, list):
-        return "\n".join(filter(None, (part_text(item, depth + 1) for item in part)))
+        return parts_text(part) if depth == 0 else "\n".join(filter(None, (part_text(p, depth + 1) for p in part)))
     return _words_in(part, depth) if isinstance(part, dict) else ""
 
 
@@ -266,20 +278,16 @@ def spoken(text: str) -> str:
     """
     if "<|channel|>" in text and (final := _FINAL_CHANNEL.findall(text)):
         text = final[-1]
-    if (
-        "</think" in text.lower()
-        or "<think" in text.lower()
-        or "<thought" in text.lower()
-        or "<reasoning" in text.lower()
-    ):
-        text = _THOUGHTS.sub("", text)
-        if "</think" in text.lower():
-            text = _THOUGHTS_END.sub("", text)
+    if text.startswith("Thought:") and (answer := _REACT_ANSWER.search(text)):
+        text = text[answer.end() :]
+    if _THOUGHT_TAG.search(text):
+        text = _THOUGHTS_END.sub("", _THOUGHTS.sub("", text))
     return without_files(text)
 
 
 def without_files(text: str) -> str:
     """Take pictures and files that stand in a text as data out of it."""
+    text = encodable(text)
     if "base64," not in text and "blob:" not in text and "(data:" not in text:
         return text
     return _FILE.sub("", text).strip()

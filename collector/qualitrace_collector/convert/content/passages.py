@@ -5,6 +5,7 @@ and inputs of chains hold beside question and answer; results of tools and marke
 of tools brought.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -23,6 +24,10 @@ NO_MATERIAL_TYPES = (*LLM_TYPES, SpanType.EMBEDDING, SpanType.TOOL, SpanType.RET
 MAX_PASSAGES = 1000
 
 
+_PLACEHOLDER = re.compile(r"\[tool-result: [^\]]*\]")
+"""What Mastra's exporter puts where a tool's result was (@mastra/core's observability)."""
+
+
 class Passage(NamedTuple):
     """A text that the answer should rest on, the span that has it, and the span's field."""
 
@@ -37,7 +42,8 @@ def find_passages(spans: Sequence[AnySpan], question: str) -> tuple[tuple[Passag
         return found, "retriever"
     if found := _distinct(_beside_answers(spans, question)):
         return found, "retriever"
-    for span in reversed([span for span in spans if span.span_type in LLM_TYPES]):
+    calls = [span for span in spans if span.span_type in LLM_TYPES]
+    for span in (*reversed(calls), *(span for span in spans if span.span_type not in NO_MATERIAL_TYPES)):
         if found := _distinct(_prompted(span, question)):
             return found, "prompt"
     if found := _distinct(_brought_by_tools(spans)):
@@ -110,15 +116,21 @@ def _material(value: Any) -> list[str]:
 
 
 def _prompted(span: AnySpan, question: str) -> Iterator[Passage]:
-    """Yield tool results, and those parts of the prompt that are marked as material to answer from."""
+    """Yield tool results, and those parts of the prompt that are marked as material to answer from.
+
+    What a provider's own tools found (a search of files) stands in its response.
+    """
     for number, turn in enumerate(messages_in(span.inputs)):
         for text in _turn_texts(turn, question):
             yield Passage(text, span, f"inputs turn {number} ({turn.role})")
+    for number, turn in enumerate(messages_in(span.outputs)):
+        for text in result_texts(turn.content) if turn.role == "tool" else ():
+            yield Passage(text, span, f"outputs turn {number} (tool)")
 
 
 def _turn_texts(turn: Message, question: str) -> list[str]:
     if turn.role == "tool":
-        return result_texts(turn.content)
+        return [] if _PLACEHOLDER.fullmatch(turn.content) else result_texts(turn.content)
     if turn.role in ("system", "user"):
         return [text for text in split_prompt(turn.content, turn.role)[1] if text != question]
     return []

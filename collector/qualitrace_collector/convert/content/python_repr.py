@@ -13,7 +13,10 @@ MAX_CHARACTERS = 200_000
 """Longer text is not read: the parser's memory is many times the text."""
 
 _STRING = r"""[bruf]{0,2}(?:'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")"""
-_STRINGS_AND_OBJECTS = re.compile(rf"(?P<string>{_STRING})|<(?P<object>[^<>]*)>", re.DOTALL)
+_STRINGS_AND_OBJECTS = re.compile(
+    rf"(?P<string>{_STRING})|<(?P<object>[^<>]*)>|(?<=[(, ])(?P<field>[a-z_]\w*): |=(?P<id>[0-9a-f-]{{8,}})(?=[,)])",
+    re.DOTALL,
+)
 _ENUM = re.compile(r"[\w.]+: (?P<value>'[^']*'|\"[^\"]*\"|-?\d+)\Z")
 _CALL = re.compile(r"\s*[\[({]{0,3}\s*(?:[a-z_]\w*\.)*[A-Z]\w*\(")
 _LITERAL = re.compile(r"\s*[\[({]+\s*(?:['\"]|[bru]['\"]|None|True|False|-?\d)")
@@ -56,9 +59,14 @@ def _evaluated(text: str) -> Any:
 
 
 def _plain(match: re.Match[str]) -> str:
-    """Put the value in an enum's place (`<Role.USER: 'user'>`), and None in that of other objects (`<object at …>`)."""
+    """Put the value in an enum's place (`<Role.USER: 'user'>`), and None in that of other objects (`<object at …>`).
+
+    Haystack's documents show their fields as `content: '…'`, and their ids without quotation marks.
+    """
     if match["string"] is not None:
         return match[0]
+    if match["field"] or match["id"]:
+        return f"{match['field']}=" if match["field"] else f"='{match['id']}'"
     enum = _ENUM.match(match["object"])
     return enum["value"] if enum else "None"
 

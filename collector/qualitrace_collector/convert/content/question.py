@@ -14,7 +14,14 @@ from qualitrace_collector.convert.content.forms import (
     QUESTION_KEYS,
     QUESTION_WRAPPERS,
 )
-from qualitrace_collector.convert.content.messages import messages_in, part_text, parts_text, role_of, without_files
+from qualitrace_collector.convert.content.messages import (
+    is_part,
+    messages_in,
+    part_text,
+    parts_text,
+    role_of,
+    without_files,
+)
 from qualitrace_collector.convert.content.opening import MAX_DEPTH, as_sent, encodable, is_blank, opened, parsed
 from qualitrace_collector.samples import Message
 
@@ -41,9 +48,16 @@ def earlier_turns(inputs: Any) -> tuple[Message, ...]:
     return asked(inputs).earlier
 
 
-def asked(inputs: Any) -> Asked:
-    """Read the question and the conversation before it."""
+def asked(inputs: Any, *, of_model: bool = False) -> Asked:
+    """Read the question and the conversation before it.
+
+    Args:
+        inputs: what a span recorded.
+        of_model: it is what a model was given, so that bare texts are its prompts, the last of them the question.
+    """
     value = opened(inputs)
+    if of_model and isinstance(value, list) and value and all(isinstance(text, str) for text in value):
+        value = value[-1]  # Spring AI
     if isinstance(value, str):
         return Asked(without_files(encodable(value)))
     if is_blank(value):
@@ -69,9 +83,8 @@ def _in_list(items: list[Any], depth: int) -> Asked | None:
         return _found(_inside(items[0]), depth + 1) or (
             Asked(encodable(items[0])) if isinstance(items[0], str) else None
         )
-    if all(isinstance(item, str) or (isinstance(item, dict) and part_text(item)) for item in items) and any(
-        isinstance(item, dict) for item in items
-    ):
+    mappings = [item for item in items if not isinstance(item, str)]
+    if mappings and all(isinstance(item, dict) and is_part(item) for item in mappings):
         return Asked(without_files(parts_text(items)))  # the parts of one turn
     return None
 
@@ -102,11 +115,17 @@ def _in_mapping(value: dict[str, Any], depth: int) -> Asked | None:
     if found := _by_turns(value):
         return found
     for key in QUESTION_WRAPPERS:
-        item = _inside(value.get(key))
-        found = _found(item, depth + 1) if isinstance(item, (dict, list)) else None
+        found = _found(opened(value.get(key)), depth + 1)
         if found and found.question:
             return found
-    return None
+    return _in_branches(value, depth)
+
+
+def _in_branches(value: dict[str, Any], depth: int) -> Asked | None:
+    """Return what all components were asked that were asked something: the data of Haystack's pipelines."""
+    inner = (_in_mapping(item, depth + 1) for item in value.values() if isinstance(item, dict) and depth < MAX_DEPTH)
+    found = [item for item in inner if item and item.question]
+    return found[0] if len({item.question for item in found}) == 1 else None
 
 
 def _under(item: Any, depth: int) -> Asked | None:

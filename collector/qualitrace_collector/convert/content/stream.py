@@ -26,7 +26,7 @@ _DELTAS: tuple[tuple[str, Path], ...] = (
 )
 _OTHER_EVENTS = (
     "message_ content_block_ ping response. text-start text-end start finish step- reasoning- tool- message-start "
-    "message-end content-start content-end stream-"
+    "message-end content-start content-end citation stream-"
 ).split()
 """Starts of the types of events without text of the answer."""
 _OTHER_KEYS = frozenset({"messageStart", "messageStop", "contentBlockStart", "contentBlockStop", "metadata"})
@@ -53,7 +53,7 @@ def joined(chunks: Sequence[Any], part_text: Callable[[Any], str]) -> str | None
         return None
     texts: list[str] = []
     is_stream = False
-    for chunk in chunks:
+    for chunk in map(_without_envelope, chunks):
         signs = [path for sign, path in _DELTAS if _has(chunk, sign)]
         delta = next((found for path in signs if (found := _at(chunk, path)) is not None), None)
         if delta is not None:
@@ -88,6 +88,12 @@ def added_up(items: Sequence[Any], keys: Sequence[str]) -> dict[str, Any] | None
         before = total.get(key)
         total[key] = before + value if isinstance(before, str) and isinstance(value, str) else value
     return total if len(total) < len(items) and not total.keys().isdisjoint(keys) else None
+
+
+def _without_envelope(chunk: dict[str, Any]) -> dict[str, Any]:
+    """Take a chunk out of the event that brought it (Mistral's `data`)."""
+    inner = chunk.get("data")
+    return inner if chunk.keys() <= {"data", "event", "id", "retry"} and isinstance(inner, dict) else chunk
 
 
 def _has(chunk: dict[str, Any], sign: str) -> bool:

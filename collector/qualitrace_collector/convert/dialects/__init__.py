@@ -14,6 +14,7 @@ from qualitrace_collector.convert.dialects.frameworks import (
     LITELLM,
     LIVEKIT,
     MASTRA,
+    SPRING,
     VOLTAGENT,
 )
 from qualitrace_collector.convert.dialects.genai import GENAI
@@ -54,13 +55,14 @@ _NAMED: tuple[tuple[str, Dialect], ...] = (
     ("genkit", GENKIT),
     ("mastra", MASTRA),
     ("voltagent", VOLTAGENT),
+    ("spring-ai", SPRING),
 )
 """In the order in which they may fill a field: the first that knows wins."""
 
 DIALECTS = tuple(dialect for _, dialect in _NAMED)
 
 _ROOTS = frozenset[str]().union(*(dialect.roots for dialect in DIALECTS))
-_WEAK_ROOTS = frozenset({"events", "agent_name", "input", "output", "llm", "ai", "db", "gcp", "logfire"})
+_WEAK_ROOTS = frozenset({"events", "agent_name", "input", "output", "llm", "ai", "db", "gcp", "logfire", "spring"})
 """These alone do not make a span one of a GenAI library: other libraries use them too."""
 
 

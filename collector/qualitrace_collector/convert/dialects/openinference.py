@@ -7,6 +7,7 @@ from typing import Any
 
 from mlflow.entities import SpanType
 
+from qualitrace_collector.convert.content import is_blank
 from qualitrace_collector.convert.content.documents import document_of
 from qualitrace_collector.convert.dialects.table import Dialect
 from qualitrace_collector.convert.draft import CALL_TYPES, Draft
@@ -57,7 +58,12 @@ def _read_call(draft: Draft) -> None:
     if not _is_response(draft.loads(draft.values.get("output.value"))):
         messages = openinference_messages(draft, "llm.output_messages.")
         choices = [{"index": index, "message": message} for index, message in enumerate(messages)]
-        draft.outputs = {"choices": choices} if choices else _texts(draft, "llm.choices.", "completion")
+        if any(message.get("content") or message.get("tool_calls") for message in messages):
+            draft.outputs = {"choices": choices}
+        elif not is_blank(draft.loads(draft.values.get("output.value"))):
+            draft.outputs = draft.values["output.value"]  # items of OpenAI's Responses, of which only roles are listed
+        else:
+            draft.outputs = {"choices": choices} if choices else _texts(draft, "llm.choices.", "completion")
 
 
 def _is_request(value: Any) -> bool:
