@@ -34,10 +34,12 @@ MAX_READ = 2_000_000
 
 _MAX_LINE = 600
 _MAX_INTRODUCTION = 12
+_NEAR = 15
+_JUST_BEFORE = 3
 _CUT = re.compile(
     r"(?i)\n|(?<=[.!?…。！？”\"»)])[ \t]{1,4}(?=(?:(?:user )?question|query|context|(?:helpful |final )?answer)[ \t]?[:：])"
 )
-_QUOTES = re.compile(r"[ \t]*(\"\"\"|'''|```)")
+_CODE = re.compile(r"[ \t]*```")
 _TITLE = re.compile(r"[ \t]*(#{1,6})[ \t]")
 _OPENERS = ("field", "block", "fence", "said", "heading", "loose heading", "lead", "inline", "numbered", "paragraph")
 _SECTIONS = frozenset(_OPENERS) - {"inline", "numbered"}
@@ -68,7 +70,7 @@ class _Block(NamedTuple):
 def split_prompt(text: str, role: Role = "user") -> tuple[str, list[str]]:
     """Split a prompt into the question and the passages to answer it from; all is question if nothing is marked."""
     head = text[:MAX_READ]
-    lines = _without_examples(_lines(head))
+    lines = _without_examples(_without_code(_lines(head)))
     blocks = _tagged(head, role, lines) or _Sections(head, role, lines).blocks()
     if not blocks:
         return text, []
@@ -105,10 +107,17 @@ def _kind(line: str, leads: bool) -> tuple[str, int]:
             return kind, found.end() if kind == "inline" else 0
         if kind == "loose heading" and STOP.match(line) and not (leads and MARKS["paragraph"].opens.search(line)):
             return "stop", 0
-    for kind, pattern in (("end", END), ("quotes", _QUOTES)):
+    for kind, pattern in (("end", END), ("code", _CODE)):
         if pattern.match(line):
             return kind, 0
     return "", 0
+
+
+def _without_code(lines: list[_Line]) -> list[_Line]:
+    """Take the marks from lines within a fence of code."""
+    fences = [number for number, line in enumerate(lines) if line.kind in ("code", "fence")]
+    inside = {number for start, end in zip(fences[::2], fences[1::2], strict=False) for number in range(start + 1, end)}
+    return [line._replace(kind="", leads=False) if number in inside else line for number, line in enumerate(lines)]
 
 
 def _without_examples(lines: list[_Line]) -> list[_Line]:
@@ -132,8 +141,8 @@ def _tagged(text: str, role: Role, lines: Sequence[_Line]) -> list[_Block]:
     proof = getattr(MARKS["tag"], role)
     found: list[_Block] = []
     for pair in pairs:
-        inner = text[pair.inner : pair.inner_end]
-        if not _is_quoted(text, pair, fences) and shows(proof, inner, setting) and (passages := tag_parts(inner, pair.name)):
+        passages = [] if _is_quoted(text, pair, fences) else tag_parts(text[pair.inner : pair.inner_end], pair.name)
+        if passages and shows(proof, "\n".join(passages), setting):
             found.append(_Block(pair.start, pair.end, passages))
     return found
 
@@ -179,7 +188,7 @@ class _Sections:
     def _extent(self, number: int) -> tuple[int, int]:
         """Return the first line of what a line opens, and the line behind its last; equal if it opens nothing."""
         line = self._lines[number]
-        if line.kind == "ask" and self._kind(number + 1) == "rule" and self._leads:
+        if line.kind == "ask" and self._text.startswith("===", line.end):
             return number + 1, self._next(number + 2, {"rule"}) + 1
         if line.kind not in _OPENERS:
             return number, number
@@ -188,11 +197,13 @@ class _Sections:
             stop = self._next(first, {"end"})
             return (first, stop) if stop < len(self._lines) else (number, number)
         if line.kind == "fence":
-            return first, self._next(first, {"quotes"})
+            return first, self._next(first, {"code"})
         if line.kind == "field":
             return first, self._next_field(first)
         if line.kind == "paragraph":
             first = self._behind_introduction(first)
+            if self._kind(first) == "inline":
+                return number, number
         return first, self._end_of_section(first, line)
 
     def _kind(self, number: int) -> str:
@@ -225,7 +236,7 @@ class _Sections:
                 return number
             if number == first and line.kind in _CLOSERS and opener.kind not in ("inline", "numbered"):
                 return number
-            if number > first and opener.level and 0 < line.level <= opener.level:
+            if line.level and (number > first and line.level <= opener.level or self._role == "system"):
                 return number
             number += 1
         return number
@@ -239,14 +250,24 @@ class _Sections:
             start = line.behind if line.kind == "inline" else line.start
         inner_start, inner_end, end = self._inside(first, stop, start, end)
         body = self._text[inner_start:inner_end]
-        led = any(lead < first or lead >= stop for lead in (*self._leads[:1], *self._leads[-1:]))
+        led = self._is_led(number, first, stop)
         mark: Mark = MARKS["said" if line.kind == "ask" else line.kind]
         proof: Proof = getattr(mark, self._role)
-        if not shows(proof, body, Setting(led=led, asked=self._asked)):
+        if not shows(proof, body, Setting(led=led, asked=self._is_asked(number, stop))):
             return None
         passages = parts(body)
         opening = self._lines[first].start if line.kind in ("ask", "paragraph") else line.start
         return _Block(opening, end, passages) if passages else None
+
+    def _is_led(self, number: int, first: int, stop: int) -> bool:
+        """Whether a sentence close to the material says to answer from it."""
+        near = (*range(max(0, number - _NEAR), first), *range(stop, min(len(self._lines), stop + _NEAR)))
+        return any(self._lines[other].leads for other in near)
+
+    def _is_asked(self, number: int, stop: int) -> bool:
+        """Whether a question or the stub of an answer follows the material, or a question stands right before it."""
+        before = range(max(0, number - _JUST_BEFORE), number)
+        return self._kind(stop) in ("ask", "answer") or any(self._kind(other) == "ask" for other in before)
 
     def _starts_list(self, first: int, stop: int) -> bool:
         labels = [
@@ -254,7 +275,7 @@ class _Sections:
             for line in self._lines[first:stop]
             if line.kind == "numbered" and (found := LABEL.match(self._text, line.start, line.end))
         ]
-        return len(labels) > 1 and (labels[0].group(1) or labels[0].group(2)) == "1"
+        return len(labels) > 1 and (labels[0].group(1) or labels[0].group(2) or labels[0].group(3)) == "1"
 
     def _inside(self, first: int, stop: int, start: int, end: int) -> tuple[int, int, int]:
         """Return where material begins and ends, and where what belongs to it ends: rules or quotes may enclose it."""
@@ -268,8 +289,8 @@ class _Sections:
             if closes and not self._is_told_end(stop):
                 return self._lines[first].end, self._lines[closes[-1]].start, self._lines[closes[-1]].end
             return self._lines[first].end, end, end
-        if self._kind(first) == "quotes" and fence.startswith("```"):
-            closing = self._next(first + 1, {"quotes"})
+        if self._kind(first) == "code":
+            closing = self._next(first + 1, {"code"})
             if closing < stop:
                 return self._lines[first].end, self._lines[closing].start, self._lines[closing].end
         return start, self._without_request(first, stop, end), self._without_request(first, stop, end)
