@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from qualitrace_collector.convert.prompt.marks import CODE, ENVIRONMENT, LABEL, OWN_WORDS, PLACEHOLDER, TO_MODEL, Proof
+from qualitrace_collector.convert.prompt.marks import CODE, ENVIRONMENT, OWN_WORDS, PLACEHOLDER, TO_MODEL, Proof
 from qualitrace_collector.convert.prompt.parts import sentences, words_only
 
 _MAX_WEIGHED = 20_000
@@ -21,10 +21,11 @@ _HARDLY = 0.25
 
 
 class Setting(NamedTuple):
-    """What stands beside a marked text: a sentence that speaks of material, and a marked question."""
+    """What stands beside a marked text: a sentence that speaks of material, a question, and labels of its parts."""
 
     led: bool
     asked: bool
+    labelled: bool
 
 
 def shows(proof: Proof, text: str, setting: Setting) -> bool:
@@ -39,8 +40,7 @@ def shows(proof: Proof, text: str, setting: Setting) -> bool:
     if not setting.led and _is_code(text[:_MAX_WEIGHED]):
         return False
     stated = sum(_states(sentence, setting.led) for sentence, order in zip(said, told, strict=True) if not order)
-    labelled = LABEL.match(text.lstrip("\n")) is not None
-    if proof >= Proof.STATED and not ((stated or labelled) and (setting.led or setting.asked or not _own(said))):
+    if proof >= Proof.STATED and not ((stated or setting.labelled) and (setting.led or setting.asked or not _own(said))):
         return False
     if proof == Proof.ASKED:
         return (setting.led or setting.asked) and not _own(said)

@@ -60,16 +60,11 @@ _NAMED = (
     "related|top|matching|found|selected|company|internal|external|product|policy|helpful|useful|source|important|key|"
     "potentially|semantically|similar)[ _]){0,3}"
 )
-_DECOR = r"(?:#{1,6}[ \t]*|\*\*|__|[-=]{2,}[ \t]*|\[{1,2}|<<|【)\**"
+_PHRASE = rf"{_NAMED}(?:{_KIND}){_REST}"
 
 
 def _line(pattern: str) -> re.Pattern[str]:
     return re.compile(rf"(?i)[ \t]*(?:{pattern})[ \t]*\Z")
-
-
-def _heading(kinds: str, capitals: str) -> re.Pattern[str]:
-    phrase = rf"{_NAMED}(?:{kinds}){_REST}"
-    return _line(rf"{_DECOR}{phrase}[ \t]*[:：]?[-*_=\]>】#:： \t]{{0,40}}|{phrase}[ \t]*[:：]|(?-i:{capitals})")
 
 
 _CORE = (
@@ -92,7 +87,9 @@ LEAD = re.compile(
     rf"|(?<!\w){_CORE}(?!\w)[^.:\n]{{0,60}} to answer (?:the|a|any|user|their)"
     r"|(?<!\w)(?:folgend|suivant|siguiente|seguinte|seguent|следующ)\w{0,4} [^.:\n]{0,40}"
     rf"(?:informatione?n?|{_WORLD})"
-    r"|(?:根据|根據|基于|基於|依据|以下|下記)[^。：:\n]{0,20}(?:上下文|内容|資料|资料|信息|情報|文脈|コンテキスト|文档|知识)"
+    r"|(?:根据|根據|基于|基於|依据|依據|参考|參考|结合)(?:以下|下面|下列|上述|以上|已知|给定|提供的|检索到的)[^。：:，\n]{0,8}"
+    r"(?:上下文|内容|內容|資料|资料|信息|資訊|文档|知识)"
+    r"|(?:以下|下記)の(?:情報|コンテキスト|文脈|資料|ドキュメント|文書|検索結果)(?:を|に|から|だけ|のみ|で)"
 )
 """A sentence that says to answer from material. It marks nothing by itself, but lets weaker marks count."""
 
@@ -147,8 +144,8 @@ MARKS: dict[str, Mark] = {
     ),
     "said": Mark(
         _line(
-            rf"[^\n]{{0,300}}?(?:(?<!\w)(?:(?:here|below|following) (?:is|are)(?!\w)[^.:\n]{{0,60}}|this is the|these are"
-            rf" the) (?:{_CORE}|sources? of information)(?!\w)[^.:\n]{{0,60}}[:：.]"
+            rf"[^\n]{{0,300}}?(?:(?<!\w)(?:(?:here|below|following) (?:is|are)(?!\w)[^.:,\n]{{0,60}} |this is the|these are"
+            rf" the )(?:{_CORE}|sources? of information)(?!\w)[^.:\n]{{0,60}}[:：.]"
             rf"|(?<!\w){_CORE}(?!\w)[^.:\n]{{0,40}} (?:is|are) (?:\w+ )?below(?!\w)[^.:\n]{{0,60}}"
             rf"[.:：]?|(?<!\w){_CORE} below[.:：]?)|(?:已知信息|以下は|以下是)[^。：:\n]{{0,20}}[:：]"
         ),
@@ -158,14 +155,26 @@ MARKS: dict[str, Mark] = {
         "refine_prompts.py; Spring AI QuestionAnswerAdvisor; RAGFlow chat_api.py; Bedrock",
     ),
     "heading": Mark(
-        _heading(_KIND, "CONTEXT|DOCUMENTS|SOURCES|PASSAGES|EXCERPTS|KNOWLEDGE BASE|SEARCH RESULTS"),
+        _line(
+            rf"(?:\*\*|__|[-=]{{2,}}[ \t]*|\[{{1,2}}|<<|【)\**{_PHRASE}[ \t]*[:：]?[-*_=\]>】:： \t]{{0,40}}|{_PHRASE}[ \t]*[:：]"
+            r"|(?-i:CONTEXT|DOCUMENTS|SOURCES|PASSAGES|EXCERPTS|KNOWLEDGE BASE|SEARCH RESULTS)"
+        ),
         Proof.STATED,
         Proof.FACTS,
-        "Haystack's PromptBuilder, Pinecone's tutorials, azure-search-openai-demo (Sources:), Azure's "
-        "chat-with-your-data (## Retrieved Documents), AnythingLLM (Context:), LightRAG (---Context---)",
+        "Haystack's PromptBuilder, Pinecone's tutorials, azure-search-openai-demo (Sources:), "
+        "AnythingLLM (Context:), LightRAG (---Context---)",
+    ),
+    "title": Mark(
+        _line(rf"#{{1,6}} *\**{_NAMED}(?:{_KIND}){_REST}[*:：# \t]{{0,10}}"),
+        Proof.ASKED,
+        Proof.LED,
+        "Azure's chat-with-your-data (## Retrieved Documents), prompts in Markdown (### Context)",
     ),
     "loose heading": Mark(
-        _heading(_LOOSE_KIND, "BACKGROUND|REFERENCES|EVIDENCE|FACTS"),
+        _line(
+            rf"(?:#{{1,6}} *|\*\*|__|[-=]{{2,}} *|\[)?\**{_NAMED}(?:{_LOOSE_KIND}){_REST}\**[ \t]*[:：]\**|#{{1,6}} *{_NAMED}"
+            rf"(?:{_LOOSE_KIND}){_REST}|(?-i:BACKGROUND|REFERENCES|EVIDENCE|FACTS)"
+        ),
         Proof.ASKED,
         Proof.LED,
         "applications' own templates (Background:, Facts:, References:)",
@@ -237,7 +246,7 @@ STOP = re.compile(
 )
 """Lines with which a prompt goes on to something else after its material."""
 
-END = re.compile(r"(?i)[ \t]*[^\w\n]{0,40}END(?:[ _]OF)?[ _](?:\w{1,20}[ _])?[A-Z]{4,}(?![ _]?\d)")
+END = re.compile(r"(?i)[ \t]*[^\w\n]{0,40}END(?:[ _]OF)?[ _](?:\w{1,20}[ _])?[A-Z]{4,}\b(?![ _]?\d)")
 """The line that closes a `block`."""
 
 TO_MODEL = re.compile(

@@ -79,8 +79,8 @@ def _contents(text: str) -> Iterator[str]:
 def parts(text: str) -> list[str]:
     """Return the passages in marked text: its labelled items, else what stands between rules, else its paragraphs."""
     text = _ITEM_END.sub("", text)
-    if len(_QUOTE.findall(text)) >= 2:
-        return _cleaned(_QUOTE.split(text))
+    if len(quoted := _QUOTE.split(text)) > 2:
+        return _cleaned(quoted[1::2])
     lines = text.split("\n")
     if any(LABEL.match(line) for line in lines):
         return _cleaned(_split(lines, LABEL))

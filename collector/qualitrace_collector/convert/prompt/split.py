@@ -39,9 +39,10 @@ _JUST_BEFORE = 3
 _CUT = re.compile(
     r"(?i)\n|(?<=[.!?…。！？”\"»)])[ \t]{1,4}(?=(?:(?:user )?question|query|context|(?:helpful |final )?answer)[ \t]?[:：])"
 )
+_LONE_TAG = re.compile(r"\s*`?</?[A-Za-z][\w-]{0,60}>`?\s*\Z")
 _CODE = re.compile(r"[ \t]*```")
 _TITLE = re.compile(r"[ \t]*(#{1,6})[ \t]")
-_OPENERS = ("field", "block", "fence", "said", "heading", "loose heading", "lead", "inline", "numbered", "paragraph")
+_OPENERS = ("field", "block", "fence", "said", "heading", "title", "loose heading", "lead", "inline", "numbered", "paragraph")
 _SECTIONS = frozenset(_OPENERS) - {"inline", "numbered"}
 _CLOSERS = _SECTIONS | {"ask", "answer", "stop", "end"}
 _FENCE = re.compile(r"(?m)^[ \t]{0,8}```")
@@ -86,11 +87,11 @@ def _line(text: str, start: int, end: int) -> _Line:
     line = text[start : min(end, start + _MAX_LINE)].rstrip()
     if not line:
         return _Line(start, end, end, "blank")
+    leads = bool(LEAD.search(line))
     if found := ASK.match(line):
-        return _Line(start, start + found.end(), end, "ask")
+        return _Line(start, start + found.end(), end, "ask", leads=leads)
     if found := ANSWER.match(line):
         return _Line(start, end, end, "answered" if line[found.end() :].strip() else "answer")
-    leads = bool(LEAD.search(line))
     title = _TITLE.match(line)
     kind, behind = _kind(line, leads)
     return _Line(start, start + behind if behind else end, end, kind, len(title.group(1)) if title else 0, leads)
@@ -107,7 +108,7 @@ def _kind(line: str, leads: bool) -> tuple[str, int]:
             return kind, found.end() if kind == "inline" else 0
         if kind == "loose heading" and STOP.match(line) and not (leads and MARKS["paragraph"].opens.search(line)):
             return "stop", 0
-    for kind, pattern in (("end", END), ("code", _CODE)):
+    for kind, pattern in (("end", END), ("end", _LONE_TAG), ("code", _CODE)):
         if pattern.match(line):
             return kind, 0
     return "", 0
@@ -125,7 +126,7 @@ def _without_examples(lines: list[_Line]) -> list[_Line]:
     found = [line for line in lines if line.kind in ("ask", "answered")]
     done = {line.start for line, after in pairwise(found) if (line.kind, after.kind) == ("ask", "answered")}
     plain = [line._replace(kind="", behind=line.end) if line.start in done else line for line in lines]
-    opening = [line.start for line in plain if line.kind in ("said", "heading", "field")]
+    opening = [line.start for line in plain if line.kind in ("said", "heading", "title", "field")]
     opening += [line.start for line, after in pairwise(plain) if (line.kind, after.kind) == ("ask", "rule")]
     last = max(opening, default=-1)
     example = max((line.start for line in plain if line.kind == "answered" and line.start < last), default=-1)
@@ -137,11 +138,13 @@ def _tagged(text: str, role: Role, lines: Sequence[_Line]) -> list[_Block]:
     if not pairs:
         return []
     fences = [fence.start() for fence in _FENCE.finditer(text)]
-    setting = Setting(led=any(line.leads for line in lines), asked=False)
+    starts = [line.start for line in lines]
     proof = getattr(MARKS["tag"], role)
     found: list[_Block] = []
     for pair in pairs:
         passages = [] if _is_quoted(text, pair, fences) else tag_parts(text[pair.inner : pair.inner_end], pair.name)
+        near = lines[max(0, bisect_right(starts, pair.start) - _NEAR) : bisect_right(starts, pair.end) + _NEAR]
+        setting = Setting(led=any(line.leads for line in near), asked=False, labelled=False)
         if passages and shows(proof, "\n".join(passages), setting):
             found.append(_Block(pair.start, pair.end, passages))
     return found
@@ -202,8 +205,8 @@ class _Sections:
             return first, self._next_field(first)
         if line.kind == "paragraph":
             first = self._behind_introduction(first)
-            if self._kind(first) == "inline":
-                return number, number
+        if line.kind in ("said", "lead", "paragraph") and self._kind(self._filled(first)) == "inline":
+            return number, number
         return first, self._end_of_section(first, line)
 
     def _kind(self, number: int) -> str:
@@ -211,6 +214,11 @@ class _Sections:
 
     def _next(self, number: int, kinds: set[str]) -> int:
         while number < len(self._lines) and self._lines[number].kind not in kinds:
+            number += 1
+        return number
+
+    def _filled(self, number: int) -> int:
+        while self._kind(number) == "blank":
             number += 1
         return number
 
@@ -250,12 +258,16 @@ class _Sections:
             start = line.behind if line.kind == "inline" else line.start
         inner_start, inner_end, end = self._inside(first, stop, start, end)
         body = self._text[inner_start:inner_end]
-        led = self._is_led(number, first, stop)
         mark: Mark = MARKS["said" if line.kind == "ask" else line.kind]
         proof: Proof = getattr(mark, self._role)
-        if not shows(proof, body, Setting(led=led, asked=self._is_asked(number, stop))):
-            return None
+        setting = Setting(
+            led=self._is_led(number, first, stop),
+            asked=self._is_asked(number, stop) or self._text[end:].strip().endswith(("?", "？")),
+            labelled=LABEL.match(body.lstrip()) is not None,
+        )
         passages = parts(body)
+        if not shows(proof, "\n".join(passages), setting):
+            return None
         opening = self._lines[first].start if line.kind in ("ask", "paragraph") else line.start
         return _Block(opening, end, passages) if passages else None
 
@@ -267,7 +279,11 @@ class _Sections:
     def _is_asked(self, number: int, stop: int) -> bool:
         """Whether a question or the stub of an answer follows the material, or a question stands right before it."""
         before = range(max(0, number - _JUST_BEFORE), number)
-        return self._kind(stop) in ("ask", "answer") or any(self._kind(other) == "ask" for other in before)
+        return (
+            self._kind(stop) in ("ask", "answer")
+            or any(self._kind(other) == "ask" for other in before)
+            or self._text[: self._lines[number].start].rstrip().endswith(("?", "？"))
+        )
 
     def _starts_list(self, first: int, stop: int) -> bool:
         labels = [
@@ -279,9 +295,8 @@ class _Sections:
 
     def _inside(self, first: int, stop: int, start: int, end: int) -> tuple[int, int, int]:
         """Return where material begins and ends, and where what belongs to it ends: rules or quotes may enclose it."""
-        while first < stop and self._kind(first) == "blank":
-            first += 1
-        if first == stop:
+        first = self._filled(first)
+        if first >= stop:
             return start, start, end
         fence = self._text[self._lines[first].start : self._lines[first].end].strip()
         if self._kind(first) == "rule":
