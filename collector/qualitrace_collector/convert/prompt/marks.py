@@ -144,8 +144,8 @@ MARKS: dict[str, Mark] = {
     ),
     "said": Mark(
         _line(
-            rf"[^\n]{{0,300}}?(?:(?<!\w)(?:(?:here|below|following) (?:is|are)(?!\w)[^.:,\n]{{0,60}} |this is the|these are"
-            rf" the )(?:{_CORE}|sources? of information)(?!\w)[^.:\n]{{0,60}}[:：.]"
+            rf"[^\n]{{0,300}}?(?:(?<!\w)(?:(?:here|below|following) (?:is|are)(?!\w)[^.:,\n]{{0,60}} |(?:this is|these are) "
+            rf"the )(?:{_CORE}|sources? of information)(?!\w)[^.:\n]{{0,60}}[:：.]"
             rf"|(?<!\w){_CORE}(?!\w)[^.:\n]{{0,40}} (?:is|are) (?:\w+ )?below(?!\w)[^.:\n]{{0,60}}"
             rf"[.:：]?|(?<!\w){_CORE} below[.:：]?)|(?:已知信息|以下は|以下是)[^。：:\n]{{0,20}}[:：]"
         ),
@@ -195,6 +195,12 @@ MARKS: dict[str, Mark] = {
         "LangChain hub rlm/rag-prompt, LlamaIndex CHAT_REFINE_PROMPT, txtai's RAG template",
     ),
     "numbered": Mark(LABEL, Proof.ASKED, Proof.LED, "Cohere's and Weaviate's numbered sources ([1] … [2] …)"),
+    "record": Mark(
+        re.compile(r"[ \t]*Name: ?\S"),
+        Proof.FILLED,
+        Proof.FACTS,
+        "Semantic Kernel's text search (Name:, Value:, Link:, and a rule)",
+    ),
     "paragraph": Mark(
         _FORWARD,
         Proof.STATED,
@@ -290,3 +296,11 @@ ENVIRONMENT = re.compile(
 
 CODE = re.compile(r"[ \t]*(?:[^\n]*[{};][ \t]*|[<`|}\])][^\n]*|(?:import|export|def|class|const|let|var|return) [^\n]*)\Z")
 """A line of code, markup or a table."""
+
+HINTS = tuple(
+    "context kontext contest document dokument docs passage source quelle fuente fonte excerpt knowledge dataset result "
+    "information info background fact evidence reference article extract snippet chunk part question query frage "
+    "pregunta pergunta domanda vraag pertanyaan human user answer respon antwort respuesta resposta risposta "
+    "konteks folgend suivant siguiente seguinte seguent".split()
+)
+"""Words, one of which stands in every line of ASCII that opens material, speaks of it, or asks."""

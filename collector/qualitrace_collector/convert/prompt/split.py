@@ -17,6 +17,7 @@ from qualitrace_collector.convert.prompt.marks import (
     ASK,
     ASK_TAG,
     END,
+    HINTS,
     HTML_SOURCE,
     LABEL,
     LEAD,
@@ -27,12 +28,13 @@ from qualitrace_collector.convert.prompt.marks import (
     Proof,
     Role,
 )
-from qualitrace_collector.convert.prompt.parts import RULE, Pair, parts, sentences, tag_pairs, tag_parts
+from qualitrace_collector.convert.prompt.parts import RECORD_VALUE, RULE, Pair, parts, sentences, tag_pairs, tag_parts
 
 MAX_READ = 2_000_000
 """Characters of a prompt that are searched for material; what comes behind them belongs to the question."""
 
 _MAX_LINE = 600
+_MAX_HEADING = 200
 _MAX_INTRODUCTION = 12
 _NEAR = 15
 _JUST_BEFORE = 3
@@ -42,8 +44,10 @@ _CUT = re.compile(
 _LONE_TAG = re.compile(r"\s*`?</?[A-Za-z][\w-]{0,60}>`?\s*\Z")
 _CODE = re.compile(r"[ \t]*```")
 _TITLE = re.compile(r"[ \t]*(#{1,6})[ \t]")
-_OPENERS = ("field", "block", "fence", "said", "heading", "title", "loose heading", "lead", "inline", "numbered", "paragraph")
-_SECTIONS = frozenset(_OPENERS) - {"inline", "numbered"}
+_OPENERS = ("field", "block", "fence", "said", "heading", "title", "loose heading", "lead", "inline", "numbered", "record", "paragraph")
+_LISTS = frozenset({"inline", "numbered", "record"})
+_SURE = _OPENERS[:7]
+_SECTIONS = frozenset(_OPENERS) - _LISTS
 _CLOSERS = _SECTIONS | {"ask", "answer", "stop", "end"}
 _FENCE = re.compile(r"(?m)^[ \t]{0,8}```")
 _RUNS_ON = re.compile(r"[ \t]{0,8}(?:[a-zà-ÿ]|[?,;)`'\"])")
@@ -87,31 +91,37 @@ def _line(text: str, start: int, end: int) -> _Line:
     line = text[start : min(end, start + _MAX_LINE)].rstrip()
     if not line:
         return _Line(start, end, end, "blank")
-    leads = bool(LEAD.search(line))
-    if found := ASK.match(line):
+    lowered = line.lower()
+    hinted = not line.isascii() or any(word in lowered for word in HINTS)
+    leads = hinted and bool(LEAD.search(line))
+    if hinted and (found := ASK.match(line)):
         return _Line(start, start + found.end(), end, "ask", leads=leads)
-    if found := ANSWER.match(line):
+    if hinted and (found := ANSWER.match(line)):
         return _Line(start, end, end, "answered" if line[found.end() :].strip() else "answer")
     title = _TITLE.match(line)
-    kind, behind = _kind(line, leads)
+    kind, behind = _kind(line, _OPENERS if hinted else ("numbered", "record"), leads)
     return _Line(start, start + behind if behind else end, end, kind, len(title.group(1)) if title else 0, leads)
 
 
-def _kind(line: str, leads: bool) -> tuple[str, int]:
+def _kind(line: str, openers: Sequence[str], leads: bool) -> tuple[str, int]:
     """Return what a line is, and where on it the text begins if it bears some besides its mark."""
     if RULE.match(line):
         return "rule", 0
-    for kind in _OPENERS:
-        mark = MARKS[kind].opens
-        found = (mark.search(line) if leads else None) if kind == "paragraph" else mark.match(line)
-        if found:
+    promises = leads and MARKS["paragraph"].opens.search(line) is not None
+    stops = not promises and STOP.match(line) is not None
+    ends = line[-1] in ":：." or " below" in line
+    fits = {"lead": leads and ends, "said": ends, "inline": True, "numbered": True, "record": True, "paragraph": promises}
+    for kind in openers:
+        if stops and kind not in _SURE or not fits.get(kind, len(line) <= _MAX_HEADING):
+            continue
+        if kind == "paragraph":
+            return kind, 0
+        if found := MARKS[kind].opens.match(line):
             return kind, found.end() if kind == "inline" else 0
-        if kind == "loose heading" and STOP.match(line) and not (leads and MARKS["paragraph"].opens.search(line)):
-            return "stop", 0
     for kind, pattern in (("end", END), ("end", _LONE_TAG), ("code", _CODE)):
         if pattern.match(line):
             return kind, 0
-    return "", 0
+    return "stop" if stops else "", 0
 
 
 def _without_code(lines: list[_Line]) -> list[_Line]:
@@ -185,22 +195,24 @@ class _Sections:
             if block:
                 found.append(block)
             kind = self._lines[number].kind
-            number = stop if first < stop and (block or kind in ("inline", "numbered")) else number + 1
+            number = stop if first < stop and (block or kind in _LISTS) else number + 1
         return found
 
     def _extent(self, number: int) -> tuple[int, int]:
         """Return the first line of what a line opens, and the line behind its last; equal if it opens nothing."""
         line = self._lines[number]
         if line.kind == "ask" and self._text.startswith("===", line.end):
-            return number + 1, self._next(number + 2, {"rule"}) + 1
+            return number + 1, min(self._next(number + 2, {"rule"}) + 1, len(self._lines))
         if line.kind not in _OPENERS:
             return number, number
         first = number + (line.kind not in ("inline", "numbered"))
         if line.kind == "block":
-            stop = self._next(first, {"end"})
-            return (first, stop) if stop < len(self._lines) else (number, number)
+            stop = self._next(first, {"end", "block"})
+            return (first, stop) if self._kind(stop) == "end" else (number, number)
         if line.kind == "fence":
-            return first, self._next(first, {"code"})
+            return first, self._next(first, {"code", "fence"})
+        if line.kind == "record":
+            return number, self._end_of_records(number)
         if line.kind == "field":
             return first, self._next_field(first)
         if line.kind == "paragraph":
@@ -216,6 +228,18 @@ class _Sections:
         while number < len(self._lines) and self._lines[number].kind not in kinds:
             number += 1
         return number
+
+    def _end_of_records(self, number: int) -> int:
+        """Return the line behind the rule of the last record that starts here; each has its rule and its value."""
+        end = number
+        while self._kind(self._filled(number)) == "record":
+            start = self._filled(number)
+            number = self._next(start + 1, {"rule", "record"}) + 1
+            lines = self._text[self._lines[start].end : self._lines[min(number, len(self._lines)) - 1].start]
+            if self._kind(number - 1) != "rule" or not RECORD_VALUE.match(lines):
+                break
+            end = number
+        return end
 
     def _filled(self, number: int) -> int:
         while self._kind(number) == "blank":
@@ -254,15 +278,17 @@ class _Sections:
         if line.kind == "numbered" and not self._starts_list(first, stop):
             return None
         start, end = self._lines[first].start, self._lines[stop - 1].end
-        if line.kind in ("inline", "numbered"):
+        if line.kind in _LISTS:
             start = line.behind if line.kind == "inline" else line.start
-        inner_start, inner_end, end = self._inside(first, stop, start, end)
+        inner_start, inner_end, end = (
+            (start, end, end) if line.kind == "record" else self._inside(first, stop, start, end)
+        )
         body = self._text[inner_start:inner_end]
         mark: Mark = MARKS["said" if line.kind == "ask" else line.kind]
         proof: Proof = getattr(mark, self._role)
         setting = Setting(
             led=self._is_led(number, first, stop),
-            asked=self._is_asked(number, stop) or self._text[end:].strip().endswith(("?", "？")),
+            asked=self._is_asked(number, stop) or self._text[max(end, len(self._text) - _MAX_LINE) :].rstrip().endswith(("?", "？")),
             labelled=LABEL.match(body.lstrip()) is not None,
         )
         passages = parts(body)
@@ -279,10 +305,11 @@ class _Sections:
     def _is_asked(self, number: int, stop: int) -> bool:
         """Whether a question or the stub of an answer follows the material, or a question stands right before it."""
         before = range(max(0, number - _JUST_BEFORE), number)
+        start = self._lines[number].start
         return (
             self._kind(stop) in ("ask", "answer")
             or any(self._kind(other) == "ask" for other in before)
-            or self._text[: self._lines[number].start].rstrip().endswith(("?", "？"))
+            or self._text[max(0, start - _MAX_LINE) : start].rstrip().endswith(("?", "？"))
         )
 
     def _starts_list(self, first: int, stop: int) -> bool:
