@@ -40,7 +40,9 @@ def shows(proof: Proof, text: str, setting: Setting) -> bool:
     if not setting.led and _is_code(text[:_MAX_WEIGHED]):
         return False
     stated = sum(_states(sentence, setting.led) for sentence, order in zip(said, told, strict=True) if not order)
-    if proof >= Proof.STATED and not ((stated or setting.labelled) and (setting.led or setting.asked or not _own(said))):
+    if proof >= Proof.STATED and not (
+        (stated or setting.labelled) and (setting.led or setting.asked or not _own(said))
+    ):
         return False
     if proof == Proof.ASKED:
         return (setting.led or setting.asked) and not _own(said)

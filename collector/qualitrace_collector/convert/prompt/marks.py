@@ -294,7 +294,9 @@ ENVIRONMENT = re.compile(
 )
 """What agents are informed of where they run, which nobody asks about."""
 
-CODE = re.compile(r"[ \t]*(?:[^\n]*[{};][ \t]*|[<`|}\])][^\n]*|(?:import|export|def|class|const|let|var|return) [^\n]*)\Z")
+CODE = re.compile(
+    r"[ \t]*(?:[^\n]*[{};][ \t]*|[<`|}\])][^\n]*|(?:import|export|def|class|const|let|var|return) [^\n]*)\Z"
+)
 """A line of code, markup or a table."""
 
 HINTS = tuple(

@@ -115,4 +115,6 @@ def _cleaned(texts: list[str]) -> list[str]:
 
 def sentences(text: str) -> list[str]:
     """Split a text into sentences and lines."""
-    return [piece for piece in re.split(r"(?<=[.!?。！？])\s+|(?<=[。！？])|\n+", text) if piece and not piece.isspace()]
+    return [
+        piece for piece in re.split(r"(?<=[.!?。！？])\s+|(?<=[。！？])|\n+", text) if piece and not piece.isspace()
+    ]

@@ -44,7 +44,20 @@ _CUT = re.compile(
 _LONE_TAG = re.compile(r"\s*`?</?[A-Za-z][\w-]{0,60}>`?\s*\Z")
 _CODE = re.compile(r"[ \t]*```")
 _TITLE = re.compile(r"[ \t]*(#{1,6})[ \t]")
-_OPENERS = ("field", "block", "fence", "said", "heading", "title", "loose heading", "lead", "inline", "numbered", "record", "paragraph")
+_OPENERS = (
+    "field",
+    "block",
+    "fence",
+    "said",
+    "heading",
+    "title",
+    "loose heading",
+    "lead",
+    "inline",
+    "numbered",
+    "record",
+    "paragraph",
+)
 _LISTS = frozenset({"inline", "numbered", "record"})
 _SURE = _OPENERS[:7]
 _SECTIONS = frozenset(_OPENERS) - _LISTS
@@ -110,7 +123,14 @@ def _kind(line: str, openers: Sequence[str], leads: bool) -> tuple[str, int]:
     promises = leads and MARKS["paragraph"].opens.search(line) is not None
     stops = not promises and STOP.match(line) is not None
     ends = line[-1] in ":：." or " below" in line
-    fits = {"lead": leads and ends, "said": ends, "inline": True, "numbered": True, "record": True, "paragraph": promises}
+    fits = {
+        "lead": leads and ends,
+        "said": ends,
+        "inline": True,
+        "numbered": True,
+        "record": True,
+        "paragraph": promises,
+    }
     for kind in openers:
         if stops and kind not in _SURE or not fits.get(kind, len(line) <= _MAX_HEADING):
             continue
@@ -168,7 +188,9 @@ def _is_quoted(text: str, pair: Pair, fences: Sequence[int]) -> bool:
     if before % 2 and before < len(fences):
         return True
     ahead = text[max(0, pair.start - 8) : pair.start].rstrip(" \t")[-1:]
-    return ahead == "`" or ((ahead.isalnum() or ahead in ("(", ",", '"', "'")) and ahead != "" and _runs_on(text, pair.end))
+    return ahead == "`" or (
+        (ahead.isalnum() or ahead in ("(", ",", '"', "'")) and ahead != "" and _runs_on(text, pair.end)
+    )
 
 
 def _runs_on(text: str, end: int) -> bool:
@@ -288,7 +310,8 @@ class _Sections:
         proof: Proof = getattr(mark, self._role)
         setting = Setting(
             led=self._is_led(number, first, stop),
-            asked=self._is_asked(number, stop) or self._text[max(end, len(self._text) - _MAX_LINE) :].rstrip().endswith(("?", "？")),
+            asked=self._is_asked(number, stop)
+            or self._text[max(end, len(self._text) - _MAX_LINE) :].rstrip().endswith(("?", "？")),
             labelled=LABEL.match(body.lstrip()) is not None,
         )
         passages = parts(body)
