@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 from mlflow.entities import SpanStatusCode, SpanType
 
 from qualitrace_collector.convert.content import as_sent, opened
-from qualitrace_collector.convert.content.answer import answer_text
+from qualitrace_collector.convert.content.answer import answer_text, is_material
 from qualitrace_collector.convert.content.messages import messages_in
 from qualitrace_collector.convert.content.passages import LLM_TYPES, Passage, find_passages
 from qualitrace_collector.convert.content.question import Asked, asked
 from qualitrace_collector.convert.prompt import split_prompt
 from qualitrace_collector.convert.root import NO_ANSWER_TYPES
-from qualitrace_collector.convert.stored import AnySpan
+from qualitrace_collector.convert.stored import AnySpan, json_text
 from qualitrace_collector.samples import Message, Sample, ToolCall
 
 _TOOL_NAMES = ("gen_ai.tool.name", "tool.name", "ai.toolCall.name")
@@ -83,7 +83,7 @@ def read_exchange(spans: Sequence[AnySpan]) -> Exchange:
     """Read question and answer of the local root; where it recorded none, those of the first and last model call."""
     root, calls = root_of(spans), outermost(spans, LLM_TYPES)
     found, asked_by = _question(root, calls)
-    answer, answered_by = _answer(root, calls)
+    answer, answered_by = _answer(root, calls, found.question)
     return Exchange(
         question=found.question,
         answer=answer,
@@ -114,18 +114,27 @@ def _asked_by(span: AnySpan, calls: Sequence[AnySpan]) -> Asked:
     return again if again.question and again.question != as_sent(inner) else found
 
 
-def _answer(root: AnySpan, calls: Sequence[AnySpan]) -> tuple[str, AnySpan | None]:
+def _answer(root: AnySpan, calls: Sequence[AnySpan], question: str) -> tuple[str, AnySpan | None]:
+    """Return the root's answer, unless it has none of its own but what it was asked, or what it gathered."""
     last_first = list(reversed(calls))
-    if root.span_type not in NO_ANSWER_TYPES and (text := _answered_by(root, last_first)):
-        return text, root
+    own = "" if root.span_type in NO_ANSWER_TYPES else _answered_by(root, last_first)
+    if own and own != question and not is_material(root.outputs, root.inputs):
+        return own, root
     for call in last_first:
         if text := _model_answer(call):
             return text, call
-    return "", None
+    return own, root if own else None
 
 
 def _model_answer(call: AnySpan) -> str:
-    return answer_text(call.outputs, from_model=True)
+    return _sent(call, answer_text(call.outputs, from_model=True))
+
+
+def _sent(span: AnySpan, text: str) -> str:
+    """Return JSON that is an answer whole in the client's own writing; text of another kind as it is."""
+    if not isinstance(span.outputs, (dict, list)) or text != as_sent(span.outputs):
+        return text
+    return json_text(span, "mlflow.spanOutputs") or text
 
 
 def _answered_by(root: AnySpan, calls: Sequence[AnySpan]) -> str:
@@ -136,7 +145,7 @@ def _answered_by(root: AnySpan, calls: Sequence[AnySpan]) -> str:
     text = answer_text(root.outputs, root.inputs)
     inner = opened(text) if text[:1] in ("{", "[") else text
     if isinstance(inner, str) or messages_in(root.outputs) == [] or any(text == _model_answer(call) for call in calls):
-        return text
+        return _sent(root, text)
     return answer_text(inner, root.inputs)  # a framework's message that holds its outputs as JSON
 
 

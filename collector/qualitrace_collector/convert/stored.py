@@ -105,6 +105,13 @@ AnySpan = Span | StoredSpan
 """Of a trace some spans may have been read back from MLflow."""
 
 
+def json_text(span: AnySpan, key: str) -> str | None:
+    """Return the JSON text that MLflow keeps of an attribute, None if there is none."""
+    if isinstance(span, StoredSpan):
+        return span.data["attributes"].get(key)
+    return (span._span.attributes or {}).get(key)  # pyright: ignore[reportPrivateUsage, reportReturnType]
+
+
 def _open(text: str | None) -> Any:
     """Return the value of an attribute's JSON text; text that is none stays, as in MLflow."""
     if not text:

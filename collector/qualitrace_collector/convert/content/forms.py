@@ -129,9 +129,11 @@ PART_TEXT_KEYS = ("text", "content", "value", "refusal", "output_text", "input_t
 TOOL_RESULTS = (
     "tool_call_response tool_result tool-result tool_response function_call_output custom_tool_call_output "
     "tool-return mcp_tool_result web_search_tool_result code_execution_tool_result web_fetch_tool_result "
-    "bash_code_execution_tool_result text_editor_code_execution_tool_result function_response dynamic-tool"
+    "bash_code_execution_tool_result text_editor_code_execution_tool_result function_response dynamic-tool "
+    "search_result"
 ).split()
-"""Types of parts that bring what a tool gave back: OTel, Anthropic, Vercel, OpenAI's Responses, pydantic-ai, Gemini."""
+"""Types of parts that bring what a tool, or a search for the model, gave back: OTel, Anthropic, Vercel, OpenAI's
+Responses, pydantic-ai, Gemini."""
 
 TOOL_RESULT_KEYS = ("toolResult", "functionResponse", "function_response", "tool_call_result", "toolInvocation")
 """Keys of parts without a type that do: Bedrock, Gemini, Haystack, Vercel's UI messages."""

@@ -174,13 +174,25 @@ def is_tool_result(part: Any) -> bool:
     if not isinstance(part, dict):
         return False
     kind = _kind(part)
+    if kind == "document" and _document_text(part):
+        return True
     if kind in TOOL_RESULTS or any(isinstance(part.get(key), dict) for key in TOOL_RESULT_KEYS):
         return True
     return kind.startswith("tool-") and part.get("state") == "output-available"  # the AI SDK's UI messages
 
 
+def _document_text(part: dict[str, Any]) -> str:
+    """Return the text of a document given to the model beside the words: Anthropic's, of a text or of blocks."""
+    source = part.get("source")
+    if not isinstance(source, dict) or source.get("type") not in ("text", "content"):
+        return ""
+    return part_text(source.get("data")) or parts_text(source.get("content"))
+
+
 def _result_text(part: dict[str, Any]) -> str:
     """Write down what a tool gave back: texts as they are, anything else as JSON."""
+    if text := _document_text(part):
+        return text
     for key in TOOL_RESULT_KEYS:
         if isinstance(part.get(key), dict):
             return _result_text(part[key])

@@ -6,10 +6,15 @@ Each reader of this room opens a value before it looks at it. Text that is none 
 import json
 from typing import Any
 
+import json_repair
+
 from qualitrace_collector.convert.content.python_repr import read_repr
 
 MAX_DEPTH = 12
 """How deep the readers of this room look into nested values."""
+
+MAX_CUT = 1 << 16
+"""Characters of cut JSON that are read: a bound on time."""
 
 CLASS = "__class__"
 """Key under which an opened object keeps the name of its class."""
@@ -34,11 +39,22 @@ def opened(value: Any) -> Any:
     """Open JSON text, server-sent events, Python's repr and LangChain's constructors; return the rest as it is."""
     value = parsed(value)
     if isinstance(value, str):
-        shown = _events(value) if value.startswith("data:") else read_repr(value)
+        shown = _events(value) if value.startswith("data:") else _cut(value) or read_repr(value)
         return value if shown is None else shown
     if isinstance(value, dict) and value.get("lc") == 1 and isinstance(value.get("id"), list):
         return _constructor(value)
     return value
+
+
+def _cut(text: str) -> Any:
+    """Return what is left of JSON that an SDK cut off (OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT), None if it is none."""
+    if not text.startswith(('{"', '[{"')) or text.rstrip()[-1:] in ("}", "]") or len(text) > MAX_CUT:
+        return None
+    try:
+        found = json_repair.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, (dict, list)) and found else None
 
 
 def _constructor(value: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,8 @@ MAX_CHARACTERS = 200_000
 
 _STRING = r"""[bruf]{0,2}(?:'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")"""
 _STRINGS_AND_OBJECTS = re.compile(
-    rf"(?P<string>{_STRING})|<(?P<object>[^<>]*)>|(?<=[(, ])(?P<field>[a-z_]\w*): |=(?P<id>[0-9a-f](?=[0-9-]*[a-f])[0-9a-f-]{{7,}})(?=[,)])",
+    rf"(?P<string>{_STRING})|<(?P<object>[^<>]*)>|(?<=[(, ])(?P<field>[a-z_]\w*): "
+    r"|=(?P<id>[0-9a-f](?=[0-9-]*[a-f])[0-9a-f-]{7,})(?=[,)])",
     re.DOTALL,
 )
 _ENUM = re.compile(r"[\w.]+: (?P<value>'[^']*'|\"[^\"]*\"|-?\d+)\Z")

@@ -34,13 +34,13 @@ def _read(draft: Draft) -> None:
 
 
 def _parts(draft: Draft, prefix: str) -> dict[str, Any]:
-    return {
-        key.removeprefix(prefix): [draft.loads(item) for item in value]
-        if isinstance(value, list)
-        else draft.loads(value)
-        for key, value in draft.values.items()
-        if key.startswith(prefix)
-    }
+    found = {key.removeprefix(prefix): value for key, value in draft.values.items() if key.startswith(prefix)}
+    return {name: value if name == "text" else _part(draft, value) for name, value in found.items()}
+
+
+def _part(draft: Draft, value: Any) -> Any:
+    """Open what the SDK wrote as JSON; its `text` is the model's, be it JSON or not."""
+    return [draft.loads(item) for item in value] if isinstance(value, list) else draft.loads(value)
 
 
 _APART = ("anthropic", "bedrock")

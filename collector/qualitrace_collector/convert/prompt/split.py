@@ -132,7 +132,7 @@ def _kind(line: str, openers: Sequence[str], leads: bool) -> tuple[str, int]:
         "paragraph": promises,
     }
     for kind in openers:
-        if stops and kind not in _SURE or not fits.get(kind, len(line) <= _MAX_HEADING):
+        if (stops and kind not in _SURE) or not fits.get(kind, len(line) <= _MAX_HEADING):
             continue
         if kind == "paragraph":
             return kind, 0
@@ -290,7 +290,7 @@ class _Sections:
                 return number
             if number == first and line.kind in _CLOSERS and opener.kind not in ("inline", "numbered"):
                 return number
-            if line.level and (number > first and line.level <= opener.level or self._role == "system"):
+            if line.level and ((number > first and line.level <= opener.level) or self._role == "system"):
                 return number
             number += 1
         return number
