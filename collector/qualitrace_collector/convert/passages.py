@@ -39,7 +39,7 @@ def _prompted_texts(turns: Iterable[Message], question: str) -> list[str]:
     for turn in turns:
         if turn.role == "tool":
             texts.append(turn.content)
-        elif turn.role == "system" or turn.role == "user":
+        elif turn.role in ("system", "user"):
             texts.extend(part for part in split_prompt(turn.content, turn.role)[1] if part != question)
     return [text for text in texts if text.strip()]
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from qualitrace_collector.convert.prompt.marks import LABEL, TAG
 
 RULE = re.compile(r"[ \t]*([-=_*~])\1{2,}[ \t]*\Z")
-RECORD_VALUE = re.compile(r"[ \t]*Value: ?")
+_RECORD_VALUE = re.compile(r"[ \t]*Value: ?")
+RECORD = re.compile(r"[ \t]*Value:[^\n]*\n(?:[^\n]*\n){0,100}?[ \t]*(?:Link|Source|Page Number):")
 _RECORD_END = re.compile(r"[ \t]*(?:Link|Source|Page Number|Name): ?[^\n]{0,2000}\Z")
 _SINGLE = re.compile(r"(?i)(?:document|doc|passage|source|chunk|snippet|excerpt|reference|result|article)\Z")
 _CONTENT = re.compile(r"(?i)<(/?)(document_content|page_content|content|text|body)>")
@@ -84,8 +85,8 @@ def parts(text: str) -> list[str]:
     if len(quoted := _QUOTE.split(text)) > 2:
         return _cleaned(quoted[1::2])
     lines = text.split("\n")
-    if any(RECORD_VALUE.match(line) for line in lines) and any(RULE.match(line) for line in lines):
-        return _cleaned(_split([line for line in lines if not _RECORD_END.match(line)], RULE, RECORD_VALUE))
+    if any(_RECORD_VALUE.match(line) for line in lines) and any(RULE.match(line) for line in lines):
+        return _cleaned(_split([line for line in lines if not _RECORD_END.match(line)], RULE, _RECORD_VALUE))
     if any(LABEL.match(line) for line in lines):
         return _cleaned(_split(lines, LABEL))
     if any(RULE.match(line) or _SOURCE_LINE.match(line) for line in lines):

@@ -6,7 +6,7 @@ another kind; tags may stand anywhere. The material counts if it shows the proof
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -28,7 +28,7 @@ from qualitrace_collector.convert.prompt.marks import (
     Proof,
     Role,
 )
-from qualitrace_collector.convert.prompt.parts import RECORD_VALUE, RULE, Pair, parts, sentences, tag_pairs, tag_parts
+from qualitrace_collector.convert.prompt.parts import RECORD, RULE, Pair, parts, sentences, tag_pairs, tag_parts
 
 MAX_READ = 2_000_000
 """Characters of a prompt that are searched for material; what comes behind them belongs to the question."""
@@ -39,7 +39,8 @@ _MAX_INTRODUCTION = 12
 _NEAR = 15
 _JUST_BEFORE = 3
 _CUT = re.compile(
-    r"(?i)\n|(?<=[.!?…。！？”\"»)])[ \t]{1,4}(?=(?:(?:user )?question|query|context|(?:helpful |final )?answer)[ \t]?[:：])"
+    r"(?i)\n|(?<=[.!?…。！？”\"»)])[ \t]{1,4}"
+    r"(?=(?:(?:user )?question|query|context|(?:helpful |final )?answer)[ \t]?[:：])"
 )
 _LONE_TAG = re.compile(r"\s*`?</?[A-Za-z][\w-]{0,60}>`?\s*\Z")
 _CODE = re.compile(r"[ \t]*```")
@@ -59,6 +60,11 @@ _OPENERS = (
     "paragraph",
 )
 _LISTS = frozenset({"inline", "numbered", "record"})
+_CLOSED_BY = {
+    "block": frozenset({"end", "block"}),
+    "fence": frozenset({"code", "fence"}),
+    "field": frozenset({"ask", "stop", "field"}),
+}
 _SURE = _OPENERS[:7]
 _SECTIONS = frozenset(_OPENERS) - _LISTS
 _CLOSERS = _SECTIONS | {"ask", "answer", "stop", "end"}
@@ -121,7 +127,8 @@ def _kind(line: str, openers: Sequence[str], leads: bool) -> tuple[str, int]:
     if RULE.match(line):
         return "rule", 0
     promises = leads and MARKS["paragraph"].opens.search(line) is not None
-    stops = not promises and STOP.match(line) is not None
+    opens = leads and line[-1] in ":："
+    stops = not (promises or opens) and STOP.match(line) is not None
     ends = line[-1] in ":：." or " below" in line
     fits = {
         "lead": leads and ends,
@@ -132,7 +139,7 @@ def _kind(line: str, openers: Sequence[str], leads: bool) -> tuple[str, int]:
         "paragraph": promises,
     }
     for kind in openers:
-        if stops and kind not in _SURE or not fits.get(kind, len(line) <= _MAX_HEADING):
+        if (stops and kind not in _SURE) or not fits.get(kind, len(line) <= _MAX_HEADING):
             continue
         if kind == "paragraph":
             return kind, 0
@@ -188,13 +195,8 @@ def _is_quoted(text: str, pair: Pair, fences: Sequence[int]) -> bool:
     if before % 2 and before < len(fences):
         return True
     ahead = text[max(0, pair.start - 8) : pair.start].rstrip(" \t")[-1:]
-    return ahead == "`" or (
-        (ahead.isalnum() or ahead in ("(", ",", '"', "'")) and ahead != "" and _runs_on(text, pair.end)
-    )
-
-
-def _runs_on(text: str, end: int) -> bool:
-    return _RUNS_ON.match(text, end) is not None
+    in_sentence = ahead.isalnum() or ahead in {"(", ",", '"', "'"}
+    return ahead == "`" or (in_sentence and _RUNS_ON.match(text, pair.end) is not None)
 
 
 class _Sections:
@@ -222,31 +224,24 @@ class _Sections:
 
     def _extent(self, number: int) -> tuple[int, int]:
         """Return the first line of what a line opens, and the line behind its last; equal if it opens nothing."""
-        line = self._lines[number]
+        line, first = self._lines[number], number + 1
         if line.kind == "ask" and self._text.startswith("===", line.end):
-            return number + 1, min(self._next(number + 2, {"rule"}) + 1, len(self._lines))
-        if line.kind not in _OPENERS:
-            return number, number
-        first = number + (line.kind not in ("inline", "numbered"))
-        if line.kind == "block":
-            stop = self._next(first, {"end", "block"})
-            return (first, stop) if self._kind(stop) == "end" else (number, number)
-        if line.kind == "fence":
-            return first, self._next(first, {"code", "fence"})
-        if line.kind == "record":
-            return number, self._end_of_records(number)
-        if line.kind == "field":
-            return first, self._next_field(first)
+            return first, min(self._next(first + 1, {"rule"}) + 1, len(self._lines))
+        if line.kind in _LISTS:
+            return number, self._end_of_records(number) if line.kind == "record" else self._end_of_section(number, line)
+        if line.kind in _CLOSED_BY:
+            stop = self._next(first, _CLOSED_BY[line.kind])
+            return (first, stop) if line.kind != "block" or self._kind(stop) == "end" else (number, number)
         if line.kind == "paragraph":
             first = self._behind_introduction(first)
-        if line.kind in ("said", "lead", "paragraph") and self._kind(self._filled(first)) == "inline":
+        if line.kind not in _SECTIONS or (not line.level and self._kind(self._filled(first)) == "inline"):
             return number, number
         return first, self._end_of_section(first, line)
 
     def _kind(self, number: int) -> str:
         return self._lines[number].kind if number < len(self._lines) else "end of text"
 
-    def _next(self, number: int, kinds: set[str]) -> int:
+    def _next(self, number: int, kinds: Set[str]) -> int:
         while number < len(self._lines) and self._lines[number].kind not in kinds:
             number += 1
         return number
@@ -258,18 +253,13 @@ class _Sections:
             start = self._filled(number)
             number = self._next(start + 1, {"rule", "record"}) + 1
             lines = self._text[self._lines[start].end : self._lines[min(number, len(self._lines)) - 1].start]
-            if self._kind(number - 1) != "rule" or not RECORD_VALUE.match(lines):
+            if self._kind(number - 1) != "rule" or not RECORD.match(lines):
                 break
             end = number
         return end
 
     def _filled(self, number: int) -> int:
         while self._kind(number) == "blank":
-            number += 1
-        return number
-
-    def _next_field(self, number: int) -> int:
-        while number < len(self._lines) and not self._text.startswith("[[ ## ", self._lines[number].start):
             number += 1
         return number
 
@@ -290,7 +280,7 @@ class _Sections:
                 return number
             if number == first and line.kind in _CLOSERS and opener.kind not in ("inline", "numbered"):
                 return number
-            if line.level and (number > first and line.level <= opener.level or self._role == "system"):
+            if line.level and (self._role == "system" or (number > first and line.level <= opener.level)):
                 return number
             number += 1
         return number
@@ -308,10 +298,10 @@ class _Sections:
         body = self._text[inner_start:inner_end]
         mark: Mark = MARKS["said" if line.kind == "ask" else line.kind]
         proof: Proof = getattr(mark, self._role)
+        rest = self._text[max(end, len(self._text) - _MAX_LINE) :].rstrip()
         setting = Setting(
             led=self._is_led(number, first, stop),
-            asked=self._is_asked(number, stop)
-            or self._text[max(end, len(self._text) - _MAX_LINE) :].rstrip().endswith(("?", "？")),
+            asked=self._is_asked(number, stop) or rest.endswith(("?", "？")),
             labelled=LABEL.match(body.lstrip()) is not None,
         )
         passages = parts(body)
