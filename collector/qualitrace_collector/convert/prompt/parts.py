@@ -21,6 +21,7 @@ _FILE = re.compile(r"[ \t]*[^\s:]{1,120}\.[A-Za-z0-9]{2,5}(?:#[^\s:]{1,40})?: ")
 _SOURCE_LINE = re.compile(r"(?i)[ \t]*[-=]{2,} ?(?:source|document|file|page|chunk)[^\n]{0,120}[-=]{2,}[ \t]*\Z")
 _TREE = re.compile(r"(?i)[ \t]*(?:ID: \d{1,4}|├── [^\n]{0,300}|└── Content:)[ \t]*\Z")
 _ADDRESS = re.compile(r"https?://[^\s<>]{1,2000}")
+_MAX_NESTED = 3
 _QUOTE = re.compile(r"\"\"\"|'''")
 
 
@@ -58,12 +59,12 @@ def words_only(text: str) -> str:
     return _ADDRESS.sub(" ", _ANY_TAG.sub(" ", text))
 
 
-def tag_parts(text: str, name: str) -> list[str]:
-    """Return the passages in what stands between a tag of this name and its end."""
+def tag_parts(text: str, name: str, depth: int = 0) -> list[str]:
+    """Return the passages in what stands between a tag of this name and its end, looking into a few tags in tags."""
     text = _METADATA.sub("", text)
     contents = list(_contents(text))
-    if not contents and (nested := tag_pairs(text)):
-        return [part for pair in nested for part in tag_parts(text[pair.inner : pair.inner_end], pair.name)]
+    if not contents and depth < _MAX_NESTED and (nested := tag_pairs(text)):
+        return [part for pair in nested for part in tag_parts(text[pair.inner : pair.inner_end], pair.name, depth + 1)]
     if contents:
         return contents
     return _cleaned([text]) if _SINGLE.search(name) else parts(text)
