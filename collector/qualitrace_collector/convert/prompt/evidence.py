@@ -21,7 +21,7 @@ _HARDLY = 0.25
 
 
 class Setting(NamedTuple):
-    """What stands beside a marked text: a sentence that speaks of material, a question, and labels of its parts."""
+    """What stands beside a marked text: an introduction (`LEAD`), a question, and labels of its parts."""
 
     led: bool
     asked: bool

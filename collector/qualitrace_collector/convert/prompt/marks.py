@@ -6,25 +6,25 @@ stretch of one line, so that a prompt is read in time linear in its length.
 """
 
 import re
-from enum import IntEnum
+from enum import Enum, auto
 from typing import Literal, NamedTuple
 
 Role = Literal["system", "user"]
 
 
-class Proof(IntEnum):
-    """What the text behind a mark must show; each asks for all that those before it ask for."""
+class Proof(Enum):
+    """What the text behind a mark must show, besides words that are no placeholder, code or mostly orders."""
 
-    FILLED = 1
-    """Words, no placeholder, no bare markup, and not mostly said to the model."""
-    STATED = 2
-    """One statement at least, and not what users say of themselves."""
-    ASKED = 3
-    """A marked question, or a sentence that speaks of such material, stands beside it."""
-    FACTS = 4
-    """Two statements, or one beside a sentence that speaks of such material; hardly any instructions."""
-    LED = 5
-    """A sentence that speaks of such material stands beside it in any case."""
+    FILLED = auto()
+    """Nothing more."""
+    STATED = auto()
+    """A statement or labelled parts, and not what users say of themselves unless a question is marked."""
+    ASKED = auto()
+    """A statement or labelled parts, nothing that users say of themselves, and a question or an introduction beside."""
+    FACTS = auto()
+    """Two statements, or one with an introduction beside it, and hardly an order."""
+    LED = auto()
+    """A statement, hardly an order, and an introduction beside it: a sentence that says to answer from material."""
 
 
 class Mark(NamedTuple):
@@ -34,6 +34,10 @@ class Mark(NamedTuple):
     user: Proof
     system: Proof
     source: str
+
+    def proof(self, role: Role) -> Proof:
+        """Return what proves material in a turn of this role."""
+        return self.system if role == "system" else self.user
 
 
 _WORLD = (

@@ -24,8 +24,6 @@ from qualitrace_collector.convert.prompt.marks import (
     MARKS,
     STOP,
     TO_MODEL,
-    Mark,
-    Proof,
     Role,
 )
 from qualitrace_collector.convert.prompt.parts import RECORD, RULE, Pair, parts, sentences, tag_pairs, tag_parts
@@ -176,7 +174,7 @@ def _tagged(text: str, role: Role, lines: Sequence[_Line]) -> list[_Block]:
         return []
     fences = [fence.start() for fence in _FENCE.finditer(text)]
     starts = [line.start for line in lines]
-    proof = getattr(MARKS["tag"], role)
+    proof = MARKS["tag"].proof(role)
     found: list[_Block] = []
     for pair in pairs:
         passages = [] if _is_quoted(text, pair, fences) else tag_parts(text[pair.inner : pair.inner_end], pair.name)
@@ -296,8 +294,7 @@ class _Sections:
             (start, end, end) if line.kind == "record" else self._inside(first, stop, start, end)
         )
         body = self._text[inner_start:inner_end]
-        mark: Mark = MARKS["said" if line.kind == "ask" else line.kind]
-        proof: Proof = getattr(mark, self._role)
+        proof = MARKS["said" if line.kind == "ask" else line.kind].proof(self._role)
         rest = self._text[max(end, len(self._text) - _MAX_LINE) :].rstrip()
         setting = Setting(
             led=self._is_led(number, first, stop),
@@ -420,7 +417,7 @@ def _without_template(text: str) -> str:
 
 def _is_template(sentence: str) -> bool:
     sentence = sentence[:_MAX_LINE]
-    if LEAD.search(sentence) or RULE.match(sentence) or MARKS["said"].opens.match(sentence):
+    if any(pattern.match(sentence) for pattern in (RULE, _LONE_TAG, MARKS["said"].opens)) or LEAD.search(sentence):
         return True
     return (TO_MODEL.match(sentence) is not None and ABOUT_ANSWERS.search(sentence) is not None) or (
         STOP.match(sentence) is not None
