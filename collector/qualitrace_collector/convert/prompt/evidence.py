@@ -21,7 +21,7 @@ _HARDLY = 0.25
 
 
 class Setting(NamedTuple):
-    """What stands beside a marked text: a sentence that speaks of material, a question, and labels of its parts."""
+    """What stands beside a marked text: an introduction (`LEAD`), a question, and labels of its parts."""
 
     led: bool
     asked: bool
@@ -30,25 +30,25 @@ class Setting(NamedTuple):
 
 def shows(proof: Proof, text: str, setting: Setting) -> bool:
     """Whether a marked text shows a proof."""
-    if PLACEHOLDER.fullmatch(text[:_MAX_WEIGHED].strip()):
-        return False
-    said = sentences(words_only(text[:_MAX_WEIGHED]))
+    text = text[:_MAX_WEIGHED]
+    said = sentences(words_only(text))
     told = [TO_MODEL.match(sentence) is not None for sentence in said]
     share = sum(told) / max(1, len(told))
-    if not _filled(said) or share >= _MOSTLY or any(ENVIRONMENT.match(sentence) for sentence in said[:3]):
+    if PLACEHOLDER.fullmatch(text.strip()) or not _filled(said) or share >= _MOSTLY:
         return False
-    if not setting.led and _is_code(text[:_MAX_WEIGHED]):
+    if any(ENVIRONMENT.match(sentence) for sentence in said[:3]) or (not setting.led and _is_code(text)):
         return False
     stated = sum(_states(sentence, setting.led) for sentence, order in zip(said, told, strict=True) if not order)
-    if proof >= Proof.STATED and not (
-        (stated or setting.labelled) and (setting.led or setting.asked or not _own(said))
-    ):
-        return False
-    if proof == Proof.ASKED:
-        return (setting.led or setting.asked) and not _own(said)
-    if proof >= Proof.FACTS:
-        return share <= _HARDLY and stated >= (1 if setting.led else 2) and (setting.led or proof == Proof.FACTS)
-    return True
+    own = OWN_WORDS.match(said[0]) is not None
+    beside = setting.led or setting.asked
+    shown = {
+        Proof.FILLED: True,
+        Proof.STATED: (stated > 0 or setting.labelled) and (beside or not own),
+        Proof.ASKED: (stated > 0 or setting.labelled) and beside and not own,
+        Proof.FACTS: share <= _HARDLY and stated >= (1 if setting.led else 2),
+        Proof.LED: share <= _HARDLY and stated >= 1 and setting.led,
+    }
+    return shown[proof]
 
 
 def _filled(said: list[str]) -> bool:
@@ -71,7 +71,3 @@ def _states(sentence: str, led: bool) -> bool:
         return False
     needed = _WORDS_OF_A_STATEMENT if _ENDED.search(sentence) else _WORDS_OF_A_CUT_STATEMENT
     return not _ASKS.search(sentence) and _words(sentence) >= needed
-
-
-def _own(said: list[str]) -> bool:
-    return OWN_WORDS.match(said[0]) is not None

@@ -6,25 +6,25 @@ stretch of one line, so that a prompt is read in time linear in its length.
 """
 
 import re
-from enum import IntEnum
+from enum import Enum, auto
 from typing import Literal, NamedTuple
 
 Role = Literal["system", "user"]
 
 
-class Proof(IntEnum):
-    """What the text behind a mark must show; each asks for all that those before it ask for."""
+class Proof(Enum):
+    """What the text behind a mark must show, besides words that are no placeholder, code or mostly orders."""
 
-    FILLED = 1
-    """Words, no placeholder, no bare markup, and not mostly said to the model."""
-    STATED = 2
-    """One statement at least, and not what users say of themselves."""
-    ASKED = 3
-    """A marked question, or a sentence that speaks of such material, stands beside it."""
-    FACTS = 4
-    """Two statements, or one beside a sentence that speaks of such material; hardly any instructions."""
-    LED = 5
-    """A sentence that speaks of such material stands beside it in any case."""
+    FILLED = auto()
+    """Nothing more."""
+    STATED = auto()
+    """A statement or labelled parts, and not what users say of themselves unless a question is marked."""
+    ASKED = auto()
+    """A statement or labelled parts, nothing that users say of themselves, and a question or an introduction beside."""
+    FACTS = auto()
+    """Two statements, or one with an introduction beside it, and hardly an order."""
+    LED = auto()
+    """A statement, hardly an order, and an introduction beside it: a sentence that says to answer from material."""
 
 
 class Mark(NamedTuple):
@@ -35,11 +35,16 @@ class Mark(NamedTuple):
     system: Proof
     source: str
 
+    def proof(self, role: Role) -> Proof:
+        """Return what proves material in a turn of this role."""
+        return self.system if role == "system" else self.user
+
 
 _WORLD = (
     "kontexte?|dokumente|quellen|auszüge|contextes?|extraits|contextos?|documentos|fuentes|fontes|contesto|documenti|"
-    "fonti|контекст|документы|источники|konteks|ngữ cảnh|(?:检索|搜索|検索)(?:到的)?(?:结果|結果|内容)|上下文(?:信息|内容)?|"
-    "参考(?:内容|资料|信息|資料|情報|文档)|(?:已知|背景)(?:信息|知识)|知识库(?:内容)?|コンテキスト|文脈|ドキュメント|문맥|컨텍스트|참고 ?자료"
+    "fonti|контекст|документы|источники|konteks|ngữ cảnh|(?:检索|搜索|検索)(?:到的)?"
+    "(?:结果|結果|内容)|上下文(?:信息|内容)?|参考(?:内容|资料|信息|資料|情報|文档)|(?:已知|背景)(?:信息|知识)|"
+    "知识库(?:内容)?|コンテキスト|文脈|ドキュメント|문맥|컨텍스트|참고 ?자료"
 )
 _KIND = (
     "contexts?|documents|docs|passages|sources|excerpts|knowledge[ _]base|dataset|"
@@ -48,7 +53,7 @@ _KIND = (
 )
 _LOOSE_KIND = (
     "background(?: information)?|facts|evidence|references|articles?|knowledge|information|extracts?|document|passage|"
-    "excerpt|snippets?|chunks?|source text|article section"
+    "excerpt|snippets?|chunks?|source text|article section|情報|资料|資料|信息|内容"
 )
 _REST = (
     "(?:[ _](?:information|info|data|texts?|documents?|passages?|sections?|chunks?|block|below|provided|found|used|"
@@ -79,7 +84,7 @@ _BY = (
 _ANSWERING = r"(?:answer(?:s|ing)?|respon(?:d|se)|reply|questions?)"
 
 LEAD = re.compile(
-    rf"(?i)(?<!\w)(?:with )?{_BY}(?: only| solely)?(?: the| these| this| some)?(?: {_POINTED}){{1,2}}"
+    rf"(?i)(?<!\w)(?:with )?{_BY}(?: only| solely)?(?:(?: the| these| this| some)?(?: {_POINTED}){{1,2}}| this| these)"
     rf"(?: relevant| retrieved| numbered| search)?(?: (?:{_CORE})| (?:articles|information))(?!\w)"
     rf"|(?<!\w){_ANSWERING}(?!\w)[^.:\n]{{0,80}} (?:{_BY}|with(?:in)?|in)(?: only| solely)? (?:the|these|this)"
     rf"(?: (?:{_POINTED}|relevant)){{0,2}} {_CORE}(?!\w)"
@@ -144,10 +149,12 @@ MARKS: dict[str, Mark] = {
     ),
     "said": Mark(
         _line(
-            rf"[^\n]{{0,300}}?(?:(?<!\w)(?:(?:here|below|following) (?:is|are)(?!\w)[^.:,\n]{{0,60}} |(?:this is|these are) "
+            rf"[^\n]{{0,300}}?(?:(?<!\w)(?:(?:here|below|following) (?:is|are)(?!\w)[^.:,\n]{{0,60}} |(?:this is"
+            rf"|these are) "
             rf"the )(?:{_CORE}|sources? of information)(?!\w)[^.:\n]{{0,60}}[:：.]"
             rf"|(?<!\w){_CORE}(?!\w)[^.:\n]{{0,40}} (?:is|are) (?:\w+ )?below(?!\w)[^.:\n]{{0,60}}"
-            rf"[.:：]?|(?<!\w){_CORE} below[.:：]?)|(?:已知信息|以下は|以下是)[^。：:\n]{{0,20}}[:：]"
+            rf"[.:：]?|(?<!\w){_CORE} below[.:：]?)|(?:voici|hier (?:ist|sind)|aqu[ií] (?:está|están|tienes)|ecco) "
+            rf"[^.:\n]{{0,40}}(?:{_WORLD})[^.:\n]{{0,40}}:|(?:已知信息|以下は|以下是)[^。：:\n]{{0,20}}[:：]"
         ),
         Proof.FILLED,
         Proof.LED,
@@ -156,7 +163,8 @@ MARKS: dict[str, Mark] = {
     ),
     "heading": Mark(
         _line(
-            rf"(?:\*\*|__|[-=]{{2,}}[ \t]*|\[{{1,2}}|<<|【)\**{_PHRASE}[ \t]*[:：]?[-*_=\]>】:： \t]{{0,40}}|{_PHRASE}[ \t]*[:：]"
+            rf"(?:\*\*|__|[-=]{{2,}}[ \t]*|\[{{1,2}}|<<|【)\**{_PHRASE}[ \t]*[:：]?[-*_=\]>】:： \t]{{0,40}}"
+            rf"|{_PHRASE}[ \t]*[:：]"
             r"|(?-i:CONTEXT|DOCUMENTS|SOURCES|PASSAGES|EXCERPTS|KNOWLEDGE BASE|SEARCH RESULTS)"
         ),
         Proof.STATED,
@@ -172,7 +180,8 @@ MARKS: dict[str, Mark] = {
     ),
     "loose heading": Mark(
         _line(
-            rf"(?:#{{1,6}} *|\*\*|__|[-=]{{2,}} *|\[)?\**{_NAMED}(?:{_LOOSE_KIND}){_REST}\**[ \t]*[:：]\**|#{{1,6}} *{_NAMED}"
+            rf"(?:#{{1,6}} *|\*\*|__|[-=]{{2,}} *|\[)?\**{_NAMED}(?:{_LOOSE_KIND}){_REST}\**[ \t]*[:：]\**"
+            rf"|#{{1,6}} *{_NAMED}"
             rf"(?:{_LOOSE_KIND}){_REST}|(?-i:BACKGROUND|REFERENCES|EVIDENCE|FACTS)"
         ),
         Proof.ASKED,
@@ -219,8 +228,8 @@ _QUESTION_WORDS = (
     "câu hỏi"
 )
 ASK = re.compile(
-    rf"(?i)[ \t]*[^\w\n<]{{0,8}}(?:(?:here|this) is )?(?:the )?(?:original |current |new |final |my |human |follow[- ]?up "
-    rf"|user(?:['’]s)? )?(?:{_QUESTION_WORDS}|user (?:input|message|request|prompt)|human|user)(?: is)?(?: as follows)?"
+    rf"(?i)[ \t]*[^\w\n<]{{0,8}}(?:(?:here|this) is )?(?:the )?(?:follow[- ]?up |[^\W\d_]{{1,15}}(?:['’]s)? ){{0,2}}?"
+    rf"(?:{_QUESTION_WORDS}|user (?:input|message|request|prompt)|human|user|q)(?: is)?(?: as follows)?"
     r"\**[ \t]*[:：]\**[ \t]*"
     rf"|[ \t]*\#{{1,6}}[ \t]*(?:the )?(?:user(?:['’]s)? )?(?:{_QUESTION_WORDS}|user (?:input|request))[ \t]*\Z"
     r"|[ \t]*\[\[ \#\# (?:question|query) \#\# \]\][ \t]*\Z"
@@ -233,7 +242,8 @@ ASK_TAG = re.compile(r"(?i)<(question|query|user[_-](?:query|question|input|mess
 
 ANSWER = re.compile(
     r"(?i)[ \t]*[^\w\n]{0,8}(?:(?:helpful|final|new|refined|your|concise|detailed|full|полезный|полный|nützliche) )?"
-    r"(?:answer|response|antwort|respuesta|resposta|risposta|réponse|ответ|回答|答案|答え|답변)(?:\**[ \t]*[:：]\**|[*#\] \t]{0,8}\Z)"
+    r"(?:answer|response|antwort|respuesta|resposta|risposta|réponse|ответ|回答|答案|答え|답변|a)(?:\**[ \t]*[:：]\**"
+    r"|(?<=\w\w)[*#\] \t]{0,8}\Z)"
 )
 """The stub behind which the model is to write; with text behind it, an example or a part of the material."""
 
@@ -242,9 +252,11 @@ STOP = re.compile(
     r"|(?:(?:important |answering |strict )?(?:instructions?|rules|guidelines|constraints)|(?:your )?task|"
     r"(?:output|answer|response) format|output|(?:chat|conversation|dialogue) history|assistant|relevant text, if any)"
     r"[ \t]*\**[:：]|(?:instructions?|rules|guidelines|constraints|output format|(?:your )?task)[ \t*#=\]-]*\Z"
-    r"|(?:given|using|use|based on|from|with|according to|relying on) (?:only )?(?:the|this|these|all)(?: new| above| provided)? "
+    r"|(?:given|using|use|based on|from|with|according to|relying on) (?:only )?(?:the|this|these|all)(?: new| above"
+    r"| provided)? "
     r"(?:context|information|sources?|documents?|search results|text|material|data|knowledge)\b"
-    r"|the above (?:is|are)\b|answer the (?:user|question|query|above)|when answer|now (?:answer|here is|use)|follow these "
+    r"|the above (?:is|are)\b|answer the (?:user|question|query|above)|when answer|now (?:answer|here is|use)"
+    r"|follow these "
     r"|if the (?:answer|context|information|question)\b|if you (?:do not|don't|cannot|can't) "
     r"|(?:please )?(?:provide|give|write|include|cite|respond|reply)\b[^\n]{0,80}\b(?:answer|citations?|response|"
     r"question|sources?|information)|remember\b|your (?:task|job|goal) |ai assistant will |you (?:must|should|are) "
@@ -257,20 +269,26 @@ END = re.compile(r"(?i)[ \t]*[^\w\n]{0,40}END(?:[ _]OF)?[ _](?:\w{1,20}[ _])?[A-
 
 TO_MODEL = re.compile(
     r"(?i)[^\w]*(?:\d+[.)] *)?(?:you(?:['’](?:re|ll)| (?:are|must|should|will|can|may|have|need|cannot|do))\b|your\b|"
-    r"(?:please |always |never |only |just |only ever |strictly |now )*(?:ignore|disregard|forget|act as|pretend|respond|reply|answer|"
+    r"(?:please |always |never |only |just |only ever |strictly |now )*(?:ignore|disregard|forget|act as|pretend"
+    r"|respond|reply|answer|"
     r"say|reveal|output|return|use|write|make sure|ensure|provide|include|avoid|be|keep|follow|cite|quote|give|explain|"
     r"list|format|generate|create|remember|assume|treat|focus|think|consider|analy[sz]e|check|ask|call|state|mention|"
     r"summari[sz]e|refer|rely|start|begin|end|do|don['’]t|try|maintain|match|help|let|select|choose|invent|apply|"
-    r"add|set|adapt|adopt|present|identify|describe|determine|produce|extract|review|read|take|run|limit|stay)\b(?![ \t]*[:：])|"
+    r"add|set|adapt|adopt|present|identify|describe|determine|produce|extract|review|read|take|run|limit"
+    r"|stay)\b(?![ \t]*[:：])|"
     r"(?:always|never|only|must|please)\b|"
-    r"(?:if|when|whenever|once|before|after|unless) (?:the user|users|you|asked|the (?:answer|question|context)|a user)\b|"
-    r"i (?:want|need|would like) you\b|(?:the )?(?:assistant|model|chatbot|ai) (?:assistant )?(?:is|must|should|will|can|has|does)\b|"
-    r"[^.!?\n]{0,80}\b(?:the user|the assistant|your (?:answer|response|task|role|goal)|you (?:must|should|are|can|will))\b)"
+    r"(?:if|when|whenever|once|before|after|unless) (?:the user|users|you|asked|the (?:answer|question|context)"
+    r"|a user)\b|"
+    r"i (?:want|need|would like) you\b|(?:the )?(?:assistant|model|chatbot|ai) (?:assistant )?(?:is|must|should|will"
+    r"|can|has|does)\b|"
+    r"[^.!?\n]{0,80}\b(?:the user|the assistant|your (?:answer|response|task|role|goal)|you (?:must|should|are|can"
+    r"|will))\b)"
 )
 """A sentence that instructs the model instead of stating something."""
 
 ABOUT_ANSWERS = re.compile(
-    r"(?i)\b(?:contexts?|sources?|documents?|passages?|information|citations?|cite|knowledge|know the answer|don['’]t know|"
+    r"(?i)\b(?:contexts?|sources?|documents?|passages?|information|citations?|cite|knowledge|know the answer"
+    r"|don['’]t know|"
     r"make up|assistant|sentences maximum|questions?|quer(?:y|ies)|search results|rules?|user comment|provided)\b"
 )
 """What an instruction of a template speaks of, unlike a wish of the user's."""
@@ -279,8 +297,10 @@ OWN_WORDS = re.compile(r"\W*(?:I|I['’](?:m|ve|d|ll)|My|We|We['’](?:re|ve)|Ou
 """The beginning of what users say of themselves."""
 
 PLACEHOLDER = re.compile(
-    r"(?is)\W*(?:\{\{?[^{}]{0,80}\}?\}|\$\w{1,40}\$?|<[^<>]{0,80}>|\[[^\[\]]{0,80}\]|%\w{1,40}%|n/?a|none|null|empty|\.{3}|…|"
-    r"insert [^.\n]{1,40} here|no (?:relevant |matching )?(?:context|documents?|information|results?|sources?|passages?)[^.\n]{0,60}|"
+    r"(?is)\W*(?:\{\{?[^{}]{0,80}\}?\}|\$\w{1,40}\$?|<[^<>]{0,80}>|\[[^\[\]]{0,80}\]|%\w{1,40}%|n/?a|none|null|empty"
+    r"|\.{3}|…|"
+    r"insert [^.\n]{1,40} here|no (?:relevant |matching )?(?:context|documents?|information|results?|sources?"
+    r"|passages?)[^.\n]{0,60}|"
     r"(?:your |the |insert )?(?:context|documents?|text|content) (?:here|goes here))?\W*"
 )
 """The whole of a text that only holds the place of one."""
@@ -300,7 +320,8 @@ CODE = re.compile(
 """A line of code, markup or a table."""
 
 HINTS = tuple(
-    "context kontext contest document dokument docs passage source quelle fuente fonte excerpt knowledge dataset result "
+    "text: q: a: context kontext contest document dokument docs passage source quelle fuente fonte excerpt knowledge "
+    "dataset result "
     "information info background fact evidence reference article extract snippet chunk part question query frage "
     "pregunta pergunta domanda vraag pertanyaan human user answer respon antwort respuesta resposta risposta "
     "konteks folgend suivant siguiente seguinte seguent".split()

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from qualitrace_collector.convert.prompt.marks import LABEL, TAG
 
 RULE = re.compile(r"[ \t]*([-=_*~])\1{2,}[ \t]*\Z")
-RECORD_VALUE = re.compile(r"[ \t]*Value: ?")
+_RECORD_VALUE = re.compile(r"[ \t]*Value: ?")
+RECORD = re.compile(r"[ \t]*Value:[^\n]*\n(?:[^\n]*\n){0,100}?[ \t]*(?:Link|Source|Page Number):")
 _RECORD_END = re.compile(r"[ \t]*(?:Link|Source|Page Number|Name): ?[^\n]{0,2000}\Z")
 _SINGLE = re.compile(r"(?i)(?:document|doc|passage|source|chunk|snippet|excerpt|reference|result|article)\Z")
 _CONTENT = re.compile(r"(?i)<(/?)(document_content|page_content|content|text|body)>")
@@ -20,6 +21,7 @@ _FILE = re.compile(r"[ \t]*[^\s:]{1,120}\.[A-Za-z0-9]{2,5}(?:#[^\s:]{1,40})?: ")
 _SOURCE_LINE = re.compile(r"(?i)[ \t]*[-=]{2,} ?(?:source|document|file|page|chunk)[^\n]{0,120}[-=]{2,}[ \t]*\Z")
 _TREE = re.compile(r"(?i)[ \t]*(?:ID: \d{1,4}|├── [^\n]{0,300}|└── Content:)[ \t]*\Z")
 _ADDRESS = re.compile(r"https?://[^\s<>]{1,2000}")
+_MAX_NESTED = 3
 _QUOTE = re.compile(r"\"\"\"|'''")
 
 
@@ -57,12 +59,12 @@ def words_only(text: str) -> str:
     return _ADDRESS.sub(" ", _ANY_TAG.sub(" ", text))
 
 
-def tag_parts(text: str, name: str) -> list[str]:
-    """Return the passages in what stands between a tag of this name and its end."""
+def tag_parts(text: str, name: str, depth: int = 0) -> list[str]:
+    """Return the passages in what stands between a tag of this name and its end, looking into a few tags in tags."""
     text = _METADATA.sub("", text)
     contents = list(_contents(text))
-    if not contents and (nested := tag_pairs(text)):
-        return [part for pair in nested for part in tag_parts(text[pair.inner : pair.inner_end], pair.name)]
+    if not contents and depth < _MAX_NESTED and (nested := tag_pairs(text)):
+        return [part for pair in nested for part in tag_parts(text[pair.inner : pair.inner_end], pair.name, depth + 1)]
     if contents:
         return contents
     return _cleaned([text]) if _SINGLE.search(name) else parts(text)
@@ -84,8 +86,8 @@ def parts(text: str) -> list[str]:
     if len(quoted := _QUOTE.split(text)) > 2:
         return _cleaned(quoted[1::2])
     lines = text.split("\n")
-    if any(RECORD_VALUE.match(line) for line in lines) and any(RULE.match(line) for line in lines):
-        return _cleaned(_split([line for line in lines if not _RECORD_END.match(line)], RULE, RECORD_VALUE))
+    if any(_RECORD_VALUE.match(line) for line in lines) and any(RULE.match(line) for line in lines):
+        return _cleaned(_split([line for line in lines if not _RECORD_END.match(line)], RULE, _RECORD_VALUE))
     if any(LABEL.match(line) for line in lines):
         return _cleaned(_split(lines, LABEL))
     if any(RULE.match(line) or _SOURCE_LINE.match(line) for line in lines):
