@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from qualitrace_monitors.judges.local.text import MAX_PASSAGES, Word, sentences, shared, words
+from qualitrace_monitors.judges.local.text import MAX_PASSAGES, sentences, shared, words
+from qualitrace_monitors.judges.local.word import Word
 
 PREFIX = 5
 """Letters that two forms of a word must share at least (`refund`, `refundable`)."""
@@ -22,17 +23,22 @@ _NEGATIONS = frozenset({"not", "never", "no", "cannot", "without", "neither", "n
 
 @dataclass(slots=True)
 class Vocabulary:
-    """The words of one text, the pairs of neighbours in it, and the content words that it denies."""
+    """The words of one text, the pairs of neighbours in it, the content words that it denies, and its numbers' units."""
 
     stems: set[str] = field(default_factory=set[str])
     prefixes: set[str] = field(default_factory=set[str])
     pairs: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     negated: set[str] = field(default_factory=set[str])
+    units: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
 
     def add(self, text: Sequence[Word]) -> None:
         """Take in the words of a text."""
         stems = [word.stem for word in text]
         self.stems.update(stems)
+        for word in text:
+            self.stems.update(word.also)
+            for value in (word.stem, *word.also) if word.number else ():
+                self.units.setdefault(value, set()).add(word.unit)
         self.prefixes.update(stem[:PREFIX] for stem in stems if len(stem) >= PREFIX)
         self.pairs.update(neighbours(stems))
         self.pairs.update(neighbours([word.stem for word in text if not word.stop]))
@@ -40,9 +46,14 @@ class Vocabulary:
 
     def credit(self, word: Word) -> float:
         """Say how well a word is known here: 1 for its stem, less for its first letters, else 0."""
-        if word.stem in self.stems:
+        if word.stem in self.stems or not self.stems.isdisjoint(word.also):
             return 1.0
         return _PREFIX_CREDIT if not word.number and word.stem[:PREFIX] in self.prefixes else 0.0
+
+    def in_another_unit(self, number: Word) -> bool:
+        """Whether a number stands here, and only with units other than its own."""
+        units = set[str]().union(*(self.units.get(value, ()) for value in (number.stem, *number.also)))
+        return bool(number.unit) and "" not in units and number.unit not in units
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +164,8 @@ def _missing(sentence: Sequence[Word], known: Vocabulary, question: frozenset[st
         named = word.capitalised and position > 0 and not word.stop and word.stem not in question
         if (word.number or named) and not known.credit(word):
             yield word.stem
+        elif word.number and known.in_another_unit(word):
+            yield f"{word.stem} {word.unit}"
 
 
 def _negated(text: Sequence[Word]) -> Iterable[str]:

@@ -13,7 +13,8 @@ from qualitrace_monitors.judges.contract import NotApplicable
 from qualitrace_monitors.judges.local.echo import Echo, echo
 from qualitrace_monitors.judges.local.refusals import is_refusal, is_unknowing
 from qualitrace_monitors.judges.local.rules import Finding, Rules
-from qualitrace_monitors.judges.local.text import MAX_ANSWER, Word, quote, sentences, words
+from qualitrace_monitors.judges.local.text import MAX_ANSWER, quote, sentences, words
+from qualitrace_monitors.judges.local.word import Word
 
 SHORT = 12
 """An answer of at most this many words need not repeat the question."""
