@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from qualitrace_monitors.judges.local.language import is_clearly_foreign
+from qualitrace_monitors.judges.local.literal import Literal
 from qualitrace_monitors.judges.local.text import MAX_PASSAGES, sentences, shared, words
 from qualitrace_monitors.judges.local.word import Word
 
@@ -18,12 +20,14 @@ MAX_SENTENCES = 500
 _SAME_MATTER = 0.6
 """Alignment above which two sentences are about the same, so that a negation in one of them tells."""
 _PREFIX_CREDIT = 0.75
-_NEGATIONS = frozenset({"not", "never", "no", "cannot", "without", "neither", "nor", "none", "nobody", "nothing"})
+_NEGATIONS = frozenset(
+    {"not", "never", "no", "cannot", "without", "neither", "nor", "none", "nobody", "nothing", "non"}
+)
 
 
 @dataclass(slots=True)
 class Vocabulary:
-    """The words of one text, the pairs of neighbours in it, the content words that it denies, and its numbers' units."""
+    """The words of one text, the pairs of neighbours in it, what it denies, and the units of its numbers."""
 
     stems: set[str] = field(default_factory=set[str])
     prefixes: set[str] = field(default_factory=set[str])
@@ -39,7 +43,7 @@ class Vocabulary:
             self.stems.update(word.also)
             for value in (word.stem, *word.also) if word.number else ():
                 self.units.setdefault(value, set()).add(word.unit)
-        self.prefixes.update(stem[:PREFIX] for stem in stems if len(stem) >= PREFIX)
+        self.prefixes.update(word.stem[:PREFIX] for word in text if len(word.stem) >= PREFIX and not word.unit)
         self.pairs.update(neighbours(stems))
         self.pairs.update(neighbours([word.stem for word in text if not word.stop]))
         self.negated.update(_negated(text))
@@ -58,10 +62,16 @@ class Vocabulary:
 
 @dataclass(frozen=True, slots=True)
 class Passages:
-    """The passages, indexed: as one vocabulary, and sentence by sentence."""
+    """The passages, indexed: as one vocabulary, sentence by sentence, and to the letter.
+
+    Attributes:
+        foreign: for each passage, whether it is in another language than English.
+    """
 
     everything: Vocabulary
     sentences: list[Vocabulary]
+    literal: Literal
+    foreign: tuple[bool, ...]
     truncated: bool
 
 
@@ -96,11 +106,16 @@ def index(passages: tuple[str, ...]) -> Passages:
     """
     share = MAX_PASSAGES // max(1, len(passages))
     everything = Vocabulary()
+    literal = Literal()
     by_sentence: list[Vocabulary] = []
-    for passage in passages:
-        everything.add(words(passage[:share]))
-        by_sentence.extend(_sentence_vocabularies(passage[:share], MAX_SENTENCES // len(passages) or 1))
-    return Passages(everything, by_sentence, any(len(passage) > share for passage in passages))
+    seen = [passage[:share] for passage in passages]
+    for passage in seen:
+        read = words(passage)
+        everything.add(read)
+        literal.add(passage, read)
+        by_sentence.extend(_sentence_vocabularies(passage, MAX_SENTENCES // len(passages) or 1))
+    foreign = tuple(map(is_clearly_foreign, seen))
+    return Passages(everything, by_sentence, literal, foreign, any(len(passage) > share for passage in passages))
 
 
 def _sentence_vocabularies(passage: str, limit: int) -> Iterable[Vocabulary]:

@@ -1,6 +1,6 @@
 """One form for texts that a reader takes for the same: Unicode's compatibility forms, digits, and optional marks.
 
-`unified` keeps case and meaning, and is for whole texts; `folded` goes on to what words are compared by.
+`visible` changes nothing that a reader would see; `unified` keeps case and meaning, and is for whole texts; `folded` goes on to what words are compared by.
 """
 
 import re
@@ -39,11 +39,14 @@ _FOREIGN_DIGIT = re.compile(r"[^\D0-9]")
 
 def unified(text: str) -> str:
     """Bring a text to NFKC, with ASCII's digits, apostrophes and minus, and without invisible characters."""
+    return text if text.isascii() else _FOREIGN_DIGIT.sub(_ascii_digit, visible(text).translate(_SIGNS))
+
+
+def visible(text: str) -> str:
+    """Bring a text to NFKC, without invisible characters: to what a reader sees."""
     if text.isascii():
         return text
-    text = _VULGAR_FRACTION.sub(_decimal, text)
-    text = unicodedata.normalize("NFKC", text).translate(_SIGNS)
-    return _FOREIGN_DIGIT.sub(_ascii_digit, _INVISIBLE.sub("", text))
+    return _INVISIBLE.sub("", unicodedata.normalize("NFKC", _VULGAR_FRACTION.sub(_decimal, text)))
 
 
 def folded(word: str) -> str:

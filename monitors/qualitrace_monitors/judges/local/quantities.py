@@ -34,7 +34,8 @@ _DATES = (
     re.compile(r"(?:(?P<year>\d{4})[年년] ?)?(?P<month>\d{1,2})[月월] ?(?P<day>\d{1,2})[日号號일]"),
 )
 _TIME = re.compile(
-    r"(?P<hour>2[0-4]|[01]?\d)(?:(?::|h)(?P<minute>[0-5]\d)(?!\d))?(?::[0-5]\d)? ?(?P<half>[ap]\.?m\b\.?)?", re.IGNORECASE
+    r"(?P<hour>2[0-4]|[01]?\d)(?:(?::|h)(?P<minute>[0-5]\d)(?!\d))?(?::[0-5]\d)? ?(?P<half>[ap]\.?m\b\.?)?",
+    re.IGNORECASE,
 )
 _UNITS = {
     surface: stem(unit)
@@ -164,7 +165,7 @@ def _with_unit(value: str, also: tuple[str, ...], surface: str | None) -> tuple[
     if surface is None:
         return (Word(value, number=True, also=also),)
     unit = _UNITS[surface.lower().replace("per cent", "percent")]
-    return Word(value, number=True, also=also, unit=unit), Word(unit)
+    return Word(value, number=True, also=also, unit=unit), Word(unit, unit=unit)
 
 
 _READERS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], tuple[Word, ...]]], ...] = (

@@ -3,6 +3,7 @@
 import re
 from functools import lru_cache
 
+from qualitrace_monitors.judges.local.normal import unified
 from qualitrace_monitors.judges.local.text import SHARED
 
 OPENING = 400
@@ -71,4 +72,4 @@ def is_unknowing(sentence: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    return " ".join(text.replace("’", "'").split())
+    return " ".join(unified(text).split())

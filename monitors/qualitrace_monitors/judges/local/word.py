@@ -30,7 +30,7 @@ class Word(NamedTuple):
         number: it is a number.
         stop: it carries no meaning of its own.
         also: other stems that mean the same, or may (`1.299`: 1299 or 1.299).
-        unit: the stem of the unit that a number is given in, where that is known.
+        unit: the stem of the unit that a number is given in, where that is known; a unit's own stem.
     """
 
     stem: str
