@@ -20,9 +20,8 @@ MAX_SENTENCES = 500
 _SAME_MATTER = 0.6
 """Alignment above which two sentences are about the same, so that a negation in one of them tells."""
 _PREFIX_CREDIT = 0.75
-_NEGATIONS = frozenset(
-    {"not", "never", "no", "cannot", "without", "neither", "nor", "none", "nobody", "nothing", "non"}
-)
+_OPPOSITE, _DENIED_ELSEWHERE = 0.35, 0.5
+"""Agreement of two sentences one of which denies what the other affirms, or that deny different words."""
 
 
 @dataclass(slots=True)
@@ -84,7 +83,7 @@ class Support:
         order: share of its neighbouring content words that are neighbours there too.
         alignment: weighted share of its content words that occur in one sentence of the passages.
         missing: numbers and names of the sentence that occur nowhere in the passages.
-        negated: the best aligned sentences deny a word that this one affirms, or the other way round.
+        agreement: how far the best aligned sentences deny what this one denies: 1, or less where they differ.
         weight: how much the sentence claims, as the sum of its words' weights.
         words: how many content words it has.
     """
@@ -93,7 +92,7 @@ class Support:
     order: float
     alignment: float
     missing: tuple[str, ...]
-    negated: bool
+    agreement: float
     weight: float
     words: int
 
@@ -152,8 +151,9 @@ def support(sentence: str, passages: Passages, question: frozenset[str]) -> Supp
         order=sum(pair in known.pairs for pair in pairs) / len(pairs) if pairs else coverage,
         alignment=aligned,
         missing=tuple(_missing(all_words, known, question)),
-        negated=aligned > _SAME_MATTER
-        and all(_contradicts(content, denied, other) for share, other in shares if share == aligned),
+        agreement=max(_agreement(content, denied, other) for share, other in shares if share == aligned)
+        if aligned > _SAME_MATTER
+        else 1.0,
         weight=sum(weights),
         words=len(content),
     )
@@ -186,15 +186,19 @@ def _missing(sentence: Sequence[Word], known: Vocabulary, question: frozenset[st
 def _negated(text: Sequence[Word]) -> Iterable[str]:
     """Yield the content word that follows each negation: what is denied."""
     denying = False
-    for word in text:
-        if word.stem in _NEGATIONS or word.stem.endswith("n't"):
-            denying = True
+    for word, following in zip(text, (*text[1:], None), strict=False):
+        if word.denies:
+            # "No, it is …" answers a question; it denies nothing of what follows
+            denying = not (word is text[0] and word.stem == "no" and following and following.stop)
         elif denying and not word.stop:
             denying = False
             yield word.stem
 
 
-def _contradicts(content: Sequence[Word], negated: set[str], other: Vocabulary) -> bool:
-    """Whether a word that both hold is denied in one and not in the other."""
-    shared = {word.stem for word in content} & other.stems
-    return (shared & negated) != (shared & other.negated)
+def _agreement(content: Sequence[Word], denied: set[str], other: Vocabulary) -> float:
+    """Compare what is denied of the words that both hold: one of them denying nothing is the opposite of the other."""
+    both = {word.stem for word in content} & other.stems
+    here, there = both & denied, both & other.negated
+    if here == there:
+        return 1.0
+    return _DENIED_ELSEWHERE if here and there else _OPPOSITE

@@ -34,8 +34,8 @@ MAX_BESIDE = 500
 """Characters of each passage that show which language a short answer is in."""
 SHORT = 12
 """Content words, in sentences not taken word for word, up to which an alteration would show."""
-_DENIED = 0.35
-"""What remains of the value of a claim that the passages deny: less than could be unsure."""
+_NEARLY_ALL = 0.95
+"""Alignment above which a claim is a sentence of the passages, but for its negation."""
 _NOTHING_TOLD = 0.5
 """The value of an answer such as "Yes." whose words neither agree nor disagree with the passages."""
 
@@ -49,7 +49,7 @@ class _Claim:
 
 def assess_groundedness(sample: Sample) -> Finding:
     """Rate how far every claim of the answer is supported by the passages."""
-    return _assess(sample, _grounded, "supported by", lambda _: "")
+    return _assess(sample, _grounded, "supported by", _may_deny)
 
 
 def assess_faithfulness(sample: Sample) -> Finding:
@@ -64,8 +64,13 @@ def _grounded(found: Support) -> float:
 
 
 def _faithful(found: Support) -> float:
-    altered = 0.5 ** min(len(found.missing), 3) * (_DENIED if found.negated else 1.0)
+    altered = 0.45 ** min(len(found.missing), 3) * found.agreement
     return (0.5 * found.coverage + 0.2 * found.order + 0.3 * found.alignment) * altered
+
+
+def _may_deny(claims: list[_Claim]) -> str:
+    opposite = any(claim.support.agreement < 1 and claim.support.alignment > _NEARLY_ALL for claim in claims)
+    return "a sentence of the passages has the same words and denies them, or is denied" if opposite else ""
 
 
 def _may_hide_alterations(claims: list[_Claim]) -> str:
@@ -138,7 +143,7 @@ def _explain(claims: list[_Claim], relation: str) -> str:
     reasons = [f"{found.coverage:.0%} of its content is in the passages"]
     if found.missing:
         reasons.append(f"not found there: {', '.join(found.missing[:5])}")
-    if found.negated:
+    if found.agreement < 1:
         reasons.append("the passages say the opposite or deny it")
     return f"Least {relation} the passages: {quote(worst.sentence)} ({'; '.join(reasons)})."
 

@@ -18,7 +18,7 @@ NUMBER_WORDS = {word: value for value, word in enumerate(_UNITS)} | {
 }
 _POWERS = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 _MULTIPLIERS = _POWERS | {
-    **{"k": 3, "mn": 6, "mln": 6, "bn": 9, "lakh": 5, "crore": 7},
+    **{"k": 3, "m": 6, "b": 9, "mn": 6, "mln": 6, "bn": 9, "lakh": 5, "crore": 7},
     **{"百": 2, "千": 3, "万": 4, "萬": 4, "만": 4, "百万": 6, "千万": 7, "億": 8, "亿": 8, "억": 8},
 }
 """What a number in digits is multiplied by when the word follows it, as powers of ten."""

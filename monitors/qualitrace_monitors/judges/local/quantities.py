@@ -82,7 +82,9 @@ _UNITS = {
 _BEFORE = r"(?:(?P<before>US\$|[$€£¥₹₩]|\b(?:USD|EUR|GBP|JPY|INR|KRW|CHF)) ?)"
 _SURFACES = "|".join(re.escape(surface) for surface in sorted(_UNITS, key=len, reverse=True))
 _AFTER = rf"(?:[ -]?(?P<after>(?i:per cent|{_SURFACES}))(?![A-Za-zÀ-ɏ\d]))"
-_IN_DIGITS = re.compile(rf"{_BEFORE}?(?P<digits>{DIGITS})(?P<multiplier>{MULTIPLIER})?{_AFTER}?")
+_IN_DIGITS = re.compile(
+    rf"{_BEFORE}?(?P<digits>{DIGITS})(?P<multiplier>{MULTIPLIER}|(?(before)[mMbB]\b|(?!)))?{_AFTER}?"
+)
 _IN_WORDS = re.compile(rf"(?P<spelled>{SPELLED}){_AFTER}?")
 _IN_HAN = re.compile(rf"(?P<han>{HAN})(?P<after>[%円])?")
 STARTS = frozenset({*NUMBER_WORDS, "a", *"usd eur gbp jpy inr krw chf sept".split()}).union(

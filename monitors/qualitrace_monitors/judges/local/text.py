@@ -42,6 +42,7 @@ _STOP_WORDS = frozenset(
     doesn't didn't isn't st nd rd th aren't wasn't weren't can't couldn't won't wouldn't hasn't haven't
     hadn't s t d ll m re ve don doesn didn isn""".split()
 )
+_NEGATIONS = frozenset("not never no non cannot without neither nor none nobody nothing nowhere".split())
 _ORDINALS = {
     word: str(value)
     for value, word in enumerate("first second third fourth fifth sixth seventh eighth ninth tenth".split(), 1)
@@ -115,8 +116,13 @@ def words(text: str) -> tuple[Word, ...]:
 
 def _word(token: str) -> Word:
     lower = folded(token)
-    also = (_ORDINALS[lower],) if lower in _ORDINALS else ()
-    return Word(stem(lower), capitalised=token[0].isupper(), stop=lower in _STOP_WORDS, also=also)
+    return Word(
+        stem(lower),
+        capitalised=token[0].isupper(),
+        stop=lower in _STOP_WORDS,
+        denies=lower in _NEGATIONS or lower.endswith("n't"),
+        also=(_ORDINALS[lower],) if lower in _ORDINALS else (),
+    )
 
 
 _known_word = lru_cache(KNOWN_WORDS)(_word)

@@ -29,6 +29,7 @@ class Word(NamedTuple):
         capitalised: it starts with a capital letter.
         number: it is a number.
         stop: it carries no meaning of its own.
+        denies: it is a negation.
         also: other stems that mean the same, or may (`1.299`: 1299 or 1.299).
         unit: the stem of the unit that a number is given in, where that is known; a unit's own stem.
     """
@@ -37,6 +38,7 @@ class Word(NamedTuple):
     capitalised: bool = False
     number: bool = False
     stop: bool = False
+    denies: bool = False
     also: tuple[str, ...] = ()
     unit: str = ""
 
