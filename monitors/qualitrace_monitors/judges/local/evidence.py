@@ -136,7 +136,7 @@ def support(sentence: str, passages: Passages, question: frozenset[str]) -> Supp
         question: stems of the question's words; to repeat them claims less.
     """
     all_words = words(sentence)
-    content = [word for word in all_words if not word.stop]
+    content = [word for word in all_words if not (word.stop or word.denies)]
     if not content:
         return None
     weights = [_weight(word) * (0.5 if word.stem in question else 1.0) for word in content]

@@ -38,7 +38,7 @@ _EACH, _FREE = 0.25, 0.5
 _FAINT, _FEW = 1.0, 2
 """Log-odds that say nothing by themselves, in a text of so few words."""
 _CLEARLY = 2.0
-"""Log-odds against English at which one sentence of a text is in another language."""
+"""Log-odds against English of so few words that they are in another language; more words need no more than faint ones."""
 
 
 class _Evidence(NamedTuple):
@@ -67,7 +67,8 @@ def is_all_english(text: str, beside: str = "") -> bool:
 def is_clearly_foreign(sentence: str) -> bool:
     """Whether a sentence is in another language beyond doubt; what is not may be slang, a name or a code."""
     found = _evidence(sentence)
-    return found.other_script or (found.words >= _FEW and found.english < -_CLEARLY and not _is_name(sentence, found))
+    at_most = -_CLEARLY if found.words <= _FEW else -_FAINT
+    return found.other_script or (found.words >= _FEW and found.english < at_most and not _is_name(sentence, found))
 
 
 def _shows_little(found: _Evidence) -> bool:
