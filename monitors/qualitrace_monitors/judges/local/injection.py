@@ -1,7 +1,7 @@
 """Prompt injection: do the question or the passages try to steer the model?
 
-Patterns of known attempts, in English (a text in another language leaves the judge unsure), and characters that a person would not see. A pass says that no known sign is
-there, not that the text is harmless.
+Patterns of known attempts, in English, and characters that a person would not see. A pass says that no known sign is
+there, not that the text is harmless; a text in another language leaves the judge unsure.
 """
 
 import re

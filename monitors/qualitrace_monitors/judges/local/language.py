@@ -2,9 +2,9 @@
 
 Each word in Latin letters speaks for English or against it, by a linear model over hashed pieces of it (`english.npz`:
 65,536 one-byte weights in CRC-32 buckets, no words). They are those of a logistic regression (scikit-learn, C = 1) on
-random runs of one to eight words, English against 27 other languages, drawn by their frequencies in wordfreq 3.1.1
-(https://github.com/rspeer/wordfreq, data CC-BY-SA-4.0). Of texts that people wrote in other languages it takes about
-one in thirty for English, of sentences in English about none for another language.
+random runs of one to eight words, English against 26 other languages, drawn by their frequencies in wordfreq 3.1.1
+(https://github.com/rspeer/wordfreq, data CC-BY-SA-4.0). Of texts that people wrote in other languages it takes one
+in thirty for English, and of English ones next to none for another language.
 """
 
 import re
@@ -23,6 +23,8 @@ BUCKETS = 1 << 16
 _LATIN_WORD = re.compile(r"[A-Za-zÀ-ɏḀ-ỿ]+")
 _LATIN_LETTER = re.compile(r"[A-Za-zÀ-ɏḀ-ỿ]")
 _OTHER_LETTER = re.compile(r"[^\W\d_A-Za-zÀ-ɏḀ-ỿ]")
+_UNIT = re.compile(r"(?<=\d) ?[A-Za-z]{1,2}\b")
+"""What may be a unit after a number, which is the same in most languages."""
 _ADDRESS = re.compile(r"@|://|www\.")
 """Signs of handles, e-mail and web addresses, which are in no language."""
 UNMEASURED = "this judge knows English only"
@@ -36,9 +38,11 @@ _STRONGEST = 4.0
 _EACH, _FREE = 0.25, 0.5
 """Log-odds for English that each word of an English text brings at least, less the allowance of a whole text."""
 _FAINT, _FEW = 1.0, 2
-"""Log-odds that say nothing by themselves, in a text of so few words."""
+"""Log-odds against English that say nothing by themselves, in a text of so few words."""
+_FAIR, _SHORT = 4.0, 5
+"""Log-odds for English that say little, in a text of so few words."""
 _CLEARLY = 2.0
-"""Log-odds against English of so few words that they are in another language; more words need no more than faint ones."""
+"""Log-odds against English of a few words that are in another language; of more words, faint ones will do."""
 
 
 class _Evidence(NamedTuple):
@@ -72,17 +76,19 @@ def is_clearly_foreign(sentence: str) -> bool:
 
 
 def _shows_little(found: _Evidence) -> bool:
-    return found.words <= _FEW and abs(found.english) < _FAINT
+    if found.english < 0:
+        return found.words <= _FEW and found.english > -_FAINT
+    return found.words <= _SHORT and found.english < _FAIR
 
 
 def _is_name(text: str, found: _Evidence) -> bool:
     """Whether a short text is a name or a title (`Palacio de los Deportes`), which is the same in any language."""
-    return found.words <= 5 and all(word[0].isupper() for word in _LATIN_WORD.findall(text) if len(word) > 3)
+    return found.words <= _SHORT and all(word[0].isupper() for word in _LATIN_WORD.findall(text) if len(word) > 3)
 
 
 @shared
 def _evidence(text: str) -> _Evidence:
-    plain = " ".join(part for part in unified(text).split() if not _ADDRESS.search(part))
+    plain = _UNIT.sub(" ", " ".join(part for part in unified(text).split() if not _ADDRESS.search(part)))
     others = 0 if plain.isascii() else _WEIGHT_OF_OTHER * len(_OTHER_LETTER.findall(plain))
     if others and others >= _OTHER_SHARE * (others + len(_LATIN_LETTER.findall(plain))):
         return _Evidence(0.0, 0, True)

@@ -1,6 +1,7 @@
 """One form for texts that a reader takes for the same: Unicode's compatibility forms, digits, and optional marks.
 
-`visible` changes nothing that a reader would see; `unified` keeps case and meaning, and is for whole texts; `folded` goes on to what words are compared by.
+`visible` changes nothing that a reader would see; `unified` makes the forms of digits and signs one; `folded` brings a
+word to what it is compared by.
 """
 
 import re

@@ -14,6 +14,7 @@ from stdnum.us import ssn
 
 from qualitrace_collector.samples import Sample
 from qualitrace_monitors.judges.contract import NotApplicable
+from qualitrace_monitors.judges.local.normal import unified
 from qualitrace_monitors.judges.local.rules import Finding, Rules
 from qualitrace_monitors.judges.local.text import MAX_ANSWER, MAX_PASSAGES
 
@@ -37,7 +38,7 @@ class _Datum(NamedTuple):
 
 def assess_pii(sample: Sample) -> Finding:
     """Rate how free of personal data the answer is."""
-    answer = sample.outputs[:MAX_ANSWER]
+    answer = unified(sample.outputs[:MAX_ANSWER])
     if not answer.strip():
         raise NotApplicable("the sample has no outputs")
     lengths = {
@@ -77,7 +78,7 @@ def _data(text: str) -> Iterator[_Datum]:
 
 
 def _plain(text: str) -> str:
-    return re.sub(r"[\s().-]", "", text).casefold()
+    return re.sub(r"[\s().-]", "", unified(text)).casefold()
 
 
 def _masked(text: str) -> str:

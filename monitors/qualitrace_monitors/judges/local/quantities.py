@@ -1,8 +1,8 @@
 """Numbers in a text as words: with their units and currencies, dates and times in one order, whatever their form.
 
 A date yields its year, its month by its English name and its day, so that `3 March 2024`, `March 3rd, 2024`,
-`2024-03-03` and `2024年3月3日` are the same words; where day and month may be either, each may be both. A time yields its
-hour (and minute) on the clock of 24 hours. Units are those of the International System and everyday English.
+`2024-03-03` and `2024年3月3日` are the same words; where day and month may be either, each may be both. A time yields
+its hour (and minute) on the clock of 24 hours. Units are those of the International System and everyday English.
 """
 
 import re
@@ -110,7 +110,7 @@ def quantity_at(text: str, start: int) -> Quantity | None:
 
 def _read_date(match: re.Match[str]) -> tuple[Word, ...]:
     """Return the year, month and day of a date as far as it has them; nothing where there is no such date."""
-    parts = {"year": None, "day": None, **match.groupdict()}
+    parts: dict[str, str] = {"year": "", "day": "", **match.groupdict("")}
     year = (Word(parts["year"], number=True),) if parts["year"] else ()
     day = int(re.sub(r"\D", "", parts["day"])) if parts["day"] else 0
     if not parts["month"].isdigit():

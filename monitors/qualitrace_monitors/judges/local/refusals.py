@@ -12,9 +12,8 @@ OPENING = 400
 _CANNOT = r"(?:can(?:no|')?t|can not|could ?n[o']t|won't|will not|(?:am|'m) (?:not able|unable)|unable)"
 _HELPING = (
     r"(?:help|assist|provide|fulfil+|comply|support|answer|engage|give|offer|share|create|generate"
-    r"|discuss|recommend"
-    r"|suggest|participate|promote|condone|advise|encourage|write|respond|do that|be of|disclose|access|process|fulfil+|complete|proceed|continue"
-    r"|advocate)"
+    r"|discuss|recommend|suggest|participate|promote|condone|advise|encourage|write|respond|do that|be of|disclose"
+    r"|access|advocate|process|complete|proceed|continue)"
 )
 _REFUSALS = re.compile(
     rf"\bI(?:'m| am)? (?:\w+ )?{_CANNOT} (?:\w+ ){{0,3}}{_HELPING}"
