@@ -39,9 +39,11 @@ class Vocabulary:
         stems = [word.stem for word in text]
         self.stems.update(stems)
         for word in text:
-            self.stems.update(word.also)
-            for value in (word.stem, *word.also) if word.number else ():
-                self.units.setdefault(value, set()).add(word.unit)
+            if word.also:
+                self.stems.update(word.also)
+            if word.number:
+                for value in (word.stem, *word.also):
+                    self.units.setdefault(value, set()).add(word.unit)
         self.prefixes.update(word.stem[:PREFIX] for word in text if len(word.stem) >= PREFIX and not word.unit)
         self.pairs.update(neighbours(stems))
         self.pairs.update(neighbours([word.stem for word in text if not word.stop]))

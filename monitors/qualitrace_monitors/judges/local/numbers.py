@@ -13,10 +13,12 @@ _UNITS = (
     " eighteen nineteen"
 ).split()
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-NUMBER_WORDS = {word: value for value, word in enumerate(_UNITS)} | {
+_SMALL = {word: value for value, word in enumerate(_UNITS)} | {
     word: value for value, word in zip(range(20, 100, 10), _TENS, strict=True)
 }
 _POWERS = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+NUMBER_WORDS = frozenset({*_SMALL, *_POWERS})
+"""Words that an English number may start with."""
 _MULTIPLIERS = _POWERS | {
     **{"k": 3, "m": 6, "b": 9, "mn": 6, "mln": 6, "bn": 9, "lakh": 5, "crore": 7},
     **{"百": 2, "千": 3, "万": 4, "萬": 4, "만": 4, "百万": 6, "千万": 7, "億": 8, "亿": 8, "억": 8},
@@ -25,8 +27,8 @@ _MULTIPLIERS = _POWERS | {
 
 _ONE_TO_NINE, _UP_TO_19 = "|".join(_UNITS[1:10]), "|".join(_UNITS)
 _UP_TO_99 = rf"(?:(?:{'|'.join(_TENS)})(?:[- ](?:{_ONE_TO_NINE}))?|{_UP_TO_19})"
-_UP_TO_999 = rf"(?:(?:a|{_UP_TO_19}) hundred(?:(?: and)? {_UP_TO_99})?|{_UP_TO_99})"
-_OF_THOUSANDS = rf"(?:(?:a|{_UP_TO_999}) (?:thousand|million|billion|trillion))"
+_UP_TO_999 = rf"(?:(?:(?:{_UP_TO_19}) )?hundred(?:(?: and)? {_UP_TO_99})?|{_UP_TO_99})"
+_OF_THOUSANDS = rf"(?:(?:{_UP_TO_999} )?(?:thousand|million|billion|trillion))"
 SPELLED = rf"(?i:\b(?:{_OF_THOUSANDS}(?: {_OF_THOUSANDS}){{0,3}}(?:(?: and)? {_UP_TO_999})?|{_UP_TO_999})\b)"
 """A pattern of English numbers in words; a lone "one" is among them."""
 
@@ -112,7 +114,7 @@ def value_of_words(spelled: str) -> str:
         elif word in _POWERS:
             total, current = total + (current or 1) * 10 ** _POWERS[word], 0
         else:
-            current += 1 if word == "a" else NUMBER_WORDS.get(word, 0)
+            current += _SMALL.get(word, 0)
     return str(total + current)
 
 

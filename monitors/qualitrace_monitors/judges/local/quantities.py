@@ -25,16 +25,19 @@ _MONTHS = "January February March April May June July August September October N
 _MONTH = rf"(?:{'|'.join(f'{name[:3]}(?:{name[3:]})?' for name in _MONTHS)}|Sept)\b\.?"
 _DAY = r"(?:3[01]|[12]\d|0?[1-9])(?:st|nd|rd|th)?\b"
 _YEAR = r"(?:1\d|20)\d\d\b"
-_DATES = (
-    re.compile(rf"(?P<day>{_DAY})(?: of)? (?P<month>{_MONTH})(?:,? (?P<year>{_YEAR}))?"),
+_MONTH_FIRST = (
     re.compile(rf"(?P<month>{_MONTH}) (?P<day>{_DAY})(?:,? (?P<year>{_YEAR}))?"),
     re.compile(rf"(?P<month>{_MONTH}),? (?P<year>{_YEAR})"),
+)
+_DIGIT_FIRST = (
+    re.compile(rf"(?P<day>{_DAY})(?: of)? (?P<month>{_MONTH})(?:,? (?P<year>{_YEAR}))?"),
     re.compile(r"(?P<year>\d{4})(?P<by>[-/.])(?P<month>\d{1,2})(?P=by)(?P<day>\d{1,2})\b"),
     re.compile(r"(?P<day>\d{1,2})(?P<by>[-/.])(?P<month>\d{1,2})(?P=by)(?P<year>\d{4})\b"),
     re.compile(r"(?:(?P<year>\d{4})[年년] ?)?(?P<month>\d{1,2})[月월] ?(?P<day>\d{1,2})[日号號일]"),
 )
 _TIME = re.compile(
-    r"(?P<hour>2[0-4]|[01]?\d)(?:(?::|h)(?P<minute>[0-5]\d)(?!\d))?(?::[0-5]\d)? ?(?P<half>[ap]\.?m\b\.?)?",
+    r"(?P<hour>2[0-4]|[01]?\d)(?:(?:[:h]|\.(?=\d\d ?[ap]\.?m\b))(?P<minute>[0-5]\d)(?!\d))?"
+    r"(?::[0-5]\d)? ?(?P<half>[ap]\.?m\b\.?)?",
     re.IGNORECASE,
 )
 _UNITS = {
@@ -87,8 +90,8 @@ _IN_DIGITS = re.compile(
 )
 _IN_WORDS = re.compile(rf"(?P<spelled>{SPELLED}){_AFTER}?")
 _IN_HAN = re.compile(rf"(?P<han>{HAN})(?P<after>[%円])?")
-STARTS = frozenset({*NUMBER_WORDS, "a", *"usd eur gbp jpy inr krw chf sept".split()}).union(
-    *((name.lower(), name[:3].lower()) for name in _MONTHS)
+STARTS = NUMBER_WORDS.union(
+    "usd eur gbp jpy inr krw chf sept".split(), *((name.lower(), name[:3].lower()) for name in _MONTHS)
 )
 """Lower-case words at which a quantity may start."""
 
@@ -102,7 +105,7 @@ class Quantity(NamedTuple):
 
 def quantity_at(text: str, start: int) -> Quantity | None:
     """Read the date, time or number that starts at a place of a unified text, if one does."""
-    for pattern, read in _READERS:
+    for pattern, read in _READERS_OF_WORDS if text[start].isalpha() else _READERS_OF_DIGITS:
         if (match := pattern.match(text, start)) and (found := read(match)):
             return Quantity(match.end(), found)
     return None
@@ -170,10 +173,15 @@ def _with_unit(value: str, also: tuple[str, ...], surface: str | None) -> tuple[
     return Word(value, number=True, also=also, unit=unit), Word(unit, unit=unit)
 
 
-_READERS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], tuple[Word, ...]]], ...] = (
-    *((pattern, _read_date) for pattern in _DATES),
+_Readers = tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], tuple[Word, ...]]], ...]
+_READERS_OF_WORDS: _Readers = (
+    *((pattern, _read_date) for pattern in _MONTH_FIRST),
+    (_IN_WORDS, _read_words),
+    (_IN_DIGITS, _read_digits),
+    (_IN_HAN, _read_han),
+)
+_READERS_OF_DIGITS: _Readers = (
+    *((pattern, _read_date) for pattern in _DIGIT_FIRST),
     (_TIME, _read_time),
     (_IN_DIGITS, _read_digits),
-    (_IN_WORDS, _read_words),
-    (_IN_HAN, _read_han),
 )

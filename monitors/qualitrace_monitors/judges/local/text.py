@@ -50,10 +50,11 @@ _ORDINALS = {
 _SPACELESS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\u0e00-\u0e7f"
 _MARKS = "".join(chr(code) for code in range(0x300, 0x10000) if unicodedata.category(chr(code)) in ("Mn", "Mc"))
 """Vowel signs and other marks, which are parts of words but no letters to `re`."""
-_LETTER = rf"(?:[^\W\d_{_SPACELESS}]|[{_MARKS}])"
+_LETTER = rf"[^\W\d_{_SPACELESS}]"
+_LETTERS = rf"{_LETTER}+(?:[{_MARKS}]+{_LETTER}*)*"
 _TOKEN = re.compile(
-    rf"(?:(?<![^\s(])-)?\d|US\$|[$€£¥₹₩](?= ?\d)|{HAN}|(?P<run>(?:(?!{HAN})[{_SPACELESS}])+)"
-    rf"|(?P<word>[^\W\d_{_SPACELESS}]{_LETTER}*(?:'{_LETTER}+)*)"
+    rf"(?P<word>{_LETTERS}(?:'{_LETTERS})*)|(?:(?<![^\s(])-)?\d|US\$|[$€£¥₹₩](?= ?\d)"
+    rf"|{HAN}|(?P<run>(?:(?!{HAN})[{_SPACELESS}])+)"
 )
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+|(?<=[。！？।॥۔؟])|\n\s*")
 _MARKUP = re.compile(r"(?m)^[ \t]*(?:\d{1,2}[.)]|[-*•#>]+)[ \t]+|\[\d{1,3}]|\*\*|`")
@@ -99,14 +100,15 @@ def words(text: str) -> tuple[Word, ...]:
     found: list[Word] = []
     at = 0
     for token in _TOKEN.finditer(plain):
-        if token.start() < at:
+        start = token.start()
+        if start < at:
             continue
-        word = token["word"]
+        word, run = token.groups()
         if word and word.lower() not in STARTS:
             found.append(_known_word(word) if len(word) <= LONGEST_KNOWN else _word(word))
-        elif run := token["run"]:
+        elif run:
             found.extend(Word(run[i : i + 2]) for i in range(max(1, len(run) - 1)))
-        elif quantity := quantity_at(plain, token.start()):
+        elif quantity := quantity_at(plain, start):
             found.extend(quantity.words)
             at = quantity.end
         elif word:
