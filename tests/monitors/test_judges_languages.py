@@ -201,6 +201,7 @@ def test_a_word_that_only_looks_like_a_negation_denies_nothing():
     """Neither "notation", whose stem is "not", nor a "no" that answers the question."""
     assert label("faithfulness", "Music uses notation for tones.", "Music uses notation for tones and rests.") == "pass"
     assert label("groundedness", "No, it has a lift.", "It has a lift.") == "pass"
+    assert label("groundedness", "No one has a lift.", "One has a lift.") != "pass"
 
 
 @EVERY_LANGUAGE
@@ -251,7 +252,18 @@ ASKED = (
 )
 
 
-@pytest.mark.parametrize("turn", ["the second one", "yes", "3", "and for children?", "what about the big ones?", "ok"])
+@pytest.mark.parametrize(
+    "turn",
+    [
+        "the second one",
+        "yes",
+        "3",
+        "and for children?",
+        "what about the big ones?",
+        "ok",
+        "the blue one in size large, please",
+    ],
+)
 @pytest.mark.parametrize(
     "answer",
     [

@@ -188,13 +188,17 @@ def _missing(sentence: Sequence[Word], known: Vocabulary, question: frozenset[st
 def _negated(text: Sequence[Word]) -> Iterable[str]:
     """Yield the content word that follows each negation: what is denied."""
     denying = False
-    for word, following in zip(text, (*text[1:], None), strict=False):
+    for position, word in enumerate(text):
         if word.denies:
-            # "No, it is …" answers a question; it denies nothing of what follows
-            denying = not (word is text[0] and word.stem == "no" and following and following.stop)
+            denying = position > 0 or not _answers(text)
         elif denying and not word.stop:
             denying = False
             yield word.stem
+
+
+def _answers(text: Sequence[Word]) -> bool:
+    """Whether a text starts with a "no" that answers a question ("No, it is …") and denies nothing of what follows."""
+    return text[0].stem == "no" and len(text) > 1 and text[1].stop and text[1].stem != "one"
 
 
 def _agreement(content: Sequence[Word], denied: set[str], other: Vocabulary) -> float:

@@ -8,6 +8,9 @@ An answer that only says that it does not know claims nothing, and so is grounde
 use is for relevance to say. Questions and courtesies ("Let me know if …") claim nothing either, but an answer of
 nothing else leaves the judge unsure. So does, for faithfulness, a longer answer that would pass and is not the
 passages' word for word: a small alteration in it would not show.
+
+In another language than English, and between languages, words say little: there an answer passes that is the passages'
+word for word, one fails that has another number in a sentence of theirs, and of all else the judge is unsure.
 """
 
 import re

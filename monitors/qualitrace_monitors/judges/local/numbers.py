@@ -41,7 +41,7 @@ DIGITS = rf"(?<!\d)-?(?:{_SPACED}|{_GROUPED}|{_INDIAN}|\d+(?:[.,:]\d+)*)"
 Numbers side by side, as in a table, are not taken for one whose groups stand apart.
 """
 
-MULTIPLIER = r"(?: ?(?:thousand|million|billion|trillion|mn|mln|bn|lakh|crore)\b|k\b|[百千万萬]{1,2}|[億亿만억])"
+MULTIPLIER = r"(?i: ?(?:thousand|million|billion|trillion|mn|mln|bn|lakh|crore)\b|k\b|[百千万萬]{1,2}|[億亿만억])"
 """A pattern of what follows a number in digits and multiplies it."""
 
 _HAN_DIGITS = {character: value for value, character in enumerate("〇一二三四五六七八九")} | {"零": 0, "两": 2, "兩": 2}

@@ -21,12 +21,14 @@ from qualitrace_monitors.judges.local.word import Word
 
 SHORT = 12
 """An answer of at most this many words need not repeat the question."""
-SHORT_TURN, TURNS = 5, 4
-"""Words of a turn that can hardly be understood by itself, and the turns before it that it is read with."""
+SHORT_TURN, SHORT_REPLY, TURNS = 5, 12, 4
+"""Words of a turn that can hardly be understood by itself, words of one that replies to the application's question, and
+the turns before that either is read with."""
 PASS_AT = 0.6
 _CONTINUES = 0.45
 """The least value of an answer to a short turn: it may speak to it without a word of the turns before."""
 _FOLLOWS = re.compile(r"\s*(?:and|or|but|also|then|so|what about|how about|what if|why|why not)\b", re.IGNORECASE)
+_ASKS = re.compile("[?？؟]")
 _KINDS = {
     "number": re.compile(
         r"\b(?:when|how (?:many|much|long|old|far|often|tall|big|fast)"
@@ -76,13 +78,16 @@ def assess_relevance(sample: Sample) -> Finding:
 
 def _turns_before(sample: Sample, question: str) -> str:
     """Return the turns that a short turn of a conversation is read with; nothing for a question of its own."""
+    spoken = [turn.content for turn in sample.conversation if turn.role in ("user", "assistant")]
+    if not spoken:
+        return ""
     asked = words(question)
     content = sum(not word.stop for word in asked)
-    short = content <= 1 or (len(asked) <= SHORT_TURN and "?" not in question) or _FOLLOWS.match(question)
-    if not short:
-        return ""
-    spoken = [turn.content for turn in sample.conversation if turn.role in ("user", "assistant")]
-    return "\n".join(spoken[-TURNS:])[-MAX_ANSWER:]
+    longest = SHORT_REPLY if _ASKS.search(spoken[-1]) else SHORT_TURN
+    replies = len(asked) <= longest and not _ASKS.search(question)
+    if content <= 1 or replies or _FOLLOWS.match(question):
+        return "\n".join(spoken[-TURNS:])[-MAX_ANSWER:]
+    return ""
 
 
 def _value(question: str, answer: str, first: str) -> tuple[float, str]:
