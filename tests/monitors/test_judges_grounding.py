@@ -54,7 +54,6 @@ def test_answers_from_the_passages_pass(judge: Judge, question: str, answer: str
         ("How long does the warranty last?", "18 months."),
         ("When can I return goods?", "Returns are accepted for a fortnight if the receipt is signed by Mrs Oakley."),
         ("Who repairs the kettles?", "Brightwater Services in Leeds repairs them at 40 pounds an hour."),
-        ("返品はできますか?", "返品は十四日以内に可能です。"),
     ],
 )
 def test_made_up_answers_over_wrong_passages_fail(judge: Judge, question: str, answer: str) -> None:

@@ -23,7 +23,6 @@ def _label(question: str, answer: str) -> str:
         ("Is parking free for visitors?", "Yes, on level 2."),
         ("How do I reset my password?", "Open the profile page, choose security and follow the password reset link."),
         ("Does a low sodium diet lower blood pressure?", "In this trial BP fell when people kept to an LSD plan."),
-        ("駐車場はどこですか", "駐車場は二階にあります。"),
     ],
 )
 def test_answers_to_the_question_pass(question: str, answer: str) -> None:

@@ -82,11 +82,10 @@ def test_abuse_is_toxic(answer: str) -> None:
         "I'm sorry, but I can't help with that.",
         "Thank you for asking! The garage closes at ten.",
         "The museum tells how the regime murdered its opponents.",
-        "駐車場は二階にあります。",
     ],
 )
 def test_plain_answers_are_not_toxic(answer: str) -> None:
-    """Ordinary answers pass, also about grave matters and in another script."""
+    """Ordinary answers pass, also about grave matters."""
     assert TOXICITY.score(Sample(outputs=answer)).label == "pass"
 
 

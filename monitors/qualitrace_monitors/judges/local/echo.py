@@ -4,7 +4,8 @@ import re
 from typing import NamedTuple
 
 from qualitrace_monitors.judges.local.evidence import Vocabulary
-from qualitrace_monitors.judges.local.text import stem, words
+from qualitrace_monitors.judges.local.text import words
+from qualitrace_monitors.judges.local.word import stem
 
 _LETTERS = re.compile(r"[^\W\d_]+")
 _ACRONYM = re.compile(r"\b[a-z]?[A-Z]{2,8}s?\b")

@@ -8,6 +8,9 @@ An answer that only says that it does not know claims nothing, and so is grounde
 use is for relevance to say. Questions and courtesies ("Let me know if …") claim nothing either, but an answer of
 nothing else leaves the judge unsure. So does, for faithfulness, a longer answer that would pass and is not the
 passages' word for word: a small alteration in it would not show.
+
+In another language than English, and between languages, words say little: there an answer passes that is the passages'
+word for word, one fails that has another number in a sentence of theirs, and of all else the judge is unsure.
 """
 
 import re
@@ -16,7 +19,8 @@ from dataclasses import dataclass
 
 from qualitrace_collector.samples import Sample
 from qualitrace_monitors.judges.contract import NotApplicable
-from qualitrace_monitors.judges.local.evidence import Support, index, support
+from qualitrace_monitors.judges.local.evidence import Passages, Support, index, support
+from qualitrace_monitors.judges.local.language import UNMEASURED, is_all_english
 from qualitrace_monitors.judges.local.refusals import is_refusal, is_unknowing
 from qualitrace_monitors.judges.local.rules import Finding, Rules
 from qualitrace_monitors.judges.local.text import MAX_ANSWER, quote, sentences, words
@@ -29,8 +33,12 @@ _COURTESY = re.compile(
 )
 MAX_SENTENCES = 200
 """Sentences of an answer that are compared; later ones are left out."""
+MAX_BESIDE = 500
+"""Characters of each passage that show which language a short answer is in."""
 SHORT = 12
 """Content words, in sentences not taken word for word, up to which an alteration would show."""
+_NEARLY_ALL = 0.95
+"""Alignment above which a claim is a sentence of the passages, but for its negation."""
 _NOTHING_TOLD = 0.5
 """The value of an answer such as "Yes." whose words neither agree nor disagree with the passages."""
 
@@ -44,7 +52,7 @@ class _Claim:
 
 def assess_groundedness(sample: Sample) -> Finding:
     """Rate how far every claim of the answer is supported by the passages."""
-    return _assess(sample, _grounded, "supported by", lambda _: "")
+    return _assess(sample, _grounded, "supported by", _may_deny)
 
 
 def assess_faithfulness(sample: Sample) -> Finding:
@@ -59,8 +67,13 @@ def _grounded(found: Support) -> float:
 
 
 def _faithful(found: Support) -> float:
-    altered = 0.5 ** min(len(found.missing), 3) * (0.5 if found.negated else 1.0)
+    altered = 0.45 ** min(len(found.missing), 3) * found.agreement
     return (0.5 * found.coverage + 0.2 * found.order + 0.3 * found.alignment) * altered
+
+
+def _may_deny(claims: list[_Claim]) -> str:
+    opposite = any(claim.support.agreement < 1 and claim.support.alignment > _NEARLY_ALL for claim in claims)
+    return "a sentence of the passages has the same words and denies them, or is denied" if opposite else ""
 
 
 def _may_hide_alterations(claims: list[_Claim]) -> str:
@@ -91,7 +104,25 @@ def _assess(
     ]
     if not claims:
         return Finding(_NOTHING_TOLD, f"{quote(answer)} has nothing to compare with the passages.", truncated)
-    return Finding(_combine(claims), _explain(claims, relation), truncated, doubt(claims))
+    english = is_all_english(answer, "\n".join(passage[:MAX_BESIDE] for passage in passages)[:MAX_ANSWER])
+    return Finding(
+        _combine(claims),
+        _explain(claims, relation),
+        truncated,
+        doubt=doubt(claims) if _may_pass(claims, indexed, english) else UNMEASURED,
+        excuse="" if _may_fail(claims, indexed, english) else UNMEASURED,
+    )
+
+
+def _may_pass(claims: list[_Claim], passages: Passages, english: bool) -> bool:
+    """Whether words that agree say that the claims do: in another language than English, only word for word."""
+    return (english and not all(passages.foreign)) or all(passages.literal.holds(claim.sentence) for claim in claims)
+
+
+def _may_fail(claims: list[_Claim], passages: Passages, english: bool) -> bool:
+    """Whether words that are missing say that a claim is: passages in another language may hold it in theirs."""
+    measured = english and not any(passages.foreign)
+    return measured or any(passages.literal.contradicts(claim.sentence) for claim in claims)
 
 
 def _declines(sentence: str) -> bool:
@@ -115,10 +146,11 @@ def _explain(claims: list[_Claim], relation: str) -> str:
     reasons = [f"{found.coverage:.0%} of its content is in the passages"]
     if found.missing:
         reasons.append(f"not found there: {', '.join(found.missing[:5])}")
-    if found.negated:
+    if found.agreement < 1:
         reasons.append("the passages say the opposite or deny it")
     return f"Least {relation} the passages: {quote(worst.sentence)} ({'; '.join(reasons)})."
 
 
-GROUNDEDNESS = Rules("groundedness", assess_groundedness, pass_at=0.6, doubt=0.2)
-FAITHFULNESS = Rules("faithfulness", assess_faithfulness, pass_at=0.6, doubt=0.2)
+_UNSEEN = {"pass_needs": frozenset({"outputs"}), "fail_needs": frozenset({"passages"})}
+GROUNDEDNESS = Rules("groundedness", assess_groundedness, pass_at=0.6, doubt=0.2, **_UNSEEN)
+FAITHFULNESS = Rules("faithfulness", assess_faithfulness, pass_at=0.6, doubt=0.2, **_UNSEEN)

@@ -1,15 +1,17 @@
 """Prompt injection: do the question or the passages try to steer the model?
 
 Patterns of known attempts, in English, and characters that a person would not see. A pass says that no known sign is
-there, not that the text is harmless.
+there, not that the text is harmless; a text in another language leaves the judge unsure.
 """
 
 import re
 
 from qualitrace_collector.samples import Sample
 from qualitrace_monitors.judges.contract import NotApplicable
+from qualitrace_monitors.judges.local.language import UNMEASURED, is_all_english
+from qualitrace_monitors.judges.local.normal import unified
 from qualitrace_monitors.judges.local.rules import Finding, Rules
-from qualitrace_monitors.judges.local.text import MAX_ANSWER, MAX_PASSAGES, quote
+from qualitrace_monitors.judges.local.text import MAX_ANSWER, MAX_PASSAGES, quote, words
 
 _BEFORE = r"(?:previous|prior|above|earlier|preceding|original|initial|system|your|all|these|those|any|the|my|of)"
 _ORDERS = r"(?:instructions?|prompts?|rules?|guidelines?|directions?|directives?|commands?|programming|training)"
@@ -40,6 +42,8 @@ _SIGNS = {
     ),
 }
 _PATTERNS = {sign: re.compile(pattern, re.IGNORECASE) for sign, pattern in _SIGNS.items()}
+_SHORTEST_ORDER = 3
+"""Words that an order takes at least."""
 _INVISIBLE = re.compile("[\U000e0020-\U000e007e\u202a-\u202e\u2066-\u2069]{2,}|\u200b{3,}")
 
 
@@ -53,10 +57,15 @@ def assess_injection(sample: Sample) -> Finding:
     for place, text in texts.items():
         if _INVISIBLE.search(text):
             return Finding(0.1, f"The {place} hold invisible characters that could carry orders.", truncated)
+        plain = unified(text)
         for sign, pattern in _PATTERNS.items():
-            if match := pattern.search(text):
+            if match := pattern.search(plain):
                 return Finding(0.1, f"The {place} hold {sign}: {quote(match.group())}.", truncated)
-    return Finding(0.9, "No known sign of an attempt to steer the model.", truncated)
+    foreign = any(len(words(text)) >= _SHORTEST_ORDER and not is_all_english(text) for text in texts.values())
+    doubt = UNMEASURED if foreign else ""
+    return Finding(0.9, "No known sign of an attempt to steer the model.", truncated, doubt)
 
 
-PROMPT_INJECTION = Rules("prompt_injection", assess_injection, pass_at=0.6, doubt=0.2)
+PROMPT_INJECTION = Rules(
+    "prompt_injection", assess_injection, pass_at=0.6, doubt=0.2, pass_needs=frozenset({"inputs", "passages"})
+)

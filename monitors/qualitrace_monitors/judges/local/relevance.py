@@ -1,7 +1,9 @@
 """Relevance: does the answer speak to the question?
 
 Three signs count: words of the question that come back in the answer (also as an acronym), for a short answer whether
-it is of the kind that was asked for (a number, a name, yes or no), and whether the answer declines.
+it is of the kind that was asked for (a number, a name, yes or no), and whether the answer declines. A short turn of a
+conversation ("the second one", "24") is read with the turns before it, whose words may come back as well; that none
+does is no fail.
 """
 
 import math
@@ -11,12 +13,22 @@ from collections.abc import Sequence
 from qualitrace_collector.samples import Sample
 from qualitrace_monitors.judges.contract import NotApplicable
 from qualitrace_monitors.judges.local.echo import Echo, echo
+from qualitrace_monitors.judges.local.language import UNMEASURED, is_all_english, is_english
 from qualitrace_monitors.judges.local.refusals import is_refusal, is_unknowing
 from qualitrace_monitors.judges.local.rules import Finding, Rules
-from qualitrace_monitors.judges.local.text import MAX_ANSWER, Word, quote, sentences, words
+from qualitrace_monitors.judges.local.text import MAX_ANSWER, quote, sentences, words
+from qualitrace_monitors.judges.local.word import Word
 
 SHORT = 12
 """An answer of at most this many words need not repeat the question."""
+SHORT_TURN, SHORT_REPLY, TURNS = 5, 12, 4
+"""Words of a turn that can hardly be understood by itself, words of one that replies to the application's question, and
+the turns before that either is read with."""
+PASS_AT = 0.6
+_CONTINUES = 0.45
+"""The least value of an answer to a short turn: it may speak to it without a word of the turns before."""
+_FOLLOWS = re.compile(r"\s*(?:and|or|but|also|then|so|what about|how about|what if|why|why not)\b", re.IGNORECASE)
+_ASKS = re.compile("[?？؟]")
 _KINDS = {
     "number": re.compile(
         r"\b(?:when|how (?:many|much|long|old|far|often|tall|big|fast)"
@@ -50,11 +62,37 @@ def assess_relevance(sample: Sample) -> Finding:
     if not question.strip():
         raise NotApplicable("the sample has no inputs")
     truncated = tuple(name for name in ("inputs", "outputs") if len(getattr(sample, name)) > MAX_ANSWER)
-    answered = words(answer)
+    turns = _turns_before(sample, question)
     first = quote((sentences(answer) or [answer])[0])
+    foreign = not (is_all_english(answer, f"{turns}\n{question}") and is_english(question, turns or answer))
+    unmeasured = UNMEASURED if foreign else ""
     if all(is_unknowing(sentence) or is_refusal(sentence) for sentence in sentences(answer)):
         return Finding(0.1, f"The answer declines: {first}.", truncated)
-    heard = echo(question, answer)
+    value, reason = _value(question, answer, first)
+    if turns and value < PASS_AT:
+        before = _rate(echo(turns, answer))
+        value = max(value, before, _CONTINUES)
+        reason += "; it is a short turn of a conversation, which the answer may continue"
+    return Finding(value, reason + ".", truncated, unmeasured, unmeasured)
+
+
+def _turns_before(sample: Sample, question: str) -> str:
+    """Return the turns that a short turn of a conversation is read with; nothing for a question of its own."""
+    spoken = [turn.content for turn in sample.conversation if turn.role in ("user", "assistant")]
+    if not spoken:
+        return ""
+    asked = words(question)
+    content = sum(not word.stop for word in asked)
+    longest = SHORT_REPLY if _ASKS.search(spoken[-1]) else SHORT_TURN
+    replies = len(asked) <= longest and not _ASKS.search(question)
+    if content <= 1 or replies or _FOLLOWS.match(question):
+        return "\n".join(spoken[-TURNS:])[-MAX_ANSWER:]
+    return ""
+
+
+def _value(question: str, answer: str, first: str) -> tuple[float, str]:
+    """Rate an answer by the words of the question that come back, or by its kind where it is short."""
+    answered, heard = words(answer), echo(question, answer)
     value = _rate(heard)
     reason = f"{heard.shared} of the {heard.total} content words of the question come back in {first}"
     if len(answered) <= SHORT and (kind := _kind_asked(question)):
@@ -64,7 +102,7 @@ def assess_relevance(sample: Sample) -> Finding:
     elif len(answered) <= SHORT or not heard.total:
         value = max(value, 0.45)
         reason += "; too short to tell" if heard.total else "; the question has no content words"
-    return Finding(value, reason + ".", truncated)
+    return value, reason
 
 
 def _rate(heard: Echo) -> float:
@@ -88,4 +126,11 @@ def _starts_with_number(answered: Sequence[Word]) -> bool:
     return bool(answered) and answered[0].number
 
 
-RELEVANCE = Rules("relevance", assess_relevance, pass_at=0.6, doubt=0.2)
+RELEVANCE = Rules(
+    "relevance",
+    assess_relevance,
+    pass_at=PASS_AT,
+    doubt=0.2,
+    pass_needs=frozenset({"inputs"}),
+    fail_needs=frozenset({"inputs", "outputs"}),
+)

@@ -5,9 +5,15 @@ Hangul characters counts as its pairs of neighbouring characters.
 """
 
 import re
+import unicodedata
 from collections.abc import Callable
 from functools import lru_cache, wraps
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
+
+from qualitrace_monitors.judges.local.normal import folded, unified
+from qualitrace_monitors.judges.local.numbers import HAN
+from qualitrace_monitors.judges.local.quantities import STARTS, quantity_at
+from qualitrace_monitors.judges.local.word import Word, stem
 
 MAX_ANSWER = 20_000
 """Characters of an answer or a question that are judged; the rest is cut off."""
@@ -36,50 +42,23 @@ _STOP_WORDS = frozenset(
     doesn't didn't isn't st nd rd th aren't wasn't weren't can't couldn't won't wouldn't hasn't haven't
     hadn't s t d ll m re ve don doesn didn isn""".split()
 )
-_NUMBER_WORDS = {
+_NEGATIONS = frozenset("not never no non cannot without neither nor none nobody nothing nowhere".split())
+_ORDINALS = {
     word: str(value)
-    for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
-        " seventeen eighteen nineteen twenty".split()
-    )
-} | {
-    word: str(value)
-    for value, word in zip(
-        range(30, 110, 10), "thirty forty fifty sixty seventy eighty ninety hundred".split(), strict=True
-    )
+    for value, word in enumerate("first second third fourth fifth sixth seventh eighth ninth tenth".split(), 1)
 }
 _SPACELESS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\u0e00-\u0e7f"
-_TOKEN = re.compile(rf"\d+(?:[.,:]\d+)*|[{_SPACELESS}]+|[^\W\d_{_SPACELESS}]+(?:['’][^\W\d_{_SPACELESS}]+)*")
-_SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+|(?<=[。！？])|\n\s*")
+_MARKS = "".join(chr(code) for code in range(0x300, 0x10000) if unicodedata.category(chr(code)) in ("Mn", "Mc"))
+"""Vowel signs and other marks, which are parts of words but no letters to `re`."""
+_LETTER = rf"[^\W\d_{_SPACELESS}]"
+_LETTERS = rf"{_LETTER}+(?:[{_MARKS}]+{_LETTER}*)*"
+_TOKEN = re.compile(
+    rf"(?P<word>{_LETTERS}(?:'{_LETTERS})*)|(?:(?<![^\s(])-)?\d|US\$|[$€£¥₹₩](?= ?\d)"
+    rf"|{HAN}|(?P<run>(?:(?!{HAN})[{_SPACELESS}])+)"
+)
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+|(?<=[。！？।॥۔؟])|\n\s*")
 _MARKUP = re.compile(r"(?m)^[ \t]*(?:\d{1,2}[.)]|[-*•#>]+)[ \t]+|\[\d{1,3}]|\*\*|`")
 _ABBREVIATION = re.compile(r"(?:^|\s)(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|No|Inc|Ltd|Co|approx|e\.g|i\.e|etc)\.$")
-_SUFFIXES = (
-    "ization",
-    "isation",
-    "ations",
-    "ation",
-    "ings",
-    "ing",
-    "ies",
-    "ied",
-    "ers",
-    "ed",
-    "es",
-    "er",
-    "ly",
-    "s",
-    "e",
-)
-
-
-class Word(NamedTuple):
-    """A token: its stem, whether it starts with a capital letter or is a number, and whether it carries meaning."""
-
-    stem: str
-    capitalised: bool = False
-    number: bool = False
-    stop: bool = False
-
 
 _Text = TypeVar("_Text", str, tuple[str, ...])
 _Read = TypeVar("_Read")
@@ -116,46 +95,39 @@ def sentences(text: str) -> tuple[str, ...]:
 
 @shared
 def words(text: str) -> tuple[Word, ...]:
-    """Split `text` into words, in order."""
+    """Split `text` into words, in order; its dates, times and numbers are brought to one form each."""
+    plain = unified(text)
     found: list[Word] = []
-    for match in _TOKEN.finditer(text):
-        token = match.group()
-        if token[0].isdigit():
-            found.append(Word(_number(token), number=True))
-        elif "\u0e00" <= token[0] <= "\u9fff" or "\uac00" <= token[0] <= "\ufaff":
-            found.extend(Word(token[i : i + 2]) for i in range(max(1, len(token) - 1)))
-        else:
-            found.append(_known_word(token) if len(token) <= LONGEST_KNOWN else _word(token))
+    at = 0
+    for token in _TOKEN.finditer(plain):
+        start = token.start()
+        if start < at:
+            continue
+        word, run = token.groups()
+        if word and word.lower() not in STARTS:
+            found.append(_known_word(word) if len(word) <= LONGEST_KNOWN else _word(word))
+        elif run:
+            found.extend(Word(run[i : i + 2]) for i in range(max(1, len(run) - 1)))
+        elif quantity := quantity_at(plain, start):
+            found.extend(quantity.words)
+            at = quantity.end
+        elif word:
+            found.append(_known_word(word))
     return tuple(found)
 
 
 def _word(token: str) -> Word:
-    lower = token.casefold().replace("’", "'")
-    if lower in _NUMBER_WORDS and lower != "one":
-        return Word(_NUMBER_WORDS[lower], number=True)
-    return Word(stem(lower), capitalised=token[0].isupper(), stop=lower in _STOP_WORDS)
+    lower = folded(token)
+    return Word(
+        stem(lower),
+        capitalised=token[0].isupper(),
+        stop=lower in _STOP_WORDS,
+        denies=lower in _NEGATIONS or lower.endswith("n't"),
+        also=(_ORDINALS[lower],) if lower in _ORDINALS else (),
+    )
 
 
 _known_word = lru_cache(KNOWN_WORDS)(_word)
-
-
-def _number(token: str) -> str:
-    """Bring 1,200, 24.0, 9:00 and 05 to 1200, 24, 9 and 5."""
-    plain = re.sub(r",(?=\d{3}\b)", "", token).removesuffix(":00")
-    plain = plain.rstrip("0").rstrip(".") if plain.count(".") == 1 else plain
-    return plain.lstrip("0") or "0"
-
-
-def stem(word: str) -> str:
-    """Cut the commonest English endings off a lower-case `word`, so that forms of a word meet."""
-    word = word.removesuffix("'s").removesuffix("'")
-    for suffix in _SUFFIXES:
-        if word.endswith(suffix) and len(word) - len(suffix) >= 3:
-            word = word.removesuffix(suffix)
-            break
-    if len(word) > 3 and word[-1] == word[-2]:
-        return word[:-1]
-    return word[:-1] + "i" if len(word) > 3 and word.endswith("y") else word
 
 
 def quote(sentence: str) -> str:
