@@ -19,12 +19,14 @@ Door = Literal["http", "grpc"]
 
 logger = logging.getLogger(__name__)
 
+WARNING_SECONDS = 3600.0
+
 
 class Intake:
     """Takes decoded requests.
 
     It counts, in the transaction that makes a request durable: requests_received and bytes_received by door,
-    spans_received and log_records_received by door, spans_rejected and log_records_rejected by reason,
+    spans_received and log_records_received by door, spans_rejected, log_records_rejected and spans_adjusted by reason,
     feedback_received by source; and, within a second, requests_refused by reason.
 
     Args:
@@ -37,6 +39,7 @@ class Intake:
         self._clock = clock
         self._stopping = False
         self._refusing = ""
+        self._next_warning = 0.0
 
     async def accept(
         self, signal: Signal, request: Message, payload: bytes | None, door: Door, tenant: str | None = None
@@ -45,7 +48,7 @@ class Intake:
 
         Args:
             payload: the bytes `request` was parsed from, if they are protobuf: they are journalled as they are
-                unless something in them is rejected.
+                unless something in them is rejected or adjusted.
             tenant: who sent it; what it holds of other tenants' traces is rejected. None if there are no tenants.
 
         Raises:
@@ -53,8 +56,10 @@ class Intake:
         """
         self._check_running()
         verdict = signal.check(request)
-        if verdict.rejected:
+        if verdict.rejected or verdict.adjusted:
             payload = None
+        if verdict.adjusted:
+            self._warn_of_adjusted(verdict)
         while verdict.kept:
             try:
                 await self._journal(signal, request, payload, verdict, door, tenant)
@@ -96,6 +101,16 @@ class Intake:
         )
         await self._append(entry, {("feedback_received", feedback.source): 1})
 
+    def _warn_of_adjusted(self, verdict: Verdict) -> None:
+        """Say it once an hour: the counter has every one."""
+        if self._clock() >= self._next_warning:
+            self._next_warning = self._clock() + WARNING_SECONDS
+            logger.warning(
+                "%d spans of a request end before they start and are kept with a duration of 0; does a client's clock "
+                "jump? the metric qualitrace_otlp_spans_adjusted_total counts them",
+                verdict.adjusted.total(),
+            )
+
     def _check_running(self) -> None:
         if self._stopping:
             raise Refused("the collector is stopping", "stopping")
@@ -129,4 +144,6 @@ def _counts(signal: Signal, verdict: Verdict, door: Door, size: int) -> Counter[
         counts[f"{signal.items}_received", door] = verdict.kept
     for reason, count in verdict.rejected.items():
         counts[f"{signal.items}_rejected", reason] = count
+    for reason, count in verdict.adjusted.items():
+        counts[f"{signal.items}_adjusted", reason] = count
     return counts

@@ -180,6 +180,7 @@ _RECEIVED = (
     ("bytes_received", "door", "Size of the OTLP requests taken."),
     ("spans_received", "door", "Spans taken."),
     ("spans_rejected", "reason", "Spans left out of a request for good."),
+    ("spans_adjusted", "reason", "Spans changed to be valid: those that end before they start, to a duration of 0."),
     ("log_records_received", "door", "Log records taken."),
     ("log_records_rejected", "reason", "Log records left out of a request for good."),
     ("feedback_received", "source", "People's opinions taken; source is user or expert."),
