@@ -2,7 +2,8 @@
 
 A span is a local root if it has no parent, or a remote one (OTLP span flags 0x100 and 0x200, "parent is
 remote"), or if it does not say and its parent is still missing after the quiet period. Spans whose parent is
-known to be local wait for it: exporters send a span when it ends, so a missing local parent is still running.
+known to be local wait for it: exporters send a span when it ends, so a missing local parent is still running, or was
+filtered out. What waits for longer than the orphan period since its last span is taken for the latter.
 """
 
 from collections.abc import Iterable
@@ -34,8 +35,9 @@ class Piece:
 
     Attributes:
         trace_id: the 16 bytes of OTLP.
-        root_seen: a local root is among the spans.
+        root_seen: a local root is among the spans, or was waited for in vain.
         positions: the journal's positions of the requests that the spans came in.
+        last_at: when the last of it came, in Unix seconds.
         conflicts: spans left out because a different one with their id came before.
     """
 
@@ -45,6 +47,7 @@ class Piece:
     root_seen: bool
     positions: frozenset[int]
     conflicts: int = 0
+    last_at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -72,16 +75,19 @@ class Assembler:
 
     Args:
         quiet_period: seconds without a new span after which a trace with a local root is complete.
+        orphan_period: seconds without a new span after which a trace without one is complete.
         max_open: seconds after which a trace without one is handed on unfinished.
         max_spans: spans held at most; beyond it `full` is true.
     """
 
-    def __init__(self, quiet_period: float, max_open: float, max_spans: int) -> None:
+    def __init__(self, quiet_period: float, orphan_period: float, max_open: float, max_spans: int) -> None:
         self._quiet_period = quiet_period
+        self._orphan_period = orphan_period
         self._max_open = max_open
         self._max_spans = max_spans
         self._open: dict[bytes, _OpenTrace] = {}  # in the order in which they were opened
         self._active: dict[bytes, _OpenTrace] = {}  # those of them that were not looked at since their last span, by it
+        self._rootless: dict[bytes, _OpenTrace] = {}  # those that were, and had no local root, by their last span
         self._now = 0.0
         self._span_count = 0
 
@@ -105,18 +111,25 @@ class Assembler:
         for record in records:
             self._trace(record.trace_id, position, now).logs.append(record)
 
+    def holds(self, trace_id: bytes) -> bool:
+        """Whether some of a trace waits here."""
+        return trace_id in self._open
+
     def due(self, now: float, *, stopping: bool = False) -> list[Piece]:
         """Take out what is complete or has waited too long; when `stopping`, complete traces need no quiet.
 
-        Each trace is looked at once after its last span, and once when it is too old: all that are open need not be.
+        Each trace is looked at once after its last span, and again when it is too old: all that are open need not be.
         """
         self._set_clock(now)
         quiet = list(takewhile(lambda item: now - item[1].last_at >= self._quiet_period, self._active.items()))
-        for trace_id, _ in quiet:
+        for trace_id, trace in quiet:
             del self._active[trace_id]
+            self._rootless[trace_id] = trace
         if stopping:
             quiet = list(self._open.items())
         pieces = [self._take(*item) for item in quiet if item[1].has_local_root()]
+        silent = list(takewhile(lambda item: now - item[1].last_at >= self._orphan_period, self._rootless.items()))
+        pieces += [self._take(*item, orphaned=True) for item in silent if item[1].spans]
         old = list(takewhile(lambda item: now - item[1].opened_at >= self._max_open, self._open.items()))
         return [*pieces, *(self._take(*item) for item in old)]
 
@@ -132,6 +145,7 @@ class Assembler:
             trace = self._open[trace_id] = _OpenTrace(opened_at=now)
         trace.last_at = now
         self._active.pop(trace_id, None)
+        self._rootless.pop(trace_id, None)
         self._active[trace_id] = trace
         trace.positions.add(position)
         return trace
@@ -143,15 +157,17 @@ class Assembler:
                 trace.opened_at, trace.last_at = min(trace.opened_at, now), min(trace.last_at, now)
         self._now = now
 
-    def _take(self, trace_id: bytes, trace: _OpenTrace) -> Piece:
+    def _take(self, trace_id: bytes, trace: _OpenTrace, *, orphaned: bool = False) -> Piece:
         del self._open[trace_id]
         self._active.pop(trace_id, None)
+        self._rootless.pop(trace_id, None)
         self._span_count -= len(trace.spans)
         return Piece(
             trace_id=trace_id,
             spans=tuple(trace.spans.values()),
             logs=tuple(trace.logs),
-            root_seen=trace.has_local_root(),
+            root_seen=orphaned or trace.has_local_root(),
             positions=frozenset(trace.positions),
             conflicts=trace.conflicts,
+            last_at=trace.last_at,
         )

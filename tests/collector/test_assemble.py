@@ -15,7 +15,7 @@ def records(*spans: Span) -> list[SpanRecord]:
 
 
 def assembler(max_spans: int = 1000) -> Assembler:
-    return Assembler(quiet_period=2.0, max_open=60.0, max_spans=max_spans)
+    return Assembler(quiet_period=2.0, orphan_period=120.0, max_open=60.0, max_spans=max_spans)
 
 
 def test_a_trace_is_due_once_its_root_ended_and_the_quiet_period_passed():

@@ -175,7 +175,7 @@ def test_only_stored_traces_wait_for_a_root(database: Database):
     with database.transaction() as connection:
         for trace, outcome in (("tr-1", "stored"), ("tr-2", "dead_lettered"), ("tr-3", "not_genai")):
             Ledger.record_trace(connection, trace, "shop", outcome, root_seen=False, now=100.0)
-    assert [row["trace_id"] for row in Ledger(database).unfinished(older_than=1000.0)] == ["tr-1"]
+    assert [trace.trace_id for trace in Ledger(database).unfinished(older_than=1000.0)] == ["tr-1"]
 
 
 def test_a_failed_transaction_leaves_nothing(database: Database):
