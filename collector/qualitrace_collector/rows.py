@@ -80,7 +80,7 @@ def _add_trace(rows: Rows, trace: ConvertedTrace, experiment_id: int, artifact_l
     spans = [_span_row(span, experiment_id) for span in trace.stored]
     attributes = [span.data["attributes"] for span in trace.stored]
     roots = [index for index, row in enumerate(spans) if row["parent_span_id"] is None]
-    shown = roots or ([_LOCAL_ROOT] if trace.piece.root_seen else [])
+    shown = roots or ([_LOCAL_ROOT] if trace.whole or trace.piece.root_seen else [])
     root = attributes[shown[-1]] if shown else {}
     tags = _tags(trace, attributes[roots[-1]] if roots else {}, artifact_location)
     rows.spans += spans

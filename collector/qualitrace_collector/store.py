@@ -57,6 +57,7 @@ class TraceStore:
         self.artifact_uri = artifact_uri
         self.experiments = Experiments(lambda: self._store, experiment)
         self._tested = False
+        self._hidden_told = False
         self.unrecorded: set[str] = set()
 
     @property
@@ -115,7 +116,10 @@ class TraceStore:
             self._show(traces, late=late)
         except MlflowException as error:  # somebody deleted one, or its experiment
             if len(traces) == 1:
-                _log.warning("what MLflow shows of trace %s stays as it is: %s", traces[0][0].trace_id, reason(error))
+                level = logging.DEBUG if self._hidden_told else logging.WARNING
+                self._hidden_told = True
+                text = "MLflow does not take the state and previews of trace %s (%s); of further ones this is not told"
+                _log.log(level, text, traces[0][0].trace_id, reason(error))
                 return
             for spans in traces:
                 self.show([spans], late=late)
@@ -132,7 +136,7 @@ class TraceStore:
                 self._show_by_api(headline, spans, late=late)
 
     def _show_by_api(self, headline: Headline, spans: Sequence[AnySpan], *, late: bool) -> None:
-        """End the trace as MLflow's clients do; later spans leave its times and sums alone then, so it is ended again."""
+        """End the trace as MLflow's clients do; since later spans change none of its sums then, it is ended again."""
         info = self._call(lambda: self._store.get_trace_info(headline.trace_id))
         ended = late and TraceMetadataKey.TRACE_INFO_FINALIZED in info.trace_metadata
         if ended or (headline.of_child and info.state == TraceState.IN_PROGRESS):
