@@ -38,7 +38,7 @@ IDLE_SECONDS = 0.05
 SHORTEST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.5, 30.0
 ORPHANS_SECONDS = 10.0
 UPKEEP_SECONDS = 60.0
-OLD_ROUNDS = 5
+ROUNDS = 5  # of unfinished traces that are ended in one step
 
 
 class Pipeline:
@@ -220,12 +220,14 @@ class Pipeline:
         now = self._clock()
         if now < self._next_orphans:
             return
-        silent = self._ledger.silent(self._journal_time - self._orphan_period)
-        waiting = self._pending.trace_ids() if silent else set[bytes]()
-        orphans = [trace for trace in silent if not self._waits(trace, waiting)]
-        self._end(orphans)
-        if not orphans:
-            self._next_orphans = now + ORPHANS_SECONDS
+        for _ in range(ROUNDS):
+            silent = self._ledger.silent(self._journal_time - self._orphan_period)
+            pending = self._pending.trace_ids() if silent else set[bytes]()
+            orphans = [trace for trace in silent if not self._waits(trace, pending)]
+            if not orphans:
+                self._next_orphans = now + ORPHANS_SECONDS
+                return
+            self._end(orphans)
 
     def _waits(self, trace: UnfinishedTrace, pending: set[bytes]) -> bool:
         key = bytes.fromhex(trace.trace_id.removeprefix("tr-"))
@@ -256,7 +258,7 @@ class Pipeline:
             return
         if self._writer:
             self._writer.rest()
-        for _ in range(OLD_ROUNDS):
+        for _ in range(ROUNDS):
             self._end(self._ledger.unfinished(now - self._max_age))
         self._recorder.prune(now)
         self._store.experiments.forget()
