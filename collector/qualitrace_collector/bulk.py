@@ -51,7 +51,7 @@ def show_headlines(store: SqlAlchemyStore, headlines: Sequence[Headline]) -> Non
         MlflowException: the database refused; nothing was written.
     """
     with store.ManagedSessionMaker(read_only=False) as session:
-        for headline in headlines:
+        for headline in sorted(headlines, key=lambda headline: headline.trace_id):  # as MLflow locks them
             of_trace = session.query(SqlTraceInfo).filter(SqlTraceInfo.request_id == headline.trace_id)
             if headline.of_child:
                 root = select(SqlSpan.span_id).where(

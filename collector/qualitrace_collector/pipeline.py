@@ -61,7 +61,7 @@ class Pipeline:
     ) -> None:
         assembly = config.assembly
         self._assembler = Assembler(
-            assembly.quiet_period, assembly.orphan_period, assembly.max_open, assembly.max_spans
+            assembly.quiet_period, assembly.orphan_period, assembly.max_open, assembly.max_spans, self._ended
         )
         self._redaction = Redaction(config.collector.redact)
         self._max_size = assembly.max_size
@@ -132,6 +132,11 @@ class Pipeline:
     @property
     def _full(self) -> bool:
         return self._assembler.full or self._settlement.held_bytes >= self._max_size
+
+    def _ended(self, trace_ids: Sequence[bytes]) -> set[bytes]:
+        """Return those of the traces that were complete before."""
+        rows = self._ledger.known_traces([f"tr-{trace_id.hex()}" for trace_id in trace_ids])
+        return {_otlp_trace_id(trace_id) for trace_id, row in rows.items() if row["root_seen"]}
 
     def _back_off(self, error: StoreUnavailable) -> float:
         wait = min(LONGEST_BACKOFF_SECONDS, SHORTEST_BACKOFF_SECONDS * 2.0 ** min(self._unavailable, 10))
@@ -230,7 +235,7 @@ class Pipeline:
             self._end(orphans)
 
     def _waits(self, trace: UnfinishedTrace, pending: set[bytes]) -> bool:
-        key = bytes.fromhex(trace.trace_id.removeprefix("tr-"))
+        key = _otlp_trace_id(trace.trace_id)
         return key in pending or self._assembler.holds(key)
 
     def _end(self, traces: Sequence[UnfinishedTrace]) -> None:
@@ -264,6 +269,10 @@ class Pipeline:
         self._store.experiments.forget()
         self._journal.forget_owners(now - KEEP_SECONDS)
         self._next_upkeep = now + UPKEEP_SECONDS
+
+
+def _otlp_trace_id(trace_id: str) -> bytes:
+    return bytes.fromhex(trace_id.removeprefix("tr-"))
 
 
 def _letter(failure: Failure, now: float) -> DeadLetter:

@@ -1,5 +1,7 @@
 """Spans become traces: which are due, when, and what they carry."""
 
+from collections.abc import Sequence
+
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
@@ -56,6 +58,24 @@ def test_a_local_parent_that_never_comes_is_given_up_after_the_orphan_period():
     assert len(piece.spans) == 2
     assert not traces.holds(trace_id(7))
     assert traces.holds(trace_id(8))
+
+
+def test_what_comes_of_a_trace_that_was_complete_waits_for_no_root():
+    """Its root is stored: late spans below it are due after the quiet period, those of an unknown trace are not."""
+    asked: list[bytes] = []
+
+    def ended(trace_ids: Sequence[bytes]) -> set[bytes]:
+        asked.extend(trace_ids)
+        return {trace_id(7)}
+
+    traces = Assembler(quiet_period=2.0, orphan_period=120.0, max_open=60.0, max_spans=9, ended=ended)
+    late = [span(number, 2, parent=1, flags=LOCAL_PARENT) for number in (7, 8)]
+    traces.add_spans(1, records(*late, span(9, 1)), now=0.0)
+    pieces = traces.due(2.0)
+    assert {piece.trace_id: piece.root_seen for piece in pieces} == {trace_id(9): True, trace_id(7): False}
+    assert asked == [trace_id(7), trace_id(8)]
+    assert traces.due(50.0) == []
+    assert asked == [trace_id(7), trace_id(8)]
 
 
 def test_a_trace_open_too_long_is_handed_on_unfinished():

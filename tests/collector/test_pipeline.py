@@ -137,7 +137,7 @@ def test_a_late_span_is_merged_and_the_trace_judged_again(make: Callable[..., Co
     collector.run()
     assert {task.sample.passages for task in collector.tasks()} == {()}
     collector.send([retriever])
-    collector.run(62)
+    collector.run(5)
     assert collector.stored(1) == 3
     assert {task.sample.passages for task in collector.tasks()} == {("P.",)}
     assert collector.totals()["relevance", "queued"] == 1
@@ -196,7 +196,7 @@ def test_late_genai_spans_of_a_trace_without_any_are_judged(make: Callable[..., 
     collector.run()
     assert collector.totals() == {("", "not_genai"): 1}
     collector.send(rag(1)[1:])
-    collector.run(65)
+    collector.run(5)
     assert collector.totals() == {("", "stored"): 1, ("relevance", "sampled_out"): 1, ("toxicity", "sampled_out"): 1}
     info = collector.store.call(lambda store: store.get_trace_info("tr-" + trace_id(1).hex()))
     assert (info.state, info.request_preview) == (TraceState.OK, '"Q?"')
