@@ -82,8 +82,11 @@ def ended_trace(headline: Headline, known: TraceInfo, spans: Sequence[AnySpan]) 
 
 
 def preview(content: str | None, role: str) -> str | None:
-    """Return the beginning of inputs or outputs, given as JSON text, as MLflow shows it."""
-    return _get_truncated_preview(content, role=role) if content else None
+    """Return the beginning of inputs or outputs, given as JSON text, as MLflow shows it; nothing of odd content."""
+    try:
+        return _get_truncated_preview(content, role=role) if content else None
+    except Exception:  # MLflow's own store leaves it out, too
+        return None
 
 
 def nodes(spans: Sequence[AnySpan], key: str) -> list[SpanAggregationNode]:

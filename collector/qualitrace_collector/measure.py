@@ -1,6 +1,5 @@
 """Prometheus metrics of every stored trace: requests, errors, duration, time to first token, tokens and cost."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +18,8 @@ TOKEN_TYPES = {"input_tokens": "input", "output_tokens": "output"}
 USD = "usd"
 SPENDING_TYPES = (*LLM_TYPES, SpanType.EMBEDDING)
 MAX_MODELS = 100
+MOST = 1e15
+"""Of tokens, seconds or dollars: no call has so many, and sums stay numbers."""
 
 
 class TraceMetrics:
@@ -181,4 +182,4 @@ def _amount(value: Any) -> float | None:
     """Return what a client told, if it can be counted: one NaN would stay in a counter for ever."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return value if 0 <= value < math.inf else None
+    return value if 0 <= value < MOST else None

@@ -240,8 +240,6 @@ class Pipeline:
 
     def _end(self, traces: Sequence[UnfinishedTrace]) -> None:
         """Take stored traces for whole: show, judge and measure what there is of them."""
-        if not traces:
-            return
         spans = self._store.read_all([trace.trace_id for trace in traces])
         self._store.show([spans[trace.trace_id] for trace in traces if spans.get(trace.trace_id)], late=True)
         whole = [
@@ -264,7 +262,9 @@ class Pipeline:
         if self._writer:
             self._writer.rest()
         for _ in range(ROUNDS):
-            self._end(self._ledger.unfinished(now - self._max_age))
+            if not (old := self._ledger.unfinished(now - self._max_age)):
+                break
+            self._end(old)
         self._recorder.prune(now)
         self._store.experiments.forget()
         self._journal.forget_owners(now - KEEP_SECONDS)
