@@ -16,9 +16,10 @@ from qualitrace_collector.convert import ConvertedTrace, build_sample
 from qualitrace_collector.convert.sample import root_of
 from qualitrace_collector.convert.stored import AnySpan
 from qualitrace_collector.feedback import PersonFeedback
-from qualitrace_collector.measure import TraceMetrics, added, gained, spending_of
+from qualitrace_collector.measure import TraceMetrics
 from qualitrace_collector.sample import in_always_stratum, inclusion_probability
 from qualitrace_collector.samples import Sample
+from qualitrace_collector.spent import added, gained, spent_by_model
 from qualitrace_collector.state import (
     Count,
     Counted,
@@ -30,7 +31,7 @@ from qualitrace_collector.state import (
     JudgeQueue,
     JudgeTask,
     Ledger,
-    Spending,
+    Spent,
     TraceRecord,
     Unfinished,
 )
@@ -261,24 +262,24 @@ def _let_wait(
 
 def _count(
     connection: sqlite3.Connection, traces: Sequence[CompleteTrace], coverage: Mapping[str, Coverage], now: float
-) -> list[tuple[str, str, Spending]]:
+) -> list[tuple[str, str, Spent]]:
     """Count what complete traces have, and note it of each, so that what comes late is counted once.
 
     Returns:
-        What traces that were complete before have used since: service, trace id, spending.
+        What traces that were complete before have spent since: service, trace id, what.
     """
     waited = Unfinished.take(connection, [trace.trace_id for trace in traces])
     before = Counted.of(connection, [trace.trace_id for trace in traces if trace.known])
     counts: dict[str, Count] = {}
-    late: list[tuple[str, str, Spending]] = []
+    late: list[tuple[str, str, Spent]] = []
     for trace in traces:
         has = joined(waited.get(trace.trace_id, {}), coverage.get(trace.trace_id, {}))
-        spending = spending_of(trace.spans)
+        spent = spent_by_model(trace.spans)
         if not trace.known:
-            counts[trace.trace_id] = Count(has, spending)
+            counts[trace.trace_id] = Count(has, spent)
         elif (known := before.get(trace.trace_id)) is not None:  # else it was counted before this was noted
-            more = gained(known.spending, spending)
-            counts[trace.trace_id] = Count(joined(known.coverage, has), added(known.spending, more))
+            more = gained(known.spent, spent)
+            counts[trace.trace_id] = Count(joined(known.coverage, has), added(known.spent, more))
             late.append((trace.service, trace.trace_id, more))
     unknown = Count({}, {})
     changes = ((before.get(trace_id, unknown).coverage, count.coverage) for trace_id, count in counts.items())

@@ -3,8 +3,9 @@
 import pytest
 from prometheus_client import CollectorRegistry
 
-from qualitrace_collector.measure import MAX_MODELS, TraceMetrics, added, gained, spending_of
-from qualitrace_collector.state import Spending
+from qualitrace_collector.measure import TraceMetrics
+from qualitrace_collector.spent import MAX_MODELS, added, gained, spent_by_model
+from qualitrace_collector.state import Spent
 from support.mlflow_db import converted
 from support.otlp import chat_span, span
 
@@ -87,7 +88,7 @@ TEN = {"m": {"input": 10.0, "usd": 1.0}}
     ],
     ids=["the same", "more", "another model", "renamed", "renamed and more", "less"],
 )
-def test_what_late_spans_add_is_the_growth(now: Spending, more: Spending):
+def test_what_late_spans_add_is_the_growth(now: Spent, more: Spent):
     """By model and kind, and no more than the whole has grown by: a call that goes by another name is no new one."""
     assert gained(TEN, now) == more
     assert gained(added(TEN, more), now) == {}
@@ -99,9 +100,9 @@ def test_the_models_of_a_trace_are_bounded():
         span(1, 1),
         *(chat_span(1, 2 + n, 1, question="Q?", answer="A.", **named(n)) for n in range(MAX_MODELS + 5)),
     ]
-    spending = spending_of(converted(calls, "shop").stored)
-    assert len(spending) == MAX_MODELS + 1
-    assert spending["other"]["input"] == 5 * 14
+    spent = spent_by_model(converted(calls, "shop").stored)
+    assert len(spent) == MAX_MODELS + 1
+    assert spent["other"]["input"] == 5 * 14
 
 
 def named(number: int) -> dict[str, str]:

@@ -6,6 +6,7 @@ lacks. No span is dropped, and tokens count once.
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from mlflow.entities import SpanType
@@ -13,6 +14,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from qualitrace_collector.convert.content import answer_text, question_text
 from qualitrace_collector.convert.draft import CALL_TYPES, Draft
+from qualitrace_collector.convert.usage import INPUT, OUTPUT
 
 _GROUPS = (frozenset(CALL_TYPES), frozenset({SpanType.EMBEDDING}))
 _BARRIERS = frozenset({SpanType.TOOL, SpanType.AGENT})
@@ -26,6 +28,8 @@ MAX_DELAY = 1_000_000_000
 
 MAX_TWINS = 100
 """How many calls that started before another, and after it, are looked at for its twin: a bound on time, too."""
+
+_said = partial(answer_text, from_model=True)
 
 _LENT = ("inputs", "outputs", "tools", "model", "provider", "usage", "cost", "response_id")
 
@@ -87,7 +91,7 @@ def _traits(call: Draft) -> Iterator[Any]:
         yield call.response_id
     if call.usage:
         yield _counts(call)
-    if call.span.status.code == Status.STATUS_CODE_ERROR:
+    if _failed(call):
         yield Status.STATUS_CODE_ERROR
 
 
@@ -138,8 +142,8 @@ def _leave_to_twin(call: Draft, twins: Iterable[Draft], taken: set[tuple[bytes, 
         start = call.span.start_time_unix_nano
         twin = min(found, key=lambda twin: abs(start - twin.span.start_time_unix_nano))
         taken.add((*_identity(twin), call.scope))
-        twin.usage = call.usage or twin.usage
-        call.type, call.counted = SpanType.CHAIN, False
+        twin.usage, twin.cost = call.usage or twin.usage, twin.cost or call.cost
+        call.type, call.counted, call.cost = SpanType.CHAIN, False, None
 
 
 def _identity(draft: Draft) -> tuple[bytes, bytes]:
@@ -177,14 +181,13 @@ def _same_response(call: Draft, twin: Draft) -> bool:
         return False
     return all(
         mine is None or theirs is None or call.read(text, mine) == twin.read(text, theirs)
-        for mine, theirs, text in ((call.inputs, twin.inputs, question_text), (call.outputs, twin.outputs, answer_text))
+        for mine, theirs, text in ((call.inputs, twin.inputs, question_text), (call.outputs, twin.outputs, _said))
     )
 
 
 def _tell_alike(call: Draft, twin: Draft) -> bool:
     """Whether calls without counts have anything else in common: an error, or a text that both tell."""
-    failed = Status.STATUS_CODE_ERROR
-    return call.span.status.code == twin.span.status.code == failed or any(
+    return (_failed(call) and _failed(twin)) or any(
         mine is not None and theirs is not None
         for mine, theirs in ((call.inputs, twin.inputs), (call.outputs, twin.outputs))
     )
@@ -222,14 +225,61 @@ def _absorb(outer: Draft, inner: Sequence[Draft]) -> None:
             if getattr(inner[0], name) is None:
                 setattr(inner[0], name, getattr(outer, name))
     outer.type = SpanType.CHAIN
-    if any(call.usage for call in inner):
-        outer.counted = False
+    if len(inner) == 1:
+        outer.counted, outer.cost = not inner[0].usage, None
 
 
 def _count_once(drafts: Sequence[Draft], by_id: Mapping[bytes, Draft]) -> None:
-    """Believe calls about tokens, not the sums of spans above them (Strands' grows over an agent's life)."""
+    """Count tokens and costs at the calls, or at a span above them that tells more than they do.
+
+    Spans above calls sum them up; an agent may stand alone (Claude's Agent SDK), or tell of calls that do not tell
+    it themselves. But where all calls tell, a larger sum is no better: Strands' grows over an agent's life.
+    """
+    inside: dict[bytes, list[Draft]] = {}
     for draft in drafts:
-        if draft.usage and draft.type in CALL_TYPES:
+        if draft.type in CALL_TYPES or _spends(draft):
             for above in ancestors(draft, by_id):
-                if above.usage and not above.native:
-                    above.counted = False
+                if _spends(above) and not above.native:
+                    inside.setdefault(above.span.span_id, []).append(draft)
+    believed = [(by_id[span_id], _sources(below, inside)) for span_id, below in inside.items()]
+    for above, sources in believed:
+        above.counted = above.counted and _tells_more(above, sources)
+        above.cost = above.cost if _costs_more(above, sources) else None
+
+
+def _spends(draft: Draft) -> bool:
+    return draft.counted and draft.type != SpanType.EMBEDDING and (draft.usage is not None or draft.cost is not None)
+
+
+def _sources(below: Sequence[Draft], inside: Mapping[bytes, Sequence[Draft]]) -> Sequence[Draft]:
+    """Return the calls among the spans below a sum, or without any, the lowest that tell what they spent."""
+    calls = [draft for draft in below if draft.type in CALL_TYPES]
+    return calls or [draft for draft in below if draft.span.span_id not in inside]
+
+
+def _tells_more(above: Draft, sources: Sequence[Draft]) -> bool:
+    """Whether the tokens of a span are to be counted instead of those of its sources."""
+    known = [source for source in sources if source.usage]
+    if not known:
+        return True
+    is_partial = any(not source.usage and not _failed(source) for source in sources)
+    if above.type in CALL_TYPES or not (is_partial or all(source.type not in CALL_TYPES for source in known)):
+        return False
+    return all(_sum(known, name) <= (above.usage or {}).get(name, 0) for name in (INPUT, OUTPUT))
+
+
+def _costs_more(above: Draft, sources: Sequence[Draft]) -> bool:
+    """Whether the stated cost of a span is to be counted instead of those of its sources."""
+    stated = [source.cost["total_cost"] for source in sources if source.cost and "total_cost" in source.cost]
+    if above.cost is None or not stated:
+        return True
+    is_partial = len(stated) < sum(1 for source in sources if source.usage or source.cost)
+    return is_partial and above.cost["total_cost"] >= sum(stated)
+
+
+def _sum(calls: Iterable[Draft], name: str) -> int:
+    return sum((call.usage or {}).get(name, 0) for call in calls)
+
+
+def _failed(draft: Draft) -> bool:
+    return draft.span.status.code == Status.STATUS_CODE_ERROR

@@ -1,6 +1,6 @@
 """The state database: what happened to each trace, what waits to be judged, what was given up."""
 
-from qualitrace_collector.state.counted import Count, Counted, Spending
+from qualitrace_collector.state.counted import Count, Counted, Spent
 from qualitrace_collector.state.coverage import CoverageTotals
 from qualitrace_collector.state.database import Database, StateError
 from qualitrace_collector.state.early_logs import EarlyLogs
@@ -20,7 +20,7 @@ __all__ = [
     "JudgeQueue",
     "JudgeTask",
     "Ledger",
-    "Spending",
+    "Spent",
     "StateError",
     "TraceRecord",
     "Unfinished",

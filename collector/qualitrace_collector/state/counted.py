@@ -9,12 +9,12 @@ from qualitrace_collector.state.coverage import Coverage, dump_coverage, load_co
 
 SCHEMA = (
     """CREATE TABLE IF NOT EXISTS counted (
-        trace_id TEXT PRIMARY KEY, coverage TEXT NOT NULL, spending TEXT NOT NULL, counted_at REAL NOT NULL
+        trace_id TEXT PRIMARY KEY, coverage TEXT NOT NULL, spent TEXT NOT NULL, counted_at REAL NOT NULL
         ) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS counted_by_age ON counted(counted_at)",
 )
 
-Spending = Mapping[str, Mapping[str, float]]
+Spent = Mapping[str, Mapping[str, float]]
 """What the calls of a trace used, by model and by kind: tokens (`input`, `output`) and US dollars (`usd`)."""
 
 
@@ -22,7 +22,7 @@ class Count(NamedTuple):
     """What was counted of a trace."""
 
     coverage: Coverage
-    spending: Spending
+    spent: Spent
 
 
 class Counted:
@@ -32,10 +32,10 @@ class Counted:
     def of(connection: sqlite3.Connection, trace_ids: Sequence[str]) -> dict[str, Count]:
         """Return what was counted of these traces; nothing of one that was never complete, or is forgotten."""
         rows = connection.execute(
-            "SELECT trace_id, coverage, spending FROM counted WHERE trace_id IN (SELECT value FROM json_each(?))",
+            "SELECT trace_id, coverage, spent FROM counted WHERE trace_id IN (SELECT value FROM json_each(?))",
             (json.dumps(trace_ids),),
         )
-        return {row["trace_id"]: Count(load_coverage(row["coverage"]), json.loads(row["spending"])) for row in rows}
+        return {row["trace_id"]: Count(load_coverage(row["coverage"]), json.loads(row["spent"])) for row in rows}
 
     @staticmethod
     def put(connection: sqlite3.Connection, counts: Mapping[str, Count], now: float) -> None:
@@ -43,7 +43,7 @@ class Counted:
         connection.executemany(
             "INSERT OR REPLACE INTO counted VALUES (?, ?, ?, ?)",
             [
-                (trace_id, dump_coverage(count.coverage), json.dumps(count.spending), now)
+                (trace_id, dump_coverage(count.coverage), json.dumps(count.spent), now)
                 for trace_id, count in counts.items()
             ],
         )

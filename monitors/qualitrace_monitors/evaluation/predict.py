@@ -15,7 +15,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 from qualitrace_collector.config.values import without_credentials
 from qualitrace_collector.convert.content import answer_text
-from qualitrace_collector.convert.documents import documents
+from qualitrace_collector.convert.content.documents import documents
 
 ATTEMPTS = 4
 _TRANSIENT = (408, 429, 502, 503, 504)

@@ -13,8 +13,8 @@ import pandas as pd
 from mlflow.entities import EvaluationDataset, Trace
 from mlflow.genai.datasets import EvaluationDataset as ManagedDataset
 
-from qualitrace_collector.convert.content import content_text, question_text
-from qualitrace_collector.convert.documents import documents
+from qualitrace_collector.convert.content import as_sent, question_text
+from qualitrace_collector.convert.content.documents import documents
 from qualitrace_collector.convert.sample import question_and_answer
 
 USUAL = {
@@ -183,7 +183,7 @@ def _present(value: Any) -> Any:
 def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
-    found = question_text(value) if isinstance(value, (dict, list)) else content_text(value)
+    found = question_text(value) if isinstance(value, (dict, list)) else as_sent(value)
     return found or str(value)
 
 
