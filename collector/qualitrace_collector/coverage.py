@@ -16,6 +16,7 @@ from qualitrace_collector.convert.content.passages import LLM_TYPES, texts_of
 from qualitrace_collector.convert.dialects import dialect_of
 from qualitrace_collector.convert.root import NO_ANSWER_TYPES
 from qualitrace_collector.convert.sample import outermost, read_exchange, root_of
+from qualitrace_collector.convert.spending import spending
 from qualitrace_collector.convert.stored import AnySpan
 from qualitrace_collector.names import clean
 from qualitrace_collector.state.coverage import Content, Coverage, Source
@@ -55,9 +56,8 @@ def _looked_for(trace: ConvertedTrace, spans: Sequence[AnySpan]) -> Coverage:
     if calls or root.span_type not in NO_ANSWER_TYPES:
         found[source, "output"] = _shows(exchange.answer, (root.outputs, *(call.outputs for call in calls)))
     if calls:
-        found[source, "tokens"] = any(
-            span.get_attribute("mlflow.chat.tokenUsage") for span in spans if span.span_type in LLM_TYPES
-        )
+        spent = (item for item in spending(spans) if not item.embedding)
+        found[source, "tokens"] = any(item.input or item.output for item in spent)
     if retrievers:
         found[_source(trace, retrievers[0]), "documents"] = any(map(_tells_documents, retrievers))
     return found
@@ -67,7 +67,7 @@ def _shows(text: str, recorded: Iterable[Any]) -> bool:
     """Whether content was recorded: text to judge, or else anything at all, such as a picture or a call of a tool."""
     if text.strip():
         return text not in _HIDDEN
-    return any(not is_blank(value) and value not in _HIDDEN for value in recorded)
+    return any(not is_blank(value) and not (isinstance(value, str) and value in _HIDDEN) for value in recorded)
 
 
 def _tells_documents(retriever: AnySpan) -> bool:

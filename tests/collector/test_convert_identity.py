@@ -15,11 +15,13 @@ from support.otlp import attributes, chat_span, span
 MINE = {"service.name": "cli", "session.id": "s1", "user.id": "u1"}
 
 
-def identity_of(resource: dict[str, Any], *spans: Span, others: tuple[SpanRecord, ...] = ()) -> tuple[Any, Any]:
+def identity_of(
+    resource: dict[str, Any], *spans: Span, others: tuple[SpanRecord, ...] = (), root_seen: bool = True
+) -> tuple[Any, Any]:
     """Return session and user of the trace of these spans, all of one resource but for `others`."""
     told = Resource(attributes=attributes(resource))
     records = tuple(SpanRecord(item, told, InstrumentationScope(name="test")) for item in spans) + others
-    piece = Piece(trace_id=spans[0].trace_id, spans=records, logs=(), root_seen=True, positions=frozenset({1}))
+    piece = Piece(trace_id=spans[0].trace_id, spans=records, logs=(), root_seen=root_seen, positions=frozenset({1}))
     root: MlflowSpan = convert(piece, "shop").spans[0]
     return root.get_attribute("session.id"), root.get_attribute("user.id")
 
@@ -49,10 +51,10 @@ def test_a_span_goes_before_the_resource():
 
 @pytest.mark.parametrize("kind", [Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CONSUMER])
 @pytest.mark.parametrize("number", [1, 2])
-def test_who_serves_requests_has_no_session_in_its_resource(kind: Span.SpanKind, number: int):
+def test_who_serves_requests_has_no_session_in_its_resource(kind: Any, number: int):
     """The resource is the same for all whom a server serves: one session for all of them would be none."""
     spans = [span(1, 1), call(2, 1)]
-    spans[number - 1].kind = kind
+    spans[number - 1].MergeFrom(Span(kind=kind))
     assert identity_of(MINE, *spans) == (None, None)
 
 
@@ -103,3 +105,8 @@ def test_a_yes_or_no_is_no_id():
 def test_an_endless_id_of_a_resource_is_cut():
     """MLflow would refuse the whole trace for it."""
     assert identity_of({"session.id": "s" * 300}, call())[0] == "s" * 250
+
+
+def test_an_unfinished_trace_waits_for_its_root():
+    """Only the root shows whether it is a server's, and what MLflow once took for a session stays."""
+    assert identity_of(MINE, call(2, 1), root_seen=False) == (None, None)

@@ -1,7 +1,7 @@
 """One span for each real call of a model, though a framework and a provider's client, or two instrumentors, saw it.
 
 The innermost span is the call: it is closest to the wire. What contains it becomes a chain, and lends it what it
-lacks. No span is dropped, and tokens count once.
+lacks. No span is dropped.
 """
 
 from bisect import bisect_left, insort
@@ -14,7 +14,6 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from qualitrace_collector.convert.content import answer_text, question_text
 from qualitrace_collector.convert.draft import CALL_TYPES, Draft
-from qualitrace_collector.convert.usage import INPUT, OUTPUT
 
 _GROUPS = (frozenset(CALL_TYPES), frozenset({SpanType.EMBEDDING}))
 _BARRIERS = frozenset({SpanType.TOOL, SpanType.AGENT})
@@ -35,14 +34,13 @@ _LENT = ("inputs", "outputs", "tools", "model", "provider", "usage", "cost", "re
 
 
 def one_span_per_call(drafts: Sequence[Draft]) -> None:
-    """Leave each call one span of a model's type, and count its tokens there alone."""
+    """Leave each call one span of a model's type."""
     by_id = {draft.span.span_id: draft for draft in drafts}
     for group in _GROUPS:
         calls = [draft for draft in drafts if draft.type in group]
         if len(calls) > 1:
             _unite_nested(calls, by_id, group)
             _unite_twins([draft for draft in calls if draft.type in group])
-    _count_once(drafts, by_id)
 
 
 def ancestors(draft: Draft, by_id: Mapping[bytes, Draft]) -> Iterator[Draft]:
@@ -91,7 +89,7 @@ def _traits(call: Draft) -> Iterator[Any]:
         yield call.response_id
     if call.usage:
         yield _counts(call)
-    if _failed(call):
+    if failed(call):
         yield Status.STATUS_CODE_ERROR
 
 
@@ -187,7 +185,7 @@ def _same_response(call: Draft, twin: Draft) -> bool:
 
 def _tell_alike(call: Draft, twin: Draft) -> bool:
     """Whether calls without counts have anything else in common: an error, or a text that both tell."""
-    return (_failed(call) and _failed(twin)) or any(
+    return (failed(call) and failed(twin)) or any(
         mine is not None and theirs is not None
         for mine, theirs in ((call.inputs, twin.inputs), (call.outputs, twin.outputs))
     )
@@ -229,57 +227,6 @@ def _absorb(outer: Draft, inner: Sequence[Draft]) -> None:
         outer.counted, outer.cost = not inner[0].usage, None
 
 
-def _count_once(drafts: Sequence[Draft], by_id: Mapping[bytes, Draft]) -> None:
-    """Count tokens and costs at the calls, or at a span above them that tells more than they do.
-
-    Spans above calls sum them up; an agent may stand alone (Claude's Agent SDK), or tell of calls that do not tell
-    it themselves. But where all calls tell, a larger sum is no better: Strands' grows over an agent's life.
-    """
-    inside: dict[bytes, list[Draft]] = {}
-    for draft in drafts:
-        if draft.type in CALL_TYPES or _spends(draft):
-            for above in ancestors(draft, by_id):
-                if _spends(above) and not above.native:
-                    inside.setdefault(above.span.span_id, []).append(draft)
-    believed = [(by_id[span_id], _sources(below, inside)) for span_id, below in inside.items()]
-    for above, sources in believed:
-        above.counted = above.counted and _tells_more(above, sources)
-        above.cost = above.cost if _costs_more(above, sources) else None
-
-
-def _spends(draft: Draft) -> bool:
-    return draft.counted and draft.type != SpanType.EMBEDDING and (draft.usage is not None or draft.cost is not None)
-
-
-def _sources(below: Sequence[Draft], inside: Mapping[bytes, Sequence[Draft]]) -> Sequence[Draft]:
-    """Return the calls among the spans below a sum, or without any, the lowest that tell what they spent."""
-    calls = [draft for draft in below if draft.type in CALL_TYPES]
-    return calls or [draft for draft in below if draft.span.span_id not in inside]
-
-
-def _tells_more(above: Draft, sources: Sequence[Draft]) -> bool:
-    """Whether the tokens of a span are to be counted instead of those of its sources."""
-    known = [source for source in sources if source.usage]
-    if not known:
-        return True
-    is_partial = any(not source.usage and not _failed(source) for source in sources)
-    if above.type in CALL_TYPES or not (is_partial or all(source.type not in CALL_TYPES for source in known)):
-        return False
-    return all(_sum(known, name) <= (above.usage or {}).get(name, 0) for name in (INPUT, OUTPUT))
-
-
-def _costs_more(above: Draft, sources: Sequence[Draft]) -> bool:
-    """Whether the stated cost of a span is to be counted instead of those of its sources."""
-    stated = [source.cost["total_cost"] for source in sources if source.cost and "total_cost" in source.cost]
-    if above.cost is None or not stated:
-        return True
-    is_partial = len(stated) < sum(1 for source in sources if source.usage or source.cost)
-    return is_partial and above.cost["total_cost"] >= sum(stated)
-
-
-def _sum(calls: Iterable[Draft], name: str) -> int:
-    return sum((call.usage or {}).get(name, 0) for call in calls)
-
-
-def _failed(draft: Draft) -> bool:
+def failed(draft: Draft) -> bool:
+    """Whether a span failed."""
     return draft.span.status.code == Status.STATUS_CODE_ERROR

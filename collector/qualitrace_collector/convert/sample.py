@@ -1,7 +1,7 @@
 """MLflow spans of one trace to the sample that is judged."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mlflow.entities import SpanStatusCode, SpanType
 
@@ -188,7 +188,7 @@ def trace_sample(spans: Sequence[AnySpan], service: str) -> TracedSample:
         passages_source=source,
         conversation=exchange.earlier,
         tool_calls=tuple(
-            ToolCall(name=_tool_name(span), arguments=as_sent(span.inputs), result=as_sent(span.outputs))
+            ToolCall(name=_tool_name(span), arguments=_sent_or_empty(span.inputs), result=_sent_or_empty(span.outputs))
             for span in outermost(ordered, (SpanType.TOOL,))
         ),
         metadata=_metadata(ordered, outermost(ordered, LLM_TYPES), service),
@@ -199,6 +199,10 @@ def trace_sample(spans: Sequence[AnySpan], service: str) -> TracedSample:
 def _own_words(exchange: Exchange) -> str:
     """Return the question without the material that its prompt carries."""
     return split_prompt(exchange.question)[0]
+
+
+def _sent_or_empty(value: Any) -> str:
+    return "" if value is None else as_sent(value)
 
 
 def _tool_name(span: AnySpan) -> str:

@@ -189,7 +189,12 @@ def _put_usage(draft: Draft, attributes: dict[str, str]) -> None:
 
 
 def _put_cost(draft: Draft, attributes: dict[str, str]) -> None:
-    cost = draft.cost or cost_of(draft.model, draft.provider, draft.usage or {})
+    """Put the cost that the client states, else that of the price list.
+
+    A stated 0 is not believed of a model that has a price: libraries put it for models that they do not know.
+    """
+    stated = draft.cost if draft.cost and draft.cost.get("total_cost") else None
+    cost = stated or cost_of(draft.model, draft.provider, draft.usage or {}) or draft.cost
     if cost is not None:
         attributes["mlflow.llm.cost"] = _amounts(cost)
 

@@ -16,6 +16,7 @@ from opentelemetry.sdk.resources import Resource as SdkResource
 from qualitrace_collector.assemble import Piece, SpanRecord
 from qualitrace_collector.convert.calls import one_span_per_call, unite_across_traces
 from qualitrace_collector.convert.content.documents import documents
+from qualitrace_collector.convert.counting import count_once
 from qualitrace_collector.convert.decode import any_value, attribute_values
 from qualitrace_collector.convert.dialects import read_span
 from qualitrace_collector.convert.draft import Draft, Event
@@ -186,9 +187,11 @@ def _converted(piece: Piece, service: str, drafts: list[Draft], earlier: list[Dr
     is_genai = bool(earlier) or any(draft.genai for draft in drafts)
     if is_genai:
         one_span_per_call(everything)
+        count_once(everything)
         root = local_root(everything)
         complete_root(root, everything)
-        take_resource_identity(root, piece.spans)
+        if piece.root_seen:  # the root's kind shows whether it served somebody
+            take_resource_identity(root, piece.spans)
     trace_id = mlflow_trace_id(piece)
     renewed = [
         draft

@@ -46,7 +46,7 @@ def _request(path: Path, limit: int) -> ExportTraceServiceRequest:
     try:
         if path.stat().st_size > limit:
             raise TooLarge(limit)
-        return cast(ExportTraceServiceRequest, decode_json(TRACES, path.read_bytes()))
+        return cast(ExportTraceServiceRequest, decode_json(TRACES, path.read_bytes()).message)
     except (OSError, TooLarge, Undecodable) as error:
         raise RequestFileError(f"{path}: {error}") from error
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from functools import lru_cache
 
+from qualitrace_collector.convert.dialects.buckets import usage_in_response
 from qualitrace_collector.convert.dialects.costs import stated_cost
 from qualitrace_collector.convert.dialects.frameworks import (
     ADK,
@@ -85,6 +86,8 @@ def read_span(draft: Draft) -> None:
 
 
 def _count(draft: Draft) -> None:
+    if draft.usage is None:
+        draft.usage = usage_in_response(draft)
     if draft.usage:
         draft.usage = whole(draft.usage)
     if draft.cost is None:

@@ -9,6 +9,8 @@ OpenRouter), and OpenRouter's usage accounting (`usage.cost` in a response).
 
 from typing import Any
 
+from mlflow.entities import SpanType
+
 from qualitrace_collector.convert.draft import CALL_TYPES, Draft, at, number
 
 _TOTALS = (
@@ -26,7 +28,7 @@ _TOTALS = (
     "litellm.response-cost",
     "llm.usage.cost",
 )
-_PLAIN_TOTALS = ("total_cost_usd", "cost_usd")
+_PLAIN_TOTALS = ("total_cost_usd", "cost_usd", "usage.cost", "total_cost", "cost")
 """What any service's span may call its price: believed of a span that tells tokens, too."""
 
 _INPUTS = ("llm.cost.prompt", "gen_ai.cost.input_cost", "gen_ai.usage.input_cost", "gen_ai.cost.input")
@@ -34,6 +36,8 @@ _OUTPUTS = ("llm.cost.completion", "gen_ai.cost.output_cost", "gen_ai.usage.outp
 _METADATA = "ai.response.providerMetadata"
 _NAMES = frozenset({*_TOTALS, *_PLAIN_TOTALS, *_INPUTS, *_OUTPUTS, _METADATA})
 _CURRENCIES = ("gen_ai.usage.cost.currency", "gen_ai.cost.currency")
+_RESPONDING = (*CALL_TYPES, SpanType.AGENT)
+_IN_RESPONSES = (("usage", "cost"), ("total_cost_usd",))
 _IN_METADATA = (("gateway", "cost"), ("gateway", "marketCost"), ("openrouter", "usage", "cost"))
 
 
@@ -50,7 +54,7 @@ def stated_cost(draft: Draft) -> dict[str, float] | None:
             found = cost(_first(at(metadata, *path) for path in _IN_METADATA))
         if found is not None:
             return found
-    return _in_response(draft) if draft.type in CALL_TYPES else None
+    return _in_response(draft) if draft.type in _RESPONDING else None
 
 
 def cost(total: float | None, asked: float | None = None, answered: float | None = None) -> dict[str, float] | None:
@@ -79,7 +83,7 @@ def _first(values: Any) -> float | None:
 def _in_response(draft: Draft) -> dict[str, float] | None:
     """Read the cost in a recorded response; a response without the word is not opened for it."""
     outputs = draft.outputs
-    if isinstance(outputs, str) and '"cost"' not in outputs:
+    if isinstance(outputs, str) and not any(f'"{path[-1]}"' in outputs for path in _IN_RESPONSES):
         return None
-    usage = at(draft.loads(outputs), "usage")
-    return cost(number(at(usage, "cost")))
+    response = draft.loads(outputs)
+    return cost(_first(at(response, *path) for path in _IN_RESPONSES))

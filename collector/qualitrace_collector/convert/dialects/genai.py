@@ -72,6 +72,8 @@ TOKENS = {
         "gen_ai.usage.details.cached_tokens",
         "gen_ai.usage.details.cache_read_input_tokens",
         "gen_ai.usage.input_tokens.cached",
+        "gen_ai.usage.cached_tokens",
+        "gen_ai.usage.cache_read_tokens",
     ),
     "cache_creation_input_tokens": (
         "gen_ai.usage.cache_write.input_tokens",
@@ -81,6 +83,7 @@ TOKENS = {
         "gen_ai.usage.details.cache_write_tokens",
         "gen_ai.usage.details.cache_creation_input_tokens",
         "gen_ai.usage.input_tokens.cache_write",
+        "gen_ai.usage.cache_write_tokens",
     ),
     "reasoning_tokens": (
         "gen_ai.usage.reasoning.output_tokens",

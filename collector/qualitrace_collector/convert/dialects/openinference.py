@@ -12,7 +12,7 @@ from qualitrace_collector.convert.content.documents import document_of
 from qualitrace_collector.convert.dialects.table import Dialect
 from qualitrace_collector.convert.draft import CALL_TYPES, Draft
 from qualitrace_collector.convert.indexed import openinference_messages, subtree
-from qualitrace_collector.convert.usage import whole
+from qualitrace_collector.convert.usage import CACHE_READ, whole
 
 _KINDS = {
     "LLM": SpanType.LLM,
@@ -88,10 +88,15 @@ def _texts(draft: Draft, prefix: str, part: str) -> str | None:
 _APART = "openinference.instrumentation.claude_agent_sdk"
 """The scope of what passes on the counts of Claude's result, cached tokens apart (its `_wrappers.py`)."""
 
+_MISNAMED = "openinference.instrumentation.litellm"
+"""The scope of what tells the tokens of text as `prompt_details.cache_input` (its `_set_token_counts_from_usage`)."""
+
 
 def _mend(draft: Draft) -> None:
     if draft.usage and draft.scope == _APART:
         draft.usage = whole(draft.usage, apart=True)
+    elif draft.usage and draft.scope == _MISNAMED and "llm.token_count.prompt_details.cache_read" not in draft.values:
+        draft.usage.pop(CACHE_READ, None)
     arguments = draft.loads(draft.inputs)
     if draft.type not in CALL_TYPES and isinstance(arguments, dict) and "init_state" in arguments:
         draft.inputs = None  # LlamaIndex's workflow engine: its own state, not what was asked

@@ -42,57 +42,74 @@ _WORLD = (
     "参考(?:内容|资料|信息|資料|情報|文档)|(?:已知|背景)(?:信息|知识)|知识库(?:内容)?|コンテキスト|文脈|ドキュメント|문맥|컨텍스트|참고 ?자료"
 )
 _KIND = (
-    "contexts?|documents?|docs|passages?|sources|excerpts?|snippets?|chunks?|knowledge[ _]base|dataset|"
+    "contexts?|documents|docs|passages|sources|excerpts|knowledge[ _]base|dataset|"
     "(?:search|retrieval|query|web)[ _]results|(?:context|retrieved|relevant|supporting|provided|source)[ _]"
     f"(?:information|info|data|materials?|texts?|content|knowledge)|{_WORLD}"
 )
-_LOOSE_KIND = "background(?: information)?|facts|evidence|references|articles?|knowledge|information|extracts?"
+_LOOSE_KIND = (
+    "background(?: information)?|facts|evidence|references|articles?|knowledge|information|extracts?|document|passage|"
+    "excerpt|snippets?|chunks?|source text|article section"
+)
 _REST = (
     "(?:[ _](?:information|info|data|texts?|documents?|passages?|sections?|chunks?|block|below|provided|found|used|"
     "retrieved|from|for|in|on|the|this|question|query|knowledge|base|web|search|results?|database|sources?)){0,5}"
     r"(?: ?\([^()\n]{1,60}\))?"
 )
-_SPOKEN = (
-    r"(?:(?:extracted )?parts? of (?:a|the|some) (?:\w+ )?documents?|search results|sources? of information|"
-    rf"{_KIND}|{_LOOSE_KIND}|documentation|sections)"
+_NAMED = (
+    "(?:(?:the|your|our|these|most|new|relevant|retrieved|provided|given|supporting|additional|reference|following|web|"
+    "related|top|matching|found|selected|company|internal|external|product|policy|helpful|useful|source|important|key|"
+    "potentially|semantically|similar)[ _]){0,3}"
 )
-_NAMED = r"(?:[\w'’/-]{1,20}[ _]){0,3}?"
-_DECOR = r"(?:#{1,6}[ \t]*|\*\*|__|[-=]{2,}[ \t]*|\[{1,2}|<<|【)\**"
+_PHRASE = rf"{_NAMED}(?:{_KIND}){_REST}"
 
 
 def _line(pattern: str) -> re.Pattern[str]:
     return re.compile(rf"(?i)[ \t]*(?:{pattern})[ \t]*\Z")
 
 
-def _heading(kinds: str, capitals: str) -> re.Pattern[str]:
-    phrase = rf"{_NAMED}(?:{kinds}){_REST}"
-    return _line(rf"{_DECOR}{phrase}[ \t]*[:：]?[-*_=\]>】#:： \t]{{0,40}}|{phrase}[ \t]*[:：]|(?-i:{capitals})")
-
+_CORE = (
+    rf"(?:(?:extracted )?parts? of (?:a|the|some) (?:\w+ )?documents?|pieces? of (?:\w+ )?(?:context|information)|"
+    rf"document|passage|{_KIND})(?! window)"
+)
+_POINTED = "(?:following|below|provided|given|retrieved|supplied|extracted|numbered|attached|above|new)"
+_BY = (
+    r"(?:us(?:e|ing)|given|consider(?:ing)?|based(?: \w+){0,2}? on|from|rely(?:ing)?(?: \w+)? on|according to|"
+    r"in light of)"
+)
+_ANSWERING = r"(?:answer(?:s|ing)?|respon(?:d|se)|reply|questions?)"
 
 LEAD = re.compile(
-    r"(?i)\b(?:us(?:e|ing)|given|consider(?:ing)?|based(?: \w+){0,2}? on|from|with(?:in)?|rely(?: \w+)? on|"
-    r"refer(?:ring)? to|according to|in light of)(?: only| solely)?(?: the| these| this| some)?"
-    r"(?: (?:following|below|provided|given|retrieved|supplied|extracted|numbered|relevant|attached|above|new))*?"
-    rf"(?: pieces? of)?(?: (?:following|provided|retrieved|relevant))? {_SPOKEN}(?!\w)"
-    r"|\b(?:folgend|suivant|siguiente|seguinte|seguent|следующ)\w{0,4} [^.:\n]{0,40}"
-    r"|(?:根据|根據|基于|基於|依据|以下|下記)[^。：:\n]{0,20}(?:上下文|内容|資料|资料|信息|情報|文脈|コンテキスト|文档|知识)"
+    rf"(?i)(?<!\w)(?:with )?{_BY}(?: only| solely)?(?: the| these| this| some)?(?: {_POINTED}){{1,2}}"
+    rf"(?: relevant| retrieved| numbered| search)?(?: (?:{_CORE})| (?:articles|information))(?!\w)"
+    rf"|(?<!\w){_ANSWERING}(?!\w)[^.:\n]{{0,80}} (?:{_BY}|with(?:in)?|in)(?: only| solely)? (?:the|these|this)"
+    rf"(?: (?:{_POINTED}|relevant)){{0,2}} {_CORE}(?!\w)"
+    rf"|(?<!\w)given the context information(?!\w)"
+    rf"|(?<!\w){_CORE}(?!\w)[^.:\n]{{0,60}} to answer (?:the|a|any|user|their)"
+    r"|(?<!\w)(?:folgend|suivant|siguiente|seguinte|seguent|следующ)\w{0,4} [^.:\n]{0,40}"
+    rf"(?:informatione?n?|{_WORLD})"
+    r"|(?:根据|根據|基于|基於|依据|依據|参考|參考|结合)(?:以下|下面|下列|上述|以上|已知|给定|提供的|检索到的)[^。：:，\n]{0,8}"
+    r"(?:上下文|内容|內容|資料|资料|信息|資訊|文档|知识)"
+    r"|(?:以下|下記)の(?:情報|コンテキスト|文脈|資料|ドキュメント|文書|検索結果)(?:を|に|から|だけ|のみ|で)"
 )
-"""A sentence that speaks of material to answer from. It marks nothing by itself, but lets weaker marks count."""
+"""A sentence that says to answer from material. It marks nothing by itself, but lets weaker marks count."""
 
 _FORWARD = re.compile(
-    r"(?i)pieces? of (?:\w+ )?context|parts? of (?:a|the|some) (?:\w+ )?documents?|\b(?:following|below) "
-    rf"(?:\w+ )?{_SPOKEN}|{_SPOKEN}(?: \w+)? below|delimited by"
+    rf"(?i)pieces? of (?:\w+ )?context|parts? of (?:a|the|some) (?:\w+ )?documents?|(?<!\w)(?:following|below|these) "
+    rf"(?:\w+ )?(?:{_CORE}|information|articles)|{_CORE}(?: \w+)? below|(?:{_CORE}|articles) delimited by"
+    r"|using (?:only )?the provided"
 )
 
 TAG = re.compile(
     r"(?i)<(/?)((?:(?:retrieved|relevant|search|web|source|reference|background|supporting|provided|additional|rag|kb|"
     r"knowledge|context|document)[_-]){0,2}(?:contexts?|documents?|docs?|passages?|sources?|chunks?|snippets?|"
-    r"excerpts?|references?|evidence|knowledge(?:[_-]?base)?|results?|articles?|information))((?:\s[^<>]{0,300})?)>"
+    r"excerpts?|references?|evidence|knowledge(?:[_-]?base)?)|(?:search|query|web|retrieval)[_-]?results?|"
+    r"(?:retrieved|relevant|context|background)[_-](?:information|info|articles?|results?))((?:\s[^<>]{0,300})?)>"
 )
 LABEL = re.compile(
     r"(?i)[ \t]*(?:\[\^?(?:(?:document|doc|source|passage|chunk|context|reference|ref|snippet|excerpt|result|article)"
     r"[ _#-]?)?(\d{1,3})\][:：]?|[#*\[( \t]{0,8}(?:document|doc|source|passage|chunk|context|excerpt|snippet|"
-    r"(?:search )?result|article) ?#?\[?(\d{1,3})\]?(?: ?\([^()\n]{0,200}\))?\**[:：\])]{1,2}\**)"
+    r"(?:search )?result|article) ?#?(?:\[(\d{1,3})\](?: ?\([^()\n]{0,200}\))?[:：]?|(\d{1,3})(?: ?\([^()\n]{0,200}\))?"
+    r"\**[:：\])]{1,2})\**)"
 )
 """How one of several passages begins: `[1]`, `Document 2:`, `[CONTEXT 0]:`, `Document [3](Title: Tents)`."""
 
@@ -127,24 +144,37 @@ MARKS: dict[str, Mark] = {
     ),
     "said": Mark(
         _line(
-            rf"[^\n]{{0,300}}?(?:(?<!\w)(?:here|below|following|this|these) (?:is|are)(?!\w)[^.:\n]{{0,80}} {_SPOKEN}"
-            rf"(?!\w)[^.:\n]{{0,60}}|(?<!\w){_SPOKEN}(?!\w)[^.:\n]{{0,40}} (?:is|are) (?:\w+ )?below(?!\w)[^.:\n]{{0,60}}"
-            rf"|(?<!\w){_SPOKEN} below)[ \t]*[.:：。]?|(?:已知信息|以下は|以下是)[^。：:\n]{{0,20}}[:：]"
+            rf"[^\n]{{0,300}}?(?:(?<!\w)(?:(?:here|below|following) (?:is|are)(?!\w)[^.:,\n]{{0,60}} |(?:this is|these are) "
+            rf"the )(?:{_CORE}|sources? of information)(?!\w)[^.:\n]{{0,60}}[:：.]"
+            rf"|(?<!\w){_CORE}(?!\w)[^.:\n]{{0,40}} (?:is|are) (?:\w+ )?below(?!\w)[^.:\n]{{0,60}}"
+            rf"[.:：]?|(?<!\w){_CORE} below[.:：]?)|(?:已知信息|以下は|以下是)[^。：:\n]{{0,20}}[:：]"
         ),
         Proof.FILLED,
-        Proof.FACTS,
+        Proof.LED,
         "LlamaIndex prompts/chat_prompts.py, condense_plus_context.py, citation_query_engine.py; LangChain "
         "refine_prompts.py; Spring AI QuestionAnswerAdvisor; RAGFlow chat_api.py; Bedrock",
     ),
     "heading": Mark(
-        _heading(_KIND, "CONTEXT|DOCUMENTS|SOURCES|PASSAGES|EXCERPTS|KNOWLEDGE BASE|SEARCH RESULTS"),
+        _line(
+            rf"(?:\*\*|__|[-=]{{2,}}[ \t]*|\[{{1,2}}|<<|【)\**{_PHRASE}[ \t]*[:：]?[-*_=\]>】:： \t]{{0,40}}|{_PHRASE}[ \t]*[:：]"
+            r"|(?-i:CONTEXT|DOCUMENTS|SOURCES|PASSAGES|EXCERPTS|KNOWLEDGE BASE|SEARCH RESULTS)"
+        ),
         Proof.STATED,
         Proof.FACTS,
-        "Haystack's PromptBuilder, Pinecone's tutorials, azure-search-openai-demo (Sources:), Azure's "
-        "chat-with-your-data (## Retrieved Documents), AnythingLLM (Context:), LightRAG (---Context---)",
+        "Haystack's PromptBuilder, Pinecone's tutorials, azure-search-openai-demo (Sources:), "
+        "AnythingLLM (Context:), LightRAG (---Context---)",
+    ),
+    "title": Mark(
+        _line(rf"#{{1,6}} *\**{_NAMED}(?:{_KIND}){_REST}[*:：# \t]{{0,10}}"),
+        Proof.ASKED,
+        Proof.LED,
+        "Azure's chat-with-your-data (## Retrieved Documents), prompts in Markdown (### Context)",
     ),
     "loose heading": Mark(
-        _heading(_LOOSE_KIND, "BACKGROUND|REFERENCES|EVIDENCE|FACTS"),
+        _line(
+            rf"(?:#{{1,6}} *|\*\*|__|[-=]{{2,}} *|\[)?\**{_NAMED}(?:{_LOOSE_KIND}){_REST}\**[ \t]*[:：]\**|#{{1,6}} *{_NAMED}"
+            rf"(?:{_LOOSE_KIND}){_REST}|(?-i:BACKGROUND|REFERENCES|EVIDENCE|FACTS)"
+        ),
         Proof.ASKED,
         Proof.LED,
         "applications' own templates (Background:, Facts:, References:)",
@@ -152,7 +182,7 @@ MARKS: dict[str, Mark] = {
     "lead": Mark(
         _line(rf"[^\n]{{0,400}}?(?:{LEAD.pattern.removeprefix('(?i)')})[^.:：\n]{{0,120}}[:：]"),
         Proof.FILLED,
-        Proof.FACTS,
+        Proof.LED,
         "LangChain's guides (Answer the question based only on the following context:)",
     ),
     "inline": Mark(
@@ -165,10 +195,16 @@ MARKS: dict[str, Mark] = {
         "LangChain hub rlm/rag-prompt, LlamaIndex CHAT_REFINE_PROMPT, txtai's RAG template",
     ),
     "numbered": Mark(LABEL, Proof.ASKED, Proof.LED, "Cohere's and Weaviate's numbered sources ([1] … [2] …)"),
+    "record": Mark(
+        re.compile(r"[ \t]*Name: ?\S"),
+        Proof.FILLED,
+        Proof.FACTS,
+        "Semantic Kernel's text search (Name:, Value:, Link:, and a rule)",
+    ),
     "paragraph": Mark(
         _FORWARD,
         Proof.STATED,
-        Proof.FACTS,
+        Proof.LED,
         "LangChain stuff_prompt.py, create_stuff_documents_chain; Flowise ConversationalRetrievalQAChain/prompts.ts",
     ),
 }
@@ -197,12 +233,12 @@ ASK_TAG = re.compile(r"(?i)<(question|query|user[_-](?:query|question|input|mess
 
 ANSWER = re.compile(
     r"(?i)[ \t]*[^\w\n]{0,8}(?:(?:helpful|final|new|refined|your|concise|detailed|full|полезный|полный|nützliche) )?"
-    r"(?:answer|response|antwort|respuesta|resposta|risposta|réponse|ответ|回答|答案|答え|답변)\**[ \t]*[:：]\**"
+    r"(?:answer|response|antwort|respuesta|resposta|risposta|réponse|ответ|回答|答案|答え|답변)(?:\**[ \t]*[:：]\**|[*#\] \t]{0,8}\Z)"
 )
 """The stub behind which the model is to write; with text behind it, an example or a part of the material."""
 
 STOP = re.compile(
-    r"(?i)[ \t]*[#*\[_=-]{0,8}[ \t]*(?:(?:original|existing|previous) answer[ \t]*[:：]"
+    r"(?i)[ \t]*[#*\[_=-]{0,8}[ \t]*(?:(?:original|existing|previous) answer[ \t]*[:：]|we have (?:provided an|the opp)"
     r"|(?:(?:important |answering |strict )?(?:instructions?|rules|guidelines|constraints)|(?:your )?task|"
     r"(?:output|answer|response) format|output|(?:chat|conversation|dialogue) history|assistant|relevant text, if any)"
     r"[ \t]*\**[:：]|(?:instructions?|rules|guidelines|constraints|output format|(?:your )?task)[ \t*#=\]-]*\Z"
@@ -216,7 +252,7 @@ STOP = re.compile(
 )
 """Lines with which a prompt goes on to something else after its material."""
 
-END = re.compile(r"(?i)[ \t]*[^\w\n]{0,40}END(?:[ _]OF)?[ _](?:\w{1,20}[ _])?[A-Z]{4,}")
+END = re.compile(r"(?i)[ \t]*[^\w\n]{0,40}END(?:[ _]OF)?[ _](?:\w{1,20}[ _])?[A-Z]{4,}\b(?![ _]?\d)")
 """The line that closes a `block`."""
 
 TO_MODEL = re.compile(
@@ -225,7 +261,7 @@ TO_MODEL = re.compile(
     r"say|reveal|output|return|use|write|make sure|ensure|provide|include|avoid|be|keep|follow|cite|quote|give|explain|"
     r"list|format|generate|create|remember|assume|treat|focus|think|consider|analy[sz]e|check|ask|call|state|mention|"
     r"summari[sz]e|refer|rely|start|begin|end|do|don['’]t|try|maintain|match|help|let|select|choose|invent|apply|"
-    r"add|set|adapt|adopt|present|identify|describe|determine|produce|extract|review|read|take|run|limit|stay)\b|"
+    r"add|set|adapt|adopt|present|identify|describe|determine|produce|extract|review|read|take|run|limit|stay)\b(?![ \t]*[:：])|"
     r"(?:always|never|only|must|please)\b|"
     r"(?:if|when|whenever|once|before|after|unless) (?:the user|users|you|asked|the (?:answer|question|context)|a user)\b|"
     r"i (?:want|need|would like) you\b|(?:the )?(?:assistant|model|chatbot|ai) (?:assistant )?(?:is|must|should|will|can|has|does)\b|"
@@ -244,10 +280,29 @@ OWN_WORDS = re.compile(r"\W*(?:I|I['’](?:m|ve|d|ll)|My|We|We['’](?:re|ve)|Ou
 
 PLACEHOLDER = re.compile(
     r"(?is)\W*(?:\{\{?[^{}]{0,80}\}?\}|\$\w{1,40}\$?|<[^<>]{0,80}>|\[[^\[\]]{0,80}\]|%\w{1,40}%|n/?a|none|null|empty|\.{3}|…|"
-    r"no (?:relevant |matching )?(?:context|documents?|information|results?|sources?|passages?)[^.\n]{0,60}|"
+    r"insert [^.\n]{1,40} here|no (?:relevant |matching )?(?:context|documents?|information|results?|sources?|passages?)[^.\n]{0,60}|"
     r"(?:your |the |insert )?(?:context|documents?|text|content) (?:here|goes here))?\W*"
 )
 """The whole of a text that only holds the place of one."""
 
 HTML_SOURCE = re.compile(r"(?i)\s(?:src|srcset|type|media|href|class|style)\s*=")
 """Attributes that make <source> and <article> those of HTML, unless they bear a number or a name too."""
+
+ENVIRONMENT = re.compile(
+    r"(?i)\W*(?:(?:the |my |user['’]?s? |today['’]?s )?(?:current |local )?(?:date|time|timezone|time zone|os|"
+    r"operating system|user|workspace|working directory)\b[^.\n]{0,60}(?: is|[:：])|today is\b|platform[:：])"
+)
+"""What agents are informed of where they run, which nobody asks about."""
+
+CODE = re.compile(
+    r"[ \t]*(?:[^\n]*[{};][ \t]*|[<`|}\])][^\n]*|(?:import|export|def|class|const|let|var|return) [^\n]*)\Z"
+)
+"""A line of code, markup or a table."""
+
+HINTS = tuple(
+    "context kontext contest document dokument docs passage source quelle fuente fonte excerpt knowledge dataset result "
+    "information info background fact evidence reference article extract snippet chunk part question query frage "
+    "pregunta pergunta domanda vraag pertanyaan human user answer respon antwort respuesta resposta risposta "
+    "konteks folgend suivant siguiente seguinte seguent".split()
+)
+"""Words, one of which stands in every line of ASCII that opens material, speaks of it, or asks."""

@@ -7,6 +7,8 @@ from typing import NamedTuple
 from qualitrace_collector.convert.prompt.marks import LABEL, TAG
 
 RULE = re.compile(r"[ \t]*([-=_*~])\1{2,}[ \t]*\Z")
+RECORD_VALUE = re.compile(r"[ \t]*Value: ?")
+_RECORD_END = re.compile(r"[ \t]*(?:Link|Source|Page Number|Name): ?[^\n]{0,2000}\Z")
 _SINGLE = re.compile(r"(?i)(?:document|doc|passage|source|chunk|snippet|excerpt|reference|result|article)\Z")
 _CONTENT = re.compile(r"(?i)<(/?)(document_content|page_content|content|text|body)>")
 _METADATA = re.compile(
@@ -17,6 +19,7 @@ _ITEM_END = re.compile(r"(?im)^[ \t]*\[END [^\]\n]{1,40}\][ \t]*$")
 _FILE = re.compile(r"[ \t]*[^\s:]{1,120}\.[A-Za-z0-9]{2,5}(?:#[^\s:]{1,40})?: ")
 _SOURCE_LINE = re.compile(r"(?i)[ \t]*[-=]{2,} ?(?:source|document|file|page|chunk)[^\n]{0,120}[-=]{2,}[ \t]*\Z")
 _TREE = re.compile(r"(?i)[ \t]*(?:ID: \d{1,4}|├── [^\n]{0,300}|└── Content:)[ \t]*\Z")
+_ADDRESS = re.compile(r"https?://[^\s<>]{1,2000}")
 _QUOTE = re.compile(r"\"\"\"|'''")
 
 
@@ -32,26 +35,26 @@ class Pair(NamedTuple):
 
 
 def tag_pairs(text: str) -> list[Pair]:
-    """Return the outermost pairs, each from the last opening tag before the next end of its name."""
-    tags = list(TAG.finditer(text))
-    last_end = {tag.group(2).lower(): tag.start() for tag in tags if tag.group(1)}
+    """Return the outermost pairs; an end belongs to the last opening tag of its name, others are only spoken of."""
+    opened: dict[str, list[re.Match[str]]] = {}
     pairs: list[Pair] = []
-    opened: re.Match[str] | None = None
-    for tag in tags:
-        is_end, name = bool(tag.group(1)), tag.group(2).lower()
-        if not is_end:
-            again = opened is not None and opened.group(2).lower() == name
-            if (opened is None or again) and last_end.get(name, 0) > tag.start():
-                opened = tag
-        elif opened is not None and name == opened.group(2).lower():
-            pairs.append(Pair(opened.start(), opened.end(), tag.start(), tag.end(), name, opened.group(3)))
-            opened = None
-    return pairs
+    for tag in TAG.finditer(text):
+        name = tag.group(2).lower()
+        if not tag.group(1):
+            opened.setdefault(name, []).append(tag)
+        elif before := opened.get(name):
+            start = before.pop()
+            pairs.append(Pair(start.start(), start.end(), tag.start(), tag.end(), name, start.group(3)))
+    outer: list[Pair] = []
+    for pair in sorted(pairs):
+        if not outer or pair.start >= outer[-1].end:
+            outer.append(pair)
+    return outer
 
 
-def without_tags(text: str) -> str:
-    """Return the text between tags."""
-    return _ANY_TAG.sub(" ", text)
+def words_only(text: str) -> str:
+    """Return a text without tags and addresses."""
+    return _ADDRESS.sub(" ", _ANY_TAG.sub(" ", text))
 
 
 def tag_parts(text: str, name: str) -> list[str]:
@@ -78,9 +81,11 @@ def _contents(text: str) -> Iterator[str]:
 def parts(text: str) -> list[str]:
     """Return the passages in marked text: its labelled items, else what stands between rules, else its paragraphs."""
     text = _ITEM_END.sub("", text)
-    if len(_QUOTE.findall(text)) >= 2:
-        return _cleaned(_QUOTE.split(text))
+    if len(quoted := _QUOTE.split(text)) > 2:
+        return _cleaned(quoted[1::2])
     lines = text.split("\n")
+    if any(RECORD_VALUE.match(line) for line in lines) and any(RULE.match(line) for line in lines):
+        return _cleaned(_split([line for line in lines if not _RECORD_END.match(line)], RULE, RECORD_VALUE))
     if any(LABEL.match(line) for line in lines):
         return _cleaned(_split(lines, LABEL))
     if any(RULE.match(line) or _SOURCE_LINE.match(line) for line in lines):

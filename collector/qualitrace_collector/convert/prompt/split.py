@@ -17,6 +17,7 @@ from qualitrace_collector.convert.prompt.marks import (
     ASK,
     ASK_TAG,
     END,
+    HINTS,
     HTML_SOURCE,
     LABEL,
     LEAD,
@@ -27,20 +28,39 @@ from qualitrace_collector.convert.prompt.marks import (
     Proof,
     Role,
 )
-from qualitrace_collector.convert.prompt.parts import RULE, Pair, parts, sentences, tag_pairs, tag_parts
+from qualitrace_collector.convert.prompt.parts import RECORD_VALUE, RULE, Pair, parts, sentences, tag_pairs, tag_parts
 
 MAX_READ = 2_000_000
 """Characters of a prompt that are searched for material; what comes behind them belongs to the question."""
 
 _MAX_LINE = 600
+_MAX_HEADING = 200
 _MAX_INTRODUCTION = 12
+_NEAR = 15
+_JUST_BEFORE = 3
 _CUT = re.compile(
     r"(?i)\n|(?<=[.!?…。！？”\"»)])[ \t]{1,4}(?=(?:(?:user )?question|query|context|(?:helpful |final )?answer)[ \t]?[:：])"
 )
-_QUOTES = re.compile(r"[ \t]*(\"\"\"|'''|```)")
+_LONE_TAG = re.compile(r"\s*`?</?[A-Za-z][\w-]{0,60}>`?\s*\Z")
+_CODE = re.compile(r"[ \t]*```")
 _TITLE = re.compile(r"[ \t]*(#{1,6})[ \t]")
-_OPENERS = ("field", "block", "fence", "said", "heading", "loose heading", "lead", "inline", "numbered", "paragraph")
-_SECTIONS = frozenset(_OPENERS) - {"inline", "numbered"}
+_OPENERS = (
+    "field",
+    "block",
+    "fence",
+    "said",
+    "heading",
+    "title",
+    "loose heading",
+    "lead",
+    "inline",
+    "numbered",
+    "record",
+    "paragraph",
+)
+_LISTS = frozenset({"inline", "numbered", "record"})
+_SURE = _OPENERS[:7]
+_SECTIONS = frozenset(_OPENERS) - _LISTS
 _CLOSERS = _SECTIONS | {"ask", "answer", "stop", "end"}
 _FENCE = re.compile(r"(?m)^[ \t]{0,8}```")
 _RUNS_ON = re.compile(r"[ \t]{0,8}(?:[a-zà-ÿ]|[?,;)`'\"])")
@@ -68,7 +88,7 @@ class _Block(NamedTuple):
 def split_prompt(text: str, role: Role = "user") -> tuple[str, list[str]]:
     """Split a prompt into the question and the passages to answer it from; all is question if nothing is marked."""
     head = text[:MAX_READ]
-    lines = _without_examples(_lines(head))
+    lines = _without_examples(_without_code(_lines(head)))
     blocks = _tagged(head, role, lines) or _Sections(head, role, lines).blocks()
     if not blocks:
         return text, []
@@ -84,31 +104,51 @@ def _line(text: str, start: int, end: int) -> _Line:
     line = text[start : min(end, start + _MAX_LINE)].rstrip()
     if not line:
         return _Line(start, end, end, "blank")
-    if found := ASK.match(line):
-        return _Line(start, start + found.end(), end, "ask")
-    if found := ANSWER.match(line):
+    lowered = line.lower()
+    hinted = not line.isascii() or any(word in lowered for word in HINTS)
+    leads = hinted and bool(LEAD.search(line))
+    if hinted and (found := ASK.match(line)):
+        return _Line(start, start + found.end(), end, "ask", leads=leads)
+    if hinted and (found := ANSWER.match(line)):
         return _Line(start, end, end, "answered" if line[found.end() :].strip() else "answer")
-    leads = bool(LEAD.search(line))
     title = _TITLE.match(line)
-    kind, behind = _kind(line, leads)
+    kind, behind = _kind(line, _OPENERS if hinted else ("numbered", "record"), leads)
     return _Line(start, start + behind if behind else end, end, kind, len(title.group(1)) if title else 0, leads)
 
 
-def _kind(line: str, leads: bool) -> tuple[str, int]:
+def _kind(line: str, openers: Sequence[str], leads: bool) -> tuple[str, int]:
     """Return what a line is, and where on it the text begins if it bears some besides its mark."""
     if RULE.match(line):
         return "rule", 0
-    for kind in _OPENERS:
-        mark = MARKS[kind].opens
-        found = (mark.search(line) if leads else None) if kind == "paragraph" else mark.match(line)
-        if found:
+    promises = leads and MARKS["paragraph"].opens.search(line) is not None
+    stops = not promises and STOP.match(line) is not None
+    ends = line[-1] in ":：." or " below" in line
+    fits = {
+        "lead": leads and ends,
+        "said": ends,
+        "inline": True,
+        "numbered": True,
+        "record": True,
+        "paragraph": promises,
+    }
+    for kind in openers:
+        if stops and kind not in _SURE or not fits.get(kind, len(line) <= _MAX_HEADING):
+            continue
+        if kind == "paragraph":
+            return kind, 0
+        if found := MARKS[kind].opens.match(line):
             return kind, found.end() if kind == "inline" else 0
-        if kind == "loose heading" and STOP.match(line) and not (leads and MARKS["paragraph"].opens.search(line)):
-            return "stop", 0
-    for kind, pattern in (("end", END), ("quotes", _QUOTES)):
+    for kind, pattern in (("end", END), ("end", _LONE_TAG), ("code", _CODE)):
         if pattern.match(line):
             return kind, 0
-    return "", 0
+    return "stop" if stops else "", 0
+
+
+def _without_code(lines: list[_Line]) -> list[_Line]:
+    """Take the marks from lines within a fence of code."""
+    fences = [number for number, line in enumerate(lines) if line.kind in ("code", "fence")]
+    inside = {number for start, end in zip(fences[::2], fences[1::2], strict=False) for number in range(start + 1, end)}
+    return [line._replace(kind="", leads=False) if number in inside else line for number, line in enumerate(lines)]
 
 
 def _without_examples(lines: list[_Line]) -> list[_Line]:
@@ -116,7 +156,7 @@ def _without_examples(lines: list[_Line]) -> list[_Line]:
     found = [line for line in lines if line.kind in ("ask", "answered")]
     done = {line.start for line, after in pairwise(found) if (line.kind, after.kind) == ("ask", "answered")}
     plain = [line._replace(kind="", behind=line.end) if line.start in done else line for line in lines]
-    opening = [line.start for line in plain if line.kind in ("said", "heading", "field")]
+    opening = [line.start for line in plain if line.kind in ("said", "heading", "title", "field")]
     opening += [line.start for line, after in pairwise(plain) if (line.kind, after.kind) == ("ask", "rule")]
     last = max(opening, default=-1)
     example = max((line.start for line in plain if line.kind == "answered" and line.start < last), default=-1)
@@ -128,16 +168,14 @@ def _tagged(text: str, role: Role, lines: Sequence[_Line]) -> list[_Block]:
     if not pairs:
         return []
     fences = [fence.start() for fence in _FENCE.finditer(text)]
-    setting = Setting(led=any(line.leads for line in lines), asked=False)
+    starts = [line.start for line in lines]
     proof = getattr(MARKS["tag"], role)
     found: list[_Block] = []
     for pair in pairs:
-        inner = text[pair.inner : pair.inner_end]
-        if (
-            not _is_quoted(text, pair, fences)
-            and shows(proof, inner, setting)
-            and (passages := tag_parts(inner, pair.name))
-        ):
+        passages = [] if _is_quoted(text, pair, fences) else tag_parts(text[pair.inner : pair.inner_end], pair.name)
+        near = lines[max(0, bisect_right(starts, pair.start) - _NEAR) : bisect_right(starts, pair.end) + _NEAR]
+        setting = Setting(led=any(line.leads for line in near), asked=False, labelled=False)
+        if passages and shows(proof, "\n".join(passages), setting):
             found.append(_Block(pair.start, pair.end, passages))
     return found
 
@@ -179,26 +217,30 @@ class _Sections:
             if block:
                 found.append(block)
             kind = self._lines[number].kind
-            number = stop if first < stop and (block or kind in ("inline", "numbered")) else number + 1
+            number = stop if first < stop and (block or kind in _LISTS) else number + 1
         return found
 
     def _extent(self, number: int) -> tuple[int, int]:
         """Return the first line of what a line opens, and the line behind its last; equal if it opens nothing."""
         line = self._lines[number]
-        if line.kind == "ask" and self._kind(number + 1) == "rule" and self._leads:
-            return number + 1, self._next(number + 2, {"rule"}) + 1
+        if line.kind == "ask" and self._text.startswith("===", line.end):
+            return number + 1, min(self._next(number + 2, {"rule"}) + 1, len(self._lines))
         if line.kind not in _OPENERS:
             return number, number
         first = number + (line.kind not in ("inline", "numbered"))
         if line.kind == "block":
-            stop = self._next(first, {"end"})
-            return (first, stop) if stop < len(self._lines) else (number, number)
+            stop = self._next(first, {"end", "block"})
+            return (first, stop) if self._kind(stop) == "end" else (number, number)
         if line.kind == "fence":
-            return first, self._next(first, {"quotes"})
+            return first, self._next(first, {"code", "fence"})
+        if line.kind == "record":
+            return number, self._end_of_records(number)
         if line.kind == "field":
             return first, self._next_field(first)
         if line.kind == "paragraph":
             first = self._behind_introduction(first)
+        if line.kind in ("said", "lead", "paragraph") and self._kind(self._filled(first)) == "inline":
+            return number, number
         return first, self._end_of_section(first, line)
 
     def _kind(self, number: int) -> str:
@@ -206,6 +248,23 @@ class _Sections:
 
     def _next(self, number: int, kinds: set[str]) -> int:
         while number < len(self._lines) and self._lines[number].kind not in kinds:
+            number += 1
+        return number
+
+    def _end_of_records(self, number: int) -> int:
+        """Return the line behind the rule of the last record that starts here; each has its rule and its value."""
+        end = number
+        while self._kind(self._filled(number)) == "record":
+            start = self._filled(number)
+            number = self._next(start + 1, {"rule", "record"}) + 1
+            lines = self._text[self._lines[start].end : self._lines[min(number, len(self._lines)) - 1].start]
+            if self._kind(number - 1) != "rule" or not RECORD_VALUE.match(lines):
+                break
+            end = number
+        return end
+
+    def _filled(self, number: int) -> int:
+        while self._kind(number) == "blank":
             number += 1
         return number
 
@@ -231,7 +290,7 @@ class _Sections:
                 return number
             if number == first and line.kind in _CLOSERS and opener.kind not in ("inline", "numbered"):
                 return number
-            if number > first and opener.level and 0 < line.level <= opener.level:
+            if line.level and (number > first and line.level <= opener.level or self._role == "system"):
                 return number
             number += 1
         return number
@@ -241,18 +300,40 @@ class _Sections:
         if line.kind == "numbered" and not self._starts_list(first, stop):
             return None
         start, end = self._lines[first].start, self._lines[stop - 1].end
-        if line.kind in ("inline", "numbered"):
+        if line.kind in _LISTS:
             start = line.behind if line.kind == "inline" else line.start
-        inner_start, inner_end, end = self._inside(first, stop, start, end)
+        inner_start, inner_end, end = (
+            (start, end, end) if line.kind == "record" else self._inside(first, stop, start, end)
+        )
         body = self._text[inner_start:inner_end]
-        led = any(lead < first or lead >= stop for lead in (*self._leads[:1], *self._leads[-1:]))
         mark: Mark = MARKS["said" if line.kind == "ask" else line.kind]
         proof: Proof = getattr(mark, self._role)
-        if not shows(proof, body, Setting(led=led, asked=self._asked)):
-            return None
+        setting = Setting(
+            led=self._is_led(number, first, stop),
+            asked=self._is_asked(number, stop)
+            or self._text[max(end, len(self._text) - _MAX_LINE) :].rstrip().endswith(("?", "？")),
+            labelled=LABEL.match(body.lstrip()) is not None,
+        )
         passages = parts(body)
+        if not shows(proof, "\n".join(passages), setting):
+            return None
         opening = self._lines[first].start if line.kind in ("ask", "paragraph") else line.start
         return _Block(opening, end, passages) if passages else None
+
+    def _is_led(self, number: int, first: int, stop: int) -> bool:
+        """Whether a sentence close to the material says to answer from it."""
+        near = (*range(max(0, number - _NEAR), first), *range(stop, min(len(self._lines), stop + _NEAR)))
+        return any(self._lines[other].leads for other in near)
+
+    def _is_asked(self, number: int, stop: int) -> bool:
+        """Whether a question or the stub of an answer follows the material, or a question stands right before it."""
+        before = range(max(0, number - _JUST_BEFORE), number)
+        start = self._lines[number].start
+        return (
+            self._kind(stop) in ("ask", "answer")
+            or any(self._kind(other) == "ask" for other in before)
+            or self._text[max(0, start - _MAX_LINE) : start].rstrip().endswith(("?", "？"))
+        )
 
     def _starts_list(self, first: int, stop: int) -> bool:
         labels = [
@@ -260,13 +341,12 @@ class _Sections:
             for line in self._lines[first:stop]
             if line.kind == "numbered" and (found := LABEL.match(self._text, line.start, line.end))
         ]
-        return len(labels) > 1 and (labels[0].group(1) or labels[0].group(2)) == "1"
+        return len(labels) > 1 and (labels[0].group(1) or labels[0].group(2) or labels[0].group(3)) == "1"
 
     def _inside(self, first: int, stop: int, start: int, end: int) -> tuple[int, int, int]:
         """Return where material begins and ends, and where what belongs to it ends: rules or quotes may enclose it."""
-        while first < stop and self._kind(first) == "blank":
-            first += 1
-        if first == stop:
+        first = self._filled(first)
+        if first >= stop:
             return start, start, end
         fence = self._text[self._lines[first].start : self._lines[first].end].strip()
         if self._kind(first) == "rule":
@@ -274,8 +354,8 @@ class _Sections:
             if closes and not self._is_told_end(stop):
                 return self._lines[first].end, self._lines[closes[-1]].start, self._lines[closes[-1]].end
             return self._lines[first].end, end, end
-        if self._kind(first) == "quotes" and fence.startswith("```"):
-            closing = self._next(first + 1, {"quotes"})
+        if self._kind(first) == "code":
+            closing = self._next(first + 1, {"code"})
             if closing < stop:
                 return self._lines[first].end, self._lines[closing].start, self._lines[closing].end
         return start, self._without_request(first, stop, end), self._without_request(first, stop, end)
