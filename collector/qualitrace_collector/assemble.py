@@ -2,10 +2,11 @@
 
 A span is a local root if it has no parent, or a remote one (OTLP span flags 0x100 and 0x200, "parent is
 remote"), or if it does not say and its parent is still missing after the quiet period. Spans whose parent is
-known to be local wait for it: exporters send a span when it ends, so a missing local parent is still running.
+known to be local wait for it: exporters send a span when it ends, so a missing local parent is still running, or was
+filtered out. What waits for longer than the orphan period since its last span is taken for the latter.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 
@@ -34,8 +35,9 @@ class Piece:
 
     Attributes:
         trace_id: the 16 bytes of OTLP.
-        root_seen: a local root is among the spans.
+        root_seen: a local root is among the spans, or was waited for in vain.
         positions: the journal's positions of the requests that the spans came in.
+        last_at: when the last of it came, in Unix seconds.
         conflicts: spans left out because a different one with their id came before.
     """
 
@@ -45,6 +47,7 @@ class Piece:
     root_seen: bool
     positions: frozenset[int]
     conflicts: int = 0
+    last_at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -72,16 +75,28 @@ class Assembler:
 
     Args:
         quiet_period: seconds without a new span after which a trace with a local root is complete.
+        orphan_period: seconds without a new span after which a trace without one is complete.
         max_open: seconds after which a trace without one is handed on unfinished.
         max_spans: spans held at most; beyond it `full` is true.
+        ended: tells which of some traces were complete before: what comes of them is late, and waits for no root.
     """
 
-    def __init__(self, quiet_period: float, max_open: float, max_spans: int) -> None:
+    def __init__(
+        self,
+        quiet_period: float,
+        orphan_period: float,
+        max_open: float,
+        max_spans: int,
+        ended: Callable[[Sequence[bytes]], Container[bytes]] = lambda _: (),
+    ) -> None:
         self._quiet_period = quiet_period
+        self._orphan_period = orphan_period
         self._max_open = max_open
         self._max_spans = max_spans
+        self._ended = ended
         self._open: dict[bytes, _OpenTrace] = {}  # in the order in which they were opened
         self._active: dict[bytes, _OpenTrace] = {}  # those of them that were not looked at since their last span, by it
+        self._rootless: dict[bytes, _OpenTrace] = {}  # those that were, and had no local root, by their last span
         self._now = 0.0
         self._span_count = 0
 
@@ -105,25 +120,37 @@ class Assembler:
         for record in records:
             self._trace(record.trace_id, position, now).logs.append(record)
 
+    def holds(self, trace_id: bytes) -> bool:
+        """Whether some of a trace waits here."""
+        return trace_id in self._open
+
     def due(self, now: float, *, stopping: bool = False) -> list[Piece]:
         """Take out what is complete or has waited too long; when `stopping`, complete traces need no quiet.
 
-        Each trace is looked at once after its last span, and once when it is too old: all that are open need not be.
+        Each trace is looked at once after its last span, and again when it is too old: all that are open need not be.
         """
         self._set_clock(now)
-        quiet = list(takewhile(lambda item: now - item[1].last_at >= self._quiet_period, self._active.items()))
-        for trace_id, _ in quiet:
+        quiet = dict(takewhile(lambda item: now - item[1].last_at >= self._quiet_period, self._active.items()))
+        for trace_id in quiet:
             del self._active[trace_id]
-        if stopping:
-            quiet = list(self._open.items())
-        pieces = [self._take(*item) for item in quiet if item[1].has_local_root()]
+        pieces = self._whole([*self._open] if stopping else [*quiet])
+        silent = list(takewhile(lambda item: now - item[1].last_at >= self._orphan_period, self._rootless.items()))
+        pieces += [self._take(trace_id, orphaned=True) for trace_id, trace in silent if trace.spans]
         old = list(takewhile(lambda item: now - item[1].opened_at >= self._max_open, self._open.items()))
-        return [*pieces, *(self._take(*item) for item in old)]
+        return [*pieces, *(self._take(trace_id) for trace_id, _ in old)]
+
+    def _whole(self, trace_ids: Sequence[bytes]) -> list[Piece]:
+        """Take out those that wait for no root; note of the others that they do."""
+        rootless = [trace_id for trace_id in trace_ids if not self._open[trace_id].has_local_root()]
+        ended = self._ended(rootless) if rootless else ()
+        waiting = {trace_id for trace_id in rootless if trace_id not in ended}
+        self._rootless |= {trace_id: self._open[trace_id] for trace_id in rootless if trace_id in waiting}
+        return [self._take(trace_id) for trace_id in trace_ids if trace_id not in waiting]
 
     def evict(self) -> list[Piece]:
         """Take out the older half of the open traces, complete or not, to make room."""
-        oldest = list(self._open.items())[: (len(self._open) + 1) // 2]
-        return [self._take(trace_id, trace) for trace_id, trace in oldest]
+        oldest = list(self._open)[: (len(self._open) + 1) // 2]
+        return [self._take(trace_id) for trace_id in oldest]
 
     def _trace(self, trace_id: bytes, position: int, now: float) -> _OpenTrace:
         self._set_clock(now)
@@ -132,6 +159,7 @@ class Assembler:
             trace = self._open[trace_id] = _OpenTrace(opened_at=now)
         trace.last_at = now
         self._active.pop(trace_id, None)
+        self._rootless.pop(trace_id, None)
         self._active[trace_id] = trace
         trace.positions.add(position)
         return trace
@@ -143,15 +171,17 @@ class Assembler:
                 trace.opened_at, trace.last_at = min(trace.opened_at, now), min(trace.last_at, now)
         self._now = now
 
-    def _take(self, trace_id: bytes, trace: _OpenTrace) -> Piece:
-        del self._open[trace_id]
+    def _take(self, trace_id: bytes, *, orphaned: bool = False) -> Piece:
+        trace = self._open.pop(trace_id)
         self._active.pop(trace_id, None)
+        self._rootless.pop(trace_id, None)
         self._span_count -= len(trace.spans)
         return Piece(
             trace_id=trace_id,
             spans=tuple(trace.spans.values()),
             logs=tuple(trace.logs),
-            root_seen=trace.has_local_root(),
+            root_seen=orphaned or trace.has_local_root(),
             positions=frozenset(trace.positions),
             conflicts=trace.conflicts,
+            last_at=trace.last_at,
         )

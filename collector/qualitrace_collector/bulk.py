@@ -1,7 +1,8 @@
 """Complete new traces in few statements, into MLflow's own tables.
 
 `SqlAlchemyStore.log_spans` writes a trace at a time, with a dozen statements for each. Here a batch takes one
-statement a table. The rows are the same; a test compares them. What is not new is left to MLflow.
+statement a table. The rows are the same; a test compares them. What is not new is left to MLflow, but for what its list
+shows of a trace.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from mlflow.store.tracking.dbmodels.models import SqlSpan, SqlTraceInfo, SqlTrac
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import insert, select, text
 
+from qualitrace_collector.headline import Headline
 from qualitrace_collector.rows import Row, Rows
 
 CACHE_KIB = 128 << 10
@@ -40,6 +42,25 @@ def insert_rows(store: SqlAlchemyStore, rows: Rows) -> set[str]:
                 write = _copy if store.engine.driver == "psycopg" else _insert
                 write(session, model.__table__, values)
     return known
+
+
+def show_headlines(store: SqlAlchemyStore, headlines: Sequence[Headline]) -> None:
+    """Let traces that are there show these; a root that another collector has stored goes before a child of it.
+
+    Raises:
+        MlflowException: the database refused; nothing was written.
+    """
+    with store.ManagedSessionMaker(read_only=False) as session:
+        for headline in sorted(headlines, key=lambda headline: headline.trace_id):  # as MLflow locks them
+            of_trace = session.query(SqlTraceInfo).filter(SqlTraceInfo.request_id == headline.trace_id)
+            if headline.of_child:
+                root = select(SqlSpan.span_id).where(
+                    SqlSpan.trace_id == headline.trace_id, SqlSpan.parent_span_id.is_(None)
+                )
+                of_trace = of_trace.filter(~root.exists())
+            previews = {"request_preview": headline.request_preview, "response_preview": headline.response_preview}
+            told = {name: text for name, text in previews.items() if text is not None}
+            of_trace.update({"status": headline.state.value, **told}, synchronize_session=False)
 
 
 def _insert(session: Any, table: Any, rows: Sequence[Row]) -> None:

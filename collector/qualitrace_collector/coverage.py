@@ -29,7 +29,7 @@ _HIDDEN = {"", "__REDACTED__"}
 
 
 def coverage_of(trace: ConvertedTrace, spans: Sequence[AnySpan]) -> Coverage:
-    """Look for all that a complete trace should have; only what applies to it is in the result.
+    """Look for all that a trace should have; only what applies to it is in the result.
 
     Tokens apply to traces with a model call, documents to those with a retriever, an output to all but those whose
     root only fetches material.
@@ -81,6 +81,8 @@ def _tells_documents(retriever: AnySpan) -> bool:
 def _source(trace: ConvertedTrace, span: AnySpan) -> Source:
     """Tell who recorded a span; of one that was stored earlier only the trace's first span that came now can tell."""
     records, span_id = trace.piece.spans, bytes.fromhex(span.span_id)
+    if not records:  # nothing but log records came now
+        return Source(trace.service, "", "none")
     record = next((record for record in records if record.span.span_id == span_id), records[0])
     dialect = dialect_of(attribute.key for attribute in record.span.attributes)
     return Source(trace.service, clean(record.scope.name) if record.scope.name else "", dialect)

@@ -6,13 +6,14 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from qualitrace_collector.convert.content.passages import LLM_TYPES
 from qualitrace_collector.convert.sample import is_error, outermost, root_of
-from qualitrace_collector.convert.spending import Spending, countable, spending
+from qualitrace_collector.convert.spending import countable
 from qualitrace_collector.convert.stored import AnySpan
 from qualitrace_collector.names import BoundedNames
+from qualitrace_collector.spent import MAX_MODELS, USD, spent_by_model
+from qualitrace_collector.state import Spent
 
 DURATION_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 FIRST_TOKEN_ATTRIBUTES = ("gen_ai.response.time_to_first_chunk", "gen_ai.server.time_to_first_token")
-MAX_MODELS = 100
 
 
 class TraceMetrics:
@@ -67,10 +68,16 @@ class TraceMetrics:
             if root.end_time_ns:
                 seconds = (root.end_time_ns - root.start_time_ns) / 1e9
                 self._duration.labels(service).observe(seconds, exemplar=exemplar)
-            for spent in spending(spans):
-                self._count_spending(spent, service, exemplar, sums)
+            self._add_spent(sums, service, spent_by_model(spans), exemplar)
             for span in outermost(spans, LLM_TYPES):
                 self._observe_first_token(span, service, exemplar)
+        sums.count()
+
+    def observe_late(self, traces: Iterable[tuple[str, str, Spent]]) -> None:
+        """Count what late spans add to traces that were counted before: service, MLflow's trace id, what was spent."""
+        sums = _Sums()
+        for service, trace_id, spent in traces:
+            self._add_spent(sums, service, spent, {"trace_id": trace_id.removeprefix("tr-")})
         sums.count()
 
     def count_conflicts(self, spans: Mapping[str, int]) -> None:
@@ -83,13 +90,14 @@ class TraceMetrics:
         for rule, count in counts.items():
             self._redactions.labels(rule).inc(count)
 
-    def _count_spending(self, spent: Spending, service: str, exemplar: dict[str, str], sums: "_Sums") -> None:
-        model = self._models.bound(spent.model or "unknown")
-        for kind, count in (("input", spent.input), ("output", spent.output)):
-            if count:
-                sums.add(self._tokens, (service, model, kind), count, exemplar)
-        if spent.cost_usd:
-            sums.add(self._cost, (service, model), spent.cost_usd, exemplar)
+    def _add_spent(self, sums: "_Sums", service: str, spent: Spent, exemplar: dict[str, str]) -> None:
+        for name, amounts in spent.items():
+            model = self._models.bound(name)
+            for kind, amount in amounts.items():
+                if kind == USD:
+                    sums.add(self._cost, (service, model), amount, exemplar)
+                else:
+                    sums.add(self._tokens, (service, model, kind), amount, exemplar)
 
     def _observe_first_token(self, span: AnySpan, service: str, exemplar: dict[str, str]) -> None:
         waits = (countable(span.get_attribute(name)) for name in FIRST_TOKEN_ATTRIBUTES)

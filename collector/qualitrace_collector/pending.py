@@ -2,6 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 from qualitrace_collector.assemble import Piece
 
@@ -27,6 +28,10 @@ class Pending:
     def __bool__(self) -> bool:
         """Whether something is due now; refused pieces that wait for their next try are not."""
         return bool(self._batches or self._due)
+
+    def trace_ids(self) -> set[bytes]:
+        """Return the traces of which a piece has no recorded outcome yet."""
+        return {piece.trace_id for piece in chain(self._due, self._refused, *self._batches)}
 
     def add(self, pieces: Iterable[Piece]) -> None:
         """Queue pieces behind those that are due already."""

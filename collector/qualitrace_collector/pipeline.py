@@ -6,7 +6,7 @@ then its requests are settled in the journal. A crash between two steps repeats 
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from google.protobuf.message import DecodeError
@@ -24,7 +24,7 @@ from qualitrace_collector.pending import Pending
 from qualitrace_collector.record import KEEP_SECONDS, CompleteTrace, Recorder, Results
 from qualitrace_collector.redaction import Redaction
 from qualitrace_collector.settle import Settlement
-from qualitrace_collector.state import DeadLetter, Ledger
+from qualitrace_collector.state import DeadLetter, Ledger, UnfinishedTrace
 from qualitrace_collector.store import StoreUnavailable, TraceStore, reason
 from qualitrace_collector.storing import Failure, StoreStage
 from qualitrace_collector.writer import Writer
@@ -36,7 +36,9 @@ READ_BYTES = 4 << 20
 BATCHES_HELD = 2  # one that is being written, and one that is being converted
 IDLE_SECONDS = 0.05
 SHORTEST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.5, 30.0
+ORPHANS_SECONDS = 10.0
 UPKEEP_SECONDS = 60.0
+ROUNDS = 5  # of unfinished traces that are ended in one step
 
 
 class Pipeline:
@@ -58,9 +60,12 @@ class Pipeline:
         writer: Writer | None = None,
     ) -> None:
         assembly = config.assembly
-        self._assembler = Assembler(assembly.quiet_period, assembly.max_open, assembly.max_spans)
+        self._assembler = Assembler(
+            assembly.quiet_period, assembly.orphan_period, assembly.max_open, assembly.max_spans, self._ended
+        )
         self._redaction = Redaction(config.collector.redact)
         self._max_size = assembly.max_size
+        self._orphan_period = assembly.orphan_period
         self._max_age = assembly.max_age
         self._journal = journal
         self._settlement = Settlement(journal)
@@ -81,6 +86,7 @@ class Pipeline:
         self._writer = writer
         self._pending = Pending()
         self._unavailable = 0
+        self._next_orphans = 0.0
         self._next_upkeep = 0.0
 
     def step(self) -> float:
@@ -97,6 +103,7 @@ class Pipeline:
             self._pending.add(self._assembler.evict())
         try:
             stored = self._store_batch()
+            self._end_orphans()
             self._upkeep()
         except StoreUnavailable as error:
             return self._back_off(error)
@@ -125,6 +132,11 @@ class Pipeline:
     @property
     def _full(self) -> bool:
         return self._assembler.full or self._settlement.held_bytes >= self._max_size
+
+    def _ended(self, trace_ids: Sequence[bytes]) -> set[bytes]:
+        """Return those of the traces that were complete before."""
+        rows = self._ledger.known_traces([f"tr-{trace_id.hex()}" for trace_id in trace_ids])
+        return {_otlp_trace_id(trace_id) for trace_id, row in rows.items() if row["root_seen"]}
 
     def _back_off(self, error: StoreUnavailable) -> float:
         wait = min(LONGEST_BACKOFF_SECONDS, SHORTEST_BACKOFF_SECONDS * 2.0 ** min(self._unavailable, 10))
@@ -205,22 +217,62 @@ class Pipeline:
         self._settlement.flush()
         return bool(batch)
 
+    def _end_orphans(self) -> None:
+        """Every few seconds: end traces whose root never came, and of which nothing has come for long, nor waits here.
+
+        Time goes by the journal, as in assembling: while there is a backlog, more of them may be in it.
+        """
+        now = self._clock()
+        if now < self._next_orphans:
+            return
+        for _ in range(ROUNDS):
+            silent = self._ledger.silent(self._journal_time - self._orphan_period)
+            pending = self._pending.trace_ids() if silent else set[bytes]()
+            orphans = [trace for trace in silent if not self._waits(trace, pending)]
+            if not orphans:
+                self._next_orphans = now + ORPHANS_SECONDS
+                return
+            self._end(orphans)
+
+    def _waits(self, trace: UnfinishedTrace, pending: set[bytes]) -> bool:
+        key = _otlp_trace_id(trace.trace_id)
+        return key in pending or self._assembler.holds(key)
+
+    def _end(self, traces: Sequence[UnfinishedTrace]) -> None:
+        """Take stored traces for whole: show, judge and measure what there is of them."""
+        spans = self._store.read_all([trace.trace_id for trace in traces])
+        self._store.show([spans[trace.trace_id] for trace in traces if spans.get(trace.trace_id)], late=True)
+        whole = [
+            CompleteTrace(
+                trace_id=trace.trace_id,
+                service=trace.service,
+                tracestate=trace.tracestate,
+                spans=spans.get(trace.trace_id, ()),
+                known=False,
+            )
+            for trace in traces
+        ]
+        self._recorder.finish(whole, self._clock())
+
     def _upkeep(self) -> None:
-        """Each minute: end traces whose root never came, forget old rows and what MLflow said of experiments."""
+        """Each minute: end traces whose spans go on coming for too long, forget old rows and what MLflow said."""
         now = self._clock()
         if now < self._next_upkeep:
             return
         if self._writer:
             self._writer.rest()
-        for row in self._ledger.unfinished(now - self._max_age):
-            trace_id, spans = row["trace_id"], self._store.read(row["trace_id"])
-            self._recorder.finish(
-                CompleteTrace(trace_id=trace_id, service=row["service"], tracestate="", spans=spans, known=False), now
-            )
+        for _ in range(ROUNDS):
+            if not (old := self._ledger.unfinished(now - self._max_age)):
+                break
+            self._end(old)
         self._recorder.prune(now)
         self._store.experiments.forget()
         self._journal.forget_owners(now - KEEP_SECONDS)
         self._next_upkeep = now + UPKEEP_SECONDS
+
+
+def _otlp_trace_id(trace_id: str) -> bytes:
+    return bytes.fromhex(trace_id.removeprefix("tr-"))
 
 
 def _letter(failure: Failure, now: float) -> DeadLetter:

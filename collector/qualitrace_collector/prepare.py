@@ -5,13 +5,14 @@ Needs no database: what is known of the traces is in the plan.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from mlflow.entities import Span
 
 from qualitrace_collector.assemble import Piece
 from qualitrace_collector.convert import ConvertedTrace, convert_all
+from qualitrace_collector.convert.stored import AnySpan
 from qualitrace_collector.coverage import coverage_of
 from qualitrace_collector.first_come import log_conflicts, without_stored
 from qualitrace_collector.record import CompleteTrace
@@ -53,7 +54,7 @@ class Prepared:
     Attributes:
         wanted: what is to be stored, without the spans that are stored already.
         complete: those of `wanted` that will be whole then.
-        coverage: what each of them has that is so for the first time, by trace id.
+        coverage: what each of `wanted` has of what it should have, by trace id.
         conflicting: spans left out because another one has their ids, by service.
     """
 
@@ -69,16 +70,14 @@ def prepare(plan: Plan) -> Prepared:
     """Convert the pieces of a batch and tell what becomes of each."""
     converted, failures = convert_all(plan.pieces, plan.earlier)
     kept = [trace for trace in converted if _is_kept(trace, plan)]
-    wanted, conflicting = _first_come(kept, plan.earlier)
-    whole = {trace.trace_id: trace for trace in wanted if _is_whole(trace, plan.known)}
-    complete = [_complete(trace, plan) for trace in whole.values()]
+    rest, conflicting = _first_come(kept, plan.earlier)
+    spans = {trace.trace_id: _all_spans(trace, plan) for trace in rest}
+    wanted = [_with_whole(trace, spans[trace.trace_id], plan) for trace in rest]
     return Prepared(
         wanted=wanted,
         not_genai=[trace for trace in converted if not _is_kept(trace, plan)],
-        complete=complete,
-        coverage={
-            trace.trace_id: coverage_of(whole[trace.trace_id], trace.spans) for trace in complete if not trace.known
-        },
+        complete=[_complete(trace, plan) for trace in wanted if trace.whole],
+        coverage={trace.trace_id: coverage_of(trace, spans[trace.trace_id]) for trace in wanted},
         conflicting=conflicting,
         failures=failures,
     )
@@ -104,13 +103,22 @@ def _first_come(
     return kept, conflicting
 
 
-def _complete(trace: ConvertedTrace, plan: Plan) -> CompleteTrace:
+def _all_spans(trace: ConvertedTrace, plan: Plan) -> tuple[AnySpan, ...]:
     earlier = plan.earlier.get(trace.trace_id, ())
+    return (*(span for span in earlier if span.span_id not in trace.renewed), *trace.stored)
+
+
+def _with_whole(trace: ConvertedTrace, spans: Sequence[AnySpan], plan: Plan) -> ConvertedTrace:
+    whole = spans if _is_whole(trace, plan.known) else ()
+    return replace(trace, whole=whole, late=trace.trace_id in plan.known)
+
+
+def _complete(trace: ConvertedTrace, plan: Plan) -> CompleteTrace:
     return CompleteTrace(
         trace_id=trace.trace_id,
         service=trace.service,
         tracestate=trace.tracestate,
-        spans=(*(span for span in earlier if span.span_id not in trace.renewed), *trace.stored),
+        spans=trace.whole,
         known=_was_judged(trace, plan.known),
     )
 

@@ -19,7 +19,10 @@ from qualitrace_collector.feedback import PersonFeedback
 from qualitrace_collector.measure import TraceMetrics
 from qualitrace_collector.sample import in_always_stratum, inclusion_probability
 from qualitrace_collector.samples import Sample
+from qualitrace_collector.spent import added, gained, spent_by_model
 from qualitrace_collector.state import (
+    Count,
+    Counted,
     CoverageTotals,
     Database,
     DeadLetter,
@@ -28,9 +31,11 @@ from qualitrace_collector.state import (
     JudgeQueue,
     JudgeTask,
     Ledger,
+    Spent,
     TraceRecord,
+    Unfinished,
 )
-from qualitrace_collector.state.coverage import Coverage
+from qualitrace_collector.state.coverage import Coverage, joined
 from qualitrace_collector.state.feedback import FeedbackBox
 
 _log = logging.getLogger(__name__)
@@ -61,7 +66,7 @@ class Results:
 
     Attributes:
         conflicting: spans left out because another one has their ids, by service.
-        coverage: what each trace has that is complete for the first time.
+        coverage: what each trace has of what it should have, by its id.
         early_logs: log records whose span has not come, by trace id; of a trace that had some, all that are left.
     """
 
@@ -70,7 +75,7 @@ class Results:
     dead_lettered: Sequence[DeadLetter] = ()
     complete: Sequence[CompleteTrace] = ()
     conflicting: Mapping[str, int] = field(default_factory=dict[str, int])
-    coverage: Sequence[Coverage] = ()
+    coverage: Mapping[str, Coverage] = field(default_factory=dict[str, Coverage])
     early_logs: Mapping[str, Sequence[LogRecord]] = field(default_factory=dict[str, Sequence[LogRecord]])
 
 
@@ -128,19 +133,23 @@ class Recorder:
                 DeadLetters.put(connection, letter)
             for trace_id, logs in results.early_logs.items():
                 EarlyLogs.replace(connection, trace_id, logs, now)
-            CoverageTotals.add(connection, results.coverage)
+            _let_wait(
+                connection, [trace for trace in results.stored if trace.trace_id not in complete], results.coverage
+            )
+            late = _count(connection, results.complete, results.coverage, now)
             self._enqueue_sampled(connection, results.complete, now)
         self._metrics.observe((trace.service, trace.spans) for trace in results.complete if not trace.known)
+        self._metrics.observe_late(late)
         self._metrics.count_conflicts(results.conflicting)
 
-    def finish(self, trace: CompleteTrace, now: float) -> None:
-        """Judge a trace that was stored before its root came, and will not get one."""
+    def finish(self, traces: Sequence[CompleteTrace], now: float) -> None:
+        """Judge and measure traces that were stored before their root came, and will not get one."""
+        there = [trace for trace in traces if trace.spans]  # else somebody deleted it in MLflow
         with self._database.transaction() as connection:
-            connection.execute("UPDATE trace SET root_seen = 1 WHERE trace_id = ?", (trace.trace_id,))
-            if trace.spans:  # else somebody deleted it in MLflow
-                self._enqueue_sampled(connection, [trace], now)
-        if trace.spans:
-            self._metrics.observe([(trace.service, trace.spans)])
+            Ledger.end(connection, [trace.trace_id for trace in traces])
+            _count(connection, there, {}, now)
+            self._enqueue_sampled(connection, there, now)
+        self._metrics.observe((trace.service, trace.spans) for trace in there)
 
     def keep_feedback(self, feedback: PersonFeedback, received_at: float) -> None:
         """Keep what a person said until it can be written to MLflow."""
@@ -159,6 +168,8 @@ class Recorder:
         """Forget rows older than a week, and log records whose span did not come; the ledger's totals stay."""
         with self._database.transaction() as connection:
             Ledger.prune(connection, now - KEEP_SECONDS)
+            Unfinished.prune(connection, now - KEEP_SECONDS)
+            Counted.prune(connection, now - KEEP_SECONDS)
             JudgeQueue.prune(connection, now - KEEP_SECONDS)
             assembly = self._config.assembly
             dropped = EarlyLogs.prune(connection, now - assembly.max_age, assembly.max_size)
@@ -238,6 +249,43 @@ class Recorder:
             return None
         Ledger.add(connection, trace.service, "sampled_out", judge.name, -1)
         return 0.0
+
+
+def _let_wait(
+    connection: sqlite3.Connection, traces: Iterable[ConvertedTrace], coverage: Mapping[str, Coverage]
+) -> None:
+    """Note of stored traces without a root when the last of them came."""
+    for trace in traces:
+        has = coverage.get(trace.trace_id, {})
+        Unfinished.put(connection, trace.trace_id, trace.piece.last_at, trace.tracestate, has)
+
+
+def _count(
+    connection: sqlite3.Connection, traces: Sequence[CompleteTrace], coverage: Mapping[str, Coverage], now: float
+) -> list[tuple[str, str, Spent]]:
+    """Count what complete traces have, and note it of each, so that what comes late is counted once.
+
+    Returns:
+        What traces that were complete before have spent since: service, trace id, what.
+    """
+    waited = Unfinished.take(connection, [trace.trace_id for trace in traces])
+    before = Counted.of(connection, [trace.trace_id for trace in traces if trace.known])
+    counts: dict[str, Count] = {}
+    late: list[tuple[str, str, Spent]] = []
+    for trace in traces:
+        has = joined(waited.get(trace.trace_id, {}), coverage.get(trace.trace_id, {}))
+        spent = spent_by_model(trace.spans)
+        if not trace.known:
+            counts[trace.trace_id] = Count(has, spent)
+        elif (known := before.get(trace.trace_id)) is not None:  # else it was counted before this was noted
+            more = gained(known.spent, spent)
+            counts[trace.trace_id] = Count(joined(known.coverage, has), added(known.spent, more))
+            late.append((trace.service, trace.trace_id, more))
+    unknown = Count({}, {})
+    changes = ((before.get(trace_id, unknown).coverage, count.coverage) for trace_id, count in counts.items())
+    CoverageTotals.change(connection, changes)
+    Counted.put(connection, counts, now)
+    return late
 
 
 def _sample(trace: CompleteTrace) -> Sample:

@@ -1,5 +1,8 @@
 """The rows that a new trace has in MLflow's tables, as its own store would have written them.
 
+With one exception: where no span of a whole trace is without a parent, state and previews are those of its local root,
+as if that had none (`headline.py`); MLflow's own store would call the trace IN_PROGRESS, and show nothing.
+
 Importable only where `tested_tables.has_tested_tables` holds: older releases of MLflow lack what this is made of.
 """
 
@@ -22,12 +25,7 @@ from mlflow.store.tracking.utils.trace_analytics import (
     validate_trace_name,
 )
 from mlflow.tracing.constant import SpansLocation, TraceMetadataKey, TraceTagKey
-from mlflow.tracing.utils import (
-    SpanAggregationNode,
-    aggregate_cost_from_span_nodes,
-    aggregate_usage_from_span_nodes,
-)
-from mlflow.tracing.utils.truncation import _get_truncated_preview  # pyright: ignore[reportPrivateUsage]
+from mlflow.tracing.utils import aggregate_cost_from_span_nodes, aggregate_usage_from_span_nodes
 from mlflow.utils.mlflow_tags import MLFLOW_ARTIFACT_LOCATION
 from mlflow.utils.uri import append_to_uri_path
 from mlflow.utils.validation import _validate_trace_tag  # pyright: ignore[reportPrivateUsage]
@@ -38,10 +36,13 @@ from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.convert.decode import attribute_values
 from qualitrace_collector.convert.stored import STATUS_PREFIX, StoredSpan
 from qualitrace_collector.experiments import PlacedTrace
+from qualitrace_collector.headline import nodes, preview
 
 _TAG_PREFIX = "mlflow.traceTag."
 _HIDDEN_RESOURCE = ("telemetry.sdk.", "mlflow.")
 _ANY_TRACE = "{trace}"
+_LOCAL_ROOT = 0
+"""Its place among the spans of a trace that is converted at once."""
 
 Row = dict[str, Any]
 
@@ -79,17 +80,18 @@ def _add_trace(rows: Rows, trace: ConvertedTrace, experiment_id: int, artifact_l
     spans = [_span_row(span, experiment_id) for span in trace.stored]
     attributes = [span.data["attributes"] for span in trace.stored]
     roots = [index for index, row in enumerate(spans) if row["parent_span_id"] is None]
-    root = attributes[roots[-1]] if roots else {}
-    tags = _tags(trace, root, artifact_location)
+    shown = roots or ([_LOCAL_ROOT] if trace.whole or trace.piece.root_seen else [])
+    root = attributes[shown[-1]] if shown else {}
+    tags = _tags(trace, attributes[roots[-1]] if roots else {}, artifact_location)
     rows.spans += spans
     rows.traces.append(
         {
             "request_id": trace.trace_id,
             "experiment_id": experiment_id,
-            "status": _state(spans[roots[0]]) if roots else TraceState.IN_PROGRESS.value,
+            "status": _state(spans[shown[0]]) if shown else TraceState.IN_PROGRESS.value,
             "client_request_id": None,
-            "request_preview": _preview(root.get("mlflow.spanInputs"), "user"),
-            "response_preview": _preview(root.get("mlflow.spanOutputs"), "assistant"),
+            "request_preview": preview(root.get("mlflow.spanInputs"), "user"),
+            "response_preview": preview(root.get("mlflow.spanOutputs"), "assistant"),
             "db_payload_generation": 1,
             "trace_name": tags.pop(TraceTagKey.TRACE_NAME, None),
             "session_id": _session(attributes),
@@ -135,23 +137,11 @@ def _times(spans: Sequence[Row]) -> Row:
 
 
 def _sums(spans: Sequence[StoredSpan]) -> Row:
-    usage = aggregate_usage_from_span_nodes(_nodes(spans, "mlflow.chat.tokenUsage")) or {}
-    cost = aggregate_cost_from_span_nodes(_nodes(spans, "mlflow.llm.cost")) or {}
+    usage = aggregate_usage_from_span_nodes(nodes(spans, "mlflow.chat.tokenUsage")) or {}
+    cost = aggregate_cost_from_span_nodes(nodes(spans, "mlflow.llm.cost")) or {}
     return {column: token_count_or_none(usage.get(key)) for key, column in TOKEN_COLUMN_BY_KEY.items()} | {
         column: finite_float_or_none(cost.get(key)) for key, column in COST_COLUMN_BY_KEY.items()
     }
-
-
-def _nodes(spans: Sequence[StoredSpan], key: str) -> list[SpanAggregationNode]:
-    nodes: list[SpanAggregationNode] = []
-    for span in spans:
-        amounts = span.get_attribute(key)
-        nodes.append(SpanAggregationNode(span.span_id, span.parent_id, amounts if isinstance(amounts, dict) else None))
-    return nodes
-
-
-def _preview(content: str | None, role: str) -> str | None:
-    return _get_truncated_preview(content, role=role) if content else None
 
 
 def _session(attributes: Sequence[dict[str, str]]) -> str | None:

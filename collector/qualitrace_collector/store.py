@@ -3,25 +3,32 @@
 Writing is idempotent: MLflow upserts spans on (trace id, span id), and assessments carry an id of ours.
 """
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
-from mlflow.entities import Assessment, Span
+from mlflow.entities import Assessment, Span, TraceState
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.abstract_store import AbstractStore
+from mlflow.tracing.constant import TraceMetadataKey
 from mlflow.tracking._tracking_service.utils import _get_store  # pyright: ignore[reportPrivateUsage]
 from sqlalchemy import make_url
 
 from qualitrace_collector.config.values import without_credentials
 from qualitrace_collector.convert import ConvertedTrace
+from qualitrace_collector.convert.stored import AnySpan
 from qualitrace_collector.experiments import Experiments, PlacedTrace
+from qualitrace_collector.headline import Headline, ended_trace, headline_of
 from qualitrace_collector.tested_tables import has_tested_tables
 
 if TYPE_CHECKING:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
     from qualitrace_collector.rows import Rows
 
+_log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _TRANSIENT_CODES = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
@@ -50,6 +57,7 @@ class TraceStore:
         self.artifact_uri = artifact_uri
         self.experiments = Experiments(lambda: self._store, experiment)
         self._tested = False
+        self._hidden_told = False
         self.unrecorded: set[str] = set()
 
     @property
@@ -77,14 +85,62 @@ class TraceStore:
             StoreUnavailable: nothing can be stored now. What was stored before stays; saving again is harmless.
         """
         groups: dict[tuple[str, bytes], list[ConvertedTrace]] = defaultdict(list)
-        for place, trace in self._insert_new(self._placed(traces)):
+        left = self._insert_new(self._placed([trace for trace in traces if trace.stored]))
+        for place, trace in left:
             groups[place.experiment_id, trace.resource.SerializeToString(deterministic=True)].append(trace)
         refused: dict[str, Exception] = {}
         for (experiment_id, _), group in groups.items():
             self._save_group(experiment_id, group, refused)
         if refused:
             self.experiments.forget()  # one may have been deleted for good: the next try looks for it
+        shown = [*(trace for _, trace in left), *(trace for trace in traces if not trace.stored)]
+        for late in (False, True):
+            whole = [trace.whole for trace in shown if trace.whole and trace.late is late]
+            self.show([spans for spans in whole if spans[0].trace_id not in refused], late=late)
         return refused
+
+    def show(self, traces: Sequence[Sequence[AnySpan]], *, late: bool) -> None:
+        """Let MLflow's list show state and previews of traces that are stored, each given as all its spans.
+
+        Their local root may have a parent elsewhere, of which MLflow makes an unfinished trace without previews.
+
+        Args:
+            late: they were recorded before, so that something else may be shown of them.
+
+        Raises:
+            StoreUnavailable: MLflow cannot be reached now.
+        """
+        if not traces:
+            return
+        try:
+            self._show(traces, late=late)
+        except MlflowException as error:  # somebody deleted one, or its experiment
+            if len(traces) == 1:
+                level = logging.DEBUG if self._hidden_told else logging.WARNING
+                self._hidden_told = True
+                text = "MLflow does not take the state and previews of trace %s (%s); of further ones this is not told"
+                _log.log(level, text, traces[0][0].trace_id, reason(error))
+                return
+            for spans in traces:
+                self.show([spans], late=late)
+
+    def _show(self, traces: Sequence[Sequence[AnySpan]], *, late: bool) -> None:
+        headlines, store = [headline_of(spans) for spans in traces], self._store
+        if self._call(lambda: has_tested_tables(store)):
+            from qualitrace_collector.bulk import show_headlines
+
+            self._call(lambda: show_headlines(cast("SqlAlchemyStore", store), headlines))
+            return
+        for spans, headline in zip(traces, headlines, strict=True):
+            if headline.of_child or late:
+                self._show_by_api(headline, spans, late=late)
+
+    def _show_by_api(self, headline: Headline, spans: Sequence[AnySpan], *, late: bool) -> None:
+        """End the trace as MLflow's clients do; since later spans change none of its sums then, it is ended again."""
+        info = self._call(lambda: self._store.get_trace_info(headline.trace_id))
+        ended = late and TraceMetadataKey.TRACE_INFO_FINALIZED in info.trace_metadata
+        if ended or (headline.of_child and info.state == TraceState.IN_PROGRESS):
+            self._call(lambda: self._store.start_trace(ended_trace(headline, info, spans)))
 
     def takes_rows(self) -> bool:
         """Whether MLflow's tables were tested; if so, it is not asked again: reading waits for those who write.
@@ -111,8 +167,12 @@ class TraceStore:
 
     def read(self, trace_id: str) -> list[Span]:
         """Return all stored spans of a trace, none if it is unknown."""
-        traces = self._call(lambda: self._store.batch_get_traces([trace_id]))
-        return traces[0].data.spans if traces else []
+        return self.read_all([trace_id]).get(trace_id, [])
+
+    def read_all(self, trace_ids: Sequence[str]) -> dict[str, list[Span]]:
+        """Return all stored spans of a few traces, by their ids; nothing of one that is unknown."""
+        traces = self._call(lambda: self._store.batch_get_traces(list(trace_ids))) if trace_ids else []
+        return {trace.info.trace_id: trace.data.spans for trace in traces}
 
     def call(self, ask: Callable[[AbstractStore], _T]) -> _T:
         """Ask MLflow's own store.

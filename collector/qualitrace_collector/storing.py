@@ -92,9 +92,11 @@ class StoreStage:
 
     def _finish(self, begun: _Begun) -> dict[str, Exception]:
         """Wait until a batch is stored; return the errors of refused traces by their ids."""
-        traces = _to_store(begun.prepared)
+        traces = begun.prepared.wanted
         known = written(begun.writing) if begun.writing else None
-        return self._store.save(traces if known is None else [trace for trace in traces if trace.trace_id in known])
+        if known is not None:
+            traces = [trace for trace in traces if trace.trace_id in known or not trace.stored]
+        return self._store.save(traces)
 
     def _with_early_logs(self, batch: Batch) -> list[Piece]:
         early = self._early_logs.of(map(mlflow_trace_id, batch))
@@ -153,7 +155,7 @@ def _outcome(begun: _Begun, refused: dict[str, Exception]) -> tuple[Results, lis
         not_genai=prepared.not_genai,
         complete=[trace for trace in prepared.complete if trace.trace_id not in refused],
         conflicting=prepared.conflicting,
-        coverage=[coverage for trace_id, coverage in prepared.coverage.items() if trace_id not in refused],
+        coverage=prepared.coverage,
         early_logs={trace_id: logs for trace_id, logs in begun.early_logs.items() if trace_id not in failed},
     )
     return results, failures

@@ -15,6 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from qualitrace_collector.config import Config
 from support import receiving
 from support.pipeline import Collector
+from support.postgres import running_postgres
 from support.receiving import Receiver
 
 DEADLINE_SECONDS = 20.0
@@ -70,6 +71,13 @@ def start_receiver(receive_config: Callable[..., Config]) -> Generator[Callable[
 def receiver(start_receiver: Callable[..., Receiver]) -> Receiver:
     """A running receiver with room enough."""
     return start_receiver()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Generator[str]:
+    """A PostgreSQL server; gives its URI up to the last slash."""
+    with running_postgres() as uri:
+        yield uri
 
 
 @pytest.fixture

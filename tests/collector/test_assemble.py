@@ -1,8 +1,11 @@
 """Spans become traces: which are due, when, and what they carry."""
 
+from collections.abc import Sequence
+
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -14,8 +17,8 @@ def records(*spans: Span) -> list[SpanRecord]:
     return [SpanRecord(item, Resource(), InstrumentationScope()) for item in spans]
 
 
-def assembler(max_spans: int = 1000) -> Assembler:
-    return Assembler(quiet_period=2.0, max_open=60.0, max_spans=max_spans)
+def assembler(max_spans: int = 1000, orphan_period: float = 120.0, max_open: float = 60.0) -> Assembler:
+    return Assembler(quiet_period=2.0, orphan_period=orphan_period, max_open=max_open, max_spans=max_spans)
 
 
 def test_a_trace_is_due_once_its_root_ended_and_the_quiet_period_passed():
@@ -40,6 +43,39 @@ def test_a_local_parent_that_is_still_running_is_waited_for():
     traces.add_spans(2, records(span(7, 1)), now=31.0)
     (piece,) = traces.due(33.0)
     assert piece.root_seen
+
+
+def test_a_local_parent_that_never_comes_is_given_up_after_the_orphan_period():
+    """Each span of the trace puts that off, since its root may run; log records alone make no trace."""
+    traces = assembler(orphan_period=30.0, max_open=600.0)
+    traces.add_spans(1, records(span(7, 2, parent=1, flags=LOCAL_PARENT)), now=0.0)
+    traces.add_logs(2, [LogRecord(trace_id=trace_id(8))], now=0.0)
+    assert traces.due(29.0) == []
+    traces.add_spans(3, records(span(7, 3, parent=1, flags=LOCAL_PARENT)), now=29.5)
+    assert traces.due(59.0) == []
+    (piece,) = traces.due(59.5)
+    assert (piece.trace_id, piece.root_seen, piece.last_at) == (trace_id(7), True, 29.5)
+    assert len(piece.spans) == 2
+    assert not traces.holds(trace_id(7))
+    assert traces.holds(trace_id(8))
+
+
+def test_what_comes_of_a_trace_that_was_complete_waits_for_no_root():
+    """Its root is stored: late spans below it are due after the quiet period, those of an unknown trace are not."""
+    asked: list[bytes] = []
+
+    def ended(trace_ids: Sequence[bytes]) -> set[bytes]:
+        asked.extend(trace_ids)
+        return {trace_id(7)}
+
+    traces = Assembler(quiet_period=2.0, orphan_period=120.0, max_open=60.0, max_spans=9, ended=ended)
+    late = [span(number, 2, parent=1, flags=LOCAL_PARENT) for number in (7, 8)]
+    traces.add_spans(1, records(*late, span(9, 1)), now=0.0)
+    pieces = traces.due(2.0)
+    assert {piece.trace_id: piece.root_seen for piece in pieces} == {trace_id(9): True, trace_id(7): False}
+    assert asked == [trace_id(7), trace_id(8)]
+    assert traces.due(50.0) == []
+    assert asked == [trace_id(7), trace_id(8)]
 
 
 def test_a_trace_open_too_long_is_handed_on_unfinished():

@@ -100,6 +100,7 @@ def test_the_documented_example_is_read(tmp_path: Path):
         ("alerts: [{name: a, judge: relevance, when: pass_rate < 1, fro: 5m}]", "alerts.0: unknown key 'fro', did you mean 'for'?"),
         ("listen: {otlp_http: nonsense}", "listen.otlp_http: must be HOST:PORT, for example 127.0.0.1:4318 (got 'nonsense')"),
         ("assembly: {quiet_period: soon}", "assembly.quiet_period: must be a duration such as 30s, 5m, 1h or 1d (got 'soon')"),
+        ("assembly: {orphan_period: -2m}", "assembly.orphan_period: must not be negative (got -120 s)"),
         ("assembly: {quiet_period: -1}", "assembly.quiet_period: must not be negative (got -1 s)"),
         ("mlflow: {keep: some}", "mlflow.keep: must be 'genai' or 'all' (got 'some')"),
         ("judges: [{model: openai:/gpt-5-mini}]", "judges.0.name: is required"),

@@ -133,6 +133,42 @@ def test_a_trace_counts_once(make: Callable[..., Collector]):
     assert lacking(collector, "app") == before
 
 
+def test_what_comes_late_is_no_gap(make: Callable[..., Collector]):
+    """Question, answer and tokens that another process sends after the root; twice, over a restart, counts once.
+
+    The metric of traces that lacked them stays: a counter never falls.
+    """
+    collector = make()
+    root = span(1, 1, name="GET /", gen_ai__operation__name="chat")
+    send(collector, [root], "app")
+    collector.run(5)
+    assert lacking(collector, "app") == {"input": (1, 1), "output": (1, 1), "tokens": (1, 1), "session": (1, 1)}
+    for _ in range(2):
+        send(collector, rag(1)[1:], GENAI_SCOPE)
+        collector.restart()
+        collector.run(65)
+    assert lacking(collector, "app") == {"input": (1, 0), "output": (1, 0), "tokens": (1, 0), "session": (1, 1)}
+    assert lacking(collector, GENAI_SCOPE) == {"documents": (1, 0)}
+    assert {row["lacked"] for row in CoverageTotals(collector.database).totals() if row["scope"] == "app"} == {1}
+
+
+def test_an_orphan_counts_for_the_scope_that_sent_it(make: Callable[..., Collector]):
+    """When it is taken for whole, minutes after its spans came, who sent them is still known."""
+    collector = make()
+    send(collector, bare_call(1), GENAI_SCOPE)
+    collector.run(5)
+    orphan = bare_call(2)
+    orphan[0].parent_span_id = b"p" * 8
+    send(collector, orphan, GENAI_SCOPE)
+    collector.run(70)
+    assert lacking(collector, GENAI_SCOPE)["input"] == (1, 1)
+    collector.restart()
+    collector.run(90)
+    assert lacking(collector, GENAI_SCOPE) == {
+        "input": (2, 2), "output": (2, 2), "tokens": (2, 0), "session": (2, 2)
+    }  # fmt: skip
+
+
 def test_names_from_outside_are_bounded(make: Callable[..., Collector]):
     """Scopes beyond the limit are counted together."""
     database = make().database

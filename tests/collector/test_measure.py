@@ -4,6 +4,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from qualitrace_collector.measure import TraceMetrics
+from qualitrace_collector.spent import MAX_MODELS, added, gained, spent_by_model
+from qualitrace_collector.state import Spent
 from support.mlflow_db import converted
 from support.otlp import chat_span, span
 
@@ -45,7 +47,7 @@ def test_tokens_cost_and_first_token_of_a_call_are_counted(metrics: TraceMetrics
     assert registry.get_sample_value("qualitrace_time_to_first_token_seconds_sum", SHOP) == 0.5
 
 
-@pytest.mark.parametrize("number", ["-5", "NaN", "Infinity", '"many"', "true", "null", "[1]"])
+@pytest.mark.parametrize("number", ["-5", "NaN", "Infinity", "1" + "0" * 400, '"many"', "true", "null", "[1]"])
 def test_a_number_that_cannot_be_counted_spoils_nothing(
     metrics: TraceMetrics, registry: CollectorRegistry, number: str
 ):
@@ -69,3 +71,39 @@ def test_usage_of_an_odd_shape_is_left_out(metrics: TraceMetrics, registry: Coll
     metrics.observe([("shop", call(**{"mlflow.chat.tokenUsage": value, "mlflow.llm.cost": value}))])
     assert registry.get_sample_value("qualitrace_requests_total", {"service": "shop"}) == 1
     assert registry.get_sample_value("qualitrace_tokens_total", SHOP | {"type": "input"}) is None
+
+
+TEN = {"m": {"input": 10.0, "usd": 1.0}}
+
+
+@pytest.mark.parametrize(
+    ("now", "more"),
+    [
+        (TEN, {}),
+        ({"m": {"input": 15.0, "output": 2.0, "usd": 1.0}}, {"m": {"input": 5.0, "output": 2.0}}),
+        (TEN | {"other": {"input": 3.0}}, {"other": {"input": 3.0}}),
+        ({"renamed": {"input": 10.0, "usd": 1.0}}, {}),
+        ({"renamed": {"input": 12.0}}, {"renamed": {"input": 2.0}}),
+        ({}, {}),
+    ],
+    ids=["the same", "more", "another model", "renamed", "renamed and more", "less"],
+)
+def test_what_late_spans_add_is_the_growth(now: Spent, more: Spent):
+    """By model and kind, and no more than the whole has grown by: a call that goes by another name is no new one."""
+    assert gained(TEN, now) == more
+    assert gained(added(TEN, more), now) == {}
+
+
+def test_the_models_of_a_trace_are_bounded():
+    """A client that makes up names does not make the state of one trace grow with them."""
+    calls = [
+        span(1, 1),
+        *(chat_span(1, 2 + n, 1, question="Q?", answer="A.", **named(n)) for n in range(MAX_MODELS + 5)),
+    ]
+    spent = spent_by_model(converted(calls, "shop").stored)
+    assert len(spent) == MAX_MODELS + 1
+    assert spent["other"]["input"] == 5 * 14
+
+
+def named(number: int) -> dict[str, str]:
+    return {"gen_ai__request__model": f"model-{number}"}

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from mlflow.entities import TraceState
 
 from qualitrace_collector.journal import SqliteJournal
 from qualitrace_collector.record import Recorder
 from qualitrace_collector.store import StoreUnavailable
-from support.otlp import REMOTE_PARENT, span
+from support.otlp import REMOTE_PARENT, span, trace_id
 from support.pipeline import Collector, rag
 
 
@@ -113,16 +114,18 @@ def test_a_long_trace_appears_unfinished_and_is_judged_when_its_root_comes(make:
     assert 'qualitrace_requests_total{service="shop"} 1.0' in collector.metrics()
 
 
-def test_a_trace_whose_root_never_comes_ends_after_max_age(make: Callable[..., Collector]):
-    """A day later it is judged with what there is."""
+def test_a_trace_whose_spans_go_on_coming_ends_after_max_age(make: Callable[..., Collector]):
+    """It is never silent, and its root never comes: then it is judged with what there is, once."""
     collector = make(assembly={"max_age": "1h"})
     collector.send(rag(1)[1:])
-    collector.run(62)
-    collector.now += 3700
-    collector.run(2)
+    for minute in range(59):
+        collector.run(60)
+        collector.send([span(1, 10 + minute, 1)])
+    assert collector.tasks() == []
+    for minute in range(59, 65):
+        collector.run(60)
+        collector.send([span(1, 10 + minute, 1)])
     assert {task.sample.outputs for task in collector.tasks()} == {"A."}
-    collector.now += 3700
-    collector.run(2)
     assert 'qualitrace_requests_total{service="shop"} 1.0' in collector.metrics()
 
 
@@ -134,7 +137,7 @@ def test_a_late_span_is_merged_and_the_trace_judged_again(make: Callable[..., Co
     collector.run()
     assert {task.sample.passages for task in collector.tasks()} == {()}
     collector.send([retriever])
-    collector.run(62)
+    collector.run(5)
     assert collector.stored(1) == 3
     assert {task.sample.passages for task in collector.tasks()} == {("P.",)}
     assert collector.totals()["relevance", "queued"] == 1
@@ -193,8 +196,10 @@ def test_late_genai_spans_of_a_trace_without_any_are_judged(make: Callable[..., 
     collector.run()
     assert collector.totals() == {("", "not_genai"): 1}
     collector.send(rag(1)[1:])
-    collector.run(65)
+    collector.run(5)
     assert collector.totals() == {("", "stored"): 1, ("relevance", "sampled_out"): 1, ("toxicity", "sampled_out"): 1}
+    info = collector.store.call(lambda store: store.get_trace_info("tr-" + trace_id(1).hex()))
+    assert (info.state, info.request_preview) == (TraceState.OK, '"Q?"')
 
 
 def test_draining_stores_what_is_complete_and_leaves_the_rest(make: Callable[..., Collector]):

@@ -17,7 +17,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 from qualitrace_collector.assemble import Piece, SpanRecord
 from qualitrace_collector.convert import ConvertedTrace, convert
 from qualitrace_collector.convert.restore import restored
-from support.otlp import attributes, request, span, span_id, trace_id
+from qualitrace_collector.journal import SqliteJournal
+from qualitrace_collector.record import Recorder
+from support.otlp import REMOTE_PARENT, attributes, chat_span, request, span, span_id, trace_id
 from support.pipeline import Collector, rag
 
 RECORDINGS = sorted((Path(__file__).parent / "recordings").glob("*.otlp.pb"))
@@ -158,6 +160,101 @@ def test_log_records_that_wait_are_bounded(make: Callable[..., Collector]):
         collector.run(1)
     collector.run(122)
     assert waiting(collector) == ["tr-" + trace_id(number).hex() for number in (2, 3, 4)]
+
+
+def tokens(collector: Collector) -> dict[str, float]:
+    """Return what the metrics count for the shop's model, by kind, and US dollars."""
+    found: dict[str, float] = {}
+    for line in collector.metrics().splitlines():
+        name, _, value = line.rpartition(" ")
+        if name.startswith("qualitrace_tokens_total{"):
+            found[name.partition('type="')[2].partition('"')[0]] = float(value)
+        if name.startswith("qualitrace_cost_usd_total{"):
+            found["usd"] = float(value)
+    return found
+
+
+def test_calls_that_another_process_sends_later_are_counted_once(make: Callable[..., Collector]):
+    """Exporters wait five seconds by default, when the root's trace was measured long ago; a resend adds nothing."""
+    collector = make()
+    first, second = (chat_span(1, number, 1, question="Q?", answer="A.", flags=REMOTE_PARENT) for number in (2, 3))
+    collector.send([span(1, 1, name="GET /"), first])
+    collector.run(5)
+    once = tokens(collector)
+    assert (once["input"], once["output"]) == (14, 8)
+    for _ in range(3):
+        collector.send([second])
+        collector.run(5)
+    assert tokens(collector) == {"input": 28, "output": 16, "usd": pytest.approx(2 * once["usd"])}
+    assert 'qualitrace_requests_total{service="shop"} 1.0' in collector.metrics()
+
+
+def test_late_calls_of_a_root_without_any_are_counted(make: Callable[..., Collector]):
+    """A gateway's root, which `keep: all` stores, comes alone; what the application used comes later."""
+    collector = make(mlflow={"keep": "all"})
+    root, _, chat = rag(1)
+    collector.send([root])
+    collector.run(5)
+    assert tokens(collector) == {}
+    collector.send([chat])
+    collector.run(5)
+    assert (tokens(collector)["input"], tokens(collector)["output"]) == (14, 8)
+
+
+def test_a_late_span_that_tells_of_a_counted_call_adds_nothing(make: Callable[..., Collector]):
+    """Another instrumentor's span around the same call, with the same usage, comes from a second exporter."""
+    collector = make()
+    inner = chat_span(1, 3, 2, question="Q?", answer="A.", flags=REMOTE_PARENT)
+    outer = chat_span(1, 2, 1, question="Q?", answer="A.", flags=REMOTE_PARENT)
+    collector.send([span(1, 1, name="GET /"), inner])
+    collector.run(5)
+    before = tokens(collector)
+    collector.send([outer])
+    collector.run(5)
+    assert collector.stored(1) == 3
+    assert tokens(collector) == before
+
+
+def test_a_replay_after_a_restart_counts_nothing(make: Callable[..., Collector], monkeypatch: pytest.MonkeyPatch):
+    """The late call was recorded, its request not settled: what is counted is on disk, and the counters begin anew."""
+    collector = make()
+    late = chat_span(1, 2, 1, question="Q?", answer="A.", flags=REMOTE_PARENT)
+    collector.send([span(1, 1, name="GET /", gen_ai__system="x")])
+    collector.run(5)
+    with monkeypatch.context() as crash:
+        crash.setattr(SqliteJournal, "settle", lambda *_: None)
+        collector.send([late])
+        collector.run(5)
+    assert tokens(collector)["input"] == 14
+    collector.restart()
+    collector.run(5)
+    assert collector.journal.pending()[0] == 0
+    assert tokens(collector) == {}
+    collector.send([chat_span(1, 3, 1, question="Q?", answer="A.", flags=REMOTE_PARENT)])
+    collector.run(5)
+    assert tokens(collector)["input"] == 14
+
+
+def test_a_crash_between_mlflow_and_the_record_loses_no_late_call(
+    make: Callable[..., Collector], monkeypatch: pytest.MonkeyPatch
+):
+    """Its span is stored already when the replay comes, but was not counted."""
+    collector = make()
+    collector.send([span(1, 1, name="GET /", gen_ai__system="x")])
+    collector.run(5)
+
+    def crash(*_: Any) -> None:
+        raise SystemExit
+
+    collector.send([chat_span(1, 2, 1, question="Q?", answer="A.", flags=REMOTE_PARENT)])
+    with monkeypatch.context() as crashing:
+        crashing.setattr(Recorder, "record", crash)
+        with pytest.raises(SystemExit):
+            collector.run(5)
+    assert collector.stored(1) == 2
+    collector.restart()
+    collector.run(5)
+    assert tokens(collector)["input"] == 14
 
 
 @pytest.mark.parametrize("recording", RECORDINGS, ids=lambda path: path.name.removesuffix(".otlp.pb"))

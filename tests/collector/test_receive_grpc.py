@@ -55,6 +55,18 @@ def test_traces_are_journalled_as_they_came(
     assert receiver.journal.counters()["spans_received", "grpc"] == 2
 
 
+def test_a_span_without_an_end_is_kept(receiver: Any, connect: Callable[..., Any], make_request: MakeRequest) -> None:
+    """It ends when it starts; the answer is a plain success, the metric counts it."""
+    request = make_request(spans=2)
+    odd = request.resource_spans[0].scope_spans[0].spans[0]
+    odd.end_time_unix_nano = 0
+    assert TraceServiceStub(connect(receiver)).Export(request, timeout=20) == ExportTraceServiceResponse()
+    (entry,) = receiver.journal.read(0, 10, 1 << 30)
+    odd.end_time_unix_nano = odd.start_time_unix_nano
+    assert ExportTraceServiceRequest.FromString(entry.payload) == request
+    assert receiver.journal.counters()["spans_adjusted", "end_before_start"] == 1
+
+
 def test_logs_without_a_trace_are_rejected(receiver: Any, connect: Callable[..., Any]) -> None:
     """The answer tells how many log records belong to no trace; the other one is kept."""
     request = ExportLogsServiceRequest()

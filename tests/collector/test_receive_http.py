@@ -102,11 +102,11 @@ def test_a_bad_span_is_told_and_its_neighbours_kept(
     """The partial success has the exact number and the rule; the journal has the other spans alone."""
     request = make_request(spans=3)
     spans = request.resource_spans[0].scope_spans[0].spans
-    spans[1].end_time_unix_nano = spans[1].start_time_unix_nano - 1
+    spans[1].parent_span_id = b"p" * 7
     if content_type == JSON:
         fields = json_format.MessageToDict(request)
         for item, span in zip(fields["resourceSpans"][0]["scopeSpans"][0]["spans"], spans, strict=True):
-            item.update(traceId=span.trace_id.hex(), spanId=span.span_id.hex())
+            item.update(traceId=span.trace_id.hex(), spanId=span.span_id.hex(), parentSpanId=span.parent_span_id.hex())
         answer = send(receiver, json.dumps(fields).encode(), JSON)
         response = json_format.Parse(answer.body, ExportTraceServiceResponse())
     else:
@@ -114,11 +114,24 @@ def test_a_bad_span_is_told_and_its_neighbours_kept(
         response = ExportTraceServiceResponse.FromString(answer.body)
     assert answer.status == 200
     assert response.partial_success.rejected_spans == 1
-    assert "end_time_unix_nano is before start_time_unix_nano" in response.partial_success.error_message
+    assert "parent_span_id must be empty or 8 bytes" in response.partial_success.error_message
     del spans[1]
     assert [ExportTraceServiceRequest.FromString(item) for item in journalled(receiver)] == [request]
-    assert receiver.journal.counters()["spans_rejected", "end_before_start"] == 1
+    assert receiver.journal.counters()["spans_rejected", "parent_span_id"] == 1
     assert receiver.journal.counters()["spans_received", "http"] == 2
+
+
+def test_a_span_that_ends_before_it_starts_is_kept(receiver: Any, make_request: MakeRequest) -> None:
+    """With a duration of 0, its neighbours as they came; the answer is a plain success, the metric counts it."""
+    request = make_request(spans=3)
+    odd = request.resource_spans[0].scope_spans[0].spans[1]
+    odd.end_time_unix_nano = odd.start_time_unix_nano - 1
+    answer = send(receiver, request.SerializeToString())
+    assert (answer.status, answer.body) == (200, b"")
+    odd.end_time_unix_nano = odd.start_time_unix_nano
+    assert [ExportTraceServiceRequest.FromString(item) for item in journalled(receiver)] == [request]
+    assert receiver.journal.counters()["spans_adjusted", "end_before_start"] == 1
+    assert receiver.journal.counters()["spans_received", "http"] == 3
 
 
 def test_nothing_to_keep_is_a_success_without_an_entry(

@@ -67,3 +67,29 @@ def test_a_journal_that_fails_is_logged_once_until_it_works_again(
     assert "journal.max_size" in refusing
     assert taking == "taking requests again"
     journal.close()
+
+
+def test_spans_that_end_before_they_start_are_logged_once_an_hour(
+    tmp_path: Path, make_request: MakeRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client whose clock jumps does not fill the log: the metric has every span."""
+    journal = SqliteJournal(tmp_path / "journal.db", 1 << 20)
+    now = 100.0
+
+    async def run() -> None:
+        nonlocal now
+        committer = GroupCommitter(journal)
+        intake = Intake(committer, lambda: now)
+        for seconds in (0.0, 1.0, 3597.0, 2.0):
+            now += seconds
+            request = make_request()
+            request.resource_spans[0].scope_spans[0].spans[0].end_time_unix_nano = 1
+            await intake.accept(TRACES, Decoded(request, request.SerializeToString()), "http")
+        await asyncio.to_thread(committer.stop)
+
+    asyncio.run(run())
+    assert [record.getMessage()[:50] for record in caplog.records] == [
+        "1 spans of a request end before they start and are"
+    ] * 2
+    assert journal.counters()["spans_adjusted", "end_before_start"] == 4
+    journal.close()

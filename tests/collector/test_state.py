@@ -7,7 +7,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qualitrace_collector.samples import Message, Sample, ToolCall
-from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger, StateError, ledger, queue
+from qualitrace_collector.state import (
+    Count,
+    Counted,
+    CoverageTotals,
+    Database,
+    JudgeQueue,
+    JudgeTask,
+    Ledger,
+    StateError,
+    Unfinished,
+    UnfinishedTrace,
+    ledger,
+    queue,
+)
+from qualitrace_collector.state.coverage import Coverage, Source, joined
 
 SCHEMA = (*ledger.SCHEMA, *queue.SCHEMA)
 
@@ -175,7 +189,47 @@ def test_only_stored_traces_wait_for_a_root(database: Database):
     with database.transaction() as connection:
         for trace, outcome in (("tr-1", "stored"), ("tr-2", "dead_lettered"), ("tr-3", "not_genai")):
             Ledger.record_trace(connection, trace, "shop", outcome, root_seen=False, now=100.0)
-    assert [row["trace_id"] for row in Ledger(database).unfinished(older_than=1000.0)] == ["tr-1"]
+    assert [trace.trace_id for trace in Ledger(database).unfinished(older_than=1000.0)] == ["tr-1"]
+
+
+def test_silent_traces_are_those_without_a_span_since(database: Database):
+    """The oldest first; a further span puts a trace off, an older one that is replayed does not bring it back."""
+    with database.transaction() as connection:
+        for number, last_span_at in ((1, 50.0), (2, 40.0), (3, 60.0), (4, 10.0), (2, 45.0), (2, 30.0)):
+            Ledger.record_trace(connection, f"tr-{number}", "shop", "stored", root_seen=number == 4, now=1.0)
+            Unfinished.put(connection, f"tr-{number}", last_span_at, "ot=th:8" if last_span_at == 40.0 else "", {})
+    silent = [UnfinishedTrace("tr-2", "shop", "ot=th:8"), UnfinishedTrace("tr-1", "shop", "")]
+    assert Ledger(database).silent(since=50.0) == silent
+    with database.transaction() as connection:
+        Ledger.end(connection, ["tr-2"])
+    assert Ledger(database).silent(since=50.0) == silent[1:]
+
+
+def test_what_was_counted_is_forgotten_after_a_while(database: Database):
+    """With the row of its trace: what comes later counts nothing."""
+    count = Count({(Source("shop", "app", "none"), "input"): True}, {"m": {"input": 3}})
+    with database.transaction() as connection:
+        Counted.put(connection, {"tr-1": count}, 100.0)
+        Counted.put(connection, {"tr-2": count}, 200.0)
+        Counted.prune(connection, older_than=150.0)
+        assert Counted.of(connection, ["tr-1", "tr-2"]) == {"tr-2": count}
+
+
+def test_coverage_grows_by_what_was_found_since(database: Database):
+    """Another source's late find counts for the one that lacked it; what is new counts for its own source."""
+    app, other = Source("shop", "app", "none"), Source("shop", "other", "none")
+    before: Coverage = {(app, "input"): False, (app, "session"): True}
+    now = joined(before, {(other, "input"): True, (app, "session"): False, (other, "documents"): False})
+    assert now == {(app, "input"): True, (app, "session"): True, (other, "documents"): False}
+    with database.transaction() as connection:
+        CoverageTotals.add(connection, [before])
+        CoverageTotals.change(connection, [(before, now), (now, now)])
+    rows = {(row["scope"], row["content"]): row for row in CoverageTotals(database).totals()}
+    assert {key: (row["traces"], row["lacking"], row["lacked"]) for key, row in rows.items()} == {
+        ("app", "input"): (1, 0, 1),
+        ("app", "session"): (1, 0, 0),
+        ("other", "documents"): (1, 1, 1),
+    }
 
 
 def test_a_failed_transaction_leaves_nothing(database: Database):

@@ -46,6 +46,7 @@ class Assembly(Section):
     """When a trace counts as complete."""
 
     quiet_period: Duration = 2.0
+    orphan_period: Duration = 120.0
     max_open: Duration = 60.0
     max_age: Duration = 86_400.0
     max_spans: int = Field(default=200_000, ge=1, description="spans held in memory over all open traces")

@@ -15,6 +15,8 @@ from qualitrace_collector.convert.usage import CACHE_READ, CACHE_WRITTEN, INPUT,
 
 USAGE, COST, MODEL = "mlflow.chat.tokenUsage", "mlflow.llm.cost", "mlflow.llm.model"
 _TOTAL_COST = "total_cost"
+_MOST = 1e15
+"""Of tokens, seconds or dollars: nothing has so many, and beyond it sums are no numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +59,7 @@ def countable(value: Any) -> float | None:
     """Return what a client told, if it can be counted: one NaN would stay in a counter for ever."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return value if 0 <= value < math.inf else None
+    return value if 0 <= value < _MOST else None
 
 
 Amounts = Mapping[str, Any]

@@ -23,7 +23,7 @@ from qualitrace_collector.convert.draft import Draft, Event
 from qualitrace_collector.convert.identity import as_identities, take_resource_identity
 from qualitrace_collector.convert.restore import restored
 from qualitrace_collector.convert.root import complete_root, local_root
-from qualitrace_collector.convert.stored import StoredSpan, stored_span
+from qualitrace_collector.convert.stored import AnySpan, StoredSpan, stored_span
 
 UNKNOWN_SERVICE = "unknown_service"
 """The default of OpenTelemetry's resource specification for a missing `service.name`."""
@@ -40,6 +40,8 @@ class ConvertedTrace:
         renewed: ids of those that were stored before and have gained by what came now.
         is_genai: some span is one of a GenAI library.
         tracestate: of the local root; tells head sampling.
+        whole: all spans of the trace once its local root is there, those stored earlier too; empty until then.
+        late: some of the trace was recorded before.
     """
 
     trace_id: str
@@ -49,6 +51,8 @@ class ConvertedTrace:
     tracestate: str
     piece: Piece
     renewed: frozenset[str] = frozenset()
+    whole: Sequence[AnySpan] = ()
+    late: bool = False
 
     @property
     def resource(self) -> Resource:

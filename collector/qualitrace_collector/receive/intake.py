@@ -22,12 +22,14 @@ _REPAIRED = "{count} texts repaired: strings must be UTF-8; what is not became U
 
 logger = logging.getLogger(__name__)
 
+WARNING_SECONDS = 3600.0
+
 
 class Intake:
     """Takes decoded requests.
 
     It counts, in the transaction that makes a request durable: requests_received and bytes_received by door,
-    spans_received and log_records_received by door, spans_rejected and log_records_rejected by reason,
+    spans_received and log_records_received by door, spans_rejected, log_records_rejected and spans_adjusted by reason,
     feedback_received by source; and, within a second, requests_refused by reason and texts_repaired by
     signal.
 
@@ -41,12 +43,14 @@ class Intake:
         self._clock = clock
         self._stopping = False
         self._refusing = ""
+        self._next_warning = 0.0
 
     async def accept(self, signal: Signal, decoded: Decoded, door: Door, tenant: str | None = None) -> Message:
         """Make the valid part of a request durable and return the answer to its client.
 
         Args:
-            decoded: its payload, if there is one, is journalled as it is unless something in it is rejected.
+            decoded: its payload, if there is one, is journalled as it is unless something in it is rejected or
+                adjusted.
             tenant: who sent it; what it holds of other tenants' traces is rejected. None if there are no tenants.
 
         Raises:
@@ -55,8 +59,10 @@ class Intake:
         self._check_running()
         request, payload = decoded.message, decoded.payload
         verdict = signal.check(request)
-        if verdict.rejected:
+        if verdict.rejected or verdict.adjusted:
             payload = None
+        if verdict.adjusted:
+            self._warn_of_adjusted(verdict)
         while verdict.kept:
             try:
                 await self._journal(signal, request, payload, verdict, door, tenant)
@@ -108,6 +114,16 @@ class Intake:
         )
         await self._append(entry, {("feedback_received", feedback.source): 1})
 
+    def _warn_of_adjusted(self, verdict: Verdict) -> None:
+        """Say it once an hour: the counter has every one."""
+        if self._clock() >= self._next_warning:
+            self._next_warning = self._clock() + WARNING_SECONDS
+            logger.warning(
+                "%d spans of a request end before they start and are kept with a duration of 0; does a client's clock "
+                "jump? the metric qualitrace_otlp_spans_adjusted_total counts them",
+                verdict.adjusted.total(),
+            )
+
     def _check_running(self) -> None:
         if self._stopping:
             raise Refused("the collector is stopping", "stopping")
@@ -141,4 +157,6 @@ def _counts(signal: Signal, verdict: Verdict, door: Door, size: int) -> Counter[
         counts[f"{signal.items}_received", door] = verdict.kept
     for reason, count in verdict.rejected.items():
         counts[f"{signal.items}_rejected", reason] = count
+    for reason, count in verdict.adjusted.items():
+        counts[f"{signal.items}_adjusted", reason] = count
     return counts

@@ -1,8 +1,9 @@
 """What may pass: a bad span or log record is taken out and told; its neighbours stay.
 
 The rules are those of the OTLP schema: a trace id has 16 bytes, a span id 8, neither all zero; a parent's id
-may be empty; a span ends no earlier than it starts. Names may be empty. Log records are taken for the content
-they hold of a GenAI span, so they must name one: an application's other logs belong elsewhere.
+may be empty. Names may be empty. A span that ends before it starts is kept with a duration of 0: clocks are set back,
+and what it holds is good. Log records are taken for the content they hold of a GenAI span, so they must name one: an
+application's other logs belong elsewhere.
 """
 
 from collections import Counter
@@ -20,10 +21,10 @@ _RULES = {
     "trace_id": "trace_id must be 16 bytes, not all zero",
     "span_id": "span_id must be 8 bytes, not all zero",
     "parent_span_id": "parent_span_id must be empty or 8 bytes",
-    "end_before_start": "end_time_unix_nano is before start_time_unix_nano",
     "not_genai": "only log records of GenAI instrumentations are taken; send the others to a log store",
     "tenant": "trace belongs to another tenant",
 }
+END_BEFORE_START = "end_before_start"
 GENAI_SCOPES = (
     "opentelemetry.instrumentation.genai.",
     "opentelemetry.instrumentation.openai_v2",
@@ -45,11 +46,13 @@ class Verdict:
 
     Attributes:
         kept: items that are still in the request.
+        adjusted: items among them that were changed to be valid, by reason.
         rejected: items taken out, by reason.
         first: where the first item of each reason stood.
     """
 
     kept: int = 0
+    adjusted: Counter[str] = field(default_factory=Counter[str])
     rejected: Counter[str] = field(default_factory=Counter[str])
     first: dict[str, str] = field(default_factory=dict[str, str])
 
@@ -63,14 +66,21 @@ class Verdict:
 
 
 def check_traces(request: ExportTraceServiceRequest) -> Verdict:
-    """Take the invalid spans out of `request`."""
-    return _sift(
+    """Take the invalid spans out of `request`; let none of the others end before it starts."""
+    verdict = _sift(
         (
             (scope.spans, f"resource_spans[{i}].scope_spans[{j}].spans", _span_fault)
             for i, resource in enumerate(request.resource_spans)
             for j, scope in enumerate(resource.scope_spans)
         )
     )
+    for resource in request.resource_spans:
+        for scope in resource.scope_spans:
+            for span in scope.spans:
+                if span.end_time_unix_nano < span.start_time_unix_nano:
+                    span.end_time_unix_nano = span.start_time_unix_nano
+                    verdict.adjusted[END_BEFORE_START] += 1
+    return verdict
 
 
 def check_logs(request: ExportLogsServiceRequest) -> Verdict:
@@ -92,8 +102,6 @@ def _span_fault(span: Span) -> str | None:
         return "span_id"
     if len(span.parent_span_id) not in (0, 8):
         return "parent_span_id"
-    if span.end_time_unix_nano < span.start_time_unix_nano:
-        return "end_before_start"
     return None
 
 

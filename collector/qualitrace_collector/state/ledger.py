@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
-from qualitrace_collector.state import coverage, early_logs, letters
+from qualitrace_collector.state import counted, coverage, early_logs, letters, unfinished
 from qualitrace_collector.state.database import Database
+from qualitrace_collector.state.unfinished import UnfinishedTrace
 
 TraceOutcome = Literal["stored", "not_genai", "dead_lettered"]
 TraceRecord = tuple[str, str, TraceOutcome, bool]
@@ -30,7 +31,12 @@ SCHEMA = (
     *letters.SCHEMA,
     *coverage.SCHEMA,
     *early_logs.SCHEMA,
+    *unfinished.SCHEMA,
+    *counted.SCHEMA,
 )
+
+MOST_AT_ONCE = 20
+"""Unfinished traces that are returned together: all their spans are read back at once."""
 
 WHOLE_TRACE = ""
 """The `judge` column of the rows that count traces."""
@@ -128,16 +134,26 @@ class Ledger:
         """Return the rows of those traces that already have an outcome, by trace id."""
         return _known(self._database.connection(), trace_ids)
 
-    def unfinished(self, older_than: float) -> list[sqlite3.Row]:
-        """Return the stored traces recorded before `older_than` whose root has not come."""
-        return (
-            self._database.connection()
-            .execute(
-                "SELECT * FROM trace WHERE recorded_at < ? AND root_seen = 0 AND outcome = 'stored' LIMIT 100",
-                (older_than,),
-            )
-            .fetchall()
+    def unfinished(self, older_than: float) -> list[UnfinishedTrace]:
+        """Return stored traces without a root that were recorded for the first time before `older_than`."""
+        return self._waiting("trace LEFT JOIN unfinished USING (trace_id) WHERE recorded_at < ?", older_than)
+
+    def silent(self, since: float) -> list[UnfinishedTrace]:
+        """Return stored traces without a root of which nothing came after `since`, the oldest first."""
+        return self._waiting("unfinished JOIN trace USING (trace_id) WHERE last_span_at <= ?", since)
+
+    def _waiting(self, condition: str, time: float) -> list[UnfinishedTrace]:
+        rows = self._database.connection().execute(
+            "SELECT trace_id, service, coalesce(tracestate, '') AS tracestate "
+            f"FROM {condition} AND root_seen = 0 AND outcome = 'stored' LIMIT {MOST_AT_ONCE}",
+            (time,),
         )
+        return [UnfinishedTrace(*row) for row in rows]
+
+    @staticmethod
+    def end(connection: sqlite3.Connection, trace_ids: Sequence[str]) -> None:
+        """Take stored traces for whole although their root has not come."""
+        connection.executemany("UPDATE trace SET root_seen = 1 WHERE trace_id = ?", [(id_,) for id_ in trace_ids])
 
     @staticmethod
     def prune(connection: sqlite3.Connection, older_than: float) -> None:

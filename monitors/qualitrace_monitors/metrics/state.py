@@ -114,14 +114,14 @@ def _ledger_metrics(rows: Iterable[sqlite3.Row]) -> Iterable[Metric]:
 def _coverage_metrics(rows: Iterable[sqlite3.Row]) -> Iterable[Metric]:
     labels = ("service", "scope", "dialect", "content")
     lacking = CounterMetricFamily(
-        "qualitrace_traces_lacking_total", "Complete traces without the content.", labels=labels
+        "qualitrace_traces_lacking_total", "Traces without the content when they were complete.", labels=labels
     )
     checked = CounterMetricFamily(
         "qualitrace_traces_checked_total", "Complete traces that should have the content.", labels=labels
     )
     for row in rows:
         values = [row[label] for label in labels]
-        lacking.add_metric(values, row["lacking"])
+        lacking.add_metric(values, row["lacked"])
         checked.add_metric(values, row["traces"])
     yield lacking
     yield checked
@@ -180,6 +180,7 @@ _RECEIVED = (
     ("bytes_received", "door", "Size of the OTLP requests taken."),
     ("spans_received", "door", "Spans taken."),
     ("spans_rejected", "reason", "Spans left out of a request for good."),
+    ("spans_adjusted", "reason", "Spans changed to be valid: those that end before they start, to a duration of 0."),
     ("log_records_received", "door", "Log records taken."),
     ("log_records_rejected", "reason", "Log records left out of a request for good."),
     ("texts_repaired", "signal", "Texts in OTLP requests that were not UTF-8, and had that replaced."),
