@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qualitrace_collector.convert.prompt import split_prompt
+from qualitrace_collector.convert.content.prompt import split_prompt
 
 RETURNS = "A tent can be sent back within 30 days."
 WARRANTY = "The warranty on a backpack lasts 24 months."

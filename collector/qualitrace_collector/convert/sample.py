@@ -9,8 +9,8 @@ from qualitrace_collector.convert.content import as_sent, opened
 from qualitrace_collector.convert.content.answer import answer_text, is_material
 from qualitrace_collector.convert.content.messages import messages_in
 from qualitrace_collector.convert.content.passages import LLM_TYPES, Passage, find_passages
+from qualitrace_collector.convert.content.prompt import split_prompt
 from qualitrace_collector.convert.content.question import Asked, asked
-from qualitrace_collector.convert.prompt import split_prompt
 from qualitrace_collector.convert.root import NO_ANSWER_TYPES
 from qualitrace_collector.convert.stored import AnySpan, json_text
 from qualitrace_collector.samples import Message, Sample, ToolCall

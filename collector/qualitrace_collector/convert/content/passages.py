@@ -15,7 +15,7 @@ from qualitrace_collector.convert.content.documents import documents
 from qualitrace_collector.convert.content.forms import MATERIAL_KEYS
 from qualitrace_collector.convert.content.messages import messages_in
 from qualitrace_collector.convert.content.opening import as_sent, encodable, is_blank, opened
-from qualitrace_collector.convert.prompt import split_prompt
+from qualitrace_collector.convert.content.prompt import split_prompt
 from qualitrace_collector.convert.stored import AnySpan
 from qualitrace_collector.samples import Message, PassagesSource
 

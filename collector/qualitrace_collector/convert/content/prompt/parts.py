@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from qualitrace_collector.convert.prompt.marks import LABEL, TAG
+from qualitrace_collector.convert.content.prompt.marks import LABEL, TAG
 
 RULE = re.compile(r"[ \t]*([-=_*~])\1{2,}[ \t]*\Z")
 _RECORD_VALUE = re.compile(r"[ \t]*Value: ?")

@@ -9,9 +9,17 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence, Set
 from typing import NamedTuple
 
-from qualitrace_collector.convert.prompt.evidence import Setting, shows
-from qualitrace_collector.convert.prompt.lines import CLOSERS, LISTS, LONE_TAG, MAX_LINE, SECTIONS, Line, read_lines
-from qualitrace_collector.convert.prompt.marks import (
+from qualitrace_collector.convert.content.prompt.evidence import Setting, shows
+from qualitrace_collector.convert.content.prompt.lines import (
+    CLOSERS,
+    LISTS,
+    LONE_TAG,
+    MAX_LINE,
+    SECTIONS,
+    Line,
+    read_lines,
+)
+from qualitrace_collector.convert.content.prompt.marks import (
     ABOUT_ANSWERS,
     ASK_TAG,
     HTML_SOURCE,
@@ -22,7 +30,7 @@ from qualitrace_collector.convert.prompt.marks import (
     TO_MODEL,
     Role,
 )
-from qualitrace_collector.convert.prompt.parts import RECORD, RULE, Pair, parts, sentences, tag_pairs, tag_parts
+from qualitrace_collector.convert.content.prompt.parts import RECORD, RULE, Pair, parts, sentences, tag_pairs, tag_parts
 
 MAX_READ = 2_000_000
 """Characters of a prompt that are searched for material; what comes behind them belongs to the question."""

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from qualitrace_collector.convert.prompt.marks import ANSWER, ASK, END, HINTS, LEAD, MARKS, STOP
-from qualitrace_collector.convert.prompt.parts import RULE
+from qualitrace_collector.convert.content.prompt.marks import ANSWER, ASK, END, HINTS, LEAD, MARKS, STOP
+from qualitrace_collector.convert.content.prompt.parts import RULE
 
 MAX_LINE = 600
 """Characters of a line that are looked at."""

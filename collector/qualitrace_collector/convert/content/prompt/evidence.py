@@ -3,8 +3,8 @@
 import re
 from typing import NamedTuple
 
-from qualitrace_collector.convert.prompt.marks import CODE, ENVIRONMENT, OWN_WORDS, PLACEHOLDER, TO_MODEL, Proof
-from qualitrace_collector.convert.prompt.parts import sentences, words_only
+from qualitrace_collector.convert.content.prompt.marks import CODE, ENVIRONMENT, OWN_WORDS, PLACEHOLDER, TO_MODEL, Proof
+from qualitrace_collector.convert.content.prompt.parts import sentences, words_only
 
 _MAX_WEIGHED = 20_000
 """Characters of a marked text that are weighed; its beginning shows what it is."""
