@@ -149,3 +149,11 @@ def _mapping_text(value: dict[str, Any], depth: int) -> str:
             return text
     texts = [item for item in value.values() if isinstance(item, str)]
     return encodable(texts[0]) if len(texts) == 1 == len(value) else ""
+
+
+def earlier_turns(inputs: Any) -> tuple[Message, ...]:
+    """Return the user's and the assistant's turns before the question. TEMPORARY: the lead's reader replaces this."""
+    turns = messages_in(inputs)
+    asked = [number for number, turn in enumerate(turns) if turn.role == "user" and turn.content.strip()]
+    before = turns[: asked[-1]] if asked else []
+    return tuple(turn for turn in before if turn.role in ("user", "assistant") and turn.content.strip())
