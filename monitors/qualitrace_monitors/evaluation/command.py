@@ -12,7 +12,7 @@ from qualitrace_collector.commands import load_or_exit
 from qualitrace_collector.config.values import without_credentials
 
 BELOW, UNUSABLE = 1, 2
-"""Exit codes: a whole interval under its threshold; data or settings that cannot be used."""
+"""Exit codes: a whole interval under its threshold; data or settings that cannot be used, or rows that are missing."""
 
 
 def _pairs(_context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> dict[str, str]:
@@ -29,7 +29,7 @@ def _thresholds(context: click.Context, parameter: click.Parameter, values: Sequ
 
 
 @click.command("evaluate")
-@click.option("--data", type=click.Path(path_type=Path), help="CSV, JSONL or Parquet file.")
+@click.option("--data", type=click.Path(path_type=Path), help="CSV, JSONL, JSON or Parquet file.")
 @click.option("--dataset", help="Name of an MLflow evaluation data set, instead of --data.")
 @click.option("--traces", metavar="FILTER", help="MLflow filter of recorded traces, instead of --data.")
 @click.option("--from-experiment", help="Where --traces looks; else in --experiment.")
@@ -55,7 +55,7 @@ def evaluate_data(path: Path | None, save_worst: str | None, col_mapping: dict[s
 
     \b
     Exit code 1 when a whole interval lies under its --fail-under threshold;
-    2 when data or settings cannot be used; else 0.
+    2 when data or settings cannot be used, or rows are missing in MLflow; else 0.
     """
     from qualitrace_collector.mlflow_settings import apply_mlflow_settings
 
@@ -65,9 +65,9 @@ def evaluate_data(path: Path | None, save_worst: str | None, col_mapping: dict[s
     from rich.console import Console
     from sqlalchemy.exc import SQLAlchemyError
 
-    from qualitrace_collector.store import reason
+    from qualitrace_collector.store import StoreUnavailable, reason
     from qualitrace_monitors.evaluation import DataError, evaluate
-    from qualitrace_monitors.evaluation.report import show
+    from qualitrace_monitors.evaluation.report import missing_lines, show
 
     options["tracking_uri"] = options["tracking_uri"] or os.environ.get("MLFLOW_TRACKING_URI") or config.tracking_uri
     options["metrics"] = (*(config.judges if path else ()), *options["metrics"])
@@ -81,9 +81,16 @@ def evaluate_data(path: Path | None, save_worst: str | None, col_mapping: dict[s
     except DataError as error:
         click.echo(f"qualitrace evaluate: {error}", err=True)
         sys.exit(UNUSABLE)
-    except (MlflowException, SQLAlchemyError) as error:
+    except (StoreUnavailable, MlflowException, SQLAlchemyError) as error:
         place = without_credentials(options["tracking_uri"])
-        click.echo(f"qualitrace evaluate: MLflow at {place}: {reason(error)}", err=True)
+        found = (
+            error.__cause__ if isinstance(error, StoreUnavailable) and isinstance(error.__cause__, Exception) else error
+        )
+        click.echo(f"qualitrace evaluate: MLflow at {place}: {reason(found)}", err=True)
+        sys.exit(UNUSABLE)
+    for line in missing_lines(evaluation):
+        click.echo(f"qualitrace evaluate: {line}", err=True)
+    if not evaluation.is_complete:
         sys.exit(UNUSABLE)
     if evaluation.passed and (unscored := evaluation.unscored_gates):
         click.echo(f"qualitrace evaluate: --fail-under {', '.join(unscored)}: no row has a score", err=True)

@@ -1,0 +1,86 @@
+"""Patience with MLflow: what it cannot do now is tried again, for so long as a person would wait."""
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from tenacity import RetryCallState, Retrying, wait_random_exponential
+
+from qualitrace_collector.config.values import without_credentials
+from qualitrace_collector.store import StoreUnavailable, TraceStore, reason
+
+PATIENCE = 300.0
+"""Seconds for which one thing is tried while MLflow is busy or away."""
+REFUSALS = 3
+"""Tries of what MLflow refuses: its server calls a locked database a refusal, too (422 from `/v1/traces`)."""
+LONGEST_WAIT = 5.0
+"""Seconds between two tries, at most."""
+_LOCKED = "is locked"
+"""Of SQLite's messages for SQLITE_BUSY and SQLITE_LOCKED (sqlite.org/rescode.html)."""
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+
+class Patience:
+    """Calls MLflow, again and again where that helps. Thread-safe.
+
+    Once it has waited in vain it waits no more, so that a run ends within about `PATIENCE` of MLflow's going away.
+    """
+
+    def __init__(self, store: TraceStore) -> None:
+        self._store = store
+        self._gone: StoreUnavailable | None = None
+        self._told = False
+
+    def __call__(self, ask: Callable[[], _T], refusals: int = REFUSALS) -> _T:
+        """Return what `ask` returns; it may be called more than once, `refusals` times if MLflow refuses it.
+
+        Raises:
+            StoreUnavailable: MLflow is still busy or away.
+            Exception: what `ask` raises: MLflow refuses it.
+        """
+        if self._gone is not None:
+            raise self._gone
+        try:
+            return self._try(ask, lambda state: _is_enough(state, refusals))
+        except StoreUnavailable as error:
+            self._gone = error
+            raise
+
+    def first(self, ask: Callable[[], _T]) -> _T:
+        """Return what `ask` returns; only a lock is waited for, because at first an address may just be wrong.
+
+        Raises:
+            StoreUnavailable, Exception: as above.
+        """
+        return self._try(ask, lambda state: _is_enough(state, 1) or not _is_locked(state))
+
+    def _try(self, ask: Callable[[], _T], enough: Callable[[RetryCallState], bool]) -> _T:
+        wait = wait_random_exponential(max=LONGEST_WAIT)
+        tries = Retrying(stop=enough, wait=wait, before_sleep=self._tell, reraise=True)
+
+        def once() -> _T:
+            return self._store.call(lambda _store: ask())
+
+        return tries(once)
+
+    def _tell(self, state: RetryCallState) -> None:
+        if not self._told and isinstance(error := _error(state), Exception):
+            self._told = True
+            place = without_credentials(self._store.tracking_uri)
+            _log.warning("MLflow at %s: %s: trying again for %.0f seconds", place, reason(error), PATIENCE)
+
+
+def _is_enough(state: RetryCallState, refusals: int) -> bool:
+    if isinstance(_error(state), StoreUnavailable):
+        return (state.seconds_since_start or 0.0) >= PATIENCE
+    return state.attempt_number >= refusals
+
+
+def _is_locked(state: RetryCallState) -> bool:
+    return _LOCKED in str(_error(state))
+
+
+def _error(state: RetryCallState) -> BaseException | None:
+    return None if state.outcome is None else state.outcome.exception()
