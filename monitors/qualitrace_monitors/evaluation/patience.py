@@ -1,7 +1,8 @@
 """Patience with MLflow: what it cannot do now is tried again, for so long as a person would wait."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from tenacity import RetryCallState, Retrying, wait_random_exponential
@@ -43,7 +44,7 @@ class Patience:
         if self._gone is not None:
             raise self._gone
         try:
-            return self._try(ask, lambda state: _is_enough(state, refusals))
+            return self._try(ask, _is_busy, refusals)
         except StoreUnavailable as error:
             self._gone = error
             raise
@@ -54,16 +55,24 @@ class Patience:
         Raises:
             StoreUnavailable, Exception: as above.
         """
-        return self._try(ask, lambda state: _is_enough(state, 1) or not _is_locked(state))
+        return self._try(ask, _is_locked, 1)
 
-    def _try(self, ask: Callable[[], _T], enough: Callable[[RetryCallState], bool]) -> _T:
-        wait = wait_random_exponential(max=LONGEST_WAIT)
-        tries = Retrying(stop=enough, wait=wait, before_sleep=self._tell, reraise=True)
-
+    def _try(self, ask: Callable[[], _T], is_worth: Callable[[BaseException], bool], refusals: int) -> _T:
         def once() -> _T:
-            return self._store.call(lambda _store: ask())
+            try:
+                return self._store.call(lambda _store: ask())
+            except Exception as error:
+                if _is_locked(error) and not isinstance(error, StoreUnavailable):  # and free again by now
+                    raise StoreUnavailable(reason(error)) from error
+                raise
 
-        return tries(once)
+        def is_enough(state: RetryCallState) -> bool:
+            if (error := _error(state)) is not None and is_worth(error):
+                return (state.seconds_since_start or 0.0) >= PATIENCE
+            return state.attempt_number >= refusals
+
+        wait = wait_random_exponential(max=LONGEST_WAIT)
+        return Retrying(stop=is_enough, wait=wait, before_sleep=self._tell, reraise=True)(once)
 
     def _tell(self, state: RetryCallState) -> None:
         if not self._told and isinstance(error := _error(state), Exception):
@@ -72,15 +81,28 @@ class Patience:
             _log.warning("MLflow at %s: %s: trying again for %.0f seconds", place, reason(error), PATIENCE)
 
 
-def _is_enough(state: RetryCallState, refusals: int) -> bool:
-    if isinstance(_error(state), StoreUnavailable):
-        return (state.seconds_since_start or 0.0) >= PATIENCE
-    return state.attempt_number >= refusals
+def _is_busy(error: BaseException) -> bool:
+    return isinstance(error, StoreUnavailable)
 
 
-def _is_locked(state: RetryCallState) -> bool:
-    return _LOCKED in str(_error(state))
+def _is_locked(error: BaseException) -> bool:
+    return _LOCKED in str(error)
 
 
 def _error(state: RetryCallState) -> BaseException | None:
     return None if state.outcome is None else state.outcome.exception()
+
+
+@contextmanager
+def quietly() -> Generator[None]:
+    """Leave out MLflow's traceback of each failed statement (mlflow/store/db/utils.py): its error is told once."""
+    theirs = logging.getLogger("mlflow.store.db.utils")
+    theirs.addFilter(_is_below_error)
+    try:
+        yield
+    finally:
+        theirs.removeFilter(_is_below_error)
+
+
+def _is_below_error(record: logging.LogRecord) -> bool:
+    return record.levelno < logging.ERROR

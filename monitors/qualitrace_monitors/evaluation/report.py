@@ -49,7 +49,8 @@ def gate_line(gate: Gate) -> str:
     """Say what the interval says of one condition of the gate."""
     name = gate.metric if gate.quantity == "mean" else f"{gate.metric}.pass_rate"
     found = f"{_number(gate.point)} ({_interval(gate.interval)})"
-    words = "nothing is known: no row was scored" if gate.point is None else _WORDS[gate.verdict]
+    unknown = gate.point is None and not gate.missing
+    words = "nothing is known: no row was scored" if unknown else _WORDS[gate.verdict]
     return f"fail-under {name}={gate.threshold:g}: {found}: {words}"
 
 

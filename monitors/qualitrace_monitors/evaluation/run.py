@@ -10,6 +10,7 @@ from mlflow.models.evaluation.utils.trace import configure_autologging_for_evalu
 from qualitrace_collector.config.quality import JudgeConfig
 from qualitrace_collector.store import reason
 from qualitrace_monitors.evaluation.metrics import judges_of
+from qualitrace_monitors.evaluation.patience import quietly
 from qualitrace_monitors.evaluation.predict import Predict, answerer
 from qualitrace_monitors.evaluation.record import compare_with, earlier_scores, log
 from qualitrace_monitors.evaluation.recorder import Lost, Recorder
@@ -72,7 +73,7 @@ def evaluate(
         DataError: the data, a metric, the baseline or the gate cannot be used; the message says why.
         StoreUnavailable, MlflowException: MLflow cannot be used. Where it is busy or away later on, it is waited for.
     """
-    with tracking(tracking_uri):
+    with tracking(tracking_uri), quietly():
         rows = read_rows(data, targets, predictions, _col_mapping(evaluator_config))
         judges = judges_of(
             model_type, metrics, any(row.target is not None for row in rows), model, base_url, temperature
