@@ -61,6 +61,7 @@ def content_of(inputs: Any, outputs: Any = None, context: Any = None) -> Content
     A whole transcript as input, which ends with the assistant's turn, holds the answer, too; as output, the earlier
     turns. Passages that stand in no column of their own are looked for beside the answer and beside the question.
     """
+    inputs, outputs = _opened_messages(inputs), _opened_messages(outputs)
     if outputs is None:
         outputs = _last_words(inputs)
     return Content(
@@ -82,7 +83,7 @@ def text_of(value: Any, read: Callable[[Any], str]) -> str:
 
 def passages_in(value: Any) -> tuple[str, ...]:
     """Read passages: one text, one document, or a list of texts or documents; also as JSON text."""
-    value = _opened(value)
+    value = opened(value)
     if isinstance(value, str):
         return (value,) if value.strip() else ()
     found = documents(value) or (documents([value]) if isinstance(value, dict) else [])
@@ -90,7 +91,6 @@ def passages_in(value: Any) -> tuple[str, ...]:
 
 
 def _passages_beside(value: Any) -> tuple[str, ...]:
-    value = _opened(value)
     if not isinstance(value, dict):
         return ()
     holder = cast(dict[str, Any], value)
@@ -124,22 +124,21 @@ def unwrapped(value: Any) -> Any:
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
-def opened_cell(text: str) -> Any:
-    """Open a cell of a CSV file that holds JSON, or a list or mapping as pandas writes it: in Python's form."""
-    found = _opened(text)
-    if isinstance(found, str) and found.lstrip()[:1] in ("[", "{"):
+def opened(value: Any) -> Any:
+    """Open text that holds a list or a mapping: as JSON, or as pandas writes it into CSV files, in Python's form."""
+    if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
+        return value
+    for read in (json.loads, ast.literal_eval):
         try:
-            found = ast.literal_eval(found.strip())
+            found = read(value.strip())
         except (ValueError, SyntaxError, MemoryError, RecursionError):
-            return text
-        return found if isinstance(found, (list, dict)) else text
-    return found
-
-
-def _opened(value: Any) -> Any:
-    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
-        try:
-            return plain(json.loads(value))
-        except (ValueError, RecursionError):
-            return value
+            continue
+        return plain(found) if isinstance(found, (list, dict)) else value
     return value
+
+
+def _opened_messages(value: Any) -> Any:
+    """Open text that holds mappings; a list of something else may be what was asked or answered."""
+    found = opened(value)
+    items: list[Any] = found if isinstance(found, list) else [found]
+    return found if any(isinstance(item, dict) for item in items) else value

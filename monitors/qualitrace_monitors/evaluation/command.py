@@ -65,14 +65,16 @@ def evaluate_data(path: Path | None, save_worst: str | None, col_mapping: dict[s
     from rich.console import Console
     from sqlalchemy.exc import SQLAlchemyError
 
-    from qualitrace_collector.store import StoreUnavailable, reason
+    from qualitrace_collector.store import StoreUnavailable
     from qualitrace_monitors.evaluation import DataError, evaluate
+    from qualitrace_monitors.evaluation.patience import quietly, why
     from qualitrace_monitors.evaluation.report import missing_lines, show
 
     options["tracking_uri"] = options["tracking_uri"] or os.environ.get("MLFLOW_TRACKING_URI") or config.tracking_uri
     options["metrics"] = (*(config.judges if path else ()), *options["metrics"])
     try:
-        data = _data(options)
+        with quietly():
+            data = _data(options)
         evaluation = evaluate(data, evaluator_config={"col_mapping": col_mapping}, **options)
         show(evaluation, Console())
         if save_worst is not None and evaluation.worst_rows(1):
@@ -83,10 +85,7 @@ def evaluate_data(path: Path | None, save_worst: str | None, col_mapping: dict[s
         sys.exit(UNUSABLE)
     except (StoreUnavailable, MlflowException, SQLAlchemyError) as error:
         place = without_credentials(options["tracking_uri"])
-        found = (
-            error.__cause__ if isinstance(error, StoreUnavailable) and isinstance(error.__cause__, Exception) else error
-        )
-        click.echo(f"qualitrace evaluate: MLflow at {place}: {reason(found)}", err=True)
+        click.echo(f"qualitrace evaluate: MLflow at {place}: {why(error)}", err=True)
         sys.exit(UNUSABLE)
     for line in missing_lines(evaluation):
         click.echo(f"qualitrace evaluate: {line}", err=True)
@@ -102,7 +101,9 @@ def _data(options: dict[str, Any]) -> Any:
     """Take the options that say where the data is out of `options`, and return the data."""
     import mlflow
 
+    from qualitrace_collector.store import TraceStore
     from qualitrace_monitors.evaluation import DataError
+    from qualitrace_monitors.evaluation.patience import Patience
 
     path, dataset, found, place = (options.pop(name) for name in ("data", "dataset", "traces", "from_experiment"))
     if sum(source is not None for source in (path, dataset, found)) != 1:
@@ -110,12 +111,20 @@ def _data(options: dict[str, Any]) -> Any:
     mlflow.set_tracking_uri(options["tracking_uri"])
     if path is not None:
         return str(path)
-    if dataset is not None:
-        return _dataset(dataset)
-    experiment = mlflow.get_experiment_by_name(place or options["experiment"])
-    if experiment is None:
-        raise DataError(f"--traces: MLflow has no experiment {place or options['experiment']!r}")
-    return mlflow.search_traces(locations=[experiment.experiment_id], filter_string=found, return_type="list")
+    experiment = place or options["experiment"]
+    patience = Patience(TraceStore(options["tracking_uri"], "", experiment))
+    return patience.first(lambda: _dataset(dataset) if dataset is not None else _traces(experiment, found))
+
+
+def _traces(experiment: str, found: str) -> Any:
+    import mlflow
+
+    from qualitrace_monitors.evaluation import DataError
+
+    place = mlflow.get_experiment_by_name(experiment)
+    if place is None:
+        raise DataError(f"--traces: MLflow has no experiment {experiment!r}")
+    return mlflow.search_traces(locations=[place.experiment_id], filter_string=found, return_type="list")
 
 
 def _dataset(name: str) -> Any:

@@ -78,7 +78,13 @@ class Patience:
         if not self._told and isinstance(error := _error(state), Exception):
             self._told = True
             place = without_credentials(self._store.tracking_uri)
-            _log.warning("MLflow at %s: %s: trying again for %.0f seconds", place, reason(error), PATIENCE)
+            _log.warning("MLflow at %s: %s: trying again for %.0f seconds", place, why(error), PATIENCE)
+
+
+def why(error: Exception) -> str:
+    """Return what MLflow said, in one line."""
+    cause = error.__cause__ if isinstance(error, StoreUnavailable) else None
+    return reason(cause if isinstance(cause, Exception) else error)
 
 
 def _is_busy(error: BaseException) -> bool:

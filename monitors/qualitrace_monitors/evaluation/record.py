@@ -13,7 +13,7 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS
 
-from qualitrace_collector.store import reason
+from qualitrace_monitors.evaluation.patience import why
 from qualitrace_monitors.evaluation.recorder import Recorder
 from qualitrace_monitors.evaluation.result import Evaluation, ScoredRow
 from qualitrace_monitors.evaluation.rows import DataError
@@ -34,7 +34,7 @@ def log(evaluation: Evaluation, params: Mapping[str, Any], recorder: Recorder) -
         try:
             recorder.patiently(write)
         except Exception as error:
-            evaluation.unlogged.append(f"{what}: {reason(error)}")
+            evaluation.unlogged.append(f"{what}: {why(error)}")
 
 
 def _writes(

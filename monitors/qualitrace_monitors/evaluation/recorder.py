@@ -30,9 +30,9 @@ from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_TYPE, MLFLOW_RUN_TYPE_GENAI_EVALUATE, MLFLOW_USER
 
 from qualitrace_collector.experiments import find_or_create
-from qualitrace_collector.store import StoreUnavailable, TraceStore, mlflow_store, reason
+from qualitrace_collector.store import StoreUnavailable, TraceStore, mlflow_store
 from qualitrace_monitors.assess import ID_PREFIX, feedback_of, source_of
-from qualitrace_monitors.evaluation.patience import REFUSALS, Patience
+from qualitrace_monitors.evaluation.patience import REFUSALS, Patience, why
 from qualitrace_monitors.evaluation.result import ROW_TAG
 from qualitrace_monitors.evaluation.rows import TARGET
 from qualitrace_monitors.evaluation.scoring import Results
@@ -121,10 +121,10 @@ class Recorder:
             self.patiently(lambda: self._write(traces), tries)
             return {}
         except StoreUnavailable as error:
-            return {trace.row.key: reason(error) for trace in traces}
+            return {trace.row.key: why(error) for trace in traces}
         except Exception as error:
             if len(traces) == 1:
-                return {traces[0].row.key: reason(error)}
+                return {traces[0].row.key: why(error)}
             middle = len(traces) // 2
             return self._save_traces(traces[:middle], 1) | self._save_traces(traces[middle:], 1)
 
@@ -159,8 +159,8 @@ class Recorder:
         try:
             errors = self.patiently(lambda: self._store.save_assessments(assessments))
         except StoreUnavailable as error:
-            return {_id(assessment): reason(error) for assessment in assessments}
-        return {name: reason(error) for name, error in errors.items()}
+            return {_id(assessment): why(error) for assessment in assessments}
+        return {name: why(error) for name, error in errors.items()}
 
 
 def _id(assessment: Assessment) -> str:

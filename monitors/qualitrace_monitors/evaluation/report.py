@@ -65,19 +65,20 @@ def _metrics_table(evaluation: Evaluation) -> Table:
 
 
 def _cells(summary: MetricSummary) -> list[str]:
+    scored = str(summary.scored) if summary.scored == summary.read else f"{summary.scored} of {summary.read}"
     if not summary.scored:
-        return ["-", "-", "-", "0"]
+        return ["-", "-", "-", scored]
     mean = f"{_number(summary.mean)} ({_interval(summary.mean_interval)})"
     pass_rate = f"{_number(summary.pass_rate)} ({_interval(summary.pass_rate_interval)})"
-    return [mean, pass_rate, f"{summary.unsure_share:.0%}", str(summary.scored)]
+    return [mean, pass_rate, f"{summary.unsure_share:.0%}", scored]
 
 
 def _gaps(evaluation: Evaluation) -> Iterator[str]:
     """Say of each metric with rows that it did not score how many, and the most frequent reason."""
     for summary in evaluation.metrics.values():
-        counts = {"not applicable": summary.not_applicable, "failed": summary.failed}
+        counts = {"not applicable": summary.not_applicable, "failed": summary.failed, "missing": summary.missing}
         if told := ", ".join(f"{count} {word}" for word, count in counts.items() if count):
-            yield f"{summary.metric}: {told}: {summary.reason}"
+            yield f"{summary.metric}: {told}" + (f": {summary.reason}" if summary.reason else "")
 
 
 def missing_lines(evaluation: Evaluation) -> Iterator[str]:

@@ -15,7 +15,7 @@ from mlflow.genai.datasets import EvaluationDataset as ManagedDataset
 from qualitrace_collector.convert.content import answer_text, earlier_turns
 from qualitrace_collector.convert.sample import question_and_answer, root_of
 from qualitrace_collector.samples import Message
-from qualitrace_monitors.cells import COLUMNS, content_of, opened_cell, plain, text_of, unwrapped, usual_columns
+from qualitrace_monitors.cells import COLUMNS, content_of, opened, plain, text_of, unwrapped, usual_columns
 
 EXPECTATIONS = "expectations"
 """MLflow's column with what is expected, by name."""
@@ -68,12 +68,12 @@ def read_rows(
         rows = [_trace_row(trace, targets) for trace in cast(list[Trace], data)]
     else:
         frame = _frame(data)
+        if frame.empty:
+            raise DataError("the data set has no rows")
         named = dict(col_mapping or {})
         named |= {key: name for key, name in (("targets", targets), ("outputs", predictions)) if name is not None}
         columns = _columns(frame, named)
         rows = [_row(plain(record), columns, named.get("targets")) for record in frame.to_dict(orient="records")]
-    if not rows:
-        raise DataError("the data set has no rows")
     return _with_unique_keys(rows)
 
 
@@ -98,22 +98,18 @@ def _frame(data: Any) -> pd.DataFrame:
         return reader(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: is no {path.suffix[1:]} file: {error}") from None
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    """Read all cells as the texts that they are: `007`, `1.10` and `N/A` are answers; only an empty cell is none.
-
-    Lists and mappings, as JSON or as pandas writes them, are opened.
-    """
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
-    return frame.map(opened_cell, na_action="ignore")
+    """Read all cells as the texts that they are: `007`, `1.10` and `N/A` are answers; only an empty cell is none."""
+    return pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
 
 
 def _read_jsonl(path: Path) -> pd.DataFrame:
     records: list[dict[str, Any]] = []
-    with path.open(encoding="utf-8") as lines:
+    with path.open(encoding="utf-8-sig") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
@@ -121,6 +117,8 @@ def _read_jsonl(path: Path) -> pd.DataFrame:
                 record = json.loads(line)
             except json.JSONDecodeError as error:
                 raise ValueError(f"line {number}: {error.msg} (column {error.colno})") from None
+            except RecursionError:
+                raise ValueError(f"line {number}: nested too deeply") from None
             if not isinstance(record, dict):
                 raise ValueError(f"line {number}: must be a JSON object")
             records.append(cast(dict[str, Any], record))
@@ -129,7 +127,7 @@ def _read_jsonl(path: Path) -> pd.DataFrame:
 
 def _read_json(path: Path) -> pd.DataFrame:
     """Read a list of objects, or DeepEval's test run with such a list."""
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = json.loads(path.read_text(encoding="utf-8-sig"))
     if isinstance(found, dict):
         run = cast(dict[str, Any], found)
         found = next((run[key] for key in _CASES if key in run), run)
@@ -176,7 +174,7 @@ def _row(record: Mapping[str, Any], columns: Mapping[str, str], targets: str | N
 
 
 def _expected(expectations: Any, name: str) -> Any:
-    found = opened_cell(expectations) if isinstance(expectations, str) else expectations
+    found = opened(expectations)
     return cast(dict[str, Any], found).get(name) if isinstance(found, dict) else None
 
 
@@ -201,8 +199,13 @@ def _key(question: str, identifier: Any) -> str:
 def _with_unique_keys(rows: Sequence[Row]) -> list[Row]:
     """Number the rows that ask the same, so that each has its partner in a run over the same data."""
     seen: Counter[str] = Counter()
+    used: set[str] = set()
     unique: list[Row] = []
     for row in rows:
-        seen[row.key] += 1
-        unique.append(row if seen[row.key] == 1 else replace(row, key=f"{row.key}#{seen[row.key]}"))
+        key = row.key
+        while key in used:
+            seen[row.key] += 1
+            key = f"{row.key}#{seen[row.key] + 1}"
+        used.add(key)
+        unique.append(replace(row, key=key))
     return unique

@@ -1,6 +1,7 @@
 """`evaluate`: scores a data set with the judges of production, as an MLflow evaluation run."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import mlflow
@@ -8,9 +9,8 @@ import pandas as pd
 from mlflow.models.evaluation.utils.trace import configure_autologging_for_evaluation
 
 from qualitrace_collector.config.quality import JudgeConfig
-from qualitrace_collector.store import reason
 from qualitrace_monitors.evaluation.metrics import judges_of
-from qualitrace_monitors.evaluation.patience import quietly
+from qualitrace_monitors.evaluation.patience import quietly, why
 from qualitrace_monitors.evaluation.predict import Predict, answerer
 from qualitrace_monitors.evaluation.record import compare_with, earlier_scores, log
 from qualitrace_monitors.evaluation.recorder import Lost, Recorder
@@ -88,7 +88,8 @@ def evaluate(
         try:
             evaluation = _evaluate(rows, judges, predict, recorder, experiment, confidence)
         except BaseException:
-            recorder.end("FAILED")
+            with suppress(Exception):
+                recorder.end("FAILED")
             raise
         evaluation.baseline = baseline
         if earlier is not None:
@@ -160,7 +161,7 @@ def _end(recorder: Recorder, evaluation: Evaluation) -> None:
     try:
         recorder.end()
     except Exception as error:
-        evaluation.unlogged.append(f"its end: {reason(error)}")
+        evaluation.unlogged.append(f"its end: {why(error)}")
 
 
 def _frame(rows: Sequence[Row]) -> pd.DataFrame:
