@@ -14,6 +14,7 @@ import mlflow
 import pytest
 from click.testing import CliRunner
 from mlflow.artifacts import load_text
+from mlflow.tracing.attachments import Attachment
 
 import qualitrace_monitors
 from qualitrace_monitors.evaluation import Evaluation, patience
@@ -203,6 +204,19 @@ def test_traces_that_the_application_makes_are_kept_once(tracking: str):
     assert sorted(trace.info.trace_id for trace in traces) == sorted(row.trace_id for row in evaluation.rows)
     assert [[span.name for span in trace.data.spans] for trace in traces] == [["answer", "inner"]] * 2
     assert evaluation.metrics["groundedness"].scored == 2
+
+
+def test_files_that_the_application_traces_are_kept(tracking: str, tmp_path: Path):
+    """An image in a span is uploaded beside its trace, as when MLflow exports the trace."""
+
+    def predict(question: str) -> str:
+        with mlflow.start_span("look") as span:
+            span.set_inputs({"picture": Attachment(content_type="image/png", content_bytes=b"a picture")})
+        return PASSAGE
+
+    evaluation = qualitrace_monitors.evaluate(ROWS[:1], metrics=["safety"], predict=predict)
+    kept = [path for path in tmp_path.glob(f"**/{evaluation.rows[0].trace_id}/**/*") if path.is_file()]
+    assert [path.read_bytes() for path in kept] == [b"a picture"]
 
 
 def test_recorded_traces_are_scored_where_they_are_or_as_copies(tracking: str):

@@ -22,12 +22,19 @@ from mlflow.entities import (
     DatasetInput,
     Expectation,
     Feedback,
-    Trace,
+    TraceInfo,
 )
 from mlflow.entities import Dataset as DatasetEntity
+from mlflow.tracing.client import TracingClient
 from mlflow.tracing.constant import AssessmentMetadataKey, TraceMetadataKey
 from mlflow.tracking.context.registry import resolve_tags
-from mlflow.utils.mlflow_tags import MLFLOW_RUN_TYPE, MLFLOW_RUN_TYPE_GENAI_EVALUATE, MLFLOW_USER
+from mlflow.utils.mlflow_tags import (
+    MLFLOW_RUN_TYPE,
+    MLFLOW_RUN_TYPE_GENAI_EVALUATE,
+    MLFLOW_SOURCE_NAME,
+    MLFLOW_SOURCE_TYPE,
+    MLFLOW_USER,
+)
 
 from qualitrace_collector.experiments import find_or_create
 from qualitrace_collector.store import StoreUnavailable, TraceStore, mlflow_store
@@ -44,6 +51,9 @@ BATCH = 50
 """Rows written at once; MLflow links at most 100 traces at once."""
 SERVER_WRITERS = 8
 """Batches in flight to a server, which takes assessments one by one; a database has one writer."""
+
+_MADE_BY = (MLFLOW_USER, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE)
+"""What MLflow's UI shows of a trace's origin."""
 
 Lost = dict[tuple[str, str], str]
 """Why a score is not in MLflow, by row key and judge."""
@@ -112,7 +122,7 @@ class Recorder:
         }
         expected = [self._about(trace, None, _expectation(trace, self._tags)) for trace in written if _is_told(trace)]
         errors = self._save_assessments([*scores.values(), *expected])
-        lost: Lost = {(key, judge.name): why for key, why in refused.items() for judge in judges}
+        lost: Lost = {(key, judge.name): text for key, text in refused.items() for judge in judges}
         return lost | {pair: errors[own] for pair, score in scores.items() if (own := _id(score)) in errors}
 
     def _save_traces(self, traces: Sequence[RowTrace], tries: int = REFUSALS) -> dict[str, str]:
@@ -131,20 +141,27 @@ class Recorder:
     def _write(self, traces: Sequence[RowTrace]) -> None:
         """Write traces as MLflow's exporter does (mlflow/tracing/export/mlflow_v3.py); again does no harm."""
         store: Any = mlflow_store(self.tracking_uri)  # some of its methods declare no result
-        new = [self._labelled(trace) for trace in traces if trace.is_new]
-        store.log_spans(self.experiment_id, [span for trace in new for span in trace.data.spans])
+        new = [trace for trace in traces if trace.is_new]
+        store.log_spans(self.experiment_id, [span for trace in new for span in trace.trace.data.spans])
         for trace in new:
-            store.start_trace(trace.info)
+            self._add_files(trace, store.start_trace(self._labelled(trace)))
         for trace in traces:
             if not trace.is_new:
                 store.set_trace_tag(trace.trace_id, ROW_TAG, trace.row.key)
         store.link_traces_to_run([trace.trace_id for trace in traces], self.run_id)
 
-    def _labelled(self, trace: RowTrace) -> Trace:
+    def _add_files(self, trace: RowTrace, info: TraceInfo) -> None:
+        """Upload images and the like that the application's spans hold; MLflow warns if it cannot."""
+        files = {name: file for span in trace.trace.data.spans for name, file in span._attachments.items()}  # pyright: ignore[reportPrivateUsage]
+        if files:
+            TracingClient(self.tracking_uri)._upload_attachments(info, files)  # pyright: ignore[reportPrivateUsage]
+
+    def _labelled(self, trace: RowTrace) -> TraceInfo:
         info = trace.trace.info
-        info.trace_metadata[TraceMetadataKey.SOURCE_RUN] = self.run_id
+        made_by = {name: self._tags[name] for name in _MADE_BY if name in self._tags}
+        info.trace_metadata = made_by | info.trace_metadata | {TraceMetadataKey.SOURCE_RUN: self.run_id}
         info.tags[ROW_TAG] = trace.row.key
-        return trace.trace
+        return info
 
     def _about(self, trace: RowTrace, judge: str | None, assessment: Assessment) -> Assessment:
         """Put an assessment on its trace; its id is the same when it is written again."""
