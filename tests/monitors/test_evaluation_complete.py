@@ -132,7 +132,7 @@ def test_a_database_that_is_locked_for_good_is_told(tracking: str, monkeypatch: 
     lock.release()
     assert done.exit_code == 2
     assert f"qualitrace evaluate: MLflow at {tracking}: " in done.stderr
-    assert "database is locked" in done.stderr
+    assert "database is locked; no row was scored" in done.stderr
 
 
 def test_a_row_that_mlflow_refuses_costs_only_itself(tracking: str):

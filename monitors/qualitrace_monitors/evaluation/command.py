@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -72,29 +72,34 @@ def evaluate_data(path: Path | None, save_worst: str | None, col_mapping: dict[s
 
     options["tracking_uri"] = options["tracking_uri"] or os.environ.get("MLFLOW_TRACKING_URI") or config.tracking_uri
     options["metrics"] = (*(config.judges if path else ()), *options["metrics"])
+    broken = (StoreUnavailable, MlflowException, SQLAlchemyError)
+    place = without_credentials(options["tracking_uri"])
     try:
         with quietly():
             data = _data(options)
         evaluation = evaluate(data, evaluator_config={"col_mapping": col_mapping}, **options)
-        show(evaluation, Console())
-        if save_worst is not None and evaluation.worst_rows(1):
+    except DataError as error:
+        _stop(str(error))
+    except broken as error:
+        _stop(f"MLflow at {place}: {why(error)}; no row was scored")
+    show(evaluation, Console())
+    if save_worst is not None and evaluation.worst_rows(1):
+        try:
             evaluation.save_worst_rows(save_worst)
             click.echo(f"worst rows added to the data set {save_worst!r}")
-    except DataError as error:
-        click.echo(f"qualitrace evaluate: {error}", err=True)
-        sys.exit(UNUSABLE)
-    except (StoreUnavailable, MlflowException, SQLAlchemyError) as error:
-        place = without_credentials(options["tracking_uri"])
-        click.echo(f"qualitrace evaluate: MLflow at {place}: {why(error)}", err=True)
-        sys.exit(UNUSABLE)
-    for line in missing_lines(evaluation):
-        click.echo(f"qualitrace evaluate: {line}", err=True)
+        except broken as error:
+            evaluation.unlogged[f"its worst rows in the data set {save_worst!r}"] = why(error)
     if not evaluation.is_complete:
-        sys.exit(UNUSABLE)
+        _stop(*missing_lines(evaluation))
     if evaluation.passed and (unscored := evaluation.unscored_gates):
-        click.echo(f"qualitrace evaluate: --fail-under {', '.join(unscored)}: no row has a score", err=True)
-        sys.exit(UNUSABLE)
+        _stop(f"--fail-under {', '.join(unscored)}: no row has a score")
     sys.exit(0 if evaluation.passed else BELOW)
+
+
+def _stop(*lines: str) -> NoReturn:
+    for line in lines:
+        click.echo(f"qualitrace evaluate: {line}", err=True)
+    sys.exit(UNUSABLE)
 
 
 def _data(options: dict[str, Any]) -> Any:

@@ -10,8 +10,8 @@ from tenacity import RetryCallState, Retrying, wait_random_exponential
 from qualitrace_collector.config.values import without_credentials
 from qualitrace_collector.store import StoreUnavailable, TraceStore, reason
 
-PATIENCE = 300.0
-"""Seconds for which one thing is tried while MLflow is busy or away."""
+PATIENCE = 120.0
+"""Seconds for which one thing is tried while MLflow is busy or away: its server takes a minute to start."""
 REFUSALS = 3
 """Tries of what MLflow refuses: its server calls a locked database a refusal, too (422 from `/v1/traces`)."""
 LONGEST_WAIT = 5.0

@@ -34,7 +34,7 @@ def log(evaluation: Evaluation, params: Mapping[str, Any], recorder: Recorder) -
         try:
             recorder.patiently(write)
         except Exception as error:
-            evaluation.unlogged.append(f"{what}: {why(error)}")
+            evaluation.unlogged[what] = why(error)
 
 
 def _writes(

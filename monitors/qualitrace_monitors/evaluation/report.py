@@ -91,8 +91,9 @@ def missing_lines(evaluation: Evaluation) -> Iterator[str]:
         why = next(row.missing[metrics[0]] for row in evaluation.rows if row.key == keys[0])
         rows = f"{len(keys)} of {len(evaluation.rows)} rows are missing in MLflow ({named})"
         yield f"{', '.join(metrics)}: {rows}: {why}"
-    for what in evaluation.unlogged:
-        yield f"run {evaluation.run_id} lacks {what}"
+    if evaluation.unlogged:
+        reasons = "; ".join(dict.fromkeys(evaluation.unlogged.values()))
+        yield f"run {evaluation.run_id} lacks {', '.join(evaluation.unlogged)}: {reasons}"
 
 
 def _comparison_table(evaluation: Evaluation) -> Table:

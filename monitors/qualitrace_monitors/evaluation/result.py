@@ -60,7 +60,7 @@ class Evaluation:
         comparisons: with the `baseline` run, if there is one.
         gates: what the intervals say of `fail_under`.
         tracking_uri: where the run is.
-        unlogged: what else of the run could not be written to MLflow, and why.
+        unlogged: why something else of the run could not be written to MLflow, by what it is.
     """
 
     run_id: str
@@ -72,7 +72,7 @@ class Evaluation:
     baseline: str | None = None
     comparisons: Sequence[Comparison] = ()
     gates: list[Gate] = field(default_factory=list[Gate])
-    unlogged: list[str] = field(default_factory=list[str])
+    unlogged: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
     def passed(self) -> bool:

@@ -161,7 +161,7 @@ def _end(recorder: Recorder, evaluation: Evaluation) -> None:
     try:
         recorder.end()
     except Exception as error:
-        evaluation.unlogged.append(f"its end: {why(error)}")
+        evaluation.unlogged["its end"] = why(error)
 
 
 def _frame(rows: Sequence[Row]) -> pd.DataFrame:
