@@ -5,16 +5,18 @@ turns of a conversation. Each is looked for in the trace as the judges see it, w
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from mlflow.entities import SpanType
 
 from qualitrace_collector.convert import ConvertedTrace
+from qualitrace_collector.convert.content import is_blank
+from qualitrace_collector.convert.content.passages import LLM_TYPES, texts_of
 from qualitrace_collector.convert.dialects import dialect_of
-from qualitrace_collector.convert.documents import documents
-from qualitrace_collector.convert.passages import LLM_TYPES
 from qualitrace_collector.convert.root import NO_ANSWER_TYPES
-from qualitrace_collector.convert.sample import outermost, question_and_answer, root_of
+from qualitrace_collector.convert.sample import outermost, read_exchange, root_of
+from qualitrace_collector.convert.spending import spending
 from qualitrace_collector.convert.stored import AnySpan
 from qualitrace_collector.names import clean
 from qualitrace_collector.state.coverage import Content, Coverage, Source
@@ -45,21 +47,27 @@ def coverage_of(trace: ConvertedTrace, spans: Sequence[AnySpan]) -> Coverage:
 def _looked_for(trace: ConvertedTrace, spans: Sequence[AnySpan]) -> Coverage:
     root, calls = root_of(spans), outermost(spans, LLM_TYPES)
     retrievers = [span for span in spans if span.span_type == SpanType.RETRIEVER]
-    question, answer = question_and_answer(spans)
+    exchange = read_exchange(spans)
     source = _source(trace, calls[0] if calls else root)
     found: dict[tuple[Source, Content], bool] = {
-        (source, "input"): question not in _HIDDEN,
+        (source, "input"): _shows(exchange.question, (root.inputs, *(call.inputs for call in calls))),
         (source, "session"): any(span.get_attribute(name) for span in spans for name in _SESSION_NAMES),
     }
     if calls or root.span_type not in NO_ANSWER_TYPES:
-        found[source, "output"] = answer not in _HIDDEN
+        found[source, "output"] = _shows(exchange.answer, (root.outputs, *(call.outputs for call in calls)))
     if calls:
-        found[source, "tokens"] = any(
-            span.get_attribute("mlflow.chat.tokenUsage") for span in spans if span.span_type in LLM_TYPES
-        )
+        spent = (item for item in spending(spans) if not item.embedding)
+        found[source, "tokens"] = any(item.input or item.output for item in spent)
     if retrievers:
         found[_source(trace, retrievers[0]), "documents"] = any(map(_tells_documents, retrievers))
     return found
+
+
+def _shows(text: str, recorded: Iterable[Any]) -> bool:
+    """Whether content was recorded: text to judge, or else anything at all, such as a picture or a call of a tool."""
+    if text.strip():
+        return text not in _HIDDEN
+    return any(not is_blank(value) and not (isinstance(value, str) and value in _HIDDEN) for value in recorded)
 
 
 def _tells_documents(retriever: AnySpan) -> bool:
@@ -67,9 +75,7 @@ def _tells_documents(retriever: AnySpan) -> bool:
     outputs = retriever.outputs
     if isinstance(outputs, list) and not outputs:
         return True
-    if isinstance(outputs, str):
-        return outputs.strip() not in _HIDDEN
-    return any(document["page_content"].strip() not in _HIDDEN for document in documents(outputs))
+    return any(text.strip() not in _HIDDEN for text in texts_of(outputs))
 
 
 def _source(trace: ConvertedTrace, span: AnySpan) -> Source:

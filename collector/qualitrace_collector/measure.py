@@ -1,21 +1,17 @@
 """Prometheus metrics of every stored trace: requests, errors, duration, time to first token, tokens and cost."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
-from mlflow.entities import SpanType
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from qualitrace_collector.convert.passages import LLM_TYPES
+from qualitrace_collector.convert.content.passages import LLM_TYPES
 from qualitrace_collector.convert.sample import is_error, outermost, root_of
-from qualitrace_collector.convert.stored import EMBEDDING_USAGE, AnySpan
+from qualitrace_collector.convert.spending import Spending, countable, spending
+from qualitrace_collector.convert.stored import AnySpan
 from qualitrace_collector.names import BoundedNames
 
 DURATION_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 FIRST_TOKEN_ATTRIBUTES = ("gen_ai.response.time_to_first_chunk", "gen_ai.server.time_to_first_token")
-TOKEN_TYPES = {"input_tokens": "input", "output_tokens": "output"}
-SPENDING_TYPES = (*LLM_TYPES, SpanType.EMBEDDING)
 MAX_MODELS = 100
 
 
@@ -45,7 +41,7 @@ class TraceMetrics:
         )
         self._cost = Counter(
             "qualitrace_cost_usd",
-            "Cost of model calls in US dollars by MLflow's price catalog.",
+            "Cost of model calls in US dollars, as clients state it or by MLflow's price catalog.",
             ["service", "model"],
             registry=registry,
         )
@@ -71,8 +67,10 @@ class TraceMetrics:
             if root.end_time_ns:
                 seconds = (root.end_time_ns - root.start_time_ns) / 1e9
                 self._duration.labels(service).observe(seconds, exemplar=exemplar)
-            for span in outermost(spans, SPENDING_TYPES):
-                self._observe_call(span, service, exemplar, sums)
+            for spent in spending(spans):
+                self._count_spending(spent, service, exemplar, sums)
+            for span in outermost(spans, LLM_TYPES):
+                self._observe_first_token(span, service, exemplar)
         sums.count()
 
     def count_conflicts(self, spans: Mapping[str, int]) -> None:
@@ -85,16 +83,18 @@ class TraceMetrics:
         for rule, count in counts.items():
             self._redactions.labels(rule).inc(count)
 
-    def _observe_call(self, span: AnySpan, service: str, exemplar: dict[str, str], sums: "_Sums") -> None:
-        model = self._models.bound(str(span.get_attribute("mlflow.llm.model") or "unknown"))
-        usage = span.get_attribute("mlflow.chat.tokenUsage") or span.get_attribute(EMBEDDING_USAGE)
-        for key, kind in TOKEN_TYPES.items():
-            if count := _amount(_item(usage, key)):
+    def _count_spending(self, spent: Spending, service: str, exemplar: dict[str, str], sums: "_Sums") -> None:
+        model = self._models.bound(spent.model or "unknown")
+        for kind, count in (("input", spent.input), ("output", spent.output)):
+            if count:
                 sums.add(self._tokens, (service, model, kind), count, exemplar)
-        if cost := _amount(_item(span.get_attribute("mlflow.llm.cost"), "total_cost")):
-            sums.add(self._cost, (service, model), cost, exemplar)
-        waits = (_amount(span.get_attribute(name)) for name in FIRST_TOKEN_ATTRIBUTES)
+        if spent.cost_usd:
+            sums.add(self._cost, (service, model), spent.cost_usd, exemplar)
+
+    def _observe_first_token(self, span: AnySpan, service: str, exemplar: dict[str, str]) -> None:
+        waits = (countable(span.get_attribute(name)) for name in FIRST_TOKEN_ATTRIBUTES)
         if (seconds := next((wait for wait in waits if wait is not None), None)) is not None:
+            model = self._models.bound(str(span.get_attribute("mlflow.llm.model") or "unknown"))
             self._first_token.labels(service, model).observe(seconds, exemplar=exemplar)
 
 
@@ -111,14 +111,3 @@ class _Sums:
     def count(self) -> None:
         for (counter, labels), (amount, exemplar) in self._sums.items():
             counter.labels(*labels).inc(amount, exemplar=exemplar)
-
-
-def _item(values: Any, key: str) -> Any:
-    return values.get(key) if isinstance(values, Mapping) else None
-
-
-def _amount(value: Any) -> float | None:
-    """Return what a client told, if it can be counted: one NaN would stay in a counter for ever."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return value if 0 <= value < math.inf else None

@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self
 
-PassagesSource = Literal["retriever", "prompt", "none"]
+PassagesSource = Literal["retriever", "prompt", "tool", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

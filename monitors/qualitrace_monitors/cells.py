@@ -5,16 +5,20 @@ Content is read by the same code as that of recorded traces. Names of columns ar
 DeepEval (deepeval/dataset/golden.py, with the aliases of its JSON).
 """
 
-import ast
-import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any, cast
 
 import pandas as pd
 
-from qualitrace_collector.convert.content import answer_text, earlier_turns, messages_in, question_text
-from qualitrace_collector.convert.documents import documents
+from qualitrace_collector.convert.content import (
+    answer_text,
+    documents,
+    earlier_turns,
+    messages_in,
+    opened,
+    question_text,
+)
 from qualitrace_collector.samples import Message
 
 COLUMNS = {
@@ -61,36 +65,25 @@ def content_of(inputs: Any, outputs: Any = None, context: Any = None) -> Content
     A whole transcript as input, which ends with the assistant's turn, holds the answer, too; as output, the earlier
     turns. Passages that stand in no column of their own are looked for beside the answer and beside the question.
     """
-    inputs, outputs = _opened_messages(inputs), _opened_messages(outputs)
     if outputs is None:
         outputs = _last_words(inputs)
     return Content(
-        question=text_of(inputs, question_text),
-        answer=None if outputs is None else text_of(outputs, answer_text),
+        question=question_text(inputs),
+        answer=None if outputs is None else answer_text(outputs, inputs),
         passages=passages_in(context) or _passages_beside(outputs) or _passages_beside(inputs),
         conversation=earlier_turns(inputs) or earlier_turns(outputs),
     )
 
 
-def text_of(value: Any, read: Callable[[Any], str]) -> str:
-    """Return what the reader of recorded content finds; a value that it finds no text in, as JSON."""
-    if text := read(value):
-        return text
-    if isinstance(value, str):
-        return value
-    return "" if value is None or messages_in(value) else json.dumps(value, ensure_ascii=False, default=str)
-
-
 def passages_in(value: Any) -> tuple[str, ...]:
     """Read passages: one text, one document, or a list of texts or documents; also as JSON text."""
     value = opened(value)
-    if isinstance(value, str):
-        return (value,) if value.strip() else ()
-    found = documents(value) or (documents([value]) if isinstance(value, dict) else [])
+    found = documents([value] if isinstance(value, str) else value)
     return tuple(document["page_content"] for document in found if document["page_content"].strip())
 
 
 def _passages_beside(value: Any) -> tuple[str, ...]:
+    value = opened(value)
     if not isinstance(value, dict):
         return ()
     holder = cast(dict[str, Any], value)
@@ -122,23 +115,3 @@ def unwrapped(value: Any) -> Any:
     if hasattr(value, "model_dump"):
         return value.model_dump()
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-
-
-def opened(value: Any) -> Any:
-    """Open text that holds a list or a mapping: as JSON, or as pandas writes it into CSV files, in Python's form."""
-    if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
-        return value
-    for read in (json.loads, ast.literal_eval):
-        try:
-            found = read(value.strip())
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            continue
-        return plain(found) if isinstance(found, (list, dict)) else value
-    return value
-
-
-def _opened_messages(value: Any) -> Any:
-    """Open text that holds mappings; a list of something else may be what was asked or answered."""
-    found = opened(value)
-    items: list[Any] = found if isinstance(found, list) else [found]
-    return found if any(isinstance(item, dict) for item in items) else value

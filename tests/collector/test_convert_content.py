@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qualitrace_collector.convert.content import answer_text, content_text, messages_in, question_text
+from qualitrace_collector.convert.content import answer_text, messages_in, question_text
 
 OPENAI = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]
 PARTS = [{"role": "user", "parts": [{"type": "text", "content": "Why?"}]}]
@@ -128,4 +128,5 @@ def test_deep_nesting_ends():
     value: object = "deep"
     for _ in range(5000):
         value = {"content": value}
-    assert content_text(value) == ""
+    assert messages_in(value) == []
+    assert answer_text(value) == question_text(value) == ""

@@ -95,7 +95,7 @@ CALLS: dict[str, dict[str, Any]] = {
         "langfuse.observation.model.name": "m-1",
         "gen_ai.provider.name": "acme",
         "langfuse.observation.usage_details": json.dumps(
-            {"input": 10, "output": 4, "input_cached_tokens": 3, "output_reasoning_tokens": 2}
+            {"input": 7, "output": 2, "input_cached_tokens": 3, "output_reasoning_tokens": 2}  # disjoint
         ),
     },
     "LangSmith": {

@@ -10,8 +10,8 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from qualitrace_collector.assemble import Piece, SpanRecord
 from qualitrace_collector.convert import build_sample, convert
-from qualitrace_collector.convert.content import parsed
-from qualitrace_collector.convert.passages import split_prompt
+from qualitrace_collector.convert.content.opening import parsed
+from qualitrace_collector.convert.prompt import split_prompt
 from support.otlp import retriever_span
 
 

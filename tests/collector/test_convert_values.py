@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qualitrace_collector.convert.blobs import MIN_CHARACTERS, without_blobs
-from qualitrace_collector.convert.documents import documents
+from qualitrace_collector.convert.content.documents import documents
 from qualitrace_collector.convert.indexed import subtree
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8

@@ -84,6 +84,26 @@ def test_content_that_is_left_out_or_hidden_is_lacking(
     assert found["tokens"] == (2, 0 if scope == GENAI_SCOPE else 1)
 
 
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        '{"label": "late", "score": 0.9}',
+        "false",
+        '{"choices": [{"message": {"role": "assistant", "tool_calls": [{"function": {"name": "f"}}]}}]}',
+    ],
+    ids=["structured", "boolean", "call of a tool"],
+)
+def test_content_that_is_recorded_is_not_lacking(make: Callable[..., Collector], outputs: str):
+    """A structured answer, and a call of a tool: content capture is on, whether there are words in it or not."""
+    collector = make()
+    content = {"input__value": "Why?", "output__value": outputs, "output__mime_type": "application/json"}
+    send(collector, [span(1, 1, openinference__span__kind="LLM", llm__model_name="m", **content)], OPENINFERENCE_SCOPE)
+    send(collector, [span(2, 1, openinference__span__kind="CHAIN", **content)], OPENINFERENCE_SCOPE)
+    collector.run()
+    found = lacking(collector, OPENINFERENCE_SCOPE)
+    assert (found["input"], found["output"]) == ((2, 0), (2, 0))
+
+
 def test_the_retriever_answers_for_its_documents(make: Callable[..., Collector]):
     """Two scopes in one trace: texts are missing at the retriever's, nothing but the session at the call's."""
     collector = make()

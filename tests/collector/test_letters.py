@@ -113,7 +113,7 @@ def test_show_gives_the_spans_as_otlp_json(box: Box):
     assert shown["error"] == "too odd"
     assert shown["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["traceId"] == trace_id(1).hex()
     for signal in SIGNALS:
-        again = decode_json(signal, json.dumps(shown).encode()).SerializeToString()
+        again = decode_json(signal, json.dumps(shown).encode()).message.SerializeToString()
         assert again == {"traces": kept.traces, "logs": kept.logs}[signal.name]
 
 

@@ -68,20 +68,20 @@ records = st.builds(
 def test_traces_in_json_decode_to_the_same_request(items: list[Span]) -> None:
     """Whatever spans hold, writing them as OTLP's JSON and decoding gives the equal protobuf message."""
     request = ExportTraceServiceRequest(resource_spans=[ResourceSpans(scope_spans=[ScopeSpans(spans=items)])])
-    assert decode_json(TRACES, to_otlp_json(request)) == request
+    assert decode_json(TRACES, to_otlp_json(request)).message == request
 
 
 @given(st.lists(records, max_size=3))
 def test_logs_in_json_decode_to_the_same_request(items: list[LogRecord]) -> None:
     """Whatever log records hold, writing them as OTLP's JSON and decoding gives the equal message."""
     request = ExportLogsServiceRequest(resource_logs=[ResourceLogs(scope_logs=[ScopeLogs(log_records=items)])])
-    assert decode_json(LOGS, to_otlp_json(request)) == request
+    assert decode_json(LOGS, to_otlp_json(request)).message == request
 
 
 def decode_span(fields: str) -> Span:
     """Decode a request of one span whose JSON fields are given."""
     body = '{"resourceSpans": [{"scopeSpans": [{"spans": [{' + fields + "}]}]}]}"
-    return decode_json(TRACES, body.encode()).resource_spans[0].scope_spans[0].spans[0]  # pyright: ignore
+    return decode_json(TRACES, body.encode()).message.resource_spans[0].scope_spans[0].spans[0]  # pyright: ignore
 
 
 @pytest.mark.parametrize("given", ['"12"', "12", "12.0"])
@@ -168,7 +168,7 @@ json_values = st.recursive(
 def test_any_json_decodes_or_is_refused(value: Any, signal: Signal) -> None:
     """No JSON value raises anything but Undecodable."""
     with contextlib.suppress(Undecodable):
-        assert isinstance(decode_json(signal, json.dumps(value).encode()), signal.request)
+        assert isinstance(decode_json(signal, json.dumps(value).encode()).message, signal.request)
 
 
 @given(st.binary(max_size=200), st.sampled_from([TRACES, LOGS]), st.sampled_from(["gzip", "deflate", ""]))

@@ -101,13 +101,13 @@ def take(data: bytes) -> str:
         COMPRESSIONS[choice >> 3 & 3],
     )
     try:
-        message = decode(signal, decompress(compress(build(data[1:])), encoding, MAX_BYTES))
+        message = decode(signal, decompress(compress(build(data[1:])), encoding, MAX_BYTES)).message
     except RequestError as error:
         error.status().SerializeToString()
         return "refused"
     verdict = signal.check(message)
     assert signal.response(verdict).HasField("partial_success") == bool(verdict.rejected)
-    again = signal.check(decode_protobuf(signal, message.SerializeToString()))
+    again = signal.check(decode_protobuf(signal, message.SerializeToString()).message)
     assert (again.kept, again.rejected.total()) == (verdict.kept, 0)
     return "kept" if verdict.kept else "rejected" if verdict.rejected else "empty"
 

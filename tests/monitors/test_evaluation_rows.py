@@ -148,9 +148,8 @@ def test_a_file_of_column_names_alone_has_no_rows(tmp_path: Path):
         read_rows(path)
 
 
-def test_lists_in_answers_stay_text_and_those_in_contexts_are_passages(tmp_path: Path):
-    """A list in Python's form is what was answered; as context it is how pandas writes a list of passages."""
+def test_a_list_as_pandas_writes_it_is_a_list_of_passages(tmp_path: Path):
+    """A frame with lists, kept as CSV, has them in Python's form."""
     path = tmp_path / "rows.csv"
-    path.write_text("question,answer,context\nWhich?,\"['a', 'b']\",\"['One.', 'Two.']\"\n")
-    (row,) = read_rows(path)
-    assert (row.answer, row.context) == ("['a', 'b']", ("One.", "Two."))
+    path.write_text("question,answer,context\nWhich?,Both.,\"['One.', 'Two.']\"\n")
+    assert read_rows(path)[0].context == ("One.", "Two.")

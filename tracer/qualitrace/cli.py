@@ -18,6 +18,7 @@ SERVER_COMMANDS = {
     "journal": ("qualitrace_collector.commands:journal", "List, replay or drop what was given up."),
     "calibrate": ("qualitrace_monitors.calibrate.command:calibrate", "Compare a judge with experts' labels."),
     "doctor": ("qualitrace_collector.doctor:doctor", "Tell why scores are missing, and the mend."),
+    "sample": ("qualitrace_collector.show.command:sample", "Show what the judges see of a trace."),
     "judge": ("qualitrace_monitors.judge_command:judge_file", "Score a JSONL file, without a server."),
     "evaluate": ("qualitrace_monitors.evaluation.command:evaluate_data", "Score a data set as an MLflow run."),
     "demo": ("qualitrace_monitors.commands:demo", "Watch an app's quality fall, alert and recover."),

@@ -1,11 +1,12 @@
 """One span for each real call of a model, though a framework and a provider's client, or two instrumentors, saw it.
 
 The innermost span is the call: it is closest to the wire. What contains it becomes a chain, and lends it what it
-lacks. No span is dropped, and tokens count once.
+lacks. No span is dropped.
 """
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from mlflow.entities import SpanType
@@ -27,18 +28,19 @@ MAX_DELAY = 1_000_000_000
 MAX_TWINS = 100
 """How many calls that started before another, and after it, are looked at for its twin: a bound on time, too."""
 
+_said = partial(answer_text, from_model=True)
+
 _LENT = ("inputs", "outputs", "tools", "model", "provider", "usage", "cost", "response_id")
 
 
 def one_span_per_call(drafts: Sequence[Draft]) -> None:
-    """Leave each call one span of a model's type, and count its tokens there alone."""
+    """Leave each call one span of a model's type."""
     by_id = {draft.span.span_id: draft for draft in drafts}
     for group in _GROUPS:
         calls = [draft for draft in drafts if draft.type in group]
         if len(calls) > 1:
             _unite_nested(calls, by_id, group)
             _unite_twins([draft for draft in calls if draft.type in group])
-    _count_once(drafts, by_id)
 
 
 def ancestors(draft: Draft, by_id: Mapping[bytes, Draft]) -> Iterator[Draft]:
@@ -87,7 +89,7 @@ def _traits(call: Draft) -> Iterator[Any]:
         yield call.response_id
     if call.usage:
         yield _counts(call)
-    if call.span.status.code == Status.STATUS_CODE_ERROR:
+    if failed(call):
         yield Status.STATUS_CODE_ERROR
 
 
@@ -138,8 +140,8 @@ def _leave_to_twin(call: Draft, twins: Iterable[Draft], taken: set[tuple[bytes, 
         start = call.span.start_time_unix_nano
         twin = min(found, key=lambda twin: abs(start - twin.span.start_time_unix_nano))
         taken.add((*_identity(twin), call.scope))
-        twin.usage = call.usage or twin.usage
-        call.type, call.counted = SpanType.CHAIN, False
+        twin.usage, twin.cost = call.usage or twin.usage, twin.cost or call.cost
+        call.type, call.counted, call.cost = SpanType.CHAIN, False, None
 
 
 def _identity(draft: Draft) -> tuple[bytes, bytes]:
@@ -177,14 +179,13 @@ def _same_response(call: Draft, twin: Draft) -> bool:
         return False
     return all(
         mine is None or theirs is None or call.read(text, mine) == twin.read(text, theirs)
-        for mine, theirs, text in ((call.inputs, twin.inputs, question_text), (call.outputs, twin.outputs, answer_text))
+        for mine, theirs, text in ((call.inputs, twin.inputs, question_text), (call.outputs, twin.outputs, _said))
     )
 
 
 def _tell_alike(call: Draft, twin: Draft) -> bool:
     """Whether calls without counts have anything else in common: an error, or a text that both tell."""
-    failed = Status.STATUS_CODE_ERROR
-    return call.span.status.code == twin.span.status.code == failed or any(
+    return (failed(call) and failed(twin)) or any(
         mine is not None and theirs is not None
         for mine, theirs in ((call.inputs, twin.inputs), (call.outputs, twin.outputs))
     )
@@ -222,14 +223,10 @@ def _absorb(outer: Draft, inner: Sequence[Draft]) -> None:
             if getattr(inner[0], name) is None:
                 setattr(inner[0], name, getattr(outer, name))
     outer.type = SpanType.CHAIN
-    if any(call.usage for call in inner):
-        outer.counted = False
+    if len(inner) == 1:
+        outer.counted, outer.cost = not inner[0].usage, None
 
 
-def _count_once(drafts: Sequence[Draft], by_id: Mapping[bytes, Draft]) -> None:
-    """Believe calls about tokens, not the sums of spans above them (Strands' grows over an agent's life)."""
-    for draft in drafts:
-        if draft.usage and draft.type in CALL_TYPES:
-            for above in ancestors(draft, by_id):
-                if above.usage and not above.native:
-                    above.counted = False
+def failed(draft: Draft) -> bool:
+    """Whether a span failed."""
+    return draft.span.status.code == Status.STATUS_CODE_ERROR

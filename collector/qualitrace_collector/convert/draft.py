@@ -1,15 +1,19 @@
 """The common form between the dialects and MLflow: a span whose fields the dialects fill in."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from mlflow.entities import SpanType
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 CALL_TYPES = (SpanType.CHAT_MODEL, SpanType.LLM)
 """Types of spans that stand for one call of a language model."""
+
+_Number = TypeVar("_Number", int, float)
 
 _JSON_STARTS = frozenset('{["')
 _SPACES = " \t\r\n"
@@ -102,8 +106,8 @@ class Draft:
         """Return the first of these attributes that is a whole number, or text of one."""
         for key in keys:
             value = self.values.get(key)
-            if value is not None and (number := whole_number(value)) is not None:
-                return number
+            if value is not None and (found := whole_number(value)) is not None:
+                return found
         return None
 
 
@@ -114,31 +118,55 @@ def _is_empty(value: Any) -> bool:
     return value in _EMPTY_TEXTS if isinstance(value, str) else value is None or value in ([], {})
 
 
-def whole_number(value: Any) -> int | None:
-    """Return a count that was sent as a number or as text; None for anything else."""
-    if isinstance(value, bool):
+_THOUSANDS = re.compile(r"[1-9]\d{0,2}(,\d{3})+")
+_MAX_NUMBER_LENGTH = 40
+
+
+def number(value: Any) -> float | None:
+    """Return an amount that was sent as a number or as text; None for anything else, and for what cannot be counted."""
+    if isinstance(value, str) and len(value) <= _MAX_NUMBER_LENGTH:
+        text = value.strip(' "')
+        try:
+            value = int(text) if text.isdecimal() else float(text)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    if isinstance(value, int):
-        return value
-    if isinstance(value, float):
-        return int(value) if value.is_integer() else None
-    if isinstance(value, str) and value.strip('"').isdigit():
-        return int(value.strip('"'))
-    return None
+    return value if 0 <= value < math.inf else None
+
+
+def whole_number(value: Any) -> int | None:
+    """Return a count that was sent as a number or as text ("120", "120.0", "1,200"); None for anything else."""
+    if isinstance(value, str) and _THOUSANDS.fullmatch(value):
+        value = value.replace(",", "")
+    found = number(value)
+    return int(found) if found is not None and found == int(found) else None
 
 
 def amounts(value: Any, names: Mapping[str, Iterable[str]]) -> dict[str, float]:
     """Pick numbers out of a mapping: for each of `names` the first of its keys that holds one."""
-    if not isinstance(value, dict):
-        return {}
-    found: dict[str, float] = {}
-    for name, keys in names.items():
-        for key in keys:
-            number = value.get(key)
-            if isinstance(number, (int, float)) and not isinstance(number, bool):
-                found[name] = number
-                break
-    return found
+    return dict(_picked(value, names, number))
+
+
+def counts(value: Any, names: Mapping[str, Iterable[str]]) -> dict[str, int]:
+    """Pick whole numbers out of a mapping, as `amounts` does."""
+    return dict(_picked(value, names, whole_number))
+
+
+def _picked(
+    value: Any, names: Mapping[str, Iterable[str]], read: Callable[[Any], _Number | None]
+) -> Iterator[tuple[str, _Number]]:
+    for name, keys in names.items() if isinstance(value, dict) else ():
+        found = next((found for key in keys if (found := read(value.get(key))) is not None), None)
+        if found is not None:
+            yield name, found
+
+
+def at(value: Any, *path: str) -> Any:
+    """Return what stands at a path of keys in nested mappings, None if nothing does."""
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def _looks_like_json(text: str) -> bool:

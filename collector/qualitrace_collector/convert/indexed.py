@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from qualitrace_collector.convert.content.messages import opened_parts
 from qualitrace_collector.convert.draft import Draft
 
 MAX_INDEX = 10_000
@@ -38,13 +39,13 @@ def _listed(tree: Any) -> Any:
     return {key: _listed(value) for key, value in tree.items()}
 
 
-def openai_messages(draft: Draft, items: Sequence[Any]) -> list[dict[str, Any]]:
+def openai_messages(items: Sequence[Any]) -> list[dict[str, Any]]:
     """Read OpenLLMetry's messages: role, content, tool_calls with name and arguments, finish_reason."""
-    return [_openllmetry_message(draft, item) for item in items if isinstance(item, dict)]
+    return [_openllmetry_message(item) for item in items if isinstance(item, dict)]
 
 
-def _openllmetry_message(draft: Draft, item: dict[str, Any]) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": item.get("role") or "assistant", "content": draft.loads(item.get("content"))}
+def _openllmetry_message(item: dict[str, Any]) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": item.get("role") or "assistant", "content": opened_parts(item.get("content"))}
     calls = item.get("tool_calls")
     listed = calls if isinstance(calls, list) else []
     function = item.get("function_call")

@@ -1,48 +1,25 @@
 """What a trace as a whole shows at its root: question and answer, session and user, and whether it failed."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mlflow.entities import SpanType
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
-from qualitrace_collector.convert.content import answer_text, messages_in, question_text
+from qualitrace_collector.convert.content import answer_text, is_blank, parsed, question_text
+from qualitrace_collector.convert.content.answer import is_material
+from qualitrace_collector.convert.content.python_repr import is_cut_repr
+from qualitrace_collector.convert.content.question import asked
 from qualitrace_collector.convert.draft import CALL_TYPES, Draft
+from qualitrace_collector.convert.identity import take_identity
 
 NO_ANSWER_TYPES = (SpanType.RETRIEVER, SpanType.EMBEDDING, SpanType.RERANKER, SpanType.TOOL)
 """What such a span gives back is material for an answer, not one."""
 
-_PROPERTIES = "traceloop.association.properties."
-_METADATA = "ai.telemetry.metadata."
-_PREFIXES = (_PROPERTIES, _METADATA, "langsmith.metadata.", "mastra.metadata.", "metadata.")
-_NAMES = ("session_id", "sessionId", "conversation_id", "conversationId", "chat_id", "chatId", "thread_id", "threadId")
-SESSION_KEYS = (
-    "session.id",
-    "mlflow.trace.session",
-    "langfuse.session.id",
-    *(prefix + name for prefix in _PREFIXES for name in _NAMES),
-    "lmnr.association.properties.session_id",
-    "gcp.vertex.agent.session_id",
-    "voltagent.conversation_id",
-    "gen_ai.conversation.id",
-    "genkit:sessionId",
-)
-"""Where a session's id may stand, the most deliberate first."""
+PROMOTED = "qualitrace.from."
+"""Prefix of the root's attributes that name the span of which its inputs or outputs were taken, by its id."""
 
-_USERS = ("user_id", "userId")
-USER_KEYS = (
-    "user.id",
-    "enduser.id",
-    "mlflow.trace.user",
-    "langfuse.user.id",
-    *(prefix + name for prefix in _PREFIXES for name in _USERS),
-    "lmnr.association.properties.user_id",
-    "llm.user",
-)
 _HTTP_STATUS = ("http.response.status_code", "http.status_code")
-
-_SESSION_RANKS = {key: rank for rank, key in enumerate(SESSION_KEYS)}
-_USER_RANKS = {key: rank for rank, key in enumerate(USER_KEYS)}
 
 Children = Mapping[bytes, Sequence[Draft]]
 
@@ -63,74 +40,87 @@ def complete_root(root: Draft, drafts: Sequence[Draft]) -> None:
     if root.failure is None:
         root.failure = _failure(root, children)
     if _asks_nothing(root.loads(root.inputs)):
-        root.inputs = _found_below(root, children, lambda draft: draft.inputs, question_text) or root.inputs
+        _promote(root, "inputs", _found_below(root, children, lambda draft: draft.inputs, _asked))
     if _answers_nothing(root.loads(root.outputs)):
-        answer = _last_answer(drafts) or _found_below(root, children, _answer, answer_text, last=True)
-        root.outputs = answer or root.outputs
-    _take(root, drafts, "session.id", _SESSION_RANKS)
-    _take(root, drafts, "user.id", _USER_RANKS)
+        _promote(root, "outputs", _last_answer(drafts) or _found_below(root, children, _answer, _said, last=True))
+    take_identity(root, drafts)
 
 
-def is_blank(value: Any) -> bool:
-    """Whether a value holds no text and no number, however it is nested (LangChain streams start with empty ones)."""
-    if isinstance(value, str):
-        return not value.strip()
-    if isinstance(value, dict):
-        return all(is_blank(item) for item in value.values())
-    if isinstance(value, list):
-        return all(is_blank(item) for item in value)
-    return value is None
+_Found = tuple[Any, Draft]
+"""A content, and the span that has it."""
+
+
+def _promote(root: Draft, field: str, found: _Found | None) -> None:
+    """Show a content of a span below at the root, and say in an attribute whose it is."""
+    if found is not None:
+        content, draft = found
+        setattr(root, field, content)
+        root.added[PROMOTED + field] = draft.span.span_id.hex()
+
+
+def _asked(draft: Draft) -> str:
+    return asked(draft.loads(draft.inputs), of_model=draft.type in CALL_TYPES).question
+
+
+def _said(draft: Draft) -> str:
+    outputs = draft.loads(draft.outputs)
+    return answer_text(outputs, draft.loads(draft.inputs), from_model=draft.type in CALL_TYPES)
 
 
 def _asks_nothing(inputs: Any) -> bool:
     """Whether the inputs are blank, or messages without any text (a streamed chain's in OTel's LangChain spans)."""
-    return is_blank(inputs) or (bool(turns := messages_in(inputs)) and is_blank([turn.content for turn in turns]))
+    return is_blank(inputs) or is_blank(parsed(question_text(inputs)))
 
 
 def _answers_nothing(outputs: Any) -> bool:
     return is_blank(outputs) or _is_object(outputs)
 
 
-def _last_answer(drafts: Sequence[Draft]) -> str | None:
+def _last_answer(drafts: Sequence[Draft]) -> _Found | None:
     """Return what the last call answered, if some step handed up an object instead of its answer."""
     if not any(_is_object(draft.loads(draft.outputs)) for draft in drafts):
         return None
     calls = [draft for draft in drafts if draft.type in CALL_TYPES and draft.outputs is not None]
     last = max(calls, key=lambda draft: draft.span.end_time_unix_nano, default=None)
-    return None if last is None else answer_text(last.loads(last.outputs))
+    return None if last is None or not (said := _said(last)) else (said, last)
 
 
 def _is_object(outputs: Any) -> bool:
-    """Whether outputs are how Python shows an object: LlamaIndex's unread streams, and events of its workflows."""
+    """Whether outputs are how Python shows what nobody can read: LlamaIndex's unread streams, events cut short."""
     text = outputs.get("response_gen") if isinstance(outputs, dict) else outputs
-    return isinstance(text, str) and text.startswith(_OBJECTS)
-
-
-_OBJECTS = ("<generator object", "<async_generator object", "StopEvent(", "AgentOutput(")
+    return isinstance(text, str) and is_cut_repr(text)
 
 
 def _answer(draft: Draft) -> Any:
-    return None if draft.type in NO_ANSWER_TYPES else draft.outputs
+    """Return a step's outputs unless they are material for an answer: of a retriever, or of a chain that calls one."""
+    if draft.type in NO_ANSWER_TYPES or is_material(draft.loads(draft.outputs), draft.loads(draft.inputs)):
+        return None
+    return draft.outputs
 
 
 def _found_below(
-    root: Draft, children: Children, content: Callable[[Draft], Any], text: Callable[[Any], str], *, last: bool = False
-) -> Any:
+    root: Draft,
+    children: Children,
+    content: Callable[[Draft], Any],
+    text: Callable[[Draft], str],
+    *,
+    last: bool = False,
+) -> _Found | None:
     """Return the content nearest to the root, as text if it reads as such: the first there, or the last."""
     level, seen = list(children.get(root.span.span_id, ())), {root.span.span_id}
-    fallbacks: list[Any] = []
+    fallback: _Found | None = None
     while level:
         seen.update(draft.span.span_id for draft in level)
         for draft in reversed(level) if last else level:
             value = draft.loads(content(draft))
             if is_blank(value):
                 continue
-            if (found := text(value)) and draft.type not in NO_ANSWER_TYPES:
-                return found
-            fallbacks.append(found or value)
+            if (found := text(draft)) and draft.type not in NO_ANSWER_TYPES:
+                return found, draft
+            fallback = fallback or (found or value, draft)
         below = [child for draft in level for child in children.get(draft.span.span_id, ())]
         level = [draft for draft in below if draft.span.span_id not in seen]
-    return next(iter(fallbacks), None)
+    return fallback
 
 
 def _failure(root: Draft, children: Children) -> str | None:
@@ -152,30 +142,3 @@ def _failure(root: Draft, children: Children) -> str | None:
         if current.span.status.code == Status.STATUS_CODE_ERROR:
             return current.span.status.message or current.span.name
     return None
-
-
-def _take(root: Draft, drafts: Sequence[Draft], name: str, ranks: Mapping[str, int]) -> None:
-    """Give the root the best of these attributes under the name by which MLflow finds it."""
-    if root.values.get(name):
-        return
-    told = [
-        (ranks[key], values[key])
-        for draft in drafts
-        for values in _attributes(draft)
-        for key in ranks.keys() & values.keys()
-        if _tells(values[key])
-    ]
-    if told:
-        root.added[name] = str(root.loads(min(told, key=lambda item: item[0])[1]))
-
-
-def _attributes(draft: Draft) -> Iterator[Mapping[str, Any]]:
-    """Yield the attributes, and those in `metadata`, which OpenInference and MLflow's LangChain keep as JSON."""
-    yield draft.values
-    metadata = draft.loads(draft.values.get("metadata"))
-    if isinstance(metadata, dict):
-        yield {f"metadata.{key}": value for key, value in metadata.items()}
-
-
-def _tells(value: Any) -> bool:
-    return isinstance(value, (str, int)) and not isinstance(value, bool) and value != ""

@@ -1,11 +1,16 @@
 """MLflow spans of one trace to the sample that is judged."""
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from mlflow.entities import SpanStatusCode, SpanType
 
-from qualitrace_collector.convert.content import answer_text, messages_in, question_text
-from qualitrace_collector.convert.passages import LLM_TYPES, dump, find_passages, split_prompt
+from qualitrace_collector.convert.content import as_sent, opened
+from qualitrace_collector.convert.content.answer import answer_text
+from qualitrace_collector.convert.content.messages import messages_in
+from qualitrace_collector.convert.content.passages import LLM_TYPES, Passage, find_passages
+from qualitrace_collector.convert.content.question import Asked, asked
+from qualitrace_collector.convert.prompt import split_prompt
 from qualitrace_collector.convert.root import NO_ANSWER_TYPES
 from qualitrace_collector.convert.stored import AnySpan
 from qualitrace_collector.samples import Message, Sample, ToolCall
@@ -52,47 +57,156 @@ def is_error(span: AnySpan) -> bool:
     return span.status.status_code == SpanStatusCode.ERROR
 
 
-def question_and_answer(spans: Sequence[AnySpan]) -> tuple[str, str]:
-    """Return what was asked and what was answered, empty where the trace does not tell.
+class Exchange(NamedTuple):
+    """What was asked and what was answered, each empty where the trace does not show it.
 
-    They are those of the local root; where it recorded none (an HTTP server's span), those of the first and the
-    last model call.
+    Attributes:
+        earlier: the turns before the question.
+        asked_by, answered_by, continued_in: the spans that recorded question, answer and earlier turns.
     """
+
+    question: str
+    answer: str
+    earlier: tuple[Message, ...] = ()
+    asked_by: AnySpan | None = None
+    answered_by: AnySpan | None = None
+    continued_in: AnySpan | None = None
+
+
+def question_and_answer(spans: Sequence[AnySpan]) -> tuple[str, str]:
+    """Return what was asked and what was answered, empty where the trace does not tell."""
+    exchange = read_exchange(spans)
+    return exchange.question, exchange.answer
+
+
+def read_exchange(spans: Sequence[AnySpan]) -> Exchange:
+    """Read question and answer of the local root; where it recorded none, those of the first and last model call."""
     root, calls = root_of(spans), outermost(spans, LLM_TYPES)
-    question = question_text(root.inputs) or next(filter(None, (question_text(c.inputs) for c in calls)), "")
-    own_answer = "" if root.span_type in NO_ANSWER_TYPES else answer_text(root.outputs)
-    answer = own_answer or next(filter(None, (answer_text(call.outputs) for call in reversed(calls))), "")
-    return question, answer
+    found, asked_by = _question(root, calls)
+    answer, answered_by = _answer(root, calls)
+    return Exchange(
+        question=found.question,
+        answer=answer,
+        earlier=found.earlier or _turns_before(calls, found.question),
+        asked_by=asked_by,
+        answered_by=answered_by,
+        continued_in=asked_by if found.earlier else next(iter(calls), None),
+    )
+
+
+def _question(root: AnySpan, calls: Sequence[AnySpan]) -> tuple[Asked, AnySpan | None]:
+    for span in (root, *calls):
+        found = _asked_by(span, calls)
+        if found.question.strip():
+            return found, span
+    return Asked(""), None
+
+
+def _asked_by(span: AnySpan, calls: Sequence[AnySpan]) -> Asked:
+    """Read a span's question; a framework's message may hold its arguments as JSON, which a user's never does."""
+    found = asked(span.inputs, of_model=span.span_type in LLM_TYPES)
+    inner = opened(found.question) if found.question[:1] in ("{", "[") else None
+    if span.span_type in LLM_TYPES or not isinstance(inner, (dict, list)):
+        return found
+    if any(found.question == asked(call.inputs).question for call in calls):
+        return found
+    again = asked(inner)
+    return again if again.question and again.question != as_sent(inner) else found
+
+
+def _answer(root: AnySpan, calls: Sequence[AnySpan]) -> tuple[str, AnySpan | None]:
+    last_first = list(reversed(calls))
+    if root.span_type not in NO_ANSWER_TYPES and (text := _answered_by(root, last_first)):
+        return text, root
+    for call in last_first:
+        if text := _model_answer(call):
+            return text, call
+    return "", None
+
+
+def _model_answer(call: AnySpan) -> str:
+    return answer_text(call.outputs, from_model=True)
+
+
+def _answered_by(root: AnySpan, calls: Sequence[AnySpan]) -> str:
+    if root.span_type in LLM_TYPES:
+        return _model_answer(root)
+    if (said := _repeated_whole(root, calls)) is not None:
+        return said
+    text = answer_text(root.outputs, root.inputs)
+    inner = opened(text) if text[:1] in ("{", "[") else text
+    if isinstance(inner, str) or messages_in(root.outputs) == [] or any(text == _model_answer(call) for call in calls):
+        return text
+    return answer_text(inner, root.inputs)  # a framework's message that holds its outputs as JSON
+
+
+def _repeated_whole(root: AnySpan, calls: Sequence[AnySpan]) -> str | None:
+    """Return a model's JSON text that the root handed up unread; None if it did not.
+
+    MLflow keeps JSON text and the value that it stands for alike, so the root's mime type has to tell (OpenInference).
+    """
+    if not isinstance(root.outputs, (dict, list)) or root.get_attribute("output.mime_type") == "application/json":
+        return None
+    for call in calls:
+        said = _model_answer(call)
+        if said[:1] in ("{", "[") and opened(said) == root.outputs:
+            return said
+    return None
+
+
+def _turns_before(calls: Sequence[AnySpan], question: str) -> tuple[Message, ...]:
+    """Return the turns that the first call was given before the question."""
+    turns = [turn for turn in messages_in(calls[0].inputs) if turn.content.strip()] if calls else []
+    turns = [turn for turn in turns if turn.role in ("user", "assistant")]
+    newest = max((at for at, turn in enumerate(turns) if turn.role == "user"), default=len(turns))
+    asks_now = newest < len(turns) and (question in turns[newest].content or turns[newest].content in question)
+    return tuple(turns[:newest] if asks_now else turns)
+
+
+class TracedSample(NamedTuple):
+    """A sample, and where its parts come from: the span and the field of it."""
+
+    sample: Sample
+    exchange: Exchange
+    passages: tuple[Passage, ...]
 
 
 def build_sample(spans: Sequence[AnySpan], service: str) -> Sample:
     """Find question, answer, passages, conversation and tool calls in a complete trace."""
+    return trace_sample(spans, service).sample
+
+
+def trace_sample(spans: Sequence[AnySpan], service: str) -> TracedSample:
+    """Build the sample of a complete trace, and say where its parts come from."""
     ordered = sorted(spans, key=lambda span: (span.start_time_ns, span.span_id))
-    calls = outermost(ordered, LLM_TYPES)
-    question, answer = question_and_answer(ordered)
-    passages, source = find_passages(ordered, question)
-    return Sample(
-        inputs=split_prompt(question)[0],
-        outputs=answer,
-        passages=passages,
+    exchange = read_exchange(ordered)
+    passages, source = find_passages(ordered, exchange.question)
+    sample = Sample(
+        inputs=_own_words(exchange),
+        outputs=exchange.answer,
+        passages=tuple(passage.text for passage in passages),
         passages_source=source,
-        conversation=_earlier_turns(calls, question),
+        conversation=exchange.earlier,
         tool_calls=tuple(
-            ToolCall(name=_tool_name(span), arguments=dump(span.inputs), result=dump(span.outputs))
+            ToolCall(name=_tool_name(span), arguments=_sent_or_empty(span.inputs), result=_sent_or_empty(span.outputs))
             for span in outermost(ordered, (SpanType.TOOL,))
         ),
-        metadata=_metadata(ordered, calls, service),
+        metadata=_metadata(ordered, outermost(ordered, LLM_TYPES), service),
     )
+    return TracedSample(sample, exchange, passages)
+
+
+def _own_words(exchange: Exchange) -> str:
+    """Return the question without the material that its prompt carries."""
+    return split_prompt(exchange.question)[0]
+
+
+def _sent_or_empty(value: Any) -> str:
+    return "" if value is None else as_sent(value)
 
 
 def _tool_name(span: AnySpan) -> str:
     return str(next((name for key in _TOOL_NAMES if (name := span.get_attribute(key))), span.name))
-
-
-def _earlier_turns(calls: Sequence[AnySpan], question: str) -> tuple[Message, ...]:
-    turns = messages_in(calls[0].inputs) if calls else []
-    earlier = turns[:-1] if turns and turns[-1].content == question else turns
-    return tuple(turn for turn in earlier if turn.role in ("user", "assistant") and turn.content.strip())
 
 
 def _metadata(spans: Sequence[AnySpan], calls: Sequence[AnySpan], service: str) -> dict[str, str]:

@@ -21,6 +21,8 @@ from qualitrace_collector.convert.cost import cost_of
 from qualitrace_collector.convert.decode import attribute_values
 from qualitrace_collector.convert.draft import Draft, Event
 
+_USAGE = "mlflow.chat.tokenUsage"
+
 UNCOUNTED = "null"
 """Stands for usage that is not to be counted; MLflow would otherwise derive it again from the attributes."""
 
@@ -169,23 +171,30 @@ def _attributes(draft: Draft, trace_id: str) -> dict[str, str]:
 
 
 def _put_usage(draft: Draft, attributes: dict[str, str]) -> None:
-    if draft.native or not draft.usage:
-        if draft.native and draft.usage and "mlflow.llm.cost" not in attributes:
+    """Put tokens and cost where MLflow adds them up; what the client states of the cost goes before the price list."""
+    if draft.native:
+        if draft.usage and "mlflow.llm.cost" not in attributes:
             _put_cost(draft, attributes)
-        return
-    if not draft.counted:
-        attributes["mlflow.chat.tokenUsage"] = UNCOUNTED
-        return
-    _put_cost(draft, attributes)
-    if draft.type == SpanType.EMBEDDING:
-        attributes[EMBEDDING_USAGE] = _amounts(draft.usage)
-        attributes["mlflow.chat.tokenUsage"] = UNCOUNTED
+    elif draft.usage and draft.counted:
+        _put_cost(draft, attributes)
+        is_embedding = draft.type == SpanType.EMBEDDING
+        attributes[EMBEDDING_USAGE if is_embedding else _USAGE] = _amounts(draft.usage)
+        if is_embedding:
+            attributes[_USAGE] = UNCOUNTED
     else:
-        attributes["mlflow.chat.tokenUsage"] = _amounts(draft.usage)
+        if draft.usage:
+            attributes[_USAGE] = UNCOUNTED
+        if draft.cost:
+            attributes["mlflow.llm.cost"] = _amounts(draft.cost)
 
 
 def _put_cost(draft: Draft, attributes: dict[str, str]) -> None:
-    cost = draft.cost or cost_of(draft.model, draft.provider, draft.usage or {})
+    """Put the cost that the client states, else that of the price list.
+
+    A stated 0 is not believed of a model that has a price: libraries put it for models that they do not know.
+    """
+    stated = draft.cost if draft.cost and draft.cost.get("total_cost") else None
+    cost = stated or cost_of(draft.model, draft.provider, draft.usage or {}) or draft.cost
     if cost is not None:
         attributes["mlflow.llm.cost"] = _amounts(cost)
 

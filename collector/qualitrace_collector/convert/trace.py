@@ -15,18 +15,15 @@ from opentelemetry.sdk.resources import Resource as SdkResource
 
 from qualitrace_collector.assemble import Piece, SpanRecord
 from qualitrace_collector.convert.calls import one_span_per_call, unite_across_traces
+from qualitrace_collector.convert.content.documents import documents
+from qualitrace_collector.convert.counting import count_once
 from qualitrace_collector.convert.decode import any_value, attribute_values
 from qualitrace_collector.convert.dialects import read_span
-from qualitrace_collector.convert.documents import documents
 from qualitrace_collector.convert.draft import Draft, Event
+from qualitrace_collector.convert.identity import as_identities, take_resource_identity
 from qualitrace_collector.convert.restore import restored
-from qualitrace_collector.convert.root import SESSION_KEYS, USER_KEYS, complete_root, local_root
+from qualitrace_collector.convert.root import complete_root, local_root
 from qualitrace_collector.convert.stored import StoredSpan, stored_span
-
-MAX_IDENTITY = 250
-"""MLflow refuses a trace with a longer session id (MAX_CHARS_IN_TRACE_INFO_METADATA)."""
-
-_IDENTITIES = frozenset({*SESSION_KEYS, *USER_KEYS})
 
 UNKNOWN_SERVICE = "unknown_service"
 """The default of OpenTelemetry's resource specification for a missing `service.name`."""
@@ -186,7 +183,11 @@ def _converted(piece: Piece, service: str, drafts: list[Draft], earlier: list[Dr
     is_genai = bool(earlier) or any(draft.genai for draft in drafts)
     if is_genai:
         one_span_per_call(everything)
-        complete_root(local_root(everything), everything)
+        count_once(everything)
+        root = local_root(everything)
+        complete_root(root, everything)
+        if piece.root_seen:  # the root's kind shows whether it served somebody
+            take_resource_identity(root, piece.spans)
     trace_id = mlflow_trace_id(piece)
     renewed = [
         draft
@@ -218,9 +219,7 @@ def _draft(record: SpanRecord, logs: Iterable[Event]) -> Draft:
         values=attribute_values(span.attributes),
         events=[*events, *logs],
     )
-    for key in _IDENTITIES & draft.values.keys():
-        if isinstance(value := draft.values[key], str):
-            draft.values[key] = value[:MAX_IDENTITY]
+    as_identities(draft.values)
     read_span(draft)
     if draft.type == SpanType.RETRIEVER and not draft.native and draft.outputs is not None:
         draft.outputs = documents(draft.loads(draft.outputs)) or draft.outputs

@@ -8,12 +8,14 @@ import base64
 import binascii
 import json
 import zlib
+from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 
 from qualitrace_collector.receive.errors import TooLarge, Undecodable, Unsupported
+from qualitrace_collector.receive.repair import with_valid_text
 from qualitrace_collector.receive.signals import Signal
 
 PROTOBUF = "application/x-protobuf"
@@ -22,7 +24,22 @@ JSON = "application/json"
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 _COMPRESSIONS = ("gzip", "deflate")
 _ID_KEYS = frozenset({"traceId", "spanId", "parentSpanId"})
+_REPLACEMENT = "\ufffd"
 _ENUM_KEYS = frozenset({"kind", "code", "severityNumber"})
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A request as a message.
+
+    Attributes:
+        payload: the bytes that it can be parsed from again; None if it came as JSON.
+        repaired: how many texts in it were not UTF-8; what is wrong in them is U+FFFD now.
+    """
+
+    message: Message
+    payload: bytes | None
+    repaired: int = 0
 
 
 def check_headers(content_type: str, encoding: str) -> None:
@@ -64,20 +81,24 @@ def decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:
     return b"".join(parts)
 
 
-def decode_protobuf(signal: Signal, data: bytes) -> Message:
-    """Parse a serialised request.
+def decode_protobuf(signal: Signal, data: bytes) -> Decoded:
+    """Parse a serialised request; text in it that is not UTF-8 is repaired.
 
     Raises:
         Undecodable: it is not one.
     """
     try:
-        return signal.request.FromString(data)
+        return Decoded(signal.request.FromString(data), data)
     except DecodeError as error:
-        raise Undecodable(f"body is no {signal.request.DESCRIPTOR.name}: {error}") from error
+        try:
+            repaired, count = with_valid_text(signal.request, data)
+            return Decoded(signal.request.FromString(repaired), repaired, count)
+        except DecodeError:
+            raise Undecodable(f"body is no {signal.request.DESCRIPTOR.name}: {error}") from error
 
 
-def decode_json(signal: Signal, data: bytes) -> Message:
-    """Parse a request in OTLP's JSON.
+def decode_json(signal: Signal, data: bytes) -> Decoded:
+    """Parse a request in OTLP's JSON; bytes in it that are not UTF-8 are repaired.
 
     An id that is not hexadecimal becomes one of a wrong length, so that validation takes out its span alone.
 
@@ -85,12 +106,22 @@ def decode_json(signal: Signal, data: bytes) -> Message:
         Undecodable: it is not one.
     """
     try:
-        fields = json.loads(data, object_pairs_hook=_object)
+        text, count = _text(data)
+        fields = json.loads(text, object_pairs_hook=_object)
         if not isinstance(fields, dict):
             raise TypeError(f"an object is needed, not {type(fields).__name__}")
-        return json_format.ParseDict(fields, signal.request(), ignore_unknown_fields=True)
+        return Decoded(json_format.ParseDict(fields, signal.request(), ignore_unknown_fields=True), None, count)
     except Exception as error:  # odd shapes make json_format raise anything, RecursionError too
         raise Undecodable(f"body is no {signal.request.DESCRIPTOR.name} in JSON: {error}") from error
+
+
+def _text(data: bytes) -> tuple[str, int]:
+    """Return the text (RFC 8259 demands UTF-8), and how many broken sequences in it were replaced."""
+    try:
+        return data.decode("utf-8-sig"), 0
+    except UnicodeDecodeError:
+        text = data.decode("utf-8-sig", "replace")
+        return text, text.count(_REPLACEMENT) - data.count(_REPLACEMENT.encode())
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

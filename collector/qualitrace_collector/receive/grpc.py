@@ -8,7 +8,7 @@ import grpc
 import grpc.aio
 
 from qualitrace_collector.config.otlp import Otlp, Tls
-from qualitrace_collector.receive.decode import decode_protobuf
+from qualitrace_collector.receive.decode import Decoded, decode_protobuf
 from qualitrace_collector.receive.errors import RETRY, Refused, RequestError, TooSlow, Undecodable
 from qualitrace_collector.receive.guard import Guard
 from qualitrace_collector.receive.intake import Intake
@@ -16,6 +16,8 @@ from qualitrace_collector.receive.signals import SIGNALS, Signal
 
 MAX_STREAMS = 128
 """Requests under way on one connection; clients wait with further ones."""
+
+_THREAD_BYTES = 128 << 10
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -59,7 +61,7 @@ def _exporter(intake: Intake, signal: Signal, guard: Guard) -> Callable[[Any, An
             with guard.memory.hold() as hold:
                 payload = await _read(context, guard.body_timeout)
                 hold.add(len(payload))
-                response = await intake.accept(signal, decode_protobuf(signal, payload), payload, "grpc", tenant)
+                response = await intake.accept(signal, await _decode(signal, payload), "grpc", tenant)
         except RequestError as error:
             intake.count_refusal(error)
             await context.abort(_CODES[error.rpc_code], str(error), _details(error))
@@ -82,6 +84,13 @@ async def _read(context: Any, seconds: float) -> bytes:
     if not isinstance(message, bytes):  # grpc.aio.EOF
         raise Undecodable("the call has no message")
     return message
+
+
+async def _decode(signal: Signal, payload: bytes) -> Decoded:
+    """Decode a large message in a thread: to repair one takes long, and the others must not wait for it."""
+    if len(payload) < _THREAD_BYTES:
+        return decode_protobuf(signal, payload)
+    return await asyncio.to_thread(decode_protobuf, signal, payload)
 
 
 def _milliseconds(seconds: float) -> int:

@@ -18,6 +18,7 @@ from qualitrace_collector.receive.body import content_type, read_body
 from qualitrace_collector.receive.decode import (
     JSON,
     PROTOBUF,
+    Decoded,
     check_headers,
     decode_json,
     decode_protobuf,
@@ -76,14 +77,14 @@ class _Export:
         try:
             tenant = self._guard.tokens.tenant_of(request.headers.get("authorization", ""))
             with self._guard.memory.hold() as hold:
-                message, payload = await self._decode(request, media_type, hold)
-                response = await self._intake.accept(self._signal, message, payload, "http", tenant)
+                decoded = await self._decode(request, media_type, hold)
+                response = await self._intake.accept(self._signal, decoded, "http", tenant)
         except RequestError as error:
             self._intake.count_refusal(error)
             return _failure(media_type, error.http_status, error.status())
         return _reply(media_type, 200, response)
 
-    async def _decode(self, request: Request, media_type: str, hold: Hold) -> tuple[Message, bytes | None]:
+    async def _decode(self, request: Request, media_type: str, hold: Hold) -> Decoded:
         encoding = request.headers.get("content-encoding", "").lower()
         check_headers(media_type, encoding)
         body = await read_body(request, self._guard.max_bytes, self._guard.body_timeout, hold)
@@ -92,13 +93,13 @@ class _Export:
         async with self._decoders:
             return await asyncio.to_thread(self._parse, body, media_type, encoding, hold)
 
-    def _parse(self, body: bytes, media_type: str, encoding: str, hold: Hold) -> tuple[Message, bytes | None]:
+    def _parse(self, body: bytes, media_type: str, encoding: str, hold: Hold) -> Decoded:
         data = decompress(body, encoding, self._guard.max_bytes)
         if data is not body:
             hold.add(len(data))
         if media_type == JSON:
-            return decode_json(self._signal, data), None
-        return decode_protobuf(self._signal, data), data
+            return decode_json(self._signal, data)
+        return decode_protobuf(self._signal, data)
 
 
 def _reply(media_type: str, status: int, message: Message) -> Response:

@@ -3,19 +3,22 @@
 import logging
 from collections import Counter
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 from google.protobuf.message import Message
 
 from qualitrace_collector.feedback import PersonFeedback
 from qualitrace_collector.journal import ForeignTraces, GroupCommitter, JournalEntry, JournalError, JournalFull
 from qualitrace_collector.journal.entry import Counts
+from qualitrace_collector.receive.decode import Decoded
 from qualitrace_collector.receive.errors import Refused, RequestError
 from qualitrace_collector.receive.signals import Signal
 from qualitrace_collector.receive.tenants import take_out, trace_ids
 from qualitrace_collector.receive.validate import Verdict
 
 Door = Literal["http", "grpc"]
+
+_REPAIRED = "{count} texts repaired: strings must be UTF-8; what is not became U+FFFD"
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +28,8 @@ class Intake:
 
     It counts, in the transaction that makes a request durable: requests_received and bytes_received by door,
     spans_received and log_records_received by door, spans_rejected and log_records_rejected by reason,
-    feedback_received by source; and, within a second, requests_refused by reason.
+    feedback_received by source; and, within a second, requests_refused by reason and texts_repaired by
+    signal.
 
     Args:
         committer: makes requests durable.
@@ -38,32 +42,40 @@ class Intake:
         self._stopping = False
         self._refusing = ""
 
-    async def accept(
-        self, signal: Signal, request: Message, payload: bytes | None, door: Door, tenant: str | None = None
-    ) -> Message:
-        """Make the valid part of `request` durable and return the answer to its client.
+    async def accept(self, signal: Signal, decoded: Decoded, door: Door, tenant: str | None = None) -> Message:
+        """Make the valid part of a request durable and return the answer to its client.
 
         Args:
-            payload: the bytes `request` was parsed from, if they are protobuf: they are journalled as they are
-                unless something in them is rejected.
+            decoded: its payload, if there is one, is journalled as it is unless something in it is rejected.
             tenant: who sent it; what it holds of other tenants' traces is rejected. None if there are no tenants.
 
         Raises:
             Refused: it cannot be kept now; the client should try again.
         """
         self._check_running()
+        request, payload = decoded.message, decoded.payload
         verdict = signal.check(request)
         if verdict.rejected:
             payload = None
         while verdict.kept:
             try:
                 await self._journal(signal, request, payload, verdict, door, tenant)
-                return signal.response(verdict)
+                break
             except ForeignTraces as error:
                 take_out(signal, request, error.trace_ids, verdict)
                 payload = None
-        self._committer.count(_counts(signal, verdict, door, 0))
-        return signal.response(verdict)
+        else:
+            self._committer.count(_counts(signal, verdict, door, 0))
+        return self._response(signal, verdict, decoded.repaired)
+
+    def _response(self, signal: Signal, verdict: Verdict, repaired: int) -> Message:
+        """Make the answer; OTLP lets a partial success without rejections warn of what the client should mend."""
+        response: Any = signal.response(verdict)
+        if repaired:
+            self._committer.count({("texts_repaired", signal.name): repaired})
+            partial = response.partial_success
+            partial.error_message = "; ".join(filter(None, (partial.error_message, _REPAIRED.format(count=repaired))))
+        return response
 
     async def _journal(
         self, signal: Signal, request: Message, payload: bytes | None, verdict: Verdict, door: Door, tenant: str | None

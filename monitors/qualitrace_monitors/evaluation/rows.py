@@ -12,10 +12,10 @@ import pandas as pd
 from mlflow.entities import EvaluationDataset, Trace
 from mlflow.genai.datasets import EvaluationDataset as ManagedDataset
 
-from qualitrace_collector.convert.content import answer_text, earlier_turns
-from qualitrace_collector.convert.sample import question_and_answer, root_of
+from qualitrace_collector.convert.content import answer_text, opened
+from qualitrace_collector.convert.sample import question_and_answer
 from qualitrace_collector.samples import Message
-from qualitrace_monitors.cells import COLUMNS, content_of, opened, plain, text_of, unwrapped, usual_columns
+from qualitrace_monitors.cells import COLUMNS, content_of, plain, unwrapped, usual_columns
 
 EXPECTATIONS = "expectations"
 """MLflow's column with what is expected, by name."""
@@ -168,7 +168,7 @@ def _row(record: Mapping[str, Any], columns: Mapping[str, str], targets: str | N
         question=content.question,
         answer=content.answer,
         context=content.passages,
-        target=None if target is None else text_of(target, answer_text),
+        target=None if target is None else answer_text(target),
         conversation=content.conversation,
     )
 
@@ -186,8 +186,7 @@ def _trace_row(trace: Trace, targets: str | None) -> Row:
         key=trace.info.trace_id,
         question=question,
         answer=answer,
-        target=text_of(plain(expected[-1]), answer_text) if expected else None,
-        conversation=earlier_turns(root_of(spans).inputs) if spans else (),
+        target=answer_text(plain(expected[-1])) if expected else None,
         trace=trace,
     )
 

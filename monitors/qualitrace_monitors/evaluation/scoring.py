@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import TypeVar
 
 from mlflow.environment_variables import MLFLOW_GENAI_EVAL_MAX_WORKERS
@@ -48,8 +47,6 @@ def _sample(trace: RowTrace) -> Sample | str:
         sample = build_sample(trace.trace.data.spans, service="evaluation")
     except Exception as error:  # a trace that cannot be read is one row's failure, not the end of the run
         return f"its trace cannot be read: {error!r}"
-    if not sample.conversation:
-        sample = replace(sample, conversation=trace.row.conversation)
     if trace.row.target is not None:
         sample.metadata[EXPECTED] = trace.row.target
     return sample

@@ -5,6 +5,7 @@ hangs on one of them: as `response` on those of requests, httpx, openai, anthrop
 as a mere `status_code` on those of MLflow.
 """
 
+import json
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,9 @@ BUSY = frozenset({408, 409, 425, 429})
 LONGEST_MESSAGE = 500
 """Characters of an error's message that are kept."""
 
+QUOTED = 160
+"""Characters of an answer that an error repeats."""
+
 _REQUEST = "- Input payload:"
 """From where on MLflow's messages repeat the request, and with it the judged text."""
 
@@ -28,8 +32,21 @@ _AWAY = re.compile(
 )
 """What the names of errors have in them that time may mend, in lower case."""
 
+_FINAL = re.compile(
+    "invalid(?!_(?:response|json|reply))|api_?key|authenti|unauthori|permission|forbidden|denied|not_?found"
+    "|does_?not_?exist|bad_?request|unsupported"
+    "|too_?(large|long)|context_?length|context_?window|billing|credit|filter|policy|safety|blocked|validation|unprocessable"
+)
+"""What is in the names that providers give to errors that time does not mend, in lower case with _ for spaces."""
+
 _STATUS = re.compile(r"\b([45]\d\d) (?:Client|Server) Error\b")
 """How requests tells the status in a message."""
+
+
+def quoted(text: str) -> str:
+    """Quote the beginning of a text for an error, in one line."""
+    line = " ".join(text[: 4 * QUOTED].split())
+    return repr(line if len(line) <= QUOTED else line[: QUOTED - 1] + "…")
 
 
 def refusal(message: str, status: int, headers: Mapping[str, str]) -> JudgeError:
@@ -56,6 +73,29 @@ def told_failure(who: str, kind: str, text: str) -> JudgeError:
     if told := _STATUS.search(message):
         return refusal(message, int(told[1]), {})
     return TransientJudgeError(message) if _AWAY.search(kind.lower()) else JudgeError(message)
+
+
+def reported_failure(who: str, error: Any, headers: Mapping[str, str]) -> JudgeError:
+    """Make the error of one that a server reports in a body, as a text or an object, with a status of success.
+
+    Its code decides where it is an HTTP status, as OpenRouter's and Gemini's are; else the names of its kind do, or
+    the message where it has none. What is unknown may pass.
+    """
+    if isinstance(error, list) and len(error) == 1:
+        error = error[0]
+    fields: Mapping[str, Any] = error if isinstance(error, dict) else {"message": error}
+    named = {key.lower().strip("_"): value for key, value in fields.items() if value}
+    text = next((str(named[key]) for key in ("message", "detail", "msg") if key in named), json.dumps(error))
+    kinds = [str(named[key]) for key in ("code", "status", "status_code", "type", "error_code") if key in named]
+    message = _message(who, f"the response reports an error: {' '.join([*kinds, quoted(text)])}")
+    status = next((int(kind) for kind in kinds if re.fullmatch("[45][0-9]{2}", kind)), None)
+    if status is not None:
+        return refusal(message, status, headers)
+    telling = [kind for kind in kinds if kind != "error" and not kind.isdecimal()]
+    told = " ".join(telling or [text]).lower().replace(" ", "_")
+    if _FINAL.search(told) and not _AWAY.search(told):
+        return JudgeError(message)
+    return TransientJudgeError(message, seconds_asked(headers.get("retry-after"), time.time()))
 
 
 def _message(who: str, text: str) -> str:

@@ -182,6 +182,7 @@ _RECEIVED = (
     ("spans_rejected", "reason", "Spans left out of a request for good."),
     ("log_records_received", "door", "Log records taken."),
     ("log_records_rejected", "reason", "Log records left out of a request for good."),
+    ("texts_repaired", "signal", "Texts in OTLP requests that were not UTF-8, and had that replaced."),
     ("feedback_received", "source", "People's opinions taken; source is user or expert."),
 )
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from functools import lru_cache
 
+from qualitrace_collector.convert.dialects.buckets import usage_in_response
+from qualitrace_collector.convert.dialects.costs import stated_cost
 from qualitrace_collector.convert.dialects.frameworks import (
     ADK,
     CLAUDE_CODE,
@@ -12,6 +14,7 @@ from qualitrace_collector.convert.dialects.frameworks import (
     LITELLM,
     LIVEKIT,
     MASTRA,
+    SPRING,
     VOLTAGENT,
 )
 from qualitrace_collector.convert.dialects.genai import GENAI
@@ -26,6 +29,7 @@ from qualitrace_collector.convert.dialects.traceloop import TRACELOOP, VECTOR_ST
 from qualitrace_collector.convert.dialects.unknown import read_unknown
 from qualitrace_collector.convert.dialects.vercel import VERCEL
 from qualitrace_collector.convert.draft import Draft
+from qualitrace_collector.convert.usage import whole
 
 __all__ = ["DIALECTS", "dialect_of", "read_span"]
 
@@ -51,13 +55,14 @@ _NAMED: tuple[tuple[str, Dialect], ...] = (
     ("genkit", GENKIT),
     ("mastra", MASTRA),
     ("voltagent", VOLTAGENT),
+    ("spring-ai", SPRING),
 )
 """In the order in which they may fill a field: the first that knows wins."""
 
 DIALECTS = tuple(dialect for _, dialect in _NAMED)
 
 _ROOTS = frozenset[str]().union(*(dialect.roots for dialect in DIALECTS))
-_WEAK_ROOTS = frozenset({"events", "agent_name", "input", "output", "llm", "ai", "db", "gcp", "logfire"})
+_WEAK_ROOTS = frozenset({"events", "agent_name", "input", "output", "llm", "ai", "db", "gcp", "logfire", "spring"})
 """These alone do not make a span one of a GenAI library: other libraries use them too."""
 
 
@@ -76,6 +81,17 @@ def read_span(draft: Draft) -> None:
         read_unknown(draft)
     elif draft.model is None:
         draft.model = _model_inside(draft)
+    if draft.genai and not draft.native:
+        _count(draft)
+
+
+def _count(draft: Draft) -> None:
+    if draft.usage is None:
+        draft.usage = usage_in_response(draft)
+    if draft.usage:
+        draft.usage = whole(draft.usage)
+    if draft.cost is None:
+        draft.cost = stated_cost(draft)
 
 
 def dialect_of(attributes: Iterable[str]) -> str:

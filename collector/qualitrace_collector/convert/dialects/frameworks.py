@@ -2,7 +2,8 @@
 
 Sources: LangSmith's OpenTelemetry exporter (langsmith._internal.otel), Google ADK's telemetry/tracing.py, LiteLLM's
 integrations/opentelemetry.py, OpenInference's and OpenLLMetry's instrumentations of CrewAI, Mastra's
-@mastra/otel-exporter, Laminar (lmnr), LiveKit Agents, VoltAgent, Claude Code's monitoring documentation.
+@mastra/otel-exporter, Laminar (lmnr), LiveKit Agents, VoltAgent, Spring AI's observability reference, Claude Code's
+monitoring documentation.
 """
 
 import re
@@ -61,15 +62,7 @@ def _read_litellm(draft: Draft) -> None:
             draft.outputs = value
 
 
-LITELLM = Dialect(
-    roots=frozenset({"llm", "litellm"}),
-    costs={
-        "input_cost": ("gen_ai.cost.input_cost",),
-        "output_cost": ("gen_ai.cost.output_cost",),
-        "total_cost": ("gen_ai.cost.total_cost",),
-    },
-    before=_read_litellm,
-)
+LITELLM = Dialect(roots=frozenset({"llm", "litellm"}), before=_read_litellm)
 
 
 def _read_crewai(draft: Draft) -> None:
@@ -181,6 +174,19 @@ VOLTAGENT = Dialect(
         "total_tokens": ("usage.total_tokens", "llm.usage.total_tokens"),
     },
     before=_read_voltagent,
+)
+
+SPRING = Dialect(
+    roots=frozenset({"spring"}),
+    types={
+        "spring.ai.kind": {
+            "vector_store": SpanType.RETRIEVER,
+            "chat_client": SpanType.CHAIN,
+            "advisor": SpanType.CHAIN,
+        }
+    },
+    inputs=("db.vector.query.content",),
+    outputs=("db.vector.query.response.documents",),
 )
 
 _REDACTED = "<REDACTED>"

@@ -9,10 +9,11 @@ from typing import Any
 
 from mlflow.entities import SpanType
 
+from qualitrace_collector.convert.content.documents import documents
 from qualitrace_collector.convert.dialects.table import Dialect
-from qualitrace_collector.convert.documents import documents
 from qualitrace_collector.convert.draft import CALL_TYPES, Draft
 from qualitrace_collector.convert.indexed import openai_messages, subtree
+from qualitrace_collector.convert.usage import whole
 
 REQUEST_TYPES = {
     "chat": SpanType.CHAT_MODEL,
@@ -69,7 +70,10 @@ TOKENS = {
         "gen_ai.usage.cache_read_input_tokens",
         "gen_ai.usage.details.cache_read_tokens",
         "gen_ai.usage.details.cached_tokens",
+        "gen_ai.usage.details.cache_read_input_tokens",
         "gen_ai.usage.input_tokens.cached",
+        "gen_ai.usage.cached_tokens",
+        "gen_ai.usage.cache_read_tokens",
     ),
     "cache_creation_input_tokens": (
         "gen_ai.usage.cache_write.input_tokens",
@@ -77,6 +81,9 @@ TOKENS = {
         "gen_ai.usage.cache_creation_input_tokens",
         "gen_ai.usage.cache_write_input_tokens",
         "gen_ai.usage.details.cache_write_tokens",
+        "gen_ai.usage.details.cache_creation_input_tokens",
+        "gen_ai.usage.input_tokens.cache_write",
+        "gen_ai.usage.cache_write_tokens",
     ),
     "reasoning_tokens": (
         "gen_ai.usage.reasoning.output_tokens",
@@ -95,7 +102,13 @@ def _read(draft: Draft) -> None:
         draft.inputs = _with_instructions(draft, messages)
 
 
+_APART = "opentelemetry.instrumentation.bedrock"
+"""The scope of OpenLLMetry's Bedrock, which passes on the counts of AWS's Converse: cached tokens are apart there."""
+
+
 def _mend(draft: Draft) -> None:
+    if draft.usage and draft.scope == _APART:
+        draft.usage = whole(draft.usage, apart=True)
     if draft.type == SpanType.RETRIEVER:
         if draft.inputs is None:
             draft.inputs = draft.first(("gen_ai.retrieval.query.text",))
@@ -153,7 +166,7 @@ def _outputs(draft: Draft) -> Any:
 
 def _indexed(draft: Draft, prefix: str, name: str) -> dict[str, Any] | None:
     """Read messages from attributes like `gen_ai.prompt.0.content`."""
-    found = openai_messages(draft, subtree(draft.values, prefix))
+    found = openai_messages(subtree(draft.values, prefix))
     if not found:
         return None
     if name == "messages":

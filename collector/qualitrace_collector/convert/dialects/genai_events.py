@@ -11,6 +11,7 @@ from typing import Any
 
 from mlflow.entities import SpanType
 
+from qualitrace_collector.convert.content.messages import opened_parts
 from qualitrace_collector.convert.dialects.table import Dialect
 from qualitrace_collector.convert.draft import Draft, Event
 
@@ -68,7 +69,7 @@ def _tool_input(messages: list[dict[str, Any]]) -> Any:
 
 def _message(draft: Draft, event: Event, role: str) -> dict[str, Any]:
     fields = _fields(draft, event)
-    message = {"role": fields.get("role") or role, "content": draft.loads(fields.get("content"))}
+    message = {"role": fields.get("role") or role, "content": opened_parts(fields.get("content"))}
     if calls := draft.loads(fields.get("tool_calls")):
         message["tool_calls"] = calls
     if role == "tool" and (call_id := fields.get("id") or fields.get("tool_call_id")):
@@ -81,7 +82,7 @@ def _choice(draft: Draft, event: Event, index: int) -> dict[str, Any]:
     message = draft.loads(fields.get("message", fields))
     if not isinstance(message, dict):
         message = {"content": message}
-    answer = {"role": message.get("role") or "assistant", "content": draft.loads(message.get("content"))}
+    answer = {"role": message.get("role") or "assistant", "content": opened_parts(message.get("content"))}
     if calls := draft.loads(message.get("tool_calls") or fields.get("tool_calls")):
         answer["tool_calls"] = calls
     return {"index": fields.get("index", index), "finish_reason": fields.get("finish_reason"), "message": answer}

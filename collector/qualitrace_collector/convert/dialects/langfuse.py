@@ -1,9 +1,14 @@
 """Langfuse's SDK, version 3 on (the attribute names of langfuse's packages/shared/src/server/otel/attributes.ts)."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from mlflow.entities import SpanType
 
-from qualitrace_collector.convert.dialects.table import Dialect, with_total
-from qualitrace_collector.convert.draft import Draft, amounts
+from qualitrace_collector.convert.dialects.buckets import ANSWERED_PARTS, has_part, usage_of
+from qualitrace_collector.convert.dialects.costs import cost
+from qualitrace_collector.convert.dialects.table import Dialect
+from qualitrace_collector.convert.draft import Draft, number
 
 _TYPES = {
     "generation": SpanType.CHAT_MODEL,
@@ -15,25 +20,27 @@ _TYPES = {
     "guardrail": SpanType.GUARDRAIL,
     "evaluator": SpanType.EVALUATOR,
 }
-_USAGE = {
-    "input_tokens": ("input", "input_tokens", "prompt_tokens", "promptTokens"),
-    "output_tokens": ("output", "output_tokens", "completion_tokens", "completionTokens"),
-    "total_tokens": ("total", "total_tokens", "totalTokens"),
-    "cache_read_input_tokens": ("cache_read_input_tokens", "input_cached_tokens", "input_cache_read"),
-    "cache_creation_input_tokens": ("cache_creation_input_tokens", "input_cache_creation"),
-    "reasoning_tokens": ("output_reasoning_tokens", "reasoning_tokens", "output_reasoning"),
-}
-_COSTS = {"input_cost": ("input",), "output_cost": ("output",), "total_cost": ("total",)}
 
 
 def _read(draft: Draft) -> None:
-    counts = amounts(draft.loads(draft.values.get("langfuse.observation.usage_details")), _USAGE)
-    draft.usage = draft.usage or with_total({name: int(count) for name, count in counts.items()})
-    costs = amounts(draft.loads(draft.values.get("langfuse.observation.cost_details")), _COSTS)
-    if "total_cost" in costs:
-        draft.cost = {"input_cost": 0.0, "output_cost": 0.0} | costs
+    details = draft.loads(draft.values.get("langfuse.observation.usage_details"))
+    if draft.usage is None and isinstance(details, dict):
+        draft.usage = usage_of(details)
+    costs = draft.loads(draft.values.get("langfuse.observation.cost_details"))
+    if draft.cost is None and isinstance(costs, dict):
+        draft.cost = _cost(costs)
     if draft.values.get("langfuse.observation.level") == "ERROR":
         draft.failure = draft.text(("langfuse.observation.status_message",)) or ""
+
+
+def _cost(details: Mapping[str, Any]) -> dict[str, float] | None:
+    """Return the total, or the sum of the buckets, which are disjoint as those of tokens are."""
+    buckets = {key: amount for key, value in details.items() if (amount := number(value)) is not None}
+    total = buckets.pop("total", None)
+    if total is None and buckets:
+        total = sum(buckets.values())
+    answered = [amount for key, amount in buckets.items() if has_part(key, ANSWERED_PARTS)]
+    return cost(total, None, sum(answered) if answered else None)
 
 
 LANGFUSE = Dialect(

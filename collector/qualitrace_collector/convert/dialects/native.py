@@ -1,7 +1,8 @@
 """MLflow's own clients: fields come in MLflow's form, as JSON text under MLflow's names (mlflow.tracing.constant)."""
 
 from qualitrace_collector.convert.dialects.table import Dialect
-from qualitrace_collector.convert.draft import Draft, amounts
+from qualitrace_collector.convert.draft import Draft, amounts, counts
+from qualitrace_collector.convert.usage import CACHE_READ, CACHE_WRITTEN, INPUT, OUTPUT, TOTAL
 
 
 def _read(draft: Draft) -> None:
@@ -9,11 +10,11 @@ def _read(draft: Draft) -> None:
     kind = draft.text(("mlflow.spanType",))
     draft.type = None if kind == "UNKNOWN" else kind
     if draft.native:
-        draft.usage = amounts(draft.loads(draft.values.get("mlflow.chat.tokenUsage")), _USAGE) or None  # pyright: ignore[reportAttributeAccessIssue]
+        draft.usage = counts(draft.loads(draft.values.get("mlflow.chat.tokenUsage")), _USAGE) or None
         draft.cost = amounts(draft.loads(draft.values.get("mlflow.llm.cost")), _COST) or None
 
 
-_USAGE = {name: (name,) for name in ("input_tokens", "output_tokens", "total_tokens")}
+_USAGE = {name: (name,) for name in (INPUT, OUTPUT, TOTAL, CACHE_READ, CACHE_WRITTEN)}
 _COST = {name: (name,) for name in ("input_cost", "output_cost", "total_cost")}
 
 MLFLOW = Dialect(

@@ -7,10 +7,12 @@ from typing import Any
 
 from mlflow.entities import SpanType
 
+from qualitrace_collector.convert.content import is_blank
+from qualitrace_collector.convert.content.documents import document_of
 from qualitrace_collector.convert.dialects.table import Dialect
-from qualitrace_collector.convert.documents import openinference_documents
 from qualitrace_collector.convert.draft import CALL_TYPES, Draft
 from qualitrace_collector.convert.indexed import openinference_messages, subtree
+from qualitrace_collector.convert.usage import CACHE_READ, whole
 
 _KINDS = {
     "LLM": SpanType.LLM,
@@ -39,6 +41,12 @@ def _read(draft: Draft) -> None:
         draft.outputs = openinference_documents(draft, "reranker.output_documents.") or draft.outputs
 
 
+def openinference_documents(draft: Draft, prefix: str) -> list[dict[str, Any]]:
+    """Read documents from numbered attributes (`retrieval.documents.0.document.content`)."""
+    items = [item.get("document") for item in subtree(draft.values, prefix) if isinstance(item, dict)]
+    return [document for item in items if isinstance(item, dict) and (document := document_of(item))]
+
+
 def _read_call(draft: Draft) -> None:
     if _PREPARING in draft.span.name:  # LlamaIndex's builders of a request: no call is made
         draft.type = SpanType.CHAIN
@@ -50,7 +58,12 @@ def _read_call(draft: Draft) -> None:
     if not _is_response(draft.loads(draft.values.get("output.value"))):
         messages = openinference_messages(draft, "llm.output_messages.")
         choices = [{"index": index, "message": message} for index, message in enumerate(messages)]
-        draft.outputs = {"choices": choices} if choices else _texts(draft, "llm.choices.", "completion")
+        if any(message.get("content") or message.get("tool_calls") for message in messages):
+            draft.outputs = {"choices": choices}
+        elif not is_blank(draft.loads(draft.values.get("output.value"))):
+            draft.outputs = draft.values["output.value"]  # items of OpenAI's Responses, of which only roles are listed
+        else:
+            draft.outputs = {"choices": choices} if choices else _texts(draft, "llm.choices.", "completion")
 
 
 def _is_request(value: Any) -> bool:
@@ -72,7 +85,18 @@ def _texts(draft: Draft, prefix: str, part: str) -> str | None:
     return "\n".join(texts) or None
 
 
+_APART = "openinference.instrumentation.claude_agent_sdk"
+"""The scope of what passes on the counts of Claude's result, cached tokens apart (its `_wrappers.py`)."""
+
+_MISNAMED = "openinference.instrumentation.litellm"
+"""The scope of what tells the tokens of text as `prompt_details.cache_input` (its `_set_token_counts_from_usage`)."""
+
+
 def _mend(draft: Draft) -> None:
+    if draft.usage and draft.scope == _APART:
+        draft.usage = whole(draft.usage, apart=True)
+    elif draft.usage and draft.scope == _MISNAMED and "llm.token_count.prompt_details.cache_read" not in draft.values:
+        draft.usage.pop(CACHE_READ, None)
     arguments = draft.loads(draft.inputs)
     if draft.type not in CALL_TYPES and isinstance(arguments, dict) and "init_state" in arguments:
         draft.inputs = None  # LlamaIndex's workflow engine: its own state, not what was asked
@@ -108,11 +132,6 @@ OPENINFERENCE = Dialect(
         ),
         "cache_creation_input_tokens": ("llm.token_count.prompt_details.cache_write",),
         "reasoning_tokens": ("llm.token_count.completion_details.reasoning",),
-    },
-    costs={
-        "input_cost": ("llm.cost.prompt",),
-        "output_cost": ("llm.cost.completion",),
-        "total_cost": ("llm.cost.total",),
     },
     before=_read,
     after=_mend,

@@ -8,8 +8,9 @@ from typing import Any
 
 from mlflow.entities import SpanType
 
-from qualitrace_collector.convert.dialects.table import Dialect, with_total
-from qualitrace_collector.convert.draft import CALL_TYPES, Draft, amounts
+from qualitrace_collector.convert.dialects.table import Dialect
+from qualitrace_collector.convert.draft import CALL_TYPES, Draft, counts
+from qualitrace_collector.convert.usage import with_total
 
 _USAGE = {
     "input_tokens": ("prompt_tokens", "input_tokens", "inputTokens"),
@@ -21,8 +22,7 @@ _USAGE = {
 
 
 def _read_usage(draft: Draft, usage: Any) -> None:
-    counts = amounts(usage, _USAGE)
-    draft.usage = draft.usage or with_total({name: int(count) for name, count in counts.items()})
+    draft.usage = draft.usage or with_total(counts(usage, _USAGE))
 
 
 _HAYSTACK_TYPES = {

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from qualitrace_collector.convert.draft import Draft
+from qualitrace_collector.convert.usage import with_total
 
 Names = tuple[str, ...]
 
@@ -16,7 +17,6 @@ class Dialect:
         roots: first parts of attribute or event names (up to the first dot or colon) that tell the dialect.
         types: for each attribute that tells the span's type, MLflow's type by its value.
         tokens: attribute names by MLflow's name of the count.
-        costs: attribute names by MLflow's name of the amount in US dollars.
         before: reads what names alone cannot tell, and goes before them.
         after: mends what was found, whichever dialect found it.
     """
@@ -30,7 +30,6 @@ class Dialect:
     provider: Names = ()
     response_id: Names = ()
     tokens: Mapping[str, Names] = field(default_factory=dict[str, Names])
-    costs: Mapping[str, Names] = field(default_factory=dict[str, Names])
     before: Callable[[Draft], None] | None = None
     after: Callable[[Draft], None] | None = None
     _token_names: frozenset[str] = field(init=False)
@@ -48,8 +47,6 @@ class Dialect:
         self._read_content(draft)
         if draft.usage is None and self.tokens and not self._token_names.isdisjoint(draft.values):
             draft.usage = self._usage(draft)
-        if draft.cost is None and self.costs:
-            draft.cost = self._cost(draft)
         if self.after is not None:
             self.after(draft)
 
@@ -77,14 +74,3 @@ class Dialect:
     def _usage(self, draft: Draft) -> dict[str, int] | None:
         found = {name: count for name, keys in self.tokens.items() if (count := draft.count(keys)) is not None}
         return with_total(found)
-
-    def _cost(self, draft: Draft) -> dict[str, float] | None:
-        found = {name: value for name, keys in self.costs.items() if isinstance(value := draft.first(keys), float)}
-        return found if len(found) == len(self.costs) else None
-
-
-def with_total(usage: dict[str, int]) -> dict[str, int] | None:
-    """Add the total to counts that lack it; None if there is neither input nor output nor total."""
-    if "input_tokens" in usage and "output_tokens" in usage:
-        usage.setdefault("total_tokens", usage["input_tokens"] + usage["output_tokens"])
-    return usage if usage.keys() & {"input_tokens", "output_tokens", "total_tokens"} else None

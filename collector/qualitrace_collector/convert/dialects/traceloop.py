@@ -9,8 +9,8 @@ from typing import Any
 
 from mlflow.entities import SpanType
 
+from qualitrace_collector.convert.content.documents import documents
 from qualitrace_collector.convert.dialects.table import Dialect
-from qualitrace_collector.convert.documents import documents
 from qualitrace_collector.convert.draft import Draft
 
 _KINDS = {

@@ -14,7 +14,8 @@ import httpx
 
 from qualitrace_monitors.judges.contract import JudgeError
 from qualitrace_monitors.judges.failures import failure
-from qualitrace_monitors.judges.llm.routes import Call, Reply
+from qualitrace_monitors.judges.llm.bodies import Reply, read_body
+from qualitrace_monitors.judges.llm.routes import Call
 
 CREDENTIALS = "AWS credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a role)"
 
@@ -54,12 +55,9 @@ class BedrockRoute:
             body["inferenceConfig"] = {"temperature": payload["temperature"]}
         return Call(self._url, dict(self._headers), body, self._auth)
 
-    def read(self, data: Any) -> Reply:
+    def read(self, data: Any) -> Reply | None:
         """See `Route`."""
-        parts = data["output"]["message"]["content"]
-        usage = data["usage"]
-        text = "\n".join(part["text"] for part in parts if "text" in part)
-        return Reply(text, int(usage["inputTokens"]), int(usage["outputTokens"]))
+        return read_body(data)
 
 
 class SigV4(httpx.Auth):

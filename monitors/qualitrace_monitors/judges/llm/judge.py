@@ -4,8 +4,8 @@ from qualitrace_collector.config.quality import JudgeConfig
 from qualitrace_collector.samples import Sample
 from qualitrace_monitors.judges.contract import JudgeError, Label, Score, Tier, Usage
 from qualitrace_monitors.judges.llm import prompt
+from qualitrace_monitors.judges.llm.bodies import Reply
 from qualitrace_monitors.judges.llm.provider import Provider, RefusedParameter
-from qualitrace_monitors.judges.llm.routes import Reply
 from qualitrace_monitors.judges.llm.verdict import Verdict, read_verdict
 from qualitrace_monitors.judges.versions import folder_digest, short_hash
 
@@ -53,9 +53,10 @@ class LlmJudge:
         messages, truncated = prompt.render(self._metric, self._instructions, sample)
         reply, temperature = self._ask(messages)
         try:
-            verdict = read_verdict(reply.text)
+            verdict = read_verdict(reply.text, _judged(sample))
         except JudgeError as error:
-            raise JudgeError(str(error), Usage(reply.input_tokens, reply.output_tokens, reply.cost_usd)) from None
+            message = f"{error}; {reply.cut}" if reply.cut else str(error)
+            raise JudgeError(message, Usage(reply.input_tokens, reply.output_tokens, reply.cost_usd)) from None
         details = [("temperature", "provider's default" if temperature is None else str(temperature))]
         if truncated:
             details.append(("truncated", ", ".join(truncated)))
@@ -90,6 +91,10 @@ class LlmJudge:
             return "pass" if verdict.score >= self._threshold else "fail"
         contradicts = verdict.score < 0.5 if verdict.verdict == "pass" else verdict.score > 0.5
         return "unsure" if contradicts else verdict.verdict
+
+
+def _judged(sample: Sample) -> list[str]:
+    return [sample.inputs, sample.outputs, *sample.passages, *(turn.content for turn in sample.conversation)]
 
 
 def _rationale(verdict: Verdict) -> str:

@@ -3,6 +3,7 @@
 MLflow, for most routes, is imported at the first call only: its import takes seconds.
 """
 
+import json
 import threading
 from typing import Any
 
@@ -10,10 +11,14 @@ import httpx
 from pydantic import BaseModel
 
 from qualitrace_monitors.judges.contract import JudgeError, TransientJudgeError
-from qualitrace_monitors.judges.failures import failure, refusal
+from qualitrace_monitors.judges.failures import failure, quoted, refusal, reported_failure
 from qualitrace_monitors.judges.llm.bedrock import BedrockRoute
+from qualitrace_monitors.judges.llm.bodies import Reply, error_in
 from qualitrace_monitors.judges.llm.prices import price
-from qualitrace_monitors.judges.llm.routes import Call, EndpointRoute, GatewayRoute, Reply, Route
+from qualitrace_monitors.judges.llm.routes import Call, EndpointRoute, GatewayRoute, Route
+
+LARGEST_BODY = 8 * 1024 * 1024
+"""Bytes of an answer that are read."""
 
 
 class RefusedParameter(JudgeError):
@@ -61,11 +66,7 @@ class Provider:
         if schema is not None:
             payload["response_format"] = _response_format(schema)
         route = self._route()
-        data = self._post(self._formed(route, payload))
-        try:
-            reply = route.read(data)
-        except Exception as error:
-            raise JudgeError(f"{self._name}: the response is no chat completion: {error!r}") from error
+        reply = self._read(route, *self._post(self._formed(route, payload)))
         return reply._replace(cost_usd=price(self._name, self._model, reply.input_tokens, reply.output_tokens))
 
     def _formed(self, route: Route, payload: dict[str, Any]) -> Call:
@@ -74,19 +75,50 @@ class Provider:
         except Exception as error:
             raise failure(f"{self._name}: cannot form the request", error) from error
 
-    def _post(self, call: Call) -> Any:
+    def _post(self, call: Call) -> tuple[bytes, httpx.Headers]:
+        """Send a call; the body and the headers of an answer that means success."""
         try:
-            response = self._client.post(call.url, headers=call.headers, json=call.body, auth=call.auth)
+            with self._client.stream(
+                "POST", call.url, headers=call.headers, json=call.body, auth=call.auth
+            ) as response:
+                body = self._body(response)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL, UnicodeError, ValueError) as error:
             raise JudgeError(f"{self._name}: cannot ask {call.url}: {error}") from error
         except httpx.RequestError as error:
             raise TransientJudgeError(f"{self._name}: {call.url} is out of reach: {error!r}") from error
         if response.is_success:
-            try:
-                return response.json()
-            except ValueError as error:
-                raise JudgeError(f"{self._name}: the response is no JSON: {response.text[:200]!r}") from error
-        raise _error(self._name, response)
+            return body, response.headers
+        raise _error(self._name, response, body.decode(errors="replace"))
+
+    def _body(self, response: httpx.Response) -> bytes:
+        body = bytearray()
+        for part in response.iter_bytes():
+            body += part
+            if len(body) > LARGEST_BODY:
+                raise JudgeError(f"{self._name}: the response is larger than {LARGEST_BODY >> 20} MiB")
+        return bytes(body)
+
+    def _read(self, route: Route, body: bytes, headers: httpx.Headers) -> Reply:
+        """Read the body of an answer that means success, which may report an error all the same."""
+        shown = quoted(body[:1000].decode(errors="replace"))
+        try:
+            data = json.loads(body)
+        except (ValueError, RecursionError) as error:  # a proxy's page, or an answer that broke off
+            raise TransientJudgeError(f"{self._name}: the response is no JSON: {shown}") from error
+        if (reported := error_in(data)) is not None:
+            error = reported_failure(self._name, reported, headers)
+            raise (
+                error
+                if isinstance(error, TransientJudgeError)
+                else _about_parameter(error, body.decode(errors="replace"))
+            )
+        try:
+            reply = route.read(data)
+        except Exception:
+            reply = None
+        if reply is None:
+            raise JudgeError(f"{self._name}: the response is no chat completion: {shown}")
+        return reply
 
     def _route(self) -> Route:
         with self._lock:
@@ -116,13 +148,18 @@ def _route_to(name: str, model: str, base_url: str | None, api_key: str | None) 
     return GatewayRoute(name, model, base_url, api_key)
 
 
-def _error(name: str, response: httpx.Response) -> JudgeError:
+def _error(name: str, response: httpx.Response, text: str) -> JudgeError:
     """Turn an HTTP error into the error that says whether to try again, and how."""
-    message = f"{name}: HTTP {response.status_code}: {' '.join(response.text[:500].split())}"
-    lower = response.text.lower()
-    if response.status_code in (400, 422):
-        if "temperature" in lower:
-            return RefusedParameter("temperature", message)
-        if any(word in lower for word in ("response_format", "json_schema", "output_config", "structured output")):
-            return RefusedParameter("response_format", message)
-    return refusal(message, response.status_code, response.headers)
+    message = f"{name}: HTTP {response.status_code}: {' '.join(text[:500].split())}"
+    error = refusal(message, response.status_code, response.headers)
+    return _about_parameter(error, text) if response.status_code in (400, 422) else error
+
+
+def _about_parameter(error: JudgeError, text: str) -> JudgeError:
+    """Name the parameter that a refusal is about, if it is about one."""
+    lower = text.lower()
+    if "temperature" in lower:
+        return RefusedParameter("temperature", str(error))
+    if any(word in lower for word in ("response_format", "json_schema", "output_config", "structured output")):
+        return RefusedParameter("response_format", str(error))
+    return error

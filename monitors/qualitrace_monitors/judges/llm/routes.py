@@ -11,6 +11,7 @@ from urllib.parse import quote
 import httpx
 
 from qualitrace_monitors.judges.contract import JudgeError
+from qualitrace_monitors.judges.llm.bodies import Reply, read_body
 
 
 class Call(NamedTuple):
@@ -22,15 +23,6 @@ class Call(NamedTuple):
     auth: httpx.Auth = httpx.Auth()
 
 
-class Reply(NamedTuple):
-    """A model's answer, the tokens it took, and their price in US dollars where it is known."""
-
-    text: str
-    input_tokens: int
-    output_tokens: int
-    cost_usd: float | None = None
-
-
 class Route(Protocol):
     """The way to a model. Thread-safe."""
 
@@ -38,8 +30,8 @@ class Route(Protocol):
         """Form a call of a payload in OpenAI's chat form."""
         ...
 
-    def read(self, data: Any) -> Reply:
-        """Read the JSON that came back; any exception means that it is no chat completion."""
+    def read(self, data: Any) -> Reply | None:
+        """Read the JSON that came back; None, or any exception, if it is no chat completion."""
         ...
 
 
@@ -54,9 +46,11 @@ class GatewayRoute:
         body = self._provider.adapter_class.chat_to_model(payload, self._provider.config)
         return Call(self._provider.get_endpoint_url("llm/v1/chat"), dict(self._provider.headers), body)
 
-    def read(self, data: Any) -> Reply:
-        """See `Route`."""
-        return _read(self._provider.adapter_class.model_to_chat(data, self._provider.config))
+    def read(self, data: Any) -> Reply | None:
+        """See `Route`; a form that MLflow alone knows, as of a plug-in of its, is translated by it."""
+        if reply := read_body(data):
+            return reply
+        return read_body(self._provider.adapter_class.model_to_chat(data, self._provider.config).model_dump())
 
 
 class EndpointRoute:
@@ -85,25 +79,9 @@ class EndpointRoute:
         """See `Route`."""
         return Call(self._url, self._headers(), payload, self._auth)
 
-    def read(self, data: Any) -> Reply:
+    def read(self, data: Any) -> Reply | None:
         """See `Route`."""
-        from mlflow.gateway.schemas.chat import ResponsePayload
-
-        chat = {"created": 0, "object": "chat.completion", "model": self._endpoint, **data}
-        return _read(ResponsePayload.model_validate(chat))
-
-
-def _read(chat: Any) -> Reply:
-    """Read a chat response in MLflow's form."""
-    tokens = chat.usage.prompt_tokens or 0, chat.usage.completion_tokens or 0
-    return Reply(_text(chat.choices[0].message.content), *tokens)
-
-
-def _text(content: Any) -> str:
-    """Join the text parts of a message (Anthropic answers in parts)."""
-    if isinstance(content, list):
-        return "\n".join(part.text for part in content if getattr(part, "text", None))
-    return content or ""
+        return read_body(data)
 
 
 def _mlflow_provider(name: str, model: str, base_url: str | None, api_key: str | None) -> Any:

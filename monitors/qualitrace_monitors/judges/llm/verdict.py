@@ -1,77 +1,274 @@
-"""What a model answers, and how it is read: strictly in its meaning, leniently in its wrapping."""
+"""What a model answers, and how it is read: strictly in its meaning, leniently in its wrapping and its words."""
 
 import json
-from collections.abc import Iterator
-from typing import Any, Literal
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Literal, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ValidationError, field_validator
+from pydantic import BaseModel
 
-from qualitrace_monitors.judges.contract import JudgeError
+from qualitrace_monitors.judges.contract import JudgeError, Label
+from qualitrace_monitors.judges.failures import quoted
+from qualitrace_monitors.judges.llm.objects import Found, Object, objects
 
-MAX_REPLY = 100_000
-"""Characters of a reply that are searched for the verdict."""
+NEITHER = "neither score nor verdict"
+CUT_OFF = "it is cut off before score and verdict are whole"
+
+SCALE = "score: must be a number from 0 to 1, or name its scale"
+LARGEST = 1e9
+
+LONGEST_WORDS = 500
+"""Characters of a score or a verdict that are looked at."""
+
+DEEPEST = 4
+"""Wrappings around a verdict that are opened."""
+
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "evidence": ("evidence", "quote", "quotes", "excerpt", "citation", "citations"),
+    "reason": ("reason", "reasoning", "rationale", "explanation", "justification", "analysis", "comment", "feedback"),
+    "score": ("score", "finalscore", "overallscore", "rating", "grade"),
+    "verdict": (
+        *("verdict", "finalverdict", "label", "judgment", "judgement", "decision", "result", "outcome"),
+        *("pass", "passed"),
+    ),
+}
+"""Names of each field, the one that was asked for first, in small letters alone."""
+
+_THOUGHTS = frozenset(
+    {"think", "thinking", "thought", "thoughts", "scratchpad", "reflection", "draft", "reasoningcontent"}
+)
+
+WORDS: Mapping[Label, frozenset[str]] = {
+    "pass": frozenset(
+        "pass|passed|passes|passing|yes|true|correct|ok|okay|acceptable|accept|accepted|approved|success|successful|valid"
+        "|ja|oui|sí|si|richtig|korrekt|wahr|bestanden|erfüllt|vrai|réussi|correcto|verdadero|aprobado".split("|")
+    ),
+    "fail": frozenset(
+        "fail|failed|fails|failing|failure|no|false|incorrect|wrong|not correct|not ok|unacceptable|not acceptable"
+        "|rejected|reject|invalid|not pass|not passed|does not pass|doesn't pass|did not pass|didn't pass|not a pass"
+        "|nein|non|falsch|nicht bestanden|durchgefallen|nicht erfüllt|faux|échec|échoué|incorrecto|falso|reprobado"
+        "|fallido|no aprobado".split("|")
+    ),
+    "unsure": frozenset(
+        "unsure|uncertain|not sure|unknown|unclear|undecided|undetermined|indeterminate|inconclusive|ambiguous|maybe"
+        "|n/a|n.a|na|not applicable|cannot tell|can't tell|cannot say|can't say|cannot determine|cannot be determined"
+        "|can't determine|cannot judge|don't know|do not know|insufficient information|not enough information"
+        "|unsicher|unklar|unbekannt|incertain|incierto|inseguro".split("|")
+    ),
+}
+"""What a verdict may be called, in English and, where it is clear, in German, French and Spanish."""
+
+_LABELS: dict[str, Label] = {word: label for label, words in WORDS.items() for word in words}
+_WRAPPED = ("{", "[", "```")
+_MISSING = ("", "null", "none", "-")
+_SCORES: Mapping[Label, float] = {"pass": 1.0, "fail": 0.0, "unsure": 0.5}
+
+_NUMBER = r"[-+]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:e[-+]?\d+)?"
+_SCORE = re.compile(
+    rf"(?:score\s*[:=]\s*)?[~≈]?\s*(?P<number>{_NUMBER})"
+    rf"\s*(?:(?P<percent>%|percent\b)|(?:/|(?:(?:out\s+)?of|von|sur|de)\b)\s*(?P<whole>{_NUMBER})(?:\s+(?:points|stars))?)?"
+    r"\s*(?:\([^()]*\)\s*|[-–—:;,.]\s*[^\W\d].*)?[.,]?",
+    re.DOTALL,
+)
+_AFTER = re.compile(r"\s*(?:[\n;,!?(\[–—]|[.:](?=\s|$))\s*|\s+-+\s+|\s+(?:because|since|as|due|given|with|but)\s+")
+_BEFORE = re.compile(r"^(?:final\s+|overall\s+)?(?:verdict|label|result|judge?ment|decision)\s*(?:[:=]|is\b)\s*")
+_CHOICE = re.compile(r"\W*(?:(?:or|and)\W+)?(?:pass|fail|unsure)\b")
+"""A verdict after a verdict, as in the form that was asked for."""
+_AROUND = re.compile(r"^[^\w]+|[^\w]+$")
+
+_T = TypeVar("_T")
 
 
 class Verdict(BaseModel):
     """Evidence and reason, then a score from 0 (worst) to 1 (best) and the verdict."""
 
+    # Without bounds or defaults: some providers refuse a JSON schema that has them.
     evidence: str
     reason: str
     score: float
     verdict: Literal["pass", "fail", "unsure"]
 
-    # Not as bounds of the field: some providers refuse a JSON schema with bounds, or with defaults.
-    @field_validator("score")
-    @classmethod
-    def _within_bounds(cls, score: float) -> float:
-        if not 0 <= score <= 1:
-            raise ValueError(f"must be from 0 to 1 (got {score:g})")
-        return score
+
+class _Stated(NamedTuple):
+    """What one object states, of scores and verdicts more than one if it says them twice."""
+
+    evidence: str
+    reason: str
+    scores: list[float]
+    labels: list[Label]
 
 
-def read_verdict(reply: str) -> Verdict:
-    """Find the verdict in a reply: a JSON object, bare, fenced as code, or amid prose.
+def read_verdict(reply: str, judged: Iterable[str] = ()) -> Verdict:
+    """Find the verdict in a reply: a JSON object, or nearly, bare, fenced, wrapped or amid prose, but not in thoughts.
 
-    Of several objects the last one that is a verdict counts: models think first. Numbers may be written as strings; a
-    score outside 0 to 1 is refused, for its scale could only be guessed.
+    A verdict without a score counts as 1, 0 or (unsure) 0.5; a score without a verdict passes from 0.5 on. A score
+    outside 0 to 1 is refused unless it names its scale (`9/10`, `90%`).
+
+    Args:
+        reply: what the model wrote.
+        judged: the texts that it judged; an object that is taken from them is no verdict.
 
     Raises:
-        JudgeError: there is no verdict in it.
+        JudgeError: there is no verdict in it, or more than one.
     """
-    problem = "no JSON object"
-    found: Verdict | None = None
-    for candidate in _objects(reply[:MAX_REPLY]):
+    found = objects(reply)
+    texts = ["".join(text.split()) for text in judged if found]
+    own = [item for item in found if not any("".join(item.source.split()) in text for text in texts)]
+    stated, problem = _all_stated(own)
+    scores = {score for one in stated for score in one.scores}
+    labels: set[Label] = {label for one in stated for label in one.labels}
+    if not reply.strip():
+        problem = "no JSON object, it is empty"
+    elif found and not own:
+        problem = "it only repeats the judged text"
+    elif len(scores) > 1 or len(labels) > 1:
+        problem = "it holds two that differ"
+    elif off := [score for score in scores if not 0 <= score <= 1]:
+        problem = f"{SCALE} (got {off[0]:g})"
+    elif stated:
+        evidence = next((one.evidence for one in stated if one.evidence), "")
+        reason = next((one.reason for one in stated if one.reason), "")
+        return _verdict(evidence, reason, next(iter(scores), None), next(iter(labels), None))
+    raise JudgeError(f"the model's reply is no verdict ({problem}): {quoted(reply)}")
+
+
+def _all_stated(found: list[Found]) -> tuple[list[_Stated], str]:
+    """Read what the objects state, and what is wrong with the last that states nothing readable."""
+    stated: list[_Stated] = []
+    problem = "no JSON object" if not found else NEITHER
+    for item in found:
+        for candidate in _candidates(item.value):
+            try:
+                stated.append(_read(candidate, item.whole))
+            except ValueError as error:
+                problem = str(error)
+        if not stated and not (item.whole and item.value):
+            problem = "its JSON is too broken" if item.whole else CUT_OFF
+    return stated, problem
+
+
+def _verdict(evidence: str, reason: str, score: float | None, label: Label | None) -> Verdict:
+    """Put together what was stated: a score or a label at least."""
+    if label is None:
+        label = "pass" if score is not None and score >= 0.5 else "fail"
+    return Verdict(evidence=evidence, reason=reason, score=_SCORES[label] if score is None else score, verdict=label)
+
+
+def _candidates(value: Any, depth: int = 0) -> Iterator[Object]:
+    """Yield the objects that state a score or a verdict, or else those that they wrap."""
+    if depth > DEEPEST:
+        return
+    if isinstance(value, str) and value.lstrip().startswith(_WRAPPED):
+        value = [found.value for found in objects(value)]
+    if isinstance(value, Object):
+        if any(_names(key, "score", "verdict") and _is_plain(member) for key, member in value.members):
+            yield value
+            return
+        value = [member for key, member in value.members if not _is_text(key)]
+    if isinstance(value, list):
+        for item in value:
+            yield from _candidates(item, depth + 1)
+
+
+def _bare(key: str) -> str:
+    return "".join(filter(str.isalpha, key.lower().partition("(")[0]))
+
+
+def _names(key: str, *fields: str) -> bool:
+    return any(_bare(key) in KEYS[field] for field in fields)
+
+
+def _is_text(key: str) -> bool:
+    """Tell a member whose value is words about the verdict, or about anything else, but not the verdict."""
+    return _bare(key) in _THOUGHTS or _names(key, "evidence", "reason")
+
+
+def _is_missing(value: Any) -> bool:
+    """Tell a member that is there only for the form."""
+    return value is None or value in ([], Object(())) or (isinstance(value, str) and value.strip().lower() in _MISSING)
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell a value that can be a score or a verdict from none, and from one that wraps others."""
+    if isinstance(value, list):
+        return len(value) == 1 and _is_plain(value[0])
+    wraps = isinstance(value, Object) or (isinstance(value, str) and value.lstrip().startswith(_WRAPPED))
+    return not wraps and not _is_missing(value)
+
+
+def _read(value: Object, whole: bool) -> _Stated:
+    """Read an object's fields; a ValueError says what is wrong with them."""
+    scores, labels = _field(value, "score", _score), _field(value, "verdict", _label)
+    if not whole and not (scores and labels):
+        raise ValueError(CUT_OFF)
+    if not (scores or labels):
+        raise ValueError(NEITHER)
+    return _Stated(_words(value, "evidence"), _words(value, "reason"), scores, labels)
+
+
+def _field(value: Object, field: str, read: Callable[[Any], _T | None]) -> list[_T]:
+    """Read the members that stand for a field; one under a by-name may be about something else."""
+    members = [(_bare(key), member) for key, member in value.members if _names(key, field) and not _is_missing(member)]
+    chief = min((name for name, _ in members), key=KEYS[field].index, default="")
+    readings: list[_T] = []
+    for name, member in members:
         try:
-            fields = {key: _plain(value) for key, value in candidate.items()}
-            found = Verdict.model_validate({"evidence": "", "reason": "", **fields})
-        except ValidationError as error:
-            detail = error.errors(include_url=False)[0]
-            problem = f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"
-    if found is None:
-        shown = " ".join(reply[:200].split())
-        raise JudgeError(f"the model's reply is no verdict ({problem}): {shown!r}")
-    return found
+            reading = read(member[0] if isinstance(member, list) and len(member) == 1 else member)
+        except ValueError:
+            if name == chief:
+                raise
+            continue
+        if reading is not None:
+            readings.append(reading)
+    return readings
 
 
-def _plain(value: Any) -> Any:
-    """Trim a string and take its case away where it is a verdict."""
-    if isinstance(value, str) and value.strip().lower() in ("pass", "fail", "unsure"):
-        return value.strip().lower()
-    return "" if value is None else value
+def _score(value: Any) -> float | None:
+    """Read a score, as a number or as the words for one; None if it says that there is none."""
+    if isinstance(value, str):
+        words = value.strip().lower()[:LONGEST_WORDS]
+        if words in WORDS["unsure"]:
+            return None
+        stated = _SCORE.fullmatch(words)
+        value = _scaled(stated) if stated else value
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -LARGEST < value < LARGEST:
+        raise ValueError(f"{SCALE} (got {quoted(_text(value))})")
+    return float(value)
 
 
-def _objects(reply: str) -> Iterator[dict[str, Any]]:
-    """Yield the JSON objects in a text, outermost only, in order."""
-    decoder = json.JSONDecoder(strict=False)
-    start = reply.find("{")
-    attempts = 0
-    while start >= 0 and attempts < 100:
-        attempts += 1
-        try:
-            value, end = decoder.raw_decode(reply, start)
-        except (ValueError, RecursionError):
-            end = start + 1
-        else:
-            if isinstance(value, dict):
-                yield value
-        start = reply.find("{", end)
+def _scaled(stated: re.Match[str]) -> float:
+    number, whole = (float((stated[part] or "1").replace(",", ".")) for part in ("number", "whole"))
+    if stated["percent"]:
+        whole = 100.0
+    return number / whole if whole else math.nan
+
+
+def _label(value: Any) -> Label:
+    """Read a verdict: one of `WORDS`, in any case, perhaps with a reason behind it."""
+    if isinstance(value, bool) or (isinstance(value, int) and value in (0, 1)):
+        return "pass" if value else "fail"
+    words = value.lower()[:LONGEST_WORDS].replace("’", "'") if isinstance(value, str) else ""
+    words = _BEFORE.sub("", _AROUND.sub("", words))
+    head, *rest = _AFTER.split(words, maxsplit=1)
+    head = words if words in _LABELS else _AROUND.sub("", head)
+    if head not in _LABELS or _CHOICE.match(" ".join(rest)):
+        raise ValueError(f"verdict: must be pass, fail or unsure (got {quoted(_text(value))})")
+    return _LABELS[head]
+
+
+def _words(value: Object, field: str) -> str:
+    texts = (_text(member) for key, member in value.members if _names(key, field))
+    return next((text for text in texts if text), "")
+
+
+def _text(value: Any, depth: int = 0) -> str:
+    """Write any JSON as words for a person, without halves of surrogate pairs, which nothing can store."""
+    if value is None or depth > DEEPEST:
+        return ""
+    if isinstance(value, Object):
+        return "; ".join(f"{_text(key)}: {_text(member, depth + 1)}" for key, member in value.members)
+    if isinstance(value, list):
+        return "; ".join(_text(item, depth + 1) for item in value)
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,0 +1,142 @@
+"""The passages that an answer should rest on.
+
+Looked for in this order, and taken from the first place that has any: what retriever spans brought; what the outputs
+and inputs of chains hold beside question and answer; results of tools and marked material in the prompt; what spans
+of tools brought.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from mlflow.entities import SpanType
+
+from qualitrace_collector.convert.content.documents import documents
+from qualitrace_collector.convert.content.forms import MATERIAL_KEYS
+from qualitrace_collector.convert.content.messages import messages_in
+from qualitrace_collector.convert.content.opening import as_sent, encodable, is_blank, opened
+from qualitrace_collector.convert.prompt import split_prompt
+from qualitrace_collector.convert.stored import AnySpan
+from qualitrace_collector.samples import Message, PassagesSource
+
+LLM_TYPES = (SpanType.CHAT_MODEL, SpanType.LLM)
+NO_MATERIAL_TYPES = (*LLM_TYPES, SpanType.EMBEDDING, SpanType.TOOL, SpanType.RETRIEVER)
+MAX_PASSAGES = 1000
+
+
+_PLACEHOLDER = re.compile(r"\[tool-result: [^\]]*\]")
+"""What Mastra's exporter puts where a tool's result was (@mastra/core's observability)."""
+
+
+class Passage(NamedTuple):
+    """A text that the answer should rest on, the span that has it, and the span's field."""
+
+    text: str
+    span: AnySpan
+    field: str
+
+
+def find_passages(spans: Sequence[AnySpan], question: str) -> tuple[tuple[Passage, ...], PassagesSource]:
+    """Return the passages in order of rank without repeats, and where they were found."""
+    if found := _distinct(_retrieved(spans)):
+        return found, "retriever"
+    if found := _distinct(_beside_answers(spans, question)):
+        return found, "retriever"
+    calls = [span for span in spans if span.span_type in LLM_TYPES]
+    for span in (*reversed(calls), *(span for span in spans if span.span_type not in NO_MATERIAL_TYPES)):
+        if found := _distinct(_prompted(span, question)):
+            return found, "prompt"
+    if found := _distinct(_brought_by_tools(spans)):
+        return found, "tool"
+    return (), "none"
+
+
+def texts_of(value: Any) -> list[str]:
+    """Return the texts that a retriever or a tool brought: those of its records, else the value itself."""
+    found = [text for document in documents(value) if (text := encodable(document["page_content"])).strip()]
+    if found or is_blank(value):
+        return found
+    value = opened(value)
+    return [] if isinstance(value, list) else [as_sent(value)]
+
+
+def result_texts(text: str) -> list[str]:
+    """Return the texts of a tool's result in a prompt: of its records, or the whole of it.
+
+    A single record is kept whole, as the answer may rest on any of its fields.
+    """
+    value = opened(text)
+    if isinstance(value, list) or (isinstance(value, dict) and _is_envelope(value)):
+        return texts_of(value) or [text]
+    return [text]
+
+
+def _is_envelope(value: dict[str, Any]) -> bool:
+    """Whether a mapping only wraps a tool's result: MCP's `content`, a list of records with its count."""
+    content = value.get("content", value.get("contents"))
+    if isinstance(content, list):
+        return True
+    lists = [item for item in value.values() if isinstance(item, list) and item and isinstance(item[0], dict)]
+    return len(lists) == 1 and all(isinstance(item, (list, int, float, str, type(None))) for item in value.values())
+
+
+def _distinct(passages: Iterable[Passage]) -> tuple[Passage, ...]:
+    found: dict[str, Passage] = {}
+    for passage in passages:
+        if passage.text.strip() and len(found) < MAX_PASSAGES:
+            found.setdefault(passage.text, passage)
+    return tuple(found.values())
+
+
+def _retrieved(spans: Iterable[AnySpan]) -> Iterator[Passage]:
+    for span in spans:
+        if span.span_type == SpanType.RETRIEVER:
+            yield from (Passage(text, span, "outputs") for text in texts_of(span.outputs))
+
+
+def _beside_answers(spans: Sequence[AnySpan], question: str) -> Iterator[Passage]:
+    """Yield documents that chains hand up with their answer, or are given with their question."""
+    for span in spans:
+        if span.span_type in NO_MATERIAL_TYPES:
+            continue
+        for field, value in (("outputs", span.outputs), ("inputs", span.inputs)):
+            for key in MATERIAL_KEYS if isinstance(value, dict) else ():
+                texts = _material(value.get(key))
+                yield from (Passage(text, span, f"{field}.{key}") for text in texts if text != question)
+                if texts:
+                    return
+
+
+def _material(value: Any) -> list[str]:
+    """Return the texts under a key that may hold material; of other values than texts and documents none."""
+    value = opened(value)
+    if isinstance(value, str):
+        return [value] if " " in value.strip() else []
+    return [document["page_content"] for document in documents(value) if document["page_content"].strip()]
+
+
+def _prompted(span: AnySpan, question: str) -> Iterator[Passage]:
+    """Yield tool results, and those parts of the prompt that are marked as material to answer from.
+
+    What a provider's own tools found (a search of files) stands in its response.
+    """
+    for number, turn in enumerate(messages_in(span.inputs)):
+        for text in _turn_texts(turn, question):
+            yield Passage(text, span, f"inputs turn {number} ({turn.role})")
+    for number, turn in enumerate(messages_in(span.outputs)):
+        for text in result_texts(turn.content) if turn.role == "tool" else ():
+            yield Passage(text, span, f"outputs turn {number} (tool)")
+
+
+def _turn_texts(turn: Message, question: str) -> list[str]:
+    if turn.role == "tool":
+        return [] if _PLACEHOLDER.fullmatch(turn.content) else result_texts(turn.content)
+    if turn.role in ("system", "user"):
+        return [text for text in split_prompt(turn.content, turn.role)[1] if text != question]
+    return []
+
+
+def _brought_by_tools(spans: Iterable[AnySpan]) -> Iterator[Passage]:
+    for span in spans:
+        if span.span_type == SpanType.TOOL and not is_blank(span.outputs):
+            yield from (Passage(text, span, "outputs") for text in result_texts(as_sent(span.outputs)))

@@ -1,0 +1,142 @@
+"""Whose a trace is: its session and its user, under the names by which MLflow finds them at the root.
+
+They are told by the spans, under many names. Where none tells, the root's resource may: a command-line tool, a batch
+or a page is one session of one user, and `OTEL_RESOURCE_ATTRIBUTES` is the one place that needs no code. A server's
+resource is the same for all whom it serves, so what it tells is nobody's session: one that has a span of kind SERVER
+or CONSUMER in the trace, an HTTP request that is not a client's at the root, or a server's name in its resource.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from qualitrace_collector.assemble import SpanRecord
+from qualitrace_collector.convert.decode import attribute_values
+from qualitrace_collector.convert.draft import Draft
+
+MAX_IDENTITY = 250
+"""MLflow refuses a trace with a longer session id (MAX_CHARS_IN_TRACE_INFO_METADATA)."""
+
+MAX_COMMAND = 1000
+"""Letters of a process's command in which a server's name is looked for."""
+
+_PROPERTIES = "traceloop.association.properties."
+_METADATA = "ai.telemetry.metadata."
+_PREFIXES = (_PROPERTIES, _METADATA, "langsmith.metadata.", "mastra.metadata.", "metadata.")
+_NAMES = ("session_id", "sessionId", "conversation_id", "conversationId", "chat_id", "chatId", "thread_id", "threadId")
+SESSION_KEYS = (
+    "session.id",
+    "mlflow.trace.session",
+    "langfuse.session.id",
+    *(prefix + name for prefix in _PREFIXES for name in _NAMES),
+    "lmnr.association.properties.session_id",
+    "gcp.vertex.agent.session_id",
+    "voltagent.conversation_id",
+    "gen_ai.conversation.id",
+    "genkit:sessionId",
+)
+"""Where a session's id may stand, the most deliberate first."""
+
+_USERS = ("user_id", "userId")
+USER_KEYS = (
+    "user.id",
+    "enduser.id",
+    "mlflow.trace.user",
+    "langfuse.user.id",
+    *(prefix + name for prefix in _PREFIXES for name in _USERS),
+    "lmnr.association.properties.user_id",
+    "llm.user",
+)
+
+_RANKS = {
+    "session.id": {key: rank for rank, key in enumerate(SESSION_KEYS)},
+    "user.id": {key: rank for rank, key in enumerate(USER_KEYS)},
+}
+_IDENTITIES = frozenset({*SESSION_KEYS, *USER_KEYS})
+
+_SERVING = (Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CONSUMER)
+_SERVED = ("http.request.method", "http.method", "http.route", "http.target", "faas.trigger")
+"""Attributes that the root of a served request has (semantic conventions for HTTP and FaaS)."""
+
+_SERVER_NAMES = ("webengine.name", "faas.name")
+_COMMANDS = ("process.command", "process.command_line", "process.command_args", "process.executable.name")
+_SERVERS = re.compile(r"\b(gunicorn|uvicorn|hypercorn|daphne|granian|uwsgi|waitress-serve|celery)\b")
+
+
+def as_identities(values: dict[str, Any]) -> None:
+    """Make text of bounded length of all ids among the attributes: many are numbers in databases."""
+    for key in _IDENTITIES & values.keys():
+        if _tells(value := values[key]):
+            values[key] = _text(value)
+
+
+def take_identity(root: Draft, drafts: Sequence[Draft]) -> None:
+    """Give the root the best session and user that its spans tell."""
+    for name, ranks in _RANKS.items():
+        if not root.values.get(name):
+            _put(root, name, _best((values for draft in drafts for values in _attributes(draft)), ranks))
+
+
+def take_resource_identity(root: Draft, records: Sequence[SpanRecord]) -> None:
+    """Give the root the session and user of its resource where its spans tell none, unless that is a server's.
+
+    Args:
+        records: the spans of the trace as they came.
+    """
+    resource = next((record.resource for record in records if record.span.span_id == root.span.span_id), None)
+    if resource is None or _IDENTITIES.isdisjoint(attribute.key for attribute in resource.attributes):
+        return
+    values = attribute_values(resource.attributes)
+    if not _is_servers(values, root, (record.span for record in records if _is_same(record.resource, resource))):
+        for name, ranks in _RANKS.items():
+            if not root.values.get(name) and name not in root.added:
+                _put(root, name, _best([values], ranks))
+
+
+def _is_servers(resource: Mapping[str, Any], root: Draft, spans: Iterable[Span]) -> bool:
+    return (
+        any(key in resource for key in _SERVER_NAMES)
+        or any(_SERVERS.search(str(resource.get(key, ""))[:MAX_COMMAND]) for key in _COMMANDS)
+        or (root.span.kind != Span.SPAN_KIND_CLIENT and any(key in root.values for key in _SERVED))
+        or any(span.kind in _SERVING for span in spans)
+    )
+
+
+def _is_same(one: Resource, other: Resource) -> bool:
+    return one is other or one == other
+
+
+def _best(attributes: Iterable[Mapping[str, Any]], ranks: Mapping[str, int]) -> Any:
+    told = [
+        (ranks[key], values[key])
+        for values in attributes
+        for key in ranks.keys() & values.keys()
+        if _tells(values[key])
+    ]
+    return min(told, key=lambda item: item[0])[1] if told else None
+
+
+def _put(root: Draft, name: str, value: Any) -> None:
+    if value is not None:
+        root.added[name] = _text(root.loads(value))
+
+
+def _attributes(draft: Draft) -> Iterator[Mapping[str, Any]]:
+    """Yield the attributes, and those in `metadata`, which OpenInference and MLflow's LangChain keep as JSON."""
+    yield draft.values
+    metadata = draft.loads(draft.values.get("metadata"))
+    if isinstance(metadata, dict):
+        yield {f"metadata.{key}": value for key, value in metadata.items()}
+
+
+def _tells(value: Any) -> bool:
+    return isinstance(value, (str, int, float)) and not isinstance(value, bool) and value != ""
+
+
+def _text(value: Any) -> str:
+    """Return an id as text; JavaScript's numbers are floats."""
+    whole = isinstance(value, float) and value.is_integer()
+    return str(int(value) if whole else value)[:MAX_IDENTITY]

@@ -1,0 +1,77 @@
+"""Whether a marked text reads as material to answer from."""
+
+import re
+from typing import NamedTuple
+
+from qualitrace_collector.convert.prompt.marks import CODE, ENVIRONMENT, OWN_WORDS, PLACEHOLDER, TO_MODEL, Proof
+from qualitrace_collector.convert.prompt.parts import sentences, words_only
+
+_MAX_WEIGHED = 20_000
+"""Characters of a marked text that are weighed; its beginning shows what it is."""
+
+_WORD = re.compile(r"[^\W\d_]{2,}|\d")
+_ENDED = re.compile(r"[.!?:;。！？…][\"'”’»)\]]{0,3}\s*\Z")
+_ASKS = re.compile(r"[?？]\W*\Z")
+_DENSE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")
+_BULLET = re.compile(r"\s*(?:[-*•+]|\d{1,2}[.)])\s")
+_WORDS_OF_A_STATEMENT = 4
+_WORDS_OF_A_CUT_STATEMENT = 8
+_MOSTLY = 0.5
+_HARDLY = 0.25
+
+
+class Setting(NamedTuple):
+    """What stands beside a marked text: a sentence that speaks of material, a question, and labels of its parts."""
+
+    led: bool
+    asked: bool
+    labelled: bool
+
+
+def shows(proof: Proof, text: str, setting: Setting) -> bool:
+    """Whether a marked text shows a proof."""
+    if PLACEHOLDER.fullmatch(text[:_MAX_WEIGHED].strip()):
+        return False
+    said = sentences(words_only(text[:_MAX_WEIGHED]))
+    told = [TO_MODEL.match(sentence) is not None for sentence in said]
+    share = sum(told) / max(1, len(told))
+    if not _filled(said) or share >= _MOSTLY or any(ENVIRONMENT.match(sentence) for sentence in said[:3]):
+        return False
+    if not setting.led and _is_code(text[:_MAX_WEIGHED]):
+        return False
+    stated = sum(_states(sentence, setting.led) for sentence, order in zip(said, told, strict=True) if not order)
+    if proof >= Proof.STATED and not (
+        (stated or setting.labelled) and (setting.led or setting.asked or not _own(said))
+    ):
+        return False
+    if proof == Proof.ASKED:
+        return (setting.led or setting.asked) and not _own(said)
+    if proof >= Proof.FACTS:
+        return share <= _HARDLY and stated >= (1 if setting.led else 2) and (setting.led or proof == Proof.FACTS)
+    return True
+
+
+def _filled(said: list[str]) -> bool:
+    words = sum(_words(sentence) for sentence in said)
+    return words >= 3 or any(_ENDED.search(sentence) and _words(sentence) for sentence in said)
+
+
+def _words(sentence: str) -> int:
+    dense = len(_DENSE.findall(sentence))
+    return len(_WORD.findall(sentence)) if not dense else max(1, dense // 2)
+
+
+def _is_code(text: str) -> bool:
+    lines = [line for line in text.split("\n") if line.strip()]
+    return sum(CODE.match(line) is not None for line in lines) > _HARDLY * len(lines)
+
+
+def _states(sentence: str, led: bool) -> bool:
+    if not led and _BULLET.match(sentence):
+        return False
+    needed = _WORDS_OF_A_STATEMENT if _ENDED.search(sentence) else _WORDS_OF_A_CUT_STATEMENT
+    return not _ASKS.search(sentence) and _words(sentence) >= needed
+
+
+def _own(said: list[str]) -> bool:
+    return OWN_WORDS.match(said[0]) is not None

@@ -1,0 +1,142 @@
+"""What the spans of a trace spent: tokens and US dollars, each counted once, by the rule of MLflow's own totals.
+
+MLflow adds up the spans that tell tokens and have no other such span above them, and so with costs
+(`mlflow.tracing.utils.aggregate_usage_from_spans`). The sums here are the same; but where a span only sums up others
+and names no model, those that it sums up stand for it, under their models.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from qualitrace_collector.convert.stored import EMBEDDING_USAGE, AnySpan
+from qualitrace_collector.convert.usage import CACHE_READ, CACHE_WRITTEN, INPUT, OUTPUT, REASONING
+
+USAGE, COST, MODEL = "mlflow.chat.tokenUsage", "mlflow.llm.cost", "mlflow.llm.model"
+_TOTAL_COST = "total_cost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spending:
+    """What one span spent.
+
+    Attributes:
+        model: None if neither the span nor any below it tells, or those below tell several.
+        input: all tokens of the input; `cached` of them were read from a cache, `cache_written` written to one.
+        output: all tokens of the output; `reasoning` of them are reasoning.
+        cost_usd: None if it is not known, or stands at another span.
+        embedding: an embedding's tokens, which MLflow's total of a trace leaves out.
+    """
+
+    span_id: str
+    model: str | None
+    input: float = 0
+    output: float = 0
+    cached: float = 0
+    cache_written: float = 0
+    reasoning: float = 0
+    cost_usd: float | None = None
+    embedding: bool = False
+
+
+def spending(spans: Sequence[AnySpan]) -> list[Spending]:
+    """Return what the spans of one trace spent, at the spans where it counts."""
+    tree = _Tree(spans)
+    embeddings = {span.span_id: amounts for span, amounts in tree.counted(EMBEDDING_USAGE, (INPUT, OUTPUT))}
+    usages = {span.span_id: amounts for span, amounts in tree.counted(USAGE, (INPUT, OUTPUT))}
+    costs = {span.span_id: amounts for span, amounts in tree.counted(COST, (_TOTAL_COST,))}
+    return [
+        _spending(tree, span, usages.get(span.span_id), embeddings.get(span.span_id), costs.get(span.span_id))
+        for span in spans
+        if span.span_id in usages or span.span_id in embeddings or span.span_id in costs
+    ]
+
+
+def countable(value: Any) -> float | None:
+    """Return what a client told, if it can be counted: one NaN would stay in a counter for ever."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return value if 0 <= value < math.inf else None
+
+
+Amounts = Mapping[str, Any]
+
+
+def _spending(
+    tree: "_Tree", span: AnySpan, usage: Amounts | None, embedding: Amounts | None, cost: Amounts | None
+) -> Spending:
+    tokens: Amounts = usage or embedding or {}
+    return Spending(
+        span_id=span.span_id,
+        model=tree.model_of(span),
+        input=_of(tokens, INPUT),
+        output=_of(tokens, OUTPUT),
+        cached=_of(tokens, CACHE_READ),
+        cache_written=_of(tokens, CACHE_WRITTEN),
+        reasoning=_of(tokens, REASONING),
+        cost_usd=countable((cost or {}).get(_TOTAL_COST)),
+        embedding=usage is None and embedding is not None,
+    )
+
+
+def _of(amounts: Amounts, key: str) -> float:
+    return countable(amounts.get(key)) or 0
+
+
+@dataclass(slots=True)
+class _Tree:
+    """The spans by their parents; a circle of parents is in no tree, and counts nowhere, as in MLflow."""
+
+    spans: Sequence[AnySpan]
+    roots: list[AnySpan] = field(default_factory=list[AnySpan])
+    children: dict[str, list[AnySpan]] = field(default_factory=dict[str, list[AnySpan]])
+
+    def __post_init__(self) -> None:
+        ids = {span.span_id for span in self.spans}
+        for span in self.spans:
+            if span.parent_id and span.parent_id in ids:
+                self.children.setdefault(span.parent_id, []).append(span)
+            else:
+                self.roots.append(span)
+
+    def counted(self, key: str, summed: Sequence[str]) -> Iterator[tuple[AnySpan, Amounts]]:
+        """Yield the spans whose amounts under this attribute count, and the amounts."""
+        found = self._topmost(self.roots, key)
+        while found:
+            span, amounts = found.pop()
+            below = [] if span.get_attribute(MODEL) else self._topmost(self.children.get(span.span_id, ()), key)
+            if below and _add_up(below, amounts, summed):
+                found += below
+            else:
+                yield span, amounts
+
+    def model_of(self, span: AnySpan) -> str | None:
+        """Return a span's model, else the only one below it."""
+        if own := span.get_attribute(MODEL):
+            return str(own)
+        below = {str(model) for item in self._below(span) if (model := item.get_attribute(MODEL))}
+        return below.pop() if len(below) == 1 else None
+
+    def _below(self, span: AnySpan) -> Iterator[AnySpan]:
+        stack = list(self.children.get(span.span_id, ()))
+        while stack:
+            yield (item := stack.pop())
+            stack += self.children.get(item.span_id, ())
+
+    def _topmost(self, spans: Sequence[AnySpan], key: str) -> list[tuple[AnySpan, Amounts]]:
+        found: list[tuple[AnySpan, Amounts]] = []
+        stack = list(spans)
+        while stack:
+            span = stack.pop()
+            if isinstance(amounts := span.get_attribute(key), dict):
+                found.append((span, amounts))
+            else:
+                stack += self.children.get(span.span_id, ())
+        return found
+
+
+def _add_up(parts: Sequence[tuple[AnySpan, Amounts]], whole: Amounts, keys: Sequence[str]) -> bool:
+    return all(
+        math.isclose(sum(_of(amounts, key) for _, amounts in parts), _of(whole, key), rel_tol=1e-9) for key in keys
+    )

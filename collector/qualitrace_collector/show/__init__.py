@@ -1,0 +1,1 @@
+"""`qualitrace sample`: what the judges see of a trace, and where each part of it comes from."""
