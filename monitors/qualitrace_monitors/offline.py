@@ -1,8 +1,9 @@
 """`qualitrace judge`: scores the rows of a JSONL file, one line out for each line in, in order.
 
-A row has `input` (the question), `context` (a passage or a list of them), `output` (the answer), and maybe `id` and
-`label` (1 = good, 0 = bad). For safety, toxicity and PII, which look at one text, the `input` of a row without `output`
-is that text. A row without a score says why, and ends nothing.
+A row has `input` (the question or a conversation), `context` (a passage or a list of them), `output` (the answer), and
+maybe `id` and `label` (1 = good, 0 = bad); other usual names and forms are understood as `evaluate` does. For safety,
+toxicity and PII, which look at one text, the `input` of a row without `output` is that text. A row without a score says
+why, and ends nothing.
 """
 
 import json
@@ -10,12 +11,13 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_base, wait_exponential
 
 from qualitrace_collector.samples import Sample
+from qualitrace_monitors.cells import content_of, passages_in, plain, usual_columns
 from qualitrace_monitors.judges import Judge, JudgeError, NotApplicable, Score, TransientJudgeError
 
 LLM_CALLS = 8
@@ -80,21 +82,42 @@ def read_row(line: str, metric: str) -> tuple[dict[str, Any], Sample]:
         raise RowError(f"not JSON: {error}") from None
     if not isinstance(row, dict):
         raise RowError(f"must be a JSON object with input, context and output, is {type(row).__name__}")
-    question, answer = _text(row, "input"), _text(row, "output")
+    cells = _cells(cast(dict[str, Any], row))
+    content = content_of(cells.get("inputs"), cells.get("outputs"), cells.get("context"))
+    question, answer = content.question, content.answer or ""
     if metric in _LONE_TEXT and not answer.strip():
         question, answer = "", question
-    context: Any = row.get("context") or []
-    passages: list[Any] = context if isinstance(context, list) else [context]
-    if not all(isinstance(passage, str) for passage in passages):
-        raise RowError("context must be a string or a list of strings")
-    return row, Sample(inputs=question, outputs=answer, passages=tuple(passages), passages_source="retriever")
+    sample = Sample(
+        inputs=question,
+        outputs=answer,
+        passages=content.passages,
+        passages_source="retriever",
+        conversation=content.conversation,
+    )
+    return cast(dict[str, Any], row), sample
 
 
-def _text(row: dict[str, Any], name: str) -> str:
-    value = row.get(name)
-    if not isinstance(value, str | None):
-        raise RowError(f"{name} must be a string, is {type(value).__name__}")
-    return value or ""
+def _cells(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the row's cells by metric input.
+
+    Raises:
+        RowError: one holds neither text nor anything that texts can be in, or passages that are none.
+    """
+    columns = usual_columns(row)
+    cells = {key: plain(row[column]) for key, column in columns.items()}
+    for key in ("inputs", "outputs"):
+        if not isinstance(cells.get(key), str | list | dict | None):
+            kind = type(cells[key]).__name__
+            raise RowError(f"{columns[key]} must be a string, messages or an object with the text, is {kind}")
+    context = cells.get("context")
+    if context and not passages_in(context) and not _is_blank(context):
+        raise RowError(f"{columns['context']} must be a string, a document, or a list of strings or documents")
+    return cells
+
+
+def _is_blank(context: Any) -> bool:
+    texts: list[Any] = context if isinstance(context, list) else [context]
+    return all(isinstance(text, str) and not text.strip() for text in texts)
 
 
 def _judge_line(judge: Judge, metric: str, number: int, line: str) -> Result:

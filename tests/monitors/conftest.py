@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 
 from qualitrace_collector.state import Database, ledger, queue
@@ -12,6 +13,7 @@ from qualitrace_monitors import alerts, budget, notify, scores
 from qualitrace_monitors.judges import cache
 from qualitrace_monitors.scores import ScoreRow
 from support.judging import Monitor
+from support.mlflow_db import new_database
 from support.web import WebStand
 
 STATE_SCHEMA = (
@@ -108,3 +110,17 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Monitor]]:
     yield make_monitor
     for monitor in monitors:
         monitor.database.close()
+
+
+@pytest.fixture
+def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Give MLflow an empty database and a folder for artifacts of its own, and afterwards take back what it sets."""
+    monkeypatch.chdir(tmp_path)
+    uri = new_database(tmp_path)
+    for module, name in (("_tracking_service.utils", "_tracking_uri"), ("fluent", "_active_experiment_id")):
+        monkeypatch.setattr(f"mlflow.tracking.{module}.{name}", None)
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "_MLFLOW_ACTIVE_MODEL_ID"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    mlflow.set_tracking_uri(uri)
+    return uri

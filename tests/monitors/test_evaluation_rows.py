@@ -114,3 +114,42 @@ def test_a_line_that_is_no_object_is_named(tmp_path: Path, line: str):
     path.write_text('{"question": "a"}\n\n' + line + "\n")
     with pytest.raises(DataError, match=r"line 3: "):
         read_rows(str(path))
+
+
+def test_no_two_rows_have_the_same_key():
+    """Not even where an id looks like the number that a repeated one is given: else one's scores would be lost."""
+    ids = ["a", "a#2", "a", "a", "a#2"]
+    keys = [row.key for row in read_rows([{"id": name, "question": "Q"} for name in ids])]
+    assert len(set(keys)) == len(ids)
+    assert keys[:2] == ["a", "a#2"]
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json"])
+def test_a_file_nested_without_end_is_refused(tmp_path: Path, name: str):
+    """With its name, instead of the parser's exhaustion."""
+    path = tmp_path / name
+    path.write_text("[" * 100_000)
+    with pytest.raises(DataError, match=f"{name}: is no "):
+        read_rows(path)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_data(tmp_path: Path):
+    """As editors on Windows put it before the first line."""
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"question": "Q", "answer": "A"}\n', encoding="utf-8-sig")
+    assert read_rows(path)[0].question == "Q"
+
+
+def test_a_file_of_column_names_alone_has_no_rows(tmp_path: Path):
+    """The message says so, and not that a column is missing."""
+    path = tmp_path / "rows.csv"
+    path.write_text("question,answer\n")
+    with pytest.raises(DataError, match="has no rows"):
+        read_rows(path)
+
+
+def test_a_list_as_pandas_writes_it_is_a_list_of_passages(tmp_path: Path):
+    """A frame with lists, kept as CSV, has them in Python's form."""
+    path = tmp_path / "rows.csv"
+    path.write_text("question,answer,context\nWhich?,Both.,\"['One.', 'Two.']\"\n")
+    assert read_rows(path)[0].context == ("One.", "Two.")

@@ -17,7 +17,6 @@ from qualitrace_monitors.evaluation import DataError, Evaluation
 from qualitrace_monitors.evaluation.command import evaluate_data
 from qualitrace_monitors.evaluation.predict import Endpoint, PredictionError
 from support.judge_model import judge_model
-from support.mlflow_db import new_database
 
 GOOD = {
     "question": "How long is the guarantee of the frame?",
@@ -33,20 +32,6 @@ BAD = {
 }
 BARE = {"question": "Who are you?", "answer": "A shop.", "context": None, "expected": None}
 OPTIONS: dict[str, Any] = {"model_type": "question-answering", "targets": "expected"}
-
-
-@pytest.fixture
-def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Give MLflow an empty database and a folder for artifacts of its own, and afterwards take back what it sets."""
-    monkeypatch.chdir(tmp_path)
-    uri = new_database(tmp_path)
-    for module, name in (("_tracking_service.utils", "_tracking_uri"), ("fluent", "_active_experiment_id")):
-        monkeypatch.setattr(f"mlflow.tracking.{module}.{name}", None)
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "_MLFLOW_ACTIVE_MODEL_ID"):
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-    mlflow.set_tracking_uri(uri)
-    return uri
 
 
 def run_over(*rows: dict[str, Any], **options: Any) -> Evaluation:

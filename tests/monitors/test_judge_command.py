@@ -123,3 +123,32 @@ def test_a_wrong_choice_is_told_before_a_row_is_read(tmp_path: Path) -> None:
     missing = CliRunner().invoke(main, ["judge", "--metric", "safety", "--data", str(tmp_path / "none.jsonl")])
     assert missing.exit_code == 2
     assert "none.jsonl" in missing.output
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"inputs": "How long?", "outputs": [{"role": "assistant", "content": GOOD["output"]}], "context": [PASSAGE]},
+        {"input": "How long?", "output": {"choices": [{"message": {"role": "assistant", "content": GOOD["output"]}}]}}
+        | {"context": [{"page_content": PASSAGE, "metadata": {}}, None]},
+        {"user_input": "How long?", "response": GOOD["output"], "retrieved_contexts": [PASSAGE]},
+        {"input": "How long?", "actualOutput": GOOD["output"], "retrievalContext": [PASSAGE], "context": ["Penguins."]},
+    ],
+)
+def test_rows_in_other_forms_are_judged_alike(tmp_path: Path, row: dict[str, Any]) -> None:
+    """Messages, documents, and the columns of other tools: the score is that of the same texts as plain strings."""
+    _, (plain, other) = run(tmp_path, [GOOD, row], "--metric", "groundedness")
+    assert (plain["value"], plain["rationale"]) == (other["value"], other["rationale"])
+
+
+def test_earlier_turns_reach_the_judge(tmp_path: Path) -> None:
+    """A conversation as input is asked about as one: the model is shown the turns before the question."""
+    turns = [
+        {"role": "user", "content": "I bought a tent."},
+        {"role": "assistant", "content": "Great."},
+        {"role": "user", "content": "How long is the warranty?"},
+    ]
+    with judge_model() as (url, requests):
+        options = ["--metric", "relevance", "--model", "openai:/m", "--base-url", url]
+        run(tmp_path, [{"input": {"messages": turns}, "output": GOOD["output"]}], *options)
+    assert "I bought a tent." in json.dumps(requests[0]["messages"])

@@ -1,6 +1,6 @@
 """Offline evaluation: the judges of production over a data set, as an MLflow evaluation run.
 
-rows → traces → mlflow.genai.evaluate(scorers) → summaries, comparison, gate → report and artifacts
+rows → traces in memory → judges → MLflow, with patience → summaries, comparison, gate → report and artifacts
 """
 
 from qualitrace_monitors.evaluation.rows import DataError, Row

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -12,7 +12,7 @@ from qualitrace_collector.commands import load_or_exit
 from qualitrace_collector.config.values import without_credentials
 
 BELOW, UNUSABLE = 1, 2
-"""Exit codes: a whole interval under its threshold; data or settings that cannot be used."""
+"""Exit codes: a whole interval under its threshold; data or settings that cannot be used, or rows that are missing."""
 
 
 def _pairs(_context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> dict[str, str]:
@@ -29,7 +29,7 @@ def _thresholds(context: click.Context, parameter: click.Parameter, values: Sequ
 
 
 @click.command("evaluate")
-@click.option("--data", type=click.Path(path_type=Path), help="CSV, JSONL or Parquet file.")
+@click.option("--data", type=click.Path(path_type=Path), help="CSV, JSONL, JSON or Parquet file.")
 @click.option("--dataset", help="Name of an MLflow evaluation data set, instead of --data.")
 @click.option("--traces", metavar="FILTER", help="MLflow filter of recorded traces, instead of --data.")
 @click.option("--from-experiment", help="Where --traces looks; else in --experiment.")
@@ -55,7 +55,7 @@ def evaluate_data(path: Path | None, save_worst: str | None, col_mapping: dict[s
 
     \b
     Exit code 1 when a whole interval lies under its --fail-under threshold;
-    2 when data or settings cannot be used; else 0.
+    2 when data or settings cannot be used, or rows are missing in MLflow; else 0.
     """
     from qualitrace_collector.mlflow_settings import apply_mlflow_settings
 
@@ -65,37 +65,50 @@ def evaluate_data(path: Path | None, save_worst: str | None, col_mapping: dict[s
     from rich.console import Console
     from sqlalchemy.exc import SQLAlchemyError
 
-    from qualitrace_collector.store import reason
+    from qualitrace_collector.store import StoreUnavailable
     from qualitrace_monitors.evaluation import DataError, evaluate
-    from qualitrace_monitors.evaluation.report import show
+    from qualitrace_monitors.evaluation.patience import quietly, why
+    from qualitrace_monitors.evaluation.report import missing_lines, show
 
     options["tracking_uri"] = options["tracking_uri"] or os.environ.get("MLFLOW_TRACKING_URI") or config.tracking_uri
     options["metrics"] = (*(config.judges if path else ()), *options["metrics"])
+    broken = (StoreUnavailable, MlflowException, SQLAlchemyError)
+    place = without_credentials(options["tracking_uri"])
     try:
-        data = _data(options)
+        with quietly():
+            data = _data(options)
         evaluation = evaluate(data, evaluator_config={"col_mapping": col_mapping}, **options)
-        show(evaluation, Console())
-        if save_worst is not None and evaluation.worst_rows(1):
+    except DataError as error:
+        _stop(str(error))
+    except broken as error:
+        _stop(f"MLflow at {place}: {why(error)}; no row was scored")
+    show(evaluation, Console())
+    if save_worst is not None and evaluation.worst_rows(1):
+        try:
             evaluation.save_worst_rows(save_worst)
             click.echo(f"worst rows added to the data set {save_worst!r}")
-    except DataError as error:
-        click.echo(f"qualitrace evaluate: {error}", err=True)
-        sys.exit(UNUSABLE)
-    except (MlflowException, SQLAlchemyError) as error:
-        place = without_credentials(options["tracking_uri"])
-        click.echo(f"qualitrace evaluate: MLflow at {place}: {reason(error)}", err=True)
-        sys.exit(UNUSABLE)
+        except broken as error:
+            evaluation.unlogged[f"its worst rows in the data set {save_worst!r}"] = why(error)
+    if not evaluation.is_complete:
+        _stop(*missing_lines(evaluation))
     if evaluation.passed and (unscored := evaluation.unscored_gates):
-        click.echo(f"qualitrace evaluate: --fail-under {', '.join(unscored)}: no row has a score", err=True)
-        sys.exit(UNUSABLE)
+        _stop(f"--fail-under {', '.join(unscored)}: no row has a score")
     sys.exit(0 if evaluation.passed else BELOW)
+
+
+def _stop(*lines: str) -> NoReturn:
+    for line in lines:
+        click.echo(f"qualitrace evaluate: {line}", err=True)
+    sys.exit(UNUSABLE)
 
 
 def _data(options: dict[str, Any]) -> Any:
     """Take the options that say where the data is out of `options`, and return the data."""
     import mlflow
 
+    from qualitrace_collector.store import TraceStore
     from qualitrace_monitors.evaluation import DataError
+    from qualitrace_monitors.evaluation.patience import Patience
 
     path, dataset, found, place = (options.pop(name) for name in ("data", "dataset", "traces", "from_experiment"))
     if sum(source is not None for source in (path, dataset, found)) != 1:
@@ -103,12 +116,20 @@ def _data(options: dict[str, Any]) -> Any:
     mlflow.set_tracking_uri(options["tracking_uri"])
     if path is not None:
         return str(path)
-    if dataset is not None:
-        return _dataset(dataset)
-    experiment = mlflow.get_experiment_by_name(place or options["experiment"])
-    if experiment is None:
-        raise DataError(f"--traces: MLflow has no experiment {place or options['experiment']!r}")
-    return mlflow.search_traces(locations=[experiment.experiment_id], filter_string=found, return_type="list")
+    experiment = place or options["experiment"]
+    patience = Patience(TraceStore(options["tracking_uri"], "", experiment))
+    return patience.first(lambda: _dataset(dataset) if dataset is not None else _traces(experiment, found))
+
+
+def _traces(experiment: str, found: str) -> Any:
+    import mlflow
+
+    from qualitrace_monitors.evaluation import DataError
+
+    place = mlflow.get_experiment_by_name(experiment)
+    if place is None:
+        raise DataError(f"--traces: MLflow has no experiment {experiment!r}")
+    return mlflow.search_traces(locations=[place.experiment_id], filter_string=found, return_type="list")
 
 
 def _dataset(name: str) -> Any:

@@ -9,22 +9,21 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
-import mlflow
-from mlflow.entities import SpanType
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from qualitrace_collector.config.values import without_credentials
-from qualitrace_collector.convert.content import answer_text
-from qualitrace_collector.convert.content.documents import documents
+from qualitrace_monitors.cells import content_of, plain
 
 ATTEMPTS = 4
 _TRANSIENT = (408, 429, 502, 503, 504)
 
 Predict = Callable[[str], Any]
+Answer = Callable[[str], tuple[str, tuple[str, ...]]]
+"""Gives the answer to a question, and the passages that it rests on."""
 
 
 class PredictionError(Exception):
-    """An endpoint gave no answer; the message says which and why."""
+    """A function or an endpoint gave no answer; the message says which and why."""
 
 
 class Endpoint:
@@ -38,12 +37,7 @@ class Endpoint:
     def __init__(self, url: str, timeout: float = 60.0) -> None:
         self._url = url
         self._client = httpx.Client(timeout=timeout)
-        self._tries = Retrying(
-            retry=retry_if_exception(_is_transient),
-            stop=stop_after_attempt(ATTEMPTS),
-            wait=wait_random_exponential(max=10),
-            reraise=True,
-        )
+        self._tries = _tries(_is_transient)
 
     def __call__(self, question: str) -> Any:
         """Ask.
@@ -66,21 +60,30 @@ def _is_transient(error: BaseException) -> bool:
     return isinstance(error, httpx.TransportError)
 
 
-def traced(predict: Predict) -> Callable[..., str]:
-    """Make a function for `mlflow.genai.evaluate` of one that answers; its context becomes a retriever span."""
+def _is_rate_limit(error: BaseException) -> bool:
+    """Whether a provider's client (OpenAI's, Anthropic's …) says that there were too many requests."""
+    return getattr(error, "status_code", None) == httpx.codes.TOO_MANY_REQUESTS
 
-    @mlflow.trace(name="answer", span_type=SpanType.CHAIN)
-    def answer(question: str) -> str:
-        given = asyncio.run(predict(question)) if inspect.iscoroutinefunction(predict) else predict(question)
-        if isinstance(given, dict) and (context := given.get("context")):
-            record_context(question, [document["page_content"] for document in documents(context)])
-        return answer_text(given) or str(given)
+
+def _tries(is_worth: Callable[[BaseException], bool]) -> Retrying:
+    return Retrying(
+        retry=retry_if_exception(is_worth),
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_random_exponential(max=10),
+        reraise=True,
+    )
+
+
+def answerer(predict: Predict | str) -> Answer:
+    """Make one interface of a function, plain or async, and of an endpoint's URL."""
+    ask = Endpoint(predict) if isinstance(predict, str) else predict
+    tries = _tries(_is_rate_limit)
+
+    def answer(question: str) -> tuple[str, tuple[str, ...]]:
+        given = tries(lambda: asyncio.run(ask(question)) if inspect.iscoroutinefunction(ask) else ask(question))
+        content = content_of(None, plain(given))
+        if content.answer is None:
+            raise PredictionError("it gave no answer")
+        return content.answer, content.passages
 
     return answer
-
-
-def record_context(question: str, passages: list[str]) -> None:
-    """Write passages into the current trace as what a retriever found."""
-    with mlflow.start_span("context", span_type=SpanType.RETRIEVER) as span:
-        span.set_inputs({"query": question})
-        span.set_outputs([{"page_content": passage, "metadata": {}} for passage in passages])

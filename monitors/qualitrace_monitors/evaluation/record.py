@@ -1,14 +1,20 @@
 """What a run keeps in MLflow beside the traces and their assessments, and what a later run reads of it."""
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import mlflow
 from matplotlib.figure import Figure
+from mlflow import MlflowClient
 from mlflow.artifacts import load_text
+from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS
 
+from qualitrace_monitors.evaluation.patience import why
+from qualitrace_monitors.evaluation.recorder import Recorder
 from qualitrace_monitors.evaluation.result import Evaluation, ScoredRow
 from qualitrace_monitors.evaluation.rows import DataError
 from qualitrace_monitors.evaluation.summary import Comparison, MetricSummary, compare
@@ -19,33 +25,77 @@ WORST = "qualitrace/worst_rows.json"
 BINS = 20
 
 
-def log(evaluation: Evaluation, params: Mapping[str, Any]) -> None:
-    """Write intervals, counts, judge versions, all scores, the worst rows and a plot a metric into the active run."""
-    mlflow.log_params({**params, "confidence": evaluation.confidence, "baseline": evaluation.baseline})
-    mlflow.set_tags({f"qualitrace.judge.{name}": summary.version for name, summary in evaluation.metrics.items()})
-    mlflow.log_metrics({"predictions_failed": len(evaluation.failures), "rows": len(evaluation.rows)})
-    for summary in evaluation.metrics.values():
-        mlflow.log_metrics(summary.run_metrics())
+def log(evaluation: Evaluation, params: Mapping[str, Any], recorder: Recorder) -> None:
+    """Write intervals, counts, judge versions, all scores, the worst rows and a plot a metric into the run.
+
+    What cannot be written is noted in `evaluation.unlogged`.
+    """
+    for what, write in _writes(evaluation, params, recorder.client):
+        try:
+            recorder.patiently(write)
+        except Exception as error:
+            evaluation.unlogged[what] = why(error)
+
+
+def _writes(
+    evaluation: Evaluation, params: Mapping[str, Any], client: MlflowClient
+) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Say what is written, and how; each may be done again."""
+    run_id, worst = evaluation.run_id, evaluation.worst_rows(len(evaluation.rows))
+    summaries = evaluation.metrics.values()
+    yield "its numbers", lambda: client.log_batch(run_id, _numbers(evaluation), _params(evaluation, params), [])
+    yield "the judges' versions", lambda: client.log_batch(run_id, tags=_tags(evaluation, bool(worst)))
+    for summary in summaries:
         if summary.scored:
-            mlflow.log_figure(histogram(evaluation, summary), f"plots/{summary.metric}.png")
+            figure, path = histogram(evaluation, summary), f"plots/{summary.metric}.png"
+            yield path, lambda figure=figure, path=path: client.log_figure(run_id, figure, path)
+    yield SCORES, lambda: client.log_dict(run_id, _scores(evaluation), SCORES)
+    if worst:
+        yield WORST, lambda: client.log_text(run_id, _table(worst), WORST)
+
+
+def _params(evaluation: Evaluation, params: Mapping[str, Any]) -> list[Param]:
+    told = {**params, "confidence": evaluation.confidence, "baseline": evaluation.baseline}
+    return [Param(name, str(value)) for name, value in told.items()]
+
+
+def _tags(evaluation: Evaluation, has_table: bool) -> list[RunTag]:
+    tags = {f"qualitrace.judge.{name}": summary.version for name, summary in evaluation.metrics.items()}
+    if has_table:  # as `log_table` tags it, which would append to the table of an earlier try
+        tags[MLFLOW_LOGGED_ARTIFACTS] = json.dumps([{"path": WORST, "type": "table"}])
+    return [RunTag(name, text) for name, text in tags.items()]
+
+
+def _numbers(evaluation: Evaluation) -> list[Metric]:
+    numbers: dict[str, float] = {"predictions_failed": len(evaluation.failures), "rows": len(evaluation.rows)}
+    for summary in evaluation.metrics.values():
+        numbers |= summary.run_metrics()
     for comparison in evaluation.comparisons:
         if comparison.difference is not None:
-            mlflow.log_metric(f"{comparison.metric}/difference_to_baseline", comparison.difference)
-    mlflow.log_dict({"rows": [_row(row) for row in evaluation.rows]}, SCORES)
-    if worst := evaluation.worst_rows(len(evaluation.rows)):
-        columns = ("row", "question", "answer", "metric", "score", "why")
-        cells = [
-            (row.key, row.question, row.answer, row.worst[0], row.worst[1].value, row.worst[1].rationale)
-            for row in worst
-        ]
-        mlflow.log_table(
-            {name: list(column) for name, column in zip(columns, zip(*cells, strict=True), strict=True)}, WORST
-        )
+            numbers[f"{comparison.metric}/difference_to_baseline"] = comparison.difference
+    now = int(time.time() * 1000)
+    return [Metric(name, value, now, 0) for name, value in numbers.items()]
+
+
+def _table(rows: Sequence[ScoredRow]) -> str:
+    """Write rows as MLflow keeps tables (`MlflowClient.log_table`)."""
+    columns = ("row", "question", "answer", "metric", "score", "why")
+    cells = [
+        (row.key, row.question, row.answer, row.worst[0], row.worst[1].value, row.worst[1].rationale) for row in rows
+    ]
+    return json.dumps({"columns": columns, "data": cells}, ensure_ascii=False)
+
+
+def _scores(evaluation: Evaluation) -> dict[str, Any]:
+    counts = {name: summary.counts() for name, summary in evaluation.metrics.items()}
+    return {"metrics": counts, "rows": [_row(row) for row in evaluation.rows]}
 
 
 def _row(row: ScoredRow) -> dict[str, Any]:
     scores = {name: {"value": score.value, "label": score.label} for name, score in row.scores.items()}
-    return {"row": row.key, "trace_id": row.trace_id, "scores": scores}
+    unscored = {name: {"status": status, "reason": why} for name, (status, why) in row.unscored.items()}
+    unscored |= {name: {"status": "missing", "reason": why} for name, why in row.missing.items()}
+    return {"row": row.key, "trace_id": row.trace_id, "scores": scores, "unscored": unscored}
 
 
 def histogram(evaluation: Evaluation, summary: MetricSummary) -> Figure:

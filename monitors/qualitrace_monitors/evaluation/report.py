@@ -12,9 +12,12 @@ from qualitrace_monitors.evaluation.result import Evaluation, ScoredRow
 from qualitrace_monitors.evaluation.summary import Gate, MetricSummary
 
 WORST = 5
+SHOWN_KEYS = 10
+"""Rows that are named of those that are missing; `qualitrace/scores.json` names all."""
 _WORDS = {
     "below": "below: the whole interval is under the threshold",
     "undecided": "not shown to be below: the interval holds the threshold; more rows would tell",
+    "incomplete": "not passed: rows are missing",
     "met": "met: the whole interval is at or over the threshold",
 }
 
@@ -23,13 +26,16 @@ def show(evaluation: Evaluation, console: Console) -> None:
     """Print the summaries, the comparison, the gate and the worst rows."""
     console.print(_metrics_table(evaluation))
     for gap in _gaps(evaluation):
-        console.print(gap, highlight=False)
+        console.print(gap, highlight=False, markup=False)
+    for line in missing_lines(evaluation):
+        console.print(line, style="red", markup=False)
     if failures := evaluation.failures:
         console.print(f"{len(failures)} rows have no answer: {mode(failures)}", style="red", markup=False)
     if evaluation.comparisons:
         console.print(_comparison_table(evaluation))
     for gate in evaluation.gates:
-        console.print(f"{gate_line(gate)}", style="red" if gate.verdict == "below" else None, highlight=False)
+        style = "red" if gate.verdict in ("below", "incomplete") else None
+        console.print(gate_line(gate), style=style, highlight=False)
     if worst := evaluation.worst_rows(WORST):
         console.print(_worst_table(worst))
     spent = sum(summary.tokens for summary in evaluation.metrics.values())
@@ -43,7 +49,8 @@ def gate_line(gate: Gate) -> str:
     """Say what the interval says of one condition of the gate."""
     name = gate.metric if gate.quantity == "mean" else f"{gate.metric}.pass_rate"
     found = f"{_number(gate.point)} ({_interval(gate.interval)})"
-    words = "nothing is known: no row was scored" if gate.point is None else _WORDS[gate.verdict]
+    unknown = gate.point is None and not gate.missing
+    words = "nothing is known: no row was scored" if unknown else _WORDS[gate.verdict]
     return f"fail-under {name}={gate.threshold:g}: {found}: {words}"
 
 
@@ -58,19 +65,35 @@ def _metrics_table(evaluation: Evaluation) -> Table:
 
 
 def _cells(summary: MetricSummary) -> list[str]:
+    scored = str(summary.scored) if summary.scored == summary.read else f"{summary.scored} of {summary.read}"
     if not summary.scored:
-        return ["-", "-", "-", "0"]
+        return ["-", "-", "-", scored]
     mean = f"{_number(summary.mean)} ({_interval(summary.mean_interval)})"
     pass_rate = f"{_number(summary.pass_rate)} ({_interval(summary.pass_rate_interval)})"
-    return [mean, pass_rate, f"{summary.unsure_share:.0%}", str(summary.scored)]
+    return [mean, pass_rate, f"{summary.unsure_share:.0%}", scored]
 
 
 def _gaps(evaluation: Evaluation) -> Iterator[str]:
     """Say of each metric with rows that it did not score how many, and the most frequent reason."""
     for summary in evaluation.metrics.values():
-        counts = {"not applicable": summary.not_applicable, "failed": summary.failed}
+        counts = {"not applicable": summary.not_applicable, "failed": summary.failed, "missing": summary.missing}
         if told := ", ".join(f"{count} {word}" for word, count in counts.items() if count):
-            yield f"{summary.metric}: {told}: {summary.reason}"
+            yield f"{summary.metric}: {told}" + (f": {summary.reason}" if summary.reason else "")
+
+
+def missing_lines(evaluation: Evaluation) -> Iterator[str]:
+    """Say which rows have no score in MLflow, metrics of the same rows together, and what else the run lacks."""
+    metrics_of: dict[tuple[str, ...], list[str]] = {}
+    for metric, keys in evaluation.missing.items():
+        metrics_of.setdefault(tuple(keys), []).append(metric)
+    for keys, metrics in metrics_of.items():
+        named = ", ".join(keys[:SHOWN_KEYS]) + (f" and {len(keys) - SHOWN_KEYS} more" if keys[SHOWN_KEYS:] else "")
+        why = next(row.missing[metrics[0]] for row in evaluation.rows if row.key == keys[0])
+        rows = f"{len(keys)} of {len(evaluation.rows)} rows are missing in MLflow ({named})"
+        yield f"{', '.join(metrics)}: {rows}: {why}"
+    if evaluation.unlogged:
+        reasons = "; ".join(dict.fromkeys(evaluation.unlogged.values()))
+        yield f"run {evaluation.run_id} lacks {', '.join(evaluation.unlogged)}: {reasons}"
 
 
 def _comparison_table(evaluation: Evaluation) -> Table:

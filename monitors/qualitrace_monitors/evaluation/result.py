@@ -7,9 +7,9 @@ from typing import Any
 import mlflow
 
 from qualitrace_monitors.evaluation.reference import DESCRIPTIVE
-from qualitrace_monitors.evaluation.rows import DataError
-from qualitrace_monitors.evaluation.scoring import TARGET
+from qualitrace_monitors.evaluation.rows import TARGET, DataError
 from qualitrace_monitors.evaluation.summary import Comparison, Gate, MetricSummary
+from qualitrace_monitors.evaluation.tracking import tracking
 from qualitrace_monitors.judges import Score
 
 ROW_TAG = "qualitrace.row"
@@ -18,7 +18,14 @@ ROW_TAG = "qualitrace.row"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredRow:
-    """A row of the data set with its scores by metric; `failure` says why its answer could not be produced."""
+    """A row of the data set with its scores.
+
+    Attributes:
+        scores: by metric.
+        unscored: what became of the row instead, and why, by metric.
+        missing: why the row's score is not in MLflow, by metric.
+        failure: why its answer could not be produced, else empty.
+    """
 
     key: str
     trace_id: str
@@ -26,6 +33,8 @@ class ScoredRow:
     answer: str
     target: str | None
     scores: Mapping[str, Score]
+    unscored: Mapping[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+    missing: Mapping[str, str] = field(default_factory=dict[str, str])
     failure: str = ""
 
     @property
@@ -50,9 +59,12 @@ class Evaluation:
         metrics: by name, in the order of the judges.
         comparisons: with the `baseline` run, if there is one.
         gates: what the intervals say of `fail_under`.
+        tracking_uri: where the run is.
+        unlogged: why something else of the run could not be written to MLflow, by what it is.
     """
 
     run_id: str
+    tracking_uri: str
     experiment: str
     confidence: float
     rows: Sequence[ScoredRow]
@@ -60,11 +72,22 @@ class Evaluation:
     baseline: str | None = None
     comparisons: Sequence[Comparison] = ()
     gates: list[Gate] = field(default_factory=list[Gate])
+    unlogged: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
     def passed(self) -> bool:
-        """False when a gate's whole interval lies below its threshold."""
-        return all(gate.verdict != "below" for gate in self.gates)
+        """False when a gate's whole interval lies below its threshold, or when rows of its metric are missing."""
+        return all(gate.verdict not in ("below", "incomplete") for gate in self.gates)
+
+    @property
+    def missing(self) -> dict[str, list[str]]:
+        """Keys of the rows whose score is not in MLflow, by metric; empty when every row is accounted for."""
+        return {name: keys for name in self.metrics if (keys := [row.key for row in self.rows if name in row.missing])}
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether MLflow has everything of the run."""
+        return not self.missing and not self.unlogged
 
     @property
     def failures(self) -> list[str]:
@@ -97,10 +120,11 @@ class Evaluation:
 
         if not (rows := self.worst_rows(limit)):
             raise DataError("no row failed: there is nothing to save")
-        found = search_datasets(filter_string=f"name = '{name}'")
-        experiment = mlflow.get_experiment_by_name(self.experiment)
-        dataset = found[0] if found else create_dataset(name, [experiment.experiment_id] if experiment else None)
-        return dataset.merge_records([_record(row) for row in rows])
+        with tracking(self.tracking_uri):
+            found = search_datasets(filter_string=f"name = '{name}'")
+            experiment = mlflow.get_experiment_by_name(self.experiment)
+            dataset = found[0] if found else create_dataset(name, [experiment.experiment_id] if experiment else None)
+            return dataset.merge_records([_record(row) for row in rows])
 
 
 def _record(row: ScoredRow) -> dict[str, Any]:

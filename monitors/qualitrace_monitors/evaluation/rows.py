@@ -2,9 +2,8 @@
 
 import hashlib
 import json
-import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -13,20 +12,17 @@ import pandas as pd
 from mlflow.entities import EvaluationDataset, Trace
 from mlflow.genai.datasets import EvaluationDataset as ManagedDataset
 
-from qualitrace_collector.convert.content import as_sent, question_text
-from qualitrace_collector.convert.content.documents import documents
+from qualitrace_collector.convert.content import answer_text, opened
 from qualitrace_collector.convert.sample import question_and_answer
+from qualitrace_collector.samples import Message
+from qualitrace_monitors.cells import COLUMNS, content_of, plain, unwrapped, usual_columns
 
-USUAL = {
-    "inputs": ("inputs", "input", "question", "query", "prompt"),
-    "outputs": ("outputs", "output", "answer", "prediction", "predictions", "response"),
-    "context": ("context", "contexts", "retrieved_context", "passages", "documents"),
-    "targets": (),
-    "id": ("id",),
-}
-"""Metric inputs, and the columns that are taken for them where the caller names none. Targets are always named."""
-_EXPECTED = "expected_response"
-"""Where MLflow's data sets keep an expected answer."""
+EXPECTATIONS = "expectations"
+"""MLflow's column with what is expected, by name."""
+TARGET = "expected_response"
+"""MLflow's name of the expectation that holds an expected answer."""
+_CASES = ("testCases", "test_cases")
+"""Where DeepEval's JSON of a test run keeps its rows."""
 
 
 class DataError(Exception):
@@ -41,6 +37,7 @@ class Row:
         key: the same in every run over the same data: the `id` column, or a hash of the question.
         answer: None where it is yet to be produced.
         target: the expected answer, if there is one.
+        conversation: the earlier turns, oldest first.
         trace: the recorded trace that the row is, instead of question, answer and context.
     """
 
@@ -49,6 +46,7 @@ class Row:
     answer: str | None = None
     context: tuple[str, ...] = ()
     target: str | None = None
+    conversation: tuple[Message, ...] = ()
     trace: Trace | None = None
 
 
@@ -58,41 +56,41 @@ def read_rows(
     """Read a data set.
 
     Args:
-        data: path of a CSV, JSONL or Parquet file, pandas frame, list of mappings, MLflow data set, or traces.
-        targets: column with the expected answers.
+        data: path of a CSV, JSONL, JSON or Parquet file, pandas frame, list of mappings, MLflow data set, or traces.
+        targets: column with the expected answers, or their name among MLflow's `expectations`.
         predictions: column with the generated answers.
         col_mapping: from a metric input (`inputs`, `outputs`, `context`, `targets`, `id`) to the column that holds it.
 
     Raises:
         DataError: it cannot be read, is empty, or lacks a column that was named or is needed.
     """
-    if isinstance(data, (EvaluationDataset, ManagedDataset)):
-        rows = [_dataset_row(record, targets) for record in data.to_df().to_dict(orient="records")]
-    elif isinstance(data, list) and data and all(isinstance(item, Trace) for item in data):
-        rows = [_trace_row(trace, targets) for trace in data]
+    if isinstance(data, list) and data and all(isinstance(item, Trace) for item in cast(list[Any], data)):
+        rows = [_trace_row(trace, targets) for trace in cast(list[Trace], data)]
     else:
         frame = _frame(data)
+        if frame.empty:
+            raise DataError("the data set has no rows")
         named = dict(col_mapping or {})
         named |= {key: name for key, name in (("targets", targets), ("outputs", predictions)) if name is not None}
         columns = _columns(frame, named)
-        rows = [_row(record, columns) for record in frame.to_dict(orient="records")]
-    if not rows:
-        raise DataError("the data set has no rows")
+        rows = [_row(plain(record), columns, named.get("targets")) for record in frame.to_dict(orient="records")]
     return _with_unique_keys(rows)
 
 
 def _frame(data: Any) -> pd.DataFrame:
     if isinstance(data, pd.DataFrame):
         return data
+    if isinstance(data, (EvaluationDataset, ManagedDataset)):
+        return data.to_df()
     if isinstance(data, list):
-        return pd.DataFrame(data)
+        return _table([unwrapped(item) for item in cast(list[Any], data)])
     if not isinstance(data, (str, Path)):
         raise DataError(
             f"data must be a path, a pandas frame, a list of mappings, an MLflow data set or traces, "
             f"is {type(data).__name__}"
         )
     path = Path(data)
-    readers = {".csv": _read_csv, ".parquet": pd.read_parquet, ".jsonl": _read_jsonl}
+    readers = {".csv": _read_csv, ".parquet": pd.read_parquet, ".jsonl": _read_jsonl, ".json": _read_json}
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise DataError(f"{path}: must end in {', '.join(readers)}")
@@ -100,7 +98,7 @@ def _frame(data: Any) -> pd.DataFrame:
         return reader(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: is no {path.suffix[1:]} file: {error}") from None
 
 
@@ -111,7 +109,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 def _read_jsonl(path: Path) -> pd.DataFrame:
     records: list[dict[str, Any]] = []
-    with path.open(encoding="utf-8") as lines:
+    with path.open(encoding="utf-8-sig") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
@@ -119,89 +117,78 @@ def _read_jsonl(path: Path) -> pd.DataFrame:
                 record = json.loads(line)
             except json.JSONDecodeError as error:
                 raise ValueError(f"line {number}: {error.msg} (column {error.colno})") from None
+            except RecursionError:
+                raise ValueError(f"line {number}: nested too deeply") from None
             if not isinstance(record, dict):
                 raise ValueError(f"line {number}: must be a JSON object")
             records.append(cast(dict[str, Any], record))
+    return _table(records)
+
+
+def _read_json(path: Path) -> pd.DataFrame:
+    """Read a list of objects, or DeepEval's test run with such a list."""
+    found = json.loads(path.read_text(encoding="utf-8-sig"))
+    if isinstance(found, dict):
+        run = cast(dict[str, Any], found)
+        found = next((run[key] for key in _CASES if key in run), run)
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in cast(list[Any], found)):
+        raise ValueError("must be a list of JSON objects")
+    return _table(cast(list[Any], found))
+
+
+def _table(records: list[Any]) -> pd.DataFrame:
     return pd.DataFrame(records, dtype=object)  # as one of numbers, a column with a gap would make 3 to 3.0
 
 
 def _columns(frame: pd.DataFrame, named: Mapping[str, str]) -> dict[str, str]:
     """Say which column holds which metric input."""
-    if unknown := set(named) - set(USUAL):
-        raise DataError(f"col_mapping: unknown metric input {min(unknown)!r}; known: {', '.join(USUAL)}")
+    if unknown := set(named) - set(COLUMNS):
+        raise DataError(f"col_mapping: unknown metric input {min(unknown)!r}; known: {', '.join(COLUMNS)}")
     present = [str(column) for column in frame.columns]
     for key, column in named.items():
-        if column not in present:
+        if column not in present and not (key == "targets" and EXPECTATIONS in present):
             raise DataError(f"{key}: there is no column {column!r}; columns: {', '.join(present)}")
-    columns = {key: next((name for name in names if name in present), None) for key, names in USUAL.items()}
-    found = {key: column for key, column in columns.items() if column is not None} | dict(named)
+    found = usual_columns(present) | dict(named)
     if "inputs" not in found:
         raise DataError(
-            f"no column with the questions (one of {', '.join(USUAL['inputs'])}) among {', '.join(present)}: "
+            f"no column with the questions (one of {', '.join(COLUMNS['inputs'])}) among {', '.join(present)}: "
             "name it with col_mapping, for example inputs=text"
         )
     return found
 
 
-def _row(record: Mapping[Any, Any], columns: Mapping[str, str]) -> Row:
-    cells = {key: _present(record[column]) for key, column in columns.items()}
-    question = _text(cells["inputs"])
+def _row(record: Mapping[str, Any], columns: Mapping[str, str], targets: str | None) -> Row:
+    cells = {key: record.get(column) for key, column in columns.items()}
+    content = content_of(cells["inputs"], cells.get("outputs"), cells.get("context"))
+    target = cells.get("targets")
+    if target is None:
+        target = _expected(record.get(EXPECTATIONS), targets or TARGET)
     return Row(
-        key=_key(question, cells.get("id")),
-        question=question,
-        answer=None if cells.get("outputs") is None else _text(cells["outputs"]),
-        context=_context(cells.get("context")),
-        target=None if cells.get("targets") is None else _text(cells["targets"]),
+        key=_key(content.question, cells.get("id")),
+        question=content.question,
+        answer=content.answer,
+        context=content.passages,
+        target=None if target is None else answer_text(target),
+        conversation=content.conversation,
     )
 
 
-def _dataset_row(record: Mapping[Any, Any], targets: str | None) -> Row:
-    question = question_text(record["inputs"])
-    expectations: Any = _present(record.get("expectations")) or {}
-    target = expectations.get(targets or _EXPECTED)
-    inputs = record["inputs"]
-    context = _context(inputs.get("context")) if isinstance(inputs, dict) else ()
-    return Row(
-        key=_key(question, None), question=question, context=context, target=None if target is None else _text(target)
-    )
+def _expected(expectations: Any, name: str) -> Any:
+    found = opened(expectations)
+    return cast(dict[str, Any], found).get(name) if isinstance(found, dict) else None
 
 
 def _trace_row(trace: Trace, targets: str | None) -> Row:
-    expected = [
-        a.expectation.value for a in trace.info.assessments if a.expectation and a.name == (targets or _EXPECTED)
-    ]
-    question, answer = question_and_answer(trace.data.spans) if trace.data.spans else ("", "")
-    target = _text(expected[-1]) if expected else None
-    return Row(key=trace.info.trace_id, question=question, answer=answer, target=target, trace=trace)
-
-
-def _present(value: Any) -> Any:
-    """Return None for what pandas puts where there is nothing."""
-    return None if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)) else value
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    found = question_text(value) if isinstance(value, (dict, list)) else as_sent(value)
-    return found or str(value)
-
-
-def _context(value: Any) -> tuple[str, ...]:
-    """Read passages: one text, a list of texts or documents, or such a list as JSON (in a CSV file)."""
-    if value is None:
-        return ()
-    if isinstance(value, str):
-        if not value:
-            return ()
-        if not value.lstrip().startswith("["):
-            return (value,)
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return (value,)
-    listed = list(value) if isinstance(value, Iterable) and not isinstance(value, dict) else value
-    return tuple(document["page_content"] for document in documents(listed))
+    expected = [a.expectation.value for a in trace.info.assessments if a.expectation and a.name == (targets or TARGET)]
+    spans = trace.data.spans
+    question, answer = question_and_answer(spans) if spans else ("", "")
+    return Row(
+        key=trace.info.trace_id,
+        question=question,
+        answer=answer,
+        target=answer_text(plain(expected[-1])) if expected else None,
+        trace=trace,
+    )
 
 
 def _key(question: str, identifier: Any) -> str:
@@ -211,8 +198,13 @@ def _key(question: str, identifier: Any) -> str:
 def _with_unique_keys(rows: Sequence[Row]) -> list[Row]:
     """Number the rows that ask the same, so that each has its partner in a run over the same data."""
     seen: Counter[str] = Counter()
+    used: set[str] = set()
     unique: list[Row] = []
     for row in rows:
-        seen[row.key] += 1
-        unique.append(row if seen[row.key] == 1 else replace(row, key=f"{row.key}#{seen[row.key]}"))
+        key = row.key
+        while key in used:
+            seen[row.key] += 1
+            key = f"{row.key}#{seen[row.key] + 1}"
+        used.add(key)
+        unique.append(replace(row, key=key))
     return unique

@@ -1,54 +1,56 @@
-"""The judges of production as scorers of `mlflow.genai.evaluate`."""
+"""The judges of production over the traces of a data set, several calls at a time."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
-from mlflow.entities import AssessmentError, Feedback, Trace
-from mlflow.genai.scorers import Scorer
-from pydantic import PrivateAttr
+from mlflow.environment_variables import MLFLOW_GENAI_EVAL_MAX_WORKERS
+from rich.console import Console
+from rich.progress import track
 
 from qualitrace_collector.convert.sample import build_sample
-from qualitrace_monitors.assess import feedback_of, source_of
+from qualitrace_collector.samples import Sample
 from qualitrace_monitors.evaluation.reference import EXPECTED
+from qualitrace_monitors.evaluation.traces import RowTrace
 from qualitrace_monitors.judges import Judge
 from qualitrace_monitors.offline import Result, judge_sample
 
-TARGET = "expected_response"
-"""MLflow's name of the expectation that holds an expected answer."""
-
 Results = dict[tuple[str, str], Result]
-"""What came of each judgement, by trace id and judge."""
+"""What came of each judgement, by row key and judge."""
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 
-class JudgeScorer(Scorer):
-    """Lets a judge score what the collector would have made of the trace; keeps each result, with its reason."""
-
-    _judge: Judge = PrivateAttr()
-    _results: Results = PrivateAttr()
-
-    def __init__(self, judge: Judge, results: Results) -> None:
-        super().__init__(name=judge.name)
-        self._judge, self._results = judge, results
-
-    def __call__(  # type: ignore[override]  # MLflow hands over what a scorer names, and takes None for no value
-        self, *, trace: Trace, expectations: dict[str, Any] | None
-    ) -> Feedback | None:
-        """Judge a trace; None where the judge does not apply."""
-        sample = build_sample(trace.data.spans, service="evaluation")
-        if expectations and (expected := expectations.get(TARGET)) is not None:
-            sample.metadata[EXPECTED] = str(expected)
-        result = judge_sample(self._judge, sample)
-        self._results[trace.info.trace_id, self._judge.name] = result
-        return _feedback(self._judge, result)
+def judge_all(traces: Sequence[RowTrace], judges: Sequence[Judge]) -> Results:
+    """Let every judge score every row; each row has a result of each judge, whatever goes wrong."""
+    samples = [_sample(trace) for trace in traces]
+    pairs = [(trace, sample, judge) for trace, sample in zip(traces, samples, strict=True) for judge in judges]
+    results = at_once("judging", lambda pair: _judged(pair[1], pair[2]), pairs)
+    return {(trace.row.key, judge.name): result for (trace, _, judge), result in zip(pairs, results, strict=True)}
 
 
-def scorers_of(judges: Sequence[Judge], results: Results) -> list[Scorer]:
-    """Make a scorer of each judge; they write into `results`."""
-    return [JudgeScorer(judge, results) for judge in judges]
+def at_once(what: str, work: Callable[[_T], _R], items: Sequence[_T]) -> list[_R]:
+    """Do some work on each item, in threads (as many as `mlflow.genai.evaluate` takes), and show how far it is."""
+    progress = Console(stderr=True)
+    with ThreadPoolExecutor(MLFLOW_GENAI_EVAL_MAX_WORKERS.get()) as pool:
+        done = pool.map(work, items)
+        shown = track(done, what, len(items), console=progress, transient=True, disable=not progress.is_terminal)
+        return list(shown)
 
 
-def _feedback(judge: Judge, result: Result) -> Feedback | None:
-    if result.status == "failed":
-        error = AssessmentError(error_code="JUDGE_FAILED", error_message=result.error)
-        return Feedback(name=judge.name, source=source_of(judge), error=error)
-    return None if result.score is None else feedback_of(judge, result.score)
+def _sample(trace: RowTrace) -> Sample | str:
+    """Return what the collector would have made of the trace, or why there is nothing to judge."""
+    if trace.failure:
+        return f"there is no answer: {trace.failure}"
+    try:
+        sample = build_sample(trace.trace.data.spans, service="evaluation")
+    except Exception as error:  # a trace that cannot be read is one row's failure, not the end of the run
+        return f"its trace cannot be read: {error!r}"
+    if trace.row.target is not None:
+        sample.metadata[EXPECTED] = trace.row.target
+    return sample
+
+
+def _judged(sample: Sample | str, judge: Judge) -> Result:
+    return Result(status="failed", error=sample) if isinstance(sample, str) else judge_sample(judge, sample)

@@ -30,7 +30,8 @@ class MetricSummary:
     """How one metric came out.
 
     Attributes:
-        scored, not_applicable, failed: rows.
+        read, scored, not_applicable, failed: rows.
+        missing: rows whose score is not in MLflow; they are in no other number but `read`, which is the sum of all.
         mean: of the values, None without any; `mean_interval` at the run's confidence.
         pass_rate: share of passes among passes and fails; None when every score is `unsure`.
         pass_rate_interval: from the lower bound with all `unsure` failing to the upper with all passing.
@@ -42,9 +43,11 @@ class MetricSummary:
     metric: str
     tier: str
     version: str
+    read: int
     scored: int
     not_applicable: int
     failed: int
+    missing: int
     mean: float | None
     mean_interval: Interval
     pass_rate: float | None
@@ -59,22 +62,26 @@ class MetricSummary:
         return (self.mean, self.mean_interval) if name == "mean" else (self.pass_rate, self.pass_rate_interval)
 
     def run_metrics(self) -> dict[str, float]:
-        """Return the numbers as MLflow keeps them; the mean itself is logged by MLflow as `NAME/mean`."""
-        told: dict[str, float] = {f"{self.metric}/{key}": getattr(self, key) for key in _COUNTS}
+        """Return the numbers as MLflow keeps them."""
+        told: dict[str, float] = {f"{self.metric}/{key}": count for key, count in self.counts().items()}
         if self.scored:
             told[f"{self.metric}/unsure_share"] = self.unsure_share
             for name in get_args(Quantity):
                 point, (lower, upper) = self.quantity(name)
                 told |= {f"{self.metric}/{name}_lower": lower, f"{self.metric}/{name}_upper": upper}
-                told |= {} if point is None or name == "mean" else {f"{self.metric}/{name}": point}
+                told |= {} if point is None else {f"{self.metric}/{name}": point}
         return told
 
+    def counts(self) -> dict[str, int]:
+        """Return how many rows were read, and what became of them."""
+        return {name: getattr(self, name) for name in _COUNTS}
 
-_COUNTS = ("scored", "not_applicable", "failed")
+
+_COUNTS = ("read", "scored", "not_applicable", "failed", "missing")
 
 
-def summarize(judge: Judge, results: Sequence[Result], confidence: float) -> MetricSummary:
-    """Sum up one judge's results over the rows of a run."""
+def summarize(judge: Judge, results: Sequence[Result], confidence: float, missing: int = 0) -> MetricSummary:
+    """Sum up one judge's results over the rows of a run; those of `missing` rows are not among them."""
     scores = [result.score for result in results if result.score is not None]
     labels = [score.label for score in scores]
     decided = len(labels) - labels.count("unsure")
@@ -87,9 +94,11 @@ def summarize(judge: Judge, results: Sequence[Result], confidence: float) -> Met
         metric=judge.name,
         tier=judge.tier,
         version=judge.version,
+        read=len(results) + missing,
         scored=len(scores),
         not_applicable=sum(result.status == "not_applicable" for result in results),
         failed=sum(result.status == "failed" for result in results),
+        missing=missing,
         mean=sum(score.value for score in scores) / len(scores) if scores else None,
         mean_interval=intervals[0],
         pass_rate=labels.count("pass") / decided if decided else None,
@@ -151,18 +160,24 @@ def _p_value(differences: Any) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """One condition of `fail_under`, and what the interval says of it."""
+    """One condition of `fail_under`, and what the interval says of it; `missing` rows might say otherwise."""
 
     metric: str
     quantity: Quantity
     threshold: float
     point: float | None
     interval: Interval
+    missing: int = 0
 
     @property
-    def verdict(self) -> Literal["below", "undecided", "met"]:
-        """Below when the whole interval is, met when none of it is, else undecided, as without any score."""
+    def verdict(self) -> Literal["below", "incomplete", "undecided", "met"]:
+        """Below when the whole interval is, met when none of it is, else undecided, as without any score.
+
+        Incomplete when it is not below, but rows are missing: they might be the bad ones.
+        """
         lower, upper = self.interval
         if upper < self.threshold:
             return "below"
+        if self.missing:
+            return "incomplete"
         return "met" if lower >= self.threshold else "undecided"
