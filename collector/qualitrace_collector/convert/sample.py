@@ -16,6 +16,9 @@ from qualitrace_collector.convert.stored import AnySpan, json_text
 from qualitrace_collector.samples import Message, Sample, ToolCall
 
 _TOOL_NAMES = ("gen_ai.tool.name", "tool.name", "ai.toolCall.name")
+_SPEAKING_TYPES = (*LLM_TYPES, SpanType.AGENT)
+"""Types of spans whose messages hold what was said; those of others may hold a chain's values as JSON (LangChain's)."""
+
 PROMPT_VERSION = "qualitrace.prompt.version"
 _METADATA = {"session.id": "session", "gen_ai.conversation.id": "session", "user.id": "user"}
 
@@ -106,7 +109,7 @@ def _asked_by(span: AnySpan, calls: Sequence[AnySpan]) -> Asked:
     """Read a span's question; a framework's message may hold its arguments as JSON, which a user's never does."""
     found = asked(span.inputs, of_model=span.span_type in LLM_TYPES)
     inner = opened(found.question) if found.question[:1] in ("{", "[") else None
-    if span.span_type in LLM_TYPES or not isinstance(inner, (dict, list)):
+    if span.span_type in _SPEAKING_TYPES or not isinstance(inner, (dict, list)):
         return found
     if any(found.question == asked(call.inputs).question for call in calls):
         return found
@@ -143,7 +146,7 @@ def _answered_by(root: AnySpan, calls: Sequence[AnySpan]) -> str:
     if (said := _repeated_whole(root, calls)) is not None:
         return said
     text = answer_text(root.outputs, root.inputs)
-    inner = opened(text) if text[:1] in ("{", "[") else text
+    inner = opened(text) if text[:1] in ("{", "[") and root.span_type not in _SPEAKING_TYPES else text
     if isinstance(inner, str) or messages_in(root.outputs) == [] or any(text == _model_answer(call) for call in calls):
         return _sent(root, text)
     return answer_text(inner, root.inputs)  # a framework's message that holds its outputs as JSON
