@@ -129,6 +129,14 @@ RESPONSES: dict[str, Any] = {
         {"message": {"role": "assistant", "content": "Fog delays"}, "done": False},
         {"message": {"role": "assistant", "content": " it."}, "done": True},
     ],
+    "one object a line": (
+        '{"message": {"role": "assistant", "content": "Fog delays"}, "done": false}\n'
+        '{"message": {"role": "assistant", "content": " it."}, "done": true}\n'
+    ),
+    "a refusal in chunks": [
+        {"choices": [{"delta": {"role": "assistant", "content": None, "refusal": "Fog "}}]},
+        {"choices": [{"delta": {"refusal": "delays it."}}]},
+    ],
     "server-sent events": (
         'data: {"choices": [{"delta": {"content": "Fog delays"}}]}\n\n'
         'data: {"choices": [{"delta": {"content": " it."}}]}\n\ndata: [DONE]\n\n'
@@ -203,6 +211,9 @@ CHAINS: dict[str, Any] = {
     "DSPy's prediction of another field": {"reasoning": "Weather.", "summary_of_ferry": FOG},
     "how Python shows DSPy's prediction": f"Prediction(\n    reasoning='Weather.',\n    answer='{FOG}'\n)",
     "how Python shows LangChain's message": f"content='{FOG}' additional_kwargs={{}} response_metadata={{'a': 1}}",
+    "how OpenAI's Agents show a run": (
+        f'RunResult:\n- Last agent: Agent(name="A", ...)\n- Final output (str):\n    {FOG}\n- 1 new item(s)\n'
+    ),
     "how Python shows a mapping": f"{{'input': '{WHY}', 'answer': '{FOG}'}}",
     "CrewAI's output": {"raw": FOG, "pydantic": None, "tasks_output": [{"description": "d", "raw": "x"}]},
     "LlamaIndex's response": {"response": FOG, "source_nodes": [{"node": {"text": DEPOT}}], "metadata": {}},
@@ -365,6 +376,9 @@ FOUND: dict[str, Any] = {
     },
     "MCP's resource": {"content": [{"type": "resource", "resource": {"uri": "u", "text": DEPOT}}]},
     "JSON in MCP's content": {"content": [{"type": "text", "text": json.dumps({"results": [{"text": DEPOT}]})}]},
+    "how Python shows MCP's result": (
+        f"meta=None content=[TextContent(type='text', text='{DEPOT}', annotations=None)] isError=False"
+    ),
     "nulls between": [None, DEPOT, ""],
     "Tavily": {"query": "bags", "answer": None, "results": [{"title": "t", "url": "u", "content": DEPOT}]},
     "how Python shows LangChain's documents": f"[Document(id='a', metadata={{'p': 1}}, page_content='{DEPOT}')]",
@@ -381,9 +395,23 @@ def test_the_texts_of_what_was_found_are_the_documents(outputs: Any):
 
 
 def test_a_record_without_a_text_counts_as_its_json():
-    """An answer may rest on any of its fields; an id and a score alone tell nothing."""
+    """An answer may rest on any of its fields; beside texts also on an id and a score, which alone are no texts."""
     rows = [{"city": "Hamburg", "ferries": 18}, {"id": "a", "score": 0.5, "vector": [0.1, 0.2]}]
-    assert [found["page_content"] for found in documents(rows)] == ['{"city": "Hamburg", "ferries": 18}', ""]
+    assert [found["page_content"] for found in documents(rows)] == [
+        '{"city": "Hamburg", "ferries": 18}',
+        '{"id": "a", "score": 0.5}',
+    ]
+    assert [found["page_content"] for found in documents(rows[1:])] == [""]
+
+
+CUT = json.dumps([{"role": "user", "parts": [{"type": "text", "content": f"{WHY} {'It rains. ' * 9}"}]}])
+
+
+def test_messages_that_were_cut_off_are_read_as_far_as_they_go():
+    """SDKs cut attributes at a length that their users set."""
+    assert question_text(CUT[:90]).startswith(WHY)
+    assert "parts" not in question_text(CUT[:90])
+    assert answer_text(json.dumps({"input": WHY, "answer": FOG})[:-4], WHY) == FOG[:-2]
 
 
 RESULTS: dict[str, Any] = {

@@ -87,13 +87,14 @@ def read_exchange(spans: Sequence[AnySpan]) -> Exchange:
     root, calls = root_of(spans), outermost(spans, LLM_TYPES)
     found, asked_by = _question(root, calls)
     answer, answered_by = _answer(root, calls, found.question)
+    earlier, continued_in = _earlier(root, calls, found, asked_by)
     return Exchange(
         question=found.question,
         answer=answer,
-        earlier=found.earlier or _turns_before(calls, found.question),
+        earlier=earlier,
         asked_by=asked_by,
         answered_by=answered_by,
-        continued_in=asked_by if found.earlier else next(iter(calls), None),
+        continued_in=continued_in,
     )
 
 
@@ -166,13 +167,29 @@ def _repeated_whole(root: AnySpan, calls: Sequence[AnySpan]) -> str | None:
     return None
 
 
-def _turns_before(calls: Sequence[AnySpan], question: str) -> tuple[Message, ...]:
-    """Return the turns that the first call was given before the question."""
-    turns = [turn for turn in messages_in(calls[0].inputs) if turn.content.strip()] if calls else []
-    turns = [turn for turn in turns if turn.role in ("user", "assistant")]
-    newest = max((at for at, turn in enumerate(turns) if turn.role == "user"), default=len(turns))
-    asks_now = newest < len(turns) and (question in turns[newest].content or turns[newest].content in question)
-    return tuple(turns[:newest] if asks_now else turns)
+def _earlier(
+    root: AnySpan, calls: Sequence[AnySpan], found: Asked, asked_by: AnySpan | None
+) -> tuple[tuple[Message, ...], AnySpan | None]:
+    """Return the turns before the question, and the span that shows them.
+
+    A graph with a checkpointer is given the new turn alone, and hands up the whole thread.
+    """
+    if found.earlier:
+        return found.earlier, asked_by
+    shown = [(call, call.inputs) for call in calls[:1]]
+    shown += [(root, root.outputs)] if root.span_type not in LLM_TYPES else []
+    for span, value in shown:
+        if turns := _turns_before(value, found.question):
+            return turns, span
+    return (), None
+
+
+def _turns_before(value: Any, question: str) -> tuple[Message, ...]:
+    """Return the turns of a conversation before its newest question, none if that is another one."""
+    turns = [turn for turn in messages_in(value) if turn.content.strip() and turn.role in ("user", "assistant")]
+    newest = max((at for at, turn in enumerate(turns) if turn.role == "user"), default=-1)
+    asks_now = newest >= 0 and (question in turns[newest].content or turns[newest].content in question)
+    return tuple(turns[:newest] if asks_now else ())
 
 
 class TracedSample(NamedTuple):

@@ -37,7 +37,13 @@ def documents(value: Any) -> list[Document]:
     value = opened(value)
     if isinstance(value, dict) and not _tells_documents(value):
         return []
-    return list(islice(_records(value, 0), MAX_DOCUMENTS))
+    found = list(islice(_records(value, 0), MAX_DOCUMENTS))
+    if any(document["page_content"] for document in found):
+        for document in found:  # beside texts, an id with a score was found as well
+            document["page_content"] = document["page_content"] or as_sent(
+                {"id": document["id"], **document["metadata"]}
+            )
+    return found
 
 
 def made(text: str, metadata: dict[str, Any] | None = None, identity: Any = None) -> Document:

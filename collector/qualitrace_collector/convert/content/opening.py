@@ -36,10 +36,10 @@ def parsed(value: Any) -> Any:
 
 
 def opened(value: Any) -> Any:
-    """Open JSON text, server-sent events, Python's repr and LangChain's constructors; return the rest as it is."""
+    """Open JSON text, streams as text, Python's repr and LangChain's constructors; return the rest as it is."""
     value = parsed(value)
     if isinstance(value, str):
-        shown = _events(value) if value.startswith("data:") else _cut(value) or read_repr(value)
+        shown = _lines(value) or _cut(value) or read_repr(value)
         return value if shown is None else shown
     if isinstance(value, dict) and value.get("lc") == 1 and isinstance(value.get("id"), list):
         return _constructor(value)
@@ -64,10 +64,18 @@ def _constructor(value: dict[str, Any]) -> dict[str, Any]:
     return {CLASS: name, **(fields if isinstance(fields, dict) else {})}
 
 
-def _events(text: str) -> list[Any] | None:
-    """Return the data of server-sent events, as some proxies record a stream; None if it is no stream of JSON."""
-    lines = [line[5:].strip() for line in text.splitlines() if line.startswith("data:")]
-    found = [parsed(line) for line in lines if line not in ("", "[DONE]")]
+def _lines(text: str) -> list[Any] | None:
+    """Return the objects of a stream that was recorded as text, None if it is none.
+
+    They are the data of server-sent events, or stand one a line (Ollama's).
+    """
+    if text.startswith("data:"):
+        lines = [line[5:].strip() for line in text.splitlines() if line.startswith("data:")]
+    elif text.startswith("{") and "}\n{" in text:
+        lines = text.splitlines()
+    else:
+        return None
+    found = [parsed(line) for line in lines if line.strip() not in ("", "[DONE]")]
     return found if found and all(isinstance(item, dict) for item in found) else None
 
 

@@ -1,6 +1,7 @@
 """The passages that an answer should rest on.
 
-Looked for in this order, and taken from the first place that has any: what retriever spans brought; what the outputs
+Looked for in this order, and taken from the first place that has any: what spans of retrievers,
+else of rerankers, brought; what the outputs
 and inputs of chains hold beside question and answer; results of tools and marked material in the prompt; what spans
 of tools brought.
 """
@@ -20,7 +21,7 @@ from qualitrace_collector.convert.stored import AnySpan
 from qualitrace_collector.samples import Message, PassagesSource
 
 LLM_TYPES = (SpanType.CHAT_MODEL, SpanType.LLM)
-NO_MATERIAL_TYPES = (*LLM_TYPES, SpanType.EMBEDDING, SpanType.TOOL, SpanType.RETRIEVER)
+NO_MATERIAL_TYPES = (*LLM_TYPES, SpanType.EMBEDDING, SpanType.TOOL, SpanType.RETRIEVER, SpanType.RERANKER)
 MAX_PASSAGES = 1000
 
 
@@ -38,8 +39,9 @@ class Passage(NamedTuple):
 
 def find_passages(spans: Sequence[AnySpan], question: str) -> tuple[tuple[Passage, ...], PassagesSource]:
     """Return the passages in order of rank without repeats, and where they were found."""
-    if found := _distinct(_retrieved(spans)):
-        return found, "retriever"
+    for span_type in (SpanType.RETRIEVER, SpanType.RERANKER):
+        if found := _distinct(_retrieved(spans, span_type)):
+            return found, "retriever"
     if found := _distinct(_beside_answers(spans, question)):
         return found, "retriever"
     calls = [span for span in spans if span.span_type in LLM_TYPES]
@@ -88,9 +90,9 @@ def _distinct(passages: Iterable[Passage]) -> tuple[Passage, ...]:
     return tuple(found.values())
 
 
-def _retrieved(spans: Iterable[AnySpan]) -> Iterator[Passage]:
+def _retrieved(spans: Iterable[AnySpan], span_type: str) -> Iterator[Passage]:
     for span in spans:
-        if span.span_type == SpanType.RETRIEVER:
+        if span.span_type == span_type:
             yield from (Passage(text, span, "outputs") for text in texts_of(span.outputs))
 
 

@@ -6,6 +6,7 @@ Instrumentations fall back to these forms for objects that JSON cannot hold: `[D
 
 import ast
 import re
+import textwrap
 import warnings
 from typing import Any
 
@@ -21,7 +22,12 @@ _STRINGS_AND_OBJECTS = re.compile(
 _ENUM = re.compile(r"[\w.]+: (?P<value>'[^']*'|\"[^\"]*\"|-?\d+)\Z")
 _CALL = re.compile(r"\s*[\[({]{0,3}\s*(?:[a-z_]\w*\.)*[A-Z]\w*\(")
 _LITERAL = re.compile(r"\s*[\[({]+\s*(?:['\"]|[bru]['\"]|None|True|False|-?\d)")
-_FIELDS = re.compile(r"\s*(?:content|page_content|role|id|type|text|messages|answer|output|result|node|name)=\S")
+_FIELDS = re.compile(r"\s*[a-z_]\w*=(?:['\"\[{(]|None|True|False|-?\d|[A-Z]\w*\()")
+_CONTENT_FIELDS = frozenset(
+    "content page_content text messages answer output result response parts node payload".split()
+)
+_RUN_RESULT = re.compile(r"RunResult\w*:\n(?:- .*\n)*- Final output \(\w+\):\n((?:    .*(?:\n|\Z))+)")
+"""OpenAI Agents' way to show a run (agents.util._pretty_print)."""
 _FIELD_START = re.compile(rf"(?P<string>{_STRING})|(?P<open>[\[({{])|(?P<close>[\])}}])|\s+(?=[a-z_]\w*=)", re.DOTALL)
 
 
@@ -36,7 +42,9 @@ def read_repr(text: str) -> Any:
         return _evaluated(text.strip())
     if _FIELDS.match(text):
         found = _evaluated(f"Fields({_with_commas(text.strip())})")
-        return found if isinstance(found, dict) and len(found) > 1 else None
+        return found if isinstance(found, dict) and not _CONTENT_FIELDS.isdisjoint(found) else None
+    if run := _RUN_RESULT.match(text):
+        return {"__class__": "RunResult", "final_output": textwrap.dedent(run[1]).strip()}
     return None
 
 

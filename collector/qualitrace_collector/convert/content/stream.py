@@ -9,6 +9,7 @@ _DELTAS: tuple[tuple[str, Path], ...] = (
     # the sign by which a chunk is known (a key, or `key=value`; a value may end in *), and where its text is
     ("object=chat.completion.chunk", ("choices", 0, "delta", "content")),  # OpenAI's chat completions
     ("choices", ("choices", 0, "delta", "content")),
+    ("choices", ("choices", 0, "delta", "refusal")),
     ("type=content_block_delta", ("delta", "text")),  # Anthropic's messages
     ("type=response.output_text.delta", ("delta",)),  # OpenAI's responses
     ("type=response.refusal.delta", ("delta",)),

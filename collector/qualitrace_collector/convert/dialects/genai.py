@@ -114,7 +114,7 @@ def _mend(draft: Draft) -> None:
             draft.inputs = draft.first(("gen_ai.retrieval.query.text",))
         if draft.outputs is None and (found := documents(draft.loads(draft.first(("gen_ai.retrieval.documents",))))):
             draft.outputs = found
-    if draft.type not in CALL_TYPES and draft.type is not None:
+    if draft.type not in (*CALL_TYPES, SpanType.AGENT, None):
         return
     if draft.inputs is None:
         draft.inputs = _indexed(draft, "gen_ai.prompt.", "messages")
