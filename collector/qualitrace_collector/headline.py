@@ -7,7 +7,6 @@ has none here and would be IN_PROGRESS for ever; so they are taken from its loca
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from mlflow.entities import TraceInfo, TraceState
 from mlflow.tracing.constant import TraceMetadataKey
@@ -19,7 +18,7 @@ from mlflow.tracing.utils import (
 from mlflow.tracing.utils.truncation import _get_truncated_preview  # pyright: ignore[reportPrivateUsage]
 
 from qualitrace_collector.convert.sample import is_error, root_of
-from qualitrace_collector.convert.stored import AnySpan, StoredSpan
+from qualitrace_collector.convert.stored import AnySpan, json_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +43,12 @@ class Headline:
 def headline_of(spans: Sequence[AnySpan]) -> Headline:
     """Return what is to be shown of a trace, given all its spans."""
     root = root_of(spans)
-    attributes = _texts(root)
     started = min(span.start_time_ns for span in spans) // 1_000_000
     return Headline(
         trace_id=root.trace_id,
         state=TraceState.ERROR if is_error(root) else TraceState.OK,
-        request_preview=preview(attributes.get("mlflow.spanInputs"), "user"),
-        response_preview=preview(attributes.get("mlflow.spanOutputs"), "assistant"),
+        request_preview=preview(json_text(root, "mlflow.spanInputs"), "user"),
+        response_preview=preview(json_text(root, "mlflow.spanOutputs"), "assistant"),
         started_ms=started,
         duration_ms=max(span.end_time_ns or span.start_time_ns for span in spans) // 1_000_000 - started,
         of_child=root.parent_id is not None,
@@ -96,8 +94,3 @@ def nodes(spans: Sequence[AnySpan], key: str) -> list[SpanAggregationNode]:
         amounts = span.get_attribute(key)
         found.append(SpanAggregationNode(span.span_id, span.parent_id, amounts if isinstance(amounts, dict) else None))
     return found
-
-
-def _texts(span: AnySpan) -> dict[str, Any]:
-    """Return a span's attributes as they are kept: each as JSON text."""
-    return (span.data if isinstance(span, StoredSpan) else span.to_dict())["attributes"]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from qualitrace_collector.convert.content.passages import LLM_TYPES
+from qualitrace_collector.convert.draft import CALL_TYPES
 from qualitrace_collector.convert.sample import is_error, outermost, root_of
 from qualitrace_collector.convert.spending import countable
 from qualitrace_collector.convert.stored import AnySpan
@@ -69,7 +69,7 @@ class TraceMetrics:
                 seconds = (root.end_time_ns - root.start_time_ns) / 1e9
                 self._duration.labels(service).observe(seconds, exemplar=exemplar)
             self._add_spent(sums, service, spent_by_model(spans), exemplar)
-            for span in outermost(spans, LLM_TYPES):
+            for span in outermost(spans, CALL_TYPES):
                 self._observe_first_token(span, service, exemplar)
         sums.count()
 

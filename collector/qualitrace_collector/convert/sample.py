@@ -8,9 +8,10 @@ from mlflow.entities import SpanStatusCode, SpanType
 from qualitrace_collector.convert.content import as_sent, opened
 from qualitrace_collector.convert.content.answer import answer_text, is_material
 from qualitrace_collector.convert.content.messages import messages_in
-from qualitrace_collector.convert.content.passages import LLM_TYPES, Passage, find_passages
+from qualitrace_collector.convert.content.passages import Passage, find_passages
 from qualitrace_collector.convert.content.prompt import split_prompt
 from qualitrace_collector.convert.content.question import Asked, asked
+from qualitrace_collector.convert.draft import CALL_TYPES
 from qualitrace_collector.convert.root import NO_ANSWER_TYPES
 from qualitrace_collector.convert.stored import AnySpan, json_text
 from qualitrace_collector.samples import Message, Sample, ToolCall
@@ -81,7 +82,7 @@ def question_and_answer(spans: Sequence[AnySpan]) -> tuple[str, str]:
 
 def read_exchange(spans: Sequence[AnySpan]) -> Exchange:
     """Read question and answer of the local root; where it recorded none, those of the first and last model call."""
-    root, calls = root_of(spans), outermost(spans, LLM_TYPES)
+    root, calls = root_of(spans), outermost(spans, CALL_TYPES)
     found, asked_by = _question(root, calls)
     answer, answered_by = _answer(root, calls, found.question)
     return Exchange(
@@ -104,9 +105,9 @@ def _question(root: AnySpan, calls: Sequence[AnySpan]) -> tuple[Asked, AnySpan |
 
 def _asked_by(span: AnySpan, calls: Sequence[AnySpan]) -> Asked:
     """Read a span's question; a framework's message may hold its arguments as JSON, which a user's never does."""
-    found = asked(span.inputs, of_model=span.span_type in LLM_TYPES)
+    found = asked(span.inputs, of_model=span.span_type in CALL_TYPES)
     inner = opened(found.question) if found.question[:1] in ("{", "[") else None
-    if span.span_type in LLM_TYPES or not isinstance(inner, (dict, list)):
+    if span.span_type in CALL_TYPES or not isinstance(inner, (dict, list)):
         return found
     if any(found.question == asked(call.inputs).question for call in calls):
         return found
@@ -138,7 +139,7 @@ def _sent(span: AnySpan, text: str) -> str:
 
 
 def _answered_by(root: AnySpan, calls: Sequence[AnySpan]) -> str:
-    if root.span_type in LLM_TYPES:
+    if root.span_type in CALL_TYPES:
         return _model_answer(root)
     if (said := _repeated_whole(root, calls)) is not None:
         return said
@@ -200,7 +201,7 @@ def trace_sample(spans: Sequence[AnySpan], service: str) -> TracedSample:
             ToolCall(name=_tool_name(span), arguments=_sent_or_empty(span.inputs), result=_sent_or_empty(span.outputs))
             for span in outermost(ordered, (SpanType.TOOL,))
         ),
-        metadata=_metadata(ordered, outermost(ordered, LLM_TYPES), service),
+        metadata=_metadata(ordered, outermost(ordered, CALL_TYPES), service),
     )
     return TracedSample(sample, exchange, passages)
 

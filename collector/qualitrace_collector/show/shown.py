@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from qualitrace_collector.convert.content.passages import LLM_TYPES
+from qualitrace_collector.convert.draft import CALL_TYPES
 from qualitrace_collector.convert.identity import SESSION_KEYS, USER_KEYS
 from qualitrace_collector.convert.root import PROMOTED
 from qualitrace_collector.convert.sample import TracedSample, outermost, root_of, trace_sample
@@ -66,7 +66,7 @@ def _sources(spans: Sequence[AnySpan], traced: TracedSample, spent: Sequence[Spe
         "tool_calls": [_place(span, "inputs, outputs") for span in outermost(_ordered(spans), ("TOOL",))],
         "session": _identity_place(spans, SESSION_KEYS, sample.metadata.get("session")),
         "user": _identity_place(spans, USER_KEYS, sample.metadata.get("user")),
-        "model": next((_place(call, "mlflow.llm.model") for call in reversed(outermost(spans, LLM_TYPES))), None),
+        "model": next((_place(call, "mlflow.llm.model") for call in reversed(outermost(spans, CALL_TYPES))), None),
         "tokens": [_place(by_id[item.span_id], "mlflow.chat.tokenUsage") for item in spent],
     }
 

@@ -62,14 +62,9 @@ class CoverageTotals:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    @classmethod
-    def add(cls, connection: sqlite3.Connection, traces: Iterable[Coverage]) -> None:
-        """Count complete traces, each once, in the caller's transaction."""
-        cls.change(connection, (({}, trace) for trace in traces))
-
     @staticmethod
     def change(connection: sqlite3.Connection, traces: Iterable[tuple[Coverage, Coverage]]) -> None:
-        """Count complete traces anew, each given as it was counted before and as it is now, in the same transaction."""
+        """Count complete traces in the caller's transaction, each given as it was counted before and as it is now."""
         counts: dict[tuple[Source, str], list[int]] = {}
         for before, now in traces:
             for key, has in now.items():

@@ -34,8 +34,6 @@ from qualitrace_collector.convert.content.question import asked
 from qualitrace_collector.convert.content.stream import added_up, joined, pieces_of_text, whole_response
 from qualitrace_collector.samples import Message
 
-_MISSING = object()
-
 
 def answer_text(outputs: Any, inputs: Any = None, *, from_model: bool = False) -> str:
     """Return what was answered, empty if nothing was.

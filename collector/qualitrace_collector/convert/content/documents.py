@@ -20,7 +20,7 @@ from qualitrace_collector.convert.content.forms import (
     DOCUMENT_WRAPPERS,
 )
 from qualitrace_collector.convert.content.messages import is_silent, parts_text
-from qualitrace_collector.convert.content.opening import as_sent, encodable, opened
+from qualitrace_collector.convert.content.opening import as_sent, at, encodable, opened
 
 MAX_DEPTH = 8
 MAX_DOCUMENTS = 1000
@@ -117,23 +117,19 @@ def _columns(value: dict[str, Any]) -> list[Document]:
     if not isinstance(texts, list) or not any(isinstance(value.get(name), list) for name in _COLUMNS):
         return []
     if texts and all(isinstance(row, list) for row in texts):
-        queries = [{name: _at(value.get(name), at) for name in ("documents", *_COLUMNS)} for at in range(len(texts))]
+        queries = [{name: at(value, name, row) for name in ("documents", *_COLUMNS)} for row in range(len(texts))]
         return [document for query in queries for document in _columns(query)]
     ids, metadatas, distances = (value.get(name) for name in _COLUMNS)
     found: list[Document] = []
-    for at, text in enumerate(texts):
+    for row, text in enumerate(texts):
         if isinstance(text, str) and text.strip():
-            metadata = _at(metadatas, at)
-            document = made(encodable(text), dict(metadata) if isinstance(metadata, dict) else {}, _at(ids, at))
-            found.append(_scored(document, _at(distances, at)))
+            metadata = at(metadatas, row)
+            document = made(encodable(text), dict(metadata) if isinstance(metadata, dict) else {}, at(ids, row))
+            found.append(_scored(document, at(distances, row)))
     return found
 
 
 _COLUMNS = ("ids", "metadatas", "distances")
-
-
-def _at(column: Any, at: int) -> Any:
-    return column[at] if isinstance(column, list) and len(column) > at else None
 
 
 def _of_record(item: dict[str, Any], depth: int) -> Iterator[Document]:

@@ -16,13 +16,12 @@ from qualitrace_collector.convert.content.forms import MATERIAL_KEYS
 from qualitrace_collector.convert.content.messages import messages_in
 from qualitrace_collector.convert.content.opening import as_sent, encodable, is_blank, opened
 from qualitrace_collector.convert.content.prompt import split_prompt
+from qualitrace_collector.convert.draft import CALL_TYPES
 from qualitrace_collector.convert.stored import AnySpan
 from qualitrace_collector.samples import Message, PassagesSource
 
-LLM_TYPES = (SpanType.CHAT_MODEL, SpanType.LLM)
-NO_MATERIAL_TYPES = (*LLM_TYPES, SpanType.EMBEDDING, SpanType.TOOL, SpanType.RETRIEVER)
+NO_MATERIAL_TYPES = (*CALL_TYPES, SpanType.EMBEDDING, SpanType.TOOL, SpanType.RETRIEVER)
 MAX_PASSAGES = 1000
-
 
 _PLACEHOLDER = re.compile(r"\[tool-result: [^\]]*\]")
 """What Mastra's exporter puts where a tool's result was (@mastra/core's observability)."""
@@ -42,7 +41,7 @@ def find_passages(spans: Sequence[AnySpan], question: str) -> tuple[tuple[Passag
         return found, "retriever"
     if found := _distinct(_beside_answers(spans, question)):
         return found, "retriever"
-    calls = [span for span in spans if span.span_type in LLM_TYPES]
+    calls = [span for span in spans if span.span_type in CALL_TYPES]
     for span in (*reversed(calls), *(span for span in spans if span.span_type not in NO_MATERIAL_TYPES)):
         if found := _distinct(_prompted(span, question)):
             return found, "prompt"

@@ -102,7 +102,6 @@ class _Sections:
         self._role: Role = role
         self._lines = lines
         self._asked = any(line.kind == "ask" for line in lines)
-        self._leads = [number for number, line in enumerate(lines) if line.leads]
 
     def blocks(self) -> list[_Block]:
         """Return the material that shows its proof, in order."""
