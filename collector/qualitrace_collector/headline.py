@@ -56,7 +56,7 @@ def headline_of(spans: Sequence[AnySpan]) -> Headline:
 
 
 def ended_trace(headline: Headline, known: TraceInfo, spans: Sequence[AnySpan]) -> TraceInfo:
-    """Return the headline as MLflow's clients tell it at the end of a trace (`AbstractStore.start_trace`).
+    """Return the headline as MLflow's clients send it at the end of a trace (`AbstractStore.start_trace`).
 
     After that MLflow leaves times and sums alone when more spans come, so it takes those of all spans.
 

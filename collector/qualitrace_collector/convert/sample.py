@@ -75,7 +75,7 @@ class Exchange(NamedTuple):
 
 
 def question_and_answer(spans: Sequence[AnySpan]) -> tuple[str, str]:
-    """Return what was asked and what was answered, empty where the trace does not tell."""
+    """Return what was asked and what was answered, empty where the trace does not show it."""
     exchange = read_exchange(spans)
     return exchange.question, exchange.answer
 
@@ -153,7 +153,7 @@ def _answered_by(root: AnySpan, calls: Sequence[AnySpan]) -> str:
 def _repeated_whole(root: AnySpan, calls: Sequence[AnySpan]) -> str | None:
     """Return a model's JSON text that the root handed up unread; None if it did not.
 
-    MLflow keeps JSON text and the value that it stands for alike, so the root's mime type has to tell (OpenInference).
+    MLflow keeps JSON text and the value that it stands for alike, so the root's mime type decides (OpenInference).
     """
     if not isinstance(root.outputs, (dict, list)) or root.get_attribute("output.mime_type") == "application/json":
         return None

@@ -96,7 +96,7 @@ def _attribute_names(span: AnySpan) -> Iterable[str]:
 
 
 def _identity_place(spans: Sequence[AnySpan], keys: Sequence[str], value: str | None) -> Place | None:
-    """Name the span and the attribute that told a session or a user; the root's own is where conversion puts it."""
+    """Name the span and the attribute that names a session or a user; the root's own is where conversion puts it."""
     if value is None:
         return None
     root = root_of(spans)

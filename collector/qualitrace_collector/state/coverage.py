@@ -47,7 +47,7 @@ def load_coverage(text: str) -> Coverage:
 
 
 def joined(before: Coverage, now: Coverage) -> Coverage:
-    """Return what a trace has after more of it came: what was there stays, under the source that it was told of."""
+    """Return what a trace has after more of it came: what was there stays, under its source."""
     sources = {content: source for source, content in before}
     result = dict(before)
     for (source, content), has in now.items():

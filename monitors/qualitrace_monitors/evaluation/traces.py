@@ -46,12 +46,12 @@ class RowTrace:
 
     @property
     def question(self) -> str:
-        """The row's, else what its trace tells."""
+        """The row's, else what its trace shows."""
         return self.row.question or self._recorded[0]
 
     @property
     def answer(self) -> str:
-        """What the trace tells."""
+        """What the trace shows."""
         return self._recorded[1]
 
     @property

@@ -146,7 +146,7 @@ def _first_said(turns: Sequence[Message]) -> str:
 
 
 def _last_said(turns: Sequence[Message], before: Sequence[Message] = ()) -> str:
-    """Return the assistant's last words since the user's last turn; of older turns only what is new."""
+    """Return the assistant's last words since the user's last turn, else what is new in older turns."""
     last_ask = max((at for at, turn in enumerate(turns) if turn.role == "user"), default=-1)
     said = [turn.content for turn in turns[last_ask + 1 :] if turn.role == "assistant" and turn.content.strip()]
     if not said:

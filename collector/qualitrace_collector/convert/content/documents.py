@@ -35,7 +35,7 @@ _OBJECT = re.compile(r"<[\w.]+(?:\(.*\)| object at 0x\w+)>", re.DOTALL)
 def documents(value: Any) -> list[Document]:
     """Return the documents in a value, in order; none if it holds no records or texts."""
     value = opened(value)
-    if isinstance(value, dict) and not _tells_documents(value):
+    if isinstance(value, dict) and not _holds_documents(value):
         return []
     return list(islice(_records(value, 0), MAX_DOCUMENTS))
 
@@ -50,7 +50,7 @@ def document_of(item: Any) -> Document | None:
     return next(_records_of_item(item, 0), None)
 
 
-def _tells_documents(value: dict[str, Any]) -> bool:
+def _holds_documents(value: dict[str, Any]) -> bool:
     """Whether a mapping holds a list, or is a record with a text, not the arguments or the answer of a function."""
     return bool(_own_text(value) or _wrapped(value) or _nested(value)) or any(
         isinstance(opened(value.get(key)), (list, dict)) for key in DOCUMENT_LISTS
@@ -167,7 +167,7 @@ def _text_in(value: Any) -> str:
 
 
 def _wrapped(item: dict[str, Any]) -> dict[str, Any] | list[Any] | None:
-    """Return the record that a record wraps, if that one has something to tell."""
+    """Return the record that a record wraps, if that one has a text."""
     for key in DOCUMENT_WRAPPERS:
         inner = opened(item.get(key))
         if isinstance(inner, dict) and inner and (_own_text(inner) or _text_like(inner) or _wrapped(inner)):
@@ -198,10 +198,10 @@ def _text_like(item: dict[str, Any]) -> str:
 
 
 def _as_json(item: dict[str, Any]) -> str:
-    """Write down a record without a text; empty if it tells no more than an id, a score or a vector."""
+    """Write down a record without a text; empty if it holds no more than an id, a score or a vector."""
     rest = {key: value for key, value in item.items() if key not in DOCUMENT_SIDES and not _is_vector(value)}
-    told = {key: value for key, value in rest.items() if value not in (None, "", [], {})}
-    return as_sent({key: value for key, value in item.items() if not _is_vector(value)}) if told else ""
+    has_content = any(value not in (None, "", [], {}) for value in rest.values())
+    return as_sent({key: value for key, value in item.items() if not _is_vector(value)}) if has_content else ""
 
 
 def _is_row(items: Sequence[Any]) -> bool:

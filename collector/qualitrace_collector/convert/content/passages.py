@@ -107,7 +107,7 @@ def _beside_answers(spans: Sequence[AnySpan], question: str) -> Iterator[Passage
 
 
 def _material(value: Any) -> list[str]:
-    """Return the texts under a key that may hold material; of other values than texts and documents none."""
+    """Return the texts under a key that may hold material, none if it holds no texts and no documents."""
     value = opened(value)
     if isinstance(value, str):
         return [value] if " " in value.strip() else []

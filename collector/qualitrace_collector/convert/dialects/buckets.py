@@ -59,7 +59,7 @@ def usage_of(details: Mapping[str, Any]) -> dict[str, int] | None:
 
     Langfuse's own are disjoint, as Anthropic's are: all whose name has `input` in it make the input, so with `output`
     (https://langfuse.com/docs/observability/features/token-and-cost-tracking). Its wrapper of OpenAI's client passes
-    on what OpenAI tells, where the parts are within the whole (OpenAICompletionUsageSchema of
+    on what OpenAI reports, where the parts are within the whole (OpenAICompletionUsageSchema of
     packages/shared/src/server/ingestion/types.ts); so do people with other shapes. The total shows which it is.
     """
     buckets = _flat(details)

@@ -28,7 +28,7 @@ _TOTALS = (
     "llm.usage.cost",
 )
 _PLAIN_TOTALS = ("total_cost_usd", "cost_usd", "usage.cost", "total_cost", "cost")
-"""What any service's span may call its price: believed of a span that tells tokens, too."""
+"""What any service's span may call its price: believed only of a span that reports tokens, too."""
 
 _INPUTS = ("llm.cost.prompt", "gen_ai.cost.input_cost", "gen_ai.usage.input_cost", "gen_ai.cost.input")
 _OUTPUTS = ("llm.cost.completion", "gen_ai.cost.output_cost", "gen_ai.usage.output_cost", "gen_ai.cost.output")
@@ -56,7 +56,7 @@ def stated_cost(draft: Draft) -> dict[str, float] | None:
 
 
 def cost(total: float | None, asked: float | None = None, answered: float | None = None) -> dict[str, float] | None:
-    """Return a cost in MLflow's form, None unless the whole is known; of its parts one that is not known is 0."""
+    """Return a cost in MLflow's form, None unless the whole is known; an unknown part is 0."""
     if total is None:
         if asked is None or answered is None:
             return None

@@ -53,13 +53,13 @@ _CACHED = {
         ("usage", "cacheWriteInputTokens"),
     ),
 }
-"""Where the metadata of Anthropic and Bedrock tell cached tokens, which versions 3 to 5 do not all tell otherwise."""
+"""Where the metadata of Anthropic and Bedrock report cached tokens: not all of versions 3 to 5 do so elsewhere."""
 
 
 def _mend(draft: Draft) -> None:
-    """Add the cached tokens that versions before 6 leave out of the input, for providers that tell them apart.
+    """Add the cached tokens that versions before 6 leave out of the input, for providers that report them apart.
 
-    Version 6 made the input whole for all providers, and tells its details (`convertAnthropicMessagesUsage` of
+    Version 6 made the input whole for all providers, and reports its details (`convertAnthropicMessagesUsage` of
     @ai-sdk/anthropic, `asLanguageModelUsage` of ai).
     """
     if draft.usage is None or any(key.startswith("ai.usage.inputTokenDetails.") for key in draft.values):
