@@ -18,7 +18,7 @@ from mlflow.tracing.utils import (
 from mlflow.tracing.utils.truncation import _get_truncated_preview  # pyright: ignore[reportPrivateUsage]
 
 from qualitrace_collector.convert.sample import is_error, root_of
-from qualitrace_collector.convert.stored import AnySpan, json_text
+from qualitrace_collector.convert.stored import COST, USAGE, AnySpan, json_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +63,8 @@ def ended_trace(headline: Headline, known: TraceInfo, spans: Sequence[AnySpan]) 
     Args:
         known: what MLflow has of the trace; its tags and the rest of its metadata stay.
     """
-    usage = aggregate_usage_from_span_nodes(nodes(spans, "mlflow.chat.tokenUsage"))
-    cost = aggregate_cost_from_span_nodes(nodes(spans, "mlflow.llm.cost"))
+    usage = aggregate_usage_from_span_nodes(nodes(spans, USAGE))
+    cost = aggregate_cost_from_span_nodes(nodes(spans, COST))
     sums = {TraceMetadataKey.TOKEN_USAGE: usage, TraceMetadataKey.COST: cost}
     return TraceInfo(
         trace_id=headline.trace_id,

@@ -13,7 +13,7 @@ from qualitrace_collector.convert.content.prompt import split_prompt
 from qualitrace_collector.convert.content.question import Asked, asked
 from qualitrace_collector.convert.draft import CALL_TYPES
 from qualitrace_collector.convert.root import NO_ANSWER_TYPES
-from qualitrace_collector.convert.stored import AnySpan, json_text
+from qualitrace_collector.convert.stored import MODEL, AnySpan, json_text
 from qualitrace_collector.samples import Message, Sample, ToolCall
 
 _TOOL_NAMES = ("gen_ai.tool.name", "tool.name", "ai.toolCall.name")
@@ -174,11 +174,12 @@ def _turns_before(calls: Sequence[AnySpan], question: str) -> tuple[Message, ...
 
 
 class TracedSample(NamedTuple):
-    """A sample, and where its parts come from: the span and the field of it."""
+    """A sample, and where its parts come from: spans, and the fields of them."""
 
     sample: Sample
     exchange: Exchange
     passages: tuple[Passage, ...]
+    tools: Sequence[AnySpan]
 
 
 def build_sample(spans: Sequence[AnySpan], service: str) -> Sample:
@@ -191,24 +192,20 @@ def trace_sample(spans: Sequence[AnySpan], service: str) -> TracedSample:
     ordered = sorted(spans, key=lambda span: (span.start_time_ns, span.span_id))
     exchange = read_exchange(ordered)
     passages, source = find_passages(ordered, exchange.question)
+    tools = outermost(ordered, (SpanType.TOOL,))
     sample = Sample(
-        inputs=_own_words(exchange),
+        inputs=split_prompt(exchange.question)[0],  # without the material that a prompt carries
         outputs=exchange.answer,
         passages=tuple(passage.text for passage in passages),
         passages_source=source,
         conversation=exchange.earlier,
         tool_calls=tuple(
             ToolCall(name=_tool_name(span), arguments=_sent_or_empty(span.inputs), result=_sent_or_empty(span.outputs))
-            for span in outermost(ordered, (SpanType.TOOL,))
+            for span in tools
         ),
         metadata=_metadata(ordered, outermost(ordered, CALL_TYPES), service),
     )
-    return TracedSample(sample, exchange, passages)
-
-
-def _own_words(exchange: Exchange) -> str:
-    """Return the question without the material that its prompt carries."""
-    return split_prompt(exchange.question)[0]
+    return TracedSample(sample, exchange, passages, tools)
 
 
 def _sent_or_empty(value: Any) -> str:
@@ -221,7 +218,7 @@ def _tool_name(span: AnySpan) -> str:
 
 def _metadata(spans: Sequence[AnySpan], calls: Sequence[AnySpan], service: str) -> dict[str, str]:
     metadata = {"service": service}
-    if calls and (model := calls[-1].get_attribute("mlflow.llm.model")):
+    if calls and (model := calls[-1].get_attribute(MODEL)):
         metadata["model"] = str(model)
     for span in spans:
         for key, name in (*_METADATA.items(), (PROMPT_VERSION, "prompt_version")):

@@ -10,10 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from qualitrace_collector.convert.stored import EMBEDDING_USAGE, AnySpan
+from qualitrace_collector.convert.stored import COST, EMBEDDING_USAGE, MODEL, USAGE, AnySpan
 from qualitrace_collector.convert.usage import CACHE_READ, CACHE_WRITTEN, INPUT, OUTPUT, REASONING
 
-USAGE, COST, MODEL = "mlflow.chat.tokenUsage", "mlflow.llm.cost", "mlflow.llm.model"
 _TOTAL_COST = "total_cost"
 _MOST = 1e15
 """Tokens, seconds or dollars beyond which a sum is no number: nothing has so many."""
