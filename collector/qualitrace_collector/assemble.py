@@ -78,7 +78,7 @@ class Assembler:
         orphan_period: seconds without a new span after which a trace without one is complete.
         max_open: seconds after which a trace without one is handed on unfinished.
         max_spans: spans held at most; beyond it `full` is true.
-        ended: tells which of some traces were complete before: what comes of them is late, and waits for no root.
+        ended: returns which of some traces were complete before: their spans are late, and wait for no root.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """Complete new traces in few statements, into MLflow's own tables.
 
 `SqlAlchemyStore.log_spans` writes a trace at a time, with a dozen statements for each. Here a batch takes one
-statement a table. The rows are the same; a test compares them. What is not new is left to MLflow, but for what its list
-shows of a trace.
+statement a table. The rows are the same; a test compares them. MLflow itself writes what is not new, but for what its
+list shows of a trace.
 """
 
 from collections.abc import Sequence
@@ -59,8 +59,8 @@ def show_headlines(store: SqlAlchemyStore, headlines: Sequence[Headline]) -> Non
                 )
                 of_trace = of_trace.filter(~root.exists())
             previews = {"request_preview": headline.request_preview, "response_preview": headline.response_preview}
-            told = {name: text for name, text in previews.items() if text is not None}
-            of_trace.update({"status": headline.state.value, **told}, synchronize_session=False)
+            known = {name: text for name, text in previews.items() if text is not None}
+            of_trace.update({"status": headline.state.value, **known}, synchronize_session=False)
 
 
 def _insert(session: Any, table: Any, rows: Sequence[Row]) -> None:

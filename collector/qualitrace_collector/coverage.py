@@ -12,8 +12,9 @@ from mlflow.entities import SpanType
 
 from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.convert.content import is_blank
-from qualitrace_collector.convert.content.passages import LLM_TYPES, texts_of
+from qualitrace_collector.convert.content.passages import texts_of
 from qualitrace_collector.convert.dialects import dialect_of
+from qualitrace_collector.convert.draft import CALL_TYPES
 from qualitrace_collector.convert.root import NO_ANSWER_TYPES
 from qualitrace_collector.convert.sample import outermost, read_exchange, root_of
 from qualitrace_collector.convert.spending import spending
@@ -45,7 +46,7 @@ def coverage_of(trace: ConvertedTrace, spans: Sequence[AnySpan]) -> Coverage:
 
 
 def _looked_for(trace: ConvertedTrace, spans: Sequence[AnySpan]) -> Coverage:
-    root, calls = root_of(spans), outermost(spans, LLM_TYPES)
+    root, calls = root_of(spans), outermost(spans, CALL_TYPES)
     retrievers = [span for span in spans if span.span_type == SpanType.RETRIEVER]
     exchange = read_exchange(spans)
     source = _source(trace, calls[0] if calls else root)

@@ -7,7 +7,6 @@ has none here and would be IN_PROGRESS for ever; so they are taken from its loca
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from mlflow.entities import TraceInfo, TraceState
 from mlflow.tracing.constant import TraceMetadataKey
@@ -19,7 +18,7 @@ from mlflow.tracing.utils import (
 from mlflow.tracing.utils.truncation import _get_truncated_preview  # pyright: ignore[reportPrivateUsage]
 
 from qualitrace_collector.convert.sample import is_error, root_of
-from qualitrace_collector.convert.stored import AnySpan, StoredSpan
+from qualitrace_collector.convert.stored import COST, USAGE, AnySpan, json_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +43,12 @@ class Headline:
 def headline_of(spans: Sequence[AnySpan]) -> Headline:
     """Return what is to be shown of a trace, given all its spans."""
     root = root_of(spans)
-    attributes = _texts(root)
     started = min(span.start_time_ns for span in spans) // 1_000_000
     return Headline(
         trace_id=root.trace_id,
         state=TraceState.ERROR if is_error(root) else TraceState.OK,
-        request_preview=preview(attributes.get("mlflow.spanInputs"), "user"),
-        response_preview=preview(attributes.get("mlflow.spanOutputs"), "assistant"),
+        request_preview=preview(json_text(root, "mlflow.spanInputs"), "user"),
+        response_preview=preview(json_text(root, "mlflow.spanOutputs"), "assistant"),
         started_ms=started,
         duration_ms=max(span.end_time_ns or span.start_time_ns for span in spans) // 1_000_000 - started,
         of_child=root.parent_id is not None,
@@ -58,15 +56,15 @@ def headline_of(spans: Sequence[AnySpan]) -> Headline:
 
 
 def ended_trace(headline: Headline, known: TraceInfo, spans: Sequence[AnySpan]) -> TraceInfo:
-    """Return the headline as MLflow's clients tell it at the end of a trace (`AbstractStore.start_trace`).
+    """Return the headline as MLflow's clients send it at the end of a trace (`AbstractStore.start_trace`).
 
     After that MLflow leaves times and sums alone when more spans come, so it takes those of all spans.
 
     Args:
         known: what MLflow has of the trace; its tags and the rest of its metadata stay.
     """
-    usage = aggregate_usage_from_span_nodes(nodes(spans, "mlflow.chat.tokenUsage"))
-    cost = aggregate_cost_from_span_nodes(nodes(spans, "mlflow.llm.cost"))
+    usage = aggregate_usage_from_span_nodes(nodes(spans, USAGE))
+    cost = aggregate_cost_from_span_nodes(nodes(spans, COST))
     sums = {TraceMetadataKey.TOKEN_USAGE: usage, TraceMetadataKey.COST: cost}
     return TraceInfo(
         trace_id=headline.trace_id,
@@ -96,8 +94,3 @@ def nodes(spans: Sequence[AnySpan], key: str) -> list[SpanAggregationNode]:
         amounts = span.get_attribute(key)
         found.append(SpanAggregationNode(span.span_id, span.parent_id, amounts if isinstance(amounts, dict) else None))
     return found
-
-
-def _texts(span: AnySpan) -> dict[str, Any]:
-    """Return a span's attributes as they are kept: each as JSON text."""
-    return (span.data if isinstance(span, StoredSpan) else span.to_dict())["attributes"]

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from qualitrace_collector.convert.content.passages import LLM_TYPES
+from qualitrace_collector.convert.draft import CALL_TYPES
 from qualitrace_collector.convert.sample import is_error, outermost, root_of
 from qualitrace_collector.convert.spending import countable
-from qualitrace_collector.convert.stored import AnySpan
+from qualitrace_collector.convert.stored import MODEL, AnySpan
 from qualitrace_collector.names import BoundedNames
 from qualitrace_collector.spent import MAX_MODELS, USD, spent_by_model
 from qualitrace_collector.state import Spent
@@ -69,7 +69,7 @@ class TraceMetrics:
                 seconds = (root.end_time_ns - root.start_time_ns) / 1e9
                 self._duration.labels(service).observe(seconds, exemplar=exemplar)
             self._add_spent(sums, service, spent_by_model(spans), exemplar)
-            for span in outermost(spans, LLM_TYPES):
+            for span in outermost(spans, CALL_TYPES):
                 self._observe_first_token(span, service, exemplar)
         sums.count()
 
@@ -102,7 +102,7 @@ class TraceMetrics:
     def _observe_first_token(self, span: AnySpan, service: str, exemplar: dict[str, str]) -> None:
         waits = (countable(span.get_attribute(name)) for name in FIRST_TOKEN_ATTRIBUTES)
         if (seconds := next((wait for wait in waits if wait is not None), None)) is not None:
-            model = self._models.bound(str(span.get_attribute("mlflow.llm.model") or "unknown"))
+            model = self._models.bound(str(span.get_attribute(MODEL) or "unknown"))
             self._first_token.labels(service, model).observe(seconds, exemplar=exemplar)
 
 

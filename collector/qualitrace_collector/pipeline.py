@@ -218,9 +218,9 @@ class Pipeline:
         return bool(batch)
 
     def _end_orphans(self) -> None:
-        """Every few seconds: end traces whose root never came, and of which nothing has come for long, nor waits here.
+        """Every few seconds, end the traces whose root never came and whose last span is long ago, if none waits here.
 
-        Time goes by the journal, as in assembling: while there is a backlog, more of them may be in it.
+        Time goes by the journal, as in assembling: a backlog may hold more of their spans.
         """
         now = self._clock()
         if now < self._next_orphans:
@@ -255,7 +255,7 @@ class Pipeline:
         self._recorder.finish(whole, self._clock())
 
     def _upkeep(self) -> None:
-        """Each minute: end traces whose spans go on coming for too long, forget old rows and what MLflow said."""
+        """Each minute, end traces whose spans go on coming for too long, and forget old rows and what MLflow said."""
         now = self._clock()
         if now < self._next_upkeep:
             return

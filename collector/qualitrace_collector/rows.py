@@ -34,7 +34,7 @@ from opentelemetry.sdk.resources import Resource as SdkResource
 
 from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.convert.decode import attribute_values
-from qualitrace_collector.convert.stored import STATUS_PREFIX, StoredSpan
+from qualitrace_collector.convert.stored import COST, MODEL, STATUS_PREFIX, USAGE, StoredSpan
 from qualitrace_collector.experiments import PlacedTrace
 from qualitrace_collector.headline import nodes, preview
 
@@ -106,7 +106,7 @@ def _add_trace(rows: Rows, trace: ConvertedTrace, experiment_id: int, artifact_l
 
 def _span_row(span: StoredSpan, experiment_id: int) -> Row:
     attributes = span.data["attributes"]
-    cost = json.loads(attributes.get("mlflow.llm.cost", "{}"))
+    cost = json.loads(attributes.get(COST, "{}"))
     return {
         "trace_id": span.trace_id,
         "experiment_id": experiment_id,
@@ -121,7 +121,7 @@ def _span_row(span: StoredSpan, experiment_id: int) -> Row:
         "input_cost": finite_float_or_none(cost.get("input_cost")),
         "output_cost": finite_float_or_none(cost.get("output_cost")),
         "total_cost": finite_float_or_none(cost.get("total_cost")),
-        "model_name": bounded_model_dimension(_opened(attributes.get("mlflow.llm.model"))),
+        "model_name": bounded_model_dimension(_opened(attributes.get(MODEL))),
         "model_provider": bounded_model_dimension(_opened(attributes.get("mlflow.llm.provider"))),
     }
 
@@ -137,8 +137,8 @@ def _times(spans: Sequence[Row]) -> Row:
 
 
 def _sums(spans: Sequence[StoredSpan]) -> Row:
-    usage = aggregate_usage_from_span_nodes(nodes(spans, "mlflow.chat.tokenUsage")) or {}
-    cost = aggregate_cost_from_span_nodes(nodes(spans, "mlflow.llm.cost")) or {}
+    usage = aggregate_usage_from_span_nodes(nodes(spans, USAGE)) or {}
+    cost = aggregate_cost_from_span_nodes(nodes(spans, COST)) or {}
     return {column: token_count_or_none(usage.get(key)) for key, column in TOKEN_COLUMN_BY_KEY.items()} | {
         column: finite_float_or_none(cost.get(key)) for key, column in COST_COLUMN_BY_KEY.items()
     }

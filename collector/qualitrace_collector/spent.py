@@ -24,7 +24,7 @@ def spent_by_model(spans: Sequence[AnySpan]) -> Spent:
 
 
 def gained(before: Spent, now: Spent) -> Spent:
-    """Return what a trace spent beyond what was counted of it; of each kind no more than its sum has grown by.
+    """Return what a trace spent beyond what was counted of it, but no more of each kind than its sum has grown by.
 
     A late span may show that a call goes by another model's name, or was counted already.
     """

@@ -57,7 +57,7 @@ class TraceStore:
         self.artifact_uri = artifact_uri
         self.experiments = Experiments(lambda: self._store, experiment)
         self._tested = False
-        self._hidden_told = False
+        self._hidden_reported = False
         self.unrecorded: set[str] = set()
 
     @property
@@ -116,9 +116,9 @@ class TraceStore:
             self._show(traces, late=late)
         except MlflowException as error:  # somebody deleted one, or its experiment
             if len(traces) == 1:
-                level = logging.DEBUG if self._hidden_told else logging.WARNING
-                self._hidden_told = True
-                text = "MLflow does not take the state and previews of trace %s (%s); of further ones this is not told"
+                level = logging.DEBUG if self._hidden_reported else logging.WARNING
+                self._hidden_reported = True
+                text = "MLflow does not take the state and previews of trace %s (%s); further ones are not reported"
                 _log.log(level, text, traces[0][0].trace_id, reason(error))
                 return
             for spans in traces:

@@ -1,4 +1,4 @@
-"""Session and user of a trace are found wherever they are told, and a server's resource does not tell them."""
+"""Session and user of a trace are found wherever they are named, and a server's resource does not name them."""
 
 from typing import Any
 
@@ -19,8 +19,8 @@ def identity_of(
     resource: dict[str, Any], *spans: Span, others: tuple[SpanRecord, ...] = (), root_seen: bool = True
 ) -> tuple[Any, Any]:
     """Return session and user of the trace of these spans, all of one resource but for `others`."""
-    told = Resource(attributes=attributes(resource))
-    records = tuple(SpanRecord(item, told, InstrumentationScope(name="test")) for item in spans) + others
+    named = Resource(attributes=attributes(resource))
+    records = tuple(SpanRecord(item, named, InstrumentationScope(name="test")) for item in spans) + others
     piece = Piece(trace_id=spans[0].trace_id, spans=records, logs=(), root_seen=root_seen, positions=frozenset({1}))
     root: MlflowSpan = convert(piece, "shop").spans[0]
     return root.get_attribute("session.id"), root.get_attribute("user.id")
@@ -45,7 +45,7 @@ def test_a_programs_resource_tells_session_and_user(resource: dict[str, Any]):
 
 
 def test_a_span_goes_before_the_resource():
-    """What a call tells is nearer to it; what it does not tell is still the resource's."""
+    """What a call names is nearer to it; the rest is still the resource's."""
     assert identity_of(MINE, span(1, 1), call(2, 1, session__id="s2")) == ("s2", "u1")
 
 
@@ -69,7 +69,7 @@ def test_who_serves_requests_has_no_session_in_its_resource(kind: Any, number: i
     ],
 )
 def test_a_server_is_known_by_its_name_and_its_requests(resource: dict[str, Any], root: dict[str, Any]):
-    """Spans need not tell their kind."""
+    """Spans need not have a kind."""
     assert identity_of(MINE | resource, span(1, 1, **root), call(2, 1)) == (None, None)
 
 
@@ -89,16 +89,16 @@ def test_a_server_that_a_tool_calls_does_not_make_the_tool_one():
     assert identity_of(MINE, span(1, 1), others=others) == ("s1", "u1")
 
 
-@pytest.mark.parametrize(("told", "expected"), [(12345, "12345"), (0, "0"), (12345.0, "12345"), (1.5, "1.5")])
+@pytest.mark.parametrize(("given", "expected"), [(12345, "12345"), (0, "0"), (12345.0, "12345"), (1.5, "1.5")])
 @pytest.mark.parametrize("where", [1, 2])
-def test_an_id_may_be_a_number(told: float, expected: str, where: int):
+def test_an_id_may_be_a_number(given: float, expected: str, where: int):
     """Many ids are numbers in databases, and floats in JavaScript; MLflow takes text."""
-    values: dict[int, dict[str, Any]] = {where: {"session__id": told, "user__id": told}}
+    values: dict[int, dict[str, Any]] = {where: {"session__id": given, "user__id": given}}
     assert identity_of({}, span(1, 1, **values.get(1, {})), call(2, 1, **values.get(2, {}))) == (expected, expected)
 
 
 def test_a_yes_or_no_is_no_id():
-    """A boolean under the name of an id tells nobody's."""
+    """A boolean under the name of an id is nobody's."""
     assert identity_of(MINE, span(1, 1), call(2, 1, enduser__id=True)) == ("s1", "u1")
 
 

@@ -15,13 +15,13 @@ LITERALS = st.recursive(
 )
 
 
-@given(st.text(), st.lists(LITERALS))
+@given(st.text(), st.lists(LITERALS, max_size=4))
 def test_a_list_reads_back(first: str, others: list[Any]):
     """Whatever quotation marks, escapes and brackets the texts hold."""
     assert read_repr(repr([first, *others])) == [first, *others]
 
 
-@given(st.dictionaries(st.text(), LITERALS, min_size=1))
+@given(st.dictionaries(st.text(), LITERALS, min_size=1, max_size=4))
 def test_a_mapping_reads_back(value: dict[str, Any]):
     """Keys are texts, as in JSON."""
     assert read_repr(repr(value)) == value

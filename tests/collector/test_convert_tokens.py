@@ -67,8 +67,8 @@ def call(number: int = 1, parent: int = 0, /, **values: Any) -> Span:
     return span(1, number, parent, **spelled(names | values))
 
 
-def counts(told: int, answered: int, **more: Any) -> dict[str, Any]:
-    return {"gen_ai.usage.input_tokens": told, "gen_ai.usage.output_tokens": answered} | more
+def counts(asked: int, answered: int, **more: Any) -> dict[str, Any]:
+    return {"gen_ai.usage.input_tokens": asked, "gen_ai.usage.output_tokens": answered} | more
 
 
 def openinference(number: int, parent: int = 0, /, *, kind: str = "AGENT", **values: Any) -> Span:
@@ -76,8 +76,8 @@ def openinference(number: int, parent: int = 0, /, *, kind: str = "AGENT", **val
     return span(1, number, parent, **spelled(names | values))
 
 
-def tokens(told: int, answered: int, **more: Any) -> dict[str, Any]:
-    return {"llm.token_count.prompt": told, "llm.token_count.completion": answered} | more
+def tokens(asked: int, answered: int, **more: Any) -> dict[str, Any]:
+    return {"llm.token_count.prompt": asked, "llm.token_count.completion": answered} | more
 
 
 READ, WRITTEN = "gen_ai.usage.cache_read_input_tokens", "gen_ai.usage.cache_creation_input_tokens"
@@ -169,11 +169,11 @@ def test_the_ai_sdk_tells_anthropics_cached_tokens_apart_before_version_6(
     provider: str, values: dict[str, Any], metadata: dict[str, Any], expected: int
 ):
     """Later versions, and other providers, have them in the input."""
-    told = {"ai.operationId": "ai.generateText.doGenerate", "ai.model.id": MODEL, "ai.model.provider": provider}
-    told |= {f"ai.usage.{key}": value for key, value in values.items()}
+    sent = {"ai.operationId": "ai.generateText.doGenerate", "ai.model.id": MODEL, "ai.model.provider": provider}
+    sent |= {f"ai.usage.{key}": value for key, value in values.items()}
     if metadata:
-        told["ai.response.providerMetadata"] = json.dumps({"anthropic": metadata})
-    assert totals(trace_of(span(1, 1, **spelled(told))))[:2] == (expected, 5)
+        sent["ai.response.providerMetadata"] = json.dumps({"anthropic": metadata})
+    assert totals(trace_of(span(1, 1, **spelled(sent))))[:2] == (expected, 5)
 
 
 def test_the_ai_sdk_tells_bedrocks_cached_tokens_apart():
@@ -215,16 +215,16 @@ def test_counts_of_the_span_go_before_those_in_its_response():
     assert totals(trace_of(openinference(1, kind="LLM", **tokens(90, 9, **{"output.value": response}))))[:2] == (90, 9)
 
 
-@pytest.mark.parametrize("told", [120, 120.0, "120", "120.0", '"120"'])
-def test_counts_may_be_text(told: Any):
+@pytest.mark.parametrize("sent", [120, 120.0, "120", "120.0", '"120"'])
+def test_counts_may_be_text(sent: Any):
     """SDKs send int64 as text, and floats."""
-    assert totals(trace_of(call(**counts(told, 5))))[:2] == (120, 5)
+    assert totals(trace_of(call(**counts(sent, 5))))[:2] == (120, 5)
 
 
-@pytest.mark.parametrize("told", [-1, "many", 1.5, float("nan"), "1,2", ""])
-def test_what_is_no_count_is_left_out(told: Any):
+@pytest.mark.parametrize("sent", [-1, "many", 1.5, float("nan"), "1,2", ""])
+def test_what_is_no_count_is_left_out(sent: Any):
     """An odd count does not spoil the other."""
-    assert totals(trace_of(call(**counts(told, 5))))[:2] == (0, 5)
+    assert totals(trace_of(call(**counts(sent, 5))))[:2] == (0, 5)
 
 
 def test_usage_at_an_agent_alone_counts_under_its_model():
@@ -251,13 +251,13 @@ def test_an_agents_sum_is_not_added_to_its_calls():
 
 def test_an_agent_tells_what_its_calls_do_not():
     """Where some or all calls are silent, the sum above them is the best there is."""
-    agent, told = openinference(1, **tokens(90, 9)), openinference(2, 1, kind="LLM", **tokens(20, 2))
+    agent, known = openinference(1, **tokens(90, 9)), openinference(2, 1, kind="LLM", **tokens(20, 2))
     assert totals(trace_of(agent, openinference(2, 1, kind="LLM"), openinference(3, 1, kind="LLM")))[:2] == (90, 9)
-    assert totals(trace_of(agent, told, openinference(3, 1, kind="LLM")))[:2] == (90, 9)
+    assert totals(trace_of(agent, known, openinference(3, 1, kind="LLM")))[:2] == (90, 9)
 
 
 def test_a_sum_that_is_less_than_its_calls_is_not_believed():
-    """Some agents tell their last call's counts; one that failed has none, and hides nothing."""
+    """Some agents report their last call's counts; one that failed has none, and hides nothing."""
     failed = openinference(3, 1, kind="LLM", error="rate limit")
     calls = [openinference(2, 1, kind="LLM", **tokens(50, 5)), openinference(4, 1, kind="LLM", **tokens(30, 3))]
     assert totals(trace_of(openinference(1, **tokens(30, 3)), *calls, openinference(5, 1, kind="LLM")))[:2] == (80, 8)
@@ -274,7 +274,7 @@ def test_an_agent_without_calls_is_not_its_tools_calls():
 
 
 def test_agents_within_an_agent_are_in_its_sum():
-    """Without any call the outermost agent tells all."""
+    """Without any call the outermost agent reports all."""
     spans = [openinference(1, **tokens(90, 9)), openinference(2, 1, **tokens(50, 5)), openinference(3, 1)]
     assert totals(trace_of(*spans))[:2] == (90, 9)
 
@@ -289,13 +289,13 @@ def test_a_call_within_a_call_counts_once():
 
 
 def test_a_sum_without_a_model_counts_under_the_models_of_its_calls():
-    """MLflow's own client sums up at an agent; the metrics tell the models apart."""
+    """MLflow's own client sums up at an agent; the metrics keep the models apart."""
     usage = [{"input_tokens": 30, "output_tokens": 3}, {"input_tokens": 10, "output_tokens": 1}]
     kinds = {"mlflow.chat.tokenUsage": '{"input_tokens": 40, "output_tokens": 4}', "mlflow.spanType": '"AGENT"'}
     spans = [native(1, 0, **kinds)]
     for number, (counted, model) in enumerate(zip(usage, (MODEL, OTHER), strict=True), 2):
-        told = {"mlflow.chat.tokenUsage": json.dumps(counted), "mlflow.llm.model": json.dumps(model)}
-        spans.append(native(number, 1, **told, **{"mlflow.spanType": '"LLM"'}))
+        sent = {"mlflow.chat.tokenUsage": json.dumps(counted), "mlflow.llm.model": json.dumps(model)}
+        spans.append(native(number, 1, **sent, **{"mlflow.spanType": '"LLM"'}))
     trace = trace_of(*spans)
     assert totals(trace)[:2] == (40, 4)
     assert {spent.model: spent.input for spent in spending(trace.stored)} == {MODEL: 30, OTHER: 10}
@@ -450,7 +450,7 @@ NODES = st.lists(
 
 @given(NODES)
 def test_mlflows_totals_and_the_metrics_are_the_same_for_any_trace(nodes: list[tuple[Any, ...]]):
-    """Whatever spans tell counts, costs and models, and however they contain each other; embeddings apart."""
+    """Whatever spans report counts, costs and models, and however they contain each other; embeddings apart."""
     spans: list[Span] = []
     for number, (parent, kind, usage, cost, model) in enumerate(nodes, 1):
         values: dict[str, Any] = tokens(*usage) if usage and kind != "EMBEDDING" else {}
@@ -477,8 +477,8 @@ def test_spending_tells_all_kinds_of_tokens():
     """For whoever shows what a trace spent."""
     values = counts(1000, 100, **{READ: 600, WRITTEN: 30, "gen_ai.usage.reasoning_tokens": 40})
     (found,) = spending(list(map(MlflowSpan.from_dict, [item.data for item in trace_of(call(**values)).stored])))
-    told = (found.model, found.input, found.output, found.cached, found.cache_written, found.reasoning)
-    assert told == (MODEL, 1000, 100, 600, 30, 40)
+    amounts = (found.model, found.input, found.output, found.cached, found.cache_written, found.reasoning)
+    assert amounts == (MODEL, 1000, 100, 600, 30, 40)
     assert found.cost_usd == pytest.approx((370 * 3 + 600 * 0.3 + 30 * 3.75 + 100 * 15) / 1e6)
 
 

@@ -174,7 +174,7 @@ def test_names_from_outside_are_bounded(make: Callable[..., Collector]):
     database = make().database
     with database.transaction() as connection:
         for number in range(MAX_SOURCES + 5):
-            CoverageTotals.add(connection, [{(Source("shop", f"scope-{number}", "none"), "input"): False}])
+            CoverageTotals.change(connection, [({}, {(Source("shop", f"scope-{number}", "none"), "input"): False})])
     rows = CoverageTotals(database).totals()
     assert len(rows) == MAX_SOURCES + 1
     assert {row["traces"] for row in rows if row["scope"] == "other"} == {5}

@@ -34,7 +34,7 @@ def test_a_trace_whose_root_was_filtered_out_is_judged_two_minutes_after_its_las
     assert (info.state, info.request_preview, info.execution_duration) == (TraceState.OK, '"Q?"', 1000)
     assert info.response_preview
     assert {item.parent_id for item in collector.store.read(info.trace_id)} == {"0" * 15 + "1"}
-    collector.run(600)
+    collector.run(2 * PERIOD)
     assert f"{REQUESTS} 1.0" in collector.metrics()
     assert collector.totals() == {("", "stored"): 1, ("relevance", "queued"): 1, ("toxicity", "queued"): 1}
 
@@ -51,7 +51,7 @@ def test_it_is_judged_after_a_restart_too(make: Callable[..., Collector]):
     assert [task.inclusion_probability for task in collector.tasks()] == [0.5, 0.5]
     assert f"{REQUESTS} 1.0" in collector.metrics()
     collector.restart()
-    collector.run(600)
+    collector.run(2 * PERIOD)
     assert REQUESTS not in collector.metrics()
 
 
@@ -68,11 +68,11 @@ def test_it_is_judged_by_the_journal_if_the_process_was_away(make: Callable[...,
 
 
 def test_a_root_that_runs_for_long_is_waited_for_while_spans_come(make: Callable[..., Collector]):
-    """An agent that works for an hour, with a step each minute, is judged once: with its root."""
+    """An agent that works for ten minutes, with a step each minute, is judged once: with its root."""
     collector = make()
     root, *steps = rag(1)
     collector.send(steps)
-    for minute in range(60):
+    for minute in range(10):
         collector.run(60)
         collector.send([span(1, 10 + minute, 1)])
     assert REQUESTS not in collector.metrics()

@@ -109,7 +109,7 @@ def test_a_text_that_grows_over_a_length_of_one_byte_is_framed_anew():
 
 
 def test_a_request_that_is_broken_otherwise_is_refused():
-    """Repair is for text alone: a message that is cut off stays undecodable, and the first error is told."""
+    """Repair is for text alone: a message that is cut off stays undecodable, and the first error is reported."""
     sent = ExportTraceServiceRequest(resource_spans=[of(Span(name=MARK))]).SerializeToString()
     with pytest.raises(Undecodable, match="ExportTraceServiceRequest"):
         decode_protobuf(TRACES, sent.replace(MARK.encode(), b"\xff...")[:-1])

@@ -72,7 +72,7 @@ def test_exactly_the_valid_spans_stay_in_order(scopes: list[list[Span]]) -> None
 
 @pytest.mark.parametrize("end", [0, 1, 4])
 def test_a_span_that_ends_before_it_starts_ends_when_it_starts(end: int) -> None:
-    """A clock that was set back, or an end that was never told, costs the duration alone; the span is counted."""
+    """A clock that was set back, or an end that was never sent, costs the duration alone; the span is counted."""
     odd = Span(trace_id=TRACE_ID, span_id=SPAN_ID, name="odd", start_time_unix_nano=5, end_time_unix_nano=end)
     odd.events.add(name="first token", time_unix_nano=3)
     request = request_of([good_span("a"), odd], [good_span("b")])

@@ -3,16 +3,15 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from click.testing import CliRunner, Result
-from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from qualitrace_collector.show.command import sample
 from support.otlp import LOCAL_PARENT, chat_span, rag_trace, request, span, trace_id
+from support.otlp_json import to_otlp_json
 from support.pipeline import Collector
 
 EARLIER = [
@@ -104,20 +103,10 @@ def test_a_trace_that_is_open_did_not_go_to_the_judges(make: Callable[..., Colle
 def test_a_request_in_a_file_needs_no_server(tmp_path: Path, ask: Callable[..., Result]):
     """One line of JSON for each trace in it, redacted as the server would."""
     path = tmp_path / "request.json"
-    path.write_text(otlp_json([*turn(1), *rag_trace(2, question="Q?", answer="A.", passages=["P."])]))
+    path.write_bytes(to_otlp_json(request([*turn(1), *rag_trace(2, question="Q?", answer="A.", passages=["P."])])))
     first, second = (json.loads(line) for line in ask("--json", "--file", str(path)).output.splitlines())
     assert (first["trace_id"], first["outputs"]) == (f"tr-{hex_id(1)}", "At noon.")
     assert (second["trace_id"], second["passages"]) == (f"tr-{hex_id(2)}", ["P."])
-
-
-def otlp_json(spans: list[Span]) -> str:
-    """Write a request as OTLP/JSON: protobuf's JSON with ids in hexadecimal."""
-    fields: Any = MessageToDict(request(spans), use_integers_for_enums=True)
-    listed = fields["resourceSpans"][0]["scopeSpans"][0]["spans"]
-    for item, sent in zip(listed, spans, strict=True):
-        ids = {"traceId": sent.trace_id, "spanId": sent.span_id, "parentSpanId": sent.parent_span_id}
-        item |= {name: value.hex() for name, value in ids.items() if value}
-    return json.dumps(fields)
 
 
 @pytest.mark.parametrize(

@@ -222,7 +222,7 @@ def test_coverage_grows_by_what_was_found_since(database: Database):
     now = joined(before, {(other, "input"): True, (app, "session"): False, (other, "documents"): False})
     assert now == {(app, "input"): True, (app, "session"): True, (other, "documents"): False}
     with database.transaction() as connection:
-        CoverageTotals.add(connection, [before])
+        CoverageTotals.change(connection, [({}, before)])
         CoverageTotals.change(connection, [(before, now), (now, now)])
     rows = {(row["scope"], row["content"]): row for row in CoverageTotals(database).totals()}
     assert {key: (row["traces"], row["lacking"], row["lacked"]) for key, row in rows.items()} == {

@@ -3,11 +3,8 @@
 import json
 import os
 import sqlite3
-from collections.abc import Generator
-from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import closing
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import mlflow
@@ -19,6 +16,7 @@ from mlflow.tracing.attachments import Attachment
 import qualitrace_monitors
 from qualitrace_monitors.evaluation import Evaluation, patience
 from qualitrace_monitors.evaluation.command import evaluate_data
+from support.app import served
 from support.judge_model import judge_model
 from support.mlflow_db import new_database
 from support.sqlite_lock import Lock, refusals
@@ -77,40 +75,19 @@ def test_a_database_that_is_locked_at_first_is_waited_for(tracking: str):
     assert in_mlflow(evaluation) == {str(number): set(METRICS) for number in range(3)}
 
 
-@contextmanager
-def app_that_locks(lock: Lock) -> Generator[str]:
-    """Serve an app whose first answer locks a database; gives its URL."""
-
-    class App(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            lock.hold()
-            self.rfile.read(int(self.headers["Content-Length"]))
-            body = json.dumps({"answer": PASSAGE}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Keep the test output quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), App)
-    Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
 def test_rows_that_never_reach_mlflow_are_named_and_pass_no_gate(tracking: str, monkeypatch: pytest.MonkeyPatch):
     """A database that stays locked after the start: exit code 2, the rows and metrics that are missing, and why."""
     monkeypatch.setattr(patience, "PATIENCE", 0.5)
     monkeypatch.setenv("MLFLOW_GENAI_EVAL_MAX_WORKERS", "1")
     Path("rows.csv").write_text("id,question\na,How fast is it?\nb,How hot is it?\n")
     lock = Lock(tracking, "EXCLUSIVE")
+
+    def answer(path: str, asked: Any) -> tuple[int, bytes]:
+        lock.hold()
+        return 200, json.dumps({"answer": PASSAGE}).encode()
+
     options = ["--data", "rows.csv", "--metric", "safety", "--metric", "pii", "--fail-under", "safety=0.1"]
-    with app_that_locks(lock) as url, refusals():
+    with served(answer) as url, refusals():
         done = CliRunner().invoke(evaluate_data, [*options, "--predict", url, "--tracking-uri", tracking])
         lock.release()
     assert done.exit_code == 2

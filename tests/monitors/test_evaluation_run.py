@@ -2,9 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import mlflow
@@ -16,6 +14,7 @@ import qualitrace_monitors
 from qualitrace_monitors.evaluation import DataError, Evaluation
 from qualitrace_monitors.evaluation.command import evaluate_data
 from qualitrace_monitors.evaluation.predict import Endpoint, PredictionError
+from support.app import served
 from support.judge_model import judge_model
 
 GOOD = {
@@ -195,23 +194,13 @@ def flaky_endpoint() -> Iterator[tuple[str, list[Any]]]:
     """Serve an app that is away once, then answers; /broken never has JSON."""
     asked: list[Any] = []
 
-    class App(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            body = b"oops" if self.path == "/broken" else json.dumps({"answer": "Yes.", "context": ["P"]}).encode()
-            self.send_response(503 if len(asked) == 1 else 200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(path: str, question: Any) -> tuple[int, bytes]:
+        asked.append(question)
+        body = b"oops" if path == "/broken" else json.dumps({"answer": "Yes.", "context": ["P"]}).encode()
+        return 503 if len(asked) == 1 else 200, body
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Keep the test output quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), App)
-    Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", asked
-    server.shutdown()
-    server.server_close()
+    with served(answer) as url:
+        yield url, asked
 
 
 def test_an_endpoint_that_is_away_is_asked_again(flaky_endpoint: tuple[str, list[Any]]):

@@ -163,5 +163,5 @@ def test_words_that_a_reader_takes_for_the_same_are_the_same(one: str, other: st
 
 @pytest.mark.parametrize(("one", "other"), [("schon", "schön"), ("ma", "má"), ("का", "की"), ("и", "й")])
 def test_marks_that_make_another_word_stay(one: str, other: str):
-    """Umlauts, tones and vowel signs tell words apart."""
+    """Umlauts, tones and vowel signs keep words apart."""
     assert folded(unified(one)) != folded(unified(other))

@@ -140,7 +140,7 @@ class TestReadAtAScrape:
         """Of three traces of a source one lacks the session: two counters with the same labels."""
         source = Source("shop", "openinference.instrumentation.openai", "openinference")
         with database.transaction() as connection:
-            CoverageTotals.add(connection, [{(source, "session"): has} for has in (True, False, True)])
+            CoverageTotals.change(connection, [({}, {(source, "session"): has}) for has in (True, False, True)])
         labels = source._asdict() | {"content": "session"}
         assert web.sample("qualitrace_traces_lacking_total", **labels) == 1
         assert web.sample("qualitrace_traces_checked_total", **labels) == 3

@@ -44,8 +44,14 @@ class Lock:
 
 @contextmanager
 def refusals(on_refusal: Callable[[int], Any] = lambda count: None) -> Generator[None]:
-    """Have MLflow wait 50 ms for a locked database instead of 20 s, and call back with the number of refusals."""
+    """Have MLflow wait 50 ms for a locked database instead of 20 s, and call back with the number of refusals.
+
+    A new connection waits for as long as Python's driver does (5 s by default) until MLflow sets its own time.
+    """
     count = 0
+
+    def connect(dialect: Any, record: Any, arguments: Any, keywords: dict[str, Any]) -> None:
+        keywords["timeout"] = 0.05
 
     def hurry(
         connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
@@ -58,10 +64,12 @@ def refusals(on_refusal: Callable[[int], Any] = lambda count: None) -> Generator
             count += 1
             on_refusal(count)
 
+    event.listen(Engine, "do_connect", connect)
     event.listen(Engine, "before_cursor_execute", hurry, retval=True)
     event.listen(Engine, "handle_error", refused)
     try:
         yield
     finally:
+        event.remove(Engine, "do_connect", connect)
         event.remove(Engine, "before_cursor_execute", hurry)
         event.remove(Engine, "handle_error", refused)

@@ -1,7 +1,7 @@
-"""Tokens and costs count once: at the calls, or at a span above them that tells more than they do.
+"""Tokens and costs count once: at the calls, or at a span above them that reports more than they do.
 
-Spans above calls sum them up; an agent may stand alone (Claude's Agent SDK), or tell of calls that do not tell it
-themselves. But where all calls tell, a larger sum is no better: Strands' grows over an agent's life.
+Spans above calls sum them up; an agent may stand alone (Claude's Agent SDK), or report calls that do not
+report theirs. But where all calls report, a larger sum is no better: Strands' grows over an agent's life.
 """
 
 from collections.abc import Container, Iterable, Sequence
@@ -27,9 +27,9 @@ def count_once(drafts: Sequence[Draft]) -> None:
                 within_tool = within_tool or above.type == SpanType.TOOL
     believed = [(by_id[span_id], found.sources(inside)) for span_id, found in inside.items()]
     for above, sources in believed:
-        tells_more = _tells_more(above, sources, inside[above.span.span_id].has_calls)
-        above.cost = above.cost if _costs_more(above, sources, tells_more) else None
-        above.counted = above.counted and tells_more
+        reports_more = _reports_more(above, sources, inside[above.span.span_id].has_calls)
+        above.cost = above.cost if _costs_more(above, sources, reports_more) else None
+        above.counted = above.counted and reports_more
 
 
 def _spends(draft: Draft) -> bool:
@@ -38,7 +38,7 @@ def _spends(draft: Draft) -> bool:
 
 @dataclass(slots=True)
 class _Inside:
-    """What is below a span that tells what was spent; `has_calls` of its own, those of its tools are others."""
+    """What is below a span that reports what was spent; `has_calls` says whether it has calls besides its tools'."""
 
     calls: list[Draft] = field(default_factory=list[Draft])
     others: list[Draft] = field(default_factory=list[Draft])
@@ -50,11 +50,11 @@ class _Inside:
         self.has_calls = self.has_calls or (is_call and not within_tool)
 
     def sources(self, inside: Container[bytes]) -> Sequence[Draft]:
-        """Return the calls, or without any, the lowest spans that tell what was spent."""
+        """Return the calls, or without any, the lowest spans that report what was spent."""
         return self.calls or [draft for draft in self.others if draft.span.span_id not in inside]
 
 
-def _tells_more(above: Draft, sources: Sequence[Draft], has_calls: bool) -> bool:
+def _reports_more(above: Draft, sources: Sequence[Draft], has_calls: bool) -> bool:
     """Whether the tokens of a span are to be counted instead of those of its sources."""
     known = [source for source in sources if source.usage]
     if not known:
@@ -65,7 +65,7 @@ def _tells_more(above: Draft, sources: Sequence[Draft], has_calls: bool) -> bool
     return all(_sum(known, name) <= (above.usage or {}).get(name, 0) for name in (INPUT, OUTPUT))
 
 
-def _costs_more(above: Draft, sources: Sequence[Draft], tells_more: bool) -> bool:
+def _costs_more(above: Draft, sources: Sequence[Draft], reports_more: bool) -> bool:
     """Whether the stated cost of a span is to be counted instead of those of its sources."""
     stated = [source.cost["total_cost"] for source in sources if source.cost and "total_cost" in source.cost]
     if above.cost is None or not sources:
@@ -74,7 +74,7 @@ def _costs_more(above: Draft, sources: Sequence[Draft], tells_more: bool) -> boo
         return False  # nothing, or not known; what the sources cost is counted instead
     if not stated:
         return True
-    is_partial = tells_more or len(stated) < len([source for source in sources if source.usage or source.cost])
+    is_partial = reports_more or len(stated) < len([source for source in sources if source.usage or source.cost])
     return is_partial and above.cost["total_cost"] >= sum(stated)
 
 

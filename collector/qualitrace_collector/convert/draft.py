@@ -13,6 +13,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 CALL_TYPES = (SpanType.CHAT_MODEL, SpanType.LLM)
 """Types of spans that stand for one call of a language model."""
 
+RESPONDING_TYPES = (*CALL_TYPES, SpanType.AGENT)
+"""Types of spans whose outputs may be a provider's response, with usage and cost in it."""
+
 _Number = TypeVar("_Number", int, float)
 
 _JSON_STARTS = frozenset('{["')
@@ -160,13 +163,6 @@ def _picked(
         found = next((found for key in keys if (found := read(value.get(key))) is not None), None)
         if found is not None:
             yield name, found
-
-
-def at(value: Any, *path: str) -> Any:
-    """Return what stands at a path of keys in nested mappings, None if nothing does."""
-    for key in path:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
 
 
 def _looks_like_json(text: str) -> bool:

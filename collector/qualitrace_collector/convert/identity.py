@@ -1,9 +1,9 @@
 """Whose a trace is: its session and its user, under the names by which MLflow finds them at the root.
 
-They are told by the spans, under many names. Where none tells, the root's resource may: a command-line tool, a batch
-or a page is one session of one user, and `OTEL_RESOURCE_ATTRIBUTES` is the one place that needs no code. A server's
-resource is the same for all whom it serves, so what it tells is nobody's session: one that has a span of kind SERVER
-or CONSUMER in the trace, an HTTP request that is not a client's at the root, or a server's name in its resource.
+The spans name them, under many names. Where none does, the root's resource may: a command-line tool, a batch or a page
+is one session of one user, and `OTEL_RESOURCE_ATTRIBUTES` is the one place that needs no code. A server's resource is
+the same for all whom it serves, so it names nobody's session. A server is known by a span of kind SERVER or CONSUMER
+in the trace, an HTTP request that is not a client's at the root, or a server's name in its resource.
 """
 
 import re
@@ -67,21 +67,21 @@ _SERVERS = re.compile(r"\b(gunicorn|uvicorn|hypercorn|daphne|granian|uwsgi|waitr
 
 
 def as_identities(values: dict[str, Any]) -> None:
-    """Make text of bounded length of all ids among the attributes: many are numbers in databases."""
+    """Turn all ids among the attributes into text of bounded length: many are numbers in databases."""
     for key in _IDENTITIES & values.keys():
-        if _tells(value := values[key]):
+        if _is_identity(value := values[key]):
             values[key] = _text(value)
 
 
 def take_identity(root: Draft, drafts: Sequence[Draft]) -> None:
-    """Give the root the best session and user that its spans tell."""
+    """Give the root the best session and user that its spans name."""
     for name, ranks in _RANKS.items():
         if not root.values.get(name):
             _put(root, name, _best((values for draft in drafts for values in _attributes(draft)), ranks))
 
 
 def take_resource_identity(root: Draft, records: Sequence[SpanRecord]) -> None:
-    """Give the root the session and user of its resource where its spans tell none, unless that is a server's.
+    """Give the root the session and user of its resource where its spans name none, unless that is a server's.
 
     Args:
         records: the spans of the trace as they came.
@@ -110,13 +110,13 @@ def _is_same(one: Resource, other: Resource) -> bool:
 
 
 def _best(attributes: Iterable[Mapping[str, Any]], ranks: Mapping[str, int]) -> Any:
-    told = [
+    found = [
         (ranks[key], values[key])
         for values in attributes
         for key in ranks.keys() & values.keys()
-        if _tells(values[key])
+        if _is_identity(values[key])
     ]
-    return min(told, key=lambda item: item[0])[1] if told else None
+    return min(found, key=lambda item: item[0])[1] if found else None
 
 
 def _put(root: Draft, name: str, value: Any) -> None:
@@ -132,7 +132,7 @@ def _attributes(draft: Draft) -> Iterator[Mapping[str, Any]]:
         yield {f"metadata.{key}": value for key, value in metadata.items()}
 
 
-def _tells(value: Any) -> bool:
+def _is_identity(value: Any) -> bool:
     return isinstance(value, (str, int, float)) and not isinstance(value, bool) and value != ""
 
 

@@ -91,15 +91,15 @@ _BARING = ((_SELLER, ""), (_VERSION, ""), (re.compile("@"), "-"), (_ALIAS, ""), 
 
 @lru_cache(maxsize=1024)
 def prices_of(model: str, provider: str | None) -> Prices | None:
-    """Return the prices of a model, None if the catalog does not tell them."""
+    """Return the prices of a model, None if the catalog does not have them."""
     if len(model) > MAX_NAME or model.startswith(_INTERNAL):
         return None
     hint = _catalog_name(provider or "")
     if hint in _RUNNERS or _catalog_name(model.partition("/")[0]) in _RUNNERS:
         return None
-    told, bare = _told(model), list(_bared(model.rpartition("/")[2]))
+    given, bare = _given(model), list(_bared(model.rpartition("/")[2]))
     hints = list(_hints(model, hint, bare[-1] if bare else ""))
-    for names, listed in ((told, hints), (told, [None]), (bare, [*hints, None])):
+    for names, listed in ((given, hints), (given, [None]), (bare, [*hints, None])):
         for name, seller in product(names, listed):
             found = _prices(name, seller)
             if found and any(found):
@@ -128,8 +128,8 @@ def _hints(model: str, provider: str, name: str) -> Iterator[str]:
     yield from (maker for maker, names in _MAKERS.items() if names.match(name))
 
 
-def _told(model: str) -> list[str]:
-    """Return the name as it is told, and without what stands before each slash."""
+def _given(model: str) -> list[str]:
+    """Return the name as it is given, and without what stands before each slash."""
     parts = model.split("/")
     return [name for start in range(len(parts)) if (name := "/".join(parts[start:]))]
 
@@ -137,7 +137,7 @@ def _told(model: str) -> list[str]:
 def _bared(name: str) -> Iterator[str]:
     """Yield what is left without what stands before and after a name, the plainest last.
 
-    Nothing for what is tuned or sold apart (`ft:gpt-4o-mini:org::id`, `…:free`): it has a price of its own.
+    A model that is tuned or sold apart (`ft:gpt-4o-mini:org::id`, `…:free`) yields nothing: it has a price of its own.
     """
     for pattern, replacement in _BARING:
         name = pattern.sub(replacement, name)

@@ -8,15 +8,16 @@ from mlflow.entities import SpanStatusCode, SpanType
 from qualitrace_collector.convert.content import as_sent, opened
 from qualitrace_collector.convert.content.answer import answer_text, is_material
 from qualitrace_collector.convert.content.messages import messages_in
-from qualitrace_collector.convert.content.passages import LLM_TYPES, Passage, find_passages
+from qualitrace_collector.convert.content.passages import Passage, find_passages
 from qualitrace_collector.convert.content.prompt import split_prompt
 from qualitrace_collector.convert.content.question import Asked, asked
+from qualitrace_collector.convert.draft import CALL_TYPES
 from qualitrace_collector.convert.root import NO_ANSWER_TYPES
-from qualitrace_collector.convert.stored import AnySpan, json_text
+from qualitrace_collector.convert.stored import MODEL, AnySpan, json_text
 from qualitrace_collector.samples import Message, Sample, ToolCall
 
 _TOOL_NAMES = ("gen_ai.tool.name", "tool.name", "ai.toolCall.name")
-_SPEAKING_TYPES = (*LLM_TYPES, SpanType.AGENT)
+_SPEAKING_TYPES = (*CALL_TYPES, SpanType.AGENT)
 """Types of spans whose messages hold what was said; those of others may hold a chain's values as JSON (LangChain's)."""
 
 PROMPT_VERSION = "qualitrace.prompt.version"
@@ -77,14 +78,14 @@ class Exchange(NamedTuple):
 
 
 def question_and_answer(spans: Sequence[AnySpan]) -> tuple[str, str]:
-    """Return what was asked and what was answered, empty where the trace does not tell."""
+    """Return what was asked and what was answered, empty where the trace does not show it."""
     exchange = read_exchange(spans)
     return exchange.question, exchange.answer
 
 
 def read_exchange(spans: Sequence[AnySpan]) -> Exchange:
     """Read question and answer of the local root; where it recorded none, those of the first and last model call."""
-    root, calls = root_of(spans), outermost(spans, LLM_TYPES)
+    root, calls = root_of(spans), outermost(spans, CALL_TYPES)
     found, asked_by = _question(root, calls)
     answer, answered_by = _answer(root, calls, found.question)
     earlier, continued_in = _earlier(root, calls, found, asked_by)
@@ -108,7 +109,7 @@ def _question(root: AnySpan, calls: Sequence[AnySpan]) -> tuple[Asked, AnySpan |
 
 def _asked_by(span: AnySpan, calls: Sequence[AnySpan]) -> Asked:
     """Read a span's question; a framework's message may hold its arguments as JSON, which a user's never does."""
-    found = asked(span.inputs, of_model=span.span_type in LLM_TYPES)
+    found = asked(span.inputs, of_model=span.span_type in CALL_TYPES)
     inner = opened(found.question) if found.question[:1] in ("{", "[") else None
     if span.span_type in _SPEAKING_TYPES or not isinstance(inner, (dict, list)):
         return found
@@ -142,7 +143,7 @@ def _sent(span: AnySpan, text: str) -> str:
 
 
 def _answered_by(root: AnySpan, calls: Sequence[AnySpan]) -> str:
-    if root.span_type in LLM_TYPES:
+    if root.span_type in CALL_TYPES:
         return _model_answer(root)
     if (said := _repeated_whole(root, calls)) is not None:
         return said
@@ -156,7 +157,7 @@ def _answered_by(root: AnySpan, calls: Sequence[AnySpan]) -> str:
 def _repeated_whole(root: AnySpan, calls: Sequence[AnySpan]) -> str | None:
     """Return a model's JSON text that the root handed up unread; None if it did not.
 
-    MLflow keeps JSON text and the value that it stands for alike, so the root's mime type has to tell (OpenInference).
+    MLflow keeps JSON text and the value that it stands for alike, so the root's mime type decides (OpenInference).
     """
     if not isinstance(root.outputs, (dict, list)) or root.get_attribute("output.mime_type") == "application/json":
         return None
@@ -177,7 +178,7 @@ def _earlier(
     if found.earlier:
         return found.earlier, asked_by
     shown = [(call, call.inputs) for call in calls[:1]]
-    shown += [(root, root.outputs)] if root.span_type not in LLM_TYPES else []
+    shown += [(root, root.outputs)] if root.span_type not in CALL_TYPES else []
     for span, value in shown:
         if turns := _turns_before(value, found.question):
             return turns, span
@@ -193,11 +194,12 @@ def _turns_before(value: Any, question: str) -> tuple[Message, ...]:
 
 
 class TracedSample(NamedTuple):
-    """A sample, and where its parts come from: the span and the field of it."""
+    """A sample, and where its parts come from: spans, and the fields of them."""
 
     sample: Sample
     exchange: Exchange
     passages: tuple[Passage, ...]
+    tools: Sequence[AnySpan]
 
 
 def build_sample(spans: Sequence[AnySpan], service: str) -> Sample:
@@ -210,24 +212,20 @@ def trace_sample(spans: Sequence[AnySpan], service: str) -> TracedSample:
     ordered = sorted(spans, key=lambda span: (span.start_time_ns, span.span_id))
     exchange = read_exchange(ordered)
     passages, source = find_passages(ordered, exchange.question)
+    tools = outermost(ordered, (SpanType.TOOL,))
     sample = Sample(
-        inputs=_own_words(exchange),
+        inputs=split_prompt(exchange.question)[0],  # without the material that a prompt carries
         outputs=exchange.answer,
         passages=tuple(passage.text for passage in passages),
         passages_source=source,
         conversation=exchange.earlier,
         tool_calls=tuple(
             ToolCall(name=_tool_name(span), arguments=_sent_or_empty(span.inputs), result=_sent_or_empty(span.outputs))
-            for span in outermost(ordered, (SpanType.TOOL,))
+            for span in tools
         ),
-        metadata=_metadata(ordered, outermost(ordered, LLM_TYPES), service),
+        metadata=_metadata(ordered, outermost(ordered, CALL_TYPES), service),
     )
-    return TracedSample(sample, exchange, passages)
-
-
-def _own_words(exchange: Exchange) -> str:
-    """Return the question without the material that its prompt carries."""
-    return split_prompt(exchange.question)[0]
+    return TracedSample(sample, exchange, passages, tools)
 
 
 def _sent_or_empty(value: Any) -> str:
@@ -240,7 +238,7 @@ def _tool_name(span: AnySpan) -> str:
 
 def _metadata(spans: Sequence[AnySpan], calls: Sequence[AnySpan], service: str) -> dict[str, str]:
     metadata = {"service": service}
-    if calls and (model := calls[-1].get_attribute("mlflow.llm.model")):
+    if calls and (model := calls[-1].get_attribute(MODEL)):
         metadata["model"] = str(model)
     for span in spans:
         for key, name in (*_METADATA.items(), (PROMPT_VERSION, "prompt_version")):

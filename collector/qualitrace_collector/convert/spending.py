@@ -1,6 +1,6 @@
 """What the spans of a trace spent: tokens and US dollars, each counted once, by the rule of MLflow's own totals.
 
-MLflow adds up the spans that tell tokens and have no other such span above them, and so with costs
+MLflow adds up the spans that report tokens and have no other such span above them, and likewise costs
 (`mlflow.tracing.utils.aggregate_usage_from_spans`). The sums here are the same; but where a span only sums up others
 and names no model, those that it sums up stand for it, under their models.
 """
@@ -10,13 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from qualitrace_collector.convert.stored import EMBEDDING_USAGE, AnySpan
+from qualitrace_collector.convert.stored import COST, EMBEDDING_USAGE, MODEL, USAGE, AnySpan
 from qualitrace_collector.convert.usage import CACHE_READ, CACHE_WRITTEN, INPUT, OUTPUT, REASONING
 
-USAGE, COST, MODEL = "mlflow.chat.tokenUsage", "mlflow.llm.cost", "mlflow.llm.model"
 _TOTAL_COST = "total_cost"
 _MOST = 1e15
-"""Of tokens, seconds or dollars: nothing has so many, and beyond it sums are no numbers."""
+"""Tokens, seconds or dollars beyond which a sum is no number: nothing has so many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +23,7 @@ class Spending:
     """What one span spent.
 
     Attributes:
-        model: None if neither the span nor any below it tells, or those below tell several.
+        model: None if neither the span nor any below it names one, or those below name several.
         input: all tokens of the input; `cached` of them were read from a cache, `cache_written` written to one.
         output: all tokens of the output; `reasoning` of them are reasoning.
         cost_usd: None if it is not known, or stands at another span.
@@ -56,7 +55,7 @@ def spending(spans: Sequence[AnySpan]) -> list[Spending]:
 
 
 def countable(value: Any) -> float | None:
-    """Return what a client told, if it can be counted: one NaN would stay in a counter for ever."""
+    """Return what a client reported, if it can be counted: one NaN would stay in a counter for ever."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return value if 0 <= value < _MOST else None

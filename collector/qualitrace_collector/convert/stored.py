@@ -21,7 +21,8 @@ from qualitrace_collector.convert.cost import cost_of
 from qualitrace_collector.convert.decode import attribute_values
 from qualitrace_collector.convert.draft import Draft, Event
 
-_USAGE = "mlflow.chat.tokenUsage"
+USAGE, COST, MODEL = "mlflow.chat.tokenUsage", "mlflow.llm.cost", "mlflow.llm.model"
+"""MLflow's attributes (`mlflow.tracing.constant.SpanAttributeKey`)."""
 
 UNCOUNTED = "null"
 """Stands for usage that is not to be counted; MLflow would otherwise derive it again from the attributes."""
@@ -165,7 +166,7 @@ def _attributes(draft: Draft, trace_id: str) -> dict[str, str]:
         if value is not None and value is not draft.values.get(key):
             attributes[key] = _content(draft, value)
     for key, value in (
-        ("mlflow.llm.model", draft.model),
+        (MODEL, draft.model),
         ("mlflow.llm.provider", draft.provider),
         ("mlflow.message.format", draft.message_format),
     ):
@@ -180,19 +181,19 @@ def _attributes(draft: Draft, trace_id: str) -> dict[str, str]:
 def _put_usage(draft: Draft, attributes: dict[str, str]) -> None:
     """Put tokens and cost where MLflow adds them up; what the client states of the cost goes before the price list."""
     if draft.native:
-        if draft.usage and "mlflow.llm.cost" not in attributes:
+        if draft.usage and COST not in attributes:
             _put_cost(draft, attributes)
     elif draft.usage and draft.counted:
         _put_cost(draft, attributes)
         is_embedding = draft.type == SpanType.EMBEDDING
-        attributes[EMBEDDING_USAGE if is_embedding else _USAGE] = _amounts(draft.usage)
+        attributes[EMBEDDING_USAGE if is_embedding else USAGE] = _amounts(draft.usage)
         if is_embedding:
-            attributes[_USAGE] = UNCOUNTED
+            attributes[USAGE] = UNCOUNTED
     else:
         if draft.usage:
-            attributes[_USAGE] = UNCOUNTED
+            attributes[USAGE] = UNCOUNTED
         if draft.cost:
-            attributes["mlflow.llm.cost"] = _amounts(draft.cost)
+            attributes[COST] = _amounts(draft.cost)
 
 
 def _put_cost(draft: Draft, attributes: dict[str, str]) -> None:
@@ -203,7 +204,7 @@ def _put_cost(draft: Draft, attributes: dict[str, str]) -> None:
     stated = draft.cost if draft.cost and draft.cost.get("total_cost") else None
     cost = stated or cost_of(draft.model, draft.provider, draft.usage or {}) or draft.cost
     if cost is not None:
-        attributes["mlflow.llm.cost"] = _amounts(cost)
+        attributes[COST] = _amounts(cost)
 
 
 def _text(draft: Draft, value: Any) -> str:

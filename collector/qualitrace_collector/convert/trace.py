@@ -23,7 +23,7 @@ from qualitrace_collector.convert.draft import Draft, Event
 from qualitrace_collector.convert.identity import as_identities, take_resource_identity
 from qualitrace_collector.convert.restore import restored
 from qualitrace_collector.convert.root import complete_root, local_root
-from qualitrace_collector.convert.stored import AnySpan, StoredSpan, stored_span
+from qualitrace_collector.convert.stored import USAGE, AnySpan, StoredSpan, stored_span
 
 UNKNOWN_SERVICE = "unknown_service"
 """The default of OpenTelemetry's resource specification for a missing `service.name`."""
@@ -170,7 +170,7 @@ def _draft_again(record: SpanRecord, logs: Iterable[Event]) -> Draft:
     draft = _draft(record, logs)
     draft.inputs = draft.values.get("mlflow.spanInputs", draft.inputs)
     draft.outputs = draft.values.get("mlflow.spanOutputs", draft.outputs)
-    if draft.values.get("mlflow.chat.tokenUsage", "") is None:  # it is not to be counted
+    if draft.values.get(USAGE, "") is None:  # it is not to be counted
         draft.usage = None
     return draft
 

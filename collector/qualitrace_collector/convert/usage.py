@@ -1,9 +1,9 @@
 """Tokens of a call in MLflow's form: input with all cached tokens in it, output with all reasoning in it.
 
-Libraries tell cached tokens as a part of the input (OpenAI, Gemini, OpenTelemetry's gen_ai.usage.input_tokens), or
-apart from it (Anthropic, Bedrock's Converse), and many pass on what the provider told. So with reasoning: Gemini
-counts thoughts apart from the candidates. A total that only one reading adds up to shows which it is; so does a part
-that is larger than the whole.
+Libraries report cached tokens as a part of the input (OpenAI, Gemini, OpenTelemetry's gen_ai.usage.input_tokens), or
+apart from it (Anthropic, Bedrock's Converse), and many pass on what the provider reports. The same goes for reasoning:
+Gemini counts thoughts apart from the candidates. A total that only one reading adds up to shows which it is; so does a
+part that is larger than the whole.
 """
 
 from collections.abc import Mapping
@@ -24,18 +24,18 @@ def whole(usage: Mapping[str, int], *, apart: bool = False) -> dict[str, int]:
     """Return the counts with cached tokens in the input and reasoning in the output.
 
     Args:
-        apart: cached tokens are known to be told apart from the input, whatever the total is: libraries that do so
+        apart: cached tokens are known to be counted apart from the input, whatever the total is: libraries that do so
             often add the total up themselves.
     """
     cached, reasoning = usage.get(CACHE_READ, 0) + usage.get(CACHE_WRITTEN, 0), usage.get(REASONING, 0)
     if not cached and not reasoning:
         return dict(usage)
-    told, answered = usage.get(INPUT, 0), usage.get(OUTPUT, 0)
+    asked, answered = usage.get(INPUT, 0), usage.get(OUTPUT, 0)
     total = None if apart else usage.get(TOTAL)
-    more_input, more_output = apart_from((told, answered), (cached, reasoning), total, default=(apart, False))
+    more_input, more_output = apart_from((asked, answered), (cached, reasoning), total, default=(apart, False))
     found = dict(usage)
     if more_input:
-        found[INPUT] = told + cached
+        found[INPUT] = asked + cached
     if more_output:
         found[OUTPUT] = answered + reasoning
     if more_input or more_output:
@@ -46,11 +46,11 @@ def whole(usage: Mapping[str, int], *, apart: bool = False) -> dict[str, int]:
 def apart_from(
     wholes: tuple[int, int], parts: tuple[int, int], total: int | None, default: tuple[bool, bool]
 ) -> tuple[bool, bool]:
-    """Decide of input and output whether their parts are told apart from them, and are to be added.
+    """Decide for input and output whether their parts are counted apart from them, and are to be added.
 
     Args:
         total: what all should add up to, if that is known.
-        default: what is so if nothing else shows it.
+        default: the decision where nothing else shows it.
     """
     possible = [
         (add_input, add_output)

@@ -21,6 +21,9 @@ from qualitrace_collector.receive.signals import Signal
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 
+THREAD_BYTES = 128 << 10
+"""Larger requests are to be decoded in a thread, so that they do not hold up the small ones."""
+
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 _COMPRESSIONS = ("gzip", "deflate")
 _ID_KEYS = frozenset({"traceId", "spanId", "parentSpanId"})

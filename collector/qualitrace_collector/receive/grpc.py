@@ -8,7 +8,7 @@ import grpc
 import grpc.aio
 
 from qualitrace_collector.config.otlp import Otlp, Tls
-from qualitrace_collector.receive.decode import Decoded, decode_protobuf
+from qualitrace_collector.receive.decode import THREAD_BYTES, Decoded, decode_protobuf
 from qualitrace_collector.receive.errors import RETRY, Refused, RequestError, TooSlow, Undecodable
 from qualitrace_collector.receive.guard import Guard
 from qualitrace_collector.receive.intake import Intake
@@ -16,8 +16,6 @@ from qualitrace_collector.receive.signals import SIGNALS, Signal
 
 MAX_STREAMS = 128
 """Requests under way on one connection; clients wait with further ones."""
-
-_THREAD_BYTES = 128 << 10
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -88,7 +86,7 @@ async def _read(context: Any, seconds: float) -> bytes:
 
 async def _decode(signal: Signal, payload: bytes) -> Decoded:
     """Decode a large message in a thread: to repair one takes long, and the others must not wait for it."""
-    if len(payload) < _THREAD_BYTES:
+    if len(payload) < THREAD_BYTES:
         return decode_protobuf(signal, payload)
     return await asyncio.to_thread(decode_protobuf, signal, payload)
 

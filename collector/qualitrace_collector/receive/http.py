@@ -18,6 +18,7 @@ from qualitrace_collector.receive.body import content_type, read_body
 from qualitrace_collector.receive.decode import (
     JSON,
     PROTOBUF,
+    THREAD_BYTES,
     Decoded,
     check_headers,
     decode_json,
@@ -29,9 +30,6 @@ from qualitrace_collector.receive.feedback import FeedbackDoor
 from qualitrace_collector.receive.guard import Guard, Hold
 from qualitrace_collector.receive.intake import Intake
 from qualitrace_collector.receive.signals import SIGNALS, Signal
-
-# Larger bodies are decoded in a thread, so that they do not hold up the small ones.
-_THREAD_BYTES = 128 << 10
 
 # How many at once: what a body decompresses to is held only when it is known.
 _DECODERS = 4
@@ -88,7 +86,7 @@ class _Export:
         encoding = request.headers.get("content-encoding", "").lower()
         check_headers(media_type, encoding)
         body = await read_body(request, self._guard.max_bytes, self._guard.body_timeout, hold)
-        if len(body) < _THREAD_BYTES:
+        if len(body) < THREAD_BYTES:
             return self._parse(body, media_type, encoding, hold)
         async with self._decoders:
             return await asyncio.to_thread(self._parse, body, media_type, encoding, hold)

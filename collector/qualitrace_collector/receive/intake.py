@@ -23,6 +23,7 @@ _REPAIRED = "{count} texts repaired: strings must be UTF-8; what is not became U
 logger = logging.getLogger(__name__)
 
 WARNING_SECONDS = 3600.0
+"""Between two warnings of the same kind."""
 
 
 class Intake:
@@ -75,7 +76,7 @@ class Intake:
         return self._response(signal, verdict, decoded.repaired)
 
     def _response(self, signal: Signal, verdict: Verdict, repaired: int) -> Message:
-        """Make the answer; OTLP lets a partial success without rejections warn of what the client should mend."""
+        """Make the answer; OTLP lets a partial success without rejections warn of what the client should fix."""
         response: Any = signal.response(verdict)
         if repaired:
             self._committer.count({("texts_repaired", signal.name): repaired})
@@ -115,7 +116,7 @@ class Intake:
         await self._append(entry, {("feedback_received", feedback.source): 1})
 
     def _warn_of_adjusted(self, verdict: Verdict) -> None:
-        """Say it once an hour: the counter has every one."""
+        """Log a warning at most once an hour: the counter has every one."""
         if self._clock() >= self._next_warning:
             self._next_warning = self._clock() + WARNING_SECONDS
             logger.warning(

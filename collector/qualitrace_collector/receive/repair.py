@@ -1,6 +1,6 @@
 """Text in a protobuf message that is not UTF-8: replaced in place, so that it costs nothing else.
 
-SDKs for C++, PHP, Rust and Go's raw strings pass on what they were given, and protobuf's parser refuses the whole
+SDKs for C++, PHP and Rust, and Go's raw strings, pass on what they were given, and protobuf's parser refuses the whole
 request for one such text (https://protobuf.dev/programming-guides/encoding/#structure; proto3 demands UTF-8 of
 `string`). Its neighbours are other people's traces.
 """

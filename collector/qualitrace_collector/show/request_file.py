@@ -52,7 +52,7 @@ def _request(path: Path, limit: int) -> ExportTraceServiceRequest:
 
 
 def _pieces(request: ExportTraceServiceRequest) -> list[Piece]:
-    """Part the spans by their traces; of several with one id the first counts, as in the server."""
+    """Part the spans by their traces; the first of several with one id counts, as in the server."""
     traces: dict[bytes, dict[bytes, SpanRecord]] = {}
     for group in request.resource_spans:
         for scope in group.scope_spans:

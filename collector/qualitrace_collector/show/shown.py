@@ -4,12 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from qualitrace_collector.convert.content.passages import LLM_TYPES
+from qualitrace_collector.convert.draft import CALL_TYPES
 from qualitrace_collector.convert.identity import SESSION_KEYS, USER_KEYS
 from qualitrace_collector.convert.root import PROMOTED
 from qualitrace_collector.convert.sample import TracedSample, outermost, root_of, trace_sample
 from qualitrace_collector.convert.spending import Spending, spending
-from qualitrace_collector.convert.stored import AnySpan, StoredSpan
+from qualitrace_collector.convert.stored import MODEL, USAGE, AnySpan, StoredSpan
 
 _FIELDS = {"inputs": "mlflow.spanInputs", "outputs": "mlflow.spanOutputs"}
 _TOKENS = ("input", "output", "cached", "cache_written", "reasoning")
@@ -63,16 +63,12 @@ def _sources(spans: Sequence[AnySpan], traced: TracedSample, spent: Sequence[Spe
         "outputs": _content_place(exchange.answered_by, "outputs", by_id),
         "conversation": _content_place(exchange.continued_in, "inputs", by_id) if sample.conversation else None,
         "passages": [_place(passage.span, passage.field) for passage in traced.passages],
-        "tool_calls": [_place(span, "inputs, outputs") for span in outermost(_ordered(spans), ("TOOL",))],
+        "tool_calls": [_place(span, "inputs, outputs") for span in traced.tools],
         "session": _identity_place(spans, SESSION_KEYS, sample.metadata.get("session")),
         "user": _identity_place(spans, USER_KEYS, sample.metadata.get("user")),
-        "model": next((_place(call, "mlflow.llm.model") for call in reversed(outermost(spans, LLM_TYPES))), None),
-        "tokens": [_place(by_id[item.span_id], "mlflow.chat.tokenUsage") for item in spent],
+        "model": next((_place(call, MODEL) for call in reversed(outermost(spans, CALL_TYPES))), None),
+        "tokens": [_place(by_id[item.span_id], USAGE) for item in spent],
     }
-
-
-def _ordered(spans: Sequence[AnySpan]) -> list[AnySpan]:
-    return sorted(spans, key=lambda span: (span.start_time_ns, span.span_id))
 
 
 def _place(span: AnySpan, field: str) -> Place:
@@ -96,7 +92,7 @@ def _attribute_names(span: AnySpan) -> Iterable[str]:
 
 
 def _identity_place(spans: Sequence[AnySpan], keys: Sequence[str], value: str | None) -> Place | None:
-    """Name the span and the attribute that told a session or a user; the root's own is where conversion puts it."""
+    """Name the span and the attribute that names a session or a user; the root's own is where conversion puts it."""
     if value is None:
         return None
     root = root_of(spans)

@@ -1,4 +1,4 @@
-"""What of each complete trace is in the totals already, so that late spans add what they bring and nothing twice."""
+"""What was counted of each complete trace, so that late spans add what they bring and nothing twice."""
 
 import json
 import sqlite3

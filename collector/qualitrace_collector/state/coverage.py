@@ -47,7 +47,7 @@ def load_coverage(text: str) -> Coverage:
 
 
 def joined(before: Coverage, now: Coverage) -> Coverage:
-    """Return what a trace has after more of it came: what was there stays, under the source that it was told of."""
+    """Return what a trace has after more of it came: what was there stays, under its source."""
     sources = {content: source for source, content in before}
     result = dict(before)
     for (source, content), has in now.items():
@@ -62,14 +62,9 @@ class CoverageTotals:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    @classmethod
-    def add(cls, connection: sqlite3.Connection, traces: Iterable[Coverage]) -> None:
-        """Count complete traces, each once, in the caller's transaction."""
-        cls.change(connection, (({}, trace) for trace in traces))
-
     @staticmethod
     def change(connection: sqlite3.Connection, traces: Iterable[tuple[Coverage, Coverage]]) -> None:
-        """Count complete traces anew, each given as it was counted before and as it is now, in the same transaction."""
+        """Count complete traces in the caller's transaction, each given as it was counted before and as it is now."""
         counts: dict[tuple[Source, str], list[int]] = {}
         for before, now in traces:
             for key, has in now.items():

@@ -1,4 +1,4 @@
-"""Stored traces whose local root has not come: since when nothing came of them, and what is known of them till then."""
+"""Stored traces whose local root has not come: when their last span came, and what they had by then."""
 
 import json
 import sqlite3
@@ -19,7 +19,7 @@ class UnfinishedTrace(NamedTuple):
     """A stored trace without a local root.
 
     Attributes:
-        tracestate: of its spans; tells head sampling.
+        tracestate: of its spans; shows head sampling.
     """
 
     trace_id: str
@@ -53,5 +53,5 @@ class Unfinished:
 
     @staticmethod
     def prune(connection: sqlite3.Connection, older_than: float) -> None:
-        """Forget those that no span came of since `older_than` (Unix seconds): they were given up."""
+        """Forget those whose last span came before `older_than` (Unix seconds): they were given up."""
         connection.execute("DELETE FROM unfinished WHERE last_span_at < ?", (older_than,))

@@ -17,7 +17,7 @@ REFUSALS = 3
 LONGEST_WAIT = 5.0
 """Seconds between two tries, at most."""
 _LOCKED = "is locked"
-"""Of SQLite's messages for SQLITE_BUSY and SQLITE_LOCKED (sqlite.org/rescode.html)."""
+"""Part of SQLite's messages for SQLITE_BUSY and SQLITE_LOCKED (sqlite.org/rescode.html)."""
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -32,7 +32,7 @@ class Patience:
     def __init__(self, store: TraceStore) -> None:
         self._store = store
         self._gone: StoreUnavailable | None = None
-        self._told = False
+        self._warned = False
 
     def __call__(self, ask: Callable[[], _T], refusals: int = REFUSALS) -> _T:
         """Return what `ask` returns; it may be called more than once, `refusals` times if MLflow refuses it.
@@ -72,11 +72,11 @@ class Patience:
             return state.attempt_number >= refusals
 
         wait = wait_random_exponential(max=LONGEST_WAIT)
-        return Retrying(stop=is_enough, wait=wait, before_sleep=self._tell, reraise=True)(once)
+        return Retrying(stop=is_enough, wait=wait, before_sleep=self._warn, reraise=True)(once)
 
-    def _tell(self, state: RetryCallState) -> None:
-        if not self._told and isinstance(error := _error(state), Exception):
-            self._told = True
+    def _warn(self, state: RetryCallState) -> None:
+        if not self._warned and isinstance(error := _error(state), Exception):
+            self._warned = True
             place = without_credentials(self._store.tracking_uri)
             _log.warning("MLflow at %s: %s: trying again for %.0f seconds", place, why(error), PATIENCE)
 
@@ -101,7 +101,7 @@ def _error(state: RetryCallState) -> BaseException | None:
 
 @contextmanager
 def quietly() -> Generator[None]:
-    """Leave out MLflow's traceback of each failed statement (mlflow/store/db/utils.py): its error is told once."""
+    """Leave out MLflow's traceback of each failed statement (mlflow/store/db/utils.py): its error is reported once."""
     theirs = logging.getLogger("mlflow.store.db.utils")
     theirs.addFilter(_is_below_error)
     try:

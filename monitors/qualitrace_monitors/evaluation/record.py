@@ -55,8 +55,8 @@ def _writes(
 
 
 def _params(evaluation: Evaluation, params: Mapping[str, Any]) -> list[Param]:
-    told = {**params, "confidence": evaluation.confidence, "baseline": evaluation.baseline}
-    return [Param(name, str(value)) for name, value in told.items()]
+    known = {**params, "confidence": evaluation.confidence, "baseline": evaluation.baseline}
+    return [Param(name, str(value)) for name, value in known.items()]
 
 
 def _tags(evaluation: Evaluation, has_table: bool) -> list[RunTag]:

@@ -1,4 +1,4 @@
-"""An evaluation run of MLflow: what is written, is written with patience; what could not be, is told.
+"""An evaluation run of MLflow: it is written with patience, and what could not be written is reported.
 
 MLflow's own harness (mlflow/genai/evaluation/harness.py) logs a warning when it cannot write a trace or an assessment,
 and leaves the row out of its result. This one leaves the same behind: the run's type, its data set, and a trace for
@@ -120,7 +120,9 @@ class Recorder:
             for judge in judges
             if (result := results[trace.row.key, judge.name]).status != "not_applicable"
         }
-        expected = [self._about(trace, None, _expectation(trace, self._tags)) for trace in written if _is_told(trace)]
+        expected = [
+            self._about(trace, None, _expectation(trace, self._tags)) for trace in written if _is_to_be_written(trace)
+        ]
         errors = self._save_assessments([*scores.values(), *expected])
         lost: Lost = {(key, judge.name): text for key, text in refused.items() for judge in judges}
         return lost | {pair: errors[own] for pair, score in scores.items() if (own := _id(score)) in errors}
@@ -184,7 +186,7 @@ def _id(assessment: Assessment) -> str:
     return str(assessment.assessment_id)
 
 
-def _is_told(trace: RowTrace) -> bool:
+def _is_to_be_written(trace: RowTrace) -> bool:
     """Whether the expected answer is to be written: a recorded trace may have it already."""
     known = any(item.expectation and item.name == TARGET for item in trace.trace.info.assessments)
     return trace.row.target is not None and not known

@@ -165,7 +165,7 @@ def _end(recorder: Recorder, evaluation: Evaluation) -> None:
 
 
 def _frame(rows: Sequence[Row]) -> pd.DataFrame:
-    """Return the data set as the run names it: the digest of the rows tells whether two runs had the same."""
+    """Return the data set as the run names it: the digest of the rows shows whether two runs had the same."""
     return pd.DataFrame([{"question": row.question, "answer": row.answer, "expected": row.target} for row in rows])
 
 

@@ -63,14 +63,14 @@ class MetricSummary:
 
     def run_metrics(self) -> dict[str, float]:
         """Return the numbers as MLflow keeps them."""
-        told: dict[str, float] = {f"{self.metric}/{key}": count for key, count in self.counts().items()}
+        numbers: dict[str, float] = {f"{self.metric}/{key}": count for key, count in self.counts().items()}
         if self.scored:
-            told[f"{self.metric}/unsure_share"] = self.unsure_share
+            numbers[f"{self.metric}/unsure_share"] = self.unsure_share
             for name in get_args(Quantity):
                 point, (lower, upper) = self.quantity(name)
-                told |= {f"{self.metric}/{name}_lower": lower, f"{self.metric}/{name}_upper": upper}
-                told |= {} if point is None else {f"{self.metric}/{name}": point}
-        return told
+                numbers |= {f"{self.metric}/{name}_lower": lower, f"{self.metric}/{name}_upper": upper}
+                numbers |= {} if point is None else {f"{self.metric}/{name}": point}
+        return numbers
 
     def counts(self) -> dict[str, int]:
         """Return how many rows were read, and what became of them."""

@@ -1,8 +1,6 @@
 """Each row as a trace, in memory: MLflow's own export of traces drops what it cannot write, and says so to nobody."""
 
 import json
-import time
-import uuid
 from base64 import b64encode
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,18 +11,18 @@ from mlflow.entities.trace_location import MlflowExperimentLocation
 from mlflow.tracing.constant import TRACE_SCHEMA_VERSION, TRACE_SCHEMA_VERSION_KEY, TraceMetadataKey, TraceTagKey
 from mlflow.tracing.trace_manager import InMemoryTraceManager
 from mlflow.tracing.utils.truncation import set_request_response_preview
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
 
-from qualitrace_collector.convert.content import encodable
 from qualitrace_collector.convert.sample import question_and_answer
 from qualitrace_monitors.evaluation.predict import Answer
 from qualitrace_monitors.evaluation.rows import Row
-
-NAME = "answer"
-"""Of the root span."""
-_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+from qualitrace_monitors.made_spans import (
+    RETRIEVER_NAME,
+    ROOT_NAME,
+    documents_of,
+    made_spans,
+    new_trace_id,
+    trace_number,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +46,12 @@ class RowTrace:
 
     @property
     def question(self) -> str:
-        """The row's, else what its trace tells."""
+        """The row's, else what its trace shows."""
         return self.row.question or self._recorded[0]
 
     @property
     def answer(self) -> str:
-        """What the trace tells."""
+        """What the trace shows."""
         return self._recorded[1]
 
     @property
@@ -62,7 +60,7 @@ class RowTrace:
 
 
 def recorded(row: Row, experiment_id: str) -> RowTrace:
-    """Make the trace that an application would have left of a row; of one that is a trace, that trace or a copy."""
+    """Make the trace that an application would have left of a row; a row that is a trace keeps it, or gets a copy."""
     if row.trace is None:
         return RowTrace(row=row, trace=_written(row, experiment_id))
     if row.trace.info.experiment_id == experiment_id:
@@ -75,7 +73,7 @@ def predicted(row: Row, answer: Answer, experiment_id: str) -> RowTrace:
     failure, spoken, held = "", row, None
     place = MlflowExperimentLocation(experiment_id)
     try:
-        with mlflow.start_span(NAME, span_type=SpanType.CHAIN, trace_destination=place) as root:
+        with mlflow.start_span(ROOT_NAME, span_type=SpanType.CHAIN, trace_destination=place) as root:
             with InMemoryTraceManager.get_instance().get_trace(root.trace_id) as held:
                 pass  # held on to: MLflow forgets a trace that has ended
             root.set_inputs(_inputs(row))
@@ -88,15 +86,15 @@ def predicted(row: Row, answer: Answer, experiment_id: str) -> RowTrace:
     if held is None:  # MLflow's tracing is switched off
         return RowTrace(row=row, trace=_written(spoken, experiment_id), failure=failure)
     trace = held.to_mlflow_trace()
-    InMemoryTraceManager.get_instance().pop_trace(_number(trace.info.trace_id))  # so that it is not exported, too
+    InMemoryTraceManager.get_instance().pop_trace(trace_number(trace.info.trace_id))  # so that it is not exported, too
     return RowTrace(row=row, trace=trace, failure=failure)
 
 
 def _trace_passages(question: str, passages: tuple[str, ...]) -> None:
     if passages:
-        with mlflow.start_span("context", span_type=SpanType.RETRIEVER) as span:
+        with mlflow.start_span(RETRIEVER_NAME, span_type=SpanType.RETRIEVER) as span:
             span.set_inputs({"query": question})
-            span.set_outputs(_documents(passages))
+            span.set_outputs(documents_of(passages))
 
 
 def _inputs(row: Row) -> dict[str, Any]:
@@ -107,25 +105,10 @@ def _inputs(row: Row) -> dict[str, Any]:
     return {"messages": [*turns, {"role": "user", "content": row.question}]}
 
 
-def _documents(passages: tuple[str, ...]) -> list[dict[str, Any]]:
-    return [{"page_content": passage, "metadata": {}} for passage in passages]
-
-
-def _number(trace_id: str) -> int:
-    return int(trace_id.removeprefix("tr-"), 16)
-
-
-def _new_id() -> str:
-    return f"tr-{uuid.uuid4().hex}"
-
-
 def _written(row: Row, experiment_id: str) -> Trace:
     """Make the trace of a row's question, context and answer, as an application's; it is stored nowhere."""
-    trace_id = _new_id()
-    spans = [_span(trace_id, 1, NAME, SpanType.CHAIN, _inputs(row), row.answer)]
-    if row.context:
-        query = {"query": row.question}
-        spans.append(_span(trace_id, 2, "context", SpanType.RETRIEVER, query, _documents(row.context)))
+    trace_id = new_trace_id()
+    spans = made_spans(trace_id, row.question, row.context, row.answer, _inputs(row))
     info = TraceInfo(
         trace_id=trace_id,
         trace_location=TraceLocation.from_experiment_id(experiment_id),
@@ -133,44 +116,16 @@ def _written(row: Row, experiment_id: str) -> Trace:
         execution_duration=0,
         state=TraceState.OK,
         trace_metadata={TRACE_SCHEMA_VERSION_KEY: str(TRACE_SCHEMA_VERSION)},
-        tags={TraceTagKey.TRACE_NAME: NAME},
+        tags={TraceTagKey.TRACE_NAME: ROOT_NAME},
     )
     trace = Trace(info=info, data=TraceData(spans=spans))
     set_request_response_preview(info, trace.data)
     return trace
 
 
-def _span(trace_id: str, number: int, name: str, kind: str, inputs: Any, outputs: Any) -> Span:
-    """Make a span; the first one is the parent of the others."""
-    now = time.time_ns()
-    attributes = {
-        "mlflow.traceRequestId": trace_id,
-        "mlflow.spanType": kind,
-        "mlflow.spanInputs": inputs,
-        "mlflow.spanOutputs": outputs,
-    }
-    root, context = (SpanContext(_number(trace_id), n, is_remote=False, trace_flags=_SAMPLED) for n in (1, number))
-    readable = ReadableSpan(
-        name=name,
-        context=context,
-        parent=None if number == 1 else root,
-        resource=Resource.get_empty(),
-        attributes={key: _json(value) for key, value in attributes.items()},
-        start_time=now,
-        end_time=now,
-        status=Status(StatusCode.OK),
-    )
-    return Span(readable)
-
-
-def _json(value: Any) -> str:
-    """Return JSON without what a database may not take: half of a surrogate pair, and a zero byte."""
-    return encodable(json.dumps(value, ensure_ascii=False).replace("\\u0000", "\\ufffd"))
-
-
 def _copy(trace: Trace, experiment_id: str) -> Trace:
     """Copy a trace into another experiment, under another id; its assessments stay where they are."""
-    trace_id = _new_id()
+    trace_id = new_trace_id()
     binary = b64encode(bytes.fromhex(trace_id.removeprefix("tr-"))).decode()
     spans: list[Span] = []
     for span in trace.data.spans:

@@ -37,7 +37,7 @@ _FINAL = re.compile(
     "|does_?not_?exist|bad_?request|unsupported"
     "|too_?(large|long)|context_?length|context_?window|billing|credit|filter|policy|safety|blocked|validation|unprocessable"
 )
-"""What is in the names that providers give to errors that time does not mend, in lower case with _ for spaces."""
+"""What is in the names that providers give to errors that time does not fix, in lower case with _ for spaces."""
 
 _STATUS = re.compile(r"\b([45]\d\d) (?:Client|Server) Error\b")
 """How requests tells the status in a message."""
@@ -91,9 +91,9 @@ def reported_failure(who: str, error: Any, headers: Mapping[str, str]) -> JudgeE
     status = next((int(kind) for kind in kinds if re.fullmatch("[45][0-9]{2}", kind)), None)
     if status is not None:
         return refusal(message, status, headers)
-    telling = [kind for kind in kinds if kind != "error" and not kind.isdecimal()]
-    told = " ".join(telling or [text]).lower().replace(" ", "_")
-    if _FINAL.search(told) and not _AWAY.search(told):
+    names = [kind for kind in kinds if kind != "error" and not kind.isdecimal()]
+    kind = " ".join(names or [text]).lower().replace(" ", "_")
+    if _FINAL.search(kind) and not _AWAY.search(kind):
         return JudgeError(message)
     return TransientJudgeError(message, seconds_asked(headers.get("retry-after"), time.time()))
 

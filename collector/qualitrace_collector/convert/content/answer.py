@@ -34,7 +34,8 @@ from qualitrace_collector.convert.content.question import asked
 from qualitrace_collector.convert.content.stream import added_up, joined, pieces_of_text, whole_response
 from qualitrace_collector.samples import Message
 
-_MISSING = object()
+_MATERIAL = frozenset(MATERIAL_KEYS)
+_BESIDE_ANSWERS = _MATERIAL.union(HISTORY_KEYS, THOUGHT_KEYS, SIDE_KEYS)
 
 
 def answer_text(outputs: Any, inputs: Any = None, *, from_model: bool = False) -> str:
@@ -148,7 +149,7 @@ def _first_said(turns: Sequence[Message]) -> str:
 
 
 def _last_said(turns: Sequence[Message], before: Sequence[Message] = ()) -> str:
-    """Return the assistant's last words since the user's last turn; of older turns only what is new."""
+    """Return the assistant's last words since the user's last turn, else what is new in older turns."""
     last_ask = max((at for at, turn in enumerate(turns) if turn.role == "user"), default=-1)
     said = [turn.content for turn in turns[last_ask + 1 :] if turn.role == "assistant" and turn.content.strip()]
     if not said:
@@ -229,8 +230,7 @@ def _in_branch(value: dict[str, Any], own: Any, depth: int) -> str | None:
 
 def _only_text(value: dict[str, Any]) -> str | None:
     """Return the text of a mapping that holds but one beside thoughts, material and figures."""
-    beside = {*MATERIAL_KEYS, *HISTORY_KEYS, *THOUGHT_KEYS, *SIDE_KEYS}
-    rest = {key: item for key, item in value.items() if key not in beside and not is_blank(item)}
+    rest = {key: item for key, item in value.items() if key not in _BESIDE_ANSWERS and not is_blank(item)}
     ((_, item),) = rest.items() if len(rest) == 1 else (("", None),)
     return spoken(as_sent(item)) if isinstance(item, str) else None
 
@@ -252,7 +252,7 @@ def without_echo(value: Any, own: Any) -> Any:
 def is_material(outputs: Any, inputs: Any = None) -> bool:
     """Whether outputs hold, beside what they repeat of the input, only what an answer may rest on."""
     rest = without_echo(outputs, opened(inputs))
-    return isinstance(rest, dict) and rest.keys() <= set(MATERIAL_KEYS)
+    return isinstance(rest, dict) and rest.keys() <= _MATERIAL
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -20,7 +20,7 @@ from qualitrace_collector.convert.content.forms import (
     DOCUMENT_WRAPPERS,
 )
 from qualitrace_collector.convert.content.messages import is_silent, parts_text
-from qualitrace_collector.convert.content.opening import as_sent, encodable, opened
+from qualitrace_collector.convert.content.opening import as_sent, at, encodable, opened
 
 MAX_DEPTH = 8
 MAX_DOCUMENTS = 1000
@@ -35,7 +35,7 @@ _OBJECT = re.compile(r"<[\w.]+(?:\(.*\)| object at 0x\w+)>", re.DOTALL)
 def documents(value: Any) -> list[Document]:
     """Return the documents in a value, in order; none if it holds no records or texts."""
     value = opened(value)
-    if isinstance(value, dict) and not _tells_documents(value):
+    if isinstance(value, dict) and not _holds_documents(value):
         return []
     found = list(islice(_records(value, 0), MAX_DOCUMENTS))
     if any(document["page_content"] for document in found):
@@ -56,7 +56,7 @@ def document_of(item: Any) -> Document | None:
     return next(_records_of_item(item, 0), None)
 
 
-def _tells_documents(value: dict[str, Any]) -> bool:
+def _holds_documents(value: dict[str, Any]) -> bool:
     """Whether a mapping holds a list, or is a record with a text, not the arguments or the answer of a function."""
     return bool(_own_text(value) or _wrapped(value) or _nested(value)) or any(
         isinstance(opened(value.get(key)), (list, dict)) for key in DOCUMENT_LISTS
@@ -123,23 +123,19 @@ def _columns(value: dict[str, Any]) -> list[Document]:
     if not isinstance(texts, list) or not any(isinstance(value.get(name), list) for name in _COLUMNS):
         return []
     if texts and all(isinstance(row, list) for row in texts):
-        queries = [{name: _at(value.get(name), at) for name in ("documents", *_COLUMNS)} for at in range(len(texts))]
+        queries = [{name: at(value, name, row) for name in ("documents", *_COLUMNS)} for row in range(len(texts))]
         return [document for query in queries for document in _columns(query)]
     ids, metadatas, distances = (value.get(name) for name in _COLUMNS)
     found: list[Document] = []
-    for at, text in enumerate(texts):
+    for row, text in enumerate(texts):
         if isinstance(text, str) and text.strip():
-            metadata = _at(metadatas, at)
-            document = made(encodable(text), dict(metadata) if isinstance(metadata, dict) else {}, _at(ids, at))
-            found.append(_scored(document, _at(distances, at)))
+            metadata = at(metadatas, row)
+            document = made(encodable(text), dict(metadata) if isinstance(metadata, dict) else {}, at(ids, row))
+            found.append(_scored(document, at(distances, row)))
     return found
 
 
 _COLUMNS = ("ids", "metadatas", "distances")
-
-
-def _at(column: Any, at: int) -> Any:
-    return column[at] if isinstance(column, list) and len(column) > at else None
 
 
 def _of_record(item: dict[str, Any], depth: int) -> Iterator[Document]:
@@ -177,7 +173,7 @@ def _text_in(value: Any) -> str:
 
 
 def _wrapped(item: dict[str, Any]) -> dict[str, Any] | list[Any] | None:
-    """Return the record that a record wraps, if that one has something to tell."""
+    """Return the record that a record wraps, if that one has a text."""
     for key in DOCUMENT_WRAPPERS:
         inner = opened(item.get(key))
         if isinstance(inner, dict) and inner and (_own_text(inner) or _text_like(inner) or _wrapped(inner)):
@@ -208,10 +204,10 @@ def _text_like(item: dict[str, Any]) -> str:
 
 
 def _as_json(item: dict[str, Any]) -> str:
-    """Write down a record without a text; empty if it tells no more than an id, a score or a vector."""
+    """Write down a record without a text; empty if it holds no more than an id, a score or a vector."""
     rest = {key: value for key, value in item.items() if key not in DOCUMENT_SIDES and not _is_vector(value)}
-    told = {key: value for key, value in rest.items() if value not in (None, "", [], {})}
-    return as_sent({key: value for key, value in item.items() if not _is_vector(value)}) if told else ""
+    has_content = any(value not in (None, "", [], {}) for value in rest.values())
+    return as_sent({key: value for key, value in item.items() if not _is_vector(value)}) if has_content else ""
 
 
 def _is_row(items: Sequence[Any]) -> bool:

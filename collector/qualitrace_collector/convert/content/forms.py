@@ -192,7 +192,7 @@ STRONG_ANSWER_KEYS = frozenset(
     "answer final_answer final_output final_response output_text generation generated_answer replies answers choices "
     "messages candidates response result output reply".split()
 )
-"""Those that tell an answer also inside another mapping: Haystack's pipelines, LangGraph's updates."""
+"""Those that hold an answer inside another mapping, too: Haystack's pipelines, LangGraph's updates."""
 
 MATERIAL_KEYS = (
     "context contexts source_documents documents docs retrieved_documents retrieved_contexts retrieved_context "
@@ -272,4 +272,4 @@ DOCUMENT_SIDES = frozenset(
         ).split(),
     ]
 )
-"""Of a record that has no text: what tells nothing that an answer could rest on."""
+"""What an answer cannot rest on, in a record that has no text."""

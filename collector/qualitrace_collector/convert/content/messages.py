@@ -1,8 +1,8 @@
 """Messages in the shapes in which libraries record them: who speaks, and what is said.
 
-A message is a mapping that names a role, or a type or class that stands for one. What it says is text, or parts; of
-these only the speaker's own words count: no thoughts, no calls of tools, no files. What a tool gave back is a turn of
-the tool, wherever it stands.
+A message is a mapping that names a role, or a type or class that stands for one. It says text, or parts, of which
+the speaker's own words count: no thoughts, no calls of tools, no files. A tool's result is a turn of the tool, wherever
+it stands.
 """
 
 import re

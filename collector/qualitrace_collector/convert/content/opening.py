@@ -79,6 +79,16 @@ def _lines(text: str) -> list[Any] | None:
     return found if found and all(isinstance(item, dict) for item in found) else None
 
 
+def at(value: Any, *path: str | int) -> Any:
+    """Return what stands at a path of keys and positions in nested values, None if nothing does."""
+    for step in path:
+        if isinstance(step, int):
+            value = value[step] if isinstance(value, list) and len(value) > step else None
+        else:
+            value = value.get(step) if isinstance(value, dict) else None
+    return value
+
+
 def as_sent(value: Any) -> str:
     """Write a value as a client would have sent it: text as it is, all else as JSON."""
     if isinstance(value, str):

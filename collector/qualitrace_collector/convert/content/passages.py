@@ -17,13 +17,12 @@ from qualitrace_collector.convert.content.forms import MATERIAL_KEYS
 from qualitrace_collector.convert.content.messages import messages_in
 from qualitrace_collector.convert.content.opening import as_sent, encodable, is_blank, opened
 from qualitrace_collector.convert.content.prompt import split_prompt
+from qualitrace_collector.convert.draft import CALL_TYPES
 from qualitrace_collector.convert.stored import AnySpan
 from qualitrace_collector.samples import Message, PassagesSource
 
-LLM_TYPES = (SpanType.CHAT_MODEL, SpanType.LLM)
-NO_MATERIAL_TYPES = (*LLM_TYPES, SpanType.EMBEDDING, SpanType.TOOL, SpanType.RETRIEVER, SpanType.RERANKER)
+NO_MATERIAL_TYPES = (*CALL_TYPES, SpanType.EMBEDDING, SpanType.TOOL, SpanType.RETRIEVER, SpanType.RERANKER)
 MAX_PASSAGES = 1000
-
 
 _PLACEHOLDER = re.compile(r"\[tool-result: [^\]]*\]")
 """What Mastra's exporter puts where a tool's result was (@mastra/core's observability)."""
@@ -44,7 +43,7 @@ def find_passages(spans: Sequence[AnySpan], question: str) -> tuple[tuple[Passag
             return found, "retriever"
     if found := _distinct(_beside_answers(spans, question)):
         return found, "retriever"
-    calls = [span for span in spans if span.span_type in LLM_TYPES]
+    calls = [span for span in spans if span.span_type in CALL_TYPES]
     for span in (*reversed(calls), *(span for span in spans if span.span_type not in NO_MATERIAL_TYPES)):
         if found := _distinct(_prompted(span, question)):
             return found, "prompt"
@@ -110,7 +109,7 @@ def _beside_answers(spans: Sequence[AnySpan], question: str) -> Iterator[Passage
 
 
 def _material(value: Any) -> list[str]:
-    """Return the texts under a key that may hold material; of other values than texts and documents none."""
+    """Return the texts under a key that may hold material, none if it holds no texts and no documents."""
     value = opened(value)
     if isinstance(value, str):
         return [value] if " " in value.strip() else []

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from qualitrace_collector.convert.content.opening import at
+
 Path = tuple[str | int, ...]
 
 _DELTAS: tuple[tuple[str, Path], ...] = (
@@ -56,13 +58,13 @@ def joined(chunks: Sequence[Any], part_text: Callable[[Any], str]) -> str | None
     is_stream = False
     for chunk in map(_without_envelope, chunks):
         signs = [path for sign, path in _DELTAS if _has(chunk, sign)]
-        delta = next((found for path in signs if (found := _at(chunk, path)) is not None), None)
+        delta = next((found for path in signs if (found := at(chunk, *path)) is not None), None)
         if delta is not None:
             is_stream = True
             texts.append(delta if isinstance(delta, str) else part_text(delta))
         elif not signs and not _is_other_event(chunk):
             return None
-        is_stream = is_stream or ("choices" in chunk and _at(chunk, ("choices", 0, "delta")) is not None)
+        is_stream = is_stream or ("choices" in chunk and at(chunk, "choices", 0, "delta") is not None)
     if len(chunks) == 1 and "candidates" in chunks[0]:
         return None  # a list of one whole response
     return "".join(texts) if is_stream else None
@@ -107,14 +109,3 @@ def _is_other_event(chunk: dict[str, Any]) -> bool:
     if isinstance(kind, str):
         return kind.startswith(tuple(_OTHER_EVENTS)) or kind in ("error", "usage")
     return len(chunk) == 1 and not _OTHER_KEYS.isdisjoint(chunk)
-
-
-def _at(value: Any, path: Path) -> Any:
-    for step in path:
-        if isinstance(step, int):
-            value = value[step] if isinstance(value, list) and len(value) > step else None
-        else:
-            value = value.get(step) if isinstance(value, dict) else None
-        if value is None:
-            return None
-    return value

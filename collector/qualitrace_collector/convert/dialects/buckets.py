@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mlflow.entities import SpanType
-
-from qualitrace_collector.convert.draft import CALL_TYPES, Draft, at, whole_number
+from qualitrace_collector.convert.content import at
+from qualitrace_collector.convert.draft import RESPONDING_TYPES, Draft, whole_number
 from qualitrace_collector.convert.usage import (
     CACHE_READ,
     CACHE_WRITTEN,
@@ -60,7 +59,7 @@ def usage_of(details: Mapping[str, Any]) -> dict[str, int] | None:
 
     Langfuse's own are disjoint, as Anthropic's are: all whose name has `input` in it make the input, so with `output`
     (https://langfuse.com/docs/observability/features/token-and-cost-tracking). Its wrapper of OpenAI's client passes
-    on what OpenAI tells, where the parts are within the whole (OpenAICompletionUsageSchema of
+    on what OpenAI reports, where the parts are within the whole (OpenAICompletionUsageSchema of
     packages/shared/src/server/ingestion/types.ts); so do people with other shapes. The total shows which it is.
     """
     buckets = _flat(details)
@@ -109,12 +108,11 @@ def has_part(name: str, parts: tuple[str, ...]) -> bool:
 
 
 _IN_RESPONSES = ("usage", "usage_metadata", "usageMetadata")
-_RESPONDING = (*CALL_TYPES, SpanType.AGENT)
 
 
 def usage_in_response(draft: Draft) -> dict[str, int] | None:
     """Read the usage in a recorded response (OpenAI's, Anthropic's, Gemini's, and the result of Claude's Agent SDK)."""
-    if draft.type not in _RESPONDING or (isinstance(draft.outputs, str) and '"usage' not in draft.outputs):
+    if draft.type not in RESPONDING_TYPES or (isinstance(draft.outputs, str) and '"usage' not in draft.outputs):
         return None
     response = draft.loads(draft.outputs)
     found = (at(response, name) for name in _IN_RESPONSES)

@@ -9,9 +9,8 @@ OpenRouter), and OpenRouter's usage accounting (`usage.cost` in a response).
 
 from typing import Any
 
-from mlflow.entities import SpanType
-
-from qualitrace_collector.convert.draft import CALL_TYPES, Draft, at, number
+from qualitrace_collector.convert.content import at
+from qualitrace_collector.convert.draft import RESPONDING_TYPES, Draft, number
 
 _TOTALS = (
     "llm.cost.total",
@@ -29,14 +28,13 @@ _TOTALS = (
     "llm.usage.cost",
 )
 _PLAIN_TOTALS = ("total_cost_usd", "cost_usd", "usage.cost", "total_cost", "cost")
-"""What any service's span may call its price: believed of a span that tells tokens, too."""
+"""What any service's span may call its price: believed only of a span that reports tokens, too."""
 
 _INPUTS = ("llm.cost.prompt", "gen_ai.cost.input_cost", "gen_ai.usage.input_cost", "gen_ai.cost.input")
 _OUTPUTS = ("llm.cost.completion", "gen_ai.cost.output_cost", "gen_ai.usage.output_cost", "gen_ai.cost.output")
 _METADATA = "ai.response.providerMetadata"
 _NAMES = frozenset({*_TOTALS, *_PLAIN_TOTALS, *_INPUTS, *_OUTPUTS, _METADATA})
 _CURRENCIES = ("gen_ai.usage.cost.currency", "gen_ai.cost.currency")
-_RESPONDING = (*CALL_TYPES, SpanType.AGENT)
 _IN_RESPONSES = (("usage", "cost"), ("total_cost_usd",))
 _IN_METADATA = (("gateway", "cost"), ("gateway", "marketCost"), ("openrouter", "usage", "cost"))
 
@@ -54,11 +52,11 @@ def stated_cost(draft: Draft) -> dict[str, float] | None:
             found = cost(_first(at(metadata, *path) for path in _IN_METADATA))
         if found is not None:
             return found
-    return _in_response(draft) if draft.type in _RESPONDING else None
+    return _in_response(draft) if draft.type in RESPONDING_TYPES else None
 
 
 def cost(total: float | None, asked: float | None = None, answered: float | None = None) -> dict[str, float] | None:
-    """Return a cost in MLflow's form, None unless the whole is known; of its parts one that is not known is 0."""
+    """Return a cost in MLflow's form, None unless the whole is known; an unknown part is 0."""
     if total is None:
         if asked is None or answered is None:
             return None

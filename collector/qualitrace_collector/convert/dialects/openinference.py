@@ -89,7 +89,7 @@ _APART = "openinference.instrumentation.claude_agent_sdk"
 """The scope of what passes on the counts of Claude's result, cached tokens apart (its `_wrappers.py`)."""
 
 _MISNAMED = "openinference.instrumentation.litellm"
-"""The scope of what tells the tokens of text as `prompt_details.cache_input` (its `_set_token_counts_from_usage`)."""
+"""The scope of what reports the tokens of text as `prompt_details.cache_input` (its `_set_token_counts_from_usage`)."""
 
 
 def _mend(draft: Draft) -> None:

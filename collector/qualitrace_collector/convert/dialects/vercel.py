@@ -4,8 +4,9 @@ from typing import Any
 
 from mlflow.entities import SpanType
 
+from qualitrace_collector.convert.content import at
 from qualitrace_collector.convert.dialects.table import Dialect
-from qualitrace_collector.convert.draft import Draft, at, whole_number
+from qualitrace_collector.convert.draft import Draft, whole_number
 from qualitrace_collector.convert.usage import CACHE_READ, CACHE_WRITTEN, INPUT, whole
 
 _OPERATIONS = {
@@ -52,13 +53,13 @@ _CACHED = {
         ("usage", "cacheWriteInputTokens"),
     ),
 }
-"""Where the metadata of Anthropic and Bedrock tell cached tokens, which versions 3 to 5 do not all tell otherwise."""
+"""Where the metadata of Anthropic and Bedrock report cached tokens: not all of versions 3 to 5 do so elsewhere."""
 
 
 def _mend(draft: Draft) -> None:
-    """Add the cached tokens that versions before 6 leave out of the input, for providers that tell them apart.
+    """Add the cached tokens that versions before 6 leave out of the input, for providers that report them apart.
 
-    Version 6 made the input whole for all providers, and tells its details (`convertAnthropicMessagesUsage` of
+    Version 6 made the input whole for all providers, and reports its details (`convertAnthropicMessagesUsage` of
     @ai-sdk/anthropic, `asLanguageModelUsage` of ai).
     """
     if draft.usage is None or any(key.startswith("ai.usage.inputTokenDetails.") for key in draft.values):
@@ -66,21 +67,19 @@ def _mend(draft: Draft) -> None:
     metadata = draft.loads(draft.values.get("ai.response.providerMetadata"))
     provider = str(draft.values.get("ai.model.provider", ""))
     for name in _APART:
-        told = metadata.get(name) if isinstance(metadata, dict) else None
-        if told is not None or name in provider:
-            draft.usage = _with_cached(draft.usage, told)
+        reported = at(metadata, name)
+        if reported is not None or name in provider:
+            draft.usage = _with_cached(draft.usage, reported)
             return
 
 
-def _with_cached(usage: dict[str, int], told: Any) -> dict[str, int]:
+def _with_cached(usage: dict[str, int], reported: Any) -> dict[str, int]:
     for name, paths in _CACHED.items():
-        counts = (count for path in paths if (count := whole_number(at(told, *path))) is not None)
+        counts = (count for path in paths if (count := whole_number(at(reported, *path))) is not None)
         if name not in usage and (count := next(counts, None)) is not None:
             usage[name] = count
-    raw, cached = (
-        whole_number(at(told, "usage", "input_tokens")),
-        usage.get(CACHE_READ, 0) + usage.get(CACHE_WRITTEN, 0),
-    )
+    raw = whole_number(at(reported, "usage", "input_tokens"))
+    cached = usage.get(CACHE_READ, 0) + usage.get(CACHE_WRITTEN, 0)
     is_whole = raw is not None and usage.get(INPUT) == raw + cached
     return whole(usage, apart=not is_whole)
 

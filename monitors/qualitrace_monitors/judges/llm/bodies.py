@@ -1,4 +1,4 @@
-"""What a provider's HTTP body says: the model's message in one of four forms, told by their keys, or an error.
+"""What a provider's HTTP body says: the model's message in one of four forms, known by their keys, or an error.
 
 - OpenAI's, of its many relatives: https://platform.openai.com/docs/api-reference/chat/object
 - Anthropic's: https://docs.anthropic.com/en/api/messages
@@ -52,8 +52,8 @@ def error_in(body: Any) -> Any:
         return None
     reported = body.get("error") or body.get("errors") or _first(body.get("choices")).get("error")
     if not reported and body.keys().isdisjoint(_FORMS):  # FastAPI, AWS, Databricks, vLLM
-        told = body.get("detail") or body.get("message") or body.get("Message") or body.get("error_code")
-        return body if told and not isinstance(told, dict) else None
+        message = body.get("detail") or body.get("message") or body.get("Message") or body.get("error_code")
+        return body if message and not isinstance(message, dict) else None
     return reported if _says_something(reported) else None
 
 

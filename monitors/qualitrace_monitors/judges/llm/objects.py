@@ -1,7 +1,7 @@
 """The JSON objects in a model's reply: thoughts left out, slips of form repaired, duplicates of a key kept.
 
 JSON and what Python can read are read as such. What is neither is left to json-repair, which silently keeps the last
-of duplicate keys and drops the `%` of a bare number: keys are told apart and such numbers quoted before it.
+of duplicate keys and drops the `%` of a bare number: keys are made to differ and such numbers quoted before.
 """
 
 import ast

@@ -61,7 +61,6 @@ class EndpointRoute:
         from mlflow.deployments import get_deployments_target
         from mlflow.utils.credentials import get_default_host_creds
 
-        self._endpoint = endpoint
         self._auth = httpx.Auth()
         target = get_deployments_target().rstrip("/")
         path = f"{quote(endpoint, safe='')}/invocations"

@@ -91,7 +91,7 @@ class Verdict(BaseModel):
 
 
 class _Stated(NamedTuple):
-    """What one object states, of scores and verdicts more than one if it says them twice."""
+    """What one object states; there is more than one score or verdict if it says them twice."""
 
     evidence: str
     reason: str
@@ -180,17 +180,17 @@ def _names(key: str, *fields: str) -> bool:
 
 
 def _is_text(key: str) -> bool:
-    """Tell a member whose value is words about the verdict, or about anything else, but not the verdict."""
+    """Whether a member of this name holds words about the verdict, or about anything else, but not the verdict."""
     return _bare(key) in _THOUGHTS or _names(key, "evidence", "reason")
 
 
 def _is_missing(value: Any) -> bool:
-    """Tell a member that is there only for the form."""
+    """Whether a member is there only for the form."""
     return value is None or value in ([], Object(())) or (isinstance(value, str) and value.strip().lower() in _MISSING)
 
 
 def _is_plain(value: Any) -> bool:
-    """Tell a value that can be a score or a verdict from none, and from one that wraps others."""
+    """Whether a value can be a score or a verdict: it is there, and wraps no others."""
     if isinstance(value, list):
         return len(value) == 1 and _is_plain(value[0])
     wraps = isinstance(value, Object) or (isinstance(value, str) and value.lstrip().startswith(_WRAPPED))

@@ -10,7 +10,7 @@ nothing else leaves the judge unsure. So does, for faithfulness, a longer answer
 passages' word for word: a small alteration in it would not show.
 
 In another language than English, and between languages, words say little: there an answer passes that is the passages'
-word for word, one fails that has another number in a sentence of theirs, and of all else the judge is unsure.
+word for word, one fails that has another number in a sentence of theirs, and the judge is unsure of all others.
 """
 
 import re

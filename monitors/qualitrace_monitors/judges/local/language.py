@@ -3,8 +3,8 @@
 Each word in Latin letters speaks for English or against it, by a linear model over hashed pieces of it (`english.npz`:
 65,536 one-byte weights in CRC-32 buckets, no words). They are those of a logistic regression (scikit-learn, C = 1) on
 random runs of one to eight words, English against 26 other languages, drawn by their frequencies in wordfreq 3.1.1
-(https://github.com/rspeer/wordfreq, data CC-BY-SA-4.0). Of texts that people wrote in other languages it takes one
-in thirty for English, and of English ones next to none for another language.
+(https://github.com/rspeer/wordfreq, data CC-BY-SA-4.0). It takes one in thirty of the
+texts that people wrote in other languages for English, and next to no English one for another language.
 """
 
 import re
@@ -42,7 +42,7 @@ _FAINT, _FEW = 1.0, 2
 _FAIR, _SHORT = 4.0, 5
 """Log-odds for English that say little, in a text of so few words."""
 _CLEARLY = 2.0
-"""Log-odds against English of a few words that are in another language; of more words, faint ones will do."""
+"""Log-odds against English of a few words that are in another language; fainter ones will do for more words."""
 
 
 class _Evidence(NamedTuple):

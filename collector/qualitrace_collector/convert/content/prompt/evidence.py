@@ -32,13 +32,13 @@ def shows(proof: Proof, text: str, setting: Setting) -> bool:
     """Whether a marked text shows a proof."""
     text = text[:_MAX_WEIGHED]
     said = sentences(words_only(text))
-    told = [TO_MODEL.match(sentence) is not None for sentence in said]
-    share = sum(told) / max(1, len(told))
+    orders = [TO_MODEL.match(sentence) is not None for sentence in said]
+    share = sum(orders) / max(1, len(orders))
     if PLACEHOLDER.fullmatch(text.strip()) or not _filled(said) or share >= _MOSTLY:
         return False
     if any(ENVIRONMENT.match(sentence) for sentence in said[:3]) or (not setting.led and _is_code(text)):
         return False
-    stated = sum(_states(sentence, setting.led) for sentence, order in zip(said, told, strict=True) if not order)
+    stated = sum(_states(sentence, setting.led) for sentence, order in zip(said, orders, strict=True) if not order)
     own = OWN_WORDS.match(said[0]) is not None
     beside = setting.led or setting.asked
     shown = {

@@ -312,7 +312,7 @@ ENVIRONMENT = re.compile(
     r"(?i)\W*(?:(?:the |my |user['’]?s? |today['’]?s )?(?:current |local )?(?:date|time|timezone|time zone|os|"
     r"operating system|user|workspace|working directory)\b[^.\n]{0,60}(?: is|[:：])|today is\b|platform[:：])"
 )
-"""What agents are informed of where they run, which nobody asks about."""
+"""What agents are given to know of where they run, which nobody asks about."""
 
 CODE = re.compile(
     r"[ \t]*(?:[^\n]*[{};][ \t]*|[<`|}\])][^\n]*|(?:import|export|def|class|const|let|var|return) [^\n]*)\Z"

@@ -102,7 +102,6 @@ class _Sections:
         self._role: Role = role
         self._lines = lines
         self._asked = any(line.kind == "ask" for line in lines)
-        self._leads = [number for number, line in enumerate(lines) if line.leads]
 
     def blocks(self) -> list[_Block]:
         """Return the material that shows its proof, in order."""
@@ -235,7 +234,7 @@ class _Sections:
         fence = self._text[self._lines[first].start : self._lines[first].end].strip()
         if self._kind(first) == "rule":
             closes = [n for n in range(first + 1, stop) if self._kind(n) == "rule" and self._same(n, fence)]
-            if closes and not self._is_told_end(stop):
+            if closes and not self._ends_by_reference(stop):
                 return self._lines[first].end, self._lines[closes[-1]].start, self._lines[closes[-1]].end
             return self._lines[first].end, end, end
         if self._kind(first) == "code":
@@ -247,7 +246,7 @@ class _Sections:
     def _same(self, number: int, fence: str) -> bool:
         return self._text[self._lines[number].start : self._lines[number].end].strip() == fence
 
-    def _is_told_end(self, stop: int) -> bool:
+    def _ends_by_reference(self, stop: int) -> bool:
         line = self._lines[stop] if stop < len(self._lines) else None
         return line is not None and re.match(r"(?i)\W*the above|以上", self._text[line.start : line.end]) is not None
 
