@@ -1,18 +1,31 @@
 """Passages are found in documents and prompts of any shape, hostile ones in linear time too."""
 
+import json
 import time
+from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from qualitrace_collector.assemble import Piece, SpanRecord
 from qualitrace_collector.convert import build_sample, convert
+from qualitrace_collector.convert.content import passages
 from qualitrace_collector.convert.content.opening import parsed
 from qualitrace_collector.convert.content.prompt import split_prompt
-from support.otlp import retriever_span
+from qualitrace_collector.samples import Sample
+from support.otlp import chat_span, retriever_span, span
+
+
+def sample_of(*spans: Span) -> Sample:
+    """Build the sample of a trace that came at once."""
+    records = tuple(SpanRecord(item, Resource(), InstrumentationScope()) for item in spans)
+    piece = Piece(trace_id=spans[0].trace_id, spans=records, logs=(), root_seen=True, positions=frozenset())
+    return build_sample(convert(piece, "shop").spans, "shop")
 
 
 def test_each_tagged_block_is_material_and_the_rest_is_the_question():
@@ -44,16 +57,28 @@ def test_a_hostile_prompt_takes_no_longer_than_a_long_one(text: str):
 @pytest.mark.parametrize("text", ["[" * 100_000, "[" * 900 + "]" * 900, '{"node": ' * 900 + "1" + "}" * 900])
 def test_a_passage_that_looks_like_deep_json_is_no_obstacle(text: str):
     """A retrieved text that nests deeper than the stack still gives a sample."""
-    span = retriever_span(1, 1, 0, query="Q?", passages=[text, "Plain."])
-    piece = Piece(
-        trace_id=span.trace_id,
-        spans=(SpanRecord(span, Resource(), InstrumentationScope()),),
-        logs=(),
-        root_seen=True,
-        positions=frozenset(),
-    )
-    sample = build_sample(convert(piece, "shop").spans, "shop")
+    sample = sample_of(retriever_span(1, 1, 0, query="Q?", passages=[text, "Plain."]))
     assert "Plain." in sample.passages
+
+
+def test_each_turn_that_the_calls_of_an_agent_repeat_is_read_once(monkeypatch: pytest.MonkeyPatch):
+    """Each call is given all turns before it, so to read them again would take time that grows with their square."""
+    turns = [{"role": "user", "parts": [{"type": "text", "content": f"Step {number}?"}]} for number in range(8)]
+    calls = [
+        chat_span(
+            1, 2 + number, 1, question="", answer="Done.", gen_ai__input__messages=json.dumps(turns[: number + 1])
+        )
+        for number in range(8)
+    ]
+    read = Counter[str]()
+
+    def counted(text: str, role: Any = "user") -> tuple[str, list[str]]:
+        read[text] += 1
+        return split_prompt(text, role)
+
+    monkeypatch.setattr(passages, "split_prompt", counted)
+    assert sample_of(span(1, 1, name="agent"), *calls).passages == ()
+    assert read == {f"Step {number}?": 1 for number in range(8)}
 
 
 def test_text_that_is_no_json_stays_as_it_is():

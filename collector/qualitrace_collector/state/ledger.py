@@ -135,17 +135,18 @@ class Ledger:
         return _known(self._database.connection(), trace_ids)
 
     def unfinished(self, older_than: float) -> list[UnfinishedTrace]:
-        """Return stored traces without a root that were recorded for the first time before `older_than`."""
-        return self._waiting("trace LEFT JOIN unfinished USING (trace_id) WHERE recorded_at < ?", older_than)
+        """Return stored traces without a root that were first recorded before `older_than`, the oldest first."""
+        return self._waiting("trace LEFT JOIN unfinished USING (trace_id)", "recorded_at", "<", older_than)
 
     def silent(self, since: float) -> list[UnfinishedTrace]:
         """Return stored traces without a root of which nothing came after `since`, the oldest first."""
-        return self._waiting("unfinished JOIN trace USING (trace_id) WHERE last_span_at <= ?", since)
+        return self._waiting("unfinished JOIN trace USING (trace_id)", "last_span_at", "<=", since)
 
-    def _waiting(self, condition: str, time: float) -> list[UnfinishedTrace]:
+    def _waiting(self, tables: str, column: str, before: str, time: float) -> list[UnfinishedTrace]:
         rows = self._database.connection().execute(
             "SELECT trace_id, service, coalesce(tracestate, '') AS tracestate "
-            f"FROM {condition} AND root_seen = 0 AND outcome = 'stored' LIMIT {MOST_AT_ONCE}",
+            f"FROM {tables} WHERE {column} {before} ? AND root_seen = 0 AND outcome = 'stored' "
+            f"ORDER BY {column} LIMIT {MOST_AT_ONCE}",
             (time,),
         )
         return [UnfinishedTrace(*row) for row in rows]

@@ -44,8 +44,9 @@ def find_passages(spans: Sequence[AnySpan], question: str) -> tuple[tuple[Passag
     if found := _distinct(_beside_answers(spans, question)):
         return found, "retriever"
     calls = [span for span in spans if span.span_type in CALL_TYPES]
+    read: set[Message] = set()
     for span in (*reversed(calls), *(span for span in spans if span.span_type not in NO_MATERIAL_TYPES)):
-        if found := _distinct(_prompted(span, question)):
+        if found := _distinct(_prompted(span, question, read)):
             return found, "prompt"
     if found := _distinct(_brought_by_tools(spans)):
         return found, "tool"
@@ -116,14 +117,19 @@ def _material(value: Any) -> list[str]:
     return [document["page_content"] for document in documents(value) if document["page_content"].strip()]
 
 
-def _prompted(span: AnySpan, question: str) -> Iterator[Passage]:
+def _prompted(span: AnySpan, question: str, read: set[Message]) -> Iterator[Passage]:
     """Yield tool results, and those parts of the prompt that are marked as material to answer from.
 
     What a provider's own tools found (a search of files) stands in its response.
+
+    Args:
+        read: turns of other spans, which have no material; an agent's calls repeat all turns before them.
     """
     for number, turn in enumerate(messages_in(span.inputs)):
-        for text in _turn_texts(turn, question):
-            yield Passage(text, span, f"inputs turn {number} ({turn.role})")
+        if turn not in read:
+            read.add(turn)
+            texts = _turn_texts(turn, question)
+            yield from (Passage(text, span, f"inputs turn {number} ({turn.role})") for text in texts)
     for number, turn in enumerate(messages_in(span.outputs)):
         for text in result_texts(turn.content) if turn.role == "tool" else ():
             yield Passage(text, span, f"outputs turn {number} (tool)")

@@ -107,11 +107,9 @@ class Provider:
             raise TransientJudgeError(f"{self._name}: the response is no JSON: {shown}") from error
         if (reported := error_in(data)) is not None:
             error = reported_failure(self._name, reported, headers)
-            raise (
-                error
-                if isinstance(error, TransientJudgeError)
-                else _about_parameter(error, body.decode(errors="replace"))
-            )
+            if isinstance(error, TransientJudgeError):
+                raise error
+            raise _about_parameter(error, body.decode(errors="replace"))
         try:
             reply = route.read(data)
         except Exception:
