@@ -23,6 +23,11 @@ config_option = click.option(
 )
 
 
+NAME_THE_CONFIGURATION = (
+    "name the server's own configuration with --config; a relative data_dir is in the folder that the server runs in"
+)
+
+
 def load_or_exit(path: Path | None, status: int = 1) -> Config:
     """Load the configuration; tell every mistake and exit with `status` if there is any."""
     try:
@@ -37,7 +42,7 @@ def open_state(config: Config) -> Database:
     """Open a server's state database; tell what is wrong and exit with 1 if it is not there or cannot be used."""
     path = config.data_dir / FILE_NAME
     if not path.exists():
-        raise click.ClickException(f"{path}: no such file; name the server's own configuration with --config")
+        raise click.ClickException(f"{path.resolve()}: no such file; {NAME_THE_CONFIGURATION}")
     try:
         return Database(path, ledger.SCHEMA)
     except StateError as error:

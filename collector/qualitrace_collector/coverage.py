@@ -12,11 +12,12 @@ from mlflow.entities import SpanType
 
 from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.convert.content import is_blank
+from qualitrace_collector.convert.content.opening import MAX_DEPTH
 from qualitrace_collector.convert.content.passages import texts_of
 from qualitrace_collector.convert.dialects import dialect_of
 from qualitrace_collector.convert.draft import CALL_TYPES
 from qualitrace_collector.convert.root import NO_ANSWER_TYPES
-from qualitrace_collector.convert.sample import outermost, read_exchange, root_of
+from qualitrace_collector.convert.sample import is_error, outermost, read_exchange, root_of
 from qualitrace_collector.convert.spending import spending
 from qualitrace_collector.convert.stored import AnySpan
 from qualitrace_collector.names import clean
@@ -33,7 +34,7 @@ def coverage_of(trace: ConvertedTrace, spans: Sequence[AnySpan]) -> Coverage:
     """Look for all that a trace should have; only what applies to it is in the result.
 
     Tokens apply to traces with a model call, documents to those with a retriever, an output to all but those whose
-    root only fetches material.
+    root only fetches material; neither output nor tokens to traces that failed.
 
     Args:
         spans: all of the trace's, those stored earlier too.
@@ -54,9 +55,10 @@ def _looked_for(trace: ConvertedTrace, spans: Sequence[AnySpan]) -> Coverage:
         (source, "input"): _shows(exchange.question, (root.inputs, *(call.inputs for call in calls))),
         (source, "session"): any(span.get_attribute(name) for span in spans for name in _SESSION_NAMES),
     }
-    if calls or root.span_type not in NO_ANSWER_TYPES:
+    failed = is_error(root) and not exchange.answer  # what failed has neither, whatever is captured
+    if not failed and (calls or root.span_type not in NO_ANSWER_TYPES):
         found[source, "output"] = _shows(exchange.answer, (root.outputs, *(call.outputs for call in calls)))
-    if calls:
+    if calls and not failed:
         spent = (item for item in spending(spans) if not item.embedding)
         found[source, "tokens"] = any(item.input or item.output for item in spent)
     if retrievers:
@@ -68,7 +70,20 @@ def _shows(text: str, recorded: Iterable[Any]) -> bool:
     """Whether content was recorded: text to judge, or else anything at all, such as a picture or a call of a tool."""
     if text.strip():
         return text not in _HIDDEN
-    return any(not is_blank(value) and not (isinstance(value, str) and value in _HIDDEN) for value in recorded)
+    return any(not (isinstance(value, str) and value in _HIDDEN) and _holds_something(value) for value in recorded)
+
+
+_FRAME = frozenset("role type id index finish_reason model object created status usage".split())
+"""Keys of messages and responses that are there without any content."""
+
+
+def _holds_something(value: Any, depth: int = 0) -> bool:
+    """Whether a message or response holds anything: words, a call of a tool, a picture."""
+    if isinstance(value, dict):
+        return any(key not in _FRAME and _holds_something(item, depth + 1) for key, item in value.items())
+    if isinstance(value, list):
+        return depth < MAX_DEPTH and any(_holds_something(item, depth + 1) for item in value)
+    return not is_blank(value)
 
 
 def _tells_documents(retriever: AnySpan) -> bool:

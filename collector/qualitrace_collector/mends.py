@@ -42,6 +42,7 @@ class _Library:
 
 
 _LIBRARIES = (
+    _Library(("qualitrace",), (), "unset QUALITRACE_CAPTURE_CONTENT, or capture_content=True in qualitrace.init()"),
     _Library(
         ("openinference.", "@arizeai/openinference"),
         ("openinference",),

@@ -104,6 +104,17 @@ def test_content_that_is_recorded_is_not_lacking(make: Callable[..., Collector],
     assert (found["input"], found["output"]) == ((2, 0), (2, 0))
 
 
+def test_a_failed_call_lacks_nothing(make: Callable[..., Collector]):
+    """It has neither an answer nor tokens, whatever is captured; an empty message of one that went well is lacking."""
+    collector = make()
+    message = '[{"role": "assistant", "parts": [{"type": "text", "content": ""}], "finish_reason": "stop"}]'
+    call = {"gen_ai__operation__name": "chat", "gen_ai__request__model": "m", "gen_ai__output__messages": message}
+    send(collector, [span(1, 1, error="rate limit", **call)], GENAI_SCOPE)
+    send(collector, [span(2, 1, **call)], GENAI_SCOPE)
+    collector.run()
+    assert lacking(collector, GENAI_SCOPE)["output"] == (1, 1)
+
+
 def test_the_retriever_answers_for_its_documents(make: Callable[..., Collector]):
     """Two scopes in one trace: texts are missing at the retriever's, nothing but the session at the call's."""
     collector = make()

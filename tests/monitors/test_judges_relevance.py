@@ -70,3 +70,9 @@ def test_without_question_or_answer_it_does_not_apply(sample: Sample, missing: s
     """The judge says which of the two is missing."""
     with pytest.raises(NotApplicable, match=missing):
         RELEVANCE.score(sample)
+
+
+@pytest.mark.parametrize("answer", ["Usually, yes.", "Of course.", "You can, within 30 days.", "Unfortunately not."])
+def test_yes_and_no_have_many_words(answer: str) -> None:
+    """A yes or no may stand anywhere in the first sentence, and be said without either word."""
+    assert _label("Can I return the tent?", answer) == "pass"

@@ -7,16 +7,18 @@ It reads a stored trace as the server reads it before it judges, so it works bes
 
 import json
 import re
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 import click
 
-from qualitrace_collector.commands import config_option, load_or_exit
+from qualitrace_collector.commands import NAME_THE_CONFIGURATION, config_option, load_or_exit
 from qualitrace_collector.config import Config
 from qualitrace_collector.mlflow_settings import apply_mlflow_settings
 
 _TRACE_ID = re.compile(r"(?:tr-)?([0-9a-f]{32})\Z", re.IGNORECASE)
+CONNECT_SECONDS = 5
 _PARTS = ("inputs", "outputs", "session", "user", "model")
 
 
@@ -25,8 +27,8 @@ _PARTS = ("inputs", "outputs", "session", "user", "model")
 @click.option(
     "--file",
     "request",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="An OTLP/JSON request, as posted to /v1/traces, instead of a stored trace; no server is needed.",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+    help="An OTLP/JSON request, as posted to /v1/traces, or one a line, instead of a stored trace; - reads stdin.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each trace, one a line.")
 @config_option
@@ -49,9 +51,11 @@ def _from_file(request: Path, config: Config) -> list[dict[str, Any]]:
     from qualitrace_collector.show.shown import shown_sample
 
     try:
-        traces = traces_in(request, config)
+        traces, warning = traces_in(request, config)
     except RequestFileError as error:
         raise click.ClickException(str(error)) from error
+    if warning:
+        click.echo(f"{request}: {warning}", err=True)
     return [shown_sample(trace.stored, trace.service, trace.is_genai) for trace in traces]
 
 
@@ -64,51 +68,96 @@ def _stored(given: str, config: Config) -> dict[str, Any]:
     if match is None:
         raise click.UsageError(f"{given!r} is no trace id: 32 hex digits are needed, or tr- and 32 hex digits")
     trace_id = f"tr-{match[1].lower()}"
+    where = without_credentials(config.tracking_uri)
+    _check_database(config.tracking_uri, where)
     store = TraceStore(
         config.tracking_uri, (config.data_dir.resolve() / "artifacts").as_uri(), config.mlflow.experiment
     )
-    where = without_credentials(config.tracking_uri)
     try:
         spans = store.read(trace_id)
     except StoreUnavailable as error:
         raise click.ClickException(f"MLflow cannot be reached: {error}") from error
     if not spans:
         raise click.ClickException(
-            f"no trace {trace_id} in {where}; a trace is there about two seconds after its root has ended"
+            f"no trace {trace_id} in {where}; a trace is there about two seconds after its root has ended, and "
+            f"without a root after {config.assembly.max_open:g} s (assembly.max_open)"
         )
-    service, complete = _known(trace_id, config)
-    return shown_sample(spans, service, complete)
+    service, complete, judges = _known(trace_id, config)
+    return shown_sample(spans, service, complete, judges)
 
 
-def _known(trace_id: str, config: Config) -> tuple[str, bool | None]:
-    """Return the service that the state database has for a trace, and whether the trace went to the judges."""
-    from qualitrace_collector.state import Database, Ledger, ledger
+def _check_database(tracking_uri: str, where: str) -> None:
+    """End with a word where MLflow would make a new database, or try for minutes to reach one."""
+    from sqlalchemy import create_engine, make_url
+    from sqlalchemy.exc import SQLAlchemyError
+
+    if tracking_uri.startswith("sqlite"):
+        path = make_url(tracking_uri).database or ""
+        if not Path(path).exists():
+            raise click.ClickException(f"{path}: no such file; {NAME_THE_CONFIGURATION}")
+    elif tracking_uri.startswith("postgresql"):
+        try:
+            create_engine(tracking_uri, connect_args={"connect_timeout": CONNECT_SECONDS}).connect().close()
+        except SQLAlchemyError as error:
+            reason = without_lines(str(error))
+            raise click.ClickException(f"MLflow's database {where} cannot be reached: {reason}") from error
+
+
+def without_lines(text: str) -> str:
+    """Return the first line of an error's text."""
+    return text.strip().partition("\n")[0][:300]
+
+
+def _known(trace_id: str, config: Config) -> tuple[str, bool | None, dict[str, str]]:
+    """Return the service of a trace, whether it is complete, and what became of it at each judge, by state database."""
+    from qualitrace_collector.state import Database, JudgeQueue, Ledger, StateError, ledger, queue
     from qualitrace_collector.state.database import FILE_NAME
 
     if not (config.data_dir / FILE_NAME).exists():
-        return "", None
-    row = Ledger(Database.of(config, ledger.SCHEMA)).known_traces([trace_id]).get(trace_id)
-    return (row["service"], bool(row["root_seen"])) if row else ("", None)
+        return "", None, {}
+    try:
+        database = Database.of(config, (*ledger.SCHEMA, *queue.SCHEMA))
+    except StateError as error:
+        click.echo(str(error), err=True)
+        return "", None, {}
+    row = Ledger(database).known_traces([trace_id]).get(trace_id)
+    if row is None:
+        return "", None, {}
+    picked = JudgeQueue(database).statuses(trace_id)
+    left = "sampled_out" if row["root_seen"] else "waits for the trace's root"
+    return row["service"], bool(row["root_seen"]), {j.name: picked.get(j.name, left) for j in config.judges}
 
 
 def _as_text(shown: dict[str, Any]) -> str:
-    lines = [f"{shown['trace_id']}  {shown['service']}".rstrip(), f"went to the judges: {_yes_no(shown['complete'])}"]
+    judges = ", ".join(f"{name} {status}" for name, status in shown["judges"].items())
+    lines = [
+        f"{shown['trace_id']}  {shown['service']}".rstrip(),
+        f"complete: {_COMPLETE[shown['complete']]}",
+        *([f"judges: {judges}"] if judges else []),
+        *([f"error: {shown['error']}"] if shown["error"] is not None else []),
+    ]
     for part in _PARTS:
         lines += _section(part, shown[part], shown["sources"][part])
     for number, (text, place) in enumerate(zip(shown["passages"], shown["sources"]["passages"], strict=True), 1):
         lines += _section(f"passage {number} ({shown['passages_source']})", text, place)
+    if not shown["passages"]:
+        lines.append("passages: none")
     for turn in shown["conversation"]:
         lines += _section(f"earlier: {turn['role']}", turn["content"], shown["sources"]["conversation"])
     for call, place in zip(shown["tool_calls"], shown["sources"]["tool_calls"], strict=True):
         lines += _section(f"tool: {call['name']}", f"{call['arguments']} -> {call['result']}", place)
-    tokens = ", ".join(f"{name} {count}" for name, count in shown["tokens"].items())
-    lines += _section("tokens", tokens or None, next(iter(shown["sources"]["tokens"]), None))
+    lines += _tokens(shown["tokens"], shown["sources"]["tokens"])
     cost = shown["cost_usd"]
-    return "\n".join([*lines, f"cost_usd: {'unknown' if cost is None else f'{cost:.6f}'}", ""])
+    return _printable("\n".join([*lines, f"cost_usd: {'unknown' if cost is None else f'{cost:.6f}'}", ""]))
 
 
-def _yes_no(complete: bool | None) -> str:
-    return {True: "yes", False: "not yet", None: "unknown to this server's state database"}[complete]
+_COMPLETE = {True: "yes", False: "no", None: "not known to the state database of this configuration"}
+
+
+def _tokens(counts: dict[str, int], places: list[dict[str, str]]) -> list[str]:
+    text = ", ".join(f"{name} {count}" for name, count in counts.items())
+    (line,) = _section("tokens", text or None, next(iter(places), None))
+    return [f"{line} and of {len(places) - 1} more spans" if len(places) > 1 else line]
 
 
 def _section(title: str, text: str | None, place: dict[str, str] | None) -> list[str]:
@@ -118,3 +167,8 @@ def _section(title: str, text: str | None, place: dict[str, str] | None) -> list
     if "\n" in text:
         return [f"{title}:{origin}", *(f"    {line}" for line in text.splitlines())]
     return [f"{title}: {text}{origin}"]
+
+
+def _printable(text: str) -> str:
+    """Replace control characters: what users wrote could otherwise steer the terminal."""
+    return "".join(c if c in "\n\t" or unicodedata.category(c) != "Cc" else "\ufffd" for c in text)

@@ -1,5 +1,6 @@
 """Traces of an OTLP/JSON request in a file, converted as the server does it, without a server."""
 
+import sys
 from pathlib import Path
 from typing import cast
 
@@ -19,11 +20,14 @@ class RequestFileError(Exception):
     """The file is no OTLP/JSON request, or a trace in it cannot be converted; the message says why."""
 
 
-def traces_in(path: Path, config: Config) -> list[ConvertedTrace]:
-    """Return the traces of an OTLP/JSON request, redacted and converted, in the order of their first spans.
+def traces_in(path: Path, config: Config) -> tuple[list[ConvertedTrace], str]:
+    """Return the traces of OTLP/JSON requests, redacted and converted, in the order of their first spans.
+
+    The text beside them says what was rejected, as a server's partial success does; empty if nothing was.
 
     Args:
-        path: what a client would post to `/v1/traces`.
+        path: what a client would post to `/v1/traces`, or one such request a line, as file exporters write; `-` reads
+            stdin.
         config: its limit of a request's size and its rules of redaction hold.
 
     Raises:
@@ -39,16 +43,29 @@ def traces_in(path: Path, config: Config) -> list[ConvertedTrace]:
     if failures:
         piece, _, error = failures[0]
         raise RequestFileError(f"{path}: trace {mlflow_trace_id(piece)} cannot be converted: {error}")
-    return converted
+    return converted, verdict.message
 
 
 def _request(path: Path, limit: int) -> ExportTraceServiceRequest:
     try:
-        if path.stat().st_size > limit:
+        with sys.stdin.buffer if str(path) == "-" else path.open("rb") as file:
+            data = file.read(limit + 1)
+        if len(data) > limit:
             raise TooLarge(limit)
-        return cast(ExportTraceServiceRequest, decode_json(TRACES, path.read_bytes()).message)
+        return _decoded(data)
     except (OSError, TooLarge, Undecodable) as error:
         raise RequestFileError(f"{path}: {error}") from error
+
+
+def _decoded(data: bytes) -> ExportTraceServiceRequest:
+    """Decode one request, or one a line (https://opentelemetry.io/docs/specs/otel/protocol/file-exporter/)."""
+    lines = [line for line in data.splitlines() if line.strip()]
+    if len(lines) < 2 or not all(line.lstrip().startswith(b"{") and line.rstrip().endswith(b"}") for line in lines):
+        lines = [data]
+    request = ExportTraceServiceRequest()
+    for line in lines:
+        request.MergeFrom(cast(ExportTraceServiceRequest, decode_json(TRACES, line).message))
+    return request
 
 
 def _pieces(request: ExportTraceServiceRequest) -> list[Piece]:

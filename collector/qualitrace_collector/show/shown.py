@@ -1,13 +1,13 @@
 """A trace as the judges see it, with the span and the field that each part comes from."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from qualitrace_collector.convert.draft import CALL_TYPES
 from qualitrace_collector.convert.identity import SESSION_KEYS, USER_KEYS
 from qualitrace_collector.convert.root import PROMOTED
-from qualitrace_collector.convert.sample import TracedSample, outermost, root_of, trace_sample
+from qualitrace_collector.convert.sample import TracedSample, is_error, outermost, root_of, trace_sample
 from qualitrace_collector.convert.spending import Spending, spending
 from qualitrace_collector.convert.stored import MODEL, USAGE, AnySpan, StoredSpan
 
@@ -15,21 +15,26 @@ _FIELDS = {"inputs": "mlflow.spanInputs", "outputs": "mlflow.spanOutputs"}
 _TOKENS = ("input", "output", "cached", "cache_written", "reasoning")
 
 
-def shown_sample(spans: Sequence[AnySpan], service: str, complete: bool | None) -> dict[str, Any]:
+def shown_sample(
+    spans: Sequence[AnySpan], service: str, complete: bool | None, judges: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Return what `--json` prints of a trace.
 
     Args:
         spans: all of the trace's.
         service: the service that the trace counts under.
         complete: whether it went to the judges; None if the state database does not know the trace.
+        judges: what became of it at each judge.
     """
-    traced, spent = trace_sample(spans, service), spending(spans)
+    traced, spent, root = trace_sample(spans, service), spending(spans), root_of(spans)
     sample = traced.sample
     costs = [item.cost_usd for item in spent if item.cost_usd is not None]
     return {
         "trace_id": spans[0].trace_id,
         "service": service,
         "complete": complete,
+        "judges": dict(judges or {}),
+        "error": (root.status.description or root.name) if is_error(root) else None,
         "inputs": sample.inputs,
         "outputs": sample.outputs,
         "passages": list(sample.passages),
@@ -79,12 +84,21 @@ def _content_place(span: AnySpan | None, field: str, by_id: dict[str, AnySpan]) 
     """Name the span that recorded a content, and the client's own attribute where it was taken over unchanged."""
     if span is None:
         return None
-    origin = by_id.get(str(span.get_attribute(PROMOTED + field) or ""), span)
+    origin = _origin(span, field, by_id)
     stored = _FIELDS[field]
     content = origin.get_attribute(stored)
     names = (name for name in _attribute_names(origin) if not name.startswith(("mlflow.", "qualitrace.")))
     same = next((name for name in names if content is not None and origin.get_attribute(name) == content), None)
     return _place(origin, same or stored)
+
+
+def _origin(span: AnySpan, field: str, by_id: dict[str, AnySpan]) -> AnySpan:
+    """Follow a content to the span that recorded it; a root that came late shows what an earlier root showed."""
+    seen = {span.span_id}
+    while (below := by_id.get(str(span.get_attribute(PROMOTED + field) or ""))) and below.span_id not in seen:
+        seen.add(below.span_id)
+        span = below
+    return span
 
 
 def _attribute_names(span: AnySpan) -> Iterable[str]:

@@ -60,6 +60,13 @@ class JudgeQueue:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def statuses(self, trace_id: str) -> dict[str, str]:
+        """Return what became of a trace at each judge that it was picked for: `queued`, or its outcome."""
+        rows = self._database.connection().execute(
+            "SELECT judge, status FROM judgement WHERE trace_id = ?", (trace_id,)
+        )
+        return {row["judge"]: row["status"] for row in rows}
+
     @staticmethod
     def put(connection: sqlite3.Connection, task: JudgeTask) -> None:
         """Enqueue once per (trace, judge); a changed sample is queued again. In the caller's transaction.

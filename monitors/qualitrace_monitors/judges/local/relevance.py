@@ -45,7 +45,12 @@ _KINDS = {
         re.IGNORECASE,
     ),
 }
-_YES_NO = re.compile(r"^\s*(?:yes|no|not|yeah|nope|correct|true|false|only|it depends)\b", re.IGNORECASE)
+_YES_NO = re.compile(
+    r"\b(?:yes|no|not|yeah|nope|correct|true|false|only|it depends|of course|absolutely|certainly|definitely|sure|never"
+    r"|always|unfortunately|you (?:can|may)|(?:it|that|they|we|he|she) (?:is|are|was|were|do|does|did|can|will))\b"
+    r"|n['’]t\b",
+    re.IGNORECASE,
+)
 _TIME = re.compile(
     r"\b(?:daily|weekly|monthly|yearly|annually|always|never|once|twice|forever|today|tomorrow|yesterday"
     r"|morning|noon|evening"
@@ -119,7 +124,7 @@ def _is_of_kind(kind: str, answer: str, answered: Sequence[Word]) -> bool:
         return any(word.number for word in answered) or _TIME.search(answer) is not None
     if kind == "name":
         return any(word.capitalised and not word.stop for word in answered) and not _starts_with_number(answered)
-    return _YES_NO.search(answer) is not None
+    return _YES_NO.search((sentences(answer) or [answer])[0]) is not None
 
 
 def _starts_with_number(answered: Sequence[Word]) -> bool:
