@@ -12,6 +12,9 @@ from typing import Any
 MIN_CHARACTERS = 1024
 """Shorter base64 stays: it costs less than the doubt whether it is any."""
 
+MAX_DEPTH = 200
+"""Levels of a value that are looked through."""
+
 UNKNOWN_TYPE = "application/octet-stream"
 _BLOCK = MIN_CHARACTERS // 2
 _IN_BLOB = re.compile(rf"[A-Za-z0-9+/_-]{{{_BLOCK}}}")
@@ -30,8 +33,11 @@ _MAGIC = {
 }
 
 
-def without_blobs(value: Any) -> Any:
-    """Return the value with every long run of base64, and every long byte string, replaced by its reference."""
+def without_blobs(value: Any, depth: int = 0) -> Any:
+    """Return the value with every long run of base64, and every long byte string, replaced by its reference.
+
+    Lists and mappings deeper than `MAX_DEPTH` stay as they are.
+    """
     if isinstance(value, str):
         if len(value) < MIN_CHARACTERS or not _may_hold_blob(value):
             return value
@@ -40,9 +46,9 @@ def without_blobs(value: Any) -> Any:
         return reference(value) if len(value) >= MIN_CHARACTERS else base64.b64encode(value).decode()
     if isinstance(value, list):
         is_vector = value and isinstance(value[0], (int, float))
-        return value if is_vector else [without_blobs(item) for item in value]
-    if isinstance(value, dict):
-        return {key: without_blobs(item) for key, item in value.items()}
+        return value if is_vector or depth > MAX_DEPTH else [without_blobs(item, depth + 1) for item in value]
+    if isinstance(value, dict) and depth <= MAX_DEPTH:
+        return {key: without_blobs(item, depth + 1) for key, item in value.items()}
     return value
 
 

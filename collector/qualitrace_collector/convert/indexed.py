@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from qualitrace_collector.convert.content import at
 from qualitrace_collector.convert.content.messages import opened_parts
 from qualitrace_collector.convert.draft import Draft
 
@@ -72,7 +73,7 @@ def _openinference_message(item: dict[str, Any]) -> dict[str, Any]:
     calls = item.get("tool_calls")
     if isinstance(calls, list):
         inner = [call["tool_call"] for call in calls if isinstance(call, dict) and "tool_call" in call]
-        message["tool_calls"] = [_call(call.get("id"), call.get("function")) for call in inner]
+        message["tool_calls"] = [_call(at(call, "id"), at(call, "function")) for call in inner]
     elif name := item.get("function_call_name"):
         arguments = item.get("function_call_arguments_json")
         message["tool_calls"] = [_call(None, {"name": name, "arguments": arguments})]

@@ -46,8 +46,13 @@ def answer_text(outputs: Any, inputs: Any = None, *, from_model: bool = False) -
         inputs: the same span's own, of which the answer repeats nothing.
         from_model: a model's call recorded it: JSON that is no response of a provider is what the model wrote.
     """
-    if from_model:
-        return _model_answer(outputs)
+    try:
+        return _model_answer(outputs) if from_model else _own_answer(outputs, inputs)
+    except RecursionError:  # nested deeper than the stack
+        return as_sent(outputs)
+
+
+def _own_answer(outputs: Any, inputs: Any) -> str:
     value = opened(outputs)
     if isinstance(value, str):
         return spoken(as_sent(value))
@@ -220,7 +225,8 @@ def _structured(value: dict[str, Any], own: Any, depth: int) -> str | None:
 def _in_branch(value: dict[str, Any], own: Any, depth: int) -> str | None:
     """Return the answer of the only component that gives one: Haystack's pipelines, LangGraph's updates."""
     found: list[str] = []
-    for item in value.values():
+    rest = (item for key, item in value.items() if key not in ANSWER_KEYS)  # which were looked into
+    for item in rest:
         inner = opened(item) if not isinstance(item, str) else item
         if isinstance(inner, dict) and not STRONG_ANSWER_KEYS.isdisjoint(inner):
             text = _in_mapping(inner, own, depth + 1)

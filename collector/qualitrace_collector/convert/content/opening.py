@@ -6,15 +6,14 @@ Each reader of this room opens a value before it looks at it. Text that is none 
 import json
 from typing import Any
 
-import json_repair
+from pydantic_core import from_json
 
 from qualitrace_collector.convert.content.python_repr import read_repr
 
 MAX_DEPTH = 12
 """How deep the readers of this room look into nested values."""
 
-MAX_CUT = 1 << 16
-"""Characters of cut JSON that are read: a bound on time."""
+_DECODER = json.JSONDecoder()
 
 CLASS = "__class__"
 """Key under which an opened object keeps the name of its class."""
@@ -48,13 +47,22 @@ def opened(value: Any) -> Any:
 
 def _cut(text: str) -> Any:
     """Return what is left of JSON that an SDK cut off (OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT), None if it is none."""
-    if not text.startswith(('{"', '[{"')) or text.rstrip()[-1:] in ("}", "]") or len(text) > MAX_CUT:
+    if not text.startswith(('{"', '[{"')) or text.rstrip()[-1:] in ("}", "]") or _begins_with_json(text):
         return None
     try:
-        found = json_repair.loads(text)
-    except (ValueError, RecursionError):
+        found = from_json(encodable(text), allow_partial="trailing-strings")
+    except ValueError:
         return None
     return found if isinstance(found, (dict, list)) and found else None
+
+
+def _begins_with_json(text: str) -> bool:
+    """Whether text is JSON with words behind it."""
+    try:
+        _DECODER.raw_decode(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _constructor(value: dict[str, Any]) -> dict[str, Any]:

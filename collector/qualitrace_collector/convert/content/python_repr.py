@@ -13,22 +13,26 @@ from typing import Any
 MAX_CHARACTERS = 200_000
 """Longer text is not read: the parser's memory is many times the text."""
 
-_STRING = r"""[bruf]{0,2}(?:'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")"""
+_STRING = r"""[bruf]{0,2}(?:'(?:[^'\\\n]|\\.)*'?|"(?:[^"\\\n]|\\.)*"?)"""
+"""A string, or the rest of the line behind a quote that nothing closes: to look further from each would take long."""
+
 _STRINGS_AND_OBJECTS = re.compile(
     rf"(?P<string>{_STRING})|<(?P<object>[^<>]*)>|(?<=[(, ])(?P<field>[a-z_]\w*): "
     r"|=(?P<id>[0-9a-f](?=[0-9-]*[a-f])[0-9a-f-]{7,})(?=[,)])",
     re.DOTALL,
 )
 _ENUM = re.compile(r"[\w.]+: (?P<value>'[^']*'|\"[^\"]*\"|-?\d+)\Z")
-_CALL = re.compile(r"\s*[\[({]{0,3}\s*(?:[a-z_]\w*\.)*[A-Z]\w*\(")
-_LITERAL = re.compile(r"\s*[\[({]+\s*(?:['\"]|[bru]['\"]|None|True|False|-?\d)")
-_FIELDS = re.compile(r"\s*[a-z_]\w*=(?:['\"\[{(]|None|True|False|-?\d|[A-Z]\w*\()")
+_CALL = re.compile(r"[\[({]{0,3}\s*(?:[a-z_]\w*\.)*[A-Z]\w*\(")
+_LITERAL = re.compile(r"[\[({]+\s*(?:['\"]|[bru]['\"]|None|True|False|-?\d)")
+_FIELDS = re.compile(r"[a-z_]\w*=(?:['\"\[{(]|None|True|False|-?\d|[A-Z]\w*\()")
 _CONTENT_FIELDS = frozenset(
     "content page_content text messages answer output result response parts node payload".split()
 )
 _RUN_RESULT = re.compile(r"RunResult\w*:\n(?:- .*\n)*- Final output \(\w+\):\n((?:    .*(?:\n|\Z))+)")
 """OpenAI Agents' way to show a run (agents.util._pretty_print)."""
-_FIELD_START = re.compile(rf"(?P<string>{_STRING})|(?P<open>[\[({{])|(?P<close>[\])}}])|\s+(?=[a-z_]\w*=)", re.DOTALL)
+_FIELD_START = re.compile(
+    rf"(?P<string>{_STRING})|(?P<open>[\[({{])|(?P<close>[\])}}])|(?<!\s)\s+(?=[a-z_]\w*=)", re.DOTALL
+)
 
 
 def read_repr(text: str) -> Any:
@@ -38,10 +42,11 @@ def read_repr(text: str) -> Any:
     """
     if len(text) > MAX_CHARACTERS:
         return None
+    text = text.strip()
     if _CALL.match(text) or _LITERAL.match(text):
-        return _evaluated(text.strip())
+        return _evaluated(text)
     if _FIELDS.match(text):
-        found = _evaluated(f"Fields({_with_commas(text.strip())})")
+        found = _evaluated(f"Fields({_with_commas(text)})")
         return found if isinstance(found, dict) and not _CONTENT_FIELDS.isdisjoint(found) else None
     if run := _RUN_RESULT.match(text):
         return {"__class__": "RunResult", "final_output": textwrap.dedent(run[1]).strip()}

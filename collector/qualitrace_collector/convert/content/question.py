@@ -114,15 +114,20 @@ def _in_mapping(value: dict[str, Any], depth: int) -> Asked | None:
             return Asked(found.question, found.earlier or _without_last(history, found.question))
     if found := _by_turns(value):
         return found
+    rest = {key: item for key, item in value.items() if key not in QUESTION_KEYS}
     for key in QUESTION_WRAPPERS:
-        found = _found(opened(value.get(key)), depth + 1)
+        found = _found(opened(rest.pop(key, None)), depth + 1)
         if found and found.question:
             return found
-    return _in_branches(value, depth)
+    return _in_branches(rest, depth)
 
 
 def _in_branches(value: dict[str, Any], depth: int) -> Asked | None:
-    """Return what all components were asked that were asked something: the data of Haystack's pipelines."""
+    """Return what all components were asked that were asked something: the data of Haystack's pipelines.
+
+    Args:
+        value: what was not looked into yet: twice at each level would take time that doubles with each.
+    """
     inner = (_in_mapping(item, depth + 1) for item in value.values() if isinstance(item, dict) and depth < MAX_DEPTH)
     found = [item for item in inner if item and item.question]
     return found[0] if len({item.question for item in found}) == 1 else None

@@ -7,7 +7,7 @@ from typing import Any
 
 from mlflow.entities import SpanType
 
-from qualitrace_collector.convert.content import is_blank
+from qualitrace_collector.convert.content import at, is_blank
 from qualitrace_collector.convert.content.documents import document_of
 from qualitrace_collector.convert.dialects.table import Dialect
 from qualitrace_collector.convert.draft import CALL_TYPES, Draft
@@ -81,8 +81,7 @@ def _is_response(value: Any) -> bool:
 def _texts(draft: Draft, prefix: str, part: str) -> str | None:
     """Read the texts of a completions API (`llm.prompts.0.prompt.text`)."""
     found = subtree(draft.values, prefix)
-    texts = [str(item[part].get("text", "")) for item in found if isinstance(item, dict) and part in item]
-    return "\n".join(texts) or None
+    return "\n".join(str(text) for item in found if (text := at(item, part, "text")) is not None) or None
 
 
 _APART = "openinference.instrumentation.claude_agent_sdk"
@@ -101,8 +100,8 @@ def _mend(draft: Draft) -> None:
     if draft.type not in CALL_TYPES and isinstance(arguments, dict) and "init_state" in arguments:
         draft.inputs = None  # LlamaIndex's workflow engine: its own state, not what was asked
     if draft.tools is None and "llm.tools.0.tool.json_schema" in draft.values:
-        schemas = [item.get("tool", {}) for item in subtree(draft.values, "llm.tools.") if isinstance(item, dict)]
-        draft.tools = [draft.loads(schema.get("json_schema")) for schema in schemas]
+        tools = subtree(draft.values, "llm.tools.")
+        draft.tools = [draft.loads(at(tool, "tool", "json_schema")) for tool in tools]
     if draft.response_id is None and draft.type in CALL_TYPES:
         answer = draft.loads(draft.values.get("output.value"))
         if isinstance(answer, dict) and isinstance(answer.get("id"), str):

@@ -3,11 +3,23 @@
 import re
 from typing import NamedTuple
 
-from qualitrace_collector.convert.content.prompt.marks import CODE, ENVIRONMENT, OWN_WORDS, PLACEHOLDER, TO_MODEL, Proof
+from qualitrace_collector.convert.content.prompt.marks import (
+    CODE,
+    CODE_ENDS,
+    ENVIRONMENT,
+    OWN_WORDS,
+    PLACEHOLDER,
+    TO_MODEL,
+    Proof,
+)
 from qualitrace_collector.convert.content.prompt.parts import sentences, words_only
 
 _MAX_WEIGHED = 20_000
 """Characters of a marked text that are weighed; its beginning shows what it is."""
+
+_MAX_PLACEHOLDER = 200
+_MAX_END = 40
+"""Characters of a text that may be a placeholder, and of a sentence's end: their patterns look twice at each."""
 
 _WORD = re.compile(r"[^\W\d_]{2,}|\d")
 _ENDED = re.compile(r"[.!?:;。！？…][\"'”’»)\]]{0,3}\s*\Z")
@@ -34,7 +46,7 @@ def shows(proof: Proof, text: str, setting: Setting) -> bool:
     said = sentences(words_only(text))
     orders = [TO_MODEL.match(sentence) is not None for sentence in said]
     share = sum(orders) / max(1, len(orders))
-    if PLACEHOLDER.fullmatch(text.strip()) or not _filled(said) or share >= _MOSTLY:
+    if _is_placeholder(text.strip()) or not _filled(said) or share >= _MOSTLY:
         return False
     if any(ENVIRONMENT.match(sentence) for sentence in said[:3]) or (not setting.led and _is_code(text)):
         return False
@@ -51,6 +63,10 @@ def shows(proof: Proof, text: str, setting: Setting) -> bool:
     return shown[proof]
 
 
+def _is_placeholder(text: str) -> bool:
+    return len(text) <= _MAX_PLACEHOLDER and PLACEHOLDER.fullmatch(text) is not None
+
+
 def _filled(said: list[str]) -> bool:
     words = sum(_words(sentence) for sentence in said)
     return words >= 3 or any(_ENDED.search(sentence) and _words(sentence) for sentence in said)
@@ -63,11 +79,13 @@ def _words(sentence: str) -> int:
 
 def _is_code(text: str) -> bool:
     lines = [line for line in text.split("\n") if line.strip()]
-    return sum(CODE.match(line) is not None for line in lines) > _HARDLY * len(lines)
+    return sum(CODE.match(line) is not None or line.rstrip().endswith(CODE_ENDS) for line in lines) > _HARDLY * len(
+        lines
+    )
 
 
 def _states(sentence: str, led: bool) -> bool:
     if not led and _BULLET.match(sentence):
         return False
     needed = _WORDS_OF_A_STATEMENT if _ENDED.search(sentence) else _WORDS_OF_A_CUT_STATEMENT
-    return not _ASKS.search(sentence) and _words(sentence) >= needed
+    return not _ASKS.search(sentence[-_MAX_END:]) and _words(sentence) >= needed

@@ -314,10 +314,11 @@ ENVIRONMENT = re.compile(
 )
 """What agents are given to know of where they run, which nobody asks about."""
 
-CODE = re.compile(
-    r"[ \t]*(?:[^\n]*[{};][ \t]*|[<`|}\])][^\n]*|(?:import|export|def|class|const|let|var|return) [^\n]*)\Z"
-)
-"""A line of code, markup or a table."""
+CODE = re.compile(r"[ \t]*(?:[<`|}\])]|(?:import|export|def|class|const|let|var|return) )")
+"""The beginning of a line of code, markup or a table."""
+
+CODE_ENDS = ("{", "}", ";")
+"""The end of a line of code."""
 
 HINTS = tuple(
     "text: q: a: context kontext contest document dokument docs passage source quelle fuente fonte excerpt knowledge "

@@ -119,7 +119,7 @@ class _Sections:
     def _extent(self, number: int) -> tuple[int, int]:
         """Return the first line of what a line opens, and the line behind its last; equal if it opens nothing."""
         line, first = self._lines[number], number + 1
-        if line.kind == "ask" and self._text.startswith("===", line.end):
+        if line.kind == "ask" and self._kind(first) == "rule" and self._text.startswith("===", line.end):
             return first, min(self._next(first + 1, {"rule"}) + 1, len(self._lines))
         if line.kind in LISTS:
             return number, self._end_of_records(number) if line.kind == "record" else self._end_of_section(number, line)
