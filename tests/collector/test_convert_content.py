@@ -1,6 +1,7 @@
 """Question, answer and conversation are found in the shapes that libraries record."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -121,6 +122,17 @@ def test_any_value_gives_text(value: object):
     """Whatever a client records, question and answer come out as text that UTF-8 can carry."""
     question_text(value).encode()
     answer_text(value).encode()
+
+
+@pytest.mark.parametrize("key", ["input", "inputs", "body"])
+def test_nested_arguments_are_read_in_linear_time(key: str):
+    """A mapping in a mapping under a key that is a question's, a wrapper's or a branch's is read once, not thrice."""
+    value: object = {"number": 1, "other": 2}
+    for _ in range(30):
+        value = {key: value}
+    started = time.process_time()
+    assert question_text(value)
+    assert time.process_time() - started < 2
 
 
 def test_deep_nesting_ends():

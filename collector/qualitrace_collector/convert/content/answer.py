@@ -222,7 +222,7 @@ def _in_branch(value: dict[str, Any], own: Any, depth: int) -> str | None:
     found: list[str] = []
     for item in value.values():
         inner = opened(item) if not isinstance(item, str) else item
-        if isinstance(inner, dict) and not STRONG_ANSWER_KEYS.isdisjoint(inner):
+        if depth < MAX_DEPTH and isinstance(inner, dict) and not STRONG_ANSWER_KEYS.isdisjoint(inner):
             text = _in_mapping(inner, own, depth + 1)
             found += [text] if text else []
     return found[0] if len(set(found)) == 1 else None
