@@ -2,12 +2,13 @@
 
 import json
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qualitrace_collector.convert.content import answer_text, messages_in, question_text
+from qualitrace_collector.convert.content import answer_text, documents, messages_in, question_text
 
 OPENAI = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]
 PARTS = [{"role": "user", "parts": [{"type": "text", "content": "Why?"}]}]
@@ -133,6 +134,19 @@ def test_nested_arguments_are_read_in_linear_time(key: str):
     started = time.process_time()
     assert question_text(value)
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("key", ["messages", "content", "choices", "outputs"])
+def test_no_key_leads_deeper_than_the_stack(key: str):
+    """As mappings, as lists of one mapping, and as choices of choices, for a model's answer and for a chain's."""
+    mapping: Any = "deep"
+    listed: Any = "deep"
+    for _ in range(900):
+        mapping, listed = {key: mapping}, [{key: listed}]
+    for value in (mapping, listed, {key: listed}):
+        for from_model in (True, False):
+            assert isinstance(answer_text(value, from_model=from_model), str)
+        assert isinstance(documents(value), list)
 
 
 def test_deep_nesting_ends():
