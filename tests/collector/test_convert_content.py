@@ -1,12 +1,14 @@
 """Question, answer and conversation are found in the shapes that libraries record."""
 
 import json
+import time
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qualitrace_collector.convert.content import answer_text, messages_in, question_text
+from qualitrace_collector.convert.content import answer_text, documents, messages_in, question_text
 
 OPENAI = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]
 PARTS = [{"role": "user", "parts": [{"type": "text", "content": "Why?"}]}]
@@ -121,6 +123,30 @@ def test_any_value_gives_text(value: object):
     """Whatever a client records, question and answer come out as text that UTF-8 can carry."""
     question_text(value).encode()
     answer_text(value).encode()
+
+
+@pytest.mark.parametrize("key", ["input", "inputs", "body"])
+def test_nested_arguments_are_read_in_linear_time(key: str):
+    """A mapping in a mapping under a key that is a question's, a wrapper's or a branch's is read once, not thrice."""
+    value: object = {"number": 1, "other": 2}
+    for _ in range(30):
+        value = {key: value}
+    started = time.process_time()
+    assert question_text(value)
+    assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("key", ["messages", "content", "choices", "outputs"])
+def test_no_key_leads_deeper_than_the_stack(key: str):
+    """As mappings, as lists of one mapping, and as choices of choices, for a model's answer and for a chain's."""
+    mapping: Any = "deep"
+    listed: Any = "deep"
+    for _ in range(900):
+        mapping, listed = {key: mapping}, [{key: listed}]
+    for value in (mapping, listed, {key: listed}):
+        for from_model in (True, False):
+            assert isinstance(answer_text(value, from_model=from_model), str)
+        assert isinstance(documents(value), list)
 
 
 def test_deep_nesting_ends():

@@ -78,30 +78,31 @@ def _model_answer(outputs: Any) -> str:
     return spoken(as_sent(outputs))
 
 
-def _response_text(value: Any) -> str | None:
+def _response_text(value: Any, depth: int = 0) -> str | None:
     """Return the text of a provider's response, None if the value is none."""
+    if depth > MAX_DEPTH:
+        return None
     if isinstance(value, list):
-        return _listed_response(value)
+        return _listed_response(value, depth + 1)
     if not isinstance(value, dict):
         return None
     if role_of(value):
         return _first_said(messages_in(value))
     if not _is_response(value):
         return None
-    for key in MODEL_REPLY_KEYS:
-        item = value.get(key)
-        if is_blank(item):
-            continue
-        if key in CHOICE_KEYS and isinstance(item, list):
-            text = _first_choice(item, from_model=True)
-        elif isinstance(item, str):
-            text = spoken(as_sent(item)) if key != "object" else ""  # the name of OpenAI's type of response
-        else:
-            text = _response_text(opened(item))
-            text = as_sent(item) if text is None and key in ("object", "text", "response") else text
-        if text:
-            return text
-    return ""
+    items = ((key, value.get(key)) for key in MODEL_REPLY_KEYS)
+    texts = (_reply_text(key, item, depth) for key, item in items if not is_blank(item))
+    return next(filter(None, texts), "")
+
+
+def _reply_text(key: str, item: Any, depth: int) -> str:
+    """Return the text under one of the keys of a provider's response."""
+    if key in CHOICE_KEYS and isinstance(item, list):
+        return _first_choice(item, depth, from_model=True)
+    if isinstance(item, str):
+        return spoken(as_sent(item)) if key != "object" else ""  # the name of OpenAI's type of response
+    text = _response_text(opened(item), depth + 1)
+    return as_sent(item) if text is None and key in ("object", "text", "response") else text or ""
 
 
 def _is_response(value: dict[str, Any]) -> bool:
@@ -110,10 +111,10 @@ def _is_response(value: dict[str, Any]) -> bool:
     return bool(signs) or value.keys() == {"text"} or value.keys() == {"content"} or value.keys() == {"output"}
 
 
-def _listed_response(items: list[Any]) -> str | None:
+def _listed_response(items: list[Any], depth: int = 0) -> str | None:
     """Return the text of chunks, parts, choices or messages."""
     if (response := whole_response(items)) is not None:
-        return _response_text(response)
+        return _response_text(response, depth + 1)
     if (text := joined(items, parts_text) or pieces_of_text(items)) is not None:
         return spoken(text)
     if turns := messages_in(items):
@@ -122,23 +123,25 @@ def _listed_response(items: list[Any]) -> str | None:
     if items and all(isinstance(item, dict) and is_part(item) for item in items):
         return spoken(parts_text(items))
     if len(items) == 1:
-        return spoken(items[0]) if isinstance(items[0], str) else _response_text(opened(items[0]))
+        return spoken(items[0]) if isinstance(items[0], str) else _response_text(opened(items[0]), depth + 1)
     return None
 
 
-def _first_choice(items: list[Any], *, from_model: bool) -> str:
+def _first_choice(items: list[Any], depth: int, *, from_model: bool) -> str:
     """Return the first of the alternatives that says anything: the one that an app shows."""
+    if depth > MAX_DEPTH:
+        return ""
     for item in items:
         choice = item if from_model else opened(item)
-        text = spoken(as_sent(choice)) if isinstance(choice, str) else _choice_text(choice)
+        text = spoken(as_sent(choice)) if isinstance(choice, str) else _choice_text(choice, depth + 1)
         if text:
             return text
     return ""
 
 
-def _choice_text(choice: Any) -> str:
+def _choice_text(choice: Any, depth: int) -> str:
     if isinstance(choice, list):  # LangChain: one list of generations for each prompt
-        return _first_choice(choice, from_model=True)
+        return _first_choice(choice, depth, from_model=True)
     if not isinstance(choice, dict):
         return ""
     if turns := messages_in(choice):
@@ -146,7 +149,7 @@ def _choice_text(choice: Any) -> str:
     for key in ("message", "content", "text", "generated_text", "outputText", "output_text", "completion", "parts"):
         if text := parts_text(choice.get(key)):
             return spoken(text)
-    return _found(choice, None) or ""
+    return _found(choice, None, depth) or ""
 
 
 def _first_said(turns: Sequence[Message]) -> str:
@@ -193,7 +196,7 @@ def _in_list(items: list[Any], own: Any, depth: int) -> str | None:
 def _in_mapping(value: dict[str, Any], own: Any, depth: int) -> str | None:
     for key in CHOICE_KEYS:
         items = value.get(key)
-        if isinstance(items, list) and items and (text := _first_choice(items, from_model=False)):
+        if isinstance(items, list) and items and (text := _first_choice(items, depth, from_model=False)):
             return text
     for key in ANSWER_KEYS:
         if (text := _under(key, value.get(key), own, depth)) is not None:
@@ -228,7 +231,7 @@ def _in_branch(value: dict[str, Any], own: Any, depth: int) -> str | None:
     rest = (item for key, item in value.items() if key not in ANSWER_KEYS)  # which were looked into
     for item in rest:
         inner = opened(item) if not isinstance(item, str) else item
-        if isinstance(inner, dict) and not STRONG_ANSWER_KEYS.isdisjoint(inner):
+        if depth < MAX_DEPTH and isinstance(inner, dict) and not STRONG_ANSWER_KEYS.isdisjoint(inner):
             text = _in_mapping(inner, own, depth + 1)
             found += [text] if text else []
     return found[0] if len(set(found)) == 1 else None

@@ -181,7 +181,7 @@ def _wrapped(item: dict[str, Any]) -> dict[str, Any] | list[Any] | None:
     return None
 
 
-def _nested(item: dict[str, Any]) -> list[Any] | dict[str, Any] | None:
+def _nested(item: dict[str, Any], depth: int = 0) -> list[Any] | dict[str, Any] | None:
     """Return a list of records further down, under whatever name (Weaviate's `data.Get.Article`)."""
     for key, value in item.items():
         if key in DOCUMENT_SIDES:
@@ -189,7 +189,7 @@ def _nested(item: dict[str, Any]) -> list[Any] | dict[str, Any] | None:
         inner = opened(value) if not isinstance(value, str) else value
         if isinstance(inner, list) and inner and all(isinstance(entry, (dict, type(None))) for entry in inner):
             return inner
-        if isinstance(inner, dict) and (found := _nested(inner)) is not None:
+        if depth < MAX_DEPTH and isinstance(inner, dict) and (found := _nested(inner, depth + 1)) is not None:
             return found
     return None
 

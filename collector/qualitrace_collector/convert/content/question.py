@@ -38,6 +38,10 @@ class Asked(NamedTuple):
     earlier: tuple[Message, ...] = ()
 
 
+_Read = dict[int, tuple[Any, Asked | None]]
+"""What each mapping asks, by its identity; the mapping is held, so that no other has that."""
+
+
 def question_text(inputs: Any) -> str:
     """Return what was asked, empty if nothing was."""
     return asked(inputs).question
@@ -62,25 +66,25 @@ def asked(inputs: Any, *, of_model: bool = False) -> Asked:
         return Asked(without_files(encodable(value)))
     if is_blank(value):
         return Asked("")
-    return _found(value) or Asked(_as_text(value))
+    return _found(value, 0, {}) or Asked(_as_text(value))
 
 
-def _found(value: Any, depth: int = 0) -> Asked | None:
+def _found(value: Any, depth: int, read: _Read) -> Asked | None:
     """Return the question that a value holds under names that are known, None if there is none."""
     if depth > MAX_DEPTH:
         return None
     if isinstance(value, list):
-        return _in_list(value, depth)
+        return _in_list(value, depth, read)
     if isinstance(value, dict):
-        return _by_turns([value]) if role_of(value) else _in_mapping(value, depth)
+        return _by_turns([value]) if role_of(value) else _in_mapping(value, depth, read)
     return None
 
 
-def _in_list(items: list[Any], depth: int) -> Asked | None:
+def _in_list(items: list[Any], depth: int, read: _Read) -> Asked | None:
     if found := _by_turns(items):
         return found
     if len(items) == 1:
-        return _found(_inside(items[0]), depth + 1) or (
+        return _found(_inside(items[0]), depth + 1, read) or (
             Asked(encodable(items[0])) if isinstance(items[0], str) else None
         )
     mappings = [item for item in items if not isinstance(item, str)]
@@ -106,40 +110,43 @@ def _spoken(turns: Sequence[Message]) -> tuple[Message, ...]:
     return tuple(turn for turn in turns if turn.role in _SPEAKERS and turn.content.strip())
 
 
-def _in_mapping(value: dict[str, Any], depth: int) -> Asked | None:
+def _in_mapping(value: dict[str, Any], depth: int, read: _Read) -> Asked | None:
+    """Return what a mapping asks; one is reached in several ways, and read once."""
+    if id(value) not in read:
+        read[id(value)] = value, _mapping_question(value, depth, read)
+    return read[id(value)][1]
+
+
+def _mapping_question(value: dict[str, Any], depth: int, read: _Read) -> Asked | None:
     history = _history(value)
     for key in QUESTION_KEYS:
-        found = _under(_inside(value.get(key)), depth)
+        found = _under(_inside(value.get(key)), depth, read)
         if found and found.question.strip():
             return Asked(found.question, found.earlier or _without_last(history, found.question))
     if found := _by_turns(value):
         return found
-    rest = {key: item for key, item in value.items() if key not in QUESTION_KEYS}
     for key in QUESTION_WRAPPERS:
-        found = _found(opened(rest.pop(key, None)), depth + 1)
+        found = _found(opened(value.get(key)), depth + 1, read)
         if found and found.question:
             return found
-    return _in_branches(rest, depth)
+    return _in_branches(value, depth, read)
 
 
-def _in_branches(value: dict[str, Any], depth: int) -> Asked | None:
-    """Return what all components were asked that were asked something: the data of Haystack's pipelines.
-
-    Args:
-        value: what was not looked into yet: twice at each level would take time that doubles with each.
-    """
-    inner = (_in_mapping(item, depth + 1) for item in value.values() if isinstance(item, dict) and depth < MAX_DEPTH)
+def _in_branches(value: dict[str, Any], depth: int, read: _Read) -> Asked | None:
+    """Return what all components were asked that were asked something: the data of Haystack's pipelines."""
+    mappings = [item for item in value.values() if isinstance(item, dict)] if depth < MAX_DEPTH else []
+    inner = (_in_mapping(item, depth + 1, read) for item in mappings)
     found = [item for item in inner if item and item.question]
     return found[0] if len({item.question for item in found}) == 1 else None
 
 
-def _under(item: Any, depth: int) -> Asked | None:
+def _under(item: Any, depth: int, read: _Read) -> Asked | None:
     """Return what was asked under a key that usually holds a question."""
     if isinstance(item, str):
         return Asked(without_files(encodable(item)))
     if isinstance(item, list) and item and all(isinstance(text, str) for text in item):
         return Asked("\n".join(map(encodable, item)))  # the texts of an embedding
-    return _found(item, depth + 1)
+    return _found(item, depth + 1, read)
 
 
 def _inside(value: Any) -> Any:
