@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from qualitrace_collector.convert.content import answer_text, opened, question_t
 from qualitrace_collector.convert.content.prompt import split_prompt
 
 LONG = 100_000
-SECONDS = 5.0
+SECONDS = 2.0
 """Each takes a few hundredths; what grows with the square of its length takes a minute or more."""
 
 
@@ -33,9 +34,9 @@ def _endless(prefix: str, piece: str) -> str:
         (opened, _endless("['", "\\'")),
         (opened, _endless('{"a": ', '["')),
         (opened, _endless('{"a": "', '{"a":[')),
-        (split_prompt, _endless("", "Question:\n===a\n")),
-        (split_prompt, _endless("Context:\n", "```")),
-        (split_prompt, _endless("Context:\n", "?")),
+        (partial(split_prompt, role="system"), _endless("", "Question:\n===a\n")),
+        (split_prompt, (_endless("Context:\n", "```") + "\n") * 8),
+        (split_prompt, (_endless("Context:\n", "?") + "\n") * 8),
     ],
     ids=("newlines", "blanks", "quotes", "cut lists", "cut objects", "rules", "fences", "question marks"),
 )

@@ -15,6 +15,9 @@ from google.protobuf.message_factory import GetMessageClass
 MAX_DEPTH = 100
 """Messages within messages; protobuf's parser goes no deeper either."""
 
+MAX_FIELDS = 500_000
+"""Fields of one request that are looked at: each takes microseconds, and other requests wait."""
+
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED = {_FIXED64: 8, _FIXED32: 4}
 
@@ -25,20 +28,22 @@ def with_valid_text(kind: type[Message], data: bytes) -> tuple[bytes, int]:
     Only messages that protobuf cannot parse are walked through, so a request costs little more than its bad spans.
 
     Raises:
-        DecodeError: something else is wrong with it.
+        DecodeError: something else is wrong with it, or it has too much to look at.
     """
-    return _repaired(kind, memoryview(data), 0)
+    return _repaired(kind, memoryview(data), 0, iter(range(MAX_FIELDS)))
 
 
-def _repaired(kind: type[Message], data: memoryview, depth: int) -> tuple[bytes, int]:
+def _repaired(kind: type[Message], data: memoryview, depth: int, steps: Iterator[int]) -> tuple[bytes, int]:
     if depth > MAX_DEPTH:
         raise DecodeError(f"messages are nested deeper than {MAX_DEPTH}")
     fields: Any = kind.DESCRIPTOR.fields_by_number
     parts: list[bytes | memoryview] = []
     count = 0
     for number, start, value_start, end in _fields(data):
+        if next(steps, None) is None:
+            raise DecodeError(f"text is not UTF-8, and there are more than {MAX_FIELDS} fields to look for it in")
         field = fields.get(number)
-        value = _value(field, data[value_start:end], depth) if field and value_start > start else None
+        value = _value(field, data[value_start:end], depth, steps) if field and value_start > start else None
         if value is None:
             parts.append(data[start:end])
         else:
@@ -47,7 +52,7 @@ def _repaired(kind: type[Message], data: memoryview, depth: int) -> tuple[bytes,
     return b"".join(parts), count
 
 
-def _value(field: FieldDescriptor, value: memoryview, depth: int) -> tuple[bytes, int] | None:
+def _value(field: FieldDescriptor, value: memoryview, depth: int, steps: Iterator[int]) -> tuple[bytes, int] | None:
     """Return the repaired value of a field and how many texts of it were broken, None if none was."""
     if field.type == FieldDescriptor.TYPE_STRING:
         sent = bytes(value)
@@ -55,7 +60,7 @@ def _value(field: FieldDescriptor, value: memoryview, depth: int) -> tuple[bytes
         return None if text == sent else (text, 1)
     if field.message_type is None or _parses(kind := GetMessageClass(field.message_type), value):
         return None
-    return _repaired(kind, value, depth + 1)
+    return _repaired(kind, value, depth + 1, steps)
 
 
 def _parses(kind: type[Message], value: memoryview) -> bool:
