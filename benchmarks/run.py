@@ -23,8 +23,8 @@ from intake.compare import compare as compare_intake
 from intake.report import as_json, environment, print_table
 from intake.servers import TARGETS
 from judging.measure import Result, measure_llm, measure_local
-from qualitrace_collector.garbage import collect_seldom
-from qualitrace_collector.mlflow_settings import apply_mlflow_settings
+from qualitrace_collector.process.garbage import collect_seldom
+from qualitrace_collector.process.mlflow_settings import apply_mlflow_settings
 from store.bare import bare_insertion
 from store.compare import BATCHES, Storing
 from store.compare import compare as compare_storing

@@ -22,7 +22,7 @@ from standardwebhooks import Webhook
 from qualitrace_collector.config import Config, load_config
 from qualitrace_collector.config.quality import Condition
 from qualitrace_collector.config.values import Address, Duration, Identifier
-from qualitrace_collector.measure import TraceMetrics
+from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
 from qualitrace_monitors.demo.llm import model_app
 from qualitrace_monitors.demo.serving import served
 from support.serving import QUALITRACE, environment

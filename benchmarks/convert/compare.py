@@ -13,8 +13,8 @@ from mlflow.tracing.otel.translation import translate_span_when_storing
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from intake.traces import templates
-from qualitrace_collector.assemble import Piece, SpanRecord
 from qualitrace_collector.convert import convert
+from qualitrace_collector.piece import Piece, SpanRecord
 from side_by_side import SideBySide
 
 TRACES = 64

@@ -15,18 +15,18 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client import CollectorRegistry
 
-from qualitrace_collector.assemble import Piece, SpanRecord
 from qualitrace_collector.config.quality import Budget, JudgeConfig
 from qualitrace_collector.convert import convert
-from qualitrace_collector.samples import Sample
+from qualitrace_collector.mlflow_store.store import TraceStore
+from qualitrace_collector.piece import Piece, SpanRecord
+from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import Database, JudgeQueue, JudgeTask
-from qualitrace_collector.store import TraceStore
-from qualitrace_monitors.budget import Spending
-from qualitrace_monitors.calls import Concurrent, OneByOne
+from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.judges import build_stages
-from qualitrace_monitors.judging import JudgeWorker
+from qualitrace_monitors.judging.calls import Concurrent, OneByOne
+from qualitrace_monitors.judging.worker import JudgeWorker
 from qualitrace_monitors.metrics import JudgeMetrics
-from qualitrace_monitors.services import LOCAL_BATCH, SCHEMA
+from qualitrace_monitors.server.services import LOCAL_BATCH, SCHEMA
 
 _QUESTION = "How long does the warranty of kettle number {n} last, and who repairs it?"
 _ANSWER = "The warranty of kettle number {n} lasts 24 months. Brightwater Services repairs it at no cost."

@@ -15,12 +15,12 @@ import sqlalchemy
 
 from convert.compare import pieces_of
 from intake.traces import templates
-from qualitrace_collector.bulk import CACHE_KIB
 from qualitrace_collector.convert import convert_all
-from qualitrace_collector.experiments import Place
-from qualitrace_collector.pending import BATCH_SPANS
-from qualitrace_collector.rows import Row, Rows, rows_of
-from qualitrace_collector.store import TraceStore
+from qualitrace_collector.mlflow_store.bulk_insert import CACHE_KIB
+from qualitrace_collector.mlflow_store.experiments import Place
+from qualitrace_collector.mlflow_store.store import TraceStore
+from qualitrace_collector.mlflow_store.table_rows import Row, Rows, rows_of
+from qualitrace_collector.pipeline.batches import BATCH_SPANS
 from store.compare import SERVICE, new_database
 
 SPANS_A_TRACE = 5

@@ -15,9 +15,9 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from convert.compare import pieces_of
 from intake.traces import templates
-from qualitrace_collector.assemble import Piece
 from qualitrace_collector.convert import convert_all
-from qualitrace_collector.store import TraceStore
+from qualitrace_collector.mlflow_store.store import TraceStore
+from qualitrace_collector.piece import Piece
 from side_by_side import SideBySide
 
 BATCHES = (1, 20, 100)

@@ -1,83 +1,70 @@
-"""Consistent probability sampling of traces for judges.
+"""What is judged: one answer of an application, with what it was given and what it rested on."""
 
-The decision follows OpenTelemetry's consistent probability sampling (trace/tracestate-probability-sampling): a
-trace's randomness is `rv` of its tracestate, else the low 56 bits of its trace id; it is in a sample of rate p if
-randomness ≥ (1 - p) · 2^56. The same trace is thus in every sample of a higher rate, whichever process decides.
-"""
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, Self
 
-from collections.abc import Sequence
-
-from qualitrace_collector.convert.sample import is_error
-from qualitrace_collector.convert.stored import AnySpan
-
-MAX_RANDOMNESS = 1 << 56
-FEEDBACK_EVENT = "gen_ai.evaluation.result"
-_NEGATIVE_LABELS = {"fail", "failed", "negative", "bad", "thumbs_down", "incorrect", "no"}
+PassagesSource = Literal["retriever", "prompt", "tool", "none"]
 
 
-def randomness(trace_id: str, tracestate: str) -> int:
-    """Return the 56-bit randomness of a trace (`tr-` and hex digits), from `rv` where the client set it."""
-    explicit = _ot_value(tracestate, "rv")
-    if explicit is not None and len(explicit) == 14:
-        return int(explicit, 16)
-    return int(trace_id[-14:], 16)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One turn of a conversation; `role` is user, assistant, system or tool."""
+
+    role: str
+    content: str
 
 
-def head_probability(tracestate: str) -> float:
-    """Return the probability with which the client's head sampling kept this trace (`th`), else 1."""
-    threshold = _ot_value(tracestate, "th")
-    if threshold is None or not 1 <= len(threshold) <= 14:
-        return 1.0
-    return 1.0 - int(threshold.ljust(14, "0"), 16) / MAX_RANDOMNESS
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A tool the application called: its name, its arguments and its result as text."""
+
+    name: str
+    arguments: str = ""
+    result: str = ""
 
 
-def inclusion_probability(trace_id: str, tracestate: str, rate: float, *, always: bool) -> float | None:
-    """Return the probability with which this trace came into the sample, or None if it did not.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """Untrusted text to judge.
 
-    Args:
-        trace_id: `tr-` and 32 hex digits.
-        tracestate: the W3C tracestate of the root span.
-        rate: the wanted share of all traffic, head sampling included.
-        always: the trace is of a stratum that is always judged (then head sampling alone decides).
+    Attributes:
+        inputs: the question or the task, as text.
+        outputs: the answer, as text.
+        passages: the retrieved texts that the answer should rest on, in order of rank.
+        passages_source: where the passages were found.
+        conversation: the earlier turns, oldest first.
+        tool_calls: what the application called on the way.
+        metadata: service, model, prompt_version, session, user … all text.
     """
-    head = head_probability(tracestate)
-    wanted = head if always else min(rate, head)
-    if wanted <= 0:
-        return None
-    picked = always or randomness(trace_id, tracestate) >= (1 - wanted) * MAX_RANDOMNESS
-    return wanted if picked else None
 
+    inputs: str = ""
+    outputs: str = ""
+    passages: tuple[str, ...] = ()
+    passages_source: PassagesSource = "none"
+    conversation: tuple[Message, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict[str, str])
 
-def in_always_stratum(root: AnySpan, spans: Sequence[AnySpan], strata: Sequence[str]) -> bool:
-    """Whether the trace failed, or carries negative feedback, and such traces are always judged."""
-    return ("error" in strata and is_error(root)) or (
-        "negative_feedback" in strata and any(_has_negative_feedback(span) for span in spans)
-    )
+    def to_json(self) -> str:
+        """Serialise to canonical JSON (sorted keys, no spaces)."""
+        return json.dumps(self._fields(), default=asdict, sort_keys=True, separators=(",", ":"))
 
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read back what `to_json` wrote."""
+        data: dict[str, Any] = json.loads(text)
+        data["passages"] = tuple(data["passages"])
+        data["conversation"] = tuple(Message(**turn) for turn in data["conversation"])
+        data["tool_calls"] = tuple(ToolCall(**call) for call in data["tool_calls"])
+        return cls(**data)
 
-def is_negative(opinion: bool | float | str | None) -> bool:
-    """Whether an opinion is a dislike: false, a number of zero or less, or a word such as `fail`."""
-    return opinion.lower() in _NEGATIVE_LABELS if isinstance(opinion, str) else opinion is not None and opinion <= 0
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 (32 hex digits of it) of what a judge may look at; metadata is left out."""
+        judged = {key: value for key, value in self._fields().items() if key != "metadata"}
+        return hashlib.sha256(json.dumps(judged, default=asdict, sort_keys=True).encode()).hexdigest()[:32]
 
-
-def _has_negative_feedback(span: AnySpan) -> bool:
-    """Whether an evaluation event (OTel GenAI: `gen_ai.evaluation.result`) on the span is negative."""
-    for event in span.events:
-        if event.name == FEEDBACK_EVENT:
-            value = event.attributes.get("gen_ai.evaluation.score.value")
-            label = str(event.attributes.get("gen_ai.evaluation.score.label", ""))
-            if is_negative(label) or (isinstance(value, (int, float)) and is_negative(value)):
-                return True
-    return False
-
-
-def _ot_value(tracestate: str, key: str) -> str | None:
-    """Return the value of a sub-key of the `ot` entry of a tracestate, if it is hexadecimal."""
-    for entry in tracestate.split(","):
-        vendor, _, fields = entry.strip().partition("=")
-        if vendor == "ot":
-            for item in fields.split(";"):
-                name, _, value = item.partition(":")
-                if name == key and value and all(digit in "0123456789abcdef" for digit in value):
-                    return value
-    return None
+    def _fields(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}

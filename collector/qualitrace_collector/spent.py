@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from qualitrace_collector.convert.mlflow_span import AnySpan
 from qualitrace_collector.convert.spending import spending
-from qualitrace_collector.convert.stored import AnySpan
 from qualitrace_collector.names import BoundedNames
 from qualitrace_collector.state import Spent
 

@@ -19,7 +19,7 @@ from qualitrace_collector.convert.content import (
     opened,
     question_text,
 )
-from qualitrace_collector.samples import Message
+from qualitrace_collector.sample import Message
 
 COLUMNS = {
     "inputs": ("inputs", "input", "question", "query", "prompt", "user_input", "messages", "turns"),

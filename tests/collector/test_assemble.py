@@ -9,7 +9,8 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from qualitrace_collector.assemble import Assembler, SpanRecord
+from qualitrace_collector.piece import SpanRecord
+from qualitrace_collector.pipeline.assemble import Assembler
 from support.otlp import LOCAL_PARENT, REMOTE_PARENT, span, trace_id
 
 

@@ -16,12 +16,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from qualitrace_collector.assemble import Piece, SpanRecord
-from qualitrace_collector.bulk import insert_rows
 from qualitrace_collector.convert import ConvertedTrace, convert
-from qualitrace_collector.experiments import Place
-from qualitrace_collector.rows import rows_of
-from qualitrace_collector.tested_tables import has_tested_tables
+from qualitrace_collector.mlflow_store.bulk_insert import insert_rows
+from qualitrace_collector.mlflow_store.experiments import Place
+from qualitrace_collector.mlflow_store.table_rows import rows_of
+from qualitrace_collector.mlflow_store.tested_tables import has_tested_tables
+from qualitrace_collector.piece import Piece, SpanRecord
 from support.mlflow_db import converted, new_database
 from support.otlp import REMOTE_PARENT, attributes, chat_span, rag_trace, span
 

@@ -3,7 +3,7 @@
 import pytest
 
 from qualitrace_collector.config.values import without_credentials
-from qualitrace_collector.store import StoreUnavailable, TraceStore
+from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
 
 
 @pytest.mark.parametrize(

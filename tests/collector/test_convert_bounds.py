@@ -11,11 +11,11 @@ from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from qualitrace_collector.assemble import Piece, SpanRecord
 from qualitrace_collector.convert import convert_all
 from qualitrace_collector.convert.blobs import without_blobs
 from qualitrace_collector.convert.content import answer_text, opened, question_text
 from qualitrace_collector.convert.content.prompt import split_prompt
+from qualitrace_collector.piece import Piece, SpanRecord
 
 LONG = 100_000
 SECONDS = 2.0

@@ -11,10 +11,10 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from prometheus_client import CollectorRegistry
 
-from qualitrace_collector.assemble import Piece, SpanRecord
 from qualitrace_collector.convert import convert, convert_all
 from qualitrace_collector.convert.content import question_text
-from qualitrace_collector.measure import TraceMetrics
+from qualitrace_collector.piece import Piece, SpanRecord
+from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
 from support.mlflow_db import converted
 from support.otlp import SECOND, START, attributes, chat_span, span
 

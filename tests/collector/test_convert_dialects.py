@@ -10,9 +10,9 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from qualitrace_collector.assemble import Piece, SpanRecord
 from qualitrace_collector.convert import convert
 from qualitrace_collector.convert.content import answer_text, question_text
+from qualitrace_collector.piece import Piece, SpanRecord
 from support.otlp import attributes, span, span_id, trace_id
 
 MESSAGES = json.dumps([{"role": "user", "parts": [{"type": "text", "content": "Why?"}]}])

@@ -8,8 +8,8 @@ from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from qualitrace_collector.assemble import Piece, SpanRecord
 from qualitrace_collector.convert import convert
+from qualitrace_collector.piece import Piece, SpanRecord
 from support.otlp import attributes, chat_span, span
 
 MINE = {"service.name": "cli", "session.id": "s1", "user.id": "u1"}

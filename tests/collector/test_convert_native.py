@@ -13,9 +13,9 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, Instr
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from qualitrace_collector.assemble import Piece, SpanRecord
 from qualitrace_collector.convert import convert
 from qualitrace_collector.convert.cost import cost_of
+from qualitrace_collector.piece import Piece, SpanRecord
 from support.otlp import START, attributes, span, trace_id
 
 NATIVE: dict[str, Any] = {

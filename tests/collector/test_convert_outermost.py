@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.entities import Span, SpanType
 
-from qualitrace_collector.convert.sample import build_sample, outermost
+from qualitrace_collector.convert.build_sample import build_sample, outermost
 from support.mlflow_db import converted
 from support.otlp import span
 

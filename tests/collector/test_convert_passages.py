@@ -12,12 +12,12 @@ from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from qualitrace_collector.assemble import Piece, SpanRecord
 from qualitrace_collector.convert import build_sample, convert
 from qualitrace_collector.convert.content import passages
 from qualitrace_collector.convert.content.opening import parsed
 from qualitrace_collector.convert.content.prompt import split_prompt
-from qualitrace_collector.samples import Sample
+from qualitrace_collector.piece import Piece, SpanRecord
+from qualitrace_collector.sample import Sample
 from support.otlp import chat_span, retriever_span, span
 
 

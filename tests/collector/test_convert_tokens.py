@@ -14,11 +14,11 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client import CollectorRegistry
 
-from qualitrace_collector.assemble import Piece, SpanRecord
 from qualitrace_collector.convert import ConvertedTrace, convert
 from qualitrace_collector.convert.prices import prices_of
 from qualitrace_collector.convert.spending import Spending, spending
-from qualitrace_collector.measure import TraceMetrics
+from qualitrace_collector.piece import Piece, SpanRecord
+from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
 from support.otlp import chat_span, span
 
 MODEL = "claude-sonnet-4-20250514"

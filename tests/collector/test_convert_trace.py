@@ -9,10 +9,10 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValueList
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from qualitrace_collector.assemble import Piece, SpanRecord
 from qualitrace_collector.convert import ConvertedTrace, build_sample, convert
 from qualitrace_collector.convert.trace import mlflow_trace_id, service_of
-from qualitrace_collector.samples import Sample
+from qualitrace_collector.piece import Piece, SpanRecord
+from qualitrace_collector.sample import Sample
 from support.otlp import attributes, chat_span, rag_trace, request, retriever_span, span, span_id, trace_id
 
 RECORDINGS = sorted((Path(__file__).parent / "recordings").glob("*.otlp.pb"))

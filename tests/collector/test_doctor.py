@@ -9,9 +9,9 @@ import yaml
 from click.testing import CliRunner, Result
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from qualitrace_collector.doctor import doctor
+from qualitrace_collector.doctor.command import doctor
+from qualitrace_collector.doctor.remedies import mend
 from qualitrace_collector.journal import JournalEntry
-from qualitrace_collector.mends import mend
 from qualitrace_collector.state import CoverageTotals
 from qualitrace_collector.state.coverage import MAX_SOURCES, Source
 from support.otlp import chat_span, rag_trace, request, retriever_span, span

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qualitrace_collector.feedback import PersonFeedback
+from qualitrace_collector.person_feedback import PersonFeedback
 from support.receiving import Receiver
 
 TRACE = "0123456789abcdef0123456789abcdef"

@@ -6,8 +6,8 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Assessment
 
-from qualitrace_collector.feedback import PersonFeedback
 from qualitrace_collector.journal import JournalEntry
+from qualitrace_collector.person_feedback import PersonFeedback
 from support.otlp import span, trace_id
 from support.pipeline import Collector, rag
 

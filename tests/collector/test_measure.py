@@ -3,7 +3,7 @@
 import pytest
 from prometheus_client import CollectorRegistry
 
-from qualitrace_collector.measure import TraceMetrics
+from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
 from qualitrace_collector.spent import MAX_MODELS, added, gained, spent_by_model
 from qualitrace_collector.state import Spent
 from support.mlflow_db import converted

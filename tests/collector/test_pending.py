@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
-from qualitrace_collector.assemble import Piece, SpanRecord
-from qualitrace_collector.pending import BATCH_BYTES, BATCH_SPANS, MAX_ATTEMPTS, RETRY_SECONDS, Pending
+from qualitrace_collector.piece import Piece, SpanRecord
+from qualitrace_collector.pipeline.batches import BATCH_BYTES, BATCH_SPANS, MAX_ATTEMPTS, RETRY_SECONDS, Pending
 from support.otlp import span, trace_id
 
 

@@ -7,8 +7,8 @@ import pytest
 from mlflow.entities import TraceState
 
 from qualitrace_collector.journal import SqliteJournal
-from qualitrace_collector.record import Recorder
-from qualitrace_collector.store import StoreUnavailable
+from qualitrace_collector.mlflow_store.store import StoreUnavailable
+from qualitrace_collector.pipeline.recorder import Recorder
 from support.otlp import REMOTE_PARENT, span, trace_id
 from support.pipeline import Collector, rag
 

@@ -14,11 +14,11 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValueList
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 
-from qualitrace_collector.assemble import Piece, SpanRecord
 from qualitrace_collector.convert import ConvertedTrace, convert
-from qualitrace_collector.convert.restore import restored
+from qualitrace_collector.convert.otlp_span import restored
 from qualitrace_collector.journal import SqliteJournal
-from qualitrace_collector.record import Recorder
+from qualitrace_collector.piece import Piece, SpanRecord
+from qualitrace_collector.pipeline.recorder import Recorder
 from support.otlp import REMOTE_PARENT, attributes, chat_span, request, span, span_id, trace_id
 from support.pipeline import Collector, rag
 

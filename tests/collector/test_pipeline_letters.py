@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
+from qualitrace_collector.dead_letters.replay import replay
 from qualitrace_collector.journal import JournalEntry, SignalName
-from qualitrace_collector.letters import replay
 from qualitrace_collector.state import DeadLetters
 from support.otlp import request, span, trace_id
 from support.pipeline import Collector, rag

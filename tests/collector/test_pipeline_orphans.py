@@ -9,7 +9,7 @@ import sqlalchemy
 from mlflow.entities import TraceInfo, TraceState
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from qualitrace_collector.store import StoreUnavailable, TraceStore
+from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
 from support.otlp import LOCAL_PARENT, REMOTE_PARENT, chat_span, span, trace_id
 from support.pipeline import Collector, rag
 

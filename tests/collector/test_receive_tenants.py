@@ -24,11 +24,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceS
 from prometheus_client import CollectorRegistry
 
 from qualitrace_collector.config.load import parse_config
+from qualitrace_collector.dead_letters.replay import replay
 from qualitrace_collector.journal import ForeignTraces, GroupCommitter, JournalEntry, SqliteJournal
-from qualitrace_collector.letters import replay
-from qualitrace_collector.measure import TraceMetrics
-from qualitrace_collector.pipeline import Pipeline
-from qualitrace_collector.record import Recorder
+from qualitrace_collector.pipeline.loop import Pipeline
+from qualitrace_collector.pipeline.recorder import Recorder
+from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
 from qualitrace_collector.state import Database, DeadLetters, Ledger, ledger, queue
 from support.mlflow_db import new_store
 from support.otlp import rag_trace, request, span, trace_id

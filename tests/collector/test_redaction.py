@@ -8,9 +8,9 @@ from mlflow import MlflowClient
 
 from qualitrace_collector.config import ConfigError
 from qualitrace_collector.config.load import parse_config
-from qualitrace_collector.feedback import PersonFeedback
 from qualitrace_collector.journal import JournalEntry
-from qualitrace_collector.redaction import Redaction
+from qualitrace_collector.person_feedback import PersonFeedback
+from qualitrace_collector.pipeline.redaction import Redaction
 from support.otlp import attributes, rag_trace, trace_id
 from support.pipeline import Collector
 

@@ -11,10 +11,10 @@ from prometheus_client import CollectorRegistry
 
 from qualitrace_collector.config.load import parse_config
 from qualitrace_collector.convert import ConvertedTrace
-from qualitrace_collector.experiments import WRITTEN_BY, written_experiments
-from qualitrace_collector.record import CompleteTrace, Results
-from qualitrace_collector.retention import BATCH, CHECK_SECONDS, UNAVAILABLE_SECONDS, Retainer
-from qualitrace_collector.store import TraceStore
+from qualitrace_collector.mlflow_store.experiments import WRITTEN_BY, written_experiments
+from qualitrace_collector.mlflow_store.retention import BATCH, CHECK_SECONDS, UNAVAILABLE_SECONDS, Retainer
+from qualitrace_collector.mlflow_store.store import TraceStore
+from qualitrace_collector.pipeline.recorder import CompleteTrace, Results
 from support.mlflow_db import converted
 from support.otlp import SECOND, START, chat_span
 from support.pipeline import Collector

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qualitrace_collector.sample import head_probability, inclusion_probability, randomness
+from qualitrace_collector.pipeline.sampling import head_probability, inclusion_probability, randomness
 
 MIDDLE = 1 << 55
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qualitrace_collector.samples import Message, Sample, ToolCall
+from qualitrace_collector.sample import Message, Sample, ToolCall
 from qualitrace_collector.state import (
     Count,
     Counted,

@@ -11,10 +11,10 @@ import pytest
 import sqlalchemy
 from mlflow.entities import Span
 
-from qualitrace_collector import pending
 from qualitrace_collector.convert import ConvertedTrace
-from qualitrace_collector.store import StoreUnavailable, TraceStore
-from qualitrace_collector.writer import Writer, Writing, written
+from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
+from qualitrace_collector.mlflow_store.writer_process import Writer, Writing, written
+from qualitrace_collector.pipeline import batches
 from support.mlflow_db import converted, new_store, refuse_spans
 from support.pipeline import Collector, rag
 from support.waiting import eventually
@@ -143,8 +143,8 @@ def test_it_ends_with_its_owner(store: TraceStore, tmp_path: Path):
     """Even if the owner is killed: an orphan would hold a database that nobody watches."""
     script = (
         "import sys\n"
-        "from qualitrace_collector.store import TraceStore\n"
-        "from qualitrace_collector.writer import Writer\n"
+        "from qualitrace_collector.mlflow_store.store import TraceStore\n"
+        "from qualitrace_collector.mlflow_store.writer_process import Writer\n"
         "if __name__ == '__main__':\n"
         "    writer = Writer(TraceStore(sys.argv[1], sys.argv[2], 'x'))\n"
         "    while writer.write([]) is None: pass\n"
@@ -173,7 +173,7 @@ def test_it_ends_with_its_owner(store: TraceStore, tmp_path: Path):
 @pytest.fixture
 def collector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Collector]:
     """A collector of small batches with a writer that is up."""
-    monkeypatch.setattr(pending, "BATCH_SPANS", 9)
+    monkeypatch.setattr(batches, "BATCH_SPANS", 9)
     made = Collector(tmp_path, {"judges": []})
     made.writer = Writer(made.store)
     made.restart()

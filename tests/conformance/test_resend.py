@@ -12,11 +12,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 from prometheus_client import CollectorRegistry
 
-from qualitrace_collector.measure import TraceMetrics
-from qualitrace_collector.pipeline import Pipeline
-from qualitrace_collector.record import Recorder
+from qualitrace_collector.mlflow_store.store import TraceStore
+from qualitrace_collector.pipeline.loop import Pipeline
+from qualitrace_collector.pipeline.recorder import Recorder
+from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
 from qualitrace_collector.state import Database, Ledger, ledger, queue
-from qualitrace_collector.store import TraceStore
 from support.mlflow_db import new_database
 from support.otlp import rag_trace, request, trace_id
 from support.receiving import Receiver

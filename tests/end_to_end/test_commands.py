@@ -143,5 +143,5 @@ def _ready(web: str) -> bool:
 
 def test_the_supervisor_stays_light():
     """It only starts and watches processes: it must not load mlflow, which takes seconds and much memory."""
-    code = "import sys, qualitrace_monitors.supervise; sys.exit('mlflow' in sys.modules)"
+    code = "import sys, qualitrace_monitors.server.supervise; sys.exit('mlflow' in sys.modules)"
     assert subprocess.run([QUALITRACE[0], "-c", code], check=False).returncode == 0

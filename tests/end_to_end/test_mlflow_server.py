@@ -6,7 +6,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import TraceState
 
-from qualitrace_collector.store import TraceStore
+from qualitrace_collector.mlflow_store.store import TraceStore
 from support.judge_model import MARKER, judge_model
 from support.mlflow_server import mlflow_server
 from support.otlp import REMOTE_PARENT, chat_span, rag_trace, request, span, trace_id

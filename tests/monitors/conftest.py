@@ -9,9 +9,11 @@ import mlflow
 import pytest
 
 from qualitrace_collector.state import Database, ledger, queue
-from qualitrace_monitors import alerts, budget, notify, scores
+from qualitrace_monitors import alerts, notify
+from qualitrace_monitors.budget import spending
+from qualitrace_monitors.estimate import scores
+from qualitrace_monitors.estimate.scores import ScoreRow
 from qualitrace_monitors.judges import cache
-from qualitrace_monitors.scores import ScoreRow
 from support.judging import Monitor
 from support.mlflow_db import new_database
 from support.web import WebStand
@@ -22,7 +24,7 @@ STATE_SCHEMA = (
     *scores.SCHEMA,
     *alerts.SCHEMA,
     *notify.SCHEMA,
-    *budget.SCHEMA,
+    *spending.SCHEMA,
     *cache.SCHEMA,
 )
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from qualitrace_collector.config.quality import AlertRule
 from qualitrace_collector.state import Database
-from qualitrace_monitors import alerts, notify, scores
+from qualitrace_monitors import alerts, notify
 from qualitrace_monitors.alerts import AlertEngine
-from qualitrace_monitors.estimate import Estimator
+from qualitrace_monitors.estimate import Estimator, scores
 from qualitrace_monitors.notify import Links
 
 NOW = 1_000_000.0

@@ -11,13 +11,13 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from qualitrace_collector.config.load import parse_config
 from qualitrace_collector.config.quality import Budget
-from qualitrace_collector.measure import TraceMetrics
-from qualitrace_collector.record import CompleteTrace, Recorder, Results
+from qualitrace_collector.pipeline.recorder import CompleteTrace, Recorder, Results
+from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
 from qualitrace_collector.state import Database, JudgeQueue, Ledger
-from qualitrace_monitors.budget import AlwaysPicks, Spending
+from qualitrace_monitors.budget.pacing import Pacing
+from qualitrace_monitors.budget.spending import AlwaysPicks, Spending
 from qualitrace_monitors.judges import JudgeError, NotApplicable, Usage
 from qualitrace_monitors.metrics import BudgetCollector
-from qualitrace_monitors.pacing import Pacing
 from support.judging import Monitor, verdict
 from support.mlflow_db import converted
 from support.otlp import rag_trace

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from qualitrace_collector.config.load import parse_config
 from qualitrace_collector.config.quality import Budget, JudgeConfig
-from qualitrace_collector.samples import Sample
+from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import Database, JudgeQueue, JudgeTask
-from qualitrace_monitors.budget import Spending
+from qualitrace_monitors.budget.pacing import Pacing
+from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.concurrency import Concurrency
 from qualitrace_monitors.judges import Usage
-from qualitrace_monitors.pacing import Pacing
 
 NOON = 1_800_014_400.0 + 12 * 3600.0 - 1_800_014_400.0 % 86_400
 

@@ -13,7 +13,7 @@ from mlflow.entities import AssessmentSource, Feedback
 
 from qualitrace_collector.config.load import parse_config
 from qualitrace_collector.config.quality import JudgeConfig
-from qualitrace_collector.samples import Sample
+from qualitrace_collector.sample import Sample
 from qualitrace_monitors.calibrate.command import calibrate
 from qualitrace_monitors.judges import build_judges
 from support.mlflow_db import converted, new_store

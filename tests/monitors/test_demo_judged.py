@@ -3,7 +3,7 @@
 import pytest
 
 from qualitrace_collector.config.quality import JudgeConfig
-from qualitrace_collector.samples import Sample
+from qualitrace_collector.sample import Sample
 from qualitrace_monitors.demo.answers import answer
 from qualitrace_monitors.demo.retrieval import Index, load_handbook
 from qualitrace_monitors.judges.local.grounding import GROUNDEDNESS

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qualitrace_collector.samples import Sample
+from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import Database, JudgeQueue, JudgeTask
 from qualitrace_collector.state.ledger import SCHEMA as LEDGER_SCHEMA
 from qualitrace_collector.state.queue import SCHEMA as QUEUE_SCHEMA
 from qualitrace_monitors.demo.observe import Metrics, Quality, freshness, traces_in_mlflow
-from qualitrace_monitors.scores import SCHEMA as SCORE_SCHEMA
-from qualitrace_monitors.scores import ScoreRow
+from qualitrace_monitors.estimate.scores import SCHEMA as SCORE_SCHEMA
+from qualitrace_monitors.estimate.scores import ScoreRow
 
 OURS = 'judge="groundedness",tier="local",service="shop-assistant"'
 PAGE = f"""

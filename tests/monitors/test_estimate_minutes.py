@@ -12,10 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qualitrace_collector.state import Database
-from qualitrace_monitors import scores
-from qualitrace_monitors.estimate import Estimator
+from qualitrace_monitors.estimate import Estimator, scores
 from qualitrace_monitors.estimate.interval import Moments
-from qualitrace_monitors.scores import ScoreRow
+from qualitrace_monitors.estimate.scores import ScoreRow
 
 START = 1_700_000_040.0
 """The beginning of a minute."""

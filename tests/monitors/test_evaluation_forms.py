@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 import qualitrace_monitors
-from qualitrace_collector.samples import Message
+from qualitrace_collector.sample import Message
 from qualitrace_monitors.cells import content_of, passages_in, plain
 from qualitrace_monitors.evaluation import DataError
 from qualitrace_monitors.evaluation.rows import Row, read_rows

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from qualitrace_collector.samples import Sample
+from qualitrace_collector.sample import Sample
 from qualitrace_monitors.evaluation.metrics import judges_of
 from qualitrace_monitors.evaluation.reference import (
     EXPECTED,

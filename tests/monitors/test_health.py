@@ -5,8 +5,8 @@ import socket
 
 import pytest
 
-from qualitrace_collector.store import StoreUnavailable
-from qualitrace_monitors.health import Health
+from qualitrace_collector.mlflow_store.store import StoreUnavailable
+from qualitrace_monitors.server.health import Health
 
 
 class Store:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from qualitrace_collector.config.quality import JudgeConfig
-from qualitrace_collector.samples import Sample
+from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges import JudgeError, Score, TransientJudgeError, build_judges
 from qualitrace_monitors.judges.llm.provider import LARGEST_BODY
 from qualitrace_monitors.judges.llm.routes import GatewayRoute

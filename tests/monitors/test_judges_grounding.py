@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qualitrace_collector.config.quality import JudgeConfig
-from qualitrace_collector.samples import Sample
+from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges import Judge, NotApplicable, build_judges
 
 WARRANTY = (

@@ -3,7 +3,7 @@
 import pytest
 
 from qualitrace_collector.config.quality import METRICS, JudgeConfig
-from qualitrace_collector.samples import Message, Sample
+from qualitrace_collector.sample import Message, Sample
 from qualitrace_monitors.judges import build_judges
 from qualitrace_monitors.judges.local.language import is_all_english, is_english
 from qualitrace_monitors.judges.local.text import MAX_ANSWER, MAX_PASSAGES

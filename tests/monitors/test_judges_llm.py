@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from qualitrace_collector.config.quality import JudgeConfig
-from qualitrace_collector.samples import Sample
+from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges import Judge, JudgeError, NotApplicable, TransientJudgeError, build_judges
 
 SAMPLE = Sample(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qualitrace_collector.config.quality import METRICS, JudgeConfig
-from qualitrace_collector.samples import Sample
+from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges import Judge, NotApplicable, build_judges
 
 JUDGES = build_judges([JudgeConfig(name=name) for name in METRICS])
@@ -85,7 +85,7 @@ def test_building_local_judges_loads_nothing_heavy() -> None:
     """The local judges come without MLflow, scikit-learn, pandas and scipy."""
     code = (
         "import sys; from qualitrace_collector.config.quality import JudgeConfig;"
-        "from qualitrace_collector.samples import Sample; from qualitrace_monitors.judges import build_judges;"
+        "from qualitrace_collector.sample import Sample; from qualitrace_monitors.judges import build_judges;"
         "(judge,) = build_judges([JudgeConfig(name='toxicity')]); judge.score(Sample(outputs='Hello'));"
         "print([name for name in ('mlflow', 'sklearn', 'pandas', 'scipy', 'torch') if name in sys.modules])"
     )

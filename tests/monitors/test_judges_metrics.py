@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qualitrace_collector.config.quality import METRICS, JudgeConfig
-from qualitrace_collector.samples import Sample
+from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges import NotApplicable, Score, build_judges
 
 JUDGES = {judge.name: judge for judge in build_judges([JudgeConfig(name=name) for name in METRICS])}

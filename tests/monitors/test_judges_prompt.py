@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qualitrace_collector.samples import Message, Sample
+from qualitrace_collector.sample import Message, Sample
 from qualitrace_monitors.judges.llm import prompt
 from qualitrace_monitors.judges.llm.verdict import read_verdict
 

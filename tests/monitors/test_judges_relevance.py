@@ -3,7 +3,7 @@
 import pytest
 
 from qualitrace_collector.config.quality import JudgeConfig
-from qualitrace_collector.samples import Sample
+from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges import NotApplicable, build_judges
 
 (RELEVANCE,) = build_judges([JudgeConfig(name="relevance")])

@@ -16,7 +16,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from qualitrace_collector.config.quality import JudgeConfig
-from qualitrace_collector.samples import Sample
+from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges import JudgeError, Score, TransientJudgeError, build_judges
 from qualitrace_monitors.judges.llm.bedrock import BedrockRoute
 

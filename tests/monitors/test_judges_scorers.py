@@ -11,7 +11,7 @@ import pytest
 
 from qualitrace_collector.config.load import ConfigError, parse_config
 from qualitrace_collector.config.quality import JudgeConfig
-from qualitrace_collector.samples import Sample
+from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges import JudgeError, NotApplicable, Score, TransientJudgeError, build_judges
 from qualitrace_monitors.judges.scorer_trace import trace_of
 from support.judge_model import MARKER, judge_model

@@ -7,10 +7,10 @@ import pytest
 from mlflow import MlflowClient
 from prometheus_client import generate_latest
 
+from qualitrace_collector.mlflow_store.store import StoreUnavailable
 from qualitrace_collector.state import Ledger
-from qualitrace_collector.store import StoreUnavailable
 from qualitrace_monitors.judges import JudgeError, NotApplicable, TransientJudgeError, Usage
-from qualitrace_monitors.results import ResultWriter
+from qualitrace_monitors.judging.results import ResultWriter
 from support.judging import MIDNIGHT, Monitor, verdict
 
 

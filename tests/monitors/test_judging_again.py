@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from qualitrace_collector.samples import Sample
+from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import Ledger
 from qualitrace_monitors.estimate import Estimator
 from qualitrace_monitors.judges import JudgeError, NotApplicable, Score

@@ -12,11 +12,11 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from qualitrace_collector.samples import Sample
+from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import CoverageTotals, Database, JudgeQueue, JudgeTask, Ledger
 from qualitrace_collector.state.coverage import Source
+from qualitrace_monitors.estimate.scores import ScoreRow
 from qualitrace_monitors.metrics import JudgeMetrics, window_label
-from qualitrace_monitors.scores import ScoreRow
 from support.web import NOW, WebStand
 
 HEX_ID = "5b8efff798038103d269b633813fc60c"

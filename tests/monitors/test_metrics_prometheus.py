@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from qualitrace_collector.state import Database, Ledger
-from qualitrace_monitors.scores import ScoreRow
+from qualitrace_monitors.estimate.scores import ScoreRow
 from support.prometheus import ask, prometheus
 from support.waiting import eventually
 from support.web import NOW, WebStand, program

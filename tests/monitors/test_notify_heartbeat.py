@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from qualitrace_collector.config.quality import Heartbeat as HeartbeatConfig
-from qualitrace_collector.samples import Sample
+from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import Database, JudgeQueue, JudgeTask
 from qualitrace_monitors.notify import Heartbeat, Links, Outbox
 

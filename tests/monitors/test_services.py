@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from qualitrace_collector.config.load import parse_config
-from qualitrace_collector.samples import Sample
+from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import JudgeQueue, JudgeTask
-from qualitrace_monitors.services import Services
+from qualitrace_monitors.server.services import Services
 from support.waiting import free_port
 
 

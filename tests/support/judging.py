@@ -7,15 +7,15 @@ from mlflow import MlflowClient
 from prometheus_client import CollectorRegistry
 
 from qualitrace_collector.config.quality import Budget
-from qualitrace_collector.samples import Sample
+from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger
-from qualitrace_monitors.budget import Spending
-from qualitrace_monitors.calls import OneByOne
+from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.judges import Score, Stage
 from qualitrace_monitors.judges.cascade import Escalation
-from qualitrace_monitors.judging import JudgeWorker
+from qualitrace_monitors.judging.calls import OneByOne
+from qualitrace_monitors.judging.worker import JudgeWorker
 from qualitrace_monitors.metrics import JudgeMetrics
-from qualitrace_monitors.services import SCHEMA
+from qualitrace_monitors.server.services import SCHEMA
 from support.mlflow_db import converted, new_store
 from support.otlp import rag_trace
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from qualitrace_collector.assemble import Piece, SpanRecord
 from qualitrace_collector.convert import ConvertedTrace, convert
-from qualitrace_collector.store import TraceStore
+from qualitrace_collector.mlflow_store.store import TraceStore
+from qualitrace_collector.piece import Piece, SpanRecord
 from support.otlp import request
 
 

@@ -10,12 +10,12 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from qualitrace_collector.config.load import parse_config
 from qualitrace_collector.journal import JournalEntry, SqliteJournal
-from qualitrace_collector.labels import FeedbackDelivery
-from qualitrace_collector.measure import TraceMetrics
-from qualitrace_collector.pipeline import Pipeline
-from qualitrace_collector.record import Recorder
+from qualitrace_collector.mlflow_store.writer_process import Writer
+from qualitrace_collector.pipeline.feedback_delivery import FeedbackDelivery
+from qualitrace_collector.pipeline.loop import Pipeline
+from qualitrace_collector.pipeline.recorder import Recorder
+from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
 from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger, feedback, ledger, queue
-from qualitrace_collector.writer import Writer
 from support.mlflow_db import new_store
 from support.otlp import rag_trace, request, trace_id
 

@@ -10,11 +10,11 @@ from prometheus_client import CollectorRegistry
 from qualitrace_collector.config.load import parse_config
 from qualitrace_collector.state import Database
 from qualitrace_monitors.alerts import AlertEngine
-from qualitrace_monitors.budget import Spending
+from qualitrace_monitors.budget.pacing import Pacing
+from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.estimate import Estimator
 from qualitrace_monitors.metrics import BudgetCollector, JudgeMetrics, StateCollector, StateSources
 from qualitrace_monitors.notify import Links, NotificationOutcome
-from qualitrace_monitors.pacing import Pacing
 from qualitrace_monitors.web import WebServer, WebServices, create_app
 
 NOW = 1_800_000_000.0

@@ -13,7 +13,7 @@ import trustme
 
 import qualitrace
 from qualitrace.sender import QUEUE_SIZE, FeedbackSender
-from qualitrace_collector.feedback import PersonFeedback
+from qualitrace_collector.person_feedback import PersonFeedback
 from support.receiving import Receiver, receive_config, receiving
 
 TRACE = "0123456789abcdef0123456789abcdef"

@@ -11,17 +11,17 @@ import click
 from qualitrace.settings import settings_help, variable
 
 SERVER_COMMANDS = {
-    "serve": ("qualitrace_monitors.commands:serve", "Run collector and monitors in one go."),
-    "collector": ("qualitrace_monitors.commands:collector", "Run the collector alone."),
-    "monitor": ("qualitrace_monitors.commands:monitor", "Run the monitors alone."),
-    "check-config": ("qualitrace_monitors.commands:check_config", "Check a configuration file."),
-    "journal": ("qualitrace_collector.commands:journal", "List, replay or drop what was given up."),
+    "serve": ("qualitrace_monitors.server.commands:serve", "Run collector and monitors in one go."),
+    "collector": ("qualitrace_monitors.server.commands:collector", "Run the collector alone."),
+    "monitor": ("qualitrace_monitors.server.commands:monitor", "Run the monitors alone."),
+    "check-config": ("qualitrace_monitors.server.commands:check_config", "Check a configuration file."),
+    "journal": ("qualitrace_collector.dead_letters.command:journal", "List, replay or drop what was given up."),
     "calibrate": ("qualitrace_monitors.calibrate.command:calibrate", "Compare a judge with experts' labels."),
-    "doctor": ("qualitrace_collector.doctor:doctor", "Tell why scores are missing, and the mend."),
+    "doctor": ("qualitrace_collector.doctor.command:doctor", "Tell why scores are missing, and the mend."),
     "sample": ("qualitrace_collector.show.command:sample", "Show what the judges see of a trace."),
-    "judge": ("qualitrace_monitors.judge_command:judge_file", "Score a JSONL file, without a server."),
+    "judge": ("qualitrace_monitors.judge_file.command:judge_file", "Score a JSONL file, without a server."),
     "evaluate": ("qualitrace_monitors.evaluation.command:evaluate_data", "Score a data set as an MLflow run."),
-    "demo": ("qualitrace_monitors.commands:demo", "Watch an app's quality fall, alert and recover."),
+    "demo": ("qualitrace_monitors.server.commands:demo", "Watch an app's quality fall, alert and recover."),
 }
 ZERO_CODE_DIRECTORY = Path(__file__).parent / "zero_code"
 

@@ -13,9 +13,9 @@ from typing import Any
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from qualitrace_collector.assemble import SpanRecord
 from qualitrace_collector.convert.decode import attribute_values
 from qualitrace_collector.convert.draft import Draft
+from qualitrace_collector.piece import SpanRecord
 
 MAX_IDENTITY = 250
 """MLflow refuses a trace with a longer session id (MAX_CHARS_IN_TRACE_INFO_METADATA)."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from qualitrace_collector.convert.stored import COST, EMBEDDING_USAGE, MODEL, USAGE, AnySpan
+from qualitrace_collector.convert.mlflow_span import COST, EMBEDDING_USAGE, MODEL, USAGE, AnySpan
 from qualitrace_collector.convert.usage import CACHE_READ, CACHE_WRITTEN, INPUT, OUTPUT, REASONING
 
 _TOTAL_COST = "total_cost"

@@ -13,17 +13,17 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.sdk.resources import Resource as SdkResource
 
-from qualitrace_collector.assemble import Piece, SpanRecord
-from qualitrace_collector.convert.calls import one_span_per_call, unite_across_traces
 from qualitrace_collector.convert.content.documents import documents
 from qualitrace_collector.convert.counting import count_once
 from qualitrace_collector.convert.decode import any_value, attribute_values
 from qualitrace_collector.convert.dialects import read_span
 from qualitrace_collector.convert.draft import Draft, Event
 from qualitrace_collector.convert.identity import as_identities, take_resource_identity
-from qualitrace_collector.convert.restore import restored
+from qualitrace_collector.convert.mlflow_span import USAGE, AnySpan, StoredSpan, stored_span
+from qualitrace_collector.convert.one_span_per_call import one_span_per_call, unite_across_traces
+from qualitrace_collector.convert.otlp_span import restored
 from qualitrace_collector.convert.root import complete_root, local_root
-from qualitrace_collector.convert.stored import USAGE, AnySpan, StoredSpan, stored_span
+from qualitrace_collector.piece import Piece, SpanRecord
 
 UNKNOWN_SERVICE = "unknown_service"
 """The default of OpenTelemetry's resource specification for a missing `service.name`."""

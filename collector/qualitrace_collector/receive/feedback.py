@@ -10,8 +10,8 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from qualitrace_collector.feedback import PersonFeedback
 from qualitrace_collector.journal import ForeignTraces
+from qualitrace_collector.person_feedback import PersonFeedback
 from qualitrace_collector.receive.body import content_type, read_body
 from qualitrace_collector.receive.decode import JSON
 from qualitrace_collector.receive.errors import (

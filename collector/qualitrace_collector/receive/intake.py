@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from google.protobuf.message import Message
 
-from qualitrace_collector.feedback import PersonFeedback
 from qualitrace_collector.journal import ForeignTraces, GroupCommitter, JournalEntry, JournalError, JournalFull
 from qualitrace_collector.journal.entry import Counts
+from qualitrace_collector.person_feedback import PersonFeedback
 from qualitrace_collector.receive.decode import Decoded
 from qualitrace_collector.receive.errors import Refused, RequestError
 from qualitrace_collector.receive.signals import Signal

@@ -13,9 +13,9 @@ from typing import Any
 
 import click
 
-from qualitrace_collector.commands import NAME_THE_CONFIGURATION, config_option, load_or_exit
+from qualitrace_collector.cli import NAME_THE_CONFIGURATION, config_option, load_or_exit
 from qualitrace_collector.config import Config
-from qualitrace_collector.mlflow_settings import apply_mlflow_settings
+from qualitrace_collector.process.mlflow_settings import apply_mlflow_settings
 
 _TRACE_ID = re.compile(r"(?:tr-)?([0-9a-f]{32})\Z", re.IGNORECASE)
 CONNECT_SECONDS = 5
@@ -61,8 +61,8 @@ def _from_file(request: Path, config: Config) -> list[dict[str, Any]]:
 
 def _stored(given: str, config: Config) -> dict[str, Any]:
     from qualitrace_collector.config.values import without_credentials
+    from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
     from qualitrace_collector.show.shown import shown_sample
-    from qualitrace_collector.store import StoreUnavailable, TraceStore
 
     match = _TRACE_ID.match(given)
     if match is None:

@@ -6,14 +6,14 @@ from typing import cast
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from qualitrace_collector.assemble import Piece, SpanRecord
 from qualitrace_collector.config import Config
 from qualitrace_collector.convert import ConvertedTrace, convert_all
 from qualitrace_collector.convert.trace import mlflow_trace_id, service_of
+from qualitrace_collector.piece import Piece, SpanRecord
+from qualitrace_collector.pipeline.redaction import Redaction
 from qualitrace_collector.receive.decode import decode_json
 from qualitrace_collector.receive.errors import TooLarge, Undecodable
 from qualitrace_collector.receive.signals import TRACES
-from qualitrace_collector.redaction import Redaction
 
 
 class RequestFileError(Exception):

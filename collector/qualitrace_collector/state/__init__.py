@@ -3,9 +3,9 @@
 from qualitrace_collector.state.counted import Count, Counted, Spent
 from qualitrace_collector.state.coverage import CoverageTotals
 from qualitrace_collector.state.database import Database, StateError
+from qualitrace_collector.state.dead_letters import DeadLetter, DeadLetters
 from qualitrace_collector.state.early_logs import EarlyLogs
 from qualitrace_collector.state.ledger import Ledger, TraceRecord
-from qualitrace_collector.state.letters import DeadLetter, DeadLetters
 from qualitrace_collector.state.queue import JudgeQueue, JudgeTask
 from qualitrace_collector.state.unfinished import Unfinished, UnfinishedTrace
 

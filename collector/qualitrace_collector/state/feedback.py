@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from qualitrace_collector.feedback import PersonFeedback
+from qualitrace_collector.person_feedback import PersonFeedback
 from qualitrace_collector.state.database import Database
 
 SCHEMA = (

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
-from qualitrace_collector.state import counted, coverage, early_logs, letters, unfinished
+from qualitrace_collector.state import counted, coverage, dead_letters, early_logs, unfinished
 from qualitrace_collector.state.database import Database
 from qualitrace_collector.state.unfinished import UnfinishedTrace
 
@@ -28,7 +28,7 @@ SCHEMA = (
     """CREATE TABLE IF NOT EXISTS ledger (
         judge TEXT NOT NULL, service TEXT NOT NULL, outcome TEXT NOT NULL, total INTEGER NOT NULL,
         counted INTEGER NOT NULL, PRIMARY KEY (judge, service, outcome)) WITHOUT ROWID""",
-    *letters.SCHEMA,
+    *dead_letters.SCHEMA,
     *coverage.SCHEMA,
     *early_logs.SCHEMA,
     *unfinished.SCHEMA,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from qualitrace_collector.samples import Sample
+from qualitrace_collector.sample import Sample
 from qualitrace_collector.state.database import Database
 from qualitrace_collector.state.ledger import JudgementOutcome, Ledger
 

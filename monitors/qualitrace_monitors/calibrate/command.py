@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from qualitrace_collector.commands import config_option, load_or_exit
+from qualitrace_collector.cli import config_option, load_or_exit
 from qualitrace_collector.config.values import without_credentials
-from qualitrace_collector.logs import configure_logging
+from qualitrace_collector.process.logs import configure_logging
 
 
 @click.command()
@@ -46,14 +46,14 @@ def calibrate(
     """
     config = load_or_exit(path)
     configure_logging()
-    from qualitrace_collector.mlflow_settings import apply_mlflow_settings
+    from qualitrace_collector.process.mlflow_settings import apply_mlflow_settings
 
     apply_mlflow_settings(config.mlflow.token)
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    from qualitrace_collector.store import reason
+    from qualitrace_collector.mlflow_store.store import reason
     from qualitrace_monitors.calibrate.agreement import measure
     from qualitrace_monitors.calibrate.pairs import collect
     from qualitrace_monitors.calibrate.report import Calibration

@@ -8,7 +8,7 @@ from typing import Any, cast
 from mlflow import MlflowClient
 from mlflow.entities import Assessment, Feedback, TraceInfo
 
-from qualitrace_collector.feedback import SOURCE_KEY
+from qualitrace_collector.person_feedback import SOURCE_KEY
 from qualitrace_monitors.judges import Label
 
 PAGE = 500

@@ -6,7 +6,7 @@ from typing import Literal
 
 from qualitrace_collector.state import Database
 from qualitrace_monitors.estimate.interval import Interval, Moments
-from qualitrace_monitors.scores import sum_up
+from qualitrace_monitors.estimate.scores import sum_up
 
 Quantity = Literal["pass_rate", "mean_score"]
 

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import click
 
-from qualitrace_collector.commands import load_or_exit
+from qualitrace_collector.cli import load_or_exit
 from qualitrace_collector.config.values import without_credentials
 
 BELOW, UNUSABLE = 1, 2
@@ -57,7 +57,7 @@ def evaluate_data(path: Path | None, save_worst: str | None, col_mapping: dict[s
     Exit code 1 when a whole interval lies under its --fail-under threshold;
     2 when data or settings cannot be used, or rows are missing in MLflow; else 0.
     """
-    from qualitrace_collector.mlflow_settings import apply_mlflow_settings
+    from qualitrace_collector.process.mlflow_settings import apply_mlflow_settings
 
     config = load_or_exit(path, UNUSABLE)
     apply_mlflow_settings(config.mlflow.token)
@@ -65,7 +65,7 @@ def evaluate_data(path: Path | None, save_worst: str | None, col_mapping: dict[s
     from rich.console import Console
     from sqlalchemy.exc import SQLAlchemyError
 
-    from qualitrace_collector.store import StoreUnavailable
+    from qualitrace_collector.mlflow_store.store import StoreUnavailable
     from qualitrace_monitors.evaluation import DataError, evaluate
     from qualitrace_monitors.evaluation.patience import quietly, why
     from qualitrace_monitors.evaluation.report import missing_lines, show
@@ -106,7 +106,7 @@ def _data(options: dict[str, Any]) -> Any:
     """Take the options that say where the data is out of `options`, and return the data."""
     import mlflow
 
-    from qualitrace_collector.store import TraceStore
+    from qualitrace_collector.mlflow_store.store import TraceStore
     from qualitrace_monitors.evaluation import DataError
     from qualitrace_monitors.evaluation.patience import Patience
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 from tenacity import RetryCallState, Retrying, wait_random_exponential
 
 from qualitrace_collector.config.values import without_credentials
-from qualitrace_collector.store import StoreUnavailable, TraceStore, reason
+from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore, reason
 
 PATIENCE = 120.0
 """Seconds for which one thing is tried while MLflow is busy or away: its server takes a minute to start."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from qualitrace_collector.config.quality import JudgeConfig
-from qualitrace_collector.samples import Sample
+from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges import Judge, Label, NotApplicable, Score, Tier, build_judges
 from qualitrace_monitors.judges.versions import short_hash
 

@@ -12,9 +12,9 @@ import pandas as pd
 from mlflow.entities import EvaluationDataset, Trace
 from mlflow.genai.datasets import EvaluationDataset as ManagedDataset
 
+from qualitrace_collector.convert.build_sample import question_and_answer
 from qualitrace_collector.convert.content import answer_text, opened
-from qualitrace_collector.convert.sample import question_and_answer
-from qualitrace_collector.samples import Message
+from qualitrace_collector.sample import Message
 from qualitrace_monitors.cells import COLUMNS, content_of, plain, unwrapped, usual_columns
 
 EXPECTATIONS = "expectations"

@@ -9,7 +9,7 @@ NotApplicable              the sample lacks what the judge needs; it never guess
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
-from qualitrace_collector.samples import Sample
+from qualitrace_collector.sample import Sample
 
 Tier = Literal["local", "llm", "scorer"]
 Label = Literal["pass", "fail", "unsure"]

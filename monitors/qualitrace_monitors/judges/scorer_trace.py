@@ -4,7 +4,7 @@ import time
 
 from mlflow.entities import Trace, TraceData, TraceInfo, TraceLocation, TraceState
 
-from qualitrace_collector.samples import Sample
+from qualitrace_collector.sample import Sample
 from qualitrace_monitors.made_spans import made_spans, new_trace_id
 
 

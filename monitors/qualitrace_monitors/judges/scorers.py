@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from qualitrace_collector.config.quality import JudgeConfig
-from qualitrace_collector.samples import Sample
+from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges.contract import JudgeError, Label, NotApplicable, Score, Tier
 from qualitrace_monitors.judges.failures import failure, told_failure
 from qualitrace_monitors.judges.versions import folder_digest, short_hash

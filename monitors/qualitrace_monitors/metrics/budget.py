@@ -6,8 +6,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from qualitrace_collector.config import Config
-from qualitrace_monitors.budget import Balance, Spending
-from qualitrace_monitors.pacing import Pacing
+from qualitrace_monitors.budget.pacing import Pacing
+from qualitrace_monitors.budget.spending import Balance, Spending
 
 
 class BudgetCollector(Collector):

@@ -2,8 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 
+from qualitrace_monitors.estimate.scores import ScoreRow
 from qualitrace_monitors.judges.contract import Tier
-from qualitrace_monitors.scores import ScoreRow
 
 SCORE_BUCKETS = tuple(tenths / 10 for tenths in range(1, 11))
 FRESHNESS_BUCKETS = (0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)

@@ -32,7 +32,7 @@ from qualitrace_collector.convert.content.messages import (
 from qualitrace_collector.convert.content.opening import MAX_DEPTH, as_sent, is_blank, opened, parsed
 from qualitrace_collector.convert.content.question import asked
 from qualitrace_collector.convert.content.stream import added_up, joined, pieces_of_text, whole_response
-from qualitrace_collector.samples import Message
+from qualitrace_collector.sample import Message
 
 _MATERIAL = frozenset(MATERIAL_KEYS)
 _BESIDE_ANSWERS = _MATERIAL.union(HISTORY_KEYS, THOUGHT_KEYS, SIDE_KEYS)

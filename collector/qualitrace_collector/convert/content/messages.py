@@ -28,7 +28,7 @@ from qualitrace_collector.convert.content.forms import (
 )
 from qualitrace_collector.convert.content.opening import CLASS, MAX_DEPTH, as_sent, encodable, opened, parsed
 from qualitrace_collector.convert.content.stream import joined, whole_response
-from qualitrace_collector.samples import Message
+from qualitrace_collector.sample import Message
 
 _THOUGHTS = re.compile(
     r"(?:\A|(?<=\n))[ \t]*<(think|thinking|thought|reasoning)>.*?(?:</\1>\s*|\Z)", re.DOTALL | re.IGNORECASE

@@ -18,8 +18,8 @@ from qualitrace_collector.convert.content.messages import messages_in
 from qualitrace_collector.convert.content.opening import as_sent, encodable, is_blank, opened
 from qualitrace_collector.convert.content.prompt import split_prompt
 from qualitrace_collector.convert.draft import CALL_TYPES
-from qualitrace_collector.convert.stored import AnySpan
-from qualitrace_collector.samples import Message, PassagesSource
+from qualitrace_collector.convert.mlflow_span import AnySpan
+from qualitrace_collector.sample import Message, PassagesSource
 
 NO_MATERIAL_TYPES = (*CALL_TYPES, SpanType.EMBEDDING, SpanType.TOOL, SpanType.RETRIEVER, SpanType.RERANKER)
 MAX_PASSAGES = 1000

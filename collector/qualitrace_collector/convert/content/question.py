@@ -23,7 +23,7 @@ from qualitrace_collector.convert.content.messages import (
     without_files,
 )
 from qualitrace_collector.convert.content.opening import MAX_DEPTH, as_sent, encodable, is_blank, opened, parsed
-from qualitrace_collector.samples import Message
+from qualitrace_collector.sample import Message
 
 _OBJECT = re.compile(r"<[\w. ]+ object at 0x\w+>|[A-Z]\w*\(\)|<class '[\w.]+'>")
 """How Python shows an argument that has nothing to read."""

@@ -12,7 +12,7 @@ from mlflow.entities import SpanType
 from qualitrace_collector.convert.content.documents import documents
 from qualitrace_collector.convert.dialects.table import Dialect
 from qualitrace_collector.convert.draft import CALL_TYPES, Draft
-from qualitrace_collector.convert.indexed import openai_messages, subtree
+from qualitrace_collector.convert.numbered_attributes import openai_messages, subtree
 from qualitrace_collector.convert.usage import whole
 
 REQUEST_TYPES = {

@@ -11,7 +11,7 @@ from qualitrace_collector.convert.content import at, is_blank
 from qualitrace_collector.convert.content.documents import document_of
 from qualitrace_collector.convert.dialects.table import Dialect
 from qualitrace_collector.convert.draft import CALL_TYPES, Draft
-from qualitrace_collector.convert.indexed import openinference_messages, subtree
+from qualitrace_collector.convert.numbered_attributes import openinference_messages, subtree
 from qualitrace_collector.convert.usage import CACHE_READ, whole
 
 _KINDS = {

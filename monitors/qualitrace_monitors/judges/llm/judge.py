@@ -1,7 +1,7 @@
 """The LLM judge: asks a model for a verdict and turns it into a `Score`."""
 
 from qualitrace_collector.config.quality import JudgeConfig
-from qualitrace_collector.samples import Sample
+from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges.contract import JudgeError, Label, Score, Tier, Usage
 from qualitrace_monitors.judges.llm import prompt
 from qualitrace_monitors.judges.llm.bodies import Reply

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from qualitrace_collector.samples import Sample
+from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges.contract import NotApplicable
 
 LIMITS = {"context": 60_000, "inputs": 12_000, "outputs": 24_000}

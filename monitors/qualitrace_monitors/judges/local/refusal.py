@@ -1,6 +1,6 @@
 """Refusal: did the application answer (1), or decline to help (0)?"""
 
-from qualitrace_collector.samples import Sample
+from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges.contract import NotApplicable
 from qualitrace_monitors.judges.local.language import UNMEASURED, is_all_english
 from qualitrace_monitors.judges.local.refusals import is_refusal, is_unknowing

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Sequence
 
-from qualitrace_collector.samples import Sample
+from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges.contract import NotApplicable
 from qualitrace_monitors.judges.local.echo import Echo, echo
 from qualitrace_monitors.judges.local.language import UNMEASURED, is_all_english, is_english

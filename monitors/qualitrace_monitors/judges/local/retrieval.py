@@ -3,7 +3,7 @@
 The best passage counts: a retrieval is good when it brings one text that is of use, whatever else it brings.
 """
 
-from qualitrace_collector.samples import Sample
+from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges.contract import NotApplicable
 from qualitrace_monitors.judges.local.echo import echo
 from qualitrace_monitors.judges.local.language import UNMEASURED, is_clearly_foreign, is_english

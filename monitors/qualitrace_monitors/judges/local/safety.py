@@ -7,7 +7,7 @@ answer to an unknown question, unless it declines: by itself it does not show wh
 
 import re
 
-from qualitrace_collector.samples import Sample
+from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges.contract import NotApplicable
 from qualitrace_monitors.judges.local.harms import HARMFUL_REQUESTS, HARMFUL_STATEMENTS, Harm
 from qualitrace_monitors.judges.local.language import UNMEASURED, is_all_english

@@ -1,0 +1,43 @@
+"""What the commands of the server share: the configuration that they name, and its state database."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from qualitrace_collector.config import Config, ConfigError, load_config
+from qualitrace_collector.state import Database, StateError, ledger
+from qualitrace_collector.state.database import FILE_NAME
+
+config_option = click.option(
+    "--config",
+    "path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="YAML file; every default works without one.",
+)
+
+
+NAME_THE_CONFIGURATION = (
+    "name the server's own configuration with --config; a relative data_dir is in the folder that the server runs in"
+)
+
+
+def load_or_exit(path: Path | None, status: int = 1) -> Config:
+    """Load the configuration; tell every mistake and exit with `status` if there is any."""
+    try:
+        return load_config(path)
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            click.echo(f"{error.source}: {mistake}", err=True)
+        sys.exit(status)
+
+
+def open_state(config: Config) -> Database:
+    """Open a server's state database; tell what is wrong and exit with 1 if it is not there or cannot be used."""
+    path = config.data_dir / FILE_NAME
+    if not path.exists():
+        raise click.ClickException(f"{path.resolve()}: no such file; {NAME_THE_CONFIGURATION}")
+    try:
+        return Database(path, ledger.SCHEMA)
+    except StateError as error:
+        raise click.ClickException(str(error)) from error

@@ -1,0 +1,247 @@
+"""MLflow spans of one trace to the sample that is judged."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from mlflow.entities import SpanStatusCode, SpanType
+
+from qualitrace_collector.convert.content import as_sent, opened
+from qualitrace_collector.convert.content.answer import answer_text, is_material
+from qualitrace_collector.convert.content.messages import messages_in
+from qualitrace_collector.convert.content.passages import Passage, find_passages
+from qualitrace_collector.convert.content.prompt import split_prompt
+from qualitrace_collector.convert.content.question import Asked, asked
+from qualitrace_collector.convert.draft import CALL_TYPES
+from qualitrace_collector.convert.mlflow_span import MODEL, AnySpan, json_text
+from qualitrace_collector.convert.root import NO_ANSWER_TYPES
+from qualitrace_collector.sample import Message, Sample, ToolCall
+
+_TOOL_NAMES = ("gen_ai.tool.name", "tool.name", "ai.toolCall.name")
+_SPEAKING_TYPES = (*CALL_TYPES, SpanType.AGENT)
+"""Types of spans whose messages hold what was said; those of others may hold a chain's values as JSON (LangChain's)."""
+
+PROMPT_VERSION = "qualitrace.prompt.version"
+_METADATA = {"session.id": "session", "gen_ai.conversation.id": "session", "user.id": "user"}
+
+
+def root_of(spans: Sequence[AnySpan]) -> AnySpan:
+    """Return the local root: the earliest span whose parent is not among `spans`."""
+    ids = {span.span_id for span in spans}
+    tops = [span for span in spans if span.parent_id is None or span.parent_id not in ids]
+    return min(tops or spans, key=lambda span: (span.parent_id is not None, span.start_time_ns))
+
+
+def outermost(spans: Sequence[AnySpan], span_types: Sequence[str]) -> list[AnySpan]:
+    """Return the spans of these types that no other of them contains, in order of their start."""
+    chosen = [span for span in spans if span.span_type in span_types]
+    inside = _inside(chosen, spans, span_types)
+    return sorted((span for span in chosen if not inside[span.span_id]), key=lambda span: span.start_time_ns)
+
+
+def _inside(chosen: Sequence[AnySpan], spans: Sequence[AnySpan], span_types: Sequence[str]) -> dict[str, bool]:
+    """Tell of each chosen span, by its id, whether one above it is of these types; each parent is looked at once."""
+    by_id = {span.span_id: span for span in spans}
+    inside: dict[str, bool] = {}
+    for span in chosen:
+        path: list[AnySpan] = []
+        above: AnySpan | None = span
+        while above is not None and above.span_id not in inside:
+            inside[above.span_id] = False  # where a client's circle of parents ends
+            path.append(above)
+            above = by_id.get(above.parent_id or "") if above.parent_id != above.span_id else None
+        found = above is not None and (inside[above.span_id] or above.span_type in span_types)
+        for below in reversed(path):
+            inside[below.span_id] = found
+            found = found or below.span_type in span_types
+    return inside
+
+
+def is_error(span: AnySpan) -> bool:
+    """Whether a span failed."""
+    return span.status.status_code == SpanStatusCode.ERROR
+
+
+class Exchange(NamedTuple):
+    """What was asked and what was answered, each empty where the trace does not show it.
+
+    Attributes:
+        earlier: the turns before the question.
+        asked_by, answered_by, continued_in: the spans that recorded question, answer and earlier turns.
+    """
+
+    question: str
+    answer: str
+    earlier: tuple[Message, ...] = ()
+    asked_by: AnySpan | None = None
+    answered_by: AnySpan | None = None
+    continued_in: AnySpan | None = None
+
+
+def question_and_answer(spans: Sequence[AnySpan]) -> tuple[str, str]:
+    """Return what was asked and what was answered, empty where the trace does not show it."""
+    exchange = read_exchange(spans)
+    return exchange.question, exchange.answer
+
+
+def read_exchange(spans: Sequence[AnySpan]) -> Exchange:
+    """Read question and answer of the local root; where it recorded none, those of the first and last model call."""
+    root, calls = root_of(spans), outermost(spans, CALL_TYPES)
+    found, asked_by = _question(root, calls)
+    answer, answered_by = _answer(root, calls, found.question)
+    earlier, continued_in = _earlier(root, calls, found, asked_by)
+    return Exchange(
+        question=found.question,
+        answer=answer,
+        earlier=earlier,
+        asked_by=asked_by,
+        answered_by=answered_by,
+        continued_in=continued_in,
+    )
+
+
+def _question(root: AnySpan, calls: Sequence[AnySpan]) -> tuple[Asked, AnySpan | None]:
+    for span in (root, *calls):
+        found = _asked_by(span, calls)
+        if found.question.strip():
+            return found, span
+    return Asked(""), None
+
+
+def _asked_by(span: AnySpan, calls: Sequence[AnySpan]) -> Asked:
+    """Read a span's question; a framework's message may hold its arguments as JSON, which a user's never does."""
+    found = asked(span.inputs, of_model=span.span_type in CALL_TYPES)
+    inner = opened(found.question) if found.question[:1] in ("{", "[") else None
+    if span.span_type in _SPEAKING_TYPES or not isinstance(inner, (dict, list)):
+        return found
+    if any(found.question == asked(call.inputs).question for call in calls):
+        return found
+    again = asked(inner)
+    return again if again.question and again.question != as_sent(inner) else found
+
+
+def _answer(root: AnySpan, calls: Sequence[AnySpan], question: str) -> tuple[str, AnySpan | None]:
+    """Return the root's answer, unless it has none of its own but what it was asked, or what it gathered."""
+    last_first = list(reversed(calls))
+    own = "" if root.span_type in NO_ANSWER_TYPES else _answered_by(root, last_first)
+    if own and own != question and not is_material(root.outputs, root.inputs):
+        return own, root
+    for call in last_first:
+        if text := _model_answer(call):
+            return text, call
+    return own, root if own else None
+
+
+def _model_answer(call: AnySpan) -> str:
+    return _sent(call, answer_text(call.outputs, from_model=True))
+
+
+def _sent(span: AnySpan, text: str) -> str:
+    """Return JSON that is an answer whole in the client's own writing; text of another kind as it is."""
+    if not isinstance(span.outputs, (dict, list)) or text != as_sent(span.outputs):
+        return text
+    return json_text(span, "mlflow.spanOutputs") or text
+
+
+def _answered_by(root: AnySpan, calls: Sequence[AnySpan]) -> str:
+    if root.span_type in CALL_TYPES:
+        return _model_answer(root)
+    if (said := _repeated_whole(root, calls)) is not None:
+        return said
+    text = answer_text(root.outputs, root.inputs)
+    inner = opened(text) if text[:1] in ("{", "[") and root.span_type not in _SPEAKING_TYPES else text
+    if isinstance(inner, str) or messages_in(root.outputs) == [] or any(text == _model_answer(call) for call in calls):
+        return _sent(root, text)
+    return answer_text(inner, root.inputs)  # a framework's message that holds its outputs as JSON
+
+
+def _repeated_whole(root: AnySpan, calls: Sequence[AnySpan]) -> str | None:
+    """Return a model's JSON text that the root handed up unread; None if it did not.
+
+    MLflow keeps JSON text and the value that it stands for alike, so the root's mime type decides (OpenInference).
+    """
+    if not isinstance(root.outputs, (dict, list)) or root.get_attribute("output.mime_type") == "application/json":
+        return None
+    for call in calls:
+        said = _model_answer(call)
+        if said[:1] in ("{", "[") and opened(said) == root.outputs:
+            return said
+    return None
+
+
+def _earlier(
+    root: AnySpan, calls: Sequence[AnySpan], found: Asked, asked_by: AnySpan | None
+) -> tuple[tuple[Message, ...], AnySpan | None]:
+    """Return the turns before the question, and the span that shows them.
+
+    A graph with a checkpointer is given the new turn alone, and hands up the whole thread.
+    """
+    if found.earlier:
+        return found.earlier, asked_by
+    shown = [(call, call.inputs) for call in calls[:1]]
+    shown += [(root, root.outputs)] if root.span_type not in CALL_TYPES else []
+    for span, value in shown:
+        if turns := _turns_before(value, found.question):
+            return turns, span
+    return (), None
+
+
+def _turns_before(value: Any, question: str) -> tuple[Message, ...]:
+    """Return the turns of a conversation before its newest question, none if that is another one."""
+    turns = [turn for turn in messages_in(value) if turn.content.strip() and turn.role in ("user", "assistant")]
+    newest = max((at for at, turn in enumerate(turns) if turn.role == "user"), default=-1)
+    asks_now = newest >= 0 and (question in turns[newest].content or turns[newest].content in question)
+    return tuple(turns[:newest] if asks_now else ())
+
+
+class TracedSample(NamedTuple):
+    """A sample, and where its parts come from: spans, and the fields of them."""
+
+    sample: Sample
+    exchange: Exchange
+    passages: tuple[Passage, ...]
+    tools: Sequence[AnySpan]
+
+
+def build_sample(spans: Sequence[AnySpan], service: str) -> Sample:
+    """Find question, answer, passages, conversation and tool calls in a complete trace."""
+    return trace_sample(spans, service).sample
+
+
+def trace_sample(spans: Sequence[AnySpan], service: str) -> TracedSample:
+    """Build the sample of a complete trace, and say where its parts come from."""
+    ordered = sorted(spans, key=lambda span: (span.start_time_ns, span.span_id))
+    exchange = read_exchange(ordered)
+    passages, source = find_passages(ordered, exchange.question)
+    tools = outermost(ordered, (SpanType.TOOL,))
+    sample = Sample(
+        inputs=split_prompt(exchange.question)[0],  # without the material that a prompt carries
+        outputs=exchange.answer,
+        passages=tuple(passage.text for passage in passages),
+        passages_source=source,
+        conversation=exchange.earlier,
+        tool_calls=tuple(
+            ToolCall(name=_tool_name(span), arguments=_sent_or_empty(span.inputs), result=_sent_or_empty(span.outputs))
+            for span in tools
+        ),
+        metadata=_metadata(ordered, outermost(ordered, CALL_TYPES), service),
+    )
+    return TracedSample(sample, exchange, passages, tools)
+
+
+def _sent_or_empty(value: Any) -> str:
+    return "" if value is None else as_sent(value)
+
+
+def _tool_name(span: AnySpan) -> str:
+    return str(next((name for key in _TOOL_NAMES if (name := span.get_attribute(key))), span.name))
+
+
+def _metadata(spans: Sequence[AnySpan], calls: Sequence[AnySpan], service: str) -> dict[str, str]:
+    metadata = {"service": service}
+    if calls and (model := calls[-1].get_attribute(MODEL)):
+        metadata["model"] = str(model)
+    for span in spans:
+        for key, name in (*_METADATA.items(), (PROMPT_VERSION, "prompt_version")):
+            if value := span.get_attribute(key):
+                metadata.setdefault(name, str(value))
+    return metadata

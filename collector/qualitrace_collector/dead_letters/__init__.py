@@ -1,0 +1,1 @@
+"""What MLflow refused, or nobody could decode: kept, shown, replayed or dropped."""

@@ -1,0 +1,88 @@
+"""What goes into a dead letter, how it reads, and how it goes back into the journal."""
+
+import base64
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from qualitrace_collector.journal import JournalEntry, SignalName, SqliteJournal
+from qualitrace_collector.piece import Piece
+from qualitrace_collector.state import DeadLetter, DeadLetters
+
+_ID_KEYS = frozenset({"traceId", "spanId", "parentSpanId"})
+
+
+def requests_of(piece: Piece) -> tuple[ExportTraceServiceRequest, ExportLogsServiceRequest]:
+    """Put the spans and the log records of a piece back into the requests they came from."""
+    traces, logs = ExportTraceServiceRequest(), ExportLogsServiceRequest()
+    for record in piece.spans:
+        resource_spans = traces.resource_spans.add(resource=record.resource)
+        resource_spans.scope_spans.add(scope=record.scope, spans=[record.span])
+    if piece.logs:
+        logs.resource_logs.add().scope_logs.add(log_records=piece.logs)
+    return traces, logs
+
+
+def otlp_json(letter: DeadLetter) -> dict[str, Any]:
+    """Return the letter's spans and log records in OTLP's JSON, under `resourceSpans` and `resourceLogs`.
+
+    OTLP writes ids in hexadecimal, where protobuf's own JSON has base64
+    (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding).
+
+    Raises:
+        DecodeError: the payload is no OTLP.
+    """
+    parsed = (ExportTraceServiceRequest.FromString(letter.traces), ExportLogsServiceRequest.FromString(letter.logs))
+    fields: dict[str, Any] = {}
+    for message in parsed:
+        fields |= MessageToDict(message, use_integers_for_enums=True)
+    return _with_hex_ids(fields)
+
+
+def is_decodable(letter: DeadLetter) -> bool:
+    """Whether the letter holds OTLP; a replay of anything else would only give it up again."""
+    try:
+        otlp_json(letter)
+    except DecodeError:
+        return False
+    return True
+
+
+def replay(
+    letters: Iterable[DeadLetter], box: DeadLetters, journal: SqliteJournal, clock: Callable[[], float] = time.time
+) -> None:
+    """Put letters back into the journal, each before it leaves the box, so that a crash loses none.
+
+    A crash in between leaves a letter whose trace is stored all the same; replaying it once more changes nothing.
+
+    Args:
+        clock: Unix seconds.
+
+    Raises:
+        JournalError: the journal has no room or cannot be written; this letter and those behind it stay.
+    """
+    for letter in letters:
+        payloads: dict[SignalName, bytes] = {"logs": letter.logs, "traces": letter.traces}
+        journal.append(
+            [
+                JournalEntry(signal=signal, payload=payload, received_at=clock(), tenant=letter.tenant)
+                for signal, payload in payloads.items()
+                if payload
+            ]
+        )
+        box.remove([letter])
+
+
+def _with_hex_ids(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _hex(item) if key in _ID_KEYS else _with_hex_ids(item) for key, item in value.items()}
+    return [_with_hex_ids(item) for item in value] if isinstance(value, list) else value
+
+
+def _hex(text: str) -> str:
+    return base64.b64decode(text).hex()

@@ -1,0 +1,1 @@
+"""Why scores are missing: what traces lack, by source, and the settings that help."""

@@ -1,0 +1,104 @@
+"""What each stored trace lacks, and by whose telemetry: the answer to "why are my scores missing?".
+
+Judges look at question, answer and retrieved documents; tokens make the metrics of use and cost; a session joins the
+turns of a conversation. Each is looked for in the trace as the judges see it, whatever the dialect.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from mlflow.entities import SpanType
+
+from qualitrace_collector.convert import ConvertedTrace
+from qualitrace_collector.convert.build_sample import is_error, outermost, read_exchange, root_of
+from qualitrace_collector.convert.content import is_blank
+from qualitrace_collector.convert.content.opening import MAX_DEPTH
+from qualitrace_collector.convert.content.passages import texts_of
+from qualitrace_collector.convert.dialects import dialect_of
+from qualitrace_collector.convert.draft import CALL_TYPES
+from qualitrace_collector.convert.mlflow_span import AnySpan
+from qualitrace_collector.convert.root import NO_ANSWER_TYPES
+from qualitrace_collector.convert.spending import spending
+from qualitrace_collector.names import clean
+from qualitrace_collector.state.coverage import Content, Coverage, Source
+
+_log = logging.getLogger(__name__)
+
+_SESSION_NAMES = ("session.id", "gen_ai.conversation.id")
+_HIDDEN = {"", "__REDACTED__"}
+"""OpenInference writes the latter in place of what it is told to hide (openinference.instrumentation.config)."""
+
+
+def coverage_of(trace: ConvertedTrace, spans: Sequence[AnySpan]) -> Coverage:
+    """Look for all that a trace should have; only what applies to it is in the result.
+
+    Tokens apply to traces with a model call, documents to those with a retriever, an output to all but those whose
+    root only fetches material; neither output nor tokens to traces that failed.
+
+    Args:
+        spans: all of the trace's, those stored earlier too.
+    """
+    try:
+        return _looked_for(trace, spans)
+    except Exception:  # a client's odd content must not stop what is stored already
+        _log.exception("the content of trace %s cannot be read", trace.trace_id)
+        return {}
+
+
+def _looked_for(trace: ConvertedTrace, spans: Sequence[AnySpan]) -> Coverage:
+    root, calls = root_of(spans), outermost(spans, CALL_TYPES)
+    retrievers = [span for span in spans if span.span_type == SpanType.RETRIEVER]
+    exchange = read_exchange(spans)
+    source = _source(trace, calls[0] if calls else root)
+    found: dict[tuple[Source, Content], bool] = {
+        (source, "input"): _shows(exchange.question, (root.inputs, *(call.inputs for call in calls))),
+        (source, "session"): any(span.get_attribute(name) for span in spans for name in _SESSION_NAMES),
+    }
+    failed = is_error(root) and not exchange.answer  # what failed has neither, whatever is captured
+    if not failed and (calls or root.span_type not in NO_ANSWER_TYPES):
+        found[source, "output"] = _shows(exchange.answer, (root.outputs, *(call.outputs for call in calls)))
+    if calls and not failed:
+        spent = (item for item in spending(spans) if not item.embedding)
+        found[source, "tokens"] = any(item.input or item.output for item in spent)
+    if retrievers:
+        found[_source(trace, retrievers[0]), "documents"] = any(map(_tells_documents, retrievers))
+    return found
+
+
+def _shows(text: str, recorded: Iterable[Any]) -> bool:
+    """Whether content was recorded: text to judge, or else anything at all, such as a picture or a call of a tool."""
+    if text.strip():
+        return text not in _HIDDEN
+    return any(not (isinstance(value, str) and value in _HIDDEN) and _holds_something(value) for value in recorded)
+
+
+_FRAME = frozenset("role type id index finish_reason model object created status usage".split())
+"""Keys of messages and responses that are there without any content."""
+
+
+def _holds_something(value: Any, depth: int = 0) -> bool:
+    """Whether a message or response holds anything: words, a call of a tool, a picture."""
+    if isinstance(value, dict):
+        return any(key not in _FRAME and _holds_something(item, depth + 1) for key, item in value.items())
+    if isinstance(value, list):
+        return depth < MAX_DEPTH and any(_holds_something(item, depth + 1) for item in value)
+    return not is_blank(value)
+
+
+def _tells_documents(retriever: AnySpan) -> bool:
+    """Whether the texts of what was found are there, or nothing was found."""
+    outputs = retriever.outputs
+    if isinstance(outputs, list) and not outputs:
+        return True
+    return any(text.strip() not in _HIDDEN for text in texts_of(outputs))
+
+
+def _source(trace: ConvertedTrace, span: AnySpan) -> Source:
+    """Tell who recorded a span; of one that was stored earlier only the trace's first span that came now can tell."""
+    records, span_id = trace.piece.spans, bytes.fromhex(span.span_id)
+    if not records:  # nothing but log records came now
+        return Source(trace.service, "", "none")
+    record = next((record for record in records if record.span.span_id == span_id), records[0])
+    dialect = dialect_of(attribute.key for attribute in record.span.attributes)
+    return Source(trace.service, clean(record.scope.name) if record.scope.name else "", dialect)

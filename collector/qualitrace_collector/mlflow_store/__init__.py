@@ -1,0 +1,1 @@
+"""Traces and assessments into MLflow, in bulk or by its own stores."""

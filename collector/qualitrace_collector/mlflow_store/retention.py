@@ -1,0 +1,134 @@
+"""Old traces are deleted from MLflow, in small batches, by `mlflow.retention`.
+
+Only in the experiments that a collector writes to, and never a trace that is still open or waits for a judge here.
+Small batches, with pauses between them, let storing go on: MLflow deletes a trace with its spans, tags and assessments
+in one transaction, and SQLite has one writer.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from mlflow.entities.trace_metrics import AggregationType, MetricAggregation, MetricViewType
+from mlflow.exceptions import MlflowException
+from mlflow.store.tracking.abstract_store import AbstractStore
+from mlflow.tracing.constant import TraceMetricKey
+from prometheus_client import CollectorRegistry, Counter
+
+from qualitrace_collector.config.models import Retention
+from qualitrace_collector.mlflow_store.experiments import written_experiments
+from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
+from qualitrace_collector.state import Database
+
+_log = logging.getLogger(__name__)
+
+DAY_SECONDS = 86_400.0
+
+BATCH = 100
+"""The most that MLflow's client sends in one request to delete (MLFLOW_DELETE_TRACES_MAX_BATCH_SIZE)."""
+
+CHECK_SECONDS = 60.0
+UNAVAILABLE_SECONDS = 30.0
+
+
+class Retainer:
+    """Deletes what is too old or too much, a batch a step; meant for one `Loop`.
+
+    Args:
+        database: tells which traces are open or wait for a judge.
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        retention: Retention,
+        store: TraceStore,
+        database: Database,
+        registry: CollectorRegistry,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._retention = retention
+        self._store = store
+        self._database = database
+        self._clock = clock
+        self._deleted = Counter(
+            "qualitrace_traces_deleted", "Traces that retention deleted from MLflow.", registry=registry
+        )
+
+    def step(self) -> float:
+        """Delete at most a batch in each experiment; return the seconds to wait before the next step.
+
+        While there is more to delete it rests as long as it worked, so that storing has MLflow for itself meanwhile.
+        """
+        started = self._clock()
+        try:
+            deleted = sum(self._trim(experiment_id) for experiment_id in self._store.call(written_experiments))
+        except (StoreUnavailable, MlflowException) as error:
+            _log.warning("old traces cannot be deleted now (%s); trying again in %g s", error, UNAVAILABLE_SECONDS)
+            return UNAVAILABLE_SECONDS
+        return max(0.0, self._clock() - started) if deleted else CHECK_SECONDS
+
+    def _trim(self, experiment_id: str) -> int:
+        """Delete at most a batch of an experiment's traces; return how many."""
+        expired: list[str] = []
+        if self._retention.days is not None:
+            before = int((self._clock() - self._retention.days * DAY_SECONDS) * 1000)
+            expired = self._oldest(experiment_id, BATCH, f"trace.timestamp_ms < {before}")
+        if not expired and self._retention.traces is not None:
+            excess = self._store.call(lambda mlflow: _count(mlflow, experiment_id)) - self._retention.traces
+            expired = self._oldest(experiment_id, min(excess, BATCH)) if excess > 0 else []
+        if not expired:
+            return 0
+        count = self._store.call(lambda mlflow: mlflow.delete_traces(experiment_id, trace_ids=expired))
+        self._deleted.inc(count)
+        return count
+
+    def _oldest(self, experiment_id: str, limit: int, filter_string: str | None = None) -> list[str]:
+        """Return the oldest traces that nothing waits for, at most `limit`."""
+        found: list[str] = []
+        for page in self._pages(experiment_id, filter_string):
+            kept = self._awaited(page)
+            found += [trace_id for trace_id in page if trace_id not in kept]
+            if len(found) >= limit:
+                break
+        return found[:limit]
+
+    def _pages(self, experiment_id: str, filter_string: str | None) -> Iterator[list[str]]:
+        token: str | None = ""
+        while token is not None:
+            traces, token = self._store.call(
+                lambda mlflow, token=token: mlflow.search_traces(
+                    filter_string=filter_string,
+                    max_results=BATCH,
+                    order_by=["timestamp_ms ASC"],
+                    page_token=token or None,
+                    locations=[experiment_id],
+                )
+            )
+            yield [trace.trace_id for trace in traces]
+            token = token or None
+
+    def _awaited(self, trace_ids: Sequence[str]) -> set[str]:
+        """Return those of the traces that are open or that a judge will still have to find in MLflow.
+
+        What is being stored may be either; it is asked for first, so that it cannot be recorded between the two looks.
+        """
+        unrecorded = self._store.unrecorded.intersection(trace_ids)
+        marks = ",".join("?" * len(trace_ids))
+        rows = self._database.connection().execute(
+            f"SELECT trace_id FROM trace WHERE outcome = 'stored' AND root_seen = 0 AND trace_id IN ({marks}) "
+            f"UNION SELECT trace_id FROM judgement WHERE status = 'queued' AND trace_id IN ({marks})",
+            (*trace_ids, *trace_ids),
+        )
+        return unrecorded.union(row["trace_id"] for row in rows)
+
+
+def _count(mlflow: AbstractStore, experiment_id: str) -> int:
+    points: Any = mlflow.query_trace_metrics(
+        [experiment_id],
+        MetricViewType.TRACES,
+        TraceMetricKey.TRACE_COUNT,
+        [MetricAggregation(AggregationType.COUNT)],
+    )
+    return int(points[0].values[str(AggregationType.COUNT)]) if points else 0

@@ -1,0 +1,197 @@
+"""The rows that a new trace has in MLflow's tables, as its own store would have written them.
+
+With one exception: where no span of a whole trace is without a parent, state and previews are those of its local root,
+as if that had none (`headline.py`); MLflow's own store would call the trace IN_PROGRESS, and show nothing.
+
+Importable only where `tested_tables.has_tested_tables` holds: older releases of MLflow lack what this is made of.
+"""
+
+import json
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from mlflow.entities import TraceState
+from mlflow.exceptions import MlflowException
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from mlflow.store.tracking.utils.trace_analytics import (
+    COST_COLUMN_BY_KEY,
+    TOKEN_COLUMN_BY_KEY,
+    bounded_model_dimension,
+    finite_float_or_none,
+    token_count_or_none,
+    validate_session_id,
+    validate_trace_name,
+)
+from mlflow.tracing.constant import SpansLocation, TraceMetadataKey, TraceTagKey
+from mlflow.tracing.utils import aggregate_cost_from_span_nodes, aggregate_usage_from_span_nodes
+from mlflow.utils.mlflow_tags import MLFLOW_ARTIFACT_LOCATION
+from mlflow.utils.uri import append_to_uri_path
+from mlflow.utils.validation import _validate_trace_tag  # pyright: ignore[reportPrivateUsage]
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.sdk.resources import Resource as SdkResource
+
+from qualitrace_collector.convert import ConvertedTrace
+from qualitrace_collector.convert.decode import attribute_values
+from qualitrace_collector.convert.mlflow_span import COST, MODEL, STATUS_PREFIX, USAGE, StoredSpan
+from qualitrace_collector.mlflow_store.experiments import PlacedTrace
+from qualitrace_collector.mlflow_store.headline import nodes, preview
+
+_TAG_PREFIX = "mlflow.traceTag."
+_HIDDEN_RESOURCE = ("telemetry.sdk.", "mlflow.")
+_ANY_TRACE = "{trace}"
+_LOCAL_ROOT = 0
+"""Its place among the spans of a trace that is converted at once."""
+
+Row = dict[str, Any]
+
+_dumps = json.JSONEncoder(ensure_ascii=False).encode
+
+
+@dataclass(slots=True)
+class Rows:
+    """What goes into each table."""
+
+    traces: list[Row] = field(default_factory=list[Row])
+    tags: list[Row] = field(default_factory=list[Row])
+    metadata: list[Row] = field(default_factory=list[Row])
+    spans: list[Row] = field(default_factory=list[Row])
+
+    def without(self, trace_ids: Container[str]) -> "Rows":
+        """Return the rows of all traces but these."""
+        return Rows(
+            traces=[row for row in self.traces if row["request_id"] not in trace_ids],
+            tags=[row for row in self.tags if row["request_id"] not in trace_ids],
+            metadata=[row for row in self.metadata if row["request_id"] not in trace_ids],
+            spans=[row for row in self.spans if row["trace_id"] not in trace_ids],
+        )
+
+
+def rows_of(traces: Iterable[PlacedTrace]) -> Rows:
+    """Return the rows of traces, in the order of their ids: the tables' indexes are in this order, too."""
+    rows = Rows()
+    for place, trace in sorted(traces, key=lambda placed: placed[1].trace_id):
+        _add_trace(rows, trace, int(place.experiment_id), place.artifact_location)
+    return rows
+
+
+def _add_trace(rows: Rows, trace: ConvertedTrace, experiment_id: int, artifact_location: str) -> None:
+    spans = [_span_row(span, experiment_id) for span in trace.stored]
+    attributes = [span.data["attributes"] for span in trace.stored]
+    roots = [index for index, row in enumerate(spans) if row["parent_span_id"] is None]
+    shown = roots or ([_LOCAL_ROOT] if trace.whole or trace.piece.root_seen else [])
+    root = attributes[shown[-1]] if shown else {}
+    tags = _tags(trace, attributes[roots[-1]] if roots else {}, artifact_location)
+    rows.spans += spans
+    rows.traces.append(
+        {
+            "request_id": trace.trace_id,
+            "experiment_id": experiment_id,
+            "status": _state(spans[shown[0]]) if shown else TraceState.IN_PROGRESS.value,
+            "client_request_id": None,
+            "request_preview": preview(root.get("mlflow.spanInputs"), "user"),
+            "response_preview": preview(root.get("mlflow.spanOutputs"), "assistant"),
+            "db_payload_generation": 1,
+            "trace_name": tags.pop(TraceTagKey.TRACE_NAME, None),
+            "session_id": _session(attributes),
+        }
+        | _times(spans)
+        | _sums(trace.stored)
+    )
+    rows.tags += [{"request_id": trace.trace_id, "key": key, "value": value} for key, value in tags.items()]
+    if user := next((_opened(found) for item in attributes if (found := item.get("user.id"))), None):
+        rows.metadata.append({"request_id": trace.trace_id, "key": TraceMetadataKey.TRACE_USER, "value": user})
+
+
+def _span_row(span: StoredSpan, experiment_id: int) -> Row:
+    attributes = span.data["attributes"]
+    cost = json.loads(attributes.get(COST, "{}"))
+    return {
+        "trace_id": span.trace_id,
+        "experiment_id": experiment_id,
+        "span_id": span.span_id,
+        "parent_span_id": span.parent_id,
+        "name": span.name,
+        "type": span.span_type,
+        "status": span.data["status"]["code"].removeprefix(STATUS_PREFIX),
+        "start_time_unix_nano": span.start_time_ns,
+        "end_time_unix_nano": span.end_time_ns,
+        "content": _dumps(span.data),
+        "input_cost": finite_float_or_none(cost.get("input_cost")),
+        "output_cost": finite_float_or_none(cost.get("output_cost")),
+        "total_cost": finite_float_or_none(cost.get("total_cost")),
+        "model_name": bounded_model_dimension(_opened(attributes.get(MODEL))),
+        "model_provider": bounded_model_dimension(_opened(attributes.get("mlflow.llm.provider"))),
+    }
+
+
+def _state(root: Row) -> str:
+    return TraceState.ERROR.value if root["status"] == "ERROR" else TraceState.OK.value
+
+
+def _times(spans: Sequence[Row]) -> Row:
+    start = min(row["start_time_unix_nano"] for row in spans) // 1_000_000
+    ends = [row["end_time_unix_nano"] for row in spans if row["end_time_unix_nano"] is not None]
+    return {"timestamp_ms": start, "execution_time_ms": max(ends) // 1_000_000 - start if ends else None}
+
+
+def _sums(spans: Sequence[StoredSpan]) -> Row:
+    usage = aggregate_usage_from_span_nodes(nodes(spans, USAGE)) or {}
+    cost = aggregate_cost_from_span_nodes(nodes(spans, COST)) or {}
+    return {column: token_count_or_none(usage.get(key)) for key, column in TOKEN_COLUMN_BY_KEY.items()} | {
+        column: finite_float_or_none(cost.get(key)) for key, column in COST_COLUMN_BY_KEY.items()
+    }
+
+
+def _session(attributes: Sequence[dict[str, str]]) -> str | None:
+    for item in attributes:
+        if found := item.get("session.id") or item.get("gen_ai.conversation.id"):
+            return validate_session_id(_opened(found))
+    return None
+
+
+def _tags(trace: ConvertedTrace, root: dict[str, str], artifact_location: str) -> dict[str, str]:
+    """Return the trace's tags: MLflow's own, then the resource's attributes, then those that the client set."""
+    tags = {
+        MLFLOW_ARTIFACT_LOCATION: _folder(artifact_location).replace(_ANY_TRACE, trace.trace_id),
+        TraceTagKey.SPANS_LOCATION: SpansLocation.TRACKING_STORE.value,
+    } | _resource_tags(trace.resource.SerializeToString())
+    for key, value in root.items():
+        if key.startswith(_TAG_PREFIX):
+            _put_tag(tags, key.removeprefix(_TAG_PREFIX), str(_opened(value)))
+    if TraceTagKey.TRACE_NAME in tags:
+        tags[TraceTagKey.TRACE_NAME] = str(validate_trace_name(tags[TraceTagKey.TRACE_NAME]))
+    return tags
+
+
+@lru_cache(maxsize=1024)
+def _folder(artifact_location: str) -> str:
+    return append_to_uri_path(
+        artifact_location, SqlAlchemyStore.TRACE_FOLDER_NAME, _ANY_TRACE, SqlAlchemyStore.ARTIFACTS_FOLDER_NAME
+    )
+
+
+@lru_cache(maxsize=1024)
+def _resource_tags(serialized: bytes) -> dict[str, str]:
+    tags: dict[str, str] = {}
+    for key, value in SdkResource(attribute_values(Resource.FromString(serialized).attributes)).attributes.items():
+        if not key.startswith(_HIDDEN_RESOURCE):
+            _put_tag(tags, key, value if isinstance(value, str) else json.dumps(value))
+    return tags
+
+
+def _put_tag(tags: dict[str, str], key: str, value: str) -> None:
+    """Add a tag, cut to MLflow's lengths; one whose name MLflow refuses is left out, as MLflow does."""
+    try:
+        name, cut = _validate_trace_tag(key, value)
+    except MlflowException:
+        return
+    tags[str(name)] = str(cut)
+
+
+def _opened(value: str | None) -> Any:
+    """Open JSON text that holds a text; return anything else as it is, as MLflow does."""
+    if value is None or value[:1] != '"':
+        return value
+    return json.loads(value)

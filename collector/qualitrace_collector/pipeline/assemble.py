@@ -1,0 +1,156 @@
+"""Spans to traces: a trace is due when its local root has ended and nothing came for a quiet period.
+
+A span is a local root if it has no parent, or a remote one (OTLP span flags 0x100 and 0x200, "parent is
+remote"), or if it does not say and its parent is still missing after the quiet period. Spans whose parent is
+known to be local wait for it: exporters send a span when it ends, so a missing local parent is still running, or was
+filtered out. What waits for longer than the orphan period since its last span is taken for the latter.
+"""
+
+from collections.abc import Callable, Container, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile
+
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, SpanFlags
+
+from qualitrace_collector.piece import Piece, SpanRecord
+
+_REMOTE_KNOWN = SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
+_REMOTE = SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
+
+
+@dataclass(slots=True)
+class _OpenTrace:
+    opened_at: float
+    last_at: float = 0.0
+    spans: dict[bytes, SpanRecord] = field(default_factory=dict[bytes, SpanRecord])
+    logs: list[LogRecord] = field(default_factory=list[LogRecord])
+    positions: set[int] = field(default_factory=set[int])
+    conflicts: int = 0
+
+    def has_local_root(self) -> bool:
+        return any(self._is_local_root(record.span) for record in self.spans.values())
+
+    def _is_local_root(self, span: Span) -> bool:
+        if not span.parent_span_id.strip(b"\0"):
+            return True
+        if span.flags & _REMOTE_KNOWN:
+            return bool(span.flags & _REMOTE)
+        return span.parent_span_id not in self.spans
+
+
+class Assembler:
+    """Holds open traces in bounded memory.
+
+    Args:
+        quiet_period: seconds without a new span after which a trace with a local root is complete.
+        orphan_period: seconds without a new span after which a trace without one is complete.
+        max_open: seconds after which a trace without one is handed on unfinished.
+        max_spans: spans held at most; beyond it `full` is true.
+        ended: returns which of some traces were complete before: their spans are late, and wait for no root.
+    """
+
+    def __init__(
+        self,
+        quiet_period: float,
+        orphan_period: float,
+        max_open: float,
+        max_spans: int,
+        ended: Callable[[Sequence[bytes]], Container[bytes]] = lambda _: (),
+    ) -> None:
+        self._quiet_period = quiet_period
+        self._orphan_period = orphan_period
+        self._max_open = max_open
+        self._max_spans = max_spans
+        self._ended = ended
+        self._open: dict[bytes, _OpenTrace] = {}  # in the order in which they were opened
+        self._active: dict[bytes, _OpenTrace] = {}  # those of them that were not looked at since their last span, by it
+        self._rootless: dict[bytes, _OpenTrace] = {}  # those that were, and had no local root, by their last span
+        self._now = 0.0
+        self._span_count = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether no more should be added until something became due."""
+        return self._span_count >= self._max_spans
+
+    def add_spans(self, position: int, records: Iterable[SpanRecord], now: float) -> None:
+        """Add the spans of the journal entry at `position`; of several with the same id the first is kept."""
+        for record in records:
+            trace = self._trace(record.span.trace_id, position, now)
+            held = trace.spans.setdefault(record.span.span_id, record)
+            if held is record:
+                self._span_count += 1
+            elif held.span != record.span:
+                trace.conflicts += 1
+
+    def add_logs(self, position: int, records: Iterable[LogRecord], now: float) -> None:
+        """Add log records that carry content of their span."""
+        for record in records:
+            self._trace(record.trace_id, position, now).logs.append(record)
+
+    def holds(self, trace_id: bytes) -> bool:
+        """Whether some of a trace waits here."""
+        return trace_id in self._open
+
+    def due(self, now: float, *, stopping: bool = False) -> list[Piece]:
+        """Take out what is complete or has waited too long; when `stopping`, complete traces need no quiet.
+
+        Each trace is looked at once after its last span, and again when it is too old: all that are open need not be.
+        """
+        self._set_clock(now)
+        quiet = dict(takewhile(lambda item: now - item[1].last_at >= self._quiet_period, self._active.items()))
+        for trace_id in quiet:
+            del self._active[trace_id]
+        pieces = self._whole([*self._open] if stopping else [*quiet])
+        silent = list(takewhile(lambda item: now - item[1].last_at >= self._orphan_period, self._rootless.items()))
+        pieces += [self._take(trace_id, orphaned=True) for trace_id, trace in silent if trace.spans]
+        old = list(takewhile(lambda item: now - item[1].opened_at >= self._max_open, self._open.items()))
+        return [*pieces, *(self._take(trace_id) for trace_id, _ in old)]
+
+    def _whole(self, trace_ids: Sequence[bytes]) -> list[Piece]:
+        """Take out those that wait for no root; note of the others that they do."""
+        rootless = [trace_id for trace_id in trace_ids if not self._open[trace_id].has_local_root()]
+        ended = self._ended(rootless) if rootless else ()
+        waiting = {trace_id for trace_id in rootless if trace_id not in ended}
+        self._rootless |= {trace_id: self._open[trace_id] for trace_id in rootless if trace_id in waiting}
+        return [self._take(trace_id) for trace_id in trace_ids if trace_id not in waiting]
+
+    def evict(self) -> list[Piece]:
+        """Take out the older half of the open traces, complete or not, to make room."""
+        oldest = list(self._open)[: (len(self._open) + 1) // 2]
+        return [self._take(trace_id) for trace_id in oldest]
+
+    def _trace(self, trace_id: bytes, position: int, now: float) -> _OpenTrace:
+        self._set_clock(now)
+        trace = self._open.get(trace_id)
+        if trace is None:
+            trace = self._open[trace_id] = _OpenTrace(opened_at=now)
+        trace.last_at = now
+        self._active.pop(trace_id, None)
+        self._rootless.pop(trace_id, None)
+        self._active[trace_id] = trace
+        trace.positions.add(position)
+        return trace
+
+    def _set_clock(self, now: float) -> None:
+        """Take a clock that was set back for right: what was to be due by the old one is due by the new one."""
+        if self._now - now > self._quiet_period:
+            for trace in self._open.values():
+                trace.opened_at, trace.last_at = min(trace.opened_at, now), min(trace.last_at, now)
+        self._now = now
+
+    def _take(self, trace_id: bytes, *, orphaned: bool = False) -> Piece:
+        trace = self._open.pop(trace_id)
+        self._active.pop(trace_id, None)
+        self._rootless.pop(trace_id, None)
+        self._span_count -= len(trace.spans)
+        return Piece(
+            trace_id=trace_id,
+            spans=tuple(trace.spans.values()),
+            logs=tuple(trace.logs),
+            root_seen=orphaned or trace.has_local_root(),
+            positions=frozenset(trace.positions),
+            conflicts=trace.conflicts,
+            last_at=trace.last_at,
+        )

@@ -1,0 +1,124 @@
+"""People's feedback becomes human assessments in MLflow, and what they dislike goes to the judges."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from mlflow.entities import AssessmentSource, AssessmentSourceType, Feedback
+from prometheus_client import CollectorRegistry, Counter
+
+from qualitrace_collector.config import Config
+from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
+from qualitrace_collector.person_feedback import SOURCE_KEY, PersonFeedback
+from qualitrace_collector.pipeline.recorder import CompleteTrace, Recorder
+from qualitrace_collector.pipeline.sampling import is_negative
+from qualitrace_collector.state import Database, Ledger
+from qualitrace_collector.state.feedback import FeedbackBox
+
+_log = logging.getLogger(__name__)
+
+BATCH = 100
+IDLE_SECONDS = 0.5
+UNAVAILABLE_SECONDS = 5.0
+
+
+class FeedbackDelivery:
+    """Writes feedback to MLflow once its trace is there, whole; meant for one `Loop`.
+
+    The assessment is written first, then one transaction removes the feedback and queues its trace: a crash between
+    repeats a write whose id MLflow knows.
+
+    Args:
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        database: Database,
+        store: TraceStore,
+        recorder: Recorder,
+        registry: CollectorRegistry,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._max_age = config.assembly.max_age
+        self._picks = "negative_feedback" in config.sampling.always
+        self._database = database
+        self._box = FeedbackBox(database)
+        self._ledger = Ledger(database)
+        self._store = store
+        self._recorder = recorder
+        self._clock = clock
+        self._outcomes = Counter(
+            "qualitrace_feedback_total", "People's feedback by outcome.", ("source", "outcome"), registry=registry
+        )
+
+    def step(self) -> float:
+        """Write what can be written now; return the seconds to wait before the next step."""
+        now = self._clock()
+        batch = self._box.due(now, BATCH)
+        if not batch:
+            return IDLE_SECONDS
+        rows = self._ledger.known_traces([feedback.mlflow_trace_id for feedback, _ in batch])
+        open_traces = {
+            trace_id for trace_id, row in rows.items() if row["outcome"] == "stored" and not row["root_seen"]
+        }
+        try:
+            ready = [feedback for feedback, _ in batch if feedback.mlflow_trace_id not in open_traces]
+            refused = self._store.save_assessments([_assessment(feedback) for feedback in ready])
+            stored = [feedback for feedback in ready if feedback.assessment_id not in refused]
+            picked = self._picked(stored)
+        except StoreUnavailable as error:
+            _log.warning("MLflow is not available (%s); feedback waits", error)
+            return UNAVAILABLE_SECONDS
+        done = {feedback.assessment_id for feedback in stored}
+        waiting = [item for item in batch if item[0].assessment_id not in done]
+        expired = [feedback for feedback, received_at in waiting if now - received_at >= self._max_age]
+        self._settle(stored, picked, [feedback for feedback, _ in waiting], expired)
+        return 0.0
+
+    def _picked(self, stored: Sequence[PersonFeedback]) -> list[CompleteTrace]:
+        """Read the traces that are to be judged after the fact."""
+        disliked = {item.mlflow_trace_id for item in stored if self._picks and is_negative(item.value)}
+        traces: list[CompleteTrace] = []
+        for trace_id in sorted(disliked):
+            spans = self._store.read(trace_id)
+            row = self._ledger.known_traces([trace_id]).get(trace_id)
+            if spans and row is not None:  # else nobody knows any more how it was sampled
+                service = str(row["service"])
+                traces.append(CompleteTrace(trace_id=trace_id, service=service, tracestate="", spans=spans, known=True))
+        return traces
+
+    def _settle(
+        self,
+        stored: Sequence[PersonFeedback],
+        picked: Sequence[CompleteTrace],
+        waiting: Sequence[PersonFeedback],
+        expired: Sequence[PersonFeedback],
+    ) -> None:
+        now = self._clock()
+        with self._database.transaction() as connection:
+            for trace in picked:
+                self._recorder.pick(connection, trace, now)
+            for feedback in waiting:
+                FeedbackBox.postpone(connection, feedback, now)
+            for feedback in (*stored, *expired):
+                FeedbackBox.remove(connection, feedback)
+        for feedback in stored:
+            self._outcomes.labels(feedback.source, "stored").inc()
+        for feedback in expired:
+            _log.warning("feedback %s is dropped: MLflow never had trace %s", feedback.id, feedback.mlflow_trace_id)
+            self._outcomes.labels(feedback.source, "expired").inc()
+
+
+def _assessment(feedback: PersonFeedback) -> Feedback:
+    made = Feedback(
+        name=feedback.name,
+        value=feedback.value,
+        source=AssessmentSource(AssessmentSourceType.HUMAN, feedback.user or feedback.source),
+        rationale=feedback.comment,
+        metadata={SOURCE_KEY: feedback.source},
+        trace_id=feedback.mlflow_trace_id,
+    )
+    made.assessment_id = feedback.assessment_id
+    return made

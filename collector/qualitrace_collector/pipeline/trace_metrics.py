@@ -1,0 +1,121 @@
+"""Prometheus metrics of every stored trace: requests, errors, duration, time to first token, tokens and cost."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from qualitrace_collector.convert.build_sample import is_error, outermost, root_of
+from qualitrace_collector.convert.draft import CALL_TYPES
+from qualitrace_collector.convert.mlflow_span import MODEL, AnySpan
+from qualitrace_collector.convert.spending import countable
+from qualitrace_collector.names import BoundedNames
+from qualitrace_collector.spent import MAX_MODELS, USD, spent_by_model
+from qualitrace_collector.state import Spent
+
+DURATION_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+FIRST_TOKEN_ATTRIBUTES = ("gen_ai.response.time_to_first_chunk", "gen_ai.server.time_to_first_token")
+
+
+class TraceMetrics:
+    """Counts complete traces. Exemplars carry the OpenTelemetry trace id."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._models = BoundedNames(MAX_MODELS)
+        self._requests = Counter("qualitrace_requests", "Complete GenAI traces.", ["service"], registry=registry)
+        self._errors = Counter("qualitrace_request_errors", "Traces whose root failed.", ["service"], registry=registry)
+        self._duration = Histogram(
+            "qualitrace_request_duration_seconds",
+            "Duration of the root span.",
+            ["service"],
+            buckets=DURATION_BUCKETS,
+            registry=registry,
+        )
+        self._first_token = Histogram(
+            "qualitrace_time_to_first_token_seconds",
+            "Time to the first chunk of streamed model calls.",
+            ["service", "model"],
+            buckets=DURATION_BUCKETS,
+            registry=registry,
+        )
+        self._tokens = Counter(
+            "qualitrace_tokens", "Tokens of model calls.", ["service", "model", "type"], registry=registry
+        )
+        self._cost = Counter(
+            "qualitrace_cost_usd",
+            "Cost of model calls in US dollars, as clients state it or by MLflow's price catalog.",
+            ["service", "model"],
+            registry=registry,
+        )
+        self._conflicts = Counter(
+            "qualitrace_spans_conflicting",
+            "Spans left out because a different one with their ids came first.",
+            ["service"],
+            registry=registry,
+        )
+        self._redactions = Counter(
+            "qualitrace_redactions", "Replacements by collector.redact.", ["rule"], registry=registry
+        )
+
+    def observe(self, traces: Iterable[tuple[str, Sequence[AnySpan]]]) -> None:
+        """Count complete traces, each given as its service and its spans in their translated form."""
+        sums = _Sums()
+        for service, spans in traces:
+            root = root_of(spans)
+            exemplar = {"trace_id": root.trace_id.removeprefix("tr-")}
+            sums.add(self._requests, (service,), 1, exemplar)
+            if is_error(root):
+                sums.add(self._errors, (service,), 1, exemplar)
+            if root.end_time_ns:
+                seconds = (root.end_time_ns - root.start_time_ns) / 1e9
+                self._duration.labels(service).observe(seconds, exemplar=exemplar)
+            self._add_spent(sums, service, spent_by_model(spans), exemplar)
+            for span in outermost(spans, CALL_TYPES):
+                self._observe_first_token(span, service, exemplar)
+        sums.count()
+
+    def observe_late(self, traces: Iterable[tuple[str, str, Spent]]) -> None:
+        """Count what late spans add to traces that were counted before: service, MLflow's trace id, what was spent."""
+        sums = _Sums()
+        for service, trace_id, spent in traces:
+            self._add_spent(sums, service, spent, {"trace_id": trace_id.removeprefix("tr-")})
+        sums.count()
+
+    def count_conflicts(self, spans: Mapping[str, int]) -> None:
+        """Count spans that were left out, by service."""
+        for service, count in spans.items():
+            self._conflicts.labels(service).inc(count)
+
+    def count_redactions(self, counts: Mapping[str, int]) -> None:
+        """Count replacements, by rule."""
+        for rule, count in counts.items():
+            self._redactions.labels(rule).inc(count)
+
+    def _add_spent(self, sums: "_Sums", service: str, spent: Spent, exemplar: dict[str, str]) -> None:
+        for name, amounts in spent.items():
+            model = self._models.bound(name)
+            for kind, amount in amounts.items():
+                if kind == USD:
+                    sums.add(self._cost, (service, model), amount, exemplar)
+                else:
+                    sums.add(self._tokens, (service, model, kind), amount, exemplar)
+
+    def _observe_first_token(self, span: AnySpan, service: str, exemplar: dict[str, str]) -> None:
+        waits = (countable(span.get_attribute(name)) for name in FIRST_TOKEN_ATTRIBUTES)
+        if (seconds := next((wait for wait in waits if wait is not None), None)) is not None:
+            model = self._models.bound(str(span.get_attribute(MODEL) or "unknown"))
+            self._first_token.labels(service, model).observe(seconds, exemplar=exemplar)
+
+
+class _Sums:
+    """What a batch adds to counters: one increment for each set of labels, with the last trace as its exemplar."""
+
+    def __init__(self) -> None:
+        self._sums: dict[tuple[Counter, tuple[str, ...]], tuple[float, dict[str, str]]] = {}
+
+    def add(self, counter: Counter, labels: tuple[str, ...], amount: float, exemplar: dict[str, str]) -> None:
+        before, _ = self._sums.get((counter, labels), (0.0, exemplar))
+        self._sums[counter, labels] = before + amount, exemplar
+
+    def count(self) -> None:
+        for (counter, labels), (amount, exemplar) in self._sums.items():
+            counter.labels(*labels).inc(amount, exemplar=exemplar)

@@ -1,0 +1,1 @@
+"""What judges may spend, and how the rate follows from it."""

@@ -1,0 +1,134 @@
+"""Lowers the rates at which traces are picked, so that what is left of a budget lasts until its window ends.
+
+The rate falls before traces are picked, and their inclusion probability is the lowered one, so that estimates stay
+unbiased; what was picked is judged, if need be when the next window begins. Traces that are always judged are so as
+long as they have not used up their part of the budgets.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from qualitrace_collector.config import Config
+from qualitrace_collector.config.quality import JudgeConfig
+from qualitrace_collector.state import Database
+from qualitrace_monitors.budget.spending import SECONDS, AlwaysPicks, Balance, Limit, Spending, Unit
+from qualitrace_monitors.judges.cascade import llm_queue
+
+LEAST_RATE = 0.01
+"""No rate is lowered below this: a sample of less could not be weighed against the others."""
+DEMAND_SECONDS = 300.0
+"""How far back the demand for judgements is measured."""
+STEADY_SECONDS = 5.0
+"""How long a rate is kept: it changes slowly, and every trace asks for it."""
+
+
+class Demand(NamedTuple):
+    """Calls a second: for traces that are always judged, and for the others at the configured rate."""
+
+    always: float
+    others: float
+
+
+class Pacing:
+    """What the budgets leave the configured judges; `clock` gives Unix seconds.
+
+    Attributes:
+        always: the account of the traces that are always judged.
+    """
+
+    def __init__(self, config: Config, spending: Spending, database: Database, clock: Callable[[], float]) -> None:
+        self.always = AlwaysPicks(config.sampling.always_budget_share, spending, database)
+        self._config = config
+        self._spending = spending
+        self._database = database
+        self._clock = clock
+        self._paid = {judge.name: judge for judge in config.judges if not judge.is_local}
+        self._rates: dict[str, float] = {}
+        self._costs: dict[str, dict[Unit, float]] = {}
+        self._left_for_always: dict[Limit, float] = {}
+        self._steady_until = 0.0
+
+    def effective_rate(self, judge: JudgeConfig) -> float:
+        """Return the share of all traffic that `judge` scores: the configured one, or what its budgets pay for."""
+        self._measure()
+        return self._rates.get(judge.name, self._config.judge_rate(judge))
+
+    def admits(self, connection: sqlite3.Connection, trace_id: str, judge: JudgeConfig) -> bool:
+        """Whether a trace that is always to be judged has room in their part of the budgets; if so, take it.
+
+        It is put on the account in the caller's transaction. Without room it is sampled as any other trace.
+        """
+        self._measure()
+        limits = [limit for limit in self._left_for_always if judge.name in self._paid and limit.covers(judge.name)]
+        if any(self._left_for_always[limit] <= 0 for limit in limits):
+            return False
+        if limits:
+            AlwaysPicks.put(connection, judge.name, trace_id)
+        for limit in limits:
+            self._left_for_always[limit] -= self._costs[judge.name][limit.unit]
+        return True
+
+    def _measure(self) -> None:
+        now = self._clock()
+        if not self._spending.limits or now < self._steady_until:
+            return
+        self._costs = {name: self._cost(name) for name in self._paid}
+        always = self.always.balances(now)
+        self._left_for_always = {balance.limit: balance.remaining for balance in always}
+        self._rates = self._lowered(always, now)
+        self._steady_until = now + STEADY_SECONDS
+
+    def _cost(self, judge: str) -> dict[Unit, float]:
+        tokens, usd = self._spending.expected(judge)
+        return {"tokens": tokens, "usd": usd}
+
+    def _lowered(self, always: Sequence[Balance], now: float) -> dict[str, float]:
+        demand = {name: self._demand(judge, now) for name, judge in self._paid.items()}
+        waiting = {name: self._waiting(judge) for name, judge in self._paid.items()}
+        rates: dict[str, float] = {}
+        for balance, part in zip(self._spending.balances(now), always, strict=True):
+            scope = {name: self._costs[name][balance.limit.unit] for name in self._paid if balance.limit.covers(name)}
+            seconds = _seconds_left(balance, now)
+            spend = sum(demand[name].others * cost for name, cost in scope.items())
+            for_always = min(part.remaining, seconds * sum(demand[name].always * cost for name, cost in scope.items()))
+            free = balance.remaining - for_always - sum(waiting[name] * cost for name, cost in scope.items())
+            share = min(1.0, max(0.0, free) / seconds / spend) if spend else 1.0
+            for name in scope:
+                full = self._config.judge_rate(self._paid[name])
+                rates[name] = min(rates.get(name, full), max(min(full, LEAST_RATE), full * share))
+        return rates
+
+    def _demand(self, judge: JudgeConfig, now: float) -> Demand:
+        """Return the calls that the configured rate would make, from the traces that were picked at lower ones."""
+        row = (
+            self._database.connection()
+            .execute(
+                """SELECT count(*) FILTER (WHERE judge = :judge), count(*) FILTER (WHERE judge = :second_stage),
+                       count(always_pick.judge) FILTER (WHERE judge = :judge),
+                       total(max(1.0, :rate / inclusion_probability)) FILTER (
+                           WHERE judge = :judge AND inclusion_probability > 0 AND always_pick.judge IS NULL)
+                   FROM judgement LEFT JOIN always_pick USING (trace_id, judge) WHERE completed_at > :start""",
+                {
+                    "judge": judge.name,
+                    "second_stage": llm_queue(judge.name),
+                    "rate": self._config.judge_rate(judge),
+                    "start": now - DEMAND_SECONDS,
+                },
+            )
+            .fetchone()
+        )
+        picked, asked, always, others_at_full_rate = row
+        calls_per_pick = asked / max(1, picked) if judge.cascade is not None else 1.0
+        per_second = calls_per_pick / DEMAND_SECONDS
+        return Demand(always * per_second, others_at_full_rate * per_second)
+
+    def _waiting(self, judge: JudgeConfig) -> int:
+        name = judge.name if judge.cascade is None else llm_queue(judge.name)
+        query = "SELECT count(*) FROM judgement WHERE status = 'queued' AND judge = ?"
+        return int(self._database.connection().execute(query, (name,)).fetchone()[0])
+
+
+def _seconds_left(balance: Balance, now: float) -> float:
+    seconds = SECONDS[balance.limit.window]
+    return seconds - now % seconds

@@ -1,0 +1,1 @@
+"""`qualitrace judge`: scores the rows of a file."""

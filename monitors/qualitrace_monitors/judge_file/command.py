@@ -1,0 +1,45 @@
+"""The command `qualitrace judge`."""
+
+import sys
+from typing import TextIO
+
+import click
+from pydantic import ValidationError
+
+from qualitrace_collector.config.load import mistakes_of, told
+from qualitrace_collector.config.quality import METRICS, JudgeConfig
+
+
+@click.command("judge")
+@click.option("--metric", type=click.Choice(METRICS), help="What to judge; left out with --instructions or --scorer.")
+@click.option("--data", required=True, type=click.File(encoding="utf-8"), help="JSONL: input, context, output, label.")
+@click.option("--output", type=click.File("w", encoding="utf-8"), default="-", help="JSONL of scores; else stdout.")
+@click.option("--model", help="MLflow model URI such as openai:/gpt-5-mini; else the local judge.")
+@click.option("--scorer", help="A scorer of MLflow's, such as mlflow.Safety, in place of a judge of ours.")
+@click.option("--base-url", help="An OpenAI-compatible endpoint; the key is read from the provider's variable.")
+@click.option("--threshold", type=click.FloatRange(0, 1), help="Pass from this score on.")
+@click.option("--name", help="Name of a judge of your own.")
+@click.option("--instructions", help="Its criterion, with {{ inputs }}, {{ outputs }} or {{ context }}.")
+def judge_file(data: TextIO, output: TextIO, **settings: str | float | None) -> None:
+    """Score a JSONL file: one line out for each line in; with labels, how good the judge is.
+
+    The summary goes to stderr. Exit code 1 if no row could be scored.
+    """
+    from qualitrace_monitors.judge_file.score import judge_lines, summary
+    from qualitrace_monitors.judges import build_judges
+
+    chosen = {key: value for key, value in settings.items() if value is not None}
+    chosen.setdefault("name", settings["metric"] or "custom")
+    try:
+        config = JudgeConfig.model_validate(chosen)
+    except ValidationError as error:
+        raise click.UsageError("; ".join(map(told, mistakes_of(JudgeConfig, error)))) from None
+    (judge,) = build_judges([config])
+    results = []
+    for result in judge_lines(judge, config.kind, data):
+        click.echo(result.to_json(judge), file=output)
+        if result.status == "failed":
+            click.echo(result.error, err=True)
+        results.append(result)
+    click.echo(f"{judge.name} ({judge.source_id}): {summary(judge, results)}", err=True)
+    sys.exit(not any(result.status == "scored" for result in results))

@@ -1,0 +1,1 @@
+"""From the queue to the score: lease, judge, write the assessment, record."""

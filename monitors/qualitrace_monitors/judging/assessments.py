@@ -1,0 +1,82 @@
+"""A score as an assessment on its MLflow trace: source, rationale, judge version, inclusion probability."""
+
+import hashlib
+
+from mlflow.entities import AssessmentSource, AssessmentSourceType, Feedback
+
+from qualitrace_collector.state import JudgeTask
+from qualitrace_monitors.estimate.scores import ScoreRow
+from qualitrace_monitors.judges import Judge, Score
+
+SOURCE_TYPES = {
+    "local": AssessmentSourceType.CODE,
+    "llm": AssessmentSourceType.LLM_JUDGE,
+    "scorer": AssessmentSourceType.CODE,
+}
+ID_PREFIX = "qt-"
+
+
+def assessment_id(task: JudgeTask, judge: Judge) -> str:
+    """Return the id of the assessment of this content by this version of the judge, 43 characters.
+
+    MLflow keeps ids of at most 50; the same judgement, made again after a crash, has the same id.
+    """
+    parts = "\0".join((task.trace_id, judge.name, judge.version, task.content_hash))
+    return ID_PREFIX + hashlib.sha256(parts.encode()).hexdigest()[:40]
+
+
+def score_row(task: JudgeTask, judge: Judge, score: Score, assessment: str, now: float) -> ScoreRow:
+    """Make the row of a score whose assessment has the id `assessment`; `now` is in Unix seconds."""
+    metadata = task.sample.metadata
+    return ScoreRow(
+        trace_id=task.trace_id,
+        judge=judge.name,
+        version=judge.version,
+        tier=judge.tier,
+        service=task.service,
+        model=metadata.get("model", ""),
+        prompt_version=metadata.get("prompt_version", ""),
+        value=score.value,
+        label=score.label,
+        rationale=score.rationale,
+        inclusion_probability=task.inclusion_probability,
+        assessment_id=assessment,
+        tokens=score.input_tokens + score.output_tokens,
+        cost_usd=score.cost_usd,
+        completed_at=task.completed_at,
+        scored_at=now,
+    )
+
+
+def feedback_of(judge: Judge, score: Score) -> Feedback:
+    """Make the MLflow feedback of a score, on no trace yet."""
+    return Feedback(
+        name=judge.name,
+        value=round(score.value, 6),
+        source=source_of(judge),
+        rationale=score.rationale,
+        metadata={
+            "qualitrace.label": score.label,
+            "qualitrace.tier": judge.tier,
+            "qualitrace.judge_version": judge.version,
+            **{f"qualitrace.{name}": text for name, text in score.details},
+        },
+    )
+
+
+def source_of(judge: Judge) -> AssessmentSource:
+    """Return who made a judge's assessments, in MLflow's words."""
+    return AssessmentSource(source_type=SOURCE_TYPES[judge.tier], source_id=judge.source_id)
+
+
+def assessment(task: JudgeTask, judge: Judge, score: Score, earlier: str | None) -> Feedback:
+    """Make the MLflow feedback of a score; it overrides an `earlier` assessment of the trace with another id."""
+    own_id = assessment_id(task, judge)
+    feedback = feedback_of(judge, score)
+    feedback.assessment_id, feedback.trace_id = own_id, task.trace_id
+    feedback.overrides = None if earlier == own_id else earlier
+    feedback.metadata = (feedback.metadata or {}) | {
+        "qualitrace.inclusion_probability": f"{task.inclusion_probability:g}",
+        "qualitrace.passages_source": task.sample.passages_source,
+    }
+    return feedback

@@ -1,0 +1,1 @@
+"""The processes of `qualitrace serve`, put together, supervised and stopped."""

@@ -1,0 +1,54 @@
+"""The server's commands; `qualitrace.cli` loads them when they are called."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from qualitrace_collector.cli import config_option, load_or_exit
+from qualitrace_collector.process.logs import configure_logging
+
+
+def _supervise(path: Path | None, parts: list[str]) -> None:
+    from qualitrace_monitors.server.supervise import supervise
+
+    configure_logging()
+    sys.exit(supervise(load_or_exit(path), path, parts))
+
+
+@click.command()
+@config_option
+def serve(path: Path | None) -> None:
+    """Run collector and monitors in one go."""
+    _supervise(path, ["collector", "monitor"])
+
+
+@click.command()
+@config_option
+def collector(path: Path | None) -> None:
+    """Run the collector alone: OTLP in, MLflow traces and queued samples out."""
+    _supervise(path, ["collector"])
+
+
+@click.command()
+@config_option
+def monitor(path: Path | None) -> None:
+    """Run the monitors alone, on the samples that a collector queued in the same data_dir."""
+    _supervise(path, ["monitor"])
+
+
+@click.command("check-config")
+@click.argument("path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
+def check_config(path: Path) -> None:
+    """Check a configuration file: every mistake at once, exit code 1 if there is any."""
+    load_or_exit(path)
+    click.echo(f"{path}: ok")
+
+
+@click.command()
+@click.option("--keep", is_flag=True, help="Keep everything running until Ctrl-C.")
+def demo(keep: bool) -> None:
+    """Show the main job: good answers, broken retrieval, an alert, recovery."""
+    from qualitrace_monitors.demo import main
+
+    sys.exit(main(keep))

@@ -1,0 +1,222 @@
+"""Puts the parts of the `work` process together, starts them, and stops them in the reverse order."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry
+
+from qualitrace_collector.config import Config
+from qualitrace_collector.config.models import Retention
+from qualitrace_collector.config.values import split_address, without_credentials
+from qualitrace_collector.journal import SqliteJournal
+from qualitrace_collector.mlflow_store.retention import Retainer
+from qualitrace_collector.mlflow_store.store import TraceStore
+from qualitrace_collector.mlflow_store.writer_process import Writer, has_second_core
+from qualitrace_collector.pipeline.feedback_delivery import FeedbackDelivery
+from qualitrace_collector.pipeline.loop import Pipeline
+from qualitrace_collector.pipeline.recorder import Recorder
+from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
+from qualitrace_collector.process.loop import Loop
+from qualitrace_collector.state import Database, JudgeQueue, Ledger, feedback, ledger, queue
+from qualitrace_monitors import alerts, notify
+from qualitrace_monitors.alerts import AlertEngine
+from qualitrace_monitors.budget import spending
+from qualitrace_monitors.budget.pacing import Pacing
+from qualitrace_monitors.budget.spending import Spending
+from qualitrace_monitors.estimate import Estimator, scores
+from qualitrace_monitors.judges import Stage, build_stages, cache
+from qualitrace_monitors.judges.cache import VerdictCache
+from qualitrace_monitors.judging.calls import Calls, Concurrent, OneByOne
+from qualitrace_monitors.judging.results import Result
+from qualitrace_monitors.judging.worker import JudgeWorker
+from qualitrace_monitors.metrics import BudgetCollector, JudgeMetrics, StateCollector, StateSources
+from qualitrace_monitors.notify import Heartbeat, Links, Notifier
+from qualitrace_monitors.server.data_dir_lock import one_at_a_time
+from qualitrace_monitors.server.health import Health
+from qualitrace_monitors.web import WebServer, WebServices, create_app
+
+_log = logging.getLogger(__name__)
+
+SCHEMA = (
+    *ledger.SCHEMA,
+    *queue.SCHEMA,
+    *feedback.SCHEMA,
+    *scores.SCHEMA,
+    *alerts.SCHEMA,
+    *notify.SCHEMA,
+    *spending.SCHEMA,
+    *cache.SCHEMA,
+)
+
+LOCAL_BATCH = 256
+PRUNE_SECONDS = 600.0
+SHORTEST_EVALUATION_SECONDS, LONGEST_EVALUATION_SECONDS = 1.0, 15.0
+BEAT_SECONDS = 1.0
+NOTIFY_SECONDS = 0.5
+HEALTH_SECONDS = 2.0
+STOP_SECONDS = 3.0
+
+
+class Services:
+    """The collector's pipeline, the judges, the alerts, the notifier and the web port, on one state database.
+
+    Args:
+        collect: run the pipeline from the journal to MLflow.
+        monitor: judge, alert and notify.
+    """
+
+    def __init__(self, config: Config, *, collect: bool, monitor: bool) -> None:
+        self._config = config
+        self._registry = CollectorRegistry()
+        self._database = Database.of(config, SCHEMA)
+        self._journal = SqliteJournal.of(config)
+        self._store = TraceStore(
+            config.tracking_uri, (config.data_dir.resolve() / "artifacts").as_uri(), config.mlflow.experiment
+        )
+        self._estimator = Estimator(self._database)
+        self._links = Links(web=config.listen.web_url, tracking_uri=without_credentials(config.tracking_uri))
+        self._alerts = AlertEngine(config.alerts, self._database, self._estimator, self._links)
+        self._notifier = Notifier(config.notify, self._database)
+        self._health = Health(self._store, config.listen.otlp_http if collect else None)
+        self._spending = Spending(config.budget, config.judges, self._database)
+        self._pacing = Pacing(config, self._spending, self._database, time.time)
+        self._recorder = Recorder(config, self._database, TraceMetrics(self._registry), self._pacing)
+        self._pipeline = self._build_pipeline() if collect else None
+        self._workers = self._build_workers() if monitor else []
+        self._loops = self._build_loops(monitor=monitor)
+        self._web = self._build_web()
+
+    def start(self) -> None:
+        """Start the web port, wait for MLflow's first answer, then start the rest; safe twice.
+
+        Raises:
+            WebServerError: the web address cannot be listened on.
+        """
+        self._web.start()
+        # The schema of a new SQLite database must not be made twice: by several threads, or by collector and monitor.
+        with one_at_a_time(self._config.data_dir / "mlflow.lock"):
+            self._health.check_store()
+        if self._workers:  # else the leases are those of a monitor beside this collector
+            JudgeQueue(self._database).release_all()
+        for loop in self._loops:
+            loop.start()
+        self._health.watch(self._loops)
+
+    def stop(self, deadline: float) -> bool:
+        """Finish what is held, until `deadline` (Unix seconds); what is left is durable. Safe twice.
+
+        Returns False if a thread hangs in a call that does not return.
+        """
+        for loop in self._loops:
+            loop.stop(0)  # none begins another step while the others end theirs
+        for loop in self._loops:
+            loop.stop(max(0.1, min(STOP_SECONDS, deadline - time.time())))
+        stuck = [loop.name for loop in self._loops if loop.alive] or self._drain(deadline)
+        if stuck:  # in a call of MLflow that does not return; nothing else could be stored either
+            _log.warning("%s did not end in time; what it held is done after the next start", ", ".join(stuck))
+        self._notifier.deliver_due(time.time())
+        self._web.stop()
+        if self._pipeline is not None:
+            self._pipeline.close()
+        self._journal.close()
+        self._database.close()
+        return not stuck
+
+    def _drain(self, deadline: float) -> list[str]:
+        """Finish what is held in a thread of its own, and leave it there at the deadline; name it if it hangs."""
+        thread = threading.Thread(target=self._finish, args=(deadline,), name="drain", daemon=True)
+        thread.start()
+        thread.join(max(0.1, deadline - time.time()))
+        return [thread.name] if thread.is_alive() else []
+
+    def _finish(self, deadline: float) -> None:
+        if self._pipeline is not None:
+            self._pipeline.drain(deadline)
+        for worker in self._workers:
+            worker.drain(deadline)
+
+    def _build_pipeline(self) -> Pipeline:
+        writer = Writer(self._store) if has_second_core() else None
+        return Pipeline(self._config, self._journal, self._store, Ledger(self._database), self._recorder, writer=writer)
+
+    def _build_workers(self) -> list[JudgeWorker]:
+        """Make one worker for the local judges, and one for the judges of each provider."""
+        lanes: dict[str, list[Stage]] = {"local": []}
+        for stage in build_stages(self._config.judges):
+            lanes.setdefault(stage.lane, []).append(stage)
+        metrics = JudgeMetrics(self._registry)
+
+        def worker(stages: list[Stage], calls: Calls[Result]) -> JudgeWorker:
+            return JudgeWorker(stages, self._database, self._store, metrics, self._spending, calls)
+
+        local = worker(lanes.pop("local"), OneByOne(LOCAL_BATCH))
+        return [local, *(worker(stages, Concurrent()) for stages in lanes.values())]
+
+    def _prune(self) -> None:
+        now = time.time()
+        self._spending.prune(now)
+        VerdictCache(self._database).prune(now)
+        windows = (rule.window for rule in self._config.alerts)
+        scores.prune(self._database, now - max((scores.KEEP_SECONDS, *windows)))
+
+    def _build_loops(self, *, monitor: bool) -> list[Loop]:
+        loops = [Loop("health", _every(HEALTH_SECONDS, self._health.check))]
+        if self._pipeline is not None:
+            loops.append(Loop("collect", self._pipeline.step))
+            delivery = FeedbackDelivery(self._config, self._database, self._store, self._recorder, self._registry)
+            loops.append(Loop("feedback", delivery.step))
+            if self._config.mlflow.retention != Retention():
+                retainer = Retainer(self._config.mlflow.retention, self._store, self._database, self._registry)
+                loops.append(Loop("retention", retainer.step))
+        loops += [Loop(f"judge-{number}", worker.step) for number, worker in enumerate(self._workers)]
+        if monitor:
+            loops.append(Loop("prune", _every(PRUNE_SECONDS, self._prune)))
+            pause = _evaluation_pause(self._config)
+            loops.append(Loop("alerts", _every(pause, lambda: self._alerts.evaluate(time.time()))))
+            if self._config.heartbeat is not None:
+                heartbeat = Heartbeat(self._config.heartbeat, self._database, self._links)
+                loops.append(Loop("heartbeat", _every(BEAT_SECONDS, lambda: heartbeat.beat(time.time()))))
+            loops.append(Loop("notify", _every(NOTIFY_SECONDS, lambda: self._notifier.deliver_due(time.time()))))
+        return loops
+
+    def _build_web(self) -> WebServer:
+        sources = StateSources(
+            database=self._database,
+            estimator=self._estimator,
+            alerts=self._alerts.statuses,
+            config=self._config,
+            clock=time.time,
+            journal_backlog=lambda: self._journal.pending()[0],
+            receive_counts=self._journal.counters,
+            notification_counts=lambda: self._notifier.notifications,
+        )
+        self._registry.register(StateCollector(sources))
+        self._registry.register(BudgetCollector(self._config, self._spending, self._pacing, time.time))
+        app = create_app(
+            WebServices(
+                registry=self._registry,
+                problems=self._health.problems,
+                database=self._database,
+                estimator=self._estimator,
+                alerts=self._alerts.statuses,
+                config=self._config,
+                clock=time.time,
+            )
+        )
+        return WebServer(app, *split_address(self._config.listen.web))
+
+
+def _every(seconds: float, action: Callable[[], None]) -> Callable[[], float]:
+    def step() -> float:
+        action()
+        return seconds
+
+    return step
+
+
+def _evaluation_pause(config: Config) -> float:
+    """Return the seconds between evaluations: a sixtieth of the shortest window, since longer ones change slower."""
+    shortest = min((rule.window for rule in config.alerts), default=0.0)
+    return min(LONGEST_EVALUATION_SECONDS, max(SHORTEST_EVALUATION_SECONDS, shortest / 60))
