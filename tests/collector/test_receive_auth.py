@@ -22,8 +22,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from qualitrace_collector.config import ConfigError
 from qualitrace_collector.config.load import parse_config
 from qualitrace_collector.config.otlp import OtlpToken
-from qualitrace_collector.receive.auth import Tokens
 from qualitrace_collector.receive.errors import Unauthenticated
+from qualitrace_collector.receive.guard import Tokens
 
 MakeRequest = Callable[..., ExportTraceServiceRequest]
 TOKEN, OTHER_TOKEN = "t0ken-of-acme", "t0ken-of-globex"

@@ -12,8 +12,8 @@ from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import Database, JudgeQueue, JudgeTask
 from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import Spending
-from qualitrace_monitors.concurrency import Concurrency
 from qualitrace_monitors.judges import Usage
+from qualitrace_monitors.judging.calls import Concurrency
 
 NOON = 1_800_014_400.0 + 12 * 3600.0 - 1_800_014_400.0 % 86_400
 

@@ -209,7 +209,7 @@ class TraceStore:
         left, refused, store = assessments, dict[str, Exception](), self._store
         try:
             if has_tested_tables(store):
-                from qualitrace_collector.assessments import insert_assessments
+                from qualitrace_collector.mlflow_store.bulk_insert import insert_assessments
 
                 left = insert_assessments(store, assessments)
         except Exception as error:

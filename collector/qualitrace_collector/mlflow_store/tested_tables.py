@@ -1,4 +1,4 @@
-"""Whether MLflow's tables are those that our own statements (`bulk_insert.py`, `assessments.py`) were tested on."""
+"""Whether MLflow's tables are those that our own statements (`bulk_insert.py`) were tested on."""
 
 from typing import TypeGuard
 

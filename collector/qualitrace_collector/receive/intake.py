@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any, Literal
 
 from google.protobuf.message import Message
@@ -13,8 +13,7 @@ from qualitrace_collector.person_feedback import PersonFeedback
 from qualitrace_collector.receive.decode import Decoded
 from qualitrace_collector.receive.errors import Refused, RequestError
 from qualitrace_collector.receive.signals import Signal
-from qualitrace_collector.receive.tenants import take_out, trace_ids
-from qualitrace_collector.receive.validate import Verdict
+from qualitrace_collector.receive.validate import Verdict, remove
 
 Door = Literal["http", "grpc"]
 
@@ -161,3 +160,22 @@ def _counts(signal: Signal, verdict: Verdict, door: Door, size: int) -> Counter[
     for reason, count in verdict.adjusted.items():
         counts[f"{signal.items}_adjusted", reason] = count
     return counts
+
+
+def trace_ids(signal: Signal, request: Any) -> frozenset[bytes]:
+    """Return the ids of all traces that a request has items of."""
+    return frozenset(item.trace_id for items in signal.lists(request) for item in items)
+
+
+def take_out(signal: Signal, request: Any, foreign: Set[bytes], verdict: Verdict) -> None:
+    """Take the items of other tenants' traces out of `request` and note them in `verdict`: a trace belongs to one.
+
+    The first is told by its trace id: what was taken out before has moved the places.
+    """
+    for items in signal.lists(request):
+        indexes = {index for index, item in enumerate(items) if item.trace_id in foreign}
+        if indexes:
+            verdict.kept -= len(indexes)
+            verdict.rejected["tenant"] += len(indexes)
+            verdict.first.setdefault("tenant", f"trace_id {items[min(indexes)].trace_id.hex()}")
+            remove(items, indexes)

@@ -15,10 +15,10 @@ import grpc.aio
 from qualitrace_collector.config import Config
 from qualitrace_collector.config.values import split_address
 from qualitrace_collector.journal import GroupCommitter, JournalError, SqliteJournal
+from qualitrace_collector.receive.connection import BACKLOG, HttpServer
 from qualitrace_collector.receive.grpc import credentials, grpc_server
 from qualitrace_collector.receive.guard import Guard
 from qualitrace_collector.receive.http import http_app
-from qualitrace_collector.receive.http_server import BACKLOG, HttpServer
 from qualitrace_collector.receive.intake import Intake
 
 GRACE_SECONDS = 2  # less than the supervisor waits before it kills
