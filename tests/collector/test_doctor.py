@@ -12,7 +12,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from qualitrace_collector.doctor.command import doctor
 from qualitrace_collector.doctor.remedies import mend
 from qualitrace_collector.journal import JournalEntry
-from qualitrace_collector.state import CoverageTotals
+from qualitrace_collector.state import CoverageTotals, Ledger
 from qualitrace_collector.state.coverage import MAX_SOURCES, Source
 from support.otlp import chat_span, rag_trace, request, retriever_span, span
 from support.pipeline import Collector, rag
@@ -113,6 +113,20 @@ def test_a_failed_call_lacks_nothing(make: Callable[..., Collector]):
     send(collector, [span(2, 1, **call)], GENAI_SCOPE)
     collector.run()
     assert lacking(collector, GENAI_SCOPE)["output"] == (1, 1)
+
+
+def test_a_service_without_a_retriever_is_told_to_mark_it(make: Callable[..., Collector], ask: Callable[..., Result]):
+    """Its passages are in no span, so that the judges of passages have nothing to judge; with a retriever they have."""
+    collector = make()
+    send(collector, [chat_span(1, 1, question="Q?", answer="A.")], GENAI_SCOPE, "bare")
+    send(collector, rag(2), GENAI_SCOPE, "rag")
+    collector.run()
+    with collector.database.transaction() as connection:
+        for service in ("bare", "rag"):
+            Ledger.add(connection, service, "not_applicable", "groundedness")
+    output = ask().output
+    assert "documents (bare): no span fetches any" in output
+    assert "documents (rag)" not in output
 
 
 def test_the_retriever_answers_for_its_documents(make: Callable[..., Collector]):

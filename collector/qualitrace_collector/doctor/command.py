@@ -26,6 +26,12 @@ from qualitrace_collector.state.coverage import Content, Source
 
 CONTENTS: tuple[Content, ...] = ("input", "output", "tokens", "documents", "session")
 
+PASSAGE_METRICS = frozenset({"groundedness", "faithfulness", "retrieval_relevance"})
+NO_RETRIEVER = (
+    "no span fetches any, and no prompt marks them: mark the function that does, for example with "
+    '@qualitrace.trace(kind="retriever")'
+)
+
 _OUTCOMES = {
     "not_genai": "no span of these was recognised as one of a GenAI library: is it instrumented?",
     "dead_lettered": "MLflow refused these: 'qualitrace journal list' tells why",
@@ -123,11 +129,20 @@ def _show(report: Report, config: Config, console: Console) -> None:
         )
         return
     console.print(_coverage_table(report.gaps))
+    for service in _without_retriever(report):
+        console.print(f"- documents ({service}): {NO_RETRIEVER}", markup=False, highlight=False)
     for (source, advice), contents in _mends(report.gaps).items():
         what = f"{', '.join(contents)} ({source.service}, {source.scope or 'no scope'})"
         console.print(f"- {what}: {advice}", markup=False, highlight=False)
     console.print()
     console.print(_outcome_table(report.outcomes))
+
+
+def _without_retriever(report: Report) -> list[str]:
+    """Return the services whose judges of passages had nothing to judge, and that have no span which fetches any."""
+    fetching = {gap.source.service for gap in report.gaps if gap.content == "documents"}
+    idle = {o.service for o in report.outcomes if o.judge in PASSAGE_METRICS and o.outcome == "not_applicable"}
+    return sorted(idle - fetching)
 
 
 def _mends(gaps: Iterable[Gap]) -> dict[tuple[Source, str], list[Content]]:
