@@ -7,7 +7,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Self, TypeVar, cast
 
 from mlflow.entities import Assessment, Span, TraceState
 from mlflow.exceptions import MlflowException
@@ -16,6 +16,7 @@ from mlflow.tracing.constant import TraceMetadataKey
 from mlflow.tracking._tracking_service.utils import _get_store  # pyright: ignore[reportPrivateUsage]
 from sqlalchemy import make_url
 
+from qualitrace_collector.config import Config
 from qualitrace_collector.config.values import without_credentials
 from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.convert.mlflow_span import AnySpan
@@ -59,6 +60,12 @@ class TraceStore:
         self._tested = False
         self._hidden_reported = False
         self.unrecorded: set[str] = set()
+
+    @classmethod
+    def of(cls, config: Config) -> Self:
+        """Make the store of a configuration; it keeps artifacts in its `data_dir`."""
+        artifacts = config.data_dir.resolve() / "artifacts"
+        return cls(config.tracking_uri, artifacts.as_uri(), config.mlflow.experiment)
 
     @property
     def _store(self) -> AbstractStore:

@@ -70,11 +70,8 @@ def _stored(given: str, config: Config) -> dict[str, Any]:
     trace_id = f"tr-{match[1].lower()}"
     where = without_credentials(config.tracking_uri)
     _check_database(config.tracking_uri, where)
-    store = TraceStore(
-        config.tracking_uri, (config.data_dir.resolve() / "artifacts").as_uri(), config.mlflow.experiment
-    )
     try:
-        spans = store.read(trace_id)
+        spans = TraceStore.of(config).read(trace_id)
     except StoreUnavailable as error:
         raise click.ClickException(f"MLflow cannot be reached: {error}") from error
     if not spans:
@@ -91,6 +88,8 @@ def _check_database(tracking_uri: str, where: str) -> None:
     from sqlalchemy import create_engine, make_url
     from sqlalchemy.exc import SQLAlchemyError
 
+    from qualitrace_collector.mlflow_store.store import reason
+
     if tracking_uri.startswith("sqlite"):
         path = make_url(tracking_uri).database or ""
         if not Path(path).exists():
@@ -99,13 +98,7 @@ def _check_database(tracking_uri: str, where: str) -> None:
         try:
             create_engine(tracking_uri, connect_args={"connect_timeout": CONNECT_SECONDS}).connect().close()
         except SQLAlchemyError as error:
-            reason = without_lines(str(error))
-            raise click.ClickException(f"MLflow's database {where} cannot be reached: {reason}") from error
-
-
-def without_lines(text: str) -> str:
-    """Return the first line of an error's text."""
-    return text.strip().partition("\n")[0][:300]
+            raise click.ClickException(f"MLflow's database {where} cannot be reached: {reason(error)}") from error
 
 
 def _known(trace_id: str, config: Config) -> tuple[str, bool | None, dict[str, str]]:

@@ -72,9 +72,7 @@ class Services:
         self._registry = CollectorRegistry()
         self._database = Database.of(config, SCHEMA)
         self._journal = SqliteJournal.of(config)
-        self._store = TraceStore(
-            config.tracking_uri, (config.data_dir.resolve() / "artifacts").as_uri(), config.mlflow.experiment
-        )
+        self._store = TraceStore.of(config)
         self._estimator = Estimator(self._database)
         self._links = Links(web=config.listen.web_url, tracking_uri=without_credentials(config.tracking_uri))
         self._alerts = AlertEngine(config.alerts, self._database, self._estimator, self._links)

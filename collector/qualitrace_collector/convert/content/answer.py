@@ -249,7 +249,7 @@ def without_echo(value: Any, own: Any) -> Any:
     if not isinstance(value, dict) or own is None or role_of(value):
         return value
     given = own if isinstance(own, dict) else {}
-    question = asked(own).question if own is not None else ""
+    question = asked(own).question
     rest = {
         key: item
         for key, item in value.items()

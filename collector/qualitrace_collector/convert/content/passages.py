@@ -1,9 +1,8 @@
 """The passages that an answer should rest on.
 
-Looked for in this order, and taken from the first place that has any: what spans of retrievers,
-else of rerankers, brought; what the outputs
-and inputs of chains hold beside question and answer; results of tools and marked material in the prompt; what spans
-of tools brought.
+Looked for in this order, and taken from the first place that has any: what spans of retrievers, else of rerankers,
+brought; what the outputs and inputs of chains hold beside question and answer; results of tools and marked material in
+the prompt; what spans of tools brought.
 """
 
 import re
