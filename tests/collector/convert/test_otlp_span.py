@@ -15,8 +15,7 @@ from qualitrace_collector.convert.otlp_span import restored
 from qualitrace_collector.piece import Piece, SpanRecord
 from support.mlflow_db import converted
 from support.otlp import chat_span, rag_trace
-
-RECORDINGS = sorted((Path(__file__).parent / "recordings").glob("*.otlp.pb"))
+from support.recordings import RECORDINGS
 
 
 def recorded(path: Path) -> list[list[SpanRecord]]:

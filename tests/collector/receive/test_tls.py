@@ -136,7 +136,7 @@ def test_strangers_are_not_let_in(
 
 def test_the_readmes_example_loads(authority: Authority) -> None:
     """The shown configuration, with real files in place of the names, guards both doors beyond loopback."""
-    readme = (Path(__file__).parents[2] / "collector" / "README.md").read_text()
+    readme = (Path(__file__).parents[3] / "collector" / "README.md").read_text()
     example = readme.split("## security\n\n", 1)[1].split("\n\n", 1)[0]
     token = authority.folder / "token"
     token.write_text("0123456789abcdef")

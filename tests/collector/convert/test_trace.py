@@ -14,8 +14,7 @@ from qualitrace_collector.convert.trace import mlflow_trace_id, service_of
 from qualitrace_collector.piece import Piece, SpanRecord
 from qualitrace_collector.sample import Sample
 from support.otlp import attributes, chat_span, rag_trace, request, retriever_span, span, span_id, trace_id
-
-RECORDINGS = sorted((Path(__file__).parent / "recordings").glob("*.otlp.pb"))
+from support.recordings import RECORDINGS
 
 
 def pieces_of(message: ExportTraceServiceRequest, logs: tuple[LogRecord, ...] = ()) -> list[Piece]:

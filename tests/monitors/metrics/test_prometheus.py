@@ -66,7 +66,7 @@ def test_promtool_would_complain() -> None:
 
 def test_every_metric_of_the_documentation_is_exported_and_no_other(busy_web: WebStand) -> None:
     """The table in monitors/README.md names exactly the families that are exposed."""
-    readme = (Path(__file__).parents[2] / "monitors" / "README.md").read_text()
+    readme = (Path(__file__).parents[3] / "monitors" / "README.md").read_text()
     section = readme.partition("## metrics and web")[2].partition("\n## ")[0]
     documented = {line.split("`")[1] for line in section.splitlines() if line.startswith("| `qualitrace_")}
     text = busy_web.get("/metrics").text

@@ -21,8 +21,7 @@ from qualitrace_collector.piece import Piece, SpanRecord
 from qualitrace_collector.pipeline.recorder import Recorder
 from support.otlp import REMOTE_PARENT, attributes, chat_span, request, span, span_id, trace_id
 from support.pipeline import Collector, rag
-
-RECORDINGS = sorted((Path(__file__).parent / "recordings").glob("*.otlp.pb"))
+from support.recordings import RECORDINGS
 
 
 def test_a_late_root_shows_what_was_asked_and_answered_before(make: Callable[..., Collector]):

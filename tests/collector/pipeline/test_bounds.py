@@ -11,8 +11,7 @@ from qualitrace_collector.journal import JournalEntry, SqliteJournal
 from qualitrace_collector.mlflow_store.store import StoreUnavailable
 from support.otlp import span, trace_id
 from support.pipeline import Collector, rag
-
-RECORDINGS = sorted((Path(__file__).parent / "recordings").glob("*.otlp.pb"))
+from support.recordings import RECORDINGS
 
 
 def test_an_outage_keeps_the_backlog_out_of_memory(make: Callable[..., Collector], monkeypatch):

@@ -24,8 +24,8 @@ from qualitrace_collector.mlflow_store.tested_tables import has_tested_tables
 from qualitrace_collector.piece import Piece, SpanRecord
 from support.mlflow_db import converted, new_database
 from support.otlp import REMOTE_PARENT, attributes, chat_span, rag_trace, span
+from support.recordings import RECORDINGS
 
-RECORDINGS = sorted((Path(__file__).parent / "recordings").glob("*.otlp.pb"))
 TABLES = {
     "trace_info": ("request_id",),
     "trace_tags": ("request_id", "key"),
