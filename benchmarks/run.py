@@ -23,8 +23,7 @@ from intake.compare import compare as compare_intake
 from intake.report import as_json, environment, print_table
 from intake.servers import TARGETS
 from judging.measure import Result, measure_llm, measure_local
-from qualitrace_collector.process.garbage import collect_seldom
-from qualitrace_collector.process.mlflow_settings import apply_mlflow_settings
+from qualitrace_collector.process.startup import apply_mlflow_settings, collect_garbage_seldom
 from store.bare import bare_insertion
 from store.compare import BATCHES, Storing
 from store.compare import compare as compare_storing
@@ -144,6 +143,6 @@ def _exit(number: int, _frame: FrameType | None) -> None:
 
 if __name__ == "__main__":
     apply_mlflow_settings()
-    collect_seldom()  # as the server does
+    collect_garbage_seldom()  # as the server does
     signal.signal(signal.SIGTERM, _exit)
     main()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from qualitrace_collector.process.mlflow_settings import apply_mlflow_settings
+from qualitrace_collector.process.startup import apply_mlflow_settings
 from support.webhooks import WebhookReceiver
 
 apply_mlflow_settings()

@@ -8,7 +8,6 @@ import logging
 import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from typing import TYPE_CHECKING
@@ -16,8 +15,7 @@ from typing import TYPE_CHECKING
 from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.mlflow_store.store import TraceStore, mlflow_store
 from qualitrace_collector.mlflow_store.tested_tables import has_tested_tables
-from qualitrace_collector.process.garbage import collect_seldom
-from qualitrace_collector.process.logs import configure_logging
+from qualitrace_collector.process.startup import collect_garbage_seldom, configure_logging, when_parent_ends
 
 if TYPE_CHECKING:
     from qualitrace_collector.mlflow_store.table_rows import Rows
@@ -118,12 +116,6 @@ def _start() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     configure_logging()
-    collect_seldom()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-    os._exit(0)
+    collect_garbage_seldom()
+    parent = multiprocessing.parent_process()  # its id as of the start: it may have ended during the imports
+    when_parent_ends(lambda: os._exit(0), parent and parent.pid)

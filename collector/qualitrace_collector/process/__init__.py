@@ -1,1 +1,1 @@
-"""What a process of ours needs besides its work: loops, logs, garbage, MLflow's settings."""
+"""What a process needs beside its work: set-up at the start, and loops in threads."""

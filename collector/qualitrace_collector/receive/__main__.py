@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from qualitrace_collector.config import load_config
-from qualitrace_collector.process.logs import configure_logging
+from qualitrace_collector.process.startup import configure_logging
 from qualitrace_collector.receive.server import main
 
 if __name__ == "__main__":

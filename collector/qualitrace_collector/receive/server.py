@@ -15,6 +15,7 @@ import grpc.aio
 from qualitrace_collector.config import Config
 from qualitrace_collector.config.values import split_address
 from qualitrace_collector.journal import GroupCommitter, JournalError, SqliteJournal
+from qualitrace_collector.process.startup import when_parent_ends
 from qualitrace_collector.receive.connection import BACKLOG, HttpServer
 from qualitrace_collector.receive.grpc import credentials, grpc_server
 from qualitrace_collector.receive.guard import Guard
@@ -22,7 +23,6 @@ from qualitrace_collector.receive.http import http_app
 from qualitrace_collector.receive.intake import Intake
 
 GRACE_SECONDS = 2  # less than the supervisor waits before it kills
-PARENT_CHECK_SECONDS = 1.0
 OTHER_DESCRIPTORS = 128  # files, listeners and pipes, beside the connections
 
 
@@ -42,21 +42,11 @@ def main(config: Config, on_ready: Callable[[], None] = lambda: None) -> int:
 
 
 async def _serve_until_signalled(config: Config, on_ready: Callable[[], None]) -> None:
-    stop = asyncio.Event()
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    watch = asyncio.create_task(_stop_with_parent(stop, os.getppid()))
+        loop.add_signal_handler(number, stop.set)
+    when_parent_ends(lambda: loop.call_soon_threadsafe(stop.set))
     await serve(config, stop, on_ready)
-    await watch
-
-
-async def _stop_with_parent(stop: asyncio.Event, parent: int) -> None:
-    while not stop.is_set():
-        try:
-            await asyncio.wait_for(stop.wait(), PARENT_CHECK_SECONDS)
-        except TimeoutError:
-            if os.getppid() != parent:
-                stop.set()
 
 
 async def serve(config: Config, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:

@@ -15,7 +15,7 @@ import click
 
 from qualitrace_collector.cli import NAME_THE_CONFIGURATION, config_option, load_or_exit
 from qualitrace_collector.config import Config
-from qualitrace_collector.process.mlflow_settings import apply_mlflow_settings
+from qualitrace_collector.process.startup import apply_mlflow_settings
 
 _TRACE_ID = re.compile(r"(?:tr-)?([0-9a-f]{32})\Z", re.IGNORECASE)
 CONNECT_SECONDS = 5

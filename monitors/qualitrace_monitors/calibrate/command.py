@@ -8,7 +8,7 @@ import click
 
 from qualitrace_collector.cli import config_option, load_or_exit
 from qualitrace_collector.config.values import without_credentials
-from qualitrace_collector.process.logs import configure_logging
+from qualitrace_collector.process.startup import configure_logging
 
 
 @click.command()
@@ -46,7 +46,7 @@ def calibrate(
     """
     config = load_or_exit(path)
     configure_logging()
-    from qualitrace_collector.process.mlflow_settings import apply_mlflow_settings
+    from qualitrace_collector.process.startup import apply_mlflow_settings
 
     apply_mlflow_settings(config.mlflow.token)
     from mlflow import MlflowClient

@@ -57,7 +57,7 @@ def evaluate_data(path: Path | None, save_worst: str | None, col_mapping: dict[s
     Exit code 1 when a whole interval lies under its --fail-under threshold;
     2 when data or settings cannot be used, or rows are missing in MLflow; else 0.
     """
-    from qualitrace_collector.process.mlflow_settings import apply_mlflow_settings
+    from qualitrace_collector.process.startup import apply_mlflow_settings
 
     config = load_or_exit(path, UNUSABLE)
     apply_mlflow_settings(config.mlflow.token)

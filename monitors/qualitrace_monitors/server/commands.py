@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from qualitrace_collector.cli import config_option, load_or_exit
-from qualitrace_collector.process.logs import configure_logging
+from qualitrace_collector.process.startup import configure_logging
 
 
 def _supervise(path: Path | None, parts: list[str]) -> None:

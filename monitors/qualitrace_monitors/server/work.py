@@ -12,26 +12,30 @@ from pathlib import Path
 
 from qualitrace_collector.config import Config, ConfigError, load_config
 from qualitrace_collector.journal import JournalError
-from qualitrace_collector.process.garbage import collect_seldom
-from qualitrace_collector.process.logs import configure_logging
-from qualitrace_collector.process.mlflow_settings import apply_mlflow_settings
+from qualitrace_collector.process.startup import (
+    apply_mlflow_settings,
+    collect_garbage_seldom,
+    configure_logging,
+    when_parent_ends,
+)
 from qualitrace_collector.state import StateError
 from qualitrace_monitors.server.supervise import stop_event
 from qualitrace_monitors.web import WebServerError
 
 DRAIN_SECONDS = 5.0
-PARENT_CHECK_SECONDS = 1.0
+SIGNAL_CHECK_SECONDS = 1.0
 
 
 def run(config: Config, parts: Sequence[str]) -> None:
     """Run the chosen parts until SIGTERM or SIGINT, or until the parent process is gone."""
-    stop, parent = stop_event(), os.getppid()
+    stop = stop_event()
+    when_parent_ends(stop.set)
     from qualitrace_monitors.server.services import Services  # imports mlflow: seconds
 
     services = Services(config, collect="collector" in parts, monitor="monitor" in parts)
     services.start()
-    collect_seldom()
-    while not stop.wait(PARENT_CHECK_SECONDS) and os.getppid() == parent:
+    collect_garbage_seldom()
+    while not stop.wait(SIGNAL_CHECK_SECONDS):  # a signal that another thread receives does not end an endless wait
         pass
     if not services.stop(time.time() + DRAIN_SECONDS):
         os._exit(0)  # the interpreter would wait for the calls that hang

@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 
 from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
-from qualitrace_collector.process.logs import configure_logging
+from qualitrace_collector.process.startup import configure_logging
 from support.mlflow_db import converted, new_store, refuse_spans
 from support.otlp import chat_span, rag_trace
 from support.pipeline import Collector

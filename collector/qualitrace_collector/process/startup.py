@@ -1,0 +1,75 @@
+"""What each process sets up when it starts: logs, MLflow's settings, garbage collection, an end with its parent."""
+
+import gc
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+
+from pydantic import SecretStr
+
+CHATTY_LOGGERS = ("alembic", "mlflow.store.db", "httpx", "httpcore", "uvicorn")
+"""Loggers of libraries that are limited to warnings."""
+
+LOGGED_BY_US = {
+    "urllib3.connectionpool": logging.ERROR,  # it warns about each retry of a call to MLflow
+    "mlflow.store.db.utils": logging.CRITICAL,  # it logs a refused statement with its values: what users wrote
+}
+"""Loggers whose failures this package logs itself, and the level from which on they are still shown."""
+
+MLFLOW_ENVIRONMENT = {
+    # Use the bundled price catalog: the first model span of a provider would otherwise wait for the network.
+    "MLFLOW_MODEL_CATALOG_URI": "",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # Our own loops retry, and must be able to stop between two attempts.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
+
+# Spans are many small objects without cycles. With Python's default of 700 objects each trace would start a search.
+GARBAGE_THRESHOLDS = (100_000, 20, 20)
+
+PARENT_CHECK_SECONDS = 1.0
+
+
+def configure_logging() -> None:
+    """Log to standard error, from INFO on, in one format."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for name, level in LOGGED_BY_US.items() | dict.fromkeys(CHATTY_LOGGERS, logging.WARNING).items():
+        logging.getLogger(name).setLevel(level)
+
+
+def apply_mlflow_settings(token: SecretStr | None = None) -> None:
+    """Set MLflow's environment variables, except those that the user has set; call it before mlflow is imported.
+
+    Args:
+        token: for the tracking server.
+    """
+    for name, value in MLFLOW_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    if token is not None:
+        os.environ["MLFLOW_TRACKING_TOKEN"] = token.get_secret_value()  # MLflow reads it from nowhere else
+
+
+def collect_garbage_seldom() -> None:
+    """Let Python look for garbage less often, and never among the objects that exist now; call it after the imports."""
+    gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
+
+
+def when_parent_ends(act: Callable[[], object], parent: int | None = None) -> None:
+    """Call `act` in a thread when the parent process has ended, however it ended.
+
+    Args:
+        parent: its process id; by default that of the parent at this moment.
+    """
+    expected = os.getppid() if parent is None else parent
+
+    def watch() -> None:
+        # A process whose parent has ended gets another one. Nothing but a look at its id works on macOS, too.
+        while os.getppid() == expected:
+            time.sleep(PARENT_CHECK_SECONDS)
+        act()
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
