@@ -30,11 +30,11 @@ from support.waiting import eventually, free_port
 from support.web import program
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
+PAGES = "\n".join((ROOT / path).read_text() for path in ("README.md", "docs/configure.md", "docs/alerts.md"))
 SECRET = "whsec_" + base64.b64encode(b"r" * 32).decode()
 OTHER_SECRET = "whsec_" + base64.b64encode(b"o" * 32).decode()
-SHOWN = {name: text for text, name in re.findall(r"```(?:yaml|python)\n(# (\S+)\n.*?)```", README, re.DOTALL)}
-"""The files that the README shows, by the name in their first line."""
+SHOWN = {name: text for text, name in re.findall(r"```(?:yaml|python)\n(# (\S+)\n.*?)```", PAGES, re.DOTALL)}
+"""The files that the pages show, by the name in their first line."""
 
 
 @pytest.fixture
@@ -45,9 +45,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def pages() -> list[Path]:
+    """Return every page of the documentation."""
+    return sorted([*ROOT.glob("*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("docs/**/*.md")])
+
+
 def rows(path: str, heading: str) -> Iterator[list[str]]:
     """Yield the cells of each row of the first table below a heading of a README."""
-    lines = (ROOT / path).read_text().split(f"\n{heading}\n", 1)[1].splitlines()
+    lines = ("\n" + (ROOT / path).read_text()).split(f"\n{heading}\n", 1)[1].splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith("|---"))
     for line in lines[start + 1 :]:
         if not line.startswith("|"):
@@ -115,7 +120,7 @@ def has_default(field: FieldInfo, cell: str) -> bool:
 
 def test_the_configuration_table_is_that_of_the_models():
     """Every key, in the models' order, with its type and its default; none is missing or invented."""
-    table = list(rows("README.md", "## Configuration"))
+    table = list(rows("docs/configuration.md", "# Configuration"))
     fields = dict(keys(Config))
     assert [row[0].strip("`") for row in table] == list(fields)
     for (key, word, default, meaning), field in zip(table, fields.values(), strict=True):
@@ -133,7 +138,7 @@ def test_the_shown_configurations_load(name: str, folder: Path, monkeypatch: pyt
 
 def test_check_config_prints_what_is_shown(folder: Path):
     """Line by line, for the shown file with mistakes."""
-    (shown,) = re.findall(r"```console\n\$ qualitrace check-config bad.yaml\n(.*?)```", README, re.DOTALL)
+    (shown,) = re.findall(r"```console\n\$ qualitrace check-config bad.yaml\n(.*?)```", PAGES, re.DOTALL)
     done = run("check-config", "bad.yaml", folder=folder)
     assert (done.returncode, done.stderr) == (1, shown)
 
@@ -181,13 +186,13 @@ def test_the_metrics_of_traffic_are_those_in_the_collectors_table():
     assert shown == exported
 
 
-@pytest.mark.parametrize("path", ["README.md", "tracer/README.md", "collector/README.md", "monitors/README.md"])
+@pytest.mark.parametrize("path", [str(page.relative_to(ROOT)) for page in pages()])
 def test_links_between_files_lead_somewhere(path: str):
     """To a file of the repository, and to a heading in it where the link names one."""
     for link in re.findall(r"]\((?!https?:)([^)]+)\)", (ROOT / path).read_text()):
         target, _, anchor = link.partition("#")
         file = (ROOT / path).parent / target
-        assert file.is_file(), link
+        assert file.exists(), link
         assert not anchor or anchor in anchors(file.read_text()), link
 
 
