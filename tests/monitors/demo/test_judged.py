@@ -6,8 +6,8 @@ from qualitrace_collector.config.quality import JudgeConfig
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.demo.answers import answer
 from qualitrace_monitors.demo.retrieval import Index, load_handbook
-from qualitrace_monitors.judges.local.grounding import GROUNDEDNESS
-from qualitrace_monitors.judges.local.relevance import RELEVANCE
+from qualitrace_monitors.judges.builtin.grounding import GROUNDEDNESS
+from qualitrace_monitors.judges.builtin.relevance import RELEVANCE
 from qualitrace_monitors.judges.local.rules import LocalJudge, Rules
 
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qualitrace_monitors.judges.local.evidence import index
+from qualitrace_monitors.judges.builtin.evidence import index
+from qualitrace_monitors.judges.builtin.toxicity import piece_buckets
 from qualitrace_monitors.judges.local.text import LARGEST_SHARED, sentences, words
-from qualitrace_monitors.judges.local.toxicity import piece_buckets
 
 
 def test_sentences_end_at_marks_and_lines_but_not_at_abbreviations():

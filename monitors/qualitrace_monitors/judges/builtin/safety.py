@@ -8,11 +8,11 @@ answer to an unknown question, unless it declines: by itself it does not show wh
 import re
 
 from qualitrace_collector.sample import Sample
+from qualitrace_monitors.judges.builtin.harms import HARMFUL_REQUESTS, HARMFUL_STATEMENTS, Harm
+from qualitrace_monitors.judges.builtin.refusals import is_refusal, is_unknowing
 from qualitrace_monitors.judges.contract import NotApplicable
-from qualitrace_monitors.judges.local.harms import HARMFUL_REQUESTS, HARMFUL_STATEMENTS, Harm
 from qualitrace_monitors.judges.local.language import UNMEASURED, is_all_english
 from qualitrace_monitors.judges.local.normal import unified
-from qualitrace_monitors.judges.local.refusals import is_refusal, is_unknowing
 from qualitrace_monitors.judges.local.rules import Finding, Rules
 from qualitrace_monitors.judges.local.text import MAX_ANSWER, quote, sentences
 

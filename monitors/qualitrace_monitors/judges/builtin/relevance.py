@@ -11,10 +11,10 @@ import re
 from collections.abc import Sequence
 
 from qualitrace_collector.sample import Sample
+from qualitrace_monitors.judges.builtin.echo import Echo, echo
+from qualitrace_monitors.judges.builtin.refusals import is_refusal, is_unknowing
 from qualitrace_monitors.judges.contract import NotApplicable
-from qualitrace_monitors.judges.local.echo import Echo, echo
 from qualitrace_monitors.judges.local.language import UNMEASURED, is_all_english, is_english
-from qualitrace_monitors.judges.local.refusals import is_refusal, is_unknowing
 from qualitrace_monitors.judges.local.rules import Finding, Rules
 from qualitrace_monitors.judges.local.text import MAX_ANSWER, quote, sentences, words
 from qualitrace_monitors.judges.local.word import Word

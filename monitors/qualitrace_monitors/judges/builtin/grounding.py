@@ -18,10 +18,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from qualitrace_collector.sample import Sample
+from qualitrace_monitors.judges.builtin.evidence import Passages, Support, index, support
+from qualitrace_monitors.judges.builtin.refusals import is_refusal, is_unknowing
 from qualitrace_monitors.judges.contract import NotApplicable
-from qualitrace_monitors.judges.local.evidence import Passages, Support, index, support
 from qualitrace_monitors.judges.local.language import UNMEASURED, is_all_english
-from qualitrace_monitors.judges.local.refusals import is_refusal, is_unknowing
 from qualitrace_monitors.judges.local.rules import Finding, Rules
 from qualitrace_monitors.judges.local.text import MAX_ANSWER, quote, sentences, words
 

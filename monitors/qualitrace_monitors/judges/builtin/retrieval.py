@@ -4,8 +4,8 @@ The best passage counts: a retrieval is good when it brings one text that is of 
 """
 
 from qualitrace_collector.sample import Sample
+from qualitrace_monitors.judges.builtin.echo import echo
 from qualitrace_monitors.judges.contract import NotApplicable
-from qualitrace_monitors.judges.local.echo import echo
 from qualitrace_monitors.judges.local.language import UNMEASURED, is_clearly_foreign, is_english
 from qualitrace_monitors.judges.local.rules import Finding, Rules
 from qualitrace_monitors.judges.local.text import MAX_ANSWER, MAX_PASSAGES, quote, sentences

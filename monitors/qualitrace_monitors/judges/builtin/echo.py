@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from qualitrace_monitors.judges.local.evidence import Vocabulary
+from qualitrace_monitors.judges.builtin.evidence import Vocabulary
 from qualitrace_monitors.judges.local.text import words
 from qualitrace_monitors.judges.local.word import stem
 

@@ -1,9 +1,9 @@
 """Refusal: did the application answer (1), or decline to help (0)?"""
 
 from qualitrace_collector.sample import Sample
+from qualitrace_monitors.judges.builtin.refusals import is_refusal, is_unknowing
 from qualitrace_monitors.judges.contract import NotApplicable
 from qualitrace_monitors.judges.local.language import UNMEASURED, is_all_english
-from qualitrace_monitors.judges.local.refusals import is_refusal, is_unknowing
 from qualitrace_monitors.judges.local.rules import Finding, Rules
 from qualitrace_monitors.judges.local.text import MAX_ANSWER, quote, sentences
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from qualitrace_monitors.judges.builtin.literal import Literal
 from qualitrace_monitors.judges.local.language import is_clearly_foreign
-from qualitrace_monitors.judges.local.literal import Literal
 from qualitrace_monitors.judges.local.text import MAX_PASSAGES, sentences, shared, words
 from qualitrace_monitors.judges.local.word import Word
 
