@@ -11,9 +11,9 @@ from qualitrace_collector.convert.content.messages import messages_in
 from qualitrace_collector.convert.content.passages import Passage, find_passages
 from qualitrace_collector.convert.content.prompt import split_prompt
 from qualitrace_collector.convert.content.question import Asked, asked
-from qualitrace_collector.convert.draft import CALL_TYPES
 from qualitrace_collector.convert.mlflow_span import MODEL, AnySpan, json_text
 from qualitrace_collector.convert.root import NO_ANSWER_TYPES
+from qualitrace_collector.convert.span_draft import CALL_TYPES
 from qualitrace_collector.sample import Message, Sample, ToolCall
 
 _TOOL_NAMES = ("gen_ai.tool.name", "tool.name", "ai.toolCall.name")

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from mlflow.entities import SpanType
 
-from qualitrace_collector.convert.draft import CALL_TYPES, Draft
 from qualitrace_collector.convert.one_span_per_call import ancestors, failed
+from qualitrace_collector.convert.span_draft import CALL_TYPES, Draft
 from qualitrace_collector.convert.usage import INPUT, OUTPUT
 
 

@@ -14,7 +14,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from qualitrace_collector.convert.decode import attribute_values
-from qualitrace_collector.convert.draft import Draft
+from qualitrace_collector.convert.span_draft import Draft
 from qualitrace_collector.piece import SpanRecord
 
 MAX_IDENTITY = 250

@@ -5,7 +5,7 @@ from typing import Any
 
 from qualitrace_collector.convert.content import at
 from qualitrace_collector.convert.content.messages import opened_parts
-from qualitrace_collector.convert.draft import Draft
+from qualitrace_collector.convert.span_draft import Draft
 
 MAX_INDEX = 10_000
 """A number in an attribute's name beyond this is not taken for a place in a list."""

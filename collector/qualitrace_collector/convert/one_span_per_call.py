@@ -13,7 +13,7 @@ from mlflow.entities import SpanType
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from qualitrace_collector.convert.content import answer_text, question_text
-from qualitrace_collector.convert.draft import CALL_TYPES, Draft
+from qualitrace_collector.convert.span_draft import CALL_TYPES, Draft
 
 _GROUPS = (frozenset(CALL_TYPES), frozenset({SpanType.EMBEDDING}))
 _BARRIERS = frozenset({SpanType.TOOL, SpanType.AGENT})

@@ -10,8 +10,8 @@ from qualitrace_collector.convert.content import answer_text, is_blank, parsed, 
 from qualitrace_collector.convert.content.answer import is_material
 from qualitrace_collector.convert.content.python_repr import is_cut_repr
 from qualitrace_collector.convert.content.question import asked
-from qualitrace_collector.convert.draft import CALL_TYPES, Draft
 from qualitrace_collector.convert.identity import take_identity
+from qualitrace_collector.convert.span_draft import CALL_TYPES, Draft
 
 NO_ANSWER_TYPES = (SpanType.RETRIEVER, SpanType.EMBEDDING, SpanType.RERANKER, SpanType.TOOL)
 """What such a span gives back is material for an answer, not one."""

@@ -16,9 +16,9 @@ from qualitrace_collector.convert.content import is_blank
 from qualitrace_collector.convert.content.opening import MAX_DEPTH
 from qualitrace_collector.convert.content.passages import texts_of
 from qualitrace_collector.convert.dialects import dialect_of
-from qualitrace_collector.convert.draft import CALL_TYPES
 from qualitrace_collector.convert.mlflow_span import AnySpan
 from qualitrace_collector.convert.root import NO_ANSWER_TYPES
+from qualitrace_collector.convert.span_draft import CALL_TYPES
 from qualitrace_collector.convert.spending import spending
 from qualitrace_collector.names import clean
 from qualitrace_collector.state.coverage import Content, Coverage, Source

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from qualitrace_collector.convert.build_sample import is_error, outermost, root_of
-from qualitrace_collector.convert.draft import CALL_TYPES
 from qualitrace_collector.convert.mlflow_span import MODEL, AnySpan
+from qualitrace_collector.convert.span_draft import CALL_TYPES
 from qualitrace_collector.convert.spending import countable
 from qualitrace_collector.names import BoundedNames
 from qualitrace_collector.spent import MAX_MODELS, USD, spent_by_model

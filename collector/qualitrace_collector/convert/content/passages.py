@@ -16,8 +16,8 @@ from qualitrace_collector.convert.content.forms import MATERIAL_KEYS
 from qualitrace_collector.convert.content.messages import messages_in
 from qualitrace_collector.convert.content.opening import as_sent, encodable, is_blank, opened
 from qualitrace_collector.convert.content.prompt import split_prompt
-from qualitrace_collector.convert.draft import CALL_TYPES
 from qualitrace_collector.convert.mlflow_span import AnySpan
+from qualitrace_collector.convert.span_draft import CALL_TYPES
 from qualitrace_collector.sample import Message, PassagesSource
 
 NO_MATERIAL_TYPES = (*CALL_TYPES, SpanType.EMBEDDING, SpanType.TOOL, SpanType.RETRIEVER, SpanType.RERANKER)

@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from qualitrace_collector.convert.dialects.buckets import usage_in_response
 from qualitrace_collector.convert.dialects.costs import stated_cost
+from qualitrace_collector.convert.dialects.dialect import Dialect
 from qualitrace_collector.convert.dialects.frameworks import (
     ADK,
     CLAUDE_CODE,
@@ -22,13 +23,12 @@ from qualitrace_collector.convert.dialects.genai_events import GENAI_EVENTS, mer
 from qualitrace_collector.convert.dialects.langfuse import LANGFUSE
 from qualitrace_collector.convert.dialects.native import MLFLOW
 from qualitrace_collector.convert.dialects.openinference import OPENINFERENCE
+from qualitrace_collector.convert.dialects.openllmetry import TRACELOOP, VECTOR_STORES
 from qualitrace_collector.convert.dialects.pydantic import LOGFIRE, PYDANTIC_AI
 from qualitrace_collector.convert.dialects.replies import GENKIT, HAYSTACK
-from qualitrace_collector.convert.dialects.table import Dialect
-from qualitrace_collector.convert.dialects.traceloop import TRACELOOP, VECTOR_STORES
 from qualitrace_collector.convert.dialects.unknown import read_unknown
 from qualitrace_collector.convert.dialects.vercel import VERCEL
-from qualitrace_collector.convert.draft import Draft
+from qualitrace_collector.convert.span_draft import Draft
 from qualitrace_collector.convert.usage import whole
 
 __all__ = ["DIALECTS", "dialect_of", "read_span"]

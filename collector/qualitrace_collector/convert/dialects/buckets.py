@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qualitrace_collector.convert.content import at
-from qualitrace_collector.convert.draft import RESPONDING_TYPES, Draft, whole_number
+from qualitrace_collector.convert.span_draft import RESPONDING_TYPES, Draft, whole_number
 from qualitrace_collector.convert.usage import (
     CACHE_READ,
     CACHE_WRITTEN,

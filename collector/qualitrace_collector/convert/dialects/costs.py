@@ -10,7 +10,7 @@ OpenRouter), and OpenRouter's usage accounting (`usage.cost` in a response).
 from typing import Any
 
 from qualitrace_collector.convert.content import at
-from qualitrace_collector.convert.draft import RESPONDING_TYPES, Draft, number
+from qualitrace_collector.convert.span_draft import RESPONDING_TYPES, Draft, number
 
 _TOTALS = (
     "llm.cost.total",

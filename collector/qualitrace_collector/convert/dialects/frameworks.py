@@ -12,8 +12,8 @@ from typing import Any
 from mlflow.entities import SpanType
 
 from qualitrace_collector.convert.content import answer_text
-from qualitrace_collector.convert.dialects.table import Dialect
-from qualitrace_collector.convert.draft import Draft
+from qualitrace_collector.convert.dialects.dialect import Dialect
+from qualitrace_collector.convert.span_draft import Draft
 
 LANGSMITH = Dialect(
     roots=frozenset({"langsmith"}),

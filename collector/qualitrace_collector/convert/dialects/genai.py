@@ -10,9 +10,9 @@ from typing import Any
 from mlflow.entities import SpanType
 
 from qualitrace_collector.convert.content.documents import documents
-from qualitrace_collector.convert.dialects.table import Dialect
-from qualitrace_collector.convert.draft import CALL_TYPES, Draft
+from qualitrace_collector.convert.dialects.dialect import Dialect
 from qualitrace_collector.convert.numbered_attributes import openai_messages, subtree
+from qualitrace_collector.convert.span_draft import CALL_TYPES, Draft
 from qualitrace_collector.convert.usage import whole
 
 REQUEST_TYPES = {

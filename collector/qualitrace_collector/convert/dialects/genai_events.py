@@ -12,8 +12,8 @@ from typing import Any
 from mlflow.entities import SpanType
 
 from qualitrace_collector.convert.content.messages import opened_parts
-from qualitrace_collector.convert.dialects.table import Dialect
-from qualitrace_collector.convert.draft import Draft, Event
+from qualitrace_collector.convert.dialects.dialect import Dialect
+from qualitrace_collector.convert.span_draft import Draft, Event
 
 DETAILS = "gen_ai.client.inference.operation.details"
 _ROLES = {

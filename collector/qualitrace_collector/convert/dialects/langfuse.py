@@ -7,8 +7,8 @@ from mlflow.entities import SpanType
 
 from qualitrace_collector.convert.dialects.buckets import ANSWERED_PARTS, has_part, usage_of
 from qualitrace_collector.convert.dialects.costs import cost
-from qualitrace_collector.convert.dialects.table import Dialect
-from qualitrace_collector.convert.draft import Draft, number
+from qualitrace_collector.convert.dialects.dialect import Dialect
+from qualitrace_collector.convert.span_draft import Draft, number
 
 _TYPES = {
     "generation": SpanType.CHAT_MODEL,

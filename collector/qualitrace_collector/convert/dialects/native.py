@@ -1,7 +1,7 @@
 """MLflow's own clients: fields come in MLflow's form, as JSON text under MLflow's names (mlflow.tracing.constant)."""
 
-from qualitrace_collector.convert.dialects.table import Dialect
-from qualitrace_collector.convert.draft import Draft, amounts, counts
+from qualitrace_collector.convert.dialects.dialect import Dialect
+from qualitrace_collector.convert.span_draft import Draft, amounts, counts
 from qualitrace_collector.convert.usage import CACHE_READ, CACHE_WRITTEN, INPUT, OUTPUT, TOTAL
 
 

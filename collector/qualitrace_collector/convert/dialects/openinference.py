@@ -9,9 +9,9 @@ from mlflow.entities import SpanType
 
 from qualitrace_collector.convert.content import at, is_blank
 from qualitrace_collector.convert.content.documents import document_of
-from qualitrace_collector.convert.dialects.table import Dialect
-from qualitrace_collector.convert.draft import CALL_TYPES, Draft
+from qualitrace_collector.convert.dialects.dialect import Dialect
 from qualitrace_collector.convert.numbered_attributes import openinference_messages, subtree
+from qualitrace_collector.convert.span_draft import CALL_TYPES, Draft
 from qualitrace_collector.convert.usage import CACHE_READ, whole
 
 _KINDS = {

@@ -4,9 +4,9 @@ from typing import Any
 
 from mlflow.entities import SpanType
 
+from qualitrace_collector.convert.dialects.dialect import Dialect
 from qualitrace_collector.convert.dialects.genai_events import fill_from_events
-from qualitrace_collector.convert.dialects.table import Dialect
-from qualitrace_collector.convert.draft import CALL_TYPES, Draft, Event
+from qualitrace_collector.convert.span_draft import CALL_TYPES, Draft, Event
 
 
 def _read(draft: Draft) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 from mlflow.entities import SpanType
 
-from qualitrace_collector.convert.dialects.table import Dialect
-from qualitrace_collector.convert.draft import CALL_TYPES, Draft, counts
+from qualitrace_collector.convert.dialects.dialect import Dialect
+from qualitrace_collector.convert.span_draft import CALL_TYPES, Draft, counts
 from qualitrace_collector.convert.usage import with_total
 
 _USAGE = {

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from mlflow.entities import SpanType
 
-from qualitrace_collector.convert.draft import CALL_TYPES, Draft
+from qualitrace_collector.convert.span_draft import CALL_TYPES, Draft
 
 _PREFIXES = ("", "llm.", "ai.", "genai.", "agent.", "chain.", "request.", "response.")
 

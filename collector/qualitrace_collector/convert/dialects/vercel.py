@@ -5,8 +5,8 @@ from typing import Any
 from mlflow.entities import SpanType
 
 from qualitrace_collector.convert.content import at
-from qualitrace_collector.convert.dialects.table import Dialect
-from qualitrace_collector.convert.draft import Draft, whole_number
+from qualitrace_collector.convert.dialects.dialect import Dialect
+from qualitrace_collector.convert.span_draft import Draft, whole_number
 from qualitrace_collector.convert.usage import CACHE_READ, CACHE_WRITTEN, INPUT, whole
 
 _OPERATIONS = {

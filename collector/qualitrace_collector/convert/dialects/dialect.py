@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from qualitrace_collector.convert.draft import Draft
+from qualitrace_collector.convert.span_draft import Draft
 from qualitrace_collector.convert.usage import with_total
 
 Names = tuple[str, ...]

@@ -10,8 +10,8 @@ from typing import Any
 from mlflow.entities import SpanType
 
 from qualitrace_collector.convert.content.documents import documents
-from qualitrace_collector.convert.dialects.table import Dialect
-from qualitrace_collector.convert.draft import Draft
+from qualitrace_collector.convert.dialects.dialect import Dialect
+from qualitrace_collector.convert.span_draft import Draft
 
 _KINDS = {
     "workflow": SpanType.WORKFLOW,
