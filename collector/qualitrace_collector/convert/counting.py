@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from mlflow.entities import SpanType
 
 from qualitrace_collector.convert.one_span_per_call import ancestors, failed
-from qualitrace_collector.convert.span_draft import CALL_TYPES, Draft
+from qualitrace_collector.convert.span_draft import CALL_TYPES, SpanDraft
 from qualitrace_collector.convert.usage import INPUT, OUTPUT
 
 
-def count_once(drafts: Sequence[Draft]) -> None:
+def count_once(drafts: Sequence[SpanDraft]) -> None:
     """Leave uncounted what is counted elsewhere. Calls are to be one span each before (`calls.one_span_per_call`)."""
     by_id = {draft.span.span_id: draft for draft in drafts}
     inside: dict[bytes, _Inside] = {}
@@ -32,7 +32,7 @@ def count_once(drafts: Sequence[Draft]) -> None:
         above.counted = above.counted and reports_more
 
 
-def _spends(draft: Draft) -> bool:
+def _spends(draft: SpanDraft) -> bool:
     return draft.counted and draft.type != SpanType.EMBEDDING and (draft.usage is not None or draft.cost is not None)
 
 
@@ -40,21 +40,21 @@ def _spends(draft: Draft) -> bool:
 class _Inside:
     """What is below a span that reports what was spent; `has_calls` says whether it has calls besides its tools'."""
 
-    calls: list[Draft] = field(default_factory=list[Draft])
-    others: list[Draft] = field(default_factory=list[Draft])
+    calls: list[SpanDraft] = field(default_factory=list[SpanDraft])
+    others: list[SpanDraft] = field(default_factory=list[SpanDraft])
     has_calls: bool = False
 
-    def add(self, draft: Draft, within_tool: bool) -> None:
+    def add(self, draft: SpanDraft, within_tool: bool) -> None:
         is_call = draft.type in CALL_TYPES
         (self.calls if is_call else self.others).append(draft)
         self.has_calls = self.has_calls or (is_call and not within_tool)
 
-    def sources(self, inside: Container[bytes]) -> Sequence[Draft]:
+    def sources(self, inside: Container[bytes]) -> Sequence[SpanDraft]:
         """Return the calls, or without any, the lowest spans that report what was spent."""
         return self.calls or [draft for draft in self.others if draft.span.span_id not in inside]
 
 
-def _reports_more(above: Draft, sources: Sequence[Draft], has_calls: bool) -> bool:
+def _reports_more(above: SpanDraft, sources: Sequence[SpanDraft], has_calls: bool) -> bool:
     """Whether the tokens of a span are to be counted instead of those of its sources."""
     known = [source for source in sources if source.usage]
     if not known:
@@ -65,7 +65,7 @@ def _reports_more(above: Draft, sources: Sequence[Draft], has_calls: bool) -> bo
     return all(_sum(known, name) <= (above.usage or {}).get(name, 0) for name in (INPUT, OUTPUT))
 
 
-def _costs_more(above: Draft, sources: Sequence[Draft], reports_more: bool) -> bool:
+def _costs_more(above: SpanDraft, sources: Sequence[SpanDraft], reports_more: bool) -> bool:
     """Whether the stated cost of a span is to be counted instead of those of its sources."""
     stated = [source.cost["total_cost"] for source in sources if source.cost and "total_cost" in source.cost]
     if above.cost is None or not sources:
@@ -78,5 +78,5 @@ def _costs_more(above: Draft, sources: Sequence[Draft], reports_more: bool) -> b
     return is_partial and above.cost["total_cost"] >= sum(stated)
 
 
-def _sum(calls: Iterable[Draft], name: str) -> int:
+def _sum(calls: Iterable[SpanDraft], name: str) -> int:
     return sum((call.usage or {}).get(name, 0) for call in calls)

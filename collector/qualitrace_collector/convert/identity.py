@@ -14,7 +14,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from qualitrace_collector.convert.decode import attribute_values
-from qualitrace_collector.convert.span_draft import Draft
+from qualitrace_collector.convert.span_draft import SpanDraft
 from qualitrace_collector.piece import SpanRecord
 
 MAX_IDENTITY = 250
@@ -73,14 +73,14 @@ def as_identities(values: dict[str, Any]) -> None:
             values[key] = _text(value)
 
 
-def take_identity(root: Draft, drafts: Sequence[Draft]) -> None:
+def take_identity(root: SpanDraft, drafts: Sequence[SpanDraft]) -> None:
     """Give the root the best session and user that its spans name."""
     for name, ranks in _RANKS.items():
         if not root.values.get(name):
             _put(root, name, _best((values for draft in drafts for values in _attributes(draft)), ranks))
 
 
-def take_resource_identity(root: Draft, records: Sequence[SpanRecord]) -> None:
+def take_resource_identity(root: SpanDraft, records: Sequence[SpanRecord]) -> None:
     """Give the root the session and user of its resource where its spans name none, unless that is a server's.
 
     Args:
@@ -96,7 +96,7 @@ def take_resource_identity(root: Draft, records: Sequence[SpanRecord]) -> None:
                 _put(root, name, _best([values], ranks))
 
 
-def _is_servers(resource: Mapping[str, Any], root: Draft, spans: Iterable[Span]) -> bool:
+def _is_servers(resource: Mapping[str, Any], root: SpanDraft, spans: Iterable[Span]) -> bool:
     return (
         any(key in resource for key in _SERVER_NAMES)
         or any(_SERVERS.search(str(resource.get(key, ""))[:MAX_COMMAND]) for key in _COMMANDS)
@@ -119,12 +119,12 @@ def _best(attributes: Iterable[Mapping[str, Any]], ranks: Mapping[str, int]) -> 
     return min(found, key=lambda item: item[0])[1] if found else None
 
 
-def _put(root: Draft, name: str, value: Any) -> None:
+def _put(root: SpanDraft, name: str, value: Any) -> None:
     if value is not None:
         root.added[name] = _text(root.loads(value))
 
 
-def _attributes(draft: Draft) -> Iterator[Mapping[str, Any]]:
+def _attributes(draft: SpanDraft) -> Iterator[Mapping[str, Any]]:
     """Yield the attributes, and those in `metadata`, which OpenInference and MLflow's LangChain keep as JSON."""
     yield draft.values
     metadata = draft.loads(draft.values.get("metadata"))

@@ -19,7 +19,7 @@ from qualitrace_collector.convert.blobs import without_blobs
 from qualitrace_collector.convert.content import encodable
 from qualitrace_collector.convert.cost import cost_of
 from qualitrace_collector.convert.decode import attribute_values
-from qualitrace_collector.convert.span_draft import Draft, Event
+from qualitrace_collector.convert.span_draft import SpanDraft, Event
 
 USAGE, COST, MODEL = "mlflow.chat.tokenUsage", "mlflow.llm.cost", "mlflow.llm.model"
 """MLflow's attributes (`mlflow.tracing.constant.SpanAttributeKey`)."""
@@ -123,7 +123,7 @@ def _open(text: str | None) -> Any:
         return text
 
 
-def stored_span(draft: Draft, trace_id: str) -> StoredSpan:
+def stored_span(draft: SpanDraft, trace_id: str) -> StoredSpan:
     """Return the span as MLflow's stores keep it; `trace_id` is MLflow's."""
     span = draft.span
     failed = span.status.code == Status.STATUS_CODE_ERROR
@@ -154,7 +154,7 @@ def _link(link: Any) -> dict[str, Any]:
     return {"trace_id": f"tr-{link.trace_id.hex()}", "span_id": link.span_id.hex(), "attributes": attributes or None}
 
 
-def _attributes(draft: Draft, trace_id: str) -> dict[str, str]:
+def _attributes(draft: SpanDraft, trace_id: str) -> dict[str, str]:
     attributes = {key: _text(draft, value) for key, value in draft.values.items()}
     for key, value in draft.added.items():
         attributes[key] = _quoted(value)
@@ -178,7 +178,7 @@ def _attributes(draft: Draft, trace_id: str) -> dict[str, str]:
     return attributes
 
 
-def _put_usage(draft: Draft, attributes: dict[str, str]) -> None:
+def _put_usage(draft: SpanDraft, attributes: dict[str, str]) -> None:
     """Put tokens and cost where MLflow adds them up; what the client states of the cost goes before the price list."""
     if draft.native:
         if draft.usage and COST not in attributes:
@@ -196,7 +196,7 @@ def _put_usage(draft: Draft, attributes: dict[str, str]) -> None:
             attributes[COST] = _amounts(draft.cost)
 
 
-def _put_cost(draft: Draft, attributes: dict[str, str]) -> None:
+def _put_cost(draft: SpanDraft, attributes: dict[str, str]) -> None:
     """Put the cost that the client states, else that of the price list.
 
     A stated 0 is not believed of a model that has a price: libraries put it for models that they do not know.
@@ -207,7 +207,7 @@ def _put_cost(draft: Draft, attributes: dict[str, str]) -> None:
         attributes[COST] = _amounts(cost)
 
 
-def _text(draft: Draft, value: Any) -> str:
+def _text(draft: SpanDraft, value: Any) -> str:
     """Return an attribute as JSON text; long base64 becomes a reference."""
     if isinstance(value, str):
         value = without_blobs(value)
@@ -222,7 +222,7 @@ def _amounts(amounts: Mapping[str, float]) -> str:
     return "{" + ", ".join(f'"{name}": {amount!r}' for name, amount in amounts.items()) + "}"
 
 
-def _content(draft: Draft, value: Any) -> str:
+def _content(draft: SpanDraft, value: Any) -> str:
     """Return inputs or outputs as JSON text with letters as they are, so that people can read and search them."""
     if isinstance(value, str) and draft.is_json(value):
         if "\\u" not in value:  # nothing is escaped

@@ -5,7 +5,7 @@ from typing import Any
 
 from qualitrace_collector.convert.content import at
 from qualitrace_collector.convert.content.messages import opened_parts
-from qualitrace_collector.convert.span_draft import Draft
+from qualitrace_collector.convert.span_draft import SpanDraft
 
 MAX_INDEX = 10_000
 """A number in an attribute's name beyond this is not taken for a place in a list."""
@@ -58,7 +58,7 @@ def _openllmetry_message(item: dict[str, Any]) -> dict[str, Any]:
     return message
 
 
-def openinference_messages(draft: Draft, prefix: str) -> list[dict[str, Any]]:
+def openinference_messages(draft: SpanDraft, prefix: str) -> list[dict[str, Any]]:
     """Read OpenInference's messages (`…0.message.role`)."""
     items = [item.get("message") for item in subtree(draft.values, prefix) if isinstance(item, dict)]
     return [_openinference_message(item) for item in items if isinstance(item, dict)]

@@ -13,7 +13,7 @@ from mlflow.entities import SpanType
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from qualitrace_collector.convert.content import answer_text, question_text
-from qualitrace_collector.convert.span_draft import CALL_TYPES, Draft
+from qualitrace_collector.convert.span_draft import CALL_TYPES, SpanDraft
 
 _GROUPS = (frozenset(CALL_TYPES), frozenset({SpanType.EMBEDDING}))
 _BARRIERS = frozenset({SpanType.TOOL, SpanType.AGENT})
@@ -33,7 +33,7 @@ _said = partial(answer_text, from_model=True)
 _LENT = ("inputs", "outputs", "tools", "model", "provider", "usage", "cost", "response_id")
 
 
-def one_span_per_call(drafts: Sequence[Draft]) -> None:
+def one_span_per_call(drafts: Sequence[SpanDraft]) -> None:
     """Leave each call one span of a model's type."""
     by_id = {draft.span.span_id: draft for draft in drafts}
     for group in _GROUPS:
@@ -43,7 +43,7 @@ def one_span_per_call(drafts: Sequence[Draft]) -> None:
             _unite_twins([draft for draft in calls if draft.type in group])
 
 
-def ancestors(draft: Draft, by_id: Mapping[bytes, Draft]) -> Iterator[Draft]:
+def ancestors(draft: SpanDraft, by_id: Mapping[bytes, SpanDraft]) -> Iterator[SpanDraft]:
     """Yield the spans above one, upwards, `MAX_DEPTH` at most; a client's circle of parents is walked once."""
     seen = {draft.span.span_id}
     parent = by_id.get(draft.span.parent_span_id)
@@ -53,8 +53,8 @@ def ancestors(draft: Draft, by_id: Mapping[bytes, Draft]) -> Iterator[Draft]:
         parent = by_id.get(parent.span.parent_span_id)
 
 
-def _unite_nested(calls: Sequence[Draft], by_id: Mapping[bytes, Draft], group: frozenset[str]) -> None:
-    inside: dict[bytes, list[Draft]] = {}
+def _unite_nested(calls: Sequence[SpanDraft], by_id: Mapping[bytes, SpanDraft], group: frozenset[str]) -> None:
+    inside: dict[bytes, list[SpanDraft]] = {}
     for call in calls:
         for above in ancestors(call, by_id):
             if above.type in _BARRIERS:
@@ -66,12 +66,12 @@ def _unite_nested(calls: Sequence[Draft], by_id: Mapping[bytes, Draft], group: f
         _absorb(by_id[span_id], innermost)
 
 
-def _unite_twins(calls: Sequence[Draft]) -> None:
+def _unite_twins(calls: Sequence[SpanDraft]) -> None:
     """Unite spans of two instrumentors that stand side by side for one response, or one failed request.
 
     The one that lies within the other's time is the call.
     """
-    seen: dict[Any, list[Draft]] = {}
+    seen: dict[Any, list[SpanDraft]] = {}
     for call in sorted(calls, key=_duration):
         keys = list(_traits(call))
         twins = (twin for key in keys for twin in _near(call, seen.get(key, ())))
@@ -83,7 +83,7 @@ def _unite_twins(calls: Sequence[Draft]) -> None:
             insort(seen.setdefault(key, []), call, key=_start)
 
 
-def _traits(call: Draft) -> Iterator[Any]:
+def _traits(call: SpanDraft) -> Iterator[Any]:
     """Yield what twins have in common: the response's id, its counts, or that there was none."""
     if call.response_id:
         yield call.response_id
@@ -93,7 +93,7 @@ def _traits(call: Draft) -> Iterator[Any]:
         yield Status.STATUS_CODE_ERROR
 
 
-def unite_across_traces(traces: Sequence[Sequence[Draft]]) -> None:
+def unite_across_traces(traces: Sequence[Sequence[SpanDraft]]) -> None:
     """Find calls that two traces of one service tell, and count them once, where the other trace tells more.
 
     An instrumentor that does not make its span current leaves the spans below it without a parent: those of the
@@ -103,7 +103,7 @@ def unite_across_traces(traces: Sequence[Sequence[Draft]]) -> None:
     if len({call.scope for call in calls}) < 2:
         return
     told = sorted((call for call in calls if call.inputs is not None), key=_start)
-    by_counts: dict[Any, list[Draft]] = {}
+    by_counts: dict[Any, list[SpanDraft]] = {}
     for call in told:
         by_counts.setdefault(_counts(call), []).append(call)
     taken: set[tuple[bytes, bytes, str]] = set()
@@ -117,22 +117,22 @@ def unite_across_traces(traces: Sequence[Sequence[Draft]]) -> None:
         _leave_to_twin(call, [twin for twin in twins if call.span.trace_id != twin.span.trace_id], taken)
 
 
-def _near(call: Draft, ordered: Sequence[Draft]) -> Sequence[Draft]:
+def _near(call: SpanDraft, ordered: Sequence[SpanDraft]) -> Sequence[SpanDraft]:
     """Return of calls in order of their start those that started next before and after this one."""
     at = bisect_left(ordered, _start(call), key=_start)
     return ordered[max(0, at - MAX_TWINS) : at + MAX_TWINS]
 
 
-def _start(draft: Draft) -> int:
+def _start(draft: SpanDraft) -> int:
     return draft.span.start_time_unix_nano
 
 
-def _is_bare(call: Draft) -> bool:
+def _is_bare(call: SpanDraft) -> bool:
     """Whether a call has no content: the Anthropic client's own telemetry tells model, id and counts only."""
     return call.inputs is None and call.outputs is None
 
 
-def _leave_to_twin(call: Draft, twins: Iterable[Draft], taken: set[tuple[bytes, bytes, str]]) -> None:
+def _leave_to_twin(call: SpanDraft, twins: Iterable[SpanDraft], taken: set[tuple[bytes, bytes, str]]) -> None:
     """Count a call at the twin that started nearest, unless that counts elsewhere or for another call of this scope."""
     free = [twin for twin in twins if twin.type in CALL_TYPES and (*_identity(twin), call.scope) not in taken]
     found = [twin for twin in free if _is_twin(call, twin)]
@@ -144,11 +144,11 @@ def _leave_to_twin(call: Draft, twins: Iterable[Draft], taken: set[tuple[bytes, 
         call.type, call.counted, call.cost = SpanType.CHAIN, False, None
 
 
-def _identity(draft: Draft) -> tuple[bytes, bytes]:
+def _identity(draft: SpanDraft) -> tuple[bytes, bytes]:
     return draft.span.trace_id, draft.span.span_id
 
 
-def _is_twin(call: Draft, twin: Draft) -> bool:
+def _is_twin(call: SpanDraft, twin: SpanDraft) -> bool:
     return (
         _may_be_two_instrumentors(call, twin)
         and (_starts_within(call, twin) or _is_bare(call) or _is_bare(twin))
@@ -159,7 +159,7 @@ def _is_twin(call: Draft, twin: Draft) -> bool:
     )
 
 
-def _may_be_two_instrumentors(call: Draft, twin: Draft) -> bool:
+def _may_be_two_instrumentors(call: SpanDraft, twin: SpanDraft) -> bool:
     """Whether the scopes differ; of a span that was stored earlier the scope is not known, and only an id tells."""
     if not (call.scope and twin.scope):
         return bool(call.response_id) and call.response_id == twin.response_id
@@ -171,7 +171,7 @@ def _same_model(one: str | None, other: str | None) -> bool:
     return one == other or bool(one and other and (one.startswith(other) or other.startswith(one)))
 
 
-def _same_response(call: Draft, twin: Draft) -> bool:
+def _same_response(call: SpanDraft, twin: SpanDraft) -> bool:
     """Whether both tell one response: by its id, or, as frameworks hide ids, by its counts and texts."""
     if call.response_id and twin.response_id:
         return call.response_id == twin.response_id
@@ -183,7 +183,7 @@ def _same_response(call: Draft, twin: Draft) -> bool:
     )
 
 
-def _tell_alike(call: Draft, twin: Draft) -> bool:
+def _tell_alike(call: SpanDraft, twin: SpanDraft) -> bool:
     """Whether calls without counts have anything else in common: an error, or a text that both tell."""
     return (failed(call) and failed(twin)) or any(
         mine is not None and theirs is not None
@@ -191,30 +191,30 @@ def _tell_alike(call: Draft, twin: Draft) -> bool:
     )
 
 
-def _counts(call: Draft) -> tuple[int | None, int | None]:
+def _counts(call: SpanDraft) -> tuple[int | None, int | None]:
     usage = call.usage or {}
     return usage.get("input_tokens"), usage.get("output_tokens")
 
 
-def _lies_within(inner: Draft, outer: Draft) -> bool:
+def _lies_within(inner: SpanDraft, outer: SpanDraft) -> bool:
     return _starts_within(inner, outer) and inner.span.end_time_unix_nano <= outer.span.end_time_unix_nano
 
 
-def _starts_before_end(one: Draft, other: Draft) -> bool:
+def _starts_before_end(one: SpanDraft, other: SpanDraft) -> bool:
     """Whether a span starts before another ends; a mere record, without a length, may be `MAX_DELAY` late."""
     delay = 0 if _duration(one) else MAX_DELAY
     return one.span.start_time_unix_nano <= other.span.end_time_unix_nano + delay
 
 
-def _starts_within(inner: Draft, outer: Draft) -> bool:
+def _starts_within(inner: SpanDraft, outer: SpanDraft) -> bool:
     return outer.span.start_time_unix_nano <= inner.span.start_time_unix_nano <= outer.span.end_time_unix_nano
 
 
-def _duration(draft: Draft) -> int:
+def _duration(draft: SpanDraft) -> int:
     return draft.span.end_time_unix_nano - draft.span.start_time_unix_nano
 
 
-def _absorb(outer: Draft, inner: Sequence[Draft]) -> None:
+def _absorb(outer: SpanDraft, inner: Sequence[SpanDraft]) -> None:
     """Turn `outer` into a chain; with a single call inside, lend it what it lacks."""
     if outer.native:
         return
@@ -227,6 +227,6 @@ def _absorb(outer: Draft, inner: Sequence[Draft]) -> None:
         outer.counted, outer.cost = not inner[0].usage, None
 
 
-def failed(draft: Draft) -> bool:
+def failed(draft: SpanDraft) -> bool:
     """Whether a span failed."""
     return draft.span.status.code == Status.STATUS_CODE_ERROR

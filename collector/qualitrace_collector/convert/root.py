@@ -11,7 +11,7 @@ from qualitrace_collector.convert.content.answer import is_material
 from qualitrace_collector.convert.content.python_repr import is_cut_repr
 from qualitrace_collector.convert.content.question import asked
 from qualitrace_collector.convert.identity import take_identity
-from qualitrace_collector.convert.span_draft import CALL_TYPES, Draft
+from qualitrace_collector.convert.span_draft import CALL_TYPES, SpanDraft
 
 NO_ANSWER_TYPES = (SpanType.RETRIEVER, SpanType.EMBEDDING, SpanType.RERANKER, SpanType.TOOL)
 """What such a span gives back is material for an answer, not one."""
@@ -21,19 +21,19 @@ PROMOTED = "qualitrace.from."
 
 _HTTP_STATUS = ("http.response.status_code", "http.status_code")
 
-Children = Mapping[bytes, Sequence[Draft]]
+Children = Mapping[bytes, Sequence[SpanDraft]]
 
 
-def local_root(drafts: Sequence[Draft]) -> Draft:
+def local_root(drafts: Sequence[SpanDraft]) -> SpanDraft:
     """Return the earliest span whose parent is not among them, one without any parent first."""
     ids = {draft.span.span_id for draft in drafts}
     tops = [draft for draft in drafts if draft.span.parent_span_id not in ids]
     return min(tops or drafts, key=lambda draft: (bool(draft.span.parent_span_id), draft.span.start_time_unix_nano))
 
 
-def complete_root(root: Draft, drafts: Sequence[Draft]) -> None:
+def complete_root(root: SpanDraft, drafts: Sequence[SpanDraft]) -> None:
     """Fill in at the root what the trace shows elsewhere; what the root tells itself stays."""
-    children: dict[bytes, list[Draft]] = {}
+    children: dict[bytes, list[SpanDraft]] = {}
     for draft in drafts:
         if draft is not root:
             children.setdefault(draft.span.parent_span_id, []).append(draft)
@@ -46,11 +46,11 @@ def complete_root(root: Draft, drafts: Sequence[Draft]) -> None:
     take_identity(root, drafts)
 
 
-_Found = tuple[Any, Draft]
+_Found = tuple[Any, SpanDraft]
 """A content, and the span that has it."""
 
 
-def _promote(root: Draft, field: str, found: _Found | None) -> None:
+def _promote(root: SpanDraft, field: str, found: _Found | None) -> None:
     """Show a content of a span below at the root, and say in an attribute whose it is."""
     if found is not None:
         content, draft = found
@@ -58,11 +58,11 @@ def _promote(root: Draft, field: str, found: _Found | None) -> None:
         root.added[PROMOTED + field] = draft.span.span_id.hex()
 
 
-def _asked(draft: Draft) -> str:
+def _asked(draft: SpanDraft) -> str:
     return asked(draft.loads(draft.inputs), of_model=draft.type in CALL_TYPES).question
 
 
-def _said(draft: Draft) -> str:
+def _said(draft: SpanDraft) -> str:
     outputs = draft.loads(draft.outputs)
     return answer_text(outputs, draft.loads(draft.inputs), from_model=draft.type in CALL_TYPES)
 
@@ -76,7 +76,7 @@ def _answers_nothing(outputs: Any) -> bool:
     return is_blank(outputs) or _is_object(outputs)
 
 
-def _last_answer(drafts: Sequence[Draft]) -> _Found | None:
+def _last_answer(drafts: Sequence[SpanDraft]) -> _Found | None:
     """Return what the last call answered, if some step handed up an object instead of its answer."""
     if not any(_is_object(draft.loads(draft.outputs)) for draft in drafts):
         return None
@@ -91,7 +91,7 @@ def _is_object(outputs: Any) -> bool:
     return isinstance(text, str) and is_cut_repr(text)
 
 
-def _answer(draft: Draft) -> Any:
+def _answer(draft: SpanDraft) -> Any:
     """Return a step's outputs unless they are material for an answer: of a retriever, or of a chain that calls one."""
     if draft.type in NO_ANSWER_TYPES or is_material(draft.loads(draft.outputs), draft.loads(draft.inputs)):
         return None
@@ -99,10 +99,10 @@ def _answer(draft: Draft) -> Any:
 
 
 def _found_below(
-    root: Draft,
+    root: SpanDraft,
     children: Children,
-    content: Callable[[Draft], Any],
-    text: Callable[[Draft], str],
+    content: Callable[[SpanDraft], Any],
+    text: Callable[[SpanDraft], str],
     *,
     last: bool = False,
 ) -> _Found | None:
@@ -123,7 +123,7 @@ def _found_below(
     return fallback
 
 
-def _failure(root: Draft, children: Children) -> str | None:
+def _failure(root: SpanDraft, children: Children) -> str | None:
     """Tell why a trace failed whose root does not: what it did last failed, and it gave nothing back.
 
     Some frameworks close their outermost span without a look at its end. An HTTP response below 400 tells that the

@@ -33,7 +33,7 @@ class Event:
 
 
 @dataclass(slots=True)
-class Draft:
+class SpanDraft:
     """A span on its way to MLflow.
 
     Attributes:

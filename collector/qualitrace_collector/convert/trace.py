@@ -22,7 +22,7 @@ from qualitrace_collector.convert.mlflow_span import USAGE, AnySpan, StoredSpan,
 from qualitrace_collector.convert.one_span_per_call import one_span_per_call, unite_across_traces
 from qualitrace_collector.convert.otlp_span import restored
 from qualitrace_collector.convert.root import complete_root, local_root
-from qualitrace_collector.convert.span_draft import Draft, Event
+from qualitrace_collector.convert.span_draft import SpanDraft, Event
 from qualitrace_collector.piece import Piece, SpanRecord
 
 UNKNOWN_SERVICE = "unknown_service"
@@ -113,7 +113,7 @@ def convert_all(
     Args:
         earlier: by MLflow's trace id, the spans that are stored already.
     """
-    drafted: list[tuple[Piece, str, list[Draft], list[Draft]]] = []
+    drafted: list[tuple[Piece, str, list[SpanDraft], list[SpanDraft]]] = []
     converted: list[ConvertedTrace] = []
     failures: list[tuple[Piece, str, Exception]] = []
     for piece, service in pieces:
@@ -122,7 +122,7 @@ def convert_all(
             drafted.append((piece, service, _drafts(piece), known))
         except Exception as error:  # whatever a client sent must not stop the others
             failures.append((piece, service, error))
-    by_process: dict[tuple[str, str, str], list[list[Draft]]] = {}
+    by_process: dict[tuple[str, str, str], list[list[SpanDraft]]] = {}
     for piece, service, drafts, _ in drafted:
         by_process.setdefault((service, *_process(piece)), []).append(drafts)
     for traces in by_process.values():
@@ -140,7 +140,7 @@ def _process(piece: Piece) -> tuple[str, str]:
     return piece.spans[0].tenant if piece.spans else "", _told("service.instance.id", piece.spans)
 
 
-def _drafts(piece: Piece) -> list[Draft]:
+def _drafts(piece: Piece) -> list[SpanDraft]:
     """Read the spans, the local root first, the others by their start."""
     if not piece.spans:
         return []
@@ -151,7 +151,7 @@ def _drafts(piece: Piece) -> list[Draft]:
     return [root, *(draft for draft in drafts if draft is not root)]
 
 
-def _earlier_drafts(piece: Piece, earlier: Sequence[MlflowSpan]) -> list[Draft]:
+def _earlier_drafts(piece: Piece, earlier: Sequence[MlflowSpan]) -> list[SpanDraft]:
     """Read the stored spans again, each with those of its log records that came late."""
     if not earlier:
         return []
@@ -165,7 +165,7 @@ def _earlier_drafts(piece: Piece, earlier: Sequence[MlflowSpan]) -> list[Draft]:
     ]
 
 
-def _draft_again(record: SpanRecord, logs: Iterable[Event]) -> Draft:
+def _draft_again(record: SpanRecord, logs: Iterable[Event]) -> SpanDraft:
     """Read a stored span: what was found in it before stays, the dialects only add what it lacked."""
     draft = _draft(record, logs)
     draft.inputs = draft.values.get("mlflow.spanInputs", draft.inputs)
@@ -181,7 +181,7 @@ def _new_events(span: Span, events: Iterable[Event]) -> list[Event]:
     return [event for event in events if (event.name, event.time) not in known]
 
 
-def _converted(piece: Piece, service: str, drafts: list[Draft], earlier: list[Draft]) -> ConvertedTrace:
+def _converted(piece: Piece, service: str, drafts: list[SpanDraft], earlier: list[SpanDraft]) -> ConvertedTrace:
     everything = [*drafts, *earlier]
     before = [_completed_fields(draft) for draft in earlier]
     is_genai = bool(earlier) or any(draft.genai for draft in drafts)
@@ -209,15 +209,15 @@ def _converted(piece: Piece, service: str, drafts: list[Draft], earlier: list[Dr
     )
 
 
-def _completed_fields(draft: Draft) -> tuple[Any, ...]:
+def _completed_fields(draft: SpanDraft) -> tuple[Any, ...]:
     """Return what `complete_root` may fill in."""
     return draft.inputs, draft.outputs, dict(draft.added)
 
 
-def _draft(record: SpanRecord, logs: Iterable[Event]) -> Draft:
+def _draft(record: SpanRecord, logs: Iterable[Event]) -> SpanDraft:
     span = record.span
     events = [Event(event.name, event.time_unix_nano, attribute_values(event.attributes)) for event in span.events]
-    draft = Draft(
+    draft = SpanDraft(
         span=span,
         scope=record.scope.name,
         values=attribute_values(span.attributes),

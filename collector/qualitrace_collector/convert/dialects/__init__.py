@@ -28,7 +28,7 @@ from qualitrace_collector.convert.dialects.pydantic import LOGFIRE, PYDANTIC_AI
 from qualitrace_collector.convert.dialects.replies import GENKIT, HAYSTACK
 from qualitrace_collector.convert.dialects.unknown import read_unknown
 from qualitrace_collector.convert.dialects.vercel import VERCEL
-from qualitrace_collector.convert.span_draft import Draft
+from qualitrace_collector.convert.span_draft import SpanDraft
 from qualitrace_collector.convert.usage import whole
 
 __all__ = ["DIALECTS", "dialect_of", "read_span"]
@@ -66,7 +66,7 @@ _WEAK_ROOTS = frozenset({"events", "agent_name", "input", "output", "llm", "ai",
 """These alone do not make a span one of a GenAI library: other libraries use them too."""
 
 
-def read_span(draft: Draft) -> None:
+def read_span(draft: SpanDraft) -> None:
     """Fill a draft from its attributes and events, by the dialects that it speaks."""
     merge_details(draft)
     roots = _ROOTS.intersection([_root(key) for key in draft.values])
@@ -85,7 +85,7 @@ def read_span(draft: Draft) -> None:
         _count(draft)
 
 
-def _count(draft: Draft) -> None:
+def _count(draft: SpanDraft) -> None:
     if draft.usage is None:
         draft.usage = usage_in_response(draft)
     if draft.usage:
@@ -107,7 +107,7 @@ def _dialect_name(roots: frozenset[str]) -> str:
     return name if dialect.roots & roots else "none"
 
 
-def _model_inside(draft: Draft) -> str | None:
+def _model_inside(draft: SpanDraft) -> str | None:
     """Take the model out of a recorded request or response, as MLflow does."""
     for content in (draft.inputs, draft.outputs):
         opened = draft.loads(content)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qualitrace_collector.convert.content import at
-from qualitrace_collector.convert.span_draft import RESPONDING_TYPES, Draft, whole_number
+from qualitrace_collector.convert.span_draft import RESPONDING_TYPES, SpanDraft, whole_number
 from qualitrace_collector.convert.usage import (
     CACHE_READ,
     CACHE_WRITTEN,
@@ -110,7 +110,7 @@ def has_part(name: str, parts: tuple[str, ...]) -> bool:
 _IN_RESPONSES = ("usage", "usage_metadata", "usageMetadata")
 
 
-def usage_in_response(draft: Draft) -> dict[str, int] | None:
+def usage_in_response(draft: SpanDraft) -> dict[str, int] | None:
     """Read the usage in a recorded response (OpenAI's, Anthropic's, Gemini's, and the result of Claude's Agent SDK)."""
     if draft.type not in RESPONDING_TYPES or (isinstance(draft.outputs, str) and '"usage' not in draft.outputs):
         return None

@@ -10,7 +10,7 @@ OpenRouter), and OpenRouter's usage accounting (`usage.cost` in a response).
 from typing import Any
 
 from qualitrace_collector.convert.content import at
-from qualitrace_collector.convert.span_draft import RESPONDING_TYPES, Draft, number
+from qualitrace_collector.convert.span_draft import RESPONDING_TYPES, SpanDraft, number
 
 _TOTALS = (
     "llm.cost.total",
@@ -39,7 +39,7 @@ _IN_RESPONSES = (("usage", "cost"), ("total_cost_usd",))
 _IN_METADATA = (("gateway", "cost"), ("gateway", "marketCost"), ("openrouter", "usage", "cost"))
 
 
-def stated_cost(draft: Draft) -> dict[str, float] | None:
+def stated_cost(draft: SpanDraft) -> dict[str, float] | None:
     """Return the cost by MLflow's names, None if the span states none (in US dollars)."""
     values = draft.values
     if not _NAMES.isdisjoint(values):
@@ -68,7 +68,7 @@ def cost(total: float | None, asked: float | None = None, answered: float | None
     return {"input_cost": asked or 0.0, "output_cost": answered or 0.0, "total_cost": float(total)}
 
 
-def _amount(draft: Draft, keys: tuple[str, ...]) -> float | None:
+def _amount(draft: SpanDraft, keys: tuple[str, ...]) -> float | None:
     return _first(draft.values.get(key) for key in keys if key in draft.values)
 
 
@@ -78,7 +78,7 @@ def _first(values: Any) -> float | None:
     return next((amount for amount in found if amount), found[0] if found else None)
 
 
-def _in_response(draft: Draft) -> dict[str, float] | None:
+def _in_response(draft: SpanDraft) -> dict[str, float] | None:
     """Read the cost in a recorded response; a response without the word is not opened for it."""
     outputs = draft.outputs
     if isinstance(outputs, str) and not any(f'"{path[-1]}"' in outputs for path in _IN_RESPONSES):

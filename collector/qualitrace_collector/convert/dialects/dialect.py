@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from qualitrace_collector.convert.span_draft import Draft
+from qualitrace_collector.convert.span_draft import SpanDraft
 from qualitrace_collector.convert.usage import with_total
 
 Names = tuple[str, ...]
@@ -30,15 +30,15 @@ class Dialect:
     provider: Names = ()
     response_id: Names = ()
     tokens: Mapping[str, Names] = field(default_factory=dict[str, Names])
-    before: Callable[[Draft], None] | None = None
-    after: Callable[[Draft], None] | None = None
+    before: Callable[[SpanDraft], None] | None = None
+    after: Callable[[SpanDraft], None] | None = None
     _token_names: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
         """Collect the names of counts, to see at once whether a span has any."""
         object.__setattr__(self, "_token_names", frozenset(name for names in self.tokens.values() for name in names))
 
-    def read(self, draft: Draft) -> None:
+    def read(self, draft: SpanDraft) -> None:
         """Fill the fields of a draft that are still empty."""
         if self.before is not None:
             self.before(draft)
@@ -50,7 +50,7 @@ class Dialect:
         if self.after is not None:
             self.after(draft)
 
-    def _read_content(self, draft: Draft) -> None:
+    def _read_content(self, draft: SpanDraft) -> None:
         if draft.inputs is None and self.inputs:
             draft.inputs = draft.first(self.inputs)
         if draft.outputs is None and self.outputs:
@@ -64,13 +64,13 @@ class Dialect:
         if draft.response_id is None and self.response_id:
             draft.response_id = draft.text(self.response_id)
 
-    def _type(self, draft: Draft) -> str | None:
+    def _type(self, draft: SpanDraft) -> str | None:
         for key, by_value in self.types.items():
             value = draft.values.get(key)
             if isinstance(value, str) and (found := by_value.get(value) or by_value.get(str(draft.loads(value)))):
                 return found
         return None
 
-    def _usage(self, draft: Draft) -> dict[str, int] | None:
+    def _usage(self, draft: SpanDraft) -> dict[str, int] | None:
         found = {name: count for name, keys in self.tokens.items() if (count := draft.count(keys)) is not None}
         return with_total(found)

@@ -13,7 +13,7 @@ from mlflow.entities import SpanType
 
 from qualitrace_collector.convert.content import answer_text
 from qualitrace_collector.convert.dialects.dialect import Dialect
-from qualitrace_collector.convert.span_draft import Draft
+from qualitrace_collector.convert.span_draft import SpanDraft
 
 LANGSMITH = Dialect(
     roots=frozenset({"langsmith"}),
@@ -31,7 +31,7 @@ LANGSMITH = Dialect(
 )
 
 
-def _read_adk(draft: Draft) -> None:
+def _read_adk(draft: SpanDraft) -> None:
     if draft.type is None and "gen_ai.operation.name" not in draft.values:
         if "gcp.vertex.agent.llm_request" in draft.values:
             draft.type = SpanType.LLM
@@ -50,7 +50,7 @@ _RAW_REQUEST = re.compile(r"^llm\.[\w-]+\.(messages|contents|prompt|input)$")
 _RAW_ANSWER = re.compile(r"^llm\.[\w-]+\.(choices|content|output|candidates)$")
 
 
-def _read_litellm(draft: Draft) -> None:
+def _read_litellm(draft: SpanDraft) -> None:
     """Type the span of LiteLLM's raw request: the same call as its parent's, in the provider's words."""
     if draft.span.name != "raw_gen_ai_request":
         return
@@ -65,7 +65,7 @@ def _read_litellm(draft: Draft) -> None:
 LITELLM = Dialect(roots=frozenset({"llm", "litellm"}), before=_read_litellm)
 
 
-def _read_crewai(draft: Draft) -> None:
+def _read_crewai(draft: SpanDraft) -> None:
     """Read what a crew was asked: the descriptions of its tasks, with the user's inputs filled in."""
     tasks = draft.loads(draft.first(("crewai.crew.tasks", "crew_tasks")))
     if draft.inputs is None and isinstance(tasks, list):
@@ -81,7 +81,7 @@ CREWAI = Dialect(
 )
 
 
-def _read_mastra(draft: Draft) -> None:
+def _read_mastra(draft: SpanDraft) -> None:
     kind = draft.text(("mastra.span.type",))
     draft.inputs = draft.inputs if draft.inputs is not None else draft.first((f"mastra.{kind}.input",))
     if draft.outputs is None or (kind == "model_inference" and not answer_text(draft.outputs)):
@@ -131,7 +131,7 @@ LAMINAR = Dialect(
 )
 
 
-def _read_livekit(draft: Draft) -> None:
+def _read_livekit(draft: SpanDraft) -> None:
     draft.message_format = "livekit"
     if draft.type is None:
         if any(key.startswith("lk.function_tool") for key in draft.values):
@@ -158,7 +158,7 @@ _VOLTAGENT_TYPES = {
 }
 
 
-def _read_voltagent(draft: Draft) -> None:
+def _read_voltagent(draft: SpanDraft) -> None:
     draft.message_format = "voltagent"
 
 
@@ -193,7 +193,7 @@ _REDACTED = "<REDACTED>"
 _CLAUDE_INPUTS = ("user_prompt", "new_context", "tool_input", "full_command", "file_path")
 
 
-def _read_claude_code(draft: Draft) -> None:
+def _read_claude_code(draft: SpanDraft) -> None:
     """Read Claude Code's spans: named after their type, content withheld unless asked for, results in an event."""
     kind = draft.span.name.removeprefix("claude_code.")
     draft.type = {"interaction": SpanType.AGENT, "llm_request": SpanType.LLM, "tool": SpanType.TOOL}.get(kind)

@@ -12,7 +12,7 @@ from mlflow.entities import SpanType
 from qualitrace_collector.convert.content.documents import documents
 from qualitrace_collector.convert.dialects.dialect import Dialect
 from qualitrace_collector.convert.numbered_attributes import openai_messages, subtree
-from qualitrace_collector.convert.span_draft import CALL_TYPES, Draft
+from qualitrace_collector.convert.span_draft import CALL_TYPES, SpanDraft
 from qualitrace_collector.convert.usage import whole
 
 REQUEST_TYPES = {
@@ -94,7 +94,7 @@ TOKENS = {
 }
 
 
-def _read(draft: Draft) -> None:
+def _read(draft: SpanDraft) -> None:
     values = draft.values
     if draft.type is None and "gen_ai.operation.name" not in values:
         draft.type = _type_without_operation(draft)
@@ -106,7 +106,7 @@ _APART = "opentelemetry.instrumentation.bedrock"
 """The scope of OpenLLMetry's Bedrock, which passes on the counts of AWS's Converse: cached tokens are apart there."""
 
 
-def _mend(draft: Draft) -> None:
+def _mend(draft: SpanDraft) -> None:
     if draft.usage and draft.scope == _APART:
         draft.usage = whole(draft.usage, apart=True)
     if draft.type == SpanType.RETRIEVER:
@@ -122,7 +122,7 @@ def _mend(draft: Draft) -> None:
         draft.outputs = _outputs(draft)
 
 
-def _type_without_operation(draft: Draft) -> str | None:
+def _type_without_operation(draft: SpanDraft) -> str | None:
     """Tell the type of spans from before `gen_ai.operation.name`, by what only such spans carry."""
     values = draft.values
     if "gen_ai.tool.name" in values or "gen_ai.tool.call.id" in values:
@@ -139,7 +139,7 @@ def _type_without_operation(draft: Draft) -> str | None:
 _CONTENT = ("gen_ai.prompt", "gen_ai.completion", "gen_ai.input.messages", "gen_ai.output.messages")
 
 
-def _with_instructions(draft: Draft, messages: Any) -> Any:
+def _with_instructions(draft: SpanDraft, messages: Any) -> Any:
     """Put the system instructions, which travel apart, before the messages; without any, keep the text as sent."""
     instructions = draft.loads(draft.first(("gen_ai.system_instructions",)))
     opened = draft.loads(messages)
@@ -151,7 +151,7 @@ def _with_instructions(draft: Draft, messages: Any) -> Any:
     return [{"role": "system", "parts": parts}, *opened]
 
 
-def _outputs(draft: Draft) -> Any:
+def _outputs(draft: SpanDraft) -> Any:
     """Return the output messages; tool calls that stand apart (`gen_ai.completion.…`) go with them."""
     messages = draft.first(("gen_ai.output.messages",))
     if messages is not None and not any(key.startswith("gen_ai.completion.") for key in draft.values):
@@ -164,7 +164,7 @@ def _outputs(draft: Draft) -> Any:
     return [*opened, {"role": "assistant", "tool_calls": calls}] if calls else messages
 
 
-def _indexed(draft: Draft, prefix: str, name: str) -> dict[str, Any] | None:
+def _indexed(draft: SpanDraft, prefix: str, name: str) -> dict[str, Any] | None:
     """Read messages from attributes like `gen_ai.prompt.0.content`."""
     found = openai_messages(subtree(draft.values, prefix))
     if not found:

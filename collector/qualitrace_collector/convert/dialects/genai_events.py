@@ -13,7 +13,7 @@ from mlflow.entities import SpanType
 
 from qualitrace_collector.convert.content.messages import opened_parts
 from qualitrace_collector.convert.dialects.dialect import Dialect
-from qualitrace_collector.convert.span_draft import Draft, Event
+from qualitrace_collector.convert.span_draft import SpanDraft, Event
 
 DETAILS = "gen_ai.client.inference.operation.details"
 _ROLES = {
@@ -24,7 +24,7 @@ _ROLES = {
 }
 
 
-def merge_details(draft: Draft) -> None:
+def merge_details(draft: SpanDraft) -> None:
     """Take over attributes of the details event that the span itself lacks, as if it carried its content."""
     if not draft.events or not any(_is_details(event) for event in draft.events):
         return
@@ -39,12 +39,12 @@ def _is_details(event: Event) -> bool:
     return event.name == DETAILS or (not event.name and "gen_ai.input.messages" in event.attributes)
 
 
-def _read(draft: Draft) -> None:
+def _read(draft: SpanDraft) -> None:
     if draft.events and (draft.inputs is None or draft.outputs is None):
         fill_from_events(draft, draft.events)
 
 
-def fill_from_events(draft: Draft, events: Iterable[Event]) -> None:
+def fill_from_events(draft: SpanDraft, events: Iterable[Event]) -> None:
     """Fill inputs and outputs that are missing from message events, or from prompt and completion events."""
     messages: list[dict[str, Any]] = []
     choices: list[dict[str, Any]] = []
@@ -67,7 +67,7 @@ def _tool_input(messages: list[dict[str, Any]]) -> Any:
     return next((message["content"] for message in messages if message["role"] == "tool"), {"messages": messages})
 
 
-def _message(draft: Draft, event: Event, role: str) -> dict[str, Any]:
+def _message(draft: SpanDraft, event: Event, role: str) -> dict[str, Any]:
     fields = _fields(draft, event)
     message = {"role": fields.get("role") or role, "content": opened_parts(fields.get("content"))}
     if calls := draft.loads(fields.get("tool_calls")):
@@ -77,7 +77,7 @@ def _message(draft: Draft, event: Event, role: str) -> dict[str, Any]:
     return message
 
 
-def _choice(draft: Draft, event: Event, index: int) -> dict[str, Any]:
+def _choice(draft: SpanDraft, event: Event, index: int) -> dict[str, Any]:
     fields = _fields(draft, event)
     message = draft.loads(fields.get("message", fields))
     if not isinstance(message, dict):
@@ -88,7 +88,7 @@ def _choice(draft: Draft, event: Event, index: int) -> dict[str, Any]:
     return {"index": fields.get("index", index), "finish_reason": fields.get("finish_reason"), "message": answer}
 
 
-def _fields(draft: Draft, event: Event) -> dict[str, Any]:
+def _fields(draft: SpanDraft, event: Event) -> dict[str, Any]:
     for key in ("gen_ai.event.content", "body"):
         content = draft.loads(event.attributes.get(key))
         if isinstance(content, dict):

@@ -8,7 +8,7 @@ from mlflow.entities import SpanType
 from qualitrace_collector.convert.dialects.buckets import ANSWERED_PARTS, has_part, usage_of
 from qualitrace_collector.convert.dialects.costs import cost
 from qualitrace_collector.convert.dialects.dialect import Dialect
-from qualitrace_collector.convert.span_draft import Draft, number
+from qualitrace_collector.convert.span_draft import SpanDraft, number
 
 _TYPES = {
     "generation": SpanType.CHAT_MODEL,
@@ -22,7 +22,7 @@ _TYPES = {
 }
 
 
-def _read(draft: Draft) -> None:
+def _read(draft: SpanDraft) -> None:
     details = draft.loads(draft.values.get("langfuse.observation.usage_details"))
     if draft.usage is None and isinstance(details, dict):
         draft.usage = usage_of(details)

@@ -1,11 +1,11 @@
 """MLflow's own clients: fields come in MLflow's form, as JSON text under MLflow's names (mlflow.tracing.constant)."""
 
 from qualitrace_collector.convert.dialects.dialect import Dialect
-from qualitrace_collector.convert.span_draft import Draft, amounts, counts
+from qualitrace_collector.convert.span_draft import SpanDraft, amounts, counts
 from qualitrace_collector.convert.usage import CACHE_READ, CACHE_WRITTEN, INPUT, OUTPUT, TOTAL
 
 
-def _read(draft: Draft) -> None:
+def _read(draft: SpanDraft) -> None:
     draft.native = "mlflow.spanType" in draft.values or "mlflow.traceRequestId" in draft.values
     kind = draft.text(("mlflow.spanType",))
     draft.type = None if kind == "UNKNOWN" else kind

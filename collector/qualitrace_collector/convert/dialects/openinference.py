@@ -11,7 +11,7 @@ from qualitrace_collector.convert.content import at, is_blank
 from qualitrace_collector.convert.content.documents import document_of
 from qualitrace_collector.convert.dialects.dialect import Dialect
 from qualitrace_collector.convert.numbered_attributes import openinference_messages, subtree
-from qualitrace_collector.convert.span_draft import CALL_TYPES, Draft
+from qualitrace_collector.convert.span_draft import CALL_TYPES, SpanDraft
 from qualitrace_collector.convert.usage import CACHE_READ, whole
 
 _KINDS = {
@@ -31,7 +31,7 @@ _RESPONSE_KEYS = ("choices", "output", "content", "candidates")
 _PREPARING = "._prepare"
 
 
-def _read(draft: Draft) -> None:
+def _read(draft: SpanDraft) -> None:
     kind = draft.type or draft.text(("openinference.span.kind",))
     if kind == "LLM":
         _read_call(draft)
@@ -41,13 +41,13 @@ def _read(draft: Draft) -> None:
         draft.outputs = openinference_documents(draft, "reranker.output_documents.") or draft.outputs
 
 
-def openinference_documents(draft: Draft, prefix: str) -> list[dict[str, Any]]:
+def openinference_documents(draft: SpanDraft, prefix: str) -> list[dict[str, Any]]:
     """Read documents from numbered attributes (`retrieval.documents.0.document.content`)."""
     items = [item.get("document") for item in subtree(draft.values, prefix) if isinstance(item, dict)]
     return [document for item in items if isinstance(item, dict) and (document := document_of(item))]
 
 
-def _read_call(draft: Draft) -> None:
+def _read_call(draft: SpanDraft) -> None:
     if _PREPARING in draft.span.name:  # LlamaIndex's builders of a request: no call is made
         draft.type = SpanType.CHAIN
         return
@@ -78,7 +78,7 @@ def _is_response(value: Any) -> bool:
     return isinstance(value, dict) and any(isinstance(value.get(key), list) for key in _RESPONSE_KEYS)
 
 
-def _texts(draft: Draft, prefix: str, part: str) -> str | None:
+def _texts(draft: SpanDraft, prefix: str, part: str) -> str | None:
     """Read the texts of a completions API (`llm.prompts.0.prompt.text`)."""
     found = subtree(draft.values, prefix)
     return "\n".join(str(text) for item in found if (text := at(item, part, "text")) is not None) or None
@@ -91,7 +91,7 @@ _MISNAMED = "openinference.instrumentation.litellm"
 """The scope of what reports the tokens of text as `prompt_details.cache_input` (its `_set_token_counts_from_usage`)."""
 
 
-def _mend(draft: Draft) -> None:
+def _mend(draft: SpanDraft) -> None:
     if draft.usage and draft.scope == _APART:
         draft.usage = whole(draft.usage, apart=True)
     elif draft.usage and draft.scope == _MISNAMED and "llm.token_count.prompt_details.cache_read" not in draft.values:

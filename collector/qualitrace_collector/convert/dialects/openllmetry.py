@@ -11,7 +11,7 @@ from mlflow.entities import SpanType
 
 from qualitrace_collector.convert.content.documents import documents
 from qualitrace_collector.convert.dialects.dialect import Dialect
-from qualitrace_collector.convert.span_draft import Draft
+from qualitrace_collector.convert.span_draft import SpanDraft
 
 _KINDS = {
     "workflow": SpanType.WORKFLOW,
@@ -26,7 +26,7 @@ _WRAPPED = ("inputs", "outputs", "input_str", "output", "query", "documents")
 _HITS = {"db.query.result", "db.search.result"}
 
 
-def _mend(draft: Draft) -> None:
+def _mend(draft: SpanDraft) -> None:
     if draft.inputs is not None:
         draft.inputs = _unwrapped(draft, draft.inputs)
     if draft.outputs is not None:
@@ -35,7 +35,7 @@ def _mend(draft: Draft) -> None:
         _refine(draft)
 
 
-def _unwrapped(draft: Draft, value: Any) -> Any:
+def _unwrapped(draft: SpanDraft, value: Any) -> Any:
     """Take what was passed out of the callback's arguments: `{"inputs": …, "tags": [], "metadata": {}, …}`."""
     opened = draft.loads(value)
     if isinstance(opened, dict) and opened.keys() & _CALLBACK_KEYS:
@@ -47,7 +47,7 @@ def _unwrapped(draft: Draft, value: Any) -> Any:
     return value
 
 
-def _refine(draft: Draft) -> None:
+def _refine(draft: SpanDraft) -> None:
     """Tell retrievers, tools and steps of an agent among LlamaIndex's tasks."""
     entity = draft.text(("traceloop.entity.name",)) or draft.span.name
     outputs = draft.loads(draft.outputs)
@@ -69,7 +69,7 @@ TRACELOOP = Dialect(
 )
 
 
-def _read_hits(draft: Draft) -> None:
+def _read_hits(draft: SpanDraft) -> None:
     hits = [event.attributes for event in draft.events if event.name in _HITS]
     if not hits or draft.type is not None:
         return

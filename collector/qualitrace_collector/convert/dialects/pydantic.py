@@ -6,10 +6,10 @@ from mlflow.entities import SpanType
 
 from qualitrace_collector.convert.dialects.dialect import Dialect
 from qualitrace_collector.convert.dialects.genai_events import fill_from_events
-from qualitrace_collector.convert.span_draft import CALL_TYPES, Draft, Event
+from qualitrace_collector.convert.span_draft import CALL_TYPES, SpanDraft, Event
 
 
-def _read(draft: Draft) -> None:
+def _read(draft: SpanDraft) -> None:
     values = draft.values
     if draft.type is None and "gen_ai.operation.name" not in values and "agent_name" in values:
         draft.type = SpanType.AGENT
@@ -23,7 +23,7 @@ def _read(draft: Draft) -> None:
             fill_from_events(draft, _events(listed))
 
 
-def _split_history(draft: Draft, history: list[Any]) -> None:
+def _split_history(draft: SpanDraft, history: list[Any]) -> None:
     """Part a run's messages into what was asked and what came of it."""
     new = draft.count(("pydantic_ai.new_message_index",)) or 0
     answers = (n for n in range(new, len(history)) if _role(history[n]) == "assistant")
@@ -51,7 +51,7 @@ PYDANTIC_AI = Dialect(
 )
 
 
-def _mend_logfire(draft: Draft) -> None:
+def _mend_logfire(draft: SpanDraft) -> None:
     """Give a streamed call to the record of its end.
 
     Logfire ends the request's span when the stream opens, and logs a record of its own with the answer, in a trace of
@@ -67,7 +67,7 @@ def _is_provider_client(scope: str) -> bool:
     return scope in ("logfire.openai", "logfire.anthropic")
 
 
-def _read_logfire(draft: Draft) -> None:
+def _read_logfire(draft: SpanDraft) -> None:
     """Read the request and response bodies of Logfire before it had GenAI messages."""
     request = draft.loads(draft.values.get("request_data"))
     if draft.inputs is None and isinstance(request, dict) and request.keys() & {"messages", "input"}:

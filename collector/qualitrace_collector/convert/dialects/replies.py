@@ -9,7 +9,7 @@ from typing import Any
 from mlflow.entities import SpanType
 
 from qualitrace_collector.convert.dialects.dialect import Dialect
-from qualitrace_collector.convert.span_draft import CALL_TYPES, Draft, counts
+from qualitrace_collector.convert.span_draft import CALL_TYPES, SpanDraft, counts
 from qualitrace_collector.convert.usage import with_total
 
 _USAGE = {
@@ -21,7 +21,7 @@ _USAGE = {
 }
 
 
-def _read_usage(draft: Draft, usage: Any) -> None:
+def _read_usage(draft: SpanDraft, usage: Any) -> None:
     draft.usage = draft.usage or with_total(counts(usage, _USAGE))
 
 
@@ -36,7 +36,7 @@ _HAYSTACK_TYPES = {
 }
 
 
-def _read_haystack(draft: Draft) -> None:
+def _read_haystack(draft: SpanDraft) -> None:
     component = draft.text(("haystack.component.type",)) or ""
     if draft.type is None:
         kinds = (kind for suffix, kind in _HAYSTACK_TYPES.items() if component.endswith(suffix))
@@ -59,7 +59,7 @@ HAYSTACK = Dialect(
 )
 
 
-def _read_genkit(draft: Draft) -> None:
+def _read_genkit(draft: SpanDraft) -> None:
     if draft.values.get("genkit:metadata:subtype") != "model":
         return
     draft.model = draft.model or draft.text(("genkit:name",))

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from mlflow.entities import SpanType
 
-from qualitrace_collector.convert.span_draft import CALL_TYPES, Draft
+from qualitrace_collector.convert.span_draft import CALL_TYPES, SpanDraft
 
 _PREFIXES = ("", "llm.", "ai.", "genai.", "agent.", "chain.", "request.", "response.")
 
@@ -25,7 +25,7 @@ _TOKENS = {
 }
 
 
-def read_unknown(draft: Draft) -> None:
+def read_unknown(draft: SpanDraft) -> None:
     """Fill the fields of a span that seems to be one of a GenAI library: by its content, or a model with tokens."""
     asked, answered = _name(draft, _INPUTS), _name(draft, _OUTPUTS)
     model = draft.text(_MODELS)
@@ -43,5 +43,5 @@ def read_unknown(draft: Draft) -> None:
         draft.usage = usage | {"total_tokens": sum(usage.values())}
 
 
-def _name(draft: Draft, names: Iterable[str]) -> str | None:
+def _name(draft: SpanDraft, names: Iterable[str]) -> str | None:
     return next((name for name in names if draft.first((name,)) is not None), None)

@@ -6,7 +6,7 @@ from mlflow.entities import SpanType
 
 from qualitrace_collector.convert.content import at
 from qualitrace_collector.convert.dialects.dialect import Dialect
-from qualitrace_collector.convert.span_draft import Draft, whole_number
+from qualitrace_collector.convert.span_draft import SpanDraft, whole_number
 from qualitrace_collector.convert.usage import CACHE_READ, CACHE_WRITTEN, INPUT, whole
 
 _OPERATIONS = {
@@ -25,7 +25,7 @@ _OPERATIONS = {
 _CALLS = (".doGenerate", ".doStream")
 
 
-def _read(draft: Draft) -> None:
+def _read(draft: SpanDraft) -> None:
     """Put the parts of a model call's prompt and response together."""
     operation = draft.values.get("ai.operationId")
     if isinstance(operation, str) and operation.endswith(_CALLS):
@@ -34,12 +34,12 @@ def _read(draft: Draft) -> None:
         draft.message_format = "vercel_ai"
 
 
-def _parts(draft: Draft, prefix: str) -> dict[str, Any]:
+def _parts(draft: SpanDraft, prefix: str) -> dict[str, Any]:
     found = {key.removeprefix(prefix): value for key, value in draft.values.items() if key.startswith(prefix)}
     return {name: value if name == "text" else _part(draft, value) for name, value in found.items()}
 
 
-def _part(draft: Draft, value: Any) -> Any:
+def _part(draft: SpanDraft, value: Any) -> Any:
     """Open what the SDK wrote as JSON; its `text` is the model's, be it JSON or not."""
     return [draft.loads(item) for item in value] if isinstance(value, list) else draft.loads(value)
 
@@ -56,7 +56,7 @@ _CACHED = {
 """Where the metadata of Anthropic and Bedrock report cached tokens: not all of versions 3 to 5 do so elsewhere."""
 
 
-def _mend(draft: Draft) -> None:
+def _mend(draft: SpanDraft) -> None:
     """Add the cached tokens that versions before 6 leave out of the input, for providers that report them apart.
 
     Version 6 made the input whole for all providers, and reports its details (`convertAnthropicMessagesUsage` of
