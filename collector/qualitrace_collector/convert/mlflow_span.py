@@ -19,7 +19,7 @@ from qualitrace_collector.convert.blobs import without_blobs
 from qualitrace_collector.convert.content import encodable
 from qualitrace_collector.convert.cost import cost_of
 from qualitrace_collector.convert.decode import attribute_values
-from qualitrace_collector.convert.span_draft import SpanDraft, Event
+from qualitrace_collector.convert.span_draft import Event, SpanDraft
 
 USAGE, COST, MODEL = "mlflow.chat.tokenUsage", "mlflow.llm.cost", "mlflow.llm.model"
 """MLflow's attributes (`mlflow.tracing.constant.SpanAttributeKey`)."""

@@ -22,7 +22,7 @@ from qualitrace_collector.convert.mlflow_span import USAGE, AnySpan, StoredSpan,
 from qualitrace_collector.convert.one_span_per_call import one_span_per_call, unite_across_traces
 from qualitrace_collector.convert.otlp_span import restored
 from qualitrace_collector.convert.root import complete_root, local_root
-from qualitrace_collector.convert.span_draft import SpanDraft, Event
+from qualitrace_collector.convert.span_draft import Event, SpanDraft
 from qualitrace_collector.piece import Piece, SpanRecord
 
 UNKNOWN_SERVICE = "unknown_service"

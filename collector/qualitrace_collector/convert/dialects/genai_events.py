@@ -13,7 +13,7 @@ from mlflow.entities import SpanType
 
 from qualitrace_collector.convert.content.messages import opened_parts
 from qualitrace_collector.convert.dialects.dialect import Dialect
-from qualitrace_collector.convert.span_draft import SpanDraft, Event
+from qualitrace_collector.convert.span_draft import Event, SpanDraft
 
 DETAILS = "gen_ai.client.inference.operation.details"
 _ROLES = {

@@ -6,7 +6,7 @@ from mlflow.entities import SpanType
 
 from qualitrace_collector.convert.dialects.dialect import Dialect
 from qualitrace_collector.convert.dialects.genai_events import fill_from_events
-from qualitrace_collector.convert.span_draft import CALL_TYPES, SpanDraft, Event
+from qualitrace_collector.convert.span_draft import CALL_TYPES, Event, SpanDraft
 
 
 def _read(draft: SpanDraft) -> None:
