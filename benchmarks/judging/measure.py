@@ -26,7 +26,7 @@ from qualitrace_monitors.judges import build_stages
 from qualitrace_monitors.judging.calls import Concurrent, OneByOne
 from qualitrace_monitors.judging.worker import JudgeWorker
 from qualitrace_monitors.metrics import JudgeMetrics
-from qualitrace_monitors.server.services import LOCAL_BATCH, SCHEMA
+from qualitrace_monitors.server.services import LOCAL_BATCH
 
 _QUESTION = "How long does the warranty of kettle number {n} last, and who repairs it?"
 _ANSWER = "The warranty of kettle number {n} lasts 24 months. Brightwater Services repairs it at no cost."
@@ -66,7 +66,7 @@ def measure_llm(folder: Path, traces: int, delay: float) -> Result:
 
 def _measure(name: str, folder: Path, configs: Sequence[JudgeConfig], traces: int) -> Result:
     folder.mkdir(parents=True)
-    database = Database(folder / "state.db", SCHEMA)
+    database = Database(folder / "state.db")
     store = TraceStore(f"sqlite:///{folder / 'mlflow.db'}", folder.as_uri(), "bench")
     store.check()
     for start in range(0, traces, 200):

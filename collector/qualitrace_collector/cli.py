@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from qualitrace_collector.config import Config, ConfigError, load_config
-from qualitrace_collector.state import Database, StateError, ledger
+from qualitrace_collector.state import Database, StateError
 from qualitrace_collector.state.database import FILE_NAME
 
 config_option = click.option(
@@ -38,6 +38,6 @@ def open_state(config: Config) -> Database:
     if not path.exists():
         raise click.ClickException(f"{path.resolve()}: no such file; {NAME_THE_CONFIGURATION}")
     try:
-        return Database(path, ledger.SCHEMA)
+        return Database(path)
     except StateError as error:
         raise click.ClickException(str(error)) from error

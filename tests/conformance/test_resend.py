@@ -16,7 +16,7 @@ from qualitrace_collector.mlflow_store.store import TraceStore
 from qualitrace_collector.pipeline.loop import Pipeline
 from qualitrace_collector.pipeline.recorder import Recorder
 from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
-from qualitrace_collector.state import Database, Ledger, ledger, queue
+from qualitrace_collector.state import Database, Ledger
 from support.mlflow_db import new_database
 from support.otlp import rag_trace, request, trace_id
 from support.receiving import Receiver
@@ -53,7 +53,7 @@ class Work:
 
     def __init__(self, receiver: Receiver, folder: Path) -> None:
         self.tracking_uri = new_database(folder)
-        self.database = Database(folder / "state.db", (*ledger.SCHEMA, *queue.SCHEMA))
+        self.database = Database(folder / "state.db")
         self.now = time.time()  # the receiver stamps requests by it
         self.pipeline = Pipeline(
             receiver.config,

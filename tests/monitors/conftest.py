@@ -8,25 +8,11 @@ from typing import Any
 import mlflow
 import pytest
 
-from qualitrace_collector.state import Database, ledger, queue
-from qualitrace_monitors import alerts, notify
-from qualitrace_monitors.budget import spending
-from qualitrace_monitors.estimate import scores
+from qualitrace_collector.state import Database
 from qualitrace_monitors.estimate.scores import ScoreRow
-from qualitrace_monitors.judges import cache
 from support.judging import Monitor
 from support.mlflow_db import new_database
 from support.web import WebStand
-
-STATE_SCHEMA = (
-    *ledger.SCHEMA,
-    *queue.SCHEMA,
-    *scores.SCHEMA,
-    *alerts.SCHEMA,
-    *notify.SCHEMA,
-    *spending.SCHEMA,
-    *cache.SCHEMA,
-)
 
 AddScore = Callable[..., str]
 OpenDatabase = Callable[[Path], Database]
@@ -34,8 +20,8 @@ OpenDatabase = Callable[[Path], Database]
 
 @pytest.fixture
 def open_database() -> OpenDatabase:
-    """Open a state database with every table that the monitors use."""
-    return lambda path: Database(path, STATE_SCHEMA)
+    """Open a state database."""
+    return Database
 
 
 @pytest.fixture

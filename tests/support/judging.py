@@ -15,7 +15,6 @@ from qualitrace_monitors.judges.cascade import Escalation
 from qualitrace_monitors.judging.calls import OneByOne
 from qualitrace_monitors.judging.worker import JudgeWorker
 from qualitrace_monitors.metrics import JudgeMetrics
-from qualitrace_monitors.server.services import SCHEMA
 from support.mlflow_db import converted, new_store
 from support.otlp import rag_trace
 
@@ -53,7 +52,7 @@ class Monitor:
         self.now = MIDNIGHT + 1000
         self.judge = ScriptedJudge(tier)
         self.then: Escalation | None = None
-        self.database = Database(folder / "state.db", SCHEMA)
+        self.database = Database(folder / "state.db")
         self.store = new_store(folder)
         self.registry = CollectorRegistry()
         self.metrics = JudgeMetrics(self.registry)

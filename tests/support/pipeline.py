@@ -15,7 +15,7 @@ from qualitrace_collector.pipeline.feedback_delivery import FeedbackDelivery
 from qualitrace_collector.pipeline.loop import Pipeline
 from qualitrace_collector.pipeline.recorder import Recorder
 from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
-from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger, feedback, ledger, queue
+from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger
 from support.mlflow_db import new_store
 from support.otlp import rag_trace, request, trace_id
 
@@ -37,7 +37,7 @@ class Collector:
     def restart(self) -> None:
         config = parse_config(self.raw)
         self.registry = CollectorRegistry()
-        self.database = Database(self.folder / "state.db", (*ledger.SCHEMA, *queue.SCHEMA, *feedback.SCHEMA))
+        self.database = Database(self.folder / "state.db")
         self.journal = SqliteJournal(self.folder / "journal.db", 1 << 30)
         self.recorder = recorder = Recorder(config, self.database, TraceMetrics(self.registry))
         self.delivery = FeedbackDelivery(

@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry, Counter
 from qualitrace_collector.config.models import Retention
 from qualitrace_collector.mlflow_store.experiments import written_experiments
 from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
-from qualitrace_collector.state import Database
+from qualitrace_collector.state import Database, JudgeQueue, Ledger
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Retainer:
     ) -> None:
         self._retention = retention
         self._store = store
-        self._database = database
+        self._ledger, self._queue = Ledger(database), JudgeQueue(database)
         self._clock = clock
         self._deleted = Counter(
             "qualitrace_traces_deleted", "Traces that retention deleted from MLflow.", registry=registry
@@ -112,16 +112,10 @@ class Retainer:
     def _awaited(self, trace_ids: Sequence[str]) -> set[str]:
         """Return those of the traces that are open or that a judge will still have to find in MLflow.
 
-        What is being stored may be either; it is asked for first, so that it cannot be recorded between the two looks.
+        What is being stored may be either; it is asked for first, so that it cannot be recorded between the looks.
         """
         unrecorded = self._store.unrecorded.intersection(trace_ids)
-        marks = ",".join("?" * len(trace_ids))
-        rows = self._database.connection().execute(
-            f"SELECT trace_id FROM trace WHERE outcome = 'stored' AND root_seen = 0 AND trace_id IN ({marks}) "
-            f"UNION SELECT trace_id FROM judgement WHERE status = 'queued' AND trace_id IN ({marks})",
-            (*trace_ids, *trace_ids),
-        )
-        return unrecorded.union(row["trace_id"] for row in rows)
+        return unrecorded | self._ledger.open_traces(trace_ids) | self._queue.waiting_traces(trace_ids)
 
 
 def _count(mlflow: AbstractStore, experiment_id: str) -> int:

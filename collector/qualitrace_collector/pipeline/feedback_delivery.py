@@ -13,7 +13,7 @@ from qualitrace_collector.person_feedback import SOURCE_KEY, PersonFeedback
 from qualitrace_collector.pipeline.recorder import CompleteTrace, Recorder
 from qualitrace_collector.pipeline.sampling import is_negative
 from qualitrace_collector.state import Database, Ledger
-from qualitrace_collector.state.feedback import FeedbackBox
+from qualitrace_collector.state.waiting_feedback import FeedbackBox
 
 _log = logging.getLogger(__name__)
 
@@ -60,9 +60,7 @@ class FeedbackDelivery:
         if not batch:
             return IDLE_SECONDS
         rows = self._ledger.known_traces([feedback.mlflow_trace_id for feedback, _ in batch])
-        open_traces = {
-            trace_id for trace_id, row in rows.items() if row["outcome"] == "stored" and not row["root_seen"]
-        }
+        open_traces = {trace_id for trace_id, row in rows.items() if row.outcome == "stored" and not row.root_seen}
         try:
             ready = [feedback for feedback, _ in batch if feedback.mlflow_trace_id not in open_traces]
             refused = self._store.save_assessments([_assessment(feedback) for feedback in ready])
@@ -85,8 +83,9 @@ class FeedbackDelivery:
             spans = self._store.read(trace_id)
             row = self._ledger.known_traces([trace_id]).get(trace_id)
             if spans and row is not None:  # else nobody knows any more how it was sampled
-                service = str(row["service"])
-                traces.append(CompleteTrace(trace_id=trace_id, service=service, tracestate="", spans=spans, known=True))
+                traces.append(
+                    CompleteTrace(trace_id=trace_id, service=row.service, tracestate="", spans=spans, known=True)
+                )
         return traces
 
     def _settle(

@@ -137,7 +137,7 @@ class Pipeline:
     def _ended(self, trace_ids: Sequence[bytes]) -> set[bytes]:
         """Return those of the traces that were complete before."""
         rows = self._ledger.known_traces([f"tr-{trace_id.hex()}" for trace_id in trace_ids])
-        return {_otlp_trace_id(trace_id) for trace_id, row in rows.items() if row["root_seen"]}
+        return {_otlp_trace_id(trace_id) for trace_id, row in rows.items() if row.root_seen}
 
     def _back_off(self, error: StoreUnavailable) -> float:
         wait = min(LONGEST_BACKOFF_SECONDS, SHORTEST_BACKOFF_SECONDS * 2.0 ** min(self._unavailable, 10))

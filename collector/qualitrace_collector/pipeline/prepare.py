@@ -6,7 +6,6 @@ Needs no database: what is known of the traces is in the plan.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from mlflow.entities import Span
 
@@ -16,18 +15,11 @@ from qualitrace_collector.doctor.coverage import coverage_of
 from qualitrace_collector.piece import Piece
 from qualitrace_collector.pipeline.recorder import CompleteTrace
 from qualitrace_collector.pipeline.resends import log_conflicts, without_stored
+from qualitrace_collector.state import TraceRecord
 from qualitrace_collector.state.coverage import Coverage
 
 Failure = tuple[Piece, str, Exception]
 """A piece that could not be converted or stored, its service, and why."""
-
-
-class KnownTrace(NamedTuple):
-    """What the ledger has of a trace."""
-
-    service: str
-    outcome: str
-    root_seen: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +34,7 @@ class Plan:
     """
 
     pieces: Sequence[tuple[Piece, str]]
-    known: Mapping[str, KnownTrace]
+    known: Mapping[str, TraceRecord]
     earlier: Mapping[str, Sequence[Span]]
     keep_all: bool
 
@@ -123,12 +115,12 @@ def _complete(trace: ConvertedTrace, plan: Plan) -> CompleteTrace:
     )
 
 
-def _is_whole(trace: ConvertedTrace, known: Mapping[str, KnownTrace]) -> bool:
+def _is_whole(trace: ConvertedTrace, known: Mapping[str, TraceRecord]) -> bool:
     before = known.get(trace.trace_id)
     return trace.piece.root_seen or (before is not None and before.root_seen)
 
 
-def _was_judged(trace: ConvertedTrace, known: Mapping[str, KnownTrace]) -> bool:
+def _was_judged(trace: ConvertedTrace, known: Mapping[str, TraceRecord]) -> bool:
     """Whether it went to the judges before; what was seen of it without any GenAI span did not."""
     before = known.get(trace.trace_id)
     return before is not None and before.outcome != "not_genai" and before.root_seen

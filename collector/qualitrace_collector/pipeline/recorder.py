@@ -33,10 +33,9 @@ from qualitrace_collector.state import (
     Ledger,
     Spent,
     TraceRecord,
-    Unfinished,
 )
 from qualitrace_collector.state.coverage import Coverage, joined
-from qualitrace_collector.state.feedback import FeedbackBox
+from qualitrace_collector.state.waiting_feedback import FeedbackBox
 
 _log = logging.getLogger(__name__)
 
@@ -123,9 +122,15 @@ class Recorder:
         """Record a batch durably; recording it again changes nothing."""
         complete = {trace.trace_id for trace in results.complete}
         records: list[TraceRecord] = [
-            *((trace.trace_id, trace.service, "stored", trace.trace_id in complete) for trace in results.stored),
-            *((trace.trace_id, trace.service, "not_genai", trace.piece.root_seen) for trace in results.not_genai),
-            *((letter.trace_id, letter.service, "dead_lettered", False) for letter in results.dead_lettered),
+            *(
+                TraceRecord(trace.trace_id, trace.service, "stored", trace.trace_id in complete)
+                for trace in results.stored
+            ),
+            *(
+                TraceRecord(trace.trace_id, trace.service, "not_genai", trace.piece.root_seen)
+                for trace in results.not_genai
+            ),
+            *(TraceRecord(letter.trace_id, letter.service, "dead_lettered", False) for letter in results.dead_lettered),
         ]
         with self._database.transaction() as connection:
             Ledger.record_traces(connection, records, now)
@@ -168,7 +173,6 @@ class Recorder:
         """Forget rows older than a week, and log records whose span did not come; the ledger's totals stay."""
         with self._database.transaction() as connection:
             Ledger.prune(connection, now - KEEP_SECONDS)
-            Unfinished.prune(connection, now - KEEP_SECONDS)
             Counted.prune(connection, now - KEEP_SECONDS)
             JudgeQueue.prune(connection, now - KEEP_SECONDS)
             assembly = self._config.assembly
@@ -257,7 +261,7 @@ def _let_wait(
     """Note of stored traces without a root when the last of them came."""
     for trace in traces:
         has = coverage.get(trace.trace_id, {})
-        Unfinished.put(connection, trace.trace_id, trace.piece.last_at, trace.tracestate, has)
+        Ledger.put_unfinished(connection, trace.trace_id, trace.piece.last_at, trace.tracestate, has)
 
 
 def _count(
@@ -268,7 +272,7 @@ def _count(
     Returns:
         What traces that were complete before have spent since: service, trace id, what.
     """
-    waited = Unfinished.take(connection, [trace.trace_id for trace in traces])
+    waited = Ledger.take_unfinished(connection, [trace.trace_id for trace in traces])
     before = Counted.of(connection, [trace.trace_id for trace in traces if trace.known])
     counts: dict[str, Count] = {}
     late: list[tuple[str, str, Spent]] = []

@@ -12,9 +12,9 @@ from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
 from qualitrace_collector.mlflow_store.writer_process import Writer, Writing, written
 from qualitrace_collector.names import BoundedNames
 from qualitrace_collector.piece import Piece
-from qualitrace_collector.pipeline.prepare import Failure, KnownTrace, Plan, Prepared, prepare
+from qualitrace_collector.pipeline.prepare import Failure, Plan, Prepared, prepare
 from qualitrace_collector.pipeline.recorder import Results
-from qualitrace_collector.state import EarlyLogs, Ledger
+from qualitrace_collector.state import EarlyLogs, Ledger, TraceRecord
 
 Batch = Sequence[Piece]
 
@@ -107,8 +107,7 @@ class StoreStage:
         ]
 
     def _plan(self, batch: Sequence[Piece]) -> Plan:
-        rows = self._ledger.known_traces([mlflow_trace_id(piece) for piece in batch])
-        known = {id_: KnownTrace(row["service"], row["outcome"], bool(row["root_seen"])) for id_, row in rows.items()}
+        known = self._ledger.known_traces([mlflow_trace_id(piece) for piece in batch])
         earlier = {id_: self._store.read(id_) for id_, trace in known.items() if trace.outcome != "not_genai"}
         pieces = [piece for piece in batch if piece.spans or earlier.get(mlflow_trace_id(piece))]
         return Plan(
@@ -118,7 +117,7 @@ class StoreStage:
             keep_all=self._keep_all,
         )
 
-    def _service(self, piece: Piece, known: dict[str, KnownTrace]) -> str:
+    def _service(self, piece: Piece, known: dict[str, TraceRecord]) -> str:
         before = known.get(mlflow_trace_id(piece))
         return before.service if before else self._services.bound(service_of(piece))
 

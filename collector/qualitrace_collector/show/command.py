@@ -103,13 +103,13 @@ def _check_database(tracking_uri: str, where: str) -> None:
 
 def _known(trace_id: str, config: Config) -> tuple[str, bool | None, dict[str, str]]:
     """Return the service of a trace, whether it is complete, and what became of it at each judge, by state database."""
-    from qualitrace_collector.state import Database, JudgeQueue, Ledger, StateError, ledger, queue
+    from qualitrace_collector.state import Database, JudgeQueue, Ledger, StateError
     from qualitrace_collector.state.database import FILE_NAME
 
     if not (config.data_dir / FILE_NAME).exists():
         return "", None, {}
     try:
-        database = Database.of(config, (*ledger.SCHEMA, *queue.SCHEMA))
+        database = Database.of(config)
     except StateError as error:
         click.echo(str(error), err=True)
         return "", None, {}
@@ -117,8 +117,8 @@ def _known(trace_id: str, config: Config) -> tuple[str, bool | None, dict[str, s
     if row is None:
         return "", None, {}
     picked = JudgeQueue(database).statuses(trace_id)
-    left = "sampled_out" if row["root_seen"] else "waits for the trace's root"
-    return row["service"], bool(row["root_seen"]), {j.name: picked.get(j.name, left) for j in config.judges}
+    left = "sampled_out" if row.root_seen else "waits for the trace's root"
+    return row.service, bool(row.root_seen), {j.name: picked.get(j.name, left) for j in config.judges}
 
 
 def _as_text(shown: dict[str, Any]) -> str:

@@ -1,13 +1,14 @@
-"""The state database: what happened to each trace, what waits to be judged, what was given up."""
+"""The state database: what happened to each trace, what waits to be judged, what was given up.
 
-from qualitrace_collector.state.counted import Count, Counted, Spent
-from qualitrace_collector.state.coverage import CoverageTotals
+`schema` has the tables; each other module has all queries of its own.
+"""
+
+from qualitrace_collector.state.coverage import Count, Counted, CoverageTotals, Spent
 from qualitrace_collector.state.database import Database, StateError
 from qualitrace_collector.state.dead_letters import DeadLetter, DeadLetters
 from qualitrace_collector.state.early_logs import EarlyLogs
-from qualitrace_collector.state.ledger import Ledger, TraceRecord
+from qualitrace_collector.state.ledger import Ledger, TraceOutcome, TraceRecord, UnfinishedTrace
 from qualitrace_collector.state.queue import JudgeQueue, JudgeTask
-from qualitrace_collector.state.unfinished import Unfinished, UnfinishedTrace
 
 __all__ = [
     "Count",
@@ -22,7 +23,7 @@ __all__ = [
     "Ledger",
     "Spent",
     "StateError",
+    "TraceOutcome",
     "TraceRecord",
-    "Unfinished",
     "UnfinishedTrace",
 ]

@@ -1,23 +1,17 @@
-"""How many traces of each source lack what judges and metrics need; the totals outlive restarts."""
+"""What complete traces have of what judges and metrics need, and what they spent.
+
+`counted` remembers both for each trace, so that late spans add what they bring and nothing twice; `coverage` has the
+totals by source, which outlive restarts.
+"""
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from qualitrace_collector.names import OTHER
 from qualitrace_collector.state.database import Database
 
-SCHEMA = (
-    """CREATE TABLE IF NOT EXISTS coverage (
-        service TEXT NOT NULL, scope TEXT NOT NULL, dialect TEXT NOT NULL, content TEXT NOT NULL,
-        traces INTEGER NOT NULL, lacking INTEGER NOT NULL,
-        PRIMARY KEY (service, scope, dialect, content)) WITHOUT ROWID""",
-    """CREATE TABLE IF NOT EXISTS coverage_late (
-        service TEXT NOT NULL, scope TEXT NOT NULL, dialect TEXT NOT NULL, content TEXT NOT NULL,
-        traces INTEGER NOT NULL,
-        PRIMARY KEY (service, scope, dialect, content)) WITHOUT ROWID""",
-)
 MAX_SOURCES = 500
 """Scopes' names come from outside; those of further sources are called `other`."""
 
@@ -56,6 +50,43 @@ def joined(before: Coverage, now: Coverage) -> Coverage:
     return result
 
 
+Spent = Mapping[str, Mapping[str, float]]
+"""What the calls of a trace used, by model and by kind: tokens (`input`, `output`) and US dollars (`usd`)."""
+
+
+class Count(NamedTuple):
+    """What was counted of a trace."""
+
+    coverage: Coverage
+    spent: Spent
+
+
+class Counted:
+    """Remembers what was counted; every method runs inside the caller's transaction."""
+
+    @staticmethod
+    def of(connection: sqlite3.Connection, trace_ids: Sequence[str]) -> dict[str, Count]:
+        """Return what was counted of these traces; nothing of one that was never complete, or is forgotten."""
+        rows = connection.execute(
+            "SELECT trace_id, coverage, spent FROM counted WHERE trace_id IN (SELECT value FROM json_each(?))",
+            (json.dumps(trace_ids),),
+        )
+        return {row["trace_id"]: Count(load_coverage(row["coverage"]), json.loads(row["spent"])) for row in rows}
+
+    @staticmethod
+    def put(connection: sqlite3.Connection, counts: Mapping[str, Count], now: float) -> None:
+        """Remember what was counted, by trace id, in place of what was before."""
+        connection.executemany(
+            "INSERT OR REPLACE INTO counted VALUES (?, ?, ?, ?)",
+            [(key, dump_coverage(count.coverage), json.dumps(count.spent), now) for key, count in counts.items()],
+        )
+
+    @staticmethod
+    def prune(connection: sqlite3.Connection, older_than: float) -> None:
+        """Forget what was counted before `older_than` (Unix seconds); late spans of these traces count no more."""
+        connection.execute("DELETE FROM counted WHERE counted_at < ?", (older_than,))
+
+
 class CoverageTotals:
     """Counts, over complete traces, who recorded what."""
 
@@ -65,7 +96,7 @@ class CoverageTotals:
     @staticmethod
     def change(connection: sqlite3.Connection, traces: Iterable[tuple[Coverage, Coverage]]) -> None:
         """Count complete traces in the caller's transaction, each given as it was counted before and as it is now."""
-        counts: dict[tuple[Source, str], list[int]] = {}
+        counts: dict[tuple[Source, str], list[int]] = {}  # seen for the first time; lacking then; found since
         for before, now in traces:
             for key, has in now.items():
                 if key not in before or has > before[key]:
@@ -77,7 +108,7 @@ class CoverageTotals:
             return
         rows = connection.execute("SELECT DISTINCT service, scope, dialect FROM coverage").fetchall()
         known = {Source(*row) for row in rows}
-        for (source, content), (seen, lacking, late) in counts.items():
+        for (source, content), (seen, lacking, found_late) in counts.items():
             if source not in known and len(known) >= MAX_SOURCES:
                 source = source._replace(scope=OTHER)  # noqa: PLW2901
             known.add(source)
@@ -86,11 +117,11 @@ class CoverageTotals:
                 "SET traces = traces + excluded.traces, lacking = lacking + excluded.lacking",
                 (*source, content, seen, lacking),
             )
-            if late:
+            if found_late:
                 connection.execute(
                     "INSERT INTO coverage_late VALUES (?, ?, ?, ?, ?) "
                     "ON CONFLICT DO UPDATE SET traces = traces + excluded.traces",
-                    (*source, content, late),
+                    (*source, content, found_late),
                 )
 
     def totals(self) -> list[sqlite3.Row]:
@@ -99,13 +130,9 @@ class CoverageTotals:
         `lacking` counts the traces that lack the content now; `lacked` those that did when they were complete for the
         first time, which never falls, as a counter must.
         """
-        return (
-            self._database.connection()
-            .execute(
-                "SELECT service, scope, dialect, content, c.traces, c.lacking - coalesce(l.traces, 0) AS lacking, "
-                "c.lacking AS lacked, max(c.traces) OVER (PARTITION BY service, scope, dialect) AS most "
-                "FROM coverage AS c LEFT JOIN coverage_late AS l USING (service, scope, dialect, content) "
-                "ORDER BY most DESC, service, scope, dialect, content"
-            )
-            .fetchall()
+        return self._database.rows(
+            "SELECT service, scope, dialect, content, c.traces, c.lacking - coalesce(l.traces, 0) AS lacking, "
+            "c.lacking AS lacked, max(c.traces) OVER (PARTITION BY service, scope, dialect) AS most "
+            "FROM coverage AS c LEFT JOIN coverage_late AS l USING (service, scope, dialect, content) "
+            "ORDER BY most DESC, service, scope, dialect, content"
         )

@@ -2,20 +2,18 @@
 
 import sqlite3
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from qualitrace_collector.config import Config
+from qualitrace_collector.state import schema
 
 FILE_NAME = "state.db"
-SCHEMA_VERSION = 1
-"""Raised with every change of a table that `CREATE … IF NOT EXISTS` does not make by itself."""
-
 BUSY_TIMEOUT_SECONDS = 10.0
 
-_MEND = "check the disk's free space and permissions, move the file away, or set data_dir to another folder"
+_REMEDY = "check the disk's free space and permissions, move the file away, or set data_dir to another folder"
 
 
 class StateError(Exception):
@@ -23,17 +21,16 @@ class StateError(Exception):
 
 
 class Database:
-    """A SQLite file shared by the threads and processes of one host.
+    """The state database, shared by the threads and processes of one host.
 
     Args:
         path: the file; its folder is made with mode 0700.
-        schema: `CREATE … IF NOT EXISTS` statements; each package brings its own tables.
 
     Raises:
-        StateError: the file cannot be opened, or is no SQLite database.
+        StateError: the file cannot be opened, is no SQLite database, or has tables of another version.
     """
 
-    def __init__(self, path: Path, schema: Sequence[str] = ()) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
@@ -43,24 +40,24 @@ class Database:
             path.touch(mode=0o600)
             with self.transaction() as connection:
                 self._claim_version(connection)
-                for statement in schema:
+                for statement in schema.STATEMENTS:
                     connection.execute(statement)
         except (OSError, sqlite3.Error) as error:
-            raise StateError(f"{path}: cannot be used as a database: {error}; {_MEND}") from error
+            raise StateError(f"{path}: cannot be used as a database: {error}; {_REMEDY}") from error
 
     def _claim_version(self, connection: sqlite3.Connection) -> None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version not in (0, SCHEMA_VERSION):
+        if version not in (0, schema.VERSION):  # SQLite gives 0 to a new file
             raise StateError(
-                f"{self.path}: has tables of version {version}, and this qualitrace knows {SCHEMA_VERSION}: "
+                f"{self.path}: has tables of version {version}, and this qualitrace knows {schema.VERSION}: "
                 "use the qualitrace that wrote it, or set data_dir to another folder"
             )
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute(f"PRAGMA user_version = {schema.VERSION}")
 
     @classmethod
-    def of(cls, config: Config, schema: Sequence[str]) -> Self:
+    def of(cls, config: Config) -> Self:
         """Open the state database of a configuration, in its `data_dir`."""
-        return cls(config.data_dir / FILE_NAME, schema)
+        return cls(config.data_dir / FILE_NAME)
 
     def connection(self) -> sqlite3.Connection:
         """Return this thread's connection, opened at first use."""
@@ -77,6 +74,10 @@ class Database:
         with self._lock:
             self._connections.append(connection)
         return connection
+
+    def rows(self, query: str, parameters: tuple[Any, ...] = ()) -> list[sqlite3.Row]:
+        """Return all rows of a query, outside of any transaction."""
+        return self.connection().execute(query, parameters).fetchall()
 
     @contextmanager
     def transaction(self) -> Generator[sqlite3.Connection]:

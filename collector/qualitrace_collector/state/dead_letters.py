@@ -8,12 +8,6 @@ from typing import Any
 
 from qualitrace_collector.state.database import Database
 
-SCHEMA = (
-    """CREATE TABLE IF NOT EXISTS dead_letter (
-        letter_id TEXT PRIMARY KEY, trace_id TEXT NOT NULL, service TEXT NOT NULL, error TEXT NOT NULL,
-        traces BLOB NOT NULL, logs BLOB NOT NULL, recorded_at REAL NOT NULL, tenant TEXT NOT NULL)""",
-)
-
 MAX_ERROR_LENGTH = 2000
 
 
@@ -78,24 +72,17 @@ class DeadLetters:
 
     def summaries(self) -> list[dict[str, Any]]:
         """Return what is known of every letter but its payload, oldest first."""
-        rows = self._database.connection().execute(
+        query = (
             "SELECT letter_id AS id, trace_id, service, recorded_at, error, length(traces) + length(logs) AS size "
             "FROM dead_letter ORDER BY recorded_at, letter_id"
         )
-        return [dict(row) for row in rows]
+        return [dict(row) for row in self._database.rows(query)]
 
     def get(self, letter_id: str) -> DeadLetter | None:
         """Return a letter with its payload, or None if there is none with that id."""
-        row = (
-            self._database.connection()
-            .execute(
-                "SELECT trace_id, service, error, traces, logs, recorded_at, tenant FROM dead_letter "
-                "WHERE letter_id = ?",
-                (letter_id,),
-            )
-            .fetchone()
-        )
-        return None if row is None else DeadLetter(**dict(row))
+        columns = "trace_id, service, error, traces, logs, recorded_at, tenant"
+        rows = self._database.rows(f"SELECT {columns} FROM dead_letter WHERE letter_id = ?", (letter_id,))
+        return DeadLetter(**dict(rows[0])) if rows else None
 
     def remove(self, letters: Sequence[DeadLetter]) -> None:
         """Delete these letters, but none that was given up again since it was read."""
@@ -107,4 +94,4 @@ class DeadLetters:
 
     def count(self) -> int:
         """Count the letters that wait for a decision."""
-        return int(self._database.connection().execute("SELECT count(*) FROM dead_letter").fetchone()[0])
+        return int(self._database.rows("SELECT count(*) FROM dead_letter")[0][0])

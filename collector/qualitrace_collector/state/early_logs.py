@@ -12,10 +12,6 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from qualitrace_collector.state.database import Database
 
-SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS early_log (trace_id TEXT PRIMARY KEY, logs BLOB NOT NULL, recorded_at REAL NOT NULL)",
-)
-
 
 class EarlyLogs:
     """The log records that wait for their span, by MLflow's trace id."""
@@ -25,7 +21,7 @@ class EarlyLogs:
 
     def of(self, trace_ids: Iterable[str]) -> dict[str, list[LogRecord]]:
         """Return what waits for spans of these traces."""
-        rows = self._database.connection().execute(
+        rows = self._database.rows(
             "SELECT trace_id, logs FROM early_log WHERE trace_id IN (SELECT value FROM json_each(?))",
             (json.dumps(list(trace_ids)),),
         )

@@ -10,16 +10,6 @@ from qualitrace_collector.sample import Sample
 from qualitrace_collector.state.database import Database
 from qualitrace_collector.state.ledger import JudgementOutcome, Ledger
 
-SCHEMA = (
-    """CREATE TABLE IF NOT EXISTS judgement (
-        trace_id TEXT NOT NULL, judge TEXT NOT NULL, service TEXT NOT NULL, status TEXT NOT NULL,
-        sample TEXT NOT NULL, content_hash TEXT NOT NULL, inclusion_probability REAL NOT NULL,
-        root_ended_at REAL NOT NULL, completed_at REAL NOT NULL, due_at REAL NOT NULL,
-        attempts INTEGER NOT NULL, PRIMARY KEY (trace_id, judge)) WITHOUT ROWID""",
-    "CREATE INDEX IF NOT EXISTS judgement_due ON judgement(due_at) WHERE status = 'queued'",
-    "CREATE INDEX IF NOT EXISTS judgement_by_age ON judgement(completed_at)",
-)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeTask:
@@ -62,9 +52,7 @@ class JudgeQueue:
 
     def statuses(self, trace_id: str) -> dict[str, str]:
         """Return what became of a trace at each judge that it was picked for: `queued`, or its outcome."""
-        rows = self._database.connection().execute(
-            "SELECT judge, status FROM judgement WHERE trace_id = ?", (trace_id,)
-        )
+        rows = self._database.rows("SELECT judge, status FROM judgement WHERE trace_id = ?", (trace_id,))
         return {row["judge"]: row["status"] for row in rows}
 
     @staticmethod
@@ -138,7 +126,7 @@ class JudgeQueue:
             "AND trace_id IN (SELECT value FROM json_each(?))"
         )
         traces = json.dumps(sorted({task.trace_id for task in tasks}))
-        waiting = {tuple(row) for row in self._database.connection().execute(query, (traces,))}
+        waiting = {tuple(row) for row in self._database.rows(query, (traces,))}
         keys = ((task.trace_id, task.judge, task.content_hash) for task in tasks)
         return {key[:2] for key in keys if key not in waiting}
 
@@ -157,8 +145,15 @@ class JudgeQueue:
 
     def waiting(self) -> int:
         """Count the tasks without an outcome."""
-        row = self._database.connection().execute("SELECT count(*) FROM judgement WHERE status = 'queued'")
-        return int(row.fetchone()[0])
+        return int(self._database.rows("SELECT count(*) FROM judgement WHERE status = 'queued'")[0][0])
+
+    def waiting_traces(self, trace_ids: Sequence[str]) -> set[str]:
+        """Return those of the traces that wait for a judge."""
+        query = (
+            "SELECT DISTINCT trace_id FROM judgement WHERE status = 'queued' "
+            "AND trace_id IN (SELECT value FROM json_each(?))"
+        )
+        return {row["trace_id"] for row in self._database.rows(query, (json.dumps(trace_ids),))}
 
     @staticmethod
     def holds(connection: sqlite3.Connection, trace_id: str, judge: str) -> bool:

@@ -10,14 +10,6 @@ from qualitrace_monitors.estimate.interval import Interval
 
 AlertState = Literal["inactive", "pending", "firing"]
 
-SCHEMA = (
-    """CREATE TABLE IF NOT EXISTS alert_state (
-        rule TEXT NOT NULL, service TEXT NOT NULL, judge TEXT NOT NULL, state TEXT NOT NULL,
-        active_since REAL, fired_at REAL, held_at REAL,
-        value REAL, lower REAL, upper REAL, samples INTEGER NOT NULL,
-        labels TEXT NOT NULL, receivers TEXT NOT NULL, PRIMARY KEY (rule, service)) WITHOUT ROWID""",
-)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertRecord:

@@ -14,19 +14,6 @@ from qualitrace_collector.state import Database
 from qualitrace_monitors.judges import Usage
 from qualitrace_monitors.judges.llm.prices import price
 
-SCHEMA = (
-    """CREATE TABLE IF NOT EXISTS spend (
-        judge TEXT NOT NULL, hour INTEGER NOT NULL, calls INTEGER NOT NULL, tokens INTEGER NOT NULL, usd REAL NOT NULL,
-        PRIMARY KEY (judge, hour)) WITHOUT ROWID""",
-    """CREATE TABLE IF NOT EXISTS reservation (
-        trace_id TEXT NOT NULL, judge TEXT NOT NULL, tokens REAL NOT NULL, usd REAL NOT NULL, expires_at REAL NOT NULL,
-        PRIMARY KEY (trace_id, judge)) WITHOUT ROWID""",
-    """CREATE TABLE IF NOT EXISTS always_pick (
-        trace_id TEXT NOT NULL, judge TEXT NOT NULL, spent_at REAL, tokens INTEGER NOT NULL, usd REAL NOT NULL,
-        PRIMARY KEY (trace_id, judge)) WITHOUT ROWID""",
-    "CREATE INDEX IF NOT EXISTS always_pick_spent ON always_pick(spent_at, judge, tokens, usd)",
-)
-
 Unit = Literal["usd", "tokens"]
 Window = Literal["hour", "day"]
 SECONDS: dict[Window, int] = {"hour": 3600, "day": 86_400}

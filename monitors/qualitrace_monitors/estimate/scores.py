@@ -36,27 +36,7 @@ _TERMS = f"""
            {", ".join(f"{term} AS {name}" for name, term in _SUMS.items())}
     FROM (SELECT *, 1 / inclusion_probability AS w FROM score WHERE inclusion_probability > 0 AND {{condition}})"""
 
-_ALL_UNLESS_SUMMED_UP = "true LIMIT iif(EXISTS (SELECT 1 FROM score_minute), 0, -1)"
-
 _ADDED = ", ".join(f"sum({name}) AS {name}" for name in _SUMS)
-
-SCHEMA = (
-    """CREATE TABLE IF NOT EXISTS score (
-        trace_id TEXT NOT NULL, judge TEXT NOT NULL, version TEXT NOT NULL, tier TEXT NOT NULL,
-        service TEXT NOT NULL, model TEXT NOT NULL, prompt_version TEXT NOT NULL,
-        value REAL NOT NULL, label TEXT NOT NULL, rationale TEXT NOT NULL,
-        inclusion_probability REAL NOT NULL, assessment_id TEXT NOT NULL,
-        tokens INTEGER NOT NULL, cost_usd REAL,
-        completed_at REAL NOT NULL, scored_at REAL NOT NULL,
-        PRIMARY KEY (trace_id, judge, tier)) WITHOUT ROWID""",
-    "CREATE INDEX IF NOT EXISTS score_window ON score(completed_at, judge, service)",
-    f"""CREATE TABLE IF NOT EXISTS score_minute (
-        minute INTEGER NOT NULL, judge TEXT NOT NULL, tier TEXT NOT NULL, service TEXT NOT NULL,
-        {", ".join(f"{name} REAL NOT NULL" for name in _SUMS)}, PRIMARY KEY ({_KEYS})) WITHOUT ROWID""",
-    # The scores of a database from before there were minutes; of another one none is read.
-    f"""INSERT INTO score_minute SELECT {_KEYS}, {_ADDED}
-        FROM ({_TERMS.format(condition=_ALL_UNLESS_SUMMED_UP)}) GROUP BY {_KEYS}""",
-)
 
 _OF_TRACE = "trace_id = :trace_id AND judge = :judge AND tier = ifnull(:tier, tier)"
 

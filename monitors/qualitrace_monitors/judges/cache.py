@@ -9,11 +9,6 @@ from typing import Any
 from qualitrace_collector.state import Database
 from qualitrace_monitors.judges.contract import Judge, Score
 
-SCHEMA = (
-    """CREATE TABLE IF NOT EXISTS verdict (
-        key TEXT PRIMARY KEY, score TEXT NOT NULL, given_at REAL NOT NULL) WITHOUT ROWID""",
-    "CREATE INDEX IF NOT EXISTS verdict_by_age ON verdict(given_at)",
-)
 KEEP_SECONDS = 7 * 86_400.0
 
 

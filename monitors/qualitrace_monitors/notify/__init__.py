@@ -1,15 +1,11 @@
 """Tell the receivers: a durable outbox, signed webhooks with retries, and a heartbeat."""
 
-from qualitrace_monitors.notify import heartbeat, outbox
 from qualitrace_monitors.notify.heartbeat import Heartbeat
 from qualitrace_monitors.notify.notifier import NotificationOutcome, Notifier
 from qualitrace_monitors.notify.outbox import Outbox
 from qualitrace_monitors.notify.payload import Alert, Links, webhook_payload
 
-SCHEMA = (*outbox.SCHEMA, *heartbeat.SCHEMA)
-
 __all__ = [
-    "SCHEMA",
     "Alert",
     "Heartbeat",
     "Links",

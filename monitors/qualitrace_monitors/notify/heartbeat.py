@@ -11,11 +11,6 @@ from qualitrace_collector.state import Database, JudgeQueue
 from qualitrace_monitors.notify.outbox import Outbox
 from qualitrace_monitors.notify.payload import Alert, Links, rfc3339, webhook_payload
 
-SCHEMA = (
-    """CREATE TABLE IF NOT EXISTS heartbeat (
-        only INTEGER PRIMARY KEY CHECK (only = 1), sent_at REAL NOT NULL)""",
-)
-
 LABELS = {"alertname": "QualitraceHeartbeat", "severity": "none"}
 
 

@@ -6,14 +6,6 @@ from dataclasses import dataclass
 
 from qualitrace_collector.state import Database
 
-SCHEMA = (
-    """CREATE TABLE IF NOT EXISTS outbox (
-        sequence INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, receiver TEXT NOT NULL,
-        topic TEXT NOT NULL, body TEXT NOT NULL, created_at REAL NOT NULL, due_at REAL NOT NULL,
-        attempts INTEGER NOT NULL DEFAULT 0, last_error TEXT)""",
-    "CREATE INDEX IF NOT EXISTS outbox_by_receiver ON outbox(receiver, sequence)",
-)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:

@@ -19,14 +19,12 @@ from qualitrace_collector.pipeline.loop import Pipeline
 from qualitrace_collector.pipeline.recorder import Recorder
 from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
 from qualitrace_collector.process.loop import Loop
-from qualitrace_collector.state import Database, JudgeQueue, Ledger, feedback, ledger, queue
-from qualitrace_monitors import alerts, notify
+from qualitrace_collector.state import Database, JudgeQueue, Ledger
 from qualitrace_monitors.alerts import AlertEngine
-from qualitrace_monitors.budget import spending
 from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.estimate import Estimator, scores
-from qualitrace_monitors.judges import Stage, build_stages, cache
+from qualitrace_monitors.judges import Stage, build_stages
 from qualitrace_monitors.judges.cache import VerdictCache
 from qualitrace_monitors.judging.calls import Calls, Concurrent, OneByOne
 from qualitrace_monitors.judging.results import Result
@@ -38,17 +36,6 @@ from qualitrace_monitors.server.health import Health
 from qualitrace_monitors.web import WebServer, WebServices, create_app
 
 _log = logging.getLogger(__name__)
-
-SCHEMA = (
-    *ledger.SCHEMA,
-    *queue.SCHEMA,
-    *feedback.SCHEMA,
-    *scores.SCHEMA,
-    *alerts.SCHEMA,
-    *notify.SCHEMA,
-    *spending.SCHEMA,
-    *cache.SCHEMA,
-)
 
 LOCAL_BATCH = 256
 PRUNE_SECONDS = 600.0
@@ -70,7 +57,7 @@ class Services:
     def __init__(self, config: Config, *, collect: bool, monitor: bool) -> None:
         self._config = config
         self._registry = CollectorRegistry()
-        self._database = Database.of(config, SCHEMA)
+        self._database = Database.of(config)
         self._journal = SqliteJournal.of(config)
         self._store = TraceStore.of(config)
         self._estimator = Estimator(self._database)

@@ -16,7 +16,7 @@ from qualitrace_collector.journal import SqliteJournal
 from qualitrace_collector.piece import Piece, SpanRecord
 from qualitrace_collector.receive.decode import decode_json
 from qualitrace_collector.receive.signals import SIGNALS
-from qualitrace_collector.state import Database, DeadLetter, DeadLetters, Ledger, ledger
+from qualitrace_collector.state import Database, DeadLetter, DeadLetters, Ledger, TraceRecord
 from support.otlp import rag_trace, request, span_id, trace_id
 
 AT = 1_700_000_000.0
@@ -39,7 +39,7 @@ class Box:
     """A data_dir with dead letters in it, and the command line on it."""
 
     def __init__(self, folder: Path) -> None:
-        self.database = Database(folder / "data" / "state.db", ledger.SCHEMA)
+        self.database = Database(folder / "data" / "state.db")
         self.letters = DeadLetters(self.database)
         self.journal = SqliteJournal(folder / "data" / "journal.db", 1 << 20)
         self.config = folder / "qualitrace.yaml"
@@ -181,7 +181,7 @@ def test_drop_asks_before_it_deletes(box: Box):
     """`n` keeps everything, `--yes` does not ask, and the ledger still counts the trace."""
     kept = letter()
     with box.database.transaction() as connection:
-        Ledger.record_trace(connection, kept.trace_id, "shop", "dead_lettered", root_seen=False, now=AT)
+        Ledger.record_traces(connection, [TraceRecord(kept.trace_id, "shop", "dead_lettered", False)], AT)
     box.put(kept)
     assert box.run("drop", "--all", answer="n\n").exit_code == 1
     assert box.letters.count() == 1
@@ -216,7 +216,7 @@ def test_a_trace_that_may_be_replayed_is_not_forgotten(box: Box):
     kept = letter()
     with box.database.transaction() as connection:
         for trace in (kept.trace_id, "tr-other"):
-            Ledger.record_trace(connection, trace, "shop", "dead_lettered", root_seen=False, now=AT)
+            Ledger.record_traces(connection, [TraceRecord(trace, "shop", "dead_lettered", False)], AT)
         DeadLetters.put(connection, kept)
         Ledger.prune(connection, older_than=AT + 1)
     assert set(Ledger(box.database).known_traces([kept.trace_id, "tr-other"])) == {kept.trace_id}

@@ -29,7 +29,7 @@ from qualitrace_collector.journal import ForeignTraces, GroupCommitter, JournalE
 from qualitrace_collector.pipeline.loop import Pipeline
 from qualitrace_collector.pipeline.recorder import Recorder
 from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
-from qualitrace_collector.state import Database, DeadLetters, Ledger, ledger, queue
+from qualitrace_collector.state import Database, DeadLetters, Ledger
 from support.mlflow_db import new_store
 from support.otlp import rag_trace, request, span, trace_id
 from support.receiving import receiving
@@ -227,7 +227,7 @@ def test_each_tenant_has_its_own_experiments_in_mlflow(tmp_path: Path, journal: 
     """With `{tenant}` in mlflow.experiment one service of two tenants is two experiments; without one `default`."""
     config, clock = parse_config({"judges": [], "mlflow": {"experiment": "{tenant}/{service.name}"}}), Clock()
     store = new_store(tmp_path, config.mlflow.experiment)
-    database = Database(tmp_path / "state.db", (*ledger.SCHEMA, *queue.SCHEMA))
+    database = Database(tmp_path / "state.db")
     recorder = Recorder(config, database, TraceMetrics(CollectorRegistry()))
     pipeline = Pipeline(config, journal, store, Ledger(database), recorder, clock)
     for number, tenant in enumerate(("acme", "globex", ""), 1):
@@ -256,7 +256,7 @@ def test_dead_letters_go_back_to_their_tenant(
     config, clock = parse_config({"judges": []}), Clock()
     store = new_store(tmp_path)
     monkeypatch.setattr(store, "save", lambda traces: {trace.trace_id: ValueError("refused") for trace in traces})
-    database = Database(tmp_path / "state.db", (*ledger.SCHEMA, *queue.SCHEMA))
+    database = Database(tmp_path / "state.db")
     recorder = Recorder(config, database, TraceMetrics(CollectorRegistry()))
     pipeline = Pipeline(config, journal, store, Ledger(database), recorder, clock)
     refused = request(rag_trace(1, question="Q?", answer="A.", passages=["P."])).SerializeToString()
@@ -274,7 +274,7 @@ def test_dead_letters_go_back_to_their_tenant(
 def test_the_upkeep_forgets_owners_after_a_week(tmp_path: Path, journal: SqliteJournal) -> None:
     """The process that works prunes what the one that receives remembers."""
     config, clock = parse_config({"judges": []}), Clock()
-    database = Database(tmp_path / "state.db", (*ledger.SCHEMA, *queue.SCHEMA))
+    database = Database(tmp_path / "state.db")
     recorder = Recorder(config, database, TraceMetrics(CollectorRegistry()))
     pipeline = Pipeline(config, journal, new_store(tmp_path), Ledger(database), recorder, clock)
     journal.append([entry("acme", 1, at=clock.now - 8 * DAY), entry("acme", 2, at=clock.now - 6 * DAY)])

@@ -16,19 +16,16 @@ from qualitrace_collector.state import (
     JudgeTask,
     Ledger,
     StateError,
-    Unfinished,
+    TraceRecord,
     UnfinishedTrace,
-    ledger,
     queue,
 )
 from qualitrace_collector.state.coverage import Coverage, Source, joined
 
-SCHEMA = (*ledger.SCHEMA, *queue.SCHEMA)
-
 
 @pytest.fixture
 def database(tmp_path: Path) -> Database:
-    return Database(tmp_path / "state.db", SCHEMA)
+    return Database(tmp_path / "state.db")
 
 
 def task(trace: str = "tr-1", judge: str = "relevance", answer: str = "A.", at: float = 100.0) -> JudgeTask:
@@ -61,10 +58,10 @@ def totals(database: Database) -> dict[tuple[str, str], int]:
 def test_a_trace_has_one_outcome_even_when_recorded_again(database: Database):
     """Replaying the journal counts nothing twice; a changed outcome moves the count."""
     with database.transaction() as connection:
-        assert Ledger.record_trace(connection, "tr-1", "shop", "not_genai", root_seen=True, now=1.0)
-        assert not Ledger.record_trace(connection, "tr-1", "shop", "not_genai", root_seen=True, now=2.0)
-        assert not Ledger.record_trace(connection, "tr-1", "shop", "stored", root_seen=True, now=3.0)
-        assert not Ledger.record_trace(connection, "tr-1", "shop", "not_genai", root_seen=True, now=4.0)
+        Ledger.record_traces(connection, [TraceRecord("tr-1", "shop", "not_genai", True)], 1.0)
+        Ledger.record_traces(connection, [TraceRecord("tr-1", "shop", "not_genai", True)], 2.0)
+        Ledger.record_traces(connection, [TraceRecord("tr-1", "shop", "stored", True)], 3.0)
+        Ledger.record_traces(connection, [TraceRecord("tr-1", "shop", "not_genai", True)], 4.0)
     assert totals(database) == {("", "stored"): 1}
 
 
@@ -72,7 +69,8 @@ def test_a_trace_has_one_outcome_even_when_recorded_again(database: Database):
 @given(
     st.lists(
         st.lists(
-            st.tuples(
+            st.builds(
+                TraceRecord,
                 st.sampled_from(["tr-1", "tr-2", "tr-3"]),
                 st.just("shop"),
                 st.sampled_from(["stored", "not_genai", "dead_lettered"]),
@@ -83,15 +81,15 @@ def test_a_trace_has_one_outcome_even_when_recorded_again(database: Database):
         max_size=4,
     )
 )
-def test_many_outcomes_at_once_count_as_one_by_one(tmp_path_factory, batches: list[list[ledger.TraceRecord]]):
+def test_many_outcomes_at_once_count_as_one_by_one(tmp_path_factory, batches: list[list[TraceRecord]]):
     """Whatever comes in a batch, twice even, rows and totals are those of single records."""
-    once, each = (Database(tmp_path_factory.mktemp("ledger") / "state.db", SCHEMA) for _ in range(2))
+    once, each = (Database(tmp_path_factory.mktemp("ledger") / "state.db") for _ in range(2))
     for now, batch in enumerate(batches):
         with once.transaction() as connection:
             Ledger.record_traces(connection, batch, float(now))
         with each.transaction() as connection:
-            for trace_id, service, outcome, root_seen in batch:
-                Ledger.record_trace(connection, trace_id, service, outcome, root_seen=root_seen, now=float(now))
+            for record in batch:
+                Ledger.record_traces(connection, [record], float(now))
     for table in ("trace", "ledger"):
         rows = [
             [tuple(row) for row in database.connection().execute(f"SELECT * FROM {table}")] for database in (once, each)
@@ -163,7 +161,7 @@ def test_pruning_keeps_the_totals(database: Database):
     put(database, task("tr-1"), task("tr-2"))
     finish(database, task("tr-1"), "scored")
     with database.transaction() as connection:
-        Ledger.record_trace(connection, "tr-1", "shop", "stored", root_seen=True, now=100.0)
+        Ledger.record_traces(connection, [TraceRecord("tr-1", "shop", "stored", True)], 100.0)
         JudgeQueue.prune(connection, older_than=1000.0)
         Ledger.prune(connection, older_than=1000.0)
     assert totals(database) == {("", "stored"): 1, ("relevance", "scored"): 1, ("relevance", "expired"): 1}
@@ -188,7 +186,7 @@ def test_only_stored_traces_wait_for_a_root(database: Database):
     """What was given up or not kept is not asked for in MLflow each minute."""
     with database.transaction() as connection:
         for trace, outcome in (("tr-1", "stored"), ("tr-2", "dead_lettered"), ("tr-3", "not_genai")):
-            Ledger.record_trace(connection, trace, "shop", outcome, root_seen=False, now=100.0)
+            Ledger.record_traces(connection, [TraceRecord(trace, "shop", outcome, False)], 100.0)
     assert [trace.trace_id for trace in Ledger(database).unfinished(older_than=1000.0)] == ["tr-1"]
 
 
@@ -196,8 +194,10 @@ def test_silent_traces_are_those_without_a_span_since(database: Database):
     """The oldest first; a further span puts a trace off, an older one that is replayed does not bring it back."""
     with database.transaction() as connection:
         for number, last_span_at in ((1, 50.0), (2, 40.0), (3, 60.0), (4, 10.0), (2, 45.0), (2, 30.0)):
-            Ledger.record_trace(connection, f"tr-{number}", "shop", "stored", root_seen=number == 4, now=1.0)
-            Unfinished.put(connection, f"tr-{number}", last_span_at, "ot=th:8" if last_span_at == 40.0 else "", {})
+            Ledger.record_traces(connection, [TraceRecord(f"tr-{number}", "shop", "stored", number == 4)], 1.0)
+            Ledger.put_unfinished(
+                connection, f"tr-{number}", last_span_at, "ot=th:8" if last_span_at == 40.0 else "", {}
+            )
     silent = [UnfinishedTrace("tr-2", "shop", "ot=th:8"), UnfinishedTrace("tr-1", "shop", "")]
     assert Ledger(database).silent(since=50.0) == silent
     with database.transaction() as connection:
@@ -257,7 +257,7 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path):
     path = tmp_path / "state.db"
     path.write_text("this is no database, and long enough to be looked at as one by SQLite " * 20)
     with pytest.raises(StateError, match=r"state\.db"):
-        Database(path, SCHEMA)
+        Database(path)
 
 
 TEXT = st.text() | st.just("\ud83d")

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from qualitrace_collector.config.quality import AlertRule
 from qualitrace_collector.state import Database
-from qualitrace_monitors import alerts, notify
 from qualitrace_monitors.alerts import AlertEngine
-from qualitrace_monitors.estimate import Estimator, scores
+from qualitrace_monitors.estimate import Estimator
 from qualitrace_monitors.notify import Links
 
 NOW = 1_000_000.0
@@ -170,7 +169,7 @@ def test_an_alert_never_fires_while_the_interval_includes_the_threshold(
     when = {"quantity": quantity, "operator": operator, "threshold": threshold}
     rule = rule_with(when=when, confidence=confidence, min_samples=1)
     with tempfile.TemporaryDirectory() as folder:
-        database = Database(Path(folder) / "state.db", (*scores.SCHEMA, *alerts.SCHEMA, *notify.SCHEMA))
+        database = Database(Path(folder) / "state.db")
         with database.transaction() as connection:
             connection.executemany(
                 "INSERT INTO score VALUES (?, 'groundedness', '1', 'local', 'shop', '', '', ?, ?, '', 1, 'a', 0, "

@@ -10,10 +10,7 @@ from hypothesis import strategies as st
 
 from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import Database, JudgeQueue, JudgeTask
-from qualitrace_collector.state.ledger import SCHEMA as LEDGER_SCHEMA
-from qualitrace_collector.state.queue import SCHEMA as QUEUE_SCHEMA
 from qualitrace_monitors.demo.observe import Metrics, Quality, freshness, traces_in_mlflow
-from qualitrace_monitors.estimate.scores import SCHEMA as SCORE_SCHEMA
 from qualitrace_monitors.estimate.scores import ScoreRow
 
 OURS = 'judge="groundedness",tier="local",service="shop-assistant"'
@@ -67,7 +64,7 @@ def test_alert_state_is_the_one_that_is_set() -> None:
 @pytest.fixture
 def state(tmp_path: Path) -> Database:
     """A state database with the tables the server makes."""
-    return Database(tmp_path / "state.db", (*LEDGER_SCHEMA, *QUEUE_SCHEMA, *SCORE_SCHEMA))
+    return Database(tmp_path / "state.db")
 
 
 def _score(database: Database, trace_id: str, root_ended_at: float, scored_at: float) -> None:

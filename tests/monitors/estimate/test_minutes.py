@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -56,7 +56,7 @@ def test_the_estimates_are_those_of_the_scores_one_by_one(
 ) -> None:
     """Saved, replaced, set aside and forgotten: every window tells what a loop over the scores in it tells."""
     with TemporaryDirectory() as folder:
-        database = Database(Path(folder) / "state.db", scores.SCHEMA)
+        database = Database(Path(folder) / "state.db")
         apply(database, changes)
         check(database)
         scores.prune(database, forgotten)
@@ -115,20 +115,3 @@ def one_by_one(database: Database, start: float, now: float) -> list[Any]:
         interval = moments.interval(0.95)
         found.append(((*key, len(group)), moments.mean, interval, pass_rate, share["unsure"] / moments.weight))
     return found
-
-
-def test_a_database_from_before_the_minutes_is_summed_up_once(
-    tmp_path: Path, open_database: Callable[[Path], Database], add_score: Callable[..., str]
-) -> None:
-    """Its scores are in the estimates after the first start, and counted no second time by the next."""
-    old = open_database(tmp_path / "state.db")
-    for number in range(5):
-        add_score(old, "pass", START + 50.0 * number)
-    with old.transaction() as connection:
-        connection.execute("DROP TABLE score_minute")
-    old.close()
-    for _ in range(2):
-        database = open_database(tmp_path / "state.db")
-        [estimate] = Estimator(database).estimates(START + 600, 1200)
-        assert estimate.samples == 5
-        database.close()

@@ -13,7 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from qualitrace_collector.sample import Sample
-from qualitrace_collector.state import CoverageTotals, Database, JudgeQueue, JudgeTask, Ledger
+from qualitrace_collector.state import CoverageTotals, Database, JudgeQueue, JudgeTask, Ledger, TraceRecord
 from qualitrace_collector.state.coverage import Source
 from qualitrace_monitors.estimate.scores import ScoreRow
 from qualitrace_monitors.metrics import JudgeMetrics, window_label
@@ -149,7 +149,7 @@ class TestReadAtAScrape:
         """A trace first counted as not_genai and then stored stays in both counters; the total moves."""
         for outcome in ("not_genai", "stored"):
             with database.transaction() as connection:
-                Ledger.record_trace(connection, "tr-1", "shop", outcome, root_seen=True, now=NOW)
+                Ledger.record_traces(connection, [TraceRecord("tr-1", "shop", outcome, True)], NOW)
         assert web.sample("qualitrace_traces_total", service="shop", outcome="not_genai") == 1
         assert web.sample("qualitrace_traces_total", service="shop", outcome="stored") == 1
         assert [tuple(row) for row in Ledger(database).totals()] == [("", "shop", "stored", 1)]

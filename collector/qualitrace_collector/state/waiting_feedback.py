@@ -1,15 +1,10 @@
-"""People's feedback that waits for its trace to be in MLflow, and whole."""
+"""People's feedback that waits until its trace is in MLflow, and complete."""
 
 import sqlite3
 
 from qualitrace_collector.person_feedback import PersonFeedback
 from qualitrace_collector.state.database import Database
 
-SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS feedback ("
-    "assessment_id TEXT PRIMARY KEY, content TEXT NOT NULL, received_at REAL NOT NULL, due_at REAL NOT NULL)",
-    "CREATE INDEX IF NOT EXISTS feedback_due ON feedback (due_at)",
-)
 SHORTEST_WAIT_SECONDS = 1.0
 
 
@@ -29,7 +24,7 @@ class FeedbackBox:
 
     def due(self, now: float, limit: int) -> list[tuple[PersonFeedback, float]]:
         """Return feedback that is to be tried now, with the time it was received (Unix seconds)."""
-        rows = self._database.connection().execute(
+        rows = self._database.rows(
             "SELECT content, received_at FROM feedback WHERE due_at <= ? ORDER BY due_at LIMIT ?", (now, limit)
         )
         return [(PersonFeedback.model_validate_json(row["content"]), row["received_at"]) for row in rows]

@@ -1,0 +1,96 @@
+"""Every table of `state.db`. Those of the last section are read and written by `qualitrace_monitors` alone."""
+
+# How to change it: `Database` runs all statements at every open, so a new table or index is one more
+# `CREATE … IF NOT EXISTS` here and nothing else. A change of a table that exists raises VERSION by one and comes with
+# the statements that lead from the version before, for example
+#
+#     MIGRATIONS = {2: ("ALTER TABLE trace ADD COLUMN tenant TEXT NOT NULL DEFAULT ''",)}
+#
+# which `Database` runs, in order, for every version above that of the file, in the transaction that reads the version
+# and before the statements below. No release has written another version yet, so there is none.
+VERSION = 1
+
+STATEMENTS = (
+    # Ledger: the outcome of each trace, and totals that outlive the rows.
+    """CREATE TABLE IF NOT EXISTS trace (
+        trace_id TEXT PRIMARY KEY, service TEXT NOT NULL, outcome TEXT NOT NULL,
+        root_seen INTEGER NOT NULL, recorded_at REAL NOT NULL) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS trace_by_age ON trace(recorded_at)",
+    """CREATE TABLE IF NOT EXISTS unfinished (
+        trace_id TEXT PRIMARY KEY, last_span_at REAL NOT NULL, tracestate TEXT NOT NULL, coverage TEXT NOT NULL
+        ) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS unfinished_by_silence ON unfinished(last_span_at)",
+    # `counted` is how often an outcome was given: unlike `total` it never falls, as a Prometheus counter must.
+    """CREATE TABLE IF NOT EXISTS ledger (
+        judge TEXT NOT NULL, service TEXT NOT NULL, outcome TEXT NOT NULL, total INTEGER NOT NULL,
+        counted INTEGER NOT NULL, PRIMARY KEY (judge, service, outcome)) WITHOUT ROWID""",
+    # Coverage: what complete traces lack, and what was counted of each.
+    """CREATE TABLE IF NOT EXISTS coverage (
+        service TEXT NOT NULL, scope TEXT NOT NULL, dialect TEXT NOT NULL, content TEXT NOT NULL,
+        traces INTEGER NOT NULL, lacking INTEGER NOT NULL,
+        PRIMARY KEY (service, scope, dialect, content)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS coverage_late (
+        service TEXT NOT NULL, scope TEXT NOT NULL, dialect TEXT NOT NULL, content TEXT NOT NULL,
+        traces INTEGER NOT NULL,
+        PRIMARY KEY (service, scope, dialect, content)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS counted (
+        trace_id TEXT PRIMARY KEY, coverage TEXT NOT NULL, spent TEXT NOT NULL, counted_at REAL NOT NULL
+        ) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS counted_by_age ON counted(counted_at)",
+    # What waits: for a judge, for a decision, for its span, for its trace.
+    """CREATE TABLE IF NOT EXISTS judgement (
+        trace_id TEXT NOT NULL, judge TEXT NOT NULL, service TEXT NOT NULL, status TEXT NOT NULL,
+        sample TEXT NOT NULL, content_hash TEXT NOT NULL, inclusion_probability REAL NOT NULL,
+        root_ended_at REAL NOT NULL, completed_at REAL NOT NULL, due_at REAL NOT NULL,
+        attempts INTEGER NOT NULL, PRIMARY KEY (trace_id, judge)) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS judgement_due ON judgement(due_at) WHERE status = 'queued'",
+    "CREATE INDEX IF NOT EXISTS judgement_by_age ON judgement(completed_at)",
+    """CREATE TABLE IF NOT EXISTS dead_letter (
+        letter_id TEXT PRIMARY KEY, trace_id TEXT NOT NULL, service TEXT NOT NULL, error TEXT NOT NULL,
+        traces BLOB NOT NULL, logs BLOB NOT NULL, recorded_at REAL NOT NULL, tenant TEXT NOT NULL)""",
+    "CREATE TABLE IF NOT EXISTS early_log (trace_id TEXT PRIMARY KEY, logs BLOB NOT NULL, recorded_at REAL NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS feedback (
+        assessment_id TEXT PRIMARY KEY, content TEXT NOT NULL, received_at REAL NOT NULL, due_at REAL NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS feedback_due ON feedback (due_at)",
+    # The monitors: scores and their sums by the minute, verdicts, spending, alerts, notifications.
+    """CREATE TABLE IF NOT EXISTS score (
+        trace_id TEXT NOT NULL, judge TEXT NOT NULL, version TEXT NOT NULL, tier TEXT NOT NULL,
+        service TEXT NOT NULL, model TEXT NOT NULL, prompt_version TEXT NOT NULL,
+        value REAL NOT NULL, label TEXT NOT NULL, rationale TEXT NOT NULL,
+        inclusion_probability REAL NOT NULL, assessment_id TEXT NOT NULL,
+        tokens INTEGER NOT NULL, cost_usd REAL,
+        completed_at REAL NOT NULL, scored_at REAL NOT NULL,
+        PRIMARY KEY (trace_id, judge, tier)) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS score_window ON score(completed_at, judge, service)",
+    # The columns of sums stand in the order of `estimate/scores.py`'s table of terms, which fills them.
+    """CREATE TABLE IF NOT EXISTS score_minute (
+        minute INTEGER NOT NULL, judge TEXT NOT NULL, tier TEXT NOT NULL, service TEXT NOT NULL,
+        samples REAL NOT NULL, verdicts REAL NOT NULL, w REAL NOT NULL, ww REAL NOT NULL,
+        passed_1 REAL NOT NULL, passed_w1 REAL NOT NULL, not_failed_1 REAL NOT NULL, not_failed_w1 REAL NOT NULL,
+        value_1 REAL NOT NULL, value_2 REAL NOT NULL, value_w1 REAL NOT NULL, value_w2 REAL NOT NULL,
+        PRIMARY KEY (minute, judge, tier, service)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS verdict (
+        key TEXT PRIMARY KEY, score TEXT NOT NULL, given_at REAL NOT NULL) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS verdict_by_age ON verdict(given_at)",
+    """CREATE TABLE IF NOT EXISTS spend (
+        judge TEXT NOT NULL, hour INTEGER NOT NULL, calls INTEGER NOT NULL, tokens INTEGER NOT NULL, usd REAL NOT NULL,
+        PRIMARY KEY (judge, hour)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS reservation (
+        trace_id TEXT NOT NULL, judge TEXT NOT NULL, tokens REAL NOT NULL, usd REAL NOT NULL, expires_at REAL NOT NULL,
+        PRIMARY KEY (trace_id, judge)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS always_pick (
+        trace_id TEXT NOT NULL, judge TEXT NOT NULL, spent_at REAL, tokens INTEGER NOT NULL, usd REAL NOT NULL,
+        PRIMARY KEY (trace_id, judge)) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS always_pick_spent ON always_pick(spent_at, judge, tokens, usd)",
+    """CREATE TABLE IF NOT EXISTS alert_state (
+        rule TEXT NOT NULL, service TEXT NOT NULL, judge TEXT NOT NULL, state TEXT NOT NULL,
+        active_since REAL, fired_at REAL, held_at REAL,
+        value REAL, lower REAL, upper REAL, samples INTEGER NOT NULL,
+        labels TEXT NOT NULL, receivers TEXT NOT NULL, PRIMARY KEY (rule, service)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS outbox (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, receiver TEXT NOT NULL,
+        topic TEXT NOT NULL, body TEXT NOT NULL, created_at REAL NOT NULL, due_at REAL NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0, last_error TEXT)""",
+    "CREATE INDEX IF NOT EXISTS outbox_by_receiver ON outbox(receiver, sequence)",
+    "CREATE TABLE IF NOT EXISTS heartbeat (only INTEGER PRIMARY KEY CHECK (only = 1), sent_at REAL NOT NULL)",
+)
