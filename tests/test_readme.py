@@ -25,8 +25,9 @@ from qualitrace_collector.config.values import Address, Duration, Identifier
 from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
 from qualitrace_monitors.demo.llm import model_app
 from qualitrace_monitors.demo.serving import served
+from support.ports import free_port
 from support.serving import QUALITRACE, environment
-from support.waiting import eventually, free_port
+from support.waiting import eventually
 from support.web import program
 
 ROOT = Path(__file__).parents[1]

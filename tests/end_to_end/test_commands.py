@@ -3,11 +3,14 @@
 import json
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
+import pytest
 
+from support.otlp import rag_trace, request
+from support.ports import free_port
 from support.serving import QUALITRACE, Server, environment
 from support.waiting import eventually
 
@@ -18,15 +21,28 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_serve_says_one_line_when_ready_and_stops_cleanly(serve: Callable[..., Server]):
-    """The line names the doors, the web port and MLflow; both processes are gone after SIGTERM."""
-    server = serve(judges=[])
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Run one server for the module, whose ports and data others must not take."""
+    server = Server(tmp_path_factory.mktemp("running"), judges=[]).start()
+    yield server
+    server.stop()
+
+
+def test_serve_starts_from_nothing_and_stops_cleanly(serve: Callable[..., Server]):
+    """One line names the doors, the web port and MLflow; the data is private; SIGTERM leaves no process behind.
+
+    A proxy in the environment is not asked for the server's own loopback port.
+    """
+    proxy = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9", "NO_PROXY": "", "no_proxy": ""}
+    server = serve(empty=True, judges=[], variables=proxy)
     assert server.lines == [
         f"qualitrace ready: OTLP/HTTP {server.http}, OTLP/gRPC {server.grpc}, web http://{server.web}, "
         f"MLflow {server.tracking_uri}"
     ]
     assert httpx.get(f"http://{server.web}/healthz").text == "ok"
     assert httpx.get(f"http://{server.web}/readyz").status_code == 200
+    assert (server.folder / "data").stat().st_mode & 0o077 == 0
     pids = server.children()
     assert set(pids) == {"receive", "work"}
     assert server.stop() == 0
@@ -42,50 +58,29 @@ def test_a_taken_port_ends_serve_with_the_address(tmp_path: Path):
     assert f"otlp_http {server.http}: address already in use" in done.stderr
 
 
-def test_another_server_on_the_web_port_is_not_taken_for_ours(serve: Callable[..., Server], tmp_path: Path):
+def test_another_server_on_the_web_port_is_not_taken_for_ours(running: Server, tmp_path: Path):
     """It answers that it is ready; the second server still ends with the address, exit code 1, and no ready line."""
-    first = serve(judges=[])
-    (tmp_path / "second").mkdir()
-    second = Server(tmp_path / "second", judges=[])
-    second.config["listen"]["web"] = first.web
+    second = Server(tmp_path, judges=[])
+    second.config["listen"]["web"] = running.web
     second.config_path.write_text(json.dumps(second.config))
     done = run("serve", "--config", str(second.config_path), cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert f"web {first.web}: address already in use" in done.stderr
+    assert f"web {running.web}: address already in use" in done.stderr
 
 
-def test_two_servers_do_not_share_a_data_directory(serve: Callable[..., Server], tmp_path: Path):
-    """The second one ends at once with the folder and the mend, although its ports are free."""
-    first = serve(judges=[])
-    second = Server(tmp_path, judges=[])
+def test_two_servers_do_not_share_a_data_directory(running: Server, tmp_path: Path):
+    """The second one ends at once with the folder and the remedy, although its ports are free."""
+    second = Server(tmp_path, judges=[], data_dir=running.config["data_dir"])
     done = run("serve", "--config", str(second.config_path), cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        f"qualitrace: data_dir {first.folder / 'data'}: another qualitrace collector runs on it; "
+        f"qualitrace: data_dir {running.config['data_dir']}: another qualitrace collector runs on it; "
         "stop that one, or set another data_dir\n"
     )
 
 
-def test_serve_starts_behind_a_proxy(tmp_path: Path):
-    """A proxy in the environment is not asked for the server's own loopback port."""
-    config = Server(tmp_path, judges=[]).config_path
-    process = subprocess.Popen(
-        [*QUALITRACE, "serve", "--config", str(config)],
-        cwd=tmp_path,
-        env=environment(HTTP_PROXY="http://127.0.0.1:9", http_proxy="http://127.0.0.1:9", NO_PROXY="", no_proxy=""),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    try:
-        assert process.stdout.readline().startswith("qualitrace ready")
-    finally:
-        process.terminate()
-        assert process.wait(10) == 0
-
-
 def test_a_bad_configuration_ends_serve_before_anything_starts(tmp_path: Path):
-    """Every mistake is told, and no data directory is made."""
+    """Every mistake is reported, and no data directory is made."""
     (tmp_path / "bad.yaml").write_text("sampling: {rate: 3}\nmlflo: {}\n")
     done = run("serve", "--config", "bad.yaml", cwd=tmp_path)
     assert done.returncode == 1
@@ -105,19 +100,10 @@ def test_check_config(tmp_path: Path):
     assert (bad.returncode, bad.stderr) == (1, "bad.yaml: sampling: unknown key 'rat', did you mean 'rate'?\n")
 
 
-def test_the_data_directory_is_private(serve: Callable[..., Server]):
-    """Prompts and answers lie in it."""
-    server = serve(judges=[])
-    assert (server.folder / "data").stat().st_mode & 0o077 == 0
-
-
 def test_collector_and_monitor_run_alone_on_one_data_directory(tmp_path: Path):
     """The collector queues what the monitor, in a process of its own with its own web port, judges."""
-    from support.otlp import rag_trace, request
-
     collector = Server(tmp_path, judges=["relevance"])
-    monitor_config = collector.config | {"listen": collector.config["listen"] | {"web": Server(tmp_path).web}}
-    collector.config_path.write_text(json.dumps(collector.config))
+    monitor_config = collector.config | {"listen": collector.config["listen"] | {"web": f"127.0.0.1:{free_port()}"}}
     (tmp_path / "monitor.yaml").write_text(json.dumps(monitor_config))
     processes = [
         subprocess.Popen([*QUALITRACE, part, "--config", path], cwd=tmp_path, env=environment())

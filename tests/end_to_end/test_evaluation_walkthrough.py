@@ -14,8 +14,9 @@ import mlflow
 import pytest
 
 from support.judge_model import judge_model
+from support.ports import free_port
 from support.serving import QUALITRACE, environment
-from support.waiting import eventually, free_port
+from support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "evaluate.md").read_text()

@@ -53,7 +53,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
 def test_the_oldest_release_stores_and_reads_back(serve: Callable[..., Server]):
     """Its tables have other columns: traces and verdicts, of its own judges too, read as with the newest."""
     scorer = {"name": "to_the_point", "scorer": "mlflow.RelevanceToQuery", "model": "openai:/m"}
-    server = serve(judges=["toxicity", scorer], mlflow={"retention": {"traces": 100}})
+    server = serve(empty=True, judges=["toxicity", scorer], mlflow={"retention": {"traces": 100}})
     for number in range(1, 6):
         spans = rag_trace(number, question="Q?", answer=MARKER if number == 5 else "A.", passages=["P."])
         assert server.send(request(spans).SerializeToString()).status_code == 200

@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 
 from support.mlflow_db import new_database
-from support.waiting import eventually, free_port
+from support.ports import free_port
+from support.waiting import eventually
 
 START_SECONDS = 120
 

@@ -3,12 +3,13 @@
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+
+from support.ports import free_port
 
 SERVER_USER = "postgres"
 
@@ -17,11 +18,6 @@ def _binary(name: str) -> str:
     found = shutil.which(name) or next(map(str, sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))), None)
     assert found, f"the tests need PostgreSQL's {name}: run tests/install-services"
     return found
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def _run(*command: str) -> None:
@@ -37,7 +33,7 @@ def running_postgres() -> Generator[str]:
     folder = Path(tempfile.mkdtemp(prefix="qualitrace-test-postgres-"))
     if os.getuid() == 0:
         os.chown(folder, pwd.getpwnam(SERVER_USER).pw_uid, -1)
-    data, port = folder / "data", _free_port()
+    data, port = folder / "data", free_port()
     _run(_binary("initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
     options = f"-c listen_addresses=127.0.0.1 -p {port} -k {folder} -c fsync=off"
     _run(_binary("pg_ctl"), "-D", str(data), "-o", options, "-l", str(folder / "log"), "-w", "start")

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from support.waiting import free_port
+from support.ports import free_port
 from support.web import program
 
 

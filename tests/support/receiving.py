@@ -1,11 +1,9 @@
 """The receive process's doors, run in a thread of the test's own process on free ports."""
 
 import asyncio
-import random
-import socket
 import threading
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,23 +12,16 @@ from qualitrace_collector.config import Config
 from qualitrace_collector.config.load import parse_config
 from qualitrace_collector.journal import SqliteJournal
 from qualitrace_collector.receive import serve
+from support.ports import free_port
 
 DEADLINE_SECONDS = 20.0
-
-
-def _free_port() -> int:
-    """Pick a port below those the system gives to clients, lest one of them takes it before the server."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
 
 
 def receive_config(
     folder: Path, max_size: int = 1 << 30, otlp: Mapping[str, Any] | None = None, **listen: Any
 ) -> Config:
     """Make a configuration with free ports and its data in `folder`; `listen` adds to that section."""
-    doors = {door: f"127.0.0.1:{_free_port()}" for door in ("otlp_http", "otlp_grpc")}
+    doors = {door: f"127.0.0.1:{free_port()}" for door in ("otlp_http", "otlp_grpc")}
     return parse_config(
         {
             "listen": doors | listen,

@@ -1,6 +1,5 @@
-"""Waiting for something real to happen, with a deadline; and free ports."""
+"""Waiting for something real to happen, with a deadline."""
 
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -26,9 +25,3 @@ def eventually(check: Callable[[], T], timeout: float = 30.0, interval: float = 
         if time.monotonic() > deadline:
             raise AssertionError(f"did not happen within {timeout:g} s (last value: {value!r})") from error
         pause.wait(interval)
-
-
-def free_port() -> int:
-    """Return a loopback port that nothing listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

@@ -18,8 +18,8 @@ from qualitrace_collector.pipeline.recorder import CompleteTrace, Results
 from support.mlflow_db import converted
 from support.otlp import SECOND, START, chat_span
 from support.pipeline import Collector
+from support.ports import free_port
 from support.postgres import running_postgres
-from support.waiting import free_port
 
 DAY = 86_400
 

@@ -10,7 +10,7 @@ from qualitrace_collector.config.load import parse_config
 from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import JudgeQueue, JudgeTask
 from qualitrace_monitors.server.services import Services
-from support.waiting import free_port
+from support.ports import free_port
 
 
 def test_alerts_do_not_carry_mlflows_password(tmp_path: Path):
