@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 import qualitrace
-from qualitrace.sender import QUEUE_SIZE, FeedbackSender
+from qualitrace.feedback import QUEUE_SIZE, FeedbackSender
 from qualitrace_collector.person_feedback import PersonFeedback
 from support.receiving import Receiver, receive_config, receiving
 

@@ -1,4 +1,4 @@
-"""Start and end of tracing: `init`, `flush`, `shutdown`, and what happens at exit and on SIGTERM."""
+"""Start and end of tracing: `init`, `flush`, `shutdown`, also at exit and on SIGTERM."""
 
 import atexit
 import os
@@ -9,30 +9,22 @@ from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import trace as otel
-
-from qualitrace.content import capture_content
+from qualitrace.feedback import close_feedback, flush_feedback
+from qualitrace.instruments import capture_content as set_content_capture
 from qualitrace.instruments import instrument as instrument_libraries
-from qualitrace.quiet import logger, never_raises
+from qualitrace.quiet import SHUTDOWN_SECONDS, logger, never_raises
 from qualitrace.redact import Redact
-from qualitrace.sender import FeedbackSender, remaining
-from qualitrace.settings import Settings, resolve
-from qualitrace.values import FEEDBACK_PATH, TRACES_PATH
+from qualitrace.settings import resolve, use_settings
 
 if TYPE_CHECKING:
-    from qualitrace.processor import QualitraceSpanProcessor
-
-SHUTDOWN_SECONDS = 2.0
-"""For what is queued at exit; with the interpreter's own end it stays under 3 s on a busy machine too."""
+    from qualitrace.export import QualitraceSpanProcessor
 
 
 class _State:
     """What runs in this process."""
 
     processor: "QualitraceSpanProcessor | None" = None
-    settings: Settings | None = None
-    sender: FeedbackSender | None = None
-    lock = threading.RLock()  # the signal handler may interrupt the thread that holds it
+    lock = threading.RLock()  # reentrant: the signal handler may interrupt the thread that holds it
 
 
 def init(
@@ -53,9 +45,8 @@ def init(
     """Start tracing: OpenAI, Anthropic, LangChain and web frameworks, exported by OTLP/HTTP. Never raises.
 
     Call it before the app imports its web framework. A keyword left out is taken from `QUALITRACE_<NAME>`,
-    then from OpenTelemetry's variable, then from the default; a bad value is warned about and its default
-    used. If the app has set a TracerProvider of the SDK, the spans are taken from that one. A second call
-    does nothing but warn.
+    then from OpenTelemetry's variable, then from the default; a bad value causes a warning, and its default is
+    used. If the app has set a TracerProvider of the SDK, the spans are taken from that one. A second call only warns.
 
     Args:
         service_name: `service.name`; by default the script's name.
@@ -79,79 +70,33 @@ def init(
 @never_raises
 def _init(keywords: Mapping[str, Any]) -> None:
     settings = resolve(keywords)
-    _State.settings = settings
+    use_settings(settings)
     if not settings.enabled:
         return
     with _State.lock:
         if _State.processor is not None:
             logger.warning("qualitrace.init() was called before: the second call does nothing")
             return
-        _State.processor = _attach(settings)
+        from qualitrace.export import attach  # imports the SDK and the exporter, which `import qualitrace` must not
+
+        _State.processor = attach(settings)
         if _State.processor is None:
             return
-    capture_content(settings.capture_content)
+    set_content_capture(settings.capture_content)
     instrument_libraries(settings.instrument)
-    atexit.register(shutdown)
     _flush_on_sigterm()
-
-
-def _attach(settings: Settings) -> "QualitraceSpanProcessor | None":
-    """Add our span processor to the app's TracerProvider, or to one made and set here.
-
-    The SDK and the exporter are imported here, so that `import qualitrace` stays quick.
-    """
-    from qualitrace.processor import QualitraceSpanProcessor
-    from qualitrace.provider import make_provider
-
-    provider: Any = otel.get_tracer_provider()
-    if isinstance(provider, otel.ProxyTracerProvider):
-        provider = make_provider(settings)
-        otel.set_tracer_provider(provider)
-    if not hasattr(provider, "add_span_processor"):
-        logger.warning("no traces: the app's %s takes no span processor", type(provider).__name__)
-        return None
-    processor = QualitraceSpanProcessor(settings)
-    provider.add_span_processor(processor)
-    return processor
-
-
-def current_settings() -> Settings:
-    """Return the settings of `init`; without it, those of the environment."""
-    with _State.lock:
-        _State.settings = _State.settings or resolve({})
-        return _State.settings
-
-
-def feedback_sender() -> FeedbackSender | None:
-    """Return what sends feedback, started at first use; None if everything is turned off."""
-    with _State.lock:
-        settings = current_settings()
-        if _State.sender is None and settings.enabled:
-            url = settings.endpoint.removesuffix(TRACES_PATH) + FEEDBACK_PATH
-            _State.sender = FeedbackSender(url, settings.headers or {}, settings.export_timeout, settings.redact)
-            atexit.register(shutdown)
-        return _State.sender
-
-
-def _forget_sender() -> None:
-    """A forked child has no thread that sends: it gets a sender of its own at first use."""
-    _State.lock, _State.sender = threading.RLock(), None
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_forget_sender)
 
 
 def flush(timeout: float = 3.0) -> bool:
     """Export what is queued, within `timeout` seconds. Never raises.
 
     Returns:
-        True if everything that was queued, feedback too, is sent or given up (or nothing was to do).
+        True if everything that was queued, feedback too, was sent or given up in that time.
     """
     deadline = time.monotonic() + timeout
-    processor, sender = _State.processor, _State.sender
+    processor = _State.processor
     exported = processor is None or bool(_flush(processor, timeout))
-    return (sender is None or sender.flush(remaining(deadline))) and exported
+    return flush_feedback(deadline - time.monotonic()) and exported
 
 
 @never_raises
@@ -165,18 +110,19 @@ def shutdown() -> None:
     deadline = time.monotonic() + SHUTDOWN_SECONDS
     with _State.lock:
         processor, _State.processor = _State.processor, None
-        sender, _State.sender = _State.sender, None
-        _State.settings = None
-    atexit.unregister(shutdown)
+        use_settings(None)
     if processor is not None:
         processor.shutdown()
-    if sender is not None:
-        sender.close(remaining(deadline))
+    close_feedback(deadline - time.monotonic())
+
+
+# At import, not in `init`: feedback is sent without `init`, too. Without either there is nothing to do at exit.
+atexit.register(shutdown)
 
 
 @never_raises
 def _flush_on_sigterm() -> None:
-    """SIGTERM skips `atexit`; an app that handles it by itself is left alone."""
+    """Flush on SIGTERM, which skips `atexit`, unless the app handles it itself."""
     if threading.current_thread() is threading.main_thread() and (signal.getsignal(signal.SIGTERM) is signal.SIG_DFL):
         signal.signal(signal.SIGTERM, _die_flushed)
 

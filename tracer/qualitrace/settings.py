@@ -1,6 +1,6 @@
-"""Every setting in one table: keyword > `QUALITRACE_*` > `OTEL_*` > default.
+"""Every setting in one table, `Settings`: keyword > `QUALITRACE_*` > `OTEL_*` > default.
 
-A bad value never stops the app: it is named in a warning and the default is used.
+A bad value never stops the app: a warning names it, and the default is used.
 """
 
 import os
@@ -9,16 +9,103 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
-from qualitrace import values
+from opentelemetry.util.re import parse_env_headers
+
 from qualitrace.instruments import LIBRARIES
 from qualitrace.quiet import logger
 from qualitrace.redact import PATTERNS, redaction
-from qualitrace.values import TRACES_PATH
 
 Environment = Mapping[str, str]
 PREFIX = "QUALITRACE_"
+TRACES_PATH = "/v1/traces"
+
+
+def read_text(value: Any) -> str:
+    """Read text that is not blank."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"must be text, not {value!r}")
+    return value.strip()
+
+
+def read_url(value: Any) -> str:
+    """Read an http or https URL."""
+    found = read_text(value)
+    parts = urlsplit(found)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"must be a URL such as http://127.0.0.1:4318, not {found!r}")
+    _ = parts.port  # raises ValueError when it is no port number
+    return found
+
+
+def read_base_url(value: Any) -> str:
+    """Read a URL and append the path of OTLP traces, if it is not there."""
+    found = read_url(value).rstrip("/")
+    return found if found.endswith(TRACES_PATH) else found + TRACES_PATH
+
+
+def read_flag(value: Any) -> bool:
+    """Read true or false."""
+    word = str(value).strip().lower()
+    if word in ("true", "1", "yes", "on"):
+        return True
+    if word in ("false", "0", "no", "off"):
+        return False
+    raise ValueError(f"must be true or false, not {value!r}")
+
+
+def read_content_mode(value: Any) -> bool:
+    """Read OpenTelemetry's mode of content capture; return whether it puts content on spans."""
+    return read_text(value).lower() in ("span_only", "span_and_event", "true")
+
+
+def read_ratio(value: Any) -> float:
+    """Read a number from 0 to 1."""
+    number = float(value)
+    if not 0 <= number <= 1:
+        raise ValueError(f"must be between 0 and 1, not {value!r}")
+    return number
+
+
+def read_seconds(value: Any) -> float:
+    """Read a duration in seconds, above 0 and up to an hour."""
+    number = float(value)
+    if not 0 < number <= 3600:
+        raise ValueError(f"must be more than 0 and at most 3600 seconds, not {number:g}")
+    return number
+
+
+def read_count(value: Any) -> int:
+    """Read a positive whole number."""
+    number = int(value)
+    if number < 1:
+        raise ValueError(f"must be at least 1, not {value!r}")
+    return number
+
+
+def read_headers(value: Any) -> Mapping[str, str]:
+    """Read a mapping, or `key=value,key=value` in percent-encoding."""
+    if isinstance(value, Mapping):
+        return {str(key): str(item) for key, item in value.items()}
+    if not isinstance(value, str):  # the message does not quote it: it may hold a secret
+        raise ValueError("must be a mapping, or text such as key=value,key=value")
+    return parse_env_headers(value, liberal=True)
+
+
+def read_libraries(value: Any) -> tuple[str, ...]:
+    """Read names of `LIBRARIES`, as a sequence or separated by commas; `none` is none of them."""
+    names = [name.strip() for name in value.split(",")] if isinstance(value, str) else list(value)
+    names = [name for name in names if name and name != "none"]
+    if unknown := [name for name in names if name not in LIBRARIES]:
+        raise ValueError(f"unknown library {unknown[0]!r}; known: {', '.join(LIBRARIES)}, or none")
+    return tuple(names)
+
+
+def read_all_but(value: Any) -> tuple[str, ...]:
+    """Read the names that are *not* to be traced; `*` is all of them."""
+    disabled = {name.strip() for name in read_text(value).split(",")}
+    return () if "*" in disabled else tuple(name for name in LIBRARIES if name not in disabled)
 
 
 @dataclass(frozen=True)
@@ -43,7 +130,7 @@ def _resource_attribute(name: str) -> Source:
         pairs = (pair.partition("=") for pair in text.split(","))
         return next((unquote(value.strip()) for key, _, value in pairs if key.strip() == name), None)
 
-    return Source("OTEL_RESOURCE_ATTRIBUTES", values.text, part)
+    return Source("OTEL_RESOURCE_ATTRIBUTES", read_text, part)
 
 
 def _sampler_ratio(sampler: str, environ: Environment) -> str | None:
@@ -61,36 +148,36 @@ class Settings:
 
     service_name: str = _setting(
         "service.name of the traces; else the script's name",
-        values.text,
+        read_text,
         "",
-        Source("OTEL_SERVICE_NAME", values.text),
+        Source("OTEL_SERVICE_NAME", read_text),
         _resource_attribute("service.name"),
     )
     endpoint: str = _setting(
         f"base URL of the OTLP/HTTP collector; {TRACES_PATH} is appended",
-        values.base_url,
+        read_base_url,
         "http://127.0.0.1:4318" + TRACES_PATH,
-        Source("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", values.url),
-        Source("OTEL_EXPORTER_OTLP_ENDPOINT", lambda value: values.url(value).rstrip("/") + TRACES_PATH),
+        Source("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", read_url),
+        Source("OTEL_EXPORTER_OTLP_ENDPOINT", lambda value: read_url(value).rstrip("/") + TRACES_PATH),
     )
     headers: Mapping[str, str] | None = _setting(
         "headers of each export, key=value,key=value",
-        values.headers,
+        read_headers,
         None,
-        Source("OTEL_EXPORTER_OTLP_TRACES_HEADERS", values.headers),
-        Source("OTEL_EXPORTER_OTLP_HEADERS", values.headers),
+        Source("OTEL_EXPORTER_OTLP_TRACES_HEADERS", read_headers),
+        Source("OTEL_EXPORTER_OTLP_HEADERS", read_headers),
     )
     enabled: bool = _setting(
         "false turns everything off",
-        values.flag,
+        read_flag,
         True,
-        Source("OTEL_SDK_DISABLED", lambda value: not values.flag(value)),
+        Source("OTEL_SDK_DISABLED", lambda value: not read_flag(value)),
     )
     capture_content: bool = _setting(
         "record prompts, answers, arguments and documents on the spans",
-        values.flag,
+        read_flag,
         True,
-        Source("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", values.content_mode),
+        Source("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", read_content_mode),
     )
     redact: Callable[[str], str] | None = _setting(  # noqa: RUF009  # a field like the others
         f"what is replaced in all texts before they leave: {', '.join(PATTERNS)}, or /regular expressions/",
@@ -99,40 +186,40 @@ class Settings:
     )
     environment: str | None = _setting(
         "deployment.environment.name, for example production",
-        values.text,
+        read_text,
         None,
         _resource_attribute("deployment.environment.name"),
     )
     sample_ratio: float = _setting(
         "share of the traces that is exported (head sampling), 0 to 1",
-        values.ratio,
+        read_ratio,
         1.0,
-        Source("OTEL_TRACES_SAMPLER", values.ratio, _sampler_ratio),
+        Source("OTEL_TRACES_SAMPLER", read_ratio, _sampler_ratio),
     )
     schedule_delay: float = _setting(
         "seconds between two exports",
-        values.seconds,
+        read_seconds,
         0.5,
-        Source("OTEL_BSP_SCHEDULE_DELAY", lambda value: values.seconds(float(value) / 1000)),
+        Source("OTEL_BSP_SCHEDULE_DELAY", lambda value: read_seconds(float(value) / 1000)),
     )
     queue_size: int = _setting(
         "ended spans held in memory; the oldest is dropped beyond",
-        values.count,
+        read_count,
         2048,
-        Source("OTEL_BSP_MAX_QUEUE_SIZE", values.count),
+        Source("OTEL_BSP_MAX_QUEUE_SIZE", read_count),
     )
     export_timeout: float = _setting(
         "seconds for one export, retries included",
-        values.seconds,
+        read_seconds,
         10.0,
-        Source("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", values.seconds),
-        Source("OTEL_EXPORTER_OTLP_TIMEOUT", values.seconds),
+        Source("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", read_seconds),
+        Source("OTEL_EXPORTER_OTLP_TIMEOUT", read_seconds),
     )
     instrument: tuple[str, ...] = _setting(
         f"libraries to trace: {', '.join(LIBRARIES)}, or none",
-        values.libraries,
+        read_libraries,
         tuple(LIBRARIES),
-        Source("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", values.all_but),
+        Source("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", read_all_but),
     )
 
 
@@ -162,6 +249,21 @@ def resolve(keywords: Mapping[str, Any], environ: Environment = os.environ) -> S
     return Settings(**resolved)
 
 
+class _Process:
+    settings: Settings | None = None
+
+
+def use_settings(settings: Settings | None) -> None:
+    """Let `current_settings` return these from now on; None: those of the environment."""
+    _Process.settings = settings
+
+
+def current_settings() -> Settings:
+    """Return the settings of `init`; without it, those of the environment."""
+    _Process.settings = _Process.settings or resolve({})
+    return _Process.settings
+
+
 def _candidates(
     name: str, metadata: Mapping[str, Any], keywords: Mapping[str, Any], environ: Environment
 ) -> Iterator[tuple[str, Any, Callable[[Any], Any]]]:
@@ -176,11 +278,9 @@ def _candidates(
 
 
 def script_name(argv: list[str], orig_argv: list[str]) -> str:
-    """Name the running program: the script's or module's name, as OTel's fallback `unknown_service:python`.
-
-    While the interpreter starts, `argv[0]` is still `-m` or `-c` and only `orig_argv` tells the module.
-    """
+    """Return the name of the running script or module, `unknown_service:python` (as the SDK does) if there is none."""
     program = argv[0] if argv else ""
+    # While the interpreter starts, argv[0] is still `-m` or `-c`, and only orig_argv has the module's name.
     if program == "-m" and "-m" in orig_argv[:-1]:
         return orig_argv[orig_argv.index("-m") + 1].rpartition(".")[2]
     path = Path(program)

@@ -25,13 +25,12 @@ def _run_hidden_sitecustomize() -> None:
 def _start_tracing() -> None:
     try:
         import qualitrace
-        from qualitrace.lifecycle import current_settings
-        from qualitrace.settings import variable
+        from qualitrace.settings import current_settings, variable
     except ImportError as error:
         sys.stderr.write(f"qualitrace: {sys.executable} is not traced: {error}\n")
         return
     qualitrace.init()
-    # a worker process without a script of its own (multiprocessing's spawn) belongs to the same service
+    # A worker process without a script of its own (multiprocessing's spawn) belongs to the same service.
     os.environ.setdefault(variable("service_name"), current_settings().service_name)
 
 

@@ -1,0 +1,151 @@
+"""The way of spans out of the process: provider, batch processor and exporter, all OpenTelemetry's with small changes.
+
+Imported by `init` only: the SDK and the exporter would make `import qualitrace` slow.
+"""
+
+import importlib.metadata
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from opentelemetry import trace as otel
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Event, ReadableSpan, Span, TracerProvider
+from opentelemetry.sdk.trace._sampling_experimental import composable_traceid_ratio_based, composite_sampler
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
+from opentelemetry.sdk.trace.sampling import DEFAULT_ON, ParentBased, Sampler
+from opentelemetry.trace import Link, Status
+
+from qualitrace.quiet import SHUTDOWN_SECONDS, SparseFilter, logger, never_raises
+from qualitrace.redact import Redact
+from qualitrace.session import session_attributes
+from qualitrace.settings import Settings
+
+BATCH_SPANS = 128
+"""Spans in one request: they carry prompts and documents, and the exporter drops requests over 64 MiB."""
+
+logging.getLogger(OTLPSpanExporter.__module__).addFilter(SparseFilter())
+
+
+def attach(settings: Settings) -> "QualitraceSpanProcessor | None":
+    """Add a span processor to the app's TracerProvider, or to a new one if the app has none; None if it takes none."""
+    provider: Any = otel.get_tracer_provider()
+    if isinstance(provider, otel.ProxyTracerProvider):
+        # With shutdown_on_exit the provider would wait at exit, too, and longer than `shutdown` does.
+        provider = TracerProvider(_sampler(settings.sample_ratio), _resource(settings), shutdown_on_exit=False)
+        otel.set_tracer_provider(provider)
+    if not hasattr(provider, "add_span_processor"):
+        logger.warning("no traces: the app's %s takes no span processor", type(provider).__name__)
+        return None
+    processor = QualitraceSpanProcessor(settings)
+    provider.add_span_processor(processor)
+    return processor
+
+
+def _sampler(ratio: float) -> Sampler:
+    """Return a consistent sampler that writes its ratio into the trace state (`ot=th:`), so that it can be weighed."""
+    if ratio == 1:
+        return DEFAULT_ON
+    # Not composable_parent_threshold: the SDK does not give it the parent's trace state, which children would lose.
+    return ParentBased(composite_sampler(composable_traceid_ratio_based(ratio)))
+
+
+def _resource(settings: Settings) -> Resource:
+    attributes = {
+        "service.name": settings.service_name,
+        "telemetry.distro.name": "qualitrace",
+        "telemetry.distro.version": importlib.metadata.version("qualitrace"),
+    }
+    if settings.environment:
+        attributes["deployment.environment.name"] = settings.environment
+    return Resource.create(attributes)
+
+
+class QualitraceSpanProcessor(BatchSpanProcessor):
+    """OpenTelemetry's batch processor, which puts the session on each span and whose waits are bounded.
+
+    The original waits for a dead collector for 30 s in `shutdown`, and without limit in `force_flush`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        options: dict[str, Any] = {
+            "endpoint": settings.endpoint,
+            "headers": dict(settings.headers or {}),
+            "timeout": settings.export_timeout,
+        }
+        redact = settings.redact
+        exporter = OTLPSpanExporter(**options) if redact is None else RedactingExporter(redact, **options)
+        super().__init__(
+            exporter,
+            max_queue_size=settings.queue_size,
+            schedule_delay_millis=settings.schedule_delay * 1000,
+            max_export_batch_size=min(BATCH_SPANS, settings.queue_size),
+        )
+
+    @never_raises
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Put the session of the context on `span`."""
+        span.set_attributes(session_attributes(parent_context))
+
+    def shutdown(self) -> None:
+        """Export what is queued, for at most `SHUTDOWN_SECONDS`."""
+        # In this thread: Python 3.12 starts no thread at exit.
+        self._batch_processor.shutdown(timeout_millis=int(SHUTDOWN_SECONDS * 1000))
+
+    def force_flush(self, timeout_millis: int | None = None) -> bool:
+        """Export what is queued; return whether that took less than `timeout_millis` (default 3000)."""
+        done = threading.Event()
+
+        def flush() -> None:
+            if self._batch_processor.force_flush():  # it has no timeout, so a thread waits for it
+                done.set()
+
+        threading.Thread(target=flush, name="qualitrace-flush", daemon=True).start()
+        return done.wait((3000 if timeout_millis is None else timeout_millis) / 1000)
+
+
+class RedactingExporter(OTLPSpanExporter):
+    """Redacts the name, attributes, events, links and status of every span, but not its resource.
+
+    It does so in the exporting thread, on copies: other exporters of the app get the spans as they are.
+
+    Args:
+        redact: from text to text; never raises.
+        options: those of OpenTelemetry's exporter.
+    """
+
+    def __init__(self, redact: Redact, **options: Any) -> None:
+        super().__init__(**options)
+        self._redact = redact
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send redacted copies of the spans."""
+        return super().export([self._copy(span) for span in spans])
+
+    def _copy(self, span: ReadableSpan) -> ReadableSpan:
+        return ReadableSpan(
+            name=self._redact(span.name),
+            context=span.context,
+            parent=span.parent,
+            resource=span.resource,
+            attributes=self._value(span.attributes),
+            events=[Event(self._redact(e.name), self._value(e.attributes), e.timestamp) for e in span.events],
+            links=[Link(link.context, self._value(link.attributes)) for link in span.links],
+            kind=span.kind,
+            status=Status(span.status.status_code, self._value(span.status.description)),
+            start_time=span.start_time,
+            end_time=span.end_time,
+            instrumentation_scope=span.instrumentation_scope,
+        )
+
+    def _value(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._redact(value)
+        if isinstance(value, Mapping):
+            return {key: self._value(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self._value(item) for item in value]
+        return value
