@@ -1,4 +1,4 @@
-"""The command `qualitrace`. The server's commands are listed here, but imported only when they are called."""
+"""The command `qualitrace`. It lists the commands of the server, but imports one only when it is called."""
 
 import importlib
 import importlib.metadata
@@ -15,9 +15,9 @@ SERVER_COMMANDS = {
     "collector": ("qualitrace_monitors.server.commands:collector", "Run the collector alone."),
     "monitor": ("qualitrace_monitors.server.commands:monitor", "Run the monitors alone."),
     "check-config": ("qualitrace_monitors.server.commands:check_config", "Check a configuration file."),
-    "journal": ("qualitrace_collector.dead_letters.command:journal", "List, replay or drop what was given up."),
+    "journal": ("qualitrace_collector.dead_letters.command:journal", "List, show, replay or drop dead letters."),
     "calibrate": ("qualitrace_monitors.calibrate.command:calibrate", "Compare a judge with experts' labels."),
-    "doctor": ("qualitrace_collector.doctor.command:doctor", "Tell why scores are missing, and the mend."),
+    "doctor": ("qualitrace_collector.doctor.command:doctor", "Show why scores are missing, and how to fix it."),
     "sample": ("qualitrace_collector.show.command:sample", "Show what the judges see of a trace."),
     "judge": ("qualitrace_monitors.judge_file.command:judge_file", "Score a JSONL file, without a server."),
     "evaluate": ("qualitrace_monitors.evaluation.command:evaluate_data", "Score a data set as an MLflow run."),
@@ -27,7 +27,7 @@ ZERO_CODE_DIRECTORY = Path(__file__).parent / "zero_code"
 
 
 class _ServerCommand(click.Command):
-    """Stands for a command of the server until it is called."""
+    """Stands in for a command of the server until it is called."""
 
     def __init__(self, name: str, target: str, summary: str) -> None:
         super().__init__(name, help=summary)

@@ -21,8 +21,8 @@ def trace(*, name: str | None = None, kind: Kind = "chain") -> Callable[[Callabl
 def trace(function: Any = None, /, *, name: str | None = None, kind: Kind = "chain") -> Any:
     """Trace every call of a function: its inputs, its output, its error.
 
-    One argument is recorded as its value, several as a mapping of name to value. A generator's output is
-    its joined text, or the list of what it yielded; its span ends when it is exhausted or closed.
+    One argument is recorded as its value, several as a mapping from name to value. The output of a generator is
+    its joined text, or the list of the values that it yielded; its span ends when it is exhausted or closed.
 
     Args:
         function: the function, when used without arguments.
@@ -31,8 +31,10 @@ def trace(function: Any = None, /, *, name: str | None = None, kind: Kind = "cha
 
     Raises:
         ValueError: the kind is unknown.
-        TypeError: what is decorated is no function.
+        TypeError: the decorated object is not a function.
     """
+    # A decorator runs at import, where an error is seen at once. `span()` only warns about an unknown kind: it may
+    # stand in a branch that runs once a year, in production.
     if kind not in KINDS:
         raise ValueError(unknown_kind(kind))
     decorate = functools.partial(_decorate, name=name, kind=kind)
@@ -77,10 +79,10 @@ class _Beginning:
         try:
             arguments = dict(self._signature.bind(*args, **kwargs).arguments)
         except TypeError:
-            return  # the call itself will say what is wrong with its arguments
+            return  # the call itself raises it, too, and shows the app where
         if (first := next(iter(arguments), None)) in ("self", "cls"):
             del arguments[first]
-        one = len(arguments) == 1 and self._kind != "tool"  # a tool's arguments are a mapping by convention
+        one = len(arguments) == 1 and self._kind != "tool"  # readers of a tool's arguments expect a mapping
         recording.span.set_inputs(next(iter(arguments.values())) if one else arguments)
 
 
@@ -109,7 +111,7 @@ def _traced_coroutine(function: Callable[..., Any], begin: _Beginning) -> Any:
 
 
 class _Stream:
-    """A generator's recording: what it yields is gathered, as far as an attribute can hold it."""
+    """The recording of a generator. It keeps as much of the yielded values as an attribute can hold."""
 
     def __init__(self, recording: Recording, kind: str) -> None:
         self._recording = recording
@@ -125,7 +127,7 @@ class _Stream:
 
     @contextmanager
     def lifetime(self) -> Generator[None]:
-        """End the span with the block, with the joined text as its output if all chunks are text."""
+        """End the span with the block; its output is the joined text if all chunks are text."""
         with self._recording.lifetime():
             try:
                 yield
@@ -135,7 +137,7 @@ class _Stream:
 
 
 def _traced_generator(function: Callable[..., Any], begin: _Beginning) -> Any:
-    """Drive `function`'s generator as `yield from` does, with the span current in its steps only."""
+    """Drive the generator of `function` as `yield from` does; the span is current in its steps only."""
 
     @functools.wraps(function)
     def traced(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
@@ -162,7 +164,7 @@ def _traced_generator(function: Callable[..., Any], begin: _Beginning) -> Any:
 
 
 def _traced_async_generator(function: Callable[..., Any], begin: _Beginning) -> Any:
-    """Drive `function`'s async generator, with the span current in its steps only."""
+    """Drive the async generator of `function`; the span is current in its steps only."""
 
     @functools.wraps(function)
     async def traced(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:

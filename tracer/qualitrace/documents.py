@@ -1,7 +1,7 @@
-"""Retrieved documents of any shape to the two that readers of traces know.
+"""Converts retrieved documents of any shape into the two shapes that readers of traces know.
 
-`output.value` holds MLflow's and LangChain's `[{"page_content", "metadata", "id"}]`, the attribute
-`gen_ai.retrieval.documents` OpenTelemetry's `[{"id", "score"}]` with the text added as `content`.
+`output.value` gets the list `[{"page_content", "metadata", "id"}]` of MLflow and LangChain. The attribute
+`gen_ai.retrieval.documents` gets OpenTelemetry's `[{"id", "score"}]`, with the text added as `content`.
 """
 
 from collections.abc import Mapping, Set
@@ -18,7 +18,7 @@ NESTED_KEYS = ("document", "node", "payload")
 
 
 def retrieval_attributes(retrieved: Any) -> dict[str, str]:
-    """Return the span attributes that carry the retrieved documents, of whatever shape they are."""
+    """Return the span attributes that carry the retrieved documents."""
     documents = normalise(retrieved)
     passages = [{key: item[key] for key in ("page_content", "metadata", "id")} for item in documents]
     otel = [
@@ -36,7 +36,7 @@ def retrieval_attributes(retrieved: Any) -> dict[str, str]:
 
 
 def normalise(retrieved: Any) -> list[dict[str, Any]]:
-    """Return each document as {page_content, metadata, id, score}; unknown shapes become their text."""
+    """Return each document as {page_content, metadata, id, score}; one of an unknown shape becomes its text."""
     if retrieved is None:
         return []
     if isinstance(retrieved, (list, tuple, Set)) and not _is_scored(retrieved):
@@ -45,7 +45,7 @@ def normalise(retrieved: Any) -> list[dict[str, Any]]:
 
 
 def _is_scored(value: Any) -> bool:
-    """Tell whether `value` is a (document, score) pair, as vector stores return them."""
+    """Return whether `value` is a (document, score) pair, which vector stores return."""
     return isinstance(value, tuple) and len(value) == 2 and _is_number(value[1])
 
 
@@ -76,7 +76,7 @@ def _text(item: Any) -> str | None:
 
 
 def _first(item: Any, keys: tuple[str, ...]) -> Any:
-    """Return the first of the item's keys, or attributes, that has a value."""
+    """Return the value of the first of these keys, or attributes, that has one."""
     values = (_get(item, key) for key in keys)
     return next((value for value in values if value is not None and not callable(value)), None)
 

@@ -1,4 +1,4 @@
-"""Replaces personal data in texts, by named patterns and regular expressions of one's own.
+"""Replaces personal data in texts, found by named patterns or by the user's own regular expressions.
 
 RE2 matches in time linear in the text, whatever the expression: no text can make it backtrack.
 """
@@ -27,7 +27,7 @@ PATTERNS: Mapping[str, str] = {
 
 
 class Redactor:
-    """Replaces what rules match, by the name of the rule in brackets. Text that is JSON stays JSON.
+    """Replaces each match of a rule by the name of the rule in brackets. Text that is JSON stays JSON.
 
     Attributes:
         counts: replacements by rule: the name of a pattern, or `custom`.
@@ -49,10 +49,10 @@ class Redactor:
                 raise ValueError(f"{expression!r} is no regular expression of RE2: {error}") from None
 
     def __call__(self, text: str) -> str:
-        """Return `text` redacted; nothing of it, if that cannot be done."""
+        """Return `text` redacted, or `FAILED` if it cannot be redacted."""
         try:
             return self._text(text)
-        except Exception:  # nested too deep, lone surrogates …
+        except Exception:  # nested too deep, lone surrogates …: what cannot be redacted must not leave
             self.counts["failed"] += 1
             return FAILED
 
@@ -60,14 +60,14 @@ class Redactor:
         if text.lstrip()[:1] in ("{", "[", '"'):
             try:
                 value = json.loads(text, object_pairs_hook=_object)
-            except ValueError:
+            except ValueError:  # no JSON after all
                 return self._plain(text)
             redacted = self._value(value)
             return text if redacted == value else json.dumps(redacted, ensure_ascii=False)
         return self._plain(text)
 
     def _value(self, value: Any) -> Any:
-        """Redact a JSON value: an escaped address is found, too, and a number may be a card's."""
+        """Redact a JSON value: its strings without JSON's escapes, and its numbers, which may be a card's."""
         if isinstance(value, str):
             return self._text(value)
         if isinstance(value, dict):
@@ -93,7 +93,7 @@ class Redactor:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make a JSON object; of doubled keys all but the last would escape, so such a text is redacted as it stands."""
+    """Make a JSON object; raise ValueError for doubled keys, of which only the last would be seen and redacted."""
     made = dict(pairs)
     if len(made) < len(pairs):
         raise ValueError("doubled key")
@@ -119,7 +119,7 @@ def _is_valid(name: str, found: str) -> bool:
 def redaction(value: Any) -> Redact:
     """Read the setting: a function from text to text, or rules as a sequence or separated by commas. Never raises.
 
-    With a value that cannot be used all text is left out: what should be redacted must not leave as it is.
+    With a value that cannot be used every text becomes `FAILED`: what should be redacted must not leave as it is.
     """
     if callable(value):
         return _guarded(value)

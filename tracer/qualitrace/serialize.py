@@ -1,7 +1,7 @@
-"""Any value to bounded text for a span attribute, without ever raising.
+"""Converts any value into bounded text for a span attribute; never raises.
 
-The structure is pruned while it is walked, so that what is cut stays valid JSON and a huge value costs no
-more than a small one.
+The structure is pruned while it is walked, so that the text stays valid JSON when something is cut, and a huge value
+costs no more than a small one.
 """
 
 import json
@@ -47,7 +47,7 @@ def _utf8(text: str) -> str:
 
 
 class _Pruner:
-    """Walks one value and takes what it yields from a budget of characters."""
+    """Copies one value until a budget of characters is used up."""
 
     def __init__(self, budget: int) -> None:
         self._left = budget
@@ -114,7 +114,7 @@ class _Pruner:
 
 
 def as_mapping(value: Any) -> Mapping[Any, Any] | None:
-    """See a mapping, a dataclass or a pydantic model as a mapping; None if it is none of them."""
+    """Return a mapping, a dataclass or a pydantic model as a mapping; None if the value is none of them."""
     if isinstance(value, Mapping):
         return value
     if isinstance(value, type):

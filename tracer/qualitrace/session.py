@@ -18,7 +18,7 @@ def session(
     Args:
         session_id: becomes `session.id` and `gen_ai.conversation.id`.
         user: becomes `user.id`.
-        prompt_version: becomes `qualitrace.prompt.version`; quality is told apart by it.
+        prompt_version: becomes `qualitrace.prompt.version`; quality is estimated for each version.
     """
     given = {
         "session.id": session_id,
@@ -35,7 +35,7 @@ def session(
 
 
 def session_attributes(context: Context | None) -> Mapping[str, str]:
-    """Return the attributes of the session in `context` (None: the current one), else of the current one."""
+    """Return the attributes of the session in `context`; without one there, or without a context, the current one's."""
     for candidate in (context, None):
         if isinstance(found := get_value(_KEY, candidate), dict):
             return found

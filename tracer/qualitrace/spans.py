@@ -22,7 +22,7 @@ _tracer = otel.get_tracer("qualitrace")
 
 @dataclass(frozen=True)
 class _Convention:
-    """OpenTelemetry's `gen_ai.operation.name` of a kind, and the attributes that hold name, input, output."""
+    """The value of `gen_ai.operation.name` for a kind, and the attributes for its name, input and output."""
 
     operation: str | None = None
     name: str | None = None
@@ -39,7 +39,7 @@ KINDS: Mapping[str, _Convention] = {
 
 
 class Span:
-    """A step being traced; nothing on it raises, and without `init` nothing on it does anything."""
+    """A step that is being traced. Its methods never raise, and do nothing without `init`."""
 
     def __init__(self, span: otel.Span, kind: str) -> None:
         self._span = span
@@ -47,7 +47,7 @@ class Span:
 
     @never_raises
     def set_inputs(self, value: Any) -> None:
-        """Record what the step was given: text as it is, any other value as JSON."""
+        """Record the input of the step: text as it is, any other value as JSON."""
         if not self._records_content(value):
             return
         text, mime_type = to_text(value)
@@ -57,8 +57,8 @@ class Span:
 
     @never_raises
     def set_outputs(self, value: Any) -> None:
-        """Record what came out. A retriever's documents may be texts, dicts, (document, score) pairs or
-        LangChain's and LlamaIndex' objects. An iterator is left alone: reading it would use it up.
+        """Record the output of the step. The documents of a retriever may be texts, dicts, (document, score) pairs
+        or the objects of LangChain and LlamaIndex.
         """
         if not self._records_content(value):
             return
@@ -77,12 +77,13 @@ class Span:
         self._span.set_attribute(key, value if plain else to_text(value)[0])
 
     def _records_content(self, value: Any) -> bool:
+        # To read an iterator or await an awaitable would use it up.
         is_stream = isinstance(value, (Iterator, AsyncIterator, Awaitable))
         return not is_stream and self._span.is_recording() and captures_content()
 
 
 def _query(inputs: Any) -> str:
-    """Return the query among a retriever's inputs: the first text."""
+    """Return the query among the inputs of a retriever: the first text."""
     if isinstance(inputs, Mapping):
         texts = (value for value in inputs.values() if isinstance(value, str))
         return next(texts, to_json(inputs))
@@ -90,10 +91,10 @@ def _query(inputs: Any) -> str:
 
 
 class Recording:
-    """The life of a span: current while the step's code runs, failed by its error, ended in any case.
+    """The life of a span: current while the code of the step runs, failed by its error, ended in any case.
 
     Attributes:
-        span: what the app's code may write to.
+        span: for the app's code to write to.
     """
 
     def __init__(self, name: str, kind: str) -> None:
@@ -103,9 +104,7 @@ class Recording:
 
     @contextmanager
     def current(self) -> Generator[None]:
-        """Make the span current in the block, which for a generator is one step; the context that the step
-        leaves behind is taken up by the next one.
-        """
+        """Make the span current in the block. For a generator that is one step; the next one gets its context."""
         token = attach(self._context)
         try:
             yield
@@ -115,7 +114,7 @@ class Recording:
 
     @contextmanager
     def lifetime(self) -> Generator[None]:
-        """Record an error of the block and pass it on; end the span."""
+        """End the span with the block; record an error of the block and pass it on."""
         try:
             yield
         except (Exception, CancelledError) as error:
@@ -153,9 +152,9 @@ def span(name: str, *, kind: Kind = "chain") -> Generator[Span]:
 
     Args:
         name: of the span.
-        kind: chain, retriever, tool or agent; an unknown one is warned about and taken as chain.
+        kind: chain, retriever, tool or agent; an unknown one causes a warning and counts as chain.
     """
-    known = kind in tuple(KINDS)  # compared, not hashed: an app may pass anything
+    known = kind in tuple(KINDS)  # compared, not hashed: an app may pass anything, a list too
     if not known:
         logger.warning("span %r: %s; taken as chain", name, unknown_kind(kind))
     recording = Recording(name, kind if known else "chain")
@@ -164,7 +163,7 @@ def span(name: str, *, kind: Kind = "chain") -> Generator[Span]:
 
 
 def unknown_kind(kind: object) -> str:
-    """Say that `kind` is none, and which there are."""
+    """Return the message about an unknown kind, with the known ones."""
     return f"unknown kind {kind!r}; kinds: {', '.join(KINDS)}"
 
 
