@@ -176,7 +176,7 @@ def test_grpc_overload_is_unavailable_with_retry_info(
     assert status is not None
     assert status.details[0].Unpack(retry)
     assert 1 <= retry.retry_delay.seconds <= 2
-    receiver.journal.settle([1])
+    receiver.journal.delete_done([1])
     stub.Export(fine, timeout=20)
 
 

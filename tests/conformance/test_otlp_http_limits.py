@@ -83,7 +83,7 @@ def test_http_overload_is_503_with_a_retry_after(
     assert 1 <= int(answer.headers["retry-after"]) <= 2
     assert status.details[0].Unpack(retry)
     assert retry.retry_delay.seconds == int(answer.headers["retry-after"])
-    receiver.journal.settle([1])
+    receiver.journal.delete_done([1])
     assert post(receiver, body, encoding.content_type).status_code == 200
 
 

@@ -46,7 +46,7 @@ class App:
     def take_payloads(self) -> list[tuple[str, bytes]]:
         """Return and settle what was kept."""
         entries = self.journal.read(0, 1000, 1 << 30)
-        self.journal.settle([entry.position for entry in entries])
+        self.journal.delete_done([entry.position for entry in entries])
         return [(entry.signal, entry.payload) for entry in entries]
 
 

@@ -78,7 +78,7 @@ def test_the_http_exporters_come_back_after_a_refusal(
     """While the journal is full the exporter is refused and waits as asked; with room again its spans arrive."""
     client = start_client(exporter, url_of(full_receiver, exporter), "none")
     eventually(lambda: full_receiver.journal.counters().get(("requests_refused", "full")))
-    full_receiver.journal.settle([1])
+    full_receiver.journal.delete_done([1])
     ids = ids_of(client)
     (payload,) = full_receiver.payloads()
     assert spans_by_name(payload)["ask"].trace_id == ids["trace"]

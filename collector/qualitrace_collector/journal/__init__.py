@@ -1,4 +1,4 @@
-"""The ordered, durable log of acked OTLP requests: `receive` appends, `work` reads and settles."""
+"""The ordered, durable log of acked OTLP requests: `receive` appends, `work` reads and deletes."""
 
 from qualitrace_collector.journal.committer import GroupCommitter
 from qualitrace_collector.journal.entry import (

@@ -1,7 +1,7 @@
 """What a journal holds, and how it fails.
 
-JournalError               the journal cannot be used; the message names the file and the mend
-├── JournalFull            no room until `work` settles something
+JournalError               the journal cannot be used; the message names the file and the remedy
+├── JournalFull            no room until `work` is done with something
 └── JournalUnavailable     the disk is full or broken, or the file stays locked: nothing was written
 
 ForeignTraces              the request holds spans or log records of another tenant's traces
@@ -43,10 +43,10 @@ class JournalEntry:
 
     Attributes:
         position: strictly increasing, never reused; the journal assigns it (0 before).
-        signal: which OTLP service it came to, or the feedback door.
+        signal: the OTLP service that took it, or the feedback door.
         payload: the serialised Export…ServiceRequest, protobuf whatever the client spoke; feedback's is JSON.
         received_at: Unix seconds by the collector's clock.
-        tenant: whose traces they are; empty without tenants.
+        tenant: the sender; empty without tenants.
         claims: ids of the traces that become `tenant`'s with this request; none without tenants. Not read back.
     """
 

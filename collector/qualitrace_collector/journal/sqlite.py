@@ -1,4 +1,4 @@
-"""The embedded journal: one SQLite file, shared by the process that appends and the one that settles.
+"""The embedded journal: one SQLite file, shared by the process that appends and the one that reads and deletes.
 
 WAL lets both work at once; synchronous=FULL syncs the log at every commit, so that what is acked survives
 a power cut (https://sqlite.org/pragma.html#pragma_synchronous).
@@ -6,6 +6,7 @@ a power cut (https://sqlite.org/pragma.html#pragma_synchronous).
 
 import logging
 import sqlite3
+import struct
 import threading
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
@@ -13,15 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from qualitrace_collector.config import Config
-from qualitrace_collector.journal import owners
-from qualitrace_collector.journal.entry import (
-    Counts,
-    JournalEntry,
-    JournalError,
-    JournalFull,
-    JournalUnavailable,
-)
-from qualitrace_collector.journal.wal import ignored_tail
+from qualitrace_collector.journal.entry import Counts, JournalEntry, JournalError, JournalFull, JournalUnavailable
 
 _log = logging.getLogger(__name__)
 
@@ -29,27 +22,43 @@ FILE_NAME = "journal.db"
 APPLICATION_ID = int.from_bytes(b"QLTJ", "big")
 LOCK_TIMEOUT_SECONDS = 5.0
 
-# AUTOINCREMENT never hands out a position twice, not even after the last row is deleted. `size` stands before
-# `payload` so that the totals need not load the blob. The triggers keep the totals right whoever deletes.
-_FORMAT_1 = (
+_WAL_HEADER_BYTES = 32
+_FRAME_HEADER_BYTES = 24
+_Checksum = tuple[int, int]
+
+OWNER_REFRESH_SECONDS = 86_400
+"""How old an owner's `seen_at` may be although the trace still goes on: most requests need not write it."""
+
+# How to change it: raise VERSION by one, and add the statements that lead from the version before, for example
+#
+#     MIGRATIONS = {3: ("ALTER TABLE entry ADD COLUMN priority INTEGER NOT NULL DEFAULT 0",)}
+#
+# which `_prepare` runs, in order, for every version above that of the file. SCHEMA is what a new file gets. No release
+# has written another version yet, so there is none; 1 was never released.
+VERSION = 2
+SCHEMA = (
+    # AUTOINCREMENT never hands out a position twice, not even after the last row is deleted. `size` stands before
+    # `payload` so that the totals need not load the blob.
     """CREATE TABLE entry (
         position INTEGER PRIMARY KEY AUTOINCREMENT, signal TEXT NOT NULL, received_at REAL NOT NULL,
-        size INTEGER NOT NULL, payload BLOB NOT NULL)""",
+        size INTEGER NOT NULL, payload BLOB NOT NULL, tenant TEXT NOT NULL)""",
+    # The triggers keep the totals right whoever deletes.
     "CREATE TABLE pending (requests INTEGER NOT NULL, bytes INTEGER NOT NULL)",
     "INSERT INTO pending VALUES (0, 0)",
     """CREATE TRIGGER entry_appended AFTER INSERT ON entry BEGIN
         UPDATE pending SET requests = requests + 1, bytes = bytes + new.size; END""",
-    """CREATE TRIGGER entry_settled AFTER DELETE ON entry BEGIN
+    """CREATE TRIGGER entry_deleted AFTER DELETE ON entry BEGIN
         UPDATE pending SET requests = requests - 1, bytes = bytes - old.size; END""",
     """CREATE TABLE counter (
         name TEXT NOT NULL, label TEXT NOT NULL, total INTEGER NOT NULL, PRIMARY KEY (name, label)) WITHOUT ROWID""",
+    # Which tenant a trace belongs to: the one that sent the first of it.
+    "CREATE TABLE owner (trace_id BLOB PRIMARY KEY, tenant TEXT NOT NULL, seen_at REAL NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX owner_by_age ON owner (seen_at)",
     f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {VERSION}",
 )
-_FORMAT_2 = ("ALTER TABLE entry ADD COLUMN tenant TEXT NOT NULL DEFAULT ''", *owners.SCHEMA)
-_FORMATS = (_FORMAT_1, _FORMAT_2)
-SCHEMA_VERSION = len(_FORMATS)
 
-_MEND = "move it away, or set data_dir to another folder"
+_REMEDY = "move it away, or set data_dir to another folder"
 
 
 class SqliteJournal:
@@ -94,15 +103,14 @@ class SqliteJournal:
             tables = _number(connection, "SELECT count(*) FROM sqlite_master")
             version = _number(connection, "PRAGMA user_version")
             if tables and _number(connection, "PRAGMA application_id") != APPLICATION_ID:
-                raise JournalError(f"{self.path}: is the database of another program; {_MEND}")
-            if version > SCHEMA_VERSION:
+                raise JournalError(f"{self.path}: is the database of another program; {_REMEDY}")
+            if version > VERSION:
                 raise JournalError(
-                    f"{self.path}: has format {version}, newer than this qualitrace's {SCHEMA_VERSION}; "
-                    f"upgrade qualitrace, or {_MEND}"
+                    f"{self.path}: has format {version}, newer than this qualitrace's {VERSION}; "
+                    f"upgrade qualitrace, or {_REMEDY}"
                 )
-            for number, step in enumerate(_FORMATS[version:], version + 1):
-                for statement in (*step, f"PRAGMA user_version = {number}"):
-                    connection.execute(statement)
+            for statement in () if tables else SCHEMA:
+                connection.execute(statement)
         with self._using() as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
@@ -131,18 +139,33 @@ class SqliteJournal:
                 "INSERT INTO entry (signal, received_at, size, payload, tenant) VALUES (?, ?, ?, ?, ?)",
                 [(item.signal, item.received_at, len(item.payload), item.payload, item.tenant) for item in entries],
             )
-            owners.claim(connection, entries)
+            connection.executemany(  # a trace that has an owner keeps it
+                "INSERT INTO owner VALUES (?, ?, ?) ON CONFLICT (trace_id) DO UPDATE SET seen_at = excluded.seen_at "
+                f"WHERE seen_at < excluded.seen_at - {OWNER_REFRESH_SECONDS}",
+                [(trace_id, item.tenant, item.received_at) for item in entries for trace_id in item.claims],
+            )
             _add(connection, counts or {})
 
     def foreign(self, entries: Sequence[JournalEntry]) -> list[frozenset[bytes]]:
-        """Return of each entry the traces that it may not claim: those of another tenant."""
+        """Return, for each entry, the traces that it may not claim.
+
+        They belong to another tenant, or to one that claims them earlier in the list.
+        """
+        claimed: dict[bytes, str] = {}
+        found: list[frozenset[bytes]] = []
         with self._using() as connection:
-            return owners.foreign(connection, entries)
+            for entry in entries:
+                owners = {trace_id: claimed.get(trace_id, _owner(connection, trace_id)) for trace_id in entry.claims}
+                others = frozenset(key for key, owner in owners.items() if owner not in (None, entry.tenant))
+                if not others:
+                    claimed.update(dict.fromkeys(entry.claims, entry.tenant))
+                found.append(others)
+        return found
 
     def forget_owners(self, older_than: float) -> None:
-        """Forget whose the traces are of which nothing came since `older_than` (Unix seconds)."""
+        """Forget the owners of traces of which nothing came since `older_than` (Unix seconds)."""
         with self._transaction() as connection:
-            owners.forget(connection, older_than)
+            connection.execute("DELETE FROM owner WHERE seen_at < ?", (older_than,))
 
     def read(self, after: int, limit: int, max_bytes: int) -> list[JournalEntry]:
         """Return up to `limit` entries behind position `after`, in order.
@@ -168,13 +191,13 @@ class SqliteJournal:
             rows.close()  # an open cursor would keep the WAL from being reset
         return entries
 
-    def settle(self, positions: Iterable[int]) -> None:
+    def delete_done(self, positions: Iterable[int]) -> None:
         """Delete the entries at these positions; those already gone are fine."""
         with self._transaction() as connection:
             connection.executemany("DELETE FROM entry WHERE position = ?", [(item,) for item in positions])
 
     def pending(self) -> tuple[int, int]:
-        """Return how many requests are not settled, and their bytes."""
+        """Return how many requests wait in the journal, and their bytes."""
         with self._using() as connection:
             requests, size = connection.execute("SELECT requests, bytes FROM pending").fetchone()
         return requests, size
@@ -206,7 +229,7 @@ class SqliteJournal:
                     f"{self.path}: cannot be used: {error}; check the disk's free space and permissions"
                 ) from error
             except sqlite3.DatabaseError as error:
-                raise JournalError(f"{self.path}: is damaged or no journal: {error}; {_MEND}") from error
+                raise JournalError(f"{self.path}: is damaged or no journal: {error}; {_REMEDY}") from error
 
     @contextmanager
     def _transaction(self) -> Generator[sqlite3.Connection]:
@@ -225,8 +248,59 @@ def _number(connection: sqlite3.Connection, query: str) -> int:
     return int(connection.execute(query).fetchone()[0])
 
 
+def _owner(connection: sqlite3.Connection, trace_id: bytes) -> str | None:
+    row = connection.execute("SELECT tenant FROM owner WHERE trace_id = ?", (trace_id,)).fetchone()
+    return None if row is None else str(row[0])
+
+
 def _add(connection: sqlite3.Connection, counts: Counts) -> None:
     connection.executemany(
         "INSERT INTO counter VALUES (?, ?, ?) ON CONFLICT (name, label) DO UPDATE SET total = total + excluded.total",
         [(name, label, amount) for (name, label), amount in counts.items()],
     )
+
+
+def ignored_tail(database: Path) -> int:
+    """Return how many bytes SQLite ignores at the end of a database's write-ahead log.
+
+    They are a commit that a crash cut off, one that was rolled back, or damage; frames of earlier logs do not count.
+    SQLite checks every frame and silently ignores all that follow the first wrong one
+    (https://sqlite.org/fileformat2.html#walformat). Call this in a write transaction that has not written yet: else
+    the log may grow meanwhile.
+    """
+    # Only the log itself is read. Opening and closing the index beside it (`-shm`) would drop this process's locks on
+    # it (https://sqlite.org/howtocorrupt.html, section 2.2).
+    try:
+        log = database.with_name(database.name + "-wal").read_bytes()
+        committed = _committed_bytes(log)
+    except (FileNotFoundError, struct.error):  # no log, or an empty one
+        return 0
+    salt, next_salt = log[16:24], log[committed + 8 : committed + 16]
+    return len(log) - committed if next_salt == salt else 0
+
+
+def _committed_bytes(log: bytes) -> int:
+    """Return where the last complete commit ends: its frames carry the log's salt and right checksums."""
+    magic, _, page_size = struct.unpack_from(">III", log)
+    order = ">" if magic & 1 else "<"
+    checksum = _checksum(order, log[:24], (0, 0))
+    committed, position = _WAL_HEADER_BYTES, _WAL_HEADER_BYTES
+    while position + _FRAME_HEADER_BYTES + page_size <= len(log):
+        header, end = log[position : position + _FRAME_HEADER_BYTES], position + _FRAME_HEADER_BYTES + page_size
+        checksum = _checksum(order, header[:8] + log[position + _FRAME_HEADER_BYTES : end], checksum)
+        if header[8:16] != log[16:24] or struct.unpack(">II", header[16:]) != checksum:
+            break
+        position = end
+        if header[4:8] != b"\0\0\0\0":  # the database's size after a commit; 0 in the frames before its last
+            committed = position
+    return committed
+
+
+def _checksum(order: str, data: bytes, start: _Checksum) -> _Checksum:
+    """Continue SQLite's checksum over 32-bit words (section 4.2 of the format)."""
+    first, second = start
+    words = struct.unpack(f"{order}{len(data) // 4}I", data)
+    for even, odd in zip(words[::2], words[1::2], strict=True):
+        first = (first + even + second) & 0xFFFFFFFF
+        second = (second + odd + first) & 0xFFFFFFFF
+    return first, second

@@ -49,5 +49,5 @@ class Settlement:
     def flush(self) -> None:
         """Delete the entries that are done from the journal."""
         if self._ready:
-            self._journal.settle(self._ready)
+            self._journal.delete_done(self._ready)
             self._ready = []

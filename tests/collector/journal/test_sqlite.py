@@ -66,7 +66,7 @@ def test_positions_are_never_reused(tmp_path: Path) -> None:
     journal = open_journal(tmp_path)
     journal.append([entry(), entry()])
     old = [item.position for item in read_all(journal)]
-    journal.settle(old)
+    journal.delete_done(old)
     journal.close()
     reopened = open_journal(tmp_path)
     reopened.append([entry()])
@@ -83,7 +83,7 @@ def test_pending_always_equals_what_is_left(
     last = 0
     for step in steps:
         if isinstance(step, set):
-            journal.settle(step)
+            journal.delete_done(step)
             expected = {position: size for position, size in expected.items() if position not in step}
         else:
             journal.append([entry(b"x" * size) for size in step])
@@ -102,7 +102,7 @@ def test_a_full_journal_refuses_the_whole_append_until_something_is_settled(tmp_
         journal.append([entry(b"y")], {("requests_received", "http"): 1})
     assert journal.pending() == (1, 100)
     assert journal.counters() == {}
-    other.settle([read_all(other)[0].position])
+    other.delete_done([read_all(other)[0].position])
     journal.append([entry(b"y")])
     assert journal.pending() == (1, 1)
 
@@ -193,7 +193,7 @@ def test_processes_may_make_the_file_at_the_same_moment(tmp_path: Path) -> None:
 
 
 def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
-    """A SQLite file that is no journal is named with the mend, and not a byte of it changes."""
+    """A SQLite file that is no journal is named with the remedy, and not a byte of it changes."""
     foreign = sqlite3.connect(tmp_path / "journal.db")
     foreign.execute("CREATE TABLE theirs (x)")
     foreign.close()
@@ -214,13 +214,13 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
-    """A text file in the journal's place is named with the mend."""
+    """A text file in the journal's place is named with the remedy."""
     (tmp_path / "journal.db").write_text("not a database, but longer than a hundred bytes " * 10)
     with pytest.raises(JournalError, match=r"journal\.db: is damaged or no journal: .*set data_dir"):
         open_journal(tmp_path)
 
 
-def test_damage_is_told_by_the_reader(tmp_path: Path) -> None:
+def test_damage_is_reported_by_the_reader(tmp_path: Path) -> None:
     """Garbage over the pages of the entries shows as a JournalError that names the file, not as data."""
     journal = open_journal(tmp_path)
     journal.append([entry(os.urandom(50_000)) for _ in range(4)])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qualitrace_collector.journal import JournalEntry, SqliteJournal
-from qualitrace_collector.journal.wal import ignored_tail
+from qualitrace_collector.journal.sqlite import ignored_tail
 
 REQUESTS = 20
 PAYLOAD_BYTES = 6000  # more than a page
@@ -82,7 +82,7 @@ def test_frames_of_an_earlier_log_are_no_tail(tmp_path: Path) -> None:
     journal = SqliteJournal(tmp_path / "journal.db", 1 << 30)
     for _ in range(2000):
         journal.append([JournalEntry(signal="traces", payload=b"x" * PAYLOAD_BYTES, received_at=1.0)])
-        journal.settle([entry.position for entry in journal.read(0, 10, 1 << 20)])
+        journal.delete_done([entry.position for entry in journal.read(0, 10, 1 << 20)])
     assert (tmp_path / "journal.db-wal").stat().st_size > 1_000_000
     assert ignored_tail(tmp_path / "journal.db") == 0
     journal.close()

@@ -221,7 +221,7 @@ def test_a_replay_after_a_restart_counts_nothing(make: Callable[..., Collector],
     collector.send([span(1, 1, name="GET /", gen_ai__system="x")])
     collector.run(5)
     with monkeypatch.context() as crash:
-        crash.setattr(SqliteJournal, "settle", lambda *_: None)
+        crash.setattr(SqliteJournal, "delete_done", lambda *_: None)
         collector.send([late])
         collector.run(5)
     assert tokens(collector)["input"] == 14

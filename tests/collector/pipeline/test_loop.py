@@ -34,7 +34,7 @@ def test_a_crash_before_the_journal_is_settled_repeats_nothing(make: Callable[..
     """Stored and recorded, but not settled: the replay leaves one trace, one task a judge, one count."""
     collector = make()
     collector.send(rag(1))
-    monkeypatch.setattr(SqliteJournal, "settle", lambda *_: None)
+    monkeypatch.setattr(SqliteJournal, "delete_done", lambda *_: None)
     collector.run()
     monkeypatch.undo()
     before = {task.judge: task.sample.content_hash for task in collector.tasks()}

@@ -97,7 +97,7 @@ def test_a_full_journal_is_unavailable_with_a_retry_delay(
     assert status.details[0].Unpack(retry)
     assert retry.retry_delay.seconds == 1
     assert RetryInfo.FromString(metadata["google.rpc.retryinfo-bin"]) == retry
-    receiver.journal.settle([1])
+    receiver.journal.delete_done([1])
     stub.Export(request, timeout=20)
     assert receiver.journal.pending()[0] == 1
 

@@ -222,7 +222,7 @@ def test_a_full_journal_answers_503_and_recovers(
     answer = send(receiver, body)
     assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
     assert Status.FromString(answer.body).code == code_pb2.UNAVAILABLE
-    receiver.journal.settle([1])
+    receiver.journal.delete_done([1])
     assert send(receiver, body).status == 200
     assert len(journalled(receiver)) == 1
     eventually(lambda: receiver.journal.counters().get(("requests_refused", "full")) == 1)

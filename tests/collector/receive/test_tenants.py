@@ -129,7 +129,7 @@ def test_owners_outlive_a_restart_and_the_settling_of_their_requests(receive_con
     config = receive_config(otlp={"tokens": TOKENS})
     with receiving(config) as before:
         send(before, [span(1, 1)], ACME)
-        before.journal.settle([1])
+        before.journal.delete_done([1])
     with receiving(config) as after:
         assert send(after, [span(1, 2)], GLOBEX).partial_success.rejected_spans == 1
         assert not send(after, [span(1, 3)], ACME).HasField("partial_success")
@@ -278,7 +278,7 @@ def test_the_upkeep_forgets_owners_after_a_week(tmp_path: Path, journal: SqliteJ
     recorder = Recorder(config, database, TraceMetrics(CollectorRegistry()))
     pipeline = Pipeline(config, journal, new_store(tmp_path), Ledger(database), recorder, clock)
     journal.append([entry("acme", 1, at=clock.now - 8 * DAY), entry("acme", 2, at=clock.now - 6 * DAY)])
-    journal.settle([1, 2])
+    journal.delete_done([1, 2])
     pipeline.step()
     assert journal.foreign([entry("globex", 1, 2)]) == [{trace_id(2)}]
 
