@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import httpx
 import pytest
 import yaml
-from prometheus_client import CollectorRegistry
 from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 from standardwebhooks import Webhook
@@ -22,7 +21,6 @@ from standardwebhooks import Webhook
 from qualitrace_collector.config import Config, load_config
 from qualitrace_collector.config.quality import Condition
 from qualitrace_collector.config.values import Address, Duration, Identifier
-from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
 from qualitrace_monitors.demo.llm import model_app
 from qualitrace_monitors.demo.serving import served
 from support.ports import free_port
@@ -174,17 +172,6 @@ def test_the_shown_receiver_takes_signed_alerts_alone(folder: Path):
         assert process.stdout is not None
         assert process.stdout.readline() == "firing it fell\n"
     assert (forged.status_code, genuine.status_code) == (401, 204)
-
-
-def test_the_metrics_of_traffic_are_those_in_the_collectors_table():
-    """Name, type and labels of each."""
-    registry = CollectorRegistry()
-    TraceMetrics(registry)
-    exported = {
-        metric.name + ("_total" if metric.type == "counter" else ""): metric.type for metric in registry.collect()
-    }
-    shown = {name.strip("`"): kind for name, kind, *_ in rows("collector/README.md", "## measure")}
-    assert shown == exported
 
 
 @pytest.mark.parametrize("path", [str(page.relative_to(ROOT)) for page in pages()])

@@ -13,7 +13,7 @@ from qualitrace_monitors.alerts import AlertEngine
 from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.estimate import Estimator
-from qualitrace_monitors.metrics import BudgetCollector, JudgeMetrics, StateCollector, StateSources
+from qualitrace_monitors.metrics import BudgetCollector, JudgeMetrics, StateCollector
 from qualitrace_monitors.notify import Links, NotificationOutcome
 from qualitrace_monitors.web import WebServer, WebServices, create_app
 
@@ -37,7 +37,7 @@ class WebStand:
         self.received: dict[tuple[str, str], int] = {}
         self.notified: dict[tuple[str, NotificationOutcome], int] = {}
         self.problems: list[str] = []
-        sources = StateSources(
+        state = StateCollector(
             database=database,
             estimator=estimator,
             alerts=self.alerts.statuses,
@@ -47,7 +47,7 @@ class WebStand:
             receive_counts=lambda: self.received,
             notification_counts=lambda: self.notified,
         )
-        self.registry.register(StateCollector(sources))
+        self.registry.register(state)
         self.spending = Spending(parsed.budget, parsed.judges, database)
         pacing = Pacing(parsed, self.spending, database, lambda: NOW)
         self.registry.register(BudgetCollector(parsed, self.spending, pacing, lambda: NOW))

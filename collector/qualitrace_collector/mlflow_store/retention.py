@@ -14,8 +14,9 @@ from mlflow.entities.trace_metrics import AggregationType, MetricAggregation, Me
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.abstract_store import AbstractStore
 from mlflow.tracing.constant import TraceMetricKey
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 
+from qualitrace_collector import metrics
 from qualitrace_collector.config.models import Retention
 from qualitrace_collector.mlflow_store.experiments import written_experiments
 from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
@@ -52,9 +53,7 @@ class Retainer:
         self._store = store
         self._ledger, self._queue = Ledger(database), JudgeQueue(database)
         self._clock = clock
-        self._deleted = Counter(
-            "qualitrace_traces_deleted", "Traces that retention deleted from MLflow.", registry=registry
-        )
+        self._deleted = metrics.TRACES_DELETED.counter(registry)
 
     def step(self) -> float:
         """Delete at most a batch in each experiment; return the seconds to wait before the next step.

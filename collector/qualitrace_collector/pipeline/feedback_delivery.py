@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable, Sequence
 
 from mlflow.entities import AssessmentSource, AssessmentSourceType, Feedback
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 
+from qualitrace_collector import metrics
 from qualitrace_collector.config import Config
 from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
 from qualitrace_collector.person_feedback import SOURCE_KEY, PersonFeedback
@@ -49,9 +50,7 @@ class FeedbackDelivery:
         self._store = store
         self._recorder = recorder
         self._clock = clock
-        self._outcomes = Counter(
-            "qualitrace_feedback_total", "People's feedback by outcome.", ("source", "outcome"), registry=registry
-        )
+        self._outcomes = metrics.FEEDBACK.counter(registry)
 
     def step(self) -> float:
         """Write what can be written now; return the seconds to wait before the next step."""

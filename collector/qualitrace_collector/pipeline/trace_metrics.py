@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter
 
+from qualitrace_collector import metrics
 from qualitrace_collector.convert.build_sample import is_error, outermost, root_of
 from qualitrace_collector.convert.mlflow_span import MODEL, AnySpan
 from qualitrace_collector.convert.span_draft import CALL_TYPES
@@ -12,7 +13,6 @@ from qualitrace_collector.names import BoundedNames
 from qualitrace_collector.spent import MAX_MODELS, USD, spent_by_model
 from qualitrace_collector.state import Spent
 
-DURATION_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 FIRST_TOKEN_ATTRIBUTES = ("gen_ai.response.time_to_first_chunk", "gen_ai.server.time_to_first_token")
 
 
@@ -21,40 +21,14 @@ class TraceMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._models = BoundedNames(MAX_MODELS)
-        self._requests = Counter("qualitrace_requests", "Complete GenAI traces.", ["service"], registry=registry)
-        self._errors = Counter("qualitrace_request_errors", "Traces whose root failed.", ["service"], registry=registry)
-        self._duration = Histogram(
-            "qualitrace_request_duration_seconds",
-            "Duration of the root span.",
-            ["service"],
-            buckets=DURATION_BUCKETS,
-            registry=registry,
-        )
-        self._first_token = Histogram(
-            "qualitrace_time_to_first_token_seconds",
-            "Time to the first chunk of streamed model calls.",
-            ["service", "model"],
-            buckets=DURATION_BUCKETS,
-            registry=registry,
-        )
-        self._tokens = Counter(
-            "qualitrace_tokens", "Tokens of model calls.", ["service", "model", "type"], registry=registry
-        )
-        self._cost = Counter(
-            "qualitrace_cost_usd",
-            "Cost of model calls in US dollars, as clients state it or by MLflow's price catalog.",
-            ["service", "model"],
-            registry=registry,
-        )
-        self._conflicts = Counter(
-            "qualitrace_spans_conflicting",
-            "Spans left out because a different one with their ids came first.",
-            ["service"],
-            registry=registry,
-        )
-        self._redactions = Counter(
-            "qualitrace_redactions", "Replacements by collector.redact.", ["rule"], registry=registry
-        )
+        self._requests = metrics.REQUESTS.counter(registry)
+        self._errors = metrics.REQUEST_ERRORS.counter(registry)
+        self._duration = metrics.REQUEST_DURATION.histogram(registry)
+        self._first_token = metrics.TIME_TO_FIRST_TOKEN.histogram(registry)
+        self._tokens = metrics.TOKENS.counter(registry)
+        self._cost = metrics.COST_USD.counter(registry)
+        self._conflicts = metrics.SPANS_CONFLICTING.counter(registry)
+        self._redactions = metrics.REDACTIONS.counter(registry)
 
     def observe(self, traces: Iterable[tuple[str, Sequence[AnySpan]]]) -> None:
         """Count complete traces, each given as its service and its spans in their translated form."""

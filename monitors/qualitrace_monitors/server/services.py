@@ -29,7 +29,7 @@ from qualitrace_monitors.judges.cache import VerdictCache
 from qualitrace_monitors.judging.calls import Calls, Concurrent, OneByOne
 from qualitrace_monitors.judging.results import Result
 from qualitrace_monitors.judging.worker import JudgeWorker
-from qualitrace_monitors.metrics import BudgetCollector, JudgeMetrics, StateCollector, StateSources
+from qualitrace_monitors.metrics import BudgetCollector, JudgeMetrics, StateCollector
 from qualitrace_monitors.notify import Heartbeat, Links, Notifier
 from qualitrace_monitors.server.data_dir_lock import one_at_a_time
 from qualitrace_monitors.server.health import Health
@@ -167,7 +167,7 @@ class Services:
         return loops
 
     def _build_web(self) -> WebServer:
-        sources = StateSources(
+        state = StateCollector(
             database=self._database,
             estimator=self._estimator,
             alerts=self._alerts.statuses,
@@ -177,7 +177,7 @@ class Services:
             receive_counts=self._journal.counters,
             notification_counts=lambda: self._notifier.notifications,
         )
-        self._registry.register(StateCollector(sources))
+        self._registry.register(state)
         self._registry.register(BudgetCollector(self._config, self._spending, self._pacing, time.time))
         app = create_app(
             WebServices(

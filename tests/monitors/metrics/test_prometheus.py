@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from qualitrace_collector import metrics
+from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
 from qualitrace_collector.state import Database, Ledger
 from qualitrace_monitors.estimate.scores import ScoreRow
+from qualitrace_monitors.metrics import families, reference
 from support.prometheus import ask, prometheus
 from support.waiting import eventually
 from support.web import NOW, WebStand, program
@@ -64,14 +67,21 @@ def test_promtool_would_complain() -> None:
     assert "orders" in result.stderr
 
 
-def test_every_metric_of_the_documentation_is_exported_and_no_other(busy_web: WebStand) -> None:
-    """The table in monitors/README.md names exactly the families that are exposed."""
-    readme = (Path(__file__).parents[3] / "monitors" / "README.md").read_text()
-    section = readme.partition("## metrics and web")[2].partition("\n## ")[0]
-    documented = {line.split("`")[1] for line in section.splitlines() if line.startswith("| `qualitrace_")}
+def test_every_declared_metric_is_exported_and_no_other(busy_web: WebStand) -> None:
+    """The families that are exposed are those of the tables, with the type and the help that they declare."""
+    TraceMetrics(busy_web.registry)
+    metrics.FEEDBACK.counter(busy_web.registry)
+    metrics.TRACES_DELETED.counter(busy_web.registry)
     text = busy_web.get("/metrics").text
-    exposed = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
-    assert exposed == documented
+    lines = [line.split(maxsplit=3)[1:] for line in text.splitlines() if line.startswith("# ")]
+    declared = [*metrics.FAMILIES, *families.FAMILIES]
+    expected = [["TYPE", family.name, family.type] for family in declared]
+    assert sorted(lines) == sorted(expected + [["HELP", family.name, family.help] for family in declared])
+
+
+def test_the_page_of_metrics_is_up_to_date() -> None:
+    """`python -m qualitrace_monitors.metrics.reference > docs/metrics.md` would change nothing."""
+    assert (Path(__file__).parents[3] / "docs" / "metrics.md").read_text() == reference.page()
 
 
 def test_prometheus_scrapes_values_and_exemplars(scraped: str) -> None:

@@ -1,0 +1,133 @@
+"""The collector's Prometheus metrics. Each family is declared here, once; `docs/metrics.md` is generated from it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+# Prometheus would store the time at which each series began as another series.
+disable_created_metrics()
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A family of metrics: the series that share a name and differ in their labels.
+
+    Attributes:
+        name: as exported.
+        help: what it means, with the values of its labels where they are few.
+        buckets: upper bounds, for a histogram.
+    """
+
+    name: str
+    type: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+    def counter(self, registry: CollectorRegistry) -> Counter:
+        """Make the counter, to be increased when something happens."""
+        return Counter(self.name, self.help, self.labels, registry=registry)
+
+    def histogram(self, registry: CollectorRegistry) -> Histogram:
+        """Make the histogram, to be filled when something happens."""
+        return Histogram(self.name, self.help, self.labels, buckets=self.buckets, registry=registry)
+
+    def read(self, samples: Iterable[tuple[Sequence[str], float]]) -> Metric:
+        """Make the counter or gauge of one scrape, from values read elsewhere, each with its labels."""
+        make = CounterMetricFamily if self.type == "counter" else GaugeMetricFamily
+        family = make(self.name, self.help, labels=self.labels)
+        for labels, value in samples:
+            family.add_metric(labels, value)
+        return family
+
+
+DURATION_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+
+REQUESTS = Family("qualitrace_requests_total", "counter", "Complete GenAI traces.", ("service",))
+REQUEST_ERRORS = Family(
+    "qualitrace_request_errors_total", "counter", "Complete traces whose root span failed.", ("service",)
+)
+REQUEST_DURATION = Family(
+    "qualitrace_request_duration_seconds", "histogram", "Duration of the root span.", ("service",), DURATION_BUCKETS
+)
+TIME_TO_FIRST_TOKEN = Family(
+    "qualitrace_time_to_first_token_seconds",
+    "histogram",
+    "Time to the first chunk of streamed model calls.",
+    ("service", "model"),
+    DURATION_BUCKETS,
+)
+TOKENS = Family(
+    "qualitrace_tokens_total", "counter", "Tokens of model calls, input and output.", ("service", "model", "type")
+)
+COST_USD = Family(
+    "qualitrace_cost_usd_total",
+    "counter",
+    "Cost of model calls in US dollars, as clients state it or by MLflow's price catalog.",
+    ("service", "model"),
+)
+SPANS_CONFLICTING = Family(
+    "qualitrace_spans_conflicting_total",
+    "counter",
+    "Spans left out because a different one with their ids came first.",
+    ("service",),
+)
+REDACTIONS = Family(
+    "qualitrace_redactions_total",
+    "counter",
+    "Replacements by `collector.redact`, by pattern; `custom` for expressions, `failed` where redaction failed.",
+    ("rule",),
+)
+FEEDBACK = Family(
+    "qualitrace_feedback_total", "counter", "People's feedback by outcome: stored or expired.", ("source", "outcome")
+)
+TRACES_DELETED = Family("qualitrace_traces_deleted_total", "counter", "Traces that retention deleted from MLflow.")
+
+TRACES = Family(
+    "qualitrace_traces_total",
+    "counter",
+    "Traces by outcome: stored, not_genai or dead_lettered; one whose outcome was replaced counts in both.",
+    ("service", "outcome"),
+)
+TRACES_CHECKED = Family(
+    "qualitrace_traces_checked_total",
+    "counter",
+    "Complete traces that should have the content: input, output, tokens, documents or session.",
+    ("service", "scope", "dialect", "content"),
+)
+TRACES_LACKING = Family(
+    "qualitrace_traces_lacking_total",
+    "counter",
+    "Traces without the content when they were complete; `qualitrace doctor` says what to do.",
+    ("service", "scope", "dialect", "content"),
+)
+JOURNAL_BACKLOG = Family(
+    "qualitrace_journal_backlog_requests", "gauge", "OTLP requests that were acked and are not settled yet."
+)
+DEAD_LETTERS = Family(
+    "qualitrace_dead_letters",
+    "gauge",
+    "Traces and requests that were given up and wait for `qualitrace journal` to replay or drop them.",
+)
+
+OTLP = {
+    name: Family(f"qualitrace_otlp_{name}_total", "counter", meaning, (label,))
+    for name, label, meaning in (
+        ("requests_received", "door", "OTLP requests taken; the door is http or grpc."),
+        ("requests_refused", "reason", "OTLP requests answered with an error."),
+        ("bytes_received", "door", "Size of the OTLP requests taken."),
+        ("spans_received", "door", "Spans taken."),
+        ("spans_rejected", "reason", "Spans left out of a request for good."),
+        ("spans_adjusted", "reason", "Spans that end before they start, kept with a duration of 0."),
+        ("log_records_received", "door", "Log records taken."),
+        ("log_records_rejected", "reason", "Log records left out of a request for good."),
+        ("texts_repaired", "signal", "Texts in requests (traces or logs) that were not UTF-8, with that replaced."),
+        ("feedback_received", "source", "People's opinions taken; the source is user or expert."),
+    )
+}
+"""What the receive process counts, by the name that it counts under in the journal."""
+
+FAMILIES = (*(family for family in list(globals().values()) if isinstance(family, Family)), *OTLP.values())

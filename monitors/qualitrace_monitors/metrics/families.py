@@ -1,0 +1,126 @@
+"""The monitors' Prometheus metrics. Each family is declared here, once; `docs/metrics.md` is generated from it."""
+
+from qualitrace_collector.metrics import Family
+
+EVALUATIONS = Family(
+    "qualitrace_evaluations_total",
+    "counter",
+    "Scores given; the result is pass, fail or unsure; a trace that is judged again counts again.",
+    ("judge", "tier", "service", "result"),
+)
+SCORE = Family(
+    "qualitrace_score",
+    "histogram",
+    "Scores given, from 0 (bad) to 1 (good).",
+    ("judge", "tier", "service"),
+    tuple(tenths / 10 for tenths in range(1, 11)),
+)
+FRESHNESS = Family(
+    "qualitrace_freshness_seconds",
+    "histogram",
+    "Time from the end of the trace's root span until its score was exported.",
+    ("judge", "service"),
+    (0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600),
+)
+JUDGE_DURATION = Family(
+    "qualitrace_judge_duration_seconds",
+    "histogram",
+    "Time that a judge took for one sample, whether it came to a verdict or not.",
+    ("judge", "tier"),
+    (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+JUDGE_TOKENS = Family(
+    "qualitrace_judge_tokens_total", "counter", "Tokens that judges used, input and output.", ("judge", "tier")
+)
+JUDGE_COST_USD = Family(
+    "qualitrace_judge_cost_usd_total",
+    "counter",
+    "US dollars that judges cost, as far as prices are known.",
+    ("judge", "tier"),
+)
+JUDGE_ERRORS = Family(
+    "qualitrace_judge_errors_total",
+    "counter",
+    "Calls of a judge without a verdict; the kind is transient (tried again) or permanent.",
+    ("judge", "kind"),
+)
+JUDGEMENTS = Family(
+    "qualitrace_judgements_total",
+    "counter",
+    "Judgements by outcome: scored, sampled_out, not_applicable, budget_skipped, failed or expired; "
+    "a trace that is judged again counts again.",
+    ("judge", "service", "outcome"),
+)
+JUDGEMENTS_WAITING = Family("qualitrace_judgements_waiting", "gauge", "Samples that wait for their judge.", ("judge",))
+
+BUDGET_SPENT = Family(
+    "qualitrace_budget_spent",
+    "gauge",
+    "What was spent of a limit in its current hour or day; the judge `*` is all of them, the unit usd or tokens.",
+    ("judge", "window", "unit"),
+)
+BUDGET_REMAINING = Family(
+    "qualitrace_budget_remaining",
+    "gauge",
+    "What may still be spent of a limit, calls in flight deducted.",
+    ("judge", "window", "unit"),
+)
+BUDGET_ALWAYS_REMAINING = Family(
+    "qualitrace_budget_always_remaining",
+    "gauge",
+    "What traces that are always judged may still take of a limit, those that wait deducted; at 0 they are sampled "
+    "like all others.",
+    ("judge", "window", "unit"),
+)
+EFFECTIVE_RATE = Family(
+    "qualitrace_effective_rate",
+    "gauge",
+    "Share of all traffic that the judge scores now: the configured one, or what the budget pays for.",
+    ("judge",),
+)
+
+_QUALITY = ("judge", "tier", "service", "window")
+PASS_RATE = Family(
+    "qualitrace_pass_rate",
+    "gauge",
+    "Share of passes among passes and fails over the window; absent while all scores are unsure.",
+    _QUALITY,
+)
+PASS_RATE_LOWER = Family(
+    "qualitrace_pass_rate_lower",
+    "gauge",
+    "Lower end of the pass rate's 95 % confidence interval, where all unsure scores fail.",
+    _QUALITY,
+)
+PASS_RATE_UPPER = Family(
+    "qualitrace_pass_rate_upper",
+    "gauge",
+    "Upper end of the pass rate's 95 % confidence interval, where all unsure scores pass.",
+    _QUALITY,
+)
+PASS_RATE_SAMPLES = Family(
+    "qualitrace_pass_rate_samples", "gauge", "Scores that the estimate of the pass rate rests on.", _QUALITY
+)
+MEAN_SCORE = Family("qualitrace_mean_score", "gauge", "Mean score over the window.", _QUALITY)
+MEAN_SCORE_LOWER = Family(
+    "qualitrace_mean_score_lower", "gauge", "Lower end of the mean score's 95 % confidence interval.", _QUALITY
+)
+MEAN_SCORE_UPPER = Family(
+    "qualitrace_mean_score_upper", "gauge", "Upper end of the mean score's 95 % confidence interval.", _QUALITY
+)
+UNSURE_SHARE = Family("qualitrace_unsure_share", "gauge", "Share of scores over the window that are unsure.", _QUALITY)
+
+ALERT_STATE = Family(
+    "qualitrace_alert_state",
+    "gauge",
+    "1 while the alert is in the state (pending or firing), else 0.",
+    ("alert", "service", "judge", "severity", "state"),
+)
+NOTIFICATIONS = Family(
+    "qualitrace_notifications_total",
+    "counter",
+    "Notifications by outcome: sent or given_up; failed counts attempts that are repeated.",
+    ("receiver", "outcome"),
+)
+
+FAMILIES = tuple(family for family in list(globals().values()) if isinstance(family, Family))

@@ -1,0 +1,152 @@
+"""The metrics that are read at each scrape, from the state database and the journal, so they are right after a restart.
+
+They are the ledger and what was received, the quality with its interval, the alerts, and the budgets.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import durationpy
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+from qualitrace_collector import metrics as collector_metrics
+from qualitrace_collector.config import Config
+from qualitrace_collector.metrics import Family
+from qualitrace_collector.state import CoverageTotals, Database, DeadLetters, Ledger
+from qualitrace_monitors.alerts import AlertStatus
+from qualitrace_monitors.budget.pacing import Pacing
+from qualitrace_monitors.budget.spending import Balance, Spending
+from qualitrace_monitors.estimate import Estimate, Estimator
+from qualitrace_monitors.metrics import families
+from qualitrace_monitors.notify import NotificationOutcome
+
+DEFAULT_WINDOW = 3600.0
+"""Seconds over which quality is estimated, beside the windows of the alert rules."""
+
+
+def window_label(seconds: float) -> str:
+    """Write a window as the `window` label does: `1h`, `5m`, `1h30m`."""
+    return durationpy.to_str(timedelta(seconds=seconds))
+
+
+@dataclass(eq=False, slots=True, kw_only=True)  # prometheus_client keeps collectors in a dict: by identity
+class StateCollector(Collector):
+    """Exposes the ledger, the estimates, the alerts and the backlogs, read at scrape time.
+
+    Attributes:
+        database: the state database.
+        estimator: computes the quality over a window.
+        alerts: lists every alert with its state.
+        config: the configuration in force; its alert rules name further windows.
+        clock: Unix seconds.
+        journal_backlog: counts the requests that were acked and are not settled yet.
+        receive_counts: what the receive process counted, by name and by door or reason.
+        notification_counts: notifications by receiver and outcome.
+    """
+
+    database: Database
+    estimator: Estimator
+    alerts: Callable[[], Sequence[AlertStatus]]
+    config: Config
+    clock: Callable[[], float]
+    journal_backlog: Callable[[], int]
+    receive_counts: Callable[[], Mapping[tuple[str, str], int]]
+    notification_counts: Callable[[], Mapping[tuple[str, NotificationOutcome], int]]
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield every metric family, also those without a sample yet."""
+        yield from _ledger_metrics(Ledger(self.database).counters())
+        yield from _coverage_metrics(CoverageTotals(self.database).totals())
+        yield from _quality_metrics(self._estimates())
+        yield _alert_metric(self.alerts())
+        yield families.NOTIFICATIONS.read(self.notification_counts().items())
+        received = self.receive_counts()
+        for name, family in collector_metrics.OTLP.items():
+            yield family.read(((label,), count) for (counter, label), count in received.items() if counter == name)
+        yield collector_metrics.JOURNAL_BACKLOG.read([((), self.journal_backlog())])
+        yield collector_metrics.DEAD_LETTERS.read([((), DeadLetters(self.database).count())])
+
+    def _estimates(self) -> list[Estimate]:
+        now = self.clock()
+        windows = sorted({DEFAULT_WINDOW, *(rule.window for rule in self.config.alerts)})
+        return [estimate for window in windows for estimate in self.estimator.estimates(now, window)]
+
+
+@dataclass(eq=False, slots=True)
+class BudgetCollector(Collector):
+    """Exposes the balances of all limits and the effective rates, read at scrape time; `clock` gives Unix seconds."""
+
+    config: Config
+    spending: Spending
+    pacing: Pacing
+    clock: Callable[[], float]
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield every metric family, also those without a sample."""
+        now = self.clock()
+        balances = self.spending.balances(now)
+        yield families.BUDGET_SPENT.read((_labels(balance), balance.spent) for balance in balances)
+        yield families.BUDGET_REMAINING.read((_labels(balance), balance.remaining) for balance in balances)
+        always = self.pacing.always.balances(now)
+        yield families.BUDGET_ALWAYS_REMAINING.read((_labels(balance), balance.remaining) for balance in always)
+        rates = [((judge.name,), self.pacing.effective_rate(judge)) for judge in self.config.judges]
+        yield families.EFFECTIVE_RATE.read(rates)
+
+
+def _ledger_metrics(rows: Sequence[sqlite3.Row]) -> Iterable[Metric]:
+    # `counted` never falls, as `total` does when an outcome is replaced: Prometheus takes a counter that fell for one
+    # that began anew, and adds it whole. The totals, which reconcile, are on the dashboard.
+    traces = [row for row in rows if not row["judge"]]
+    yield collector_metrics.TRACES.read(((row["service"], row["outcome"]), row["counted"]) for row in traces)
+    waiting: Counter[str] = Counter()
+    judged: list[tuple[tuple[str, str, str], float]] = []
+    for row in rows:
+        if row["judge"] and row["outcome"] == "queued":
+            waiting[row["judge"]] += row["total"]
+        elif row["judge"]:
+            judged.append(((row["judge"], row["service"], row["outcome"]), row["counted"]))
+    yield families.JUDGEMENTS.read(judged)
+    yield families.JUDGEMENTS_WAITING.read(((judge,), count) for judge, count in waiting.items())
+
+
+def _coverage_metrics(rows: Sequence[sqlite3.Row]) -> Iterable[Metric]:
+    for family, column in ((collector_metrics.TRACES_LACKING, "lacked"), (collector_metrics.TRACES_CHECKED, "traces")):
+        yield family.read(([row[label] for label in family.labels], row[column]) for row in rows)
+
+
+_QUALITY: tuple[tuple[Family, Callable[[Estimate], float | None]], ...] = (
+    (families.PASS_RATE, lambda estimate: estimate.pass_rate),
+    (families.PASS_RATE_LOWER, lambda estimate: estimate.pass_rate_interval[0]),
+    (families.PASS_RATE_UPPER, lambda estimate: estimate.pass_rate_interval[1]),
+    (families.PASS_RATE_SAMPLES, lambda estimate: estimate.samples),
+    (families.MEAN_SCORE, lambda estimate: estimate.mean_score),
+    (families.MEAN_SCORE_LOWER, lambda estimate: estimate.mean_score_interval[0]),
+    (families.MEAN_SCORE_UPPER, lambda estimate: estimate.mean_score_interval[1]),
+    (families.UNSURE_SHARE, lambda estimate: estimate.unsure_share),
+)
+
+
+def _quality_metrics(estimates: Sequence[Estimate]) -> Iterable[Metric]:
+    for family, value_of in _QUALITY:
+        values = [(estimate, value_of(estimate)) for estimate in estimates]
+        yield family.read(
+            ((estimate.judge, estimate.tier, estimate.service, window_label(estimate.window)), value)
+            for estimate, value in values
+            if value is not None
+        )
+
+
+def _alert_metric(statuses: Iterable[AlertStatus]) -> Metric:
+    return families.ALERT_STATE.read(
+        ((status.rule.name, status.service, status.rule.judge, status.rule.severity, state), status.state == state)
+        for status in statuses
+        for state in ("pending", "firing")
+    )
+
+
+def _labels(balance: Balance) -> tuple[str, str, str]:
+    return balance.limit.judge, balance.limit.window, balance.limit.unit
