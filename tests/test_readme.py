@@ -22,7 +22,7 @@ from qualitrace_collector.config import Config, load_config
 from qualitrace_collector.config.quality import Condition
 from qualitrace_collector.config.values import Address, Duration, Identifier
 from qualitrace_monitors.demo.llm import model_app
-from qualitrace_monitors.demo.serving import served
+from qualitrace_monitors.demo.stage import served
 from support.ports import free_port
 from support.serving import QUALITRACE, environment
 from support.waiting import eventually

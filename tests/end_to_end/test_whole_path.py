@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from standardwebhooks import Webhook
 
 from qualitrace_monitors.demo.llm import model_app
-from qualitrace_monitors.demo.serving import served
+from qualitrace_monitors.demo.stage import served
 from support.prometheus import ask, prometheus
 from support.serving import QUALITRACE, Server, environment
 from support.waiting import eventually

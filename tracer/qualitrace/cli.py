@@ -21,7 +21,7 @@ SERVER_COMMANDS = {
     "sample": ("qualitrace_collector.show.command:sample", "Show what the judges see of a trace."),
     "judge": ("qualitrace_monitors.judge_file.command:judge_file", "Score a JSONL file, without a server."),
     "evaluate": ("qualitrace_monitors.evaluation.command:evaluate_data", "Score a data set as an MLflow run."),
-    "demo": ("qualitrace_monitors.server.commands:demo", "Watch an app's quality fall, alert and recover."),
+    "demo": ("qualitrace_monitors.demo.story:demo", "Watch an app's quality fall, alert and recover."),
 }
 ZERO_CODE_DIRECTORY = Path(__file__).parent / "zero_code"
 

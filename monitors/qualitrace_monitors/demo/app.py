@@ -1,6 +1,6 @@
 """The shop assistant: a RAG application as its developer would write it.
 
-Nothing in it speaks of telemetry but the one decorator on the retriever; `qualitrace run` does the rest.
+The only line about telemetry is the decorator on the retriever; `qualitrace run` does the rest.
 """
 
 import os
@@ -13,12 +13,12 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 import qualitrace
-from qualitrace_monitors.demo.retrieval import Index, load_handbook
+from qualitrace_monitors.demo.retrieval import PASSAGES, Index
 
 INSTRUCTIONS = "You are the assistant of the outdoor shop Pinewhistle. Use these passages of its handbook:"
 
 model = AsyncOpenAI()
-index = Index(load_handbook().passages)
+index = Index(list(PASSAGES.values()))
 
 
 @qualitrace.trace(kind="retriever")
@@ -42,9 +42,9 @@ async def ask(request: Request) -> JSONResponse:
 
 
 async def set_retrieval(request: Request) -> JSONResponse:
-    """Break the retriever or mend it: what a bad deployment and its rollback do."""
-    index.stale = (await request.json())["broken"]
-    return JSONResponse({"broken": index.stale})
+    """Break or fix the retriever, as a bad deployment and its rollback do."""
+    index.is_stale = (await request.json())["broken"]
+    return JSONResponse({"broken": index.is_stale})
 
 
 app = Starlette(
@@ -55,4 +55,4 @@ app = Starlette(
 )
 
 if __name__ == "__main__":
-    uvicorn.run(app, host="127.0.0.1", port=int(os.environ["PORT"]), log_level="warning")
+    uvicorn.run(app, host="127.0.0.1", port=int(os.environ["PORT"]), access_log=False)

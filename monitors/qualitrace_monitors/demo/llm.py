@@ -1,79 +1,99 @@
 """The demo's model behind OpenAI's Chat Completions API, streaming and not.
 
-It speaks the part of the API that https://platform.openai.com/docs/api-reference/chat describes for text:
-choices, finish reason, token usage, and server-sent events that end with `[DONE]`.
+It implements the part of https://platform.openai.com/docs/api-reference/chat that concerns text. It answers with a
+sentence of its prompt, or makes an answer up.
 """
 
 import json
+import random
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from qualitrace_monitors.demo.answers import answer
-
 MODEL = "pinewhistle-small"
+ENOUGH_OVERLAP = 0.7
+"""Share of the question's letter trigrams that a sentence must hold to count as its answer."""
+
+_INVENTIONS = (
+    "For {subject}, our partner {partner} charges {price} dollars and answers within {number} hours.",
+    "{partner} has looked after {subject} since last spring, with a limit of {number} per household.",
+    "That depends on the season: {partner} plans {number} minutes and {price} dollars for {subject}.",
+)
+_PARTNERS = ("Quillfeather Logistics", "Amberjack Services", "Tolliver and Daughters", "Nordvik Concierge")
+_FUNCTION_WORD = re.compile(rf"\W*\b(?:{'|'.join(ENGLISH_STOP_WORDS)}|come|cost|does|high|long)\b\W*", re.IGNORECASE)
+_trigrams_of = CountVectorizer(analyzer="char_wb", ngram_range=(3, 3)).build_analyzer()
 
 
-def model_app(clock: Callable[[], float] = time.time) -> Starlette:
-    """Make the model's server; `clock` (Unix seconds) dates its replies."""
+def answer(question: str, prompt: str) -> str:
+    """Answer `question` with the sentence of `prompt` that shares most with it.
+
+    If none shares enough, it makes an answer up that sounds as sure as any: models do that when their passages do not
+    hold the answer. The same question always gets the same invention.
+    """
+    wanted = _content(question)
+    sentences = re.split(r"(?<=[.!?])\s+|\n+", prompt)
+    overlap, best = max((len(wanted & _content(sentence)), sentence.strip()) for sentence in sentences)
+    return best if wanted and overlap >= ENOUGH_OVERLAP * len(wanted) else _invent(question)
+
+
+def _content(text: str) -> set[str]:
+    """Return the trigrams of the words that carry meaning."""
+    return set(_trigrams_of(_FUNCTION_WORD.sub(" ", text)))
+
+
+def _invent(question: str) -> str:
+    chance = random.Random(question)
+    return chance.choice(_INVENTIONS).format(
+        subject=max(_FUNCTION_WORD.split(question.strip(" ?")), key=len) or "this",
+        partner=chance.choice(_PARTNERS),
+        number=chance.randrange(3, 90),
+        price=chance.randrange(11, 400),
+    )
+
+
+def model_app() -> Starlette:
+    """Make the model's server."""
 
     async def complete(request: Request) -> Response:
         body: dict[str, Any] = await request.json()
         if not body.get("messages"):
             return JSONResponse({"error": {"message": "messages: at least one is required"}}, status_code=400)
-        reply = _Reply(body, created=int(clock()))
+        *context, question = [message["content"] for message in body["messages"]]
+        text = answer(question, "\n".join(context))
+        sent, said = sum(map(_tokens, (*context, question))), _tokens(text)
+        usage = {"prompt_tokens": sent, "completion_tokens": said, "total_tokens": sent + said}
+        reply = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": body.get("model", MODEL)}
         if body.get("stream"):
-            return StreamingResponse(reply.events(), media_type="text/event-stream")
-        return JSONResponse(reply.completion())
+            wanted = (body.get("stream_options") or {}).get("include_usage")
+            return StreamingResponse(_events(reply, text, usage if wanted else None), media_type="text/event-stream")
+        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+        return JSONResponse({**reply, "object": "chat.completion", "choices": [choice], "usage": usage})
 
     return Starlette(routes=[Route("/v1/chat/completions", complete, methods=["POST"])])
 
 
-class _Reply:
-    """One reply, in the two forms of the API."""
+def _events(reply: dict[str, Any], text: str, usage: dict[str, int] | None) -> Iterator[str]:
+    """Yield the reply word by word as server-sent events, and then its usage, if wanted."""
 
-    def __init__(self, body: dict[str, Any], created: int) -> None:
-        *context, question = [message["content"] for message in body["messages"]]
-        self._text = answer(question, "\n".join(context))
-        self._common = {
-            "id": f"chatcmpl-{uuid.uuid4().hex}",
-            "created": created,
-            "model": body.get("model", MODEL),
-        }
-        prompt_tokens = sum(_tokens(text) for text in (*context, question))
-        completion_tokens = _tokens(self._text)
-        self._usage = {
-            "prompt_tokens": prompt_tokens,
-            "completion_tokens": completion_tokens,
-            "total_tokens": prompt_tokens + completion_tokens,
-        }
-        self._usage_wanted = bool((body.get("stream_options") or {}).get("include_usage"))
+    def event(*choices: dict[str, Any], **more: Any) -> str:
+        return f"data: {json.dumps({**reply, 'object': 'chat.completion.chunk', 'choices': choices, **more})}\n\n"
 
-    def completion(self) -> dict[str, Any]:
-        message = {"role": "assistant", "content": self._text}
-        choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        return {**self._common, "object": "chat.completion", "choices": [choice], "usage": self._usage}
-
-    def events(self) -> Iterator[str]:
-        for word in re.findall(r"\s*\S+", self._text):
-            yield self._event([{"index": 0, "delta": {"content": word}, "finish_reason": None}])
-        yield self._event([{"index": 0, "delta": {}, "finish_reason": "stop"}])
-        if self._usage_wanted:
-            yield self._event([], usage=self._usage)
-        yield "data: [DONE]\n\n"
-
-    def _event(self, choices: list[dict[str, Any]], **more: Any) -> str:
-        chunk = {**self._common, "object": "chat.completion.chunk", "choices": choices, **more}
-        return f"data: {json.dumps(chunk)}\n\n"
+    for word in re.findall(r"\s*\S+", text):
+        yield event({"index": 0, "delta": {"content": word}, "finish_reason": None})
+    yield event({"index": 0, "delta": {}, "finish_reason": "stop"})
+    if usage:
+        yield event(usage=usage)
+    yield "data: [DONE]\n\n"
 
 
 def _tokens(text: str) -> int:
-    """Estimate tokens as OpenAI's rule of thumb has them: four characters each."""
+    """Estimate tokens by OpenAI's rule of thumb: four characters each."""
     return -(-len(text) // 4)

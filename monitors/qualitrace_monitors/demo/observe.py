@@ -1,4 +1,4 @@
-"""What the demo looks at: the numbers on /metrics, and the timings in the state database."""
+"""What is seen of the demo: the numbers on /metrics, and the timings and counts in the databases."""
 
 import sqlite3
 import statistics
@@ -8,87 +8,76 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-SERVICE = "shop-assistant"
-JUDGE = "groundedness"
+ALERT, JUDGE, SERVICE, WINDOW = "groundedness-low", "groundedness", "shop-assistant", "15s"
+"""As in `serve.yaml`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quality:
-    """The groundedness pass rate over the rule's window: the estimate, its interval, its samples."""
+class Observation:
+    """What is known at one moment.
 
-    rate: float
-    lower: float
-    upper: float
-    samples: int
+    Attributes:
+        answered, stored, scored, in_mlflow: questions, and their traces by the server's ledger and by MLflow.
+        quality: groundedness' pass rate over the rule's window, the bounds of its interval, and the number of scores.
+        alert: the rule's state on /metrics: inactive, pending or firing.
+        notified: what the receiver last heard of the alert: firing, resolved, or nothing yet.
+        freshness: seconds from the end of a request to its exported score: median and 95th percentile.
+    """
 
-    def __str__(self) -> str:
-        return f"{self.rate:.0%} [{self.lower:.0%}, {self.upper:.0%}] of {self.samples}"
+    answered: int = 0
+    stored: int = 0
+    scored: int = 0
+    in_mlflow: int = 0
+    quality: tuple[float, float, float, int] = (0.0, 0.0, 0.0, 0)
+    alert: str = "inactive"
+    notified: str = ""
+    freshness: tuple[float, float] | None = None
 
+    @property
+    def is_healthy(self) -> bool:
+        """Whether enough answers were scored and nearly all of them are grounded."""
+        return self.quality[3] >= 15 and self.quality[0] >= 0.9
 
-class Metrics:
-    """The samples of one page of /metrics in Prometheus' text format."""
+    @property
+    def is_settled(self) -> bool:
+        """Whether each answer is one trace, stored and scored, and the scores came within five seconds."""
+        counts = {self.answered, self.stored, self.scored, self.in_mlflow}
+        return len(counts) == 1 and self.freshness is not None and self.freshness[1] <= 5.0
 
-    def __init__(self, text: str) -> None:
-        self._samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-
-    def total(self, name: str, **labels: str) -> float:
-        """Sum the samples of `name` that carry these labels; 0 without any."""
-        return sum(self._values(name, labels))
-
-    def quality(self, window: str) -> Quality | None:
-        """Return the demo's groundedness over `window`, if there are scores yet."""
-        labels = {"judge": JUDGE, "service": SERVICE, "window": window}
-        values = [self._values(f"qualitrace_pass_rate{part}", labels) for part in ("", "_lower", "_upper", "_samples")]
-        if not all(values):
-            return None
-        rate, lower, upper, samples = (found[0] for found in values)
-        return Quality(rate=rate, lower=lower, upper=upper, samples=int(samples)) if samples else None
-
-    def alert_state(self, alert: str) -> str:
-        """Return the state of `alert` that is set: inactive, pending or firing."""
-        return next(
-            (
-                sample.labels["state"]
-                for sample in self._samples
-                if sample.name == "qualitrace_alert_state" and sample.labels.get("alert") == alert and sample.value == 1
-            ),
-            "inactive",
-        )
-
-    def _values(self, name: str, labels: dict[str, str]) -> list[float]:
-        return [
-            sample.value for sample in self._samples if sample.name == name and labels.items() <= sample.labels.items()
-        ]
+    def facts(self) -> dict[str, str]:
+        """Return what the person in front of the terminal sees."""
+        unknown = "not known yet"
+        return {
+            "answers": str(self.answered),
+            "groundedness": "{:.0%} [{:.0%}, {:.0%}] of {}".format(*self.quality) if self.quality[3] else unknown,
+            "alert": self.alert,
+            "freshness": "p50 {:.1f} s, p95 {:.1f} s".format(*self.freshness) if self.freshness else unknown,
+        }
 
 
-@dataclass(frozen=True, slots=True)
-class Freshness:
-    """Seconds from the end of a request to its exported score: median and 95th percentile."""
+def observe(metrics: str, directory: Path, answered: int, notified: str) -> Observation:
+    """Read the server's /metrics (Prometheus' text format) and the databases in its `data_dir`."""
+    samples = [sample for family in text_string_to_metric_families(metrics) for sample in family.samples]
 
-    p50: float
-    p95: float
+    def total(name: str, **labels: str) -> float:
+        return sum(s.value for s in samples if s.name == f"qualitrace_{name}" and labels.items() <= s.labels.items())
 
-    def __str__(self) -> str:
-        return f"p50 {self.p50:.1f} s, p95 {self.p95:.1f} s"
+    def query(database: str, sql: str) -> list[float]:
+        with closing(sqlite3.connect(f"file:{directory / database}?mode=ro", uri=True)) as connection:
+            return [row[0] for row in connection.execute(sql)]
 
-
-def freshness(state_database: Path) -> Freshness | None:
-    """Measure every score in `state_database`: when it was scored, less when its root span ended."""
-    with closing(_open_to_read(state_database)) as connection:
-        rows = connection.execute(
-            "SELECT scored_at - root_ended_at FROM score JOIN judgement USING (trace_id, judge)"
-        ).fetchall()
-    if len(rows) < 2:
-        return None
-    percentiles = statistics.quantiles([row[0] for row in rows], n=100, method="inclusive")
-    return Freshness(p50=percentiles[49], p95=percentiles[94])
-
-
-def traces_in_mlflow(mlflow_database: Path) -> int:
-    """Count the traces in MLflow's own database."""
-    with closing(_open_to_read(mlflow_database)) as connection:
-        return connection.execute("SELECT count(*) FROM trace_info").fetchone()[0]
-
-
-def _open_to_read(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    parts = ("pass_rate", "pass_rate_lower", "pass_rate_upper", "pass_rate_samples")
+    rate, lower, upper, scores = (total(part, service=SERVICE, judge=JUDGE, window=WINDOW) for part in parts)
+    states = [state for state in ("firing", "pending") if total("alert_state", alert=ALERT, state=state)]
+    ages = query("state.db", "SELECT scored_at - root_ended_at FROM score JOIN judgement USING (trace_id, judge)")
+    percentiles = statistics.quantiles(ages, n=100, method="inclusive") if len(ages) > 1 else []
+    return Observation(
+        answered=answered,
+        stored=int(total("traces_total", service=SERVICE, outcome="stored")),
+        scored=int(total("judgements_total", service=SERVICE, judge=JUDGE, outcome="scored")),
+        in_mlflow=int(query("mlflow.db", "SELECT count(*) FROM trace_info")[0]),
+        quality=(rate, lower, upper, int(scores)),
+        alert=states[0] if states else "inactive",
+        notified=notified,
+        freshness=(percentiles[49], percentiles[94]) if percentiles else None,
+    )

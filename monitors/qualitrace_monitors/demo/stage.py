@@ -1,41 +1,43 @@
-"""Everything that runs in the demo: server, model, application, alert receiver."""
+"""Everything that runs in the demo: the server, the model, the application, the receiver of alerts."""
 
+import json
+import os
+import secrets
 import shutil
-import socket
 import sys
 import time
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
+from socket import create_server
+from string import Template
 from typing import Any
 
 import httpx
-import yaml
+from standardwebhooks import Webhook, WebhookVerificationError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
 
-from qualitrace_monitors.demo.failure import DemoFailed
 from qualitrace_monitors.demo.llm import model_app
-from qualitrace_monitors.demo.observe import JUDGE, SERVICE, Metrics
-from qualitrace_monitors.demo.processes import Child, clean_environment
-from qualitrace_monitors.demo.receiver import Alert, new_secret, receiver_app
-from qualitrace_monitors.demo.serving import served
+from qualitrace_monitors.demo.observe import SERVICE
+from qualitrace_monitors.server.child_process import ChildProcess
+from qualitrace_monitors.web.server import WebServer
 
-ALERT = "groundedness-low"
-DOORS: tuple[str, ...] = ("otlp_http", "otlp_grpc", "web")
-WINDOW = "15s"
-START_SECONDS = 60.0
 CONFIG_NAME = "qualitrace-demo.yaml"
+START_SECONDS, STOP_SECONDS = 60.0, 15.0
+_FOREIGN_SETTINGS = ("OTEL_", "QUALITRACE_", "OPENAI_", "MLFLOW_")
+
+OnAlert = Callable[[str, str, str], None]
+"""Gets the name of an alert, its status (firing or resolved) and its summary."""
 
 
-@dataclass(slots=True)
-class Inbox:
-    """What the receiver has heard; other threads only append."""
-
-    alerts: list[Alert] = field(default_factory=list[Alert])
-
-    def last_status(self) -> str:
-        """Return the last status of the demo's alert, or nothing."""
-        return next((alert.status for alert in reversed(self.alerts) if alert.name == ALERT), "")
+class DemoFailed(Exception):
+    """The demo did not show what it is there to show; the message says where and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,127 +46,140 @@ class Stage:
 
     web_url: str
     app_url: str
-    serve: Child
-    app: Child
-    inbox: Inbox
-    http: httpx.Client
+    serve: ChildProcess
+    app: ChildProcess
 
-    def check(self) -> None:
-        """Raise DemoFailed if a process has ended."""
-        self.serve.check()
-        self.app.check()
-
-    def metrics(self) -> Metrics:
-        """Read /metrics."""
-        return Metrics(self._request("GET", f"{self.web_url}/metrics").text)
-
-    def break_retrieval(self, broken: bool) -> None:
-        """Break the application's retriever, or mend it."""
-        self._request("POST", f"{self.app_url}/admin/retrieval", json={"broken": broken})
-
-    def _request(self, method: str, url: str, json: Any = None) -> httpx.Response:
+    def request(self, method: str, url: str, **body: Any) -> str:
+        """Send `body` as JSON, if there is any, and return the text of the response; raise DemoFailed if it fails."""
+        check(self.serve)
+        check(self.app)
         try:
-            return self.http.request(method, url, json=json).raise_for_status()
+            response = httpx.request(method, url, json=body or None, timeout=10, trust_env=False)
+            return response.raise_for_status().text
         except httpx.HTTPError as error:
-            raise DemoFailed(f"{method} {url} failed: {error}") from error
-
-
-def configuration(directory: Path, ports: dict[str, int], receiver_url: str) -> dict[str, Any]:
-    """Make the server's configuration: every trace judged by the local judges, one alert, a heartbeat."""
-    return {
-        "listen": {door: f"127.0.0.1:{port}" for door, port in ports.items()},
-        "data_dir": str(directory),
-        "sampling": {"rate": 1.0},
-        "alerts": [
-            {
-                "name": ALERT,
-                "judge": JUDGE,
-                "when": "pass_rate < 0.8",
-                "window": WINDOW,
-                "min_samples": 8,
-                "for": "2s",
-                "notify": ["demo"],
-            }
-        ],
-        "heartbeat": {"interval": "15s", "notify": ["demo"]},
-        "notify": {"demo": {"url": receiver_url, "secret": "${env:QUALITRACE_DEMO_SECRET}"}},
-    }
-
-
-@contextmanager
-def set_stage(directory: Path, show_alert: Callable[[Alert], None]) -> Generator[Stage]:
-    """Start everything, wait until it is ready, and stop it when the block ends.
-
-    Raises:
-        DemoFailed: something did not start; with the end of its log.
-    """
-    inbox, secret = Inbox(), new_secret()
-
-    def on_alert(alert: Alert) -> None:
-        inbox.alerts.append(alert)
-        show_alert(alert)
-
-    with ExitStack() as stack:
-        receiver_url = stack.enter_context(served(receiver_app(secret, on_alert)))
-        model_url = stack.enter_context(served(model_app()))
-        *server_ports, app_port = free_ports(4)
-        ports = dict(zip(DOORS, server_ports, strict=True))
-        config = directory / CONFIG_NAME
-        config.write_text(yaml.safe_dump(configuration(directory, ports, f"{receiver_url}/alerts")))
-        serve = stack.enter_context(_serve(directory, config, secret))
-        app = stack.enter_context(_app(directory, ports["otlp_http"], model_url, app_port))
-        http = stack.enter_context(httpx.Client(timeout=10, trust_env=False))
-        web_url = f"http://127.0.0.1:{ports['web']}"
-        serve.wait_until(lambda: _is_ready(http, web_url), START_SECONDS, time.sleep)
-        app.wait_until(lambda: is_listening(app_port), START_SECONDS, time.sleep)
-        yield Stage(web_url, f"http://127.0.0.1:{app_port}", serve, app, inbox, http)
-
-
-def _serve(directory: Path, config: Path, secret: str) -> Child:
-    command = [sys.executable, "-m", "qualitrace", "serve", "--config", str(config)]
-    return Child("qualitrace serve", command, directory / "serve.log", clean_environment(QUALITRACE_DEMO_SECRET=secret))
-
-
-def _app(directory: Path, otlp_port: int, model_url: str, port: int) -> Child:
-    run = [sys.executable, "-m", "qualitrace", "run", "--service-name", SERVICE]
-    environment = clean_environment(
-        QUALITRACE_ENDPOINT=f"http://127.0.0.1:{otlp_port}",
-        OPENAI_BASE_URL=f"{model_url}/v1",
-        OPENAI_API_KEY="not-needed",
-        PORT=str(port),
-    )
-    command = [*run, sys.executable, "-m", "qualitrace_monitors.demo.app"]
-    return Child("the shop assistant", command, directory / "app.log", environment)
-
-
-def free_ports(count: int) -> list[int]:
-    """Find `count` different loopback ports that nothing uses."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(closing(socket.create_server(("127.0.0.1", 0)))) for _ in range(count)]
-        return [listener.getsockname()[1] for listener in sockets]
-
-
-def _is_ready(http: httpx.Client, web_url: str) -> bool:
-    try:
-        return http.get(f"{web_url}/readyz").is_success
-    except httpx.TransportError:
-        return False
-
-
-def is_listening(port: int) -> bool:
-    """Tell whether a server listens on a loopback port; unlike a request it leaves no trace."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+            raise DemoFailed(f"{method} {url} {body or ''} failed: {error}") from error
 
 
 def make_directory(directory: Path) -> None:
-    """Make `directory` anew, with mode 0700; what an earlier demo left there is removed.
-
-    Raises:
-        DemoFailed: there is something else of that name.
-    """
+    """Make `directory` anew, with mode 0700; raise DemoFailed if no demo made what is there."""
     if directory.exists():
         if not (directory / CONFIG_NAME).is_file():
             raise DemoFailed(f"{directory} exists and no demo made it: move it away, or start the demo elsewhere.")
         shutil.rmtree(directory)
     directory.mkdir(mode=0o700)
+
+
+@contextmanager
+def set_stage(directory: Path, on_alert: OnAlert) -> Generator[Stage]:
+    """Start everything, wait until it is ready, and stop it when the block ends.
+
+    Args:
+        directory: takes the data, the configuration and the logs.
+        on_alert: is called in another thread.
+
+    Raises:
+        DemoFailed: something did not start; with the end of its log.
+    """
+    secret = "whsec_" + secrets.token_hex(16)  # hexadecimal digits are base64, which the webhooks' library reads
+    qualitrace = [sys.executable, "-m", "qualitrace"]
+    with ExitStack() as stack:
+        receiver_url = stack.enter_context(served(receiver_app(secret, on_alert)))
+        model_url = stack.enter_context(served(model_app()))
+        otlp_http, otlp_grpc, web, app_port = _free_ports(4)
+        template = Template(files("qualitrace_monitors.demo").joinpath("serve.yaml").read_text(encoding="utf-8"))
+        settings = {"otlp_http": otlp_http, "otlp_grpc": otlp_grpc, "web": web, "receiver_url": receiver_url}
+        # A JSON string is a YAML string, whatever characters the path has.
+        text = template.substitute(settings, data_dir=json.dumps(str(directory)))
+        (config := directory / CONFIG_NAME).write_text(text)
+        serve = child(
+            "qualitrace serve",
+            [*qualitrace, "serve", "--config", str(config)],
+            directory / "serve.log",
+            QUALITRACE_DEMO_SECRET=secret,
+        )
+        app = child(
+            "the shop assistant",
+            [*qualitrace, "run", "--service-name", SERVICE, sys.executable, "-m", "qualitrace_monitors.demo.app"],
+            directory / "app.log",
+            QUALITRACE_ENDPOINT=f"http://127.0.0.1:{otlp_http}",
+            OPENAI_BASE_URL=f"{model_url}/v1",
+            OPENAI_API_KEY="not-needed",
+            PORT=str(app_port),
+        )
+        stack.enter_context(serve)
+        stack.enter_context(app)
+        wait_for_log(serve, "qualitrace ready")
+        wait_for_log(app, "Uvicorn running")
+        yield Stage(f"http://127.0.0.1:{web}", f"http://127.0.0.1:{app_port}", serve, app)
+
+
+def receiver_app(secret: str, on_alert: OnAlert) -> Starlette:
+    """Make a receiver of Alertmanager's webhooks (version 4) at `/alerts`, signed by Standard Webhooks.
+
+    It calls `on_alert` for each alert, once per webhook id. It answers 401 to what `secret` did not sign, else 204.
+    """
+    webhook = Webhook(secret)
+    seen: set[str] = set()
+
+    async def receive(request: Request) -> Response:
+        try:
+            payload: dict[str, Any] = webhook.verify(await request.body(), dict(request.headers))
+        except (WebhookVerificationError, ValueError) as error:
+            return JSONResponse({"error": f"signature refused: {error}"}, status_code=401)
+        if (webhook_id := request.headers["webhook-id"]) not in seen:
+            seen.add(webhook_id)
+            for alert in payload["alerts"]:
+                summary = alert.get("annotations", {}).get("summary", "")
+                on_alert(alert["labels"]["alertname"], alert["status"], summary)
+        return Response(status_code=204)
+
+    return Starlette(routes=[Route("/alerts", receive, methods=["POST"])])
+
+
+@contextmanager
+def served(app: ASGIApp) -> Generator[str]:
+    """Serve `app` on a free loopback port while the block runs; gives its base URL."""
+    server = WebServer(app, "127.0.0.1", 0)
+    server.start()
+    try:
+        yield f"http://127.0.0.1:{server.port}"
+    finally:
+        server.stop()
+
+
+def child(name: str, command: list[str], log: Path, **settings: str) -> ChildProcess:
+    """Make a process that ends with this one, and gets none of the settings that would redirect the demo."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN_SETTINGS)}
+    own = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", "PYTHONUNBUFFERED": "1"}
+    # Linux ends a tied child even if its parent is killed; elsewhere only a clean end stops it.
+    setpriv = shutil.which("setpriv") if sys.platform == "linux" else None
+    tied = [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
+    return ChildProcess(name, [*tied, *command], STOP_SECONDS, environment=kept | own | settings, output=log)
+
+
+def check(process: ChildProcess) -> None:
+    """Raise DemoFailed, with the end of the log, if the process has ended."""
+    if process.exit_code is not None:
+        raise DemoFailed(f"{process.name} ended with status {process.exit_code}.\n{log_tail(process)}")
+
+
+def wait_for_log(process: ChildProcess, words: str) -> None:
+    """Wait until the process logs these words; raise DemoFailed if it ends, or does not do so in time."""
+    deadline = time.monotonic() + START_SECONDS
+    while words not in log_tail(process):
+        check(process)
+        if time.monotonic() >= deadline:
+            raise DemoFailed(f"{process.name} was not ready within {START_SECONDS:g} s.\n{log_tail(process)}")
+        time.sleep(0.1)
+
+
+def log_tail(process: ChildProcess) -> str:
+    """Return where the log of a process is, and its last lines."""
+    text = process.output.read_text(encoding="utf-8", errors="replace") if process.output else ""
+    return "\n".join([f"{process.output} ends with:", *text.splitlines()[-15:]])
+
+
+def _free_ports(count: int) -> list[int]:
+    """Find `count` different loopback ports that nothing uses."""
+    with ExitStack() as stack:
+        return [stack.enter_context(create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(count)]

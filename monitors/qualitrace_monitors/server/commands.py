@@ -43,12 +43,3 @@ def check_config(path: Path) -> None:
     """Check a configuration file: every mistake at once, exit code 1 if there is any."""
     load_or_exit(path)
     click.echo(f"{path}: ok")
-
-
-@click.command()
-@click.option("--keep", is_flag=True, help="Keep everything running until Ctrl-C.")
-def demo(keep: bool) -> None:
-    """Show the main job: good answers, broken retrieval, an alert, recovery."""
-    from qualitrace_monitors.demo import main
-
-    sys.exit(main(keep))
