@@ -18,9 +18,10 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 from standardwebhooks import Webhook
 
-from qualitrace_collector.config import Config, load_config
-from qualitrace_collector.config.quality import Condition
+from qualitrace_collector.config import load_config
 from qualitrace_collector.config.values import Address, Duration, Identifier
+from qualitrace_monitors.alerts.settings import Condition
+from qualitrace_monitors.config import Config
 from qualitrace_monitors.demo.llm import model_app
 from qualitrace_monitors.demo.stage import served
 from support.ports import free_port
@@ -132,7 +133,7 @@ def test_the_configuration_table_is_that_of_the_models():
 def test_the_shown_configurations_load(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch):
     """By the real loader, with the secret that the text exports."""
     monkeypatch.setenv("HOOK_SECRET", SECRET)
-    assert load_config(folder / name).sampling.rate == 1
+    assert load_config(folder / name, Config).sampling.rate == 1
 
 
 def test_check_config_prints_what_is_shown(folder: Path):

@@ -15,7 +15,6 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client import CollectorRegistry
 
-from qualitrace_collector.config.quality import Budget, JudgeConfig
 from qualitrace_collector.convert import convert
 from qualitrace_collector.mlflow_store.store import TraceStore
 from qualitrace_collector.piece import Piece, SpanRecord
@@ -23,6 +22,7 @@ from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import Database, JudgeQueue, JudgeTask
 from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.judges import build_stages
+from qualitrace_monitors.judges.settings import Budget, JudgeConfig
 from qualitrace_monitors.judging.calls import Concurrent, OneByOne
 from qualitrace_monitors.judging.worker import JudgeWorker
 from qualitrace_monitors.metrics import JudgeMetrics

@@ -2,12 +2,16 @@
 
 import sys
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
-from qualitrace_collector.config import Config, ConfigError, load_config
+from qualitrace_collector.config import ConfigError, load_config
+from qualitrace_collector.settings import CollectorConfig
 from qualitrace_collector.state import Database, StateError
 from qualitrace_collector.state.database import FILE_NAME
+
+C = TypeVar("C", bound=CollectorConfig)
 
 config_option = click.option(
     "--config",
@@ -22,17 +26,17 @@ NAME_THE_CONFIGURATION = (
 )
 
 
-def load_or_exit(path: Path | None, status: int = 1) -> Config:
-    """Load the configuration; tell every mistake and exit with `status` if there is any."""
+def load_or_exit(path: Path | None, model: type[C], status: int = 1) -> C:
+    """Load the configuration into `model`; print every mistake and exit with `status` if there is any."""
     try:
-        return load_config(path)
+        return load_config(path, model)
     except ConfigError as error:
         for mistake in error.mistakes:
             click.echo(f"{error.source}: {mistake}", err=True)
         sys.exit(status)
 
 
-def open_state(config: Config) -> Database:
+def open_state(config: CollectorConfig) -> Database:
     """Open a server's state database; tell what is wrong and exit with 1 if it is not there or cannot be used."""
     path = config.data_dir / FILE_NAME
     if not path.exists():

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from qualitrace_collector.config import Config
+from qualitrace_collector.settings import CollectorConfig
 from support import receiving
 from support.pipeline import Collector
 from support.postgres import running_postgres
@@ -55,13 +55,13 @@ def make_request() -> Callable[..., ExportTraceServiceRequest]:
 
 
 @pytest.fixture
-def receive_config(tmp_path: Path) -> Callable[..., Config]:
+def receive_config(tmp_path: Path) -> Callable[..., CollectorConfig]:
     """Make a configuration with free ports and a data folder of the test's own."""
     return partial(receiving.receive_config, tmp_path)
 
 
 @pytest.fixture
-def start_receiver(receive_config: Callable[..., Config]) -> Generator[Callable[..., Receiver]]:
+def start_receiver(receive_config: Callable[..., CollectorConfig]) -> Generator[Callable[..., Receiver]]:
     """Start a receiver with what `receive_config` takes; it is stopped after the test."""
     with ExitStack() as stack:
         yield lambda *args, **listen: stack.enter_context(receiving.receiving(receive_config(*args, **listen)))

@@ -17,11 +17,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans
 
-from qualitrace_collector.config import Config
 from qualitrace_collector.journal import GroupCommitter
 from qualitrace_collector.receive.guard import Guard
 from qualitrace_collector.receive.http import http_app
 from qualitrace_collector.receive.intake import Intake
+from qualitrace_collector.settings import CollectorConfig
 from support.otlp import request, span
 from support.receiving import Receiver
 
@@ -64,8 +64,8 @@ def test_http_protobuf_and_json_on_one_port(receiver: Receiver, post: Post) -> N
 
 def test_http_default_ports_and_paths(receiver: Receiver, post: Post, encoding: Any) -> None:
     """The doors' defaults are 4318 and 4317; traces and logs have their standard paths, each with its own message."""
-    assert Config().listen.otlp_http.endswith(":4318")
-    assert Config().listen.otlp_grpc.endswith(":4317")
+    assert CollectorConfig().listen.otlp_http.endswith(":4318")
+    assert CollectorConfig().listen.otlp_grpc.endswith(":4317")
     logs = ExportLogsServiceRequest()
     records = logs.resource_logs.add().scope_logs.add().log_records
     records.add(trace_id=b"t" * 16, span_id=b"s" * 8, event_name="gen_ai.choice")

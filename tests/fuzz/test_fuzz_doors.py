@@ -17,11 +17,12 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
-from qualitrace_collector.config.load import parse_config
+from qualitrace_collector.config import parse_config
 from qualitrace_collector.journal import GroupCommitter, SqliteJournal
 from qualitrace_collector.receive.guard import Guard
 from qualitrace_collector.receive.http import http_app
 from qualitrace_collector.receive.intake import Intake
+from qualitrace_collector.settings import CollectorConfig
 from support.damage import bodies, plain_bodies
 from support.otlp import request, span
 from support.receiving import Receiver, receive_config, receiving
@@ -53,7 +54,7 @@ class App:
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Generator[App]:
     """Open the door."""
-    config = parse_config({"data_dir": str(tmp_path_factory.mktemp("fuzz"))})
+    config = parse_config({"data_dir": str(tmp_path_factory.mktemp("fuzz"))}, CollectorConfig)
     journal = SqliteJournal(config.data_dir / "journal.db", 1 << 30)
     committer = GroupCommitter(journal)
     door = http_app(Intake(committer, lambda: 1.0), Guard.of(config))

@@ -6,12 +6,12 @@ from typing import Any
 from mlflow import MlflowClient
 from prometheus_client import CollectorRegistry
 
-from qualitrace_collector.config.quality import Budget
 from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger
 from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.judges import Score, Stage
 from qualitrace_monitors.judges.cascade import Escalation
+from qualitrace_monitors.judges.settings import Budget
 from qualitrace_monitors.judging.calls import OneByOne
 from qualitrace_monitors.judging.worker import JudgeWorker
 from qualitrace_monitors.metrics import JudgeMetrics

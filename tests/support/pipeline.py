@@ -8,13 +8,14 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from prometheus_client import CollectorRegistry, generate_latest
 
-from qualitrace_collector.config.load import parse_config
+from qualitrace_collector.config import parse_config
 from qualitrace_collector.journal import JournalEntry, SqliteJournal
 from qualitrace_collector.mlflow_store.writer_process import Writer
 from qualitrace_collector.pipeline.feedback_delivery import FeedbackDelivery
 from qualitrace_collector.pipeline.loop import Pipeline
 from qualitrace_collector.pipeline.recorder import Recorder
 from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
+from qualitrace_collector.settings import CollectorConfig
 from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger
 from support.mlflow_db import new_store
 from support.otlp import rag_trace, request, trace_id
@@ -35,7 +36,7 @@ class Collector:
         self.restart()
 
     def restart(self) -> None:
-        config = parse_config(self.raw)
+        config = parse_config(self.raw, CollectorConfig)
         self.registry = CollectorRegistry()
         self.database = Database(self.folder / "state.db")
         self.journal = SqliteJournal(self.folder / "journal.db", 1 << 30)

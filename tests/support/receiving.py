@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qualitrace_collector.config import Config
 from qualitrace_collector.config.load import parse_config
 from qualitrace_collector.journal import SqliteJournal
 from qualitrace_collector.receive import serve
+from qualitrace_collector.settings import CollectorConfig
 from support.ports import free_port
 
 DEADLINE_SECONDS = 20.0
@@ -19,7 +19,7 @@ DEADLINE_SECONDS = 20.0
 
 def receive_config(
     folder: Path, max_size: int = 1 << 30, otlp: Mapping[str, Any] | None = None, **listen: Any
-) -> Config:
+) -> CollectorConfig:
     """Make a configuration with free ports and its data in `folder`; `listen` adds to that section."""
     doors = {door: f"127.0.0.1:{free_port()}" for door in ("otlp_http", "otlp_grpc")}
     return parse_config(
@@ -28,7 +28,8 @@ def receive_config(
             "otlp": otlp or {},
             "data_dir": str(folder / "data"),
             "journal": {"max_size": max_size},
-        }
+        },
+        CollectorConfig,
     )
 
 
@@ -36,7 +37,7 @@ def receive_config(
 class Receiver:
     """A receiver that runs, and its journal as the other process sees it."""
 
-    config: Config
+    config: CollectorConfig
     journal: SqliteJournal
     stop: Callable[[], None]
 
@@ -54,7 +55,7 @@ class Receiver:
 
 
 @contextmanager
-def receiving(config: Config) -> Generator[Receiver]:
+def receiving(config: CollectorConfig) -> Generator[Receiver]:
     """Run both doors; they are stopped at the end if they were not before."""
     ready = threading.Event()
     handles: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []

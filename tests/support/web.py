@@ -12,6 +12,7 @@ from qualitrace_collector.state import Database
 from qualitrace_monitors.alerts import AlertEngine
 from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import Spending
+from qualitrace_monitors.config import Config
 from qualitrace_monitors.estimate import Estimator
 from qualitrace_monitors.metrics import BudgetCollector, JudgeMetrics, StateCollector
 from qualitrace_monitors.notify import Links, NotificationOutcome
@@ -29,7 +30,7 @@ class WebStand:
     """
 
     def __init__(self, database: Database, config: Mapping[str, Any] | None = None) -> None:
-        parsed = parse_config(dict(config or {}))
+        parsed = parse_config(dict(config or {}), Config)
         estimator = Estimator(database)
         self.registry = CollectorRegistry()
         self.judge_metrics = JudgeMetrics(self.registry)
@@ -41,7 +42,7 @@ class WebStand:
             database=database,
             estimator=estimator,
             alerts=self.alerts.statuses,
-            config=parsed,
+            windows=[rule.window for rule in parsed.alerts],
             clock=lambda: NOW,
             journal_backlog=lambda: 7,
             receive_counts=lambda: self.received,
@@ -49,8 +50,8 @@ class WebStand:
         )
         self.registry.register(state)
         self.spending = Spending(parsed.budget, parsed.judges, database)
-        pacing = Pacing(parsed, self.spending, database, lambda: NOW)
-        self.registry.register(BudgetCollector(parsed, self.spending, pacing, lambda: NOW))
+        pacing = Pacing(parsed.judges, parsed.sampling, self.spending, database, lambda: NOW)
+        self.registry.register(BudgetCollector(parsed.judges, self.spending, pacing, lambda: NOW))
         services = WebServices(
             registry=self.registry,
             problems=lambda: self.problems,

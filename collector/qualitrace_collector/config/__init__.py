@@ -1,6 +1,5 @@
-"""The one configuration file: frozen models, loaded with every mistake reported at once."""
+"""How the configuration file is read; its sections stand beside the parts that they configure."""
 
-from qualitrace_collector.config.load import ConfigError, load_config
-from qualitrace_collector.config.models import Config
+from qualitrace_collector.config.load import ConfigError, load_config, parse_config
 
-__all__ = ["Config", "ConfigError", "load_config"]
+__all__ = ["ConfigError", "load_config", "parse_config"]

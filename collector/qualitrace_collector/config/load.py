@@ -1,16 +1,17 @@
-"""From a YAML file to a `Config`, or to one error that lists every mistake."""
+"""From a YAML file to the model of its sections, or to one error that lists every mistake."""
 
 import difflib
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from qualitrace_collector.config.models import Config
-from qualitrace_collector.config.references import Mistake, reference_mistakes
+C = TypeVar("C", bound=BaseModel)
+LocatedMistake = tuple[str, str]
+"""Path in the file, what is wrong there."""
 
 _TOO_DEEP = "nested too deeply, or an anchor that contains itself"
 
@@ -38,14 +39,14 @@ class ConfigError(Exception):
         super().__init__(f"{source}: " + "; ".join(mistakes))
 
 
-def load_config(path: Path | None) -> Config:
-    """Read the configuration file at `path`; without one, every default.
+def load_config(path: Path | None, model: type[C]) -> C:
+    """Read the configuration file at `path` into `model`; without a path, every default.
 
     Raises:
-        ConfigError: with every mistake in the file, each with its place and the mend.
+        ConfigError: with every mistake in the file, each with its place and the remedy.
     """
     if path is None:
-        return Config()
+        return model()
     try:
         raw = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeysLoader)  # noqa: S506  # a SafeLoader
     except OSError as error:
@@ -54,41 +55,40 @@ def load_config(path: Path | None) -> Config:
         raise ConfigError(str(path), [f"not valid YAML: {' '.join(str(error).split())}"]) from None
     except RecursionError:
         raise ConfigError(str(path), [_TOO_DEEP]) from None
-    return parse_config({} if raw is None else raw, str(path))
+    return parse_config({} if raw is None else raw, model, str(path))
 
 
-def parse_config(raw: Any, source: str = "configuration") -> Config:
-    """Check a raw mapping and make a `Config` of it.
+def parse_config(raw: Any, model: type[C], source: str = "configuration") -> C:
+    """Check a raw mapping and make a `model` of it.
 
     Raises:
         ConfigError: with every mistake in it.
     """
     if not isinstance(raw, dict):
         raise ConfigError(source, [f"must be a mapping of sections, not {type(raw).__name__}"])
-    mistakes: list[Mistake] = []
+    unset: list[LocatedMistake] = []
     try:
-        data = _with_environment(raw, "", mistakes)
+        data = _with_environment(raw, "", unset)
     except RecursionError:
         raise ConfigError(source, [_TOO_DEEP]) from None
-    unset = {path for path, _ in mistakes}
-    mistakes.extend(reference_mistakes(data))
+    found: list[LocatedMistake] = []
     try:
-        config = Config.model_validate(data)
+        config = model.model_validate(data)
     except ValidationError as error:
-        found = mistakes_of(Config, error)
-        mistakes.extend(mistake for mistake in found if mistake[0] not in unset)  # empty only for want of a variable
-        config = Config()
-    if mistakes:
-        raise ConfigError(source, list(map(told, mistakes)))
-    return config
+        found = mistakes_of(model, error)
+    else:
+        if not unset:
+            return config
+    empty = {path for path, _ in unset}  # whatever else is wrong there is so only for want of a variable
+    raise ConfigError(source, list(map(line_of, [*unset, *(mistake for mistake in found if mistake[0] not in empty)])))
 
 
-def mistakes_of(model: type[BaseModel], error: ValidationError) -> list[Mistake]:
-    """Say in words what `model`, the configuration or a section of it, does not take: each place with the mend."""
+def mistakes_of(model: type[BaseModel], error: ValidationError) -> list[LocatedMistake]:
+    """Say in words what `model`, the configuration or a section of it, refuses: each place with the remedy."""
     return [_mistake(model, detail) for detail in error.errors(include_url=False)]
 
 
-def told(mistake: Mistake) -> str:
+def line_of(mistake: LocatedMistake) -> str:
     """Write a mistake as one line."""
     path, text = mistake
     return f"{path}: {text}" if path else text
@@ -97,7 +97,7 @@ def told(mistake: Mistake) -> str:
 _VARIABLE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)}")
 
 
-def _with_environment(value: Any, path: str, mistakes: list[Mistake]) -> Any:
+def _with_environment(value: Any, path: str, mistakes: list[LocatedMistake]) -> Any:
     """Replace `${env:NAME}` in every string below `value`; unset names are mistakes."""
 
     def replace(match: re.Match[str]) -> str:
@@ -127,7 +127,7 @@ _BOUNDS = {
 }
 
 
-def _mistake(model: type[BaseModel], detail: Any) -> Mistake:
+def _mistake(model: type[BaseModel], detail: Any) -> LocatedMistake:
     path = ".".join(str(part) for part in detail["loc"])
     kind, given = detail["type"], detail["input"]
     if kind == "extra_forbidden":

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import durationpy
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, StringConstraints
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 LONGEST_SECONDS = 100 * 365.25 * 86_400
 
 

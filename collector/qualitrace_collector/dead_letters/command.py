@@ -9,9 +9,9 @@ import click
 from google.protobuf.message import DecodeError
 
 from qualitrace_collector.cli import config_option, load_or_exit, open_state
-from qualitrace_collector.config import Config
 from qualitrace_collector.dead_letters.replay import is_decodable, otlp_json, replay
 from qualitrace_collector.journal import JournalError, SqliteJournal
+from qualitrace_collector.settings import CollectorConfig
 from qualitrace_collector.state import DeadLetter, DeadLetters
 
 
@@ -29,7 +29,7 @@ _ids_argument = click.argument("ids", metavar="[ID]...", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_letters(path: Path | None, as_json: bool) -> None:
     """List the dead letters, oldest first."""
-    for letter in _open(load_or_exit(path)).summaries():
+    for letter in _open(load_or_exit(path, CollectorConfig)).summaries():
         letter["recorded_at"] = datetime.fromtimestamp(letter["recorded_at"], UTC).isoformat(timespec="seconds")
         if as_json:
             click.echo(json.dumps(letter))
@@ -43,7 +43,7 @@ def list_letters(path: Path | None, as_json: bool) -> None:
 @click.argument("letter_id", metavar="ID")
 def show_letter(path: Path | None, letter_id: str) -> None:
     """Show a dead letter: its error, its spans and its log records as OTLP JSON."""
-    (letter,) = _find(_open(load_or_exit(path)), [letter_id], everything=False)
+    (letter,) = _find(_open(load_or_exit(path, CollectorConfig)), [letter_id], everything=False)
     shown = {"id": letter.letter_id, "trace_id": letter.trace_id, "service": letter.service, "error": letter.error}
     try:
         shown |= otlp_json(letter)
@@ -58,7 +58,7 @@ def show_letter(path: Path | None, letter_id: str) -> None:
 @_ids_argument
 def replay_letters(path: Path | None, ids: tuple[str, ...], everything: bool) -> None:
     """Put dead letters back into the journal, to take the normal way once more."""
-    config = load_or_exit(path)
+    config = load_or_exit(path, CollectorConfig)
     letters = _open(config)
     chosen = _find(letters, ids, everything)
     spoilt = [letter.letter_id for letter in chosen if not is_decodable(letter)]
@@ -66,7 +66,7 @@ def replay_letters(path: Path | None, ids: tuple[str, ...], everything: bool) ->
         raise click.ClickException(f"{', '.join(spoilt)}: cannot be decoded, so no replay would store it; drop it")
     wanted = [letter for letter in chosen if letter.letter_id not in spoilt]
     try:
-        replay(wanted, letters, SqliteJournal.of(config))
+        replay(wanted, letters, SqliteJournal.of(config.journal, config.data_dir))
     except JournalError as error:
         raise click.ClickException(
             f"{error}; the letters that remain are listed by 'qualitrace journal list'"
@@ -83,7 +83,7 @@ def replay_letters(path: Path | None, ids: tuple[str, ...], everything: bool) ->
 @_ids_argument
 def drop_letters(path: Path | None, ids: tuple[str, ...], everything: bool, yes: bool) -> None:
     """Delete dead letters for good; in the ledger their traces stay dead_lettered."""
-    letters = _open(load_or_exit(path))
+    letters = _open(load_or_exit(path, CollectorConfig))
     chosen = _find(letters, ids, everything)
     if chosen and not yes:
         click.confirm(f"Delete {len(chosen)} dead letters for good?", abort=True)
@@ -91,7 +91,7 @@ def drop_letters(path: Path | None, ids: tuple[str, ...], everything: bool, yes:
     click.echo(f"{len(chosen)} deleted")
 
 
-def _open(config: Config) -> DeadLetters:
+def _open(config: CollectorConfig) -> DeadLetters:
     return DeadLetters(open_state(config))
 
 

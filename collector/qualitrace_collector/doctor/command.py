@@ -19,8 +19,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from qualitrace_collector.cli import config_option, load_or_exit, open_state
-from qualitrace_collector.config import Config
 from qualitrace_collector.doctor.remedies import mend
+from qualitrace_collector.settings import CollectorConfig
 from qualitrace_collector.state import CoverageTotals, Database, Ledger
 from qualitrace_collector.state.coverage import Content, Source
 
@@ -112,7 +112,7 @@ class Report:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def doctor(path: Path | None, as_json: bool) -> None:
     """Tell why scores are missing: what traces lack, by source, and how to mend it."""
-    config = load_or_exit(path)
+    config = load_or_exit(path, CollectorConfig)
     report = Report.read(open_state(config))
     if as_json:
         click.echo(json.dumps(report.to_dict(), indent=2))
@@ -120,7 +120,7 @@ def doctor(path: Path | None, as_json: bool) -> None:
         _show(report, config, Console(soft_wrap=True))
 
 
-def _show(report: Report, config: Config, console: Console) -> None:
+def _show(report: Report, config: CollectorConfig, console: Console) -> None:
     if not report.outcomes:
         console.print(
             f"No trace has arrived yet. Send OTLP to http://{config.listen.otlp_http} or, over gRPC, to "

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from qualitrace_collector.config import Config
 from qualitrace_collector.journal.entry import Counts, JournalEntry, JournalError, JournalFull, JournalUnavailable
+from qualitrace_collector.journal.settings import Journal
 
 _log = logging.getLogger(__name__)
 
@@ -92,9 +92,9 @@ class SqliteJournal:
             raise JournalError(f"{path}: cannot be opened: {error.strerror}; check its permissions") from error
 
     @classmethod
-    def of(cls, config: Config) -> Self:
-        """Open the journal of a configuration, in its `data_dir`."""
-        return cls(config.data_dir / FILE_NAME, config.journal.max_size)
+    def of(cls, settings: Journal, data_dir: Path) -> Self:
+        """Open the journal in `data_dir`."""
+        return cls(data_dir / FILE_NAME, settings.max_size)
 
     def _prepare(self) -> None:
         """Check that the file is ours, or make it ours if it is empty; only then change anything."""

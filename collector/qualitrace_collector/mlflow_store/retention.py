@@ -17,8 +17,8 @@ from mlflow.tracing.constant import TraceMetricKey
 from prometheus_client import CollectorRegistry
 
 from qualitrace_collector import metrics
-from qualitrace_collector.config.models import Retention
 from qualitrace_collector.mlflow_store.experiments import written_experiments
+from qualitrace_collector.mlflow_store.settings import Retention
 from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
 from qualitrace_collector.state import Database, JudgeQueue, Ledger
 

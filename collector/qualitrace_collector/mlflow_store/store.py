@@ -16,12 +16,12 @@ from mlflow.tracing.constant import TraceMetadataKey
 from mlflow.tracking._tracking_service.utils import _get_store  # pyright: ignore[reportPrivateUsage]
 from sqlalchemy import make_url
 
-from qualitrace_collector.config import Config
 from qualitrace_collector.config.values import without_credentials
 from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.convert.mlflow_span import AnySpan
 from qualitrace_collector.mlflow_store.experiments import Experiments, PlacedTrace
 from qualitrace_collector.mlflow_store.headline import Headline, ended_trace, headline_of
+from qualitrace_collector.mlflow_store.settings import Mlflow
 from qualitrace_collector.mlflow_store.tested_tables import has_tested_tables
 
 if TYPE_CHECKING:
@@ -62,10 +62,10 @@ class TraceStore:
         self.unrecorded: set[str] = set()
 
     @classmethod
-    def of(cls, config: Config) -> Self:
-        """Make the store of a configuration; it keeps artifacts in its `data_dir`."""
-        artifacts = config.data_dir.resolve() / "artifacts"
-        return cls(config.tracking_uri, artifacts.as_uri(), config.mlflow.experiment)
+    def of(cls, settings: Mlflow, data_dir: Path) -> Self:
+        """Make the store of a configuration; it keeps artifacts in `data_dir`."""
+        artifacts = data_dir.resolve() / "artifacts"
+        return cls(settings.uri(data_dir), artifacts.as_uri(), settings.experiment)
 
     @property
     def _store(self) -> AbstractStore:

@@ -8,11 +8,11 @@ from mlflow.entities import AssessmentSource, AssessmentSourceType, Feedback
 from prometheus_client import CollectorRegistry
 
 from qualitrace_collector import metrics
-from qualitrace_collector.config import Config
 from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
 from qualitrace_collector.person_feedback import SOURCE_KEY, PersonFeedback
 from qualitrace_collector.pipeline.recorder import CompleteTrace, Recorder
 from qualitrace_collector.pipeline.sampling import is_negative
+from qualitrace_collector.pipeline.settings import PipelineConfig
 from qualitrace_collector.state import Database, Ledger
 from qualitrace_collector.state.waiting_feedback import FeedbackBox
 
@@ -35,7 +35,7 @@ class FeedbackDelivery:
 
     def __init__(
         self,
-        config: Config,
+        config: PipelineConfig,
         database: Database,
         store: TraceStore,
         recorder: Recorder,

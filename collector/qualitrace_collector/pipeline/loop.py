@@ -14,7 +14,6 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from pydantic import ValidationError
 
-from qualitrace_collector.config import Config
 from qualitrace_collector.convert.trace import UNKNOWN_SERVICE, mlflow_trace_id
 from qualitrace_collector.dead_letters.replay import requests_of
 from qualitrace_collector.journal import JournalEntry, SqliteJournal
@@ -26,6 +25,7 @@ from qualitrace_collector.pipeline.assemble import Assembler
 from qualitrace_collector.pipeline.batches import Pending
 from qualitrace_collector.pipeline.recorder import KEEP_SECONDS, CompleteTrace, Recorder, Results
 from qualitrace_collector.pipeline.redaction import Redaction
+from qualitrace_collector.pipeline.settings import PipelineConfig
 from qualitrace_collector.pipeline.settlement import Settlement
 from qualitrace_collector.pipeline.store_stage import Failure, StoreStage
 from qualitrace_collector.state import DeadLetter, Ledger, UnfinishedTrace
@@ -52,7 +52,7 @@ class Pipeline:
 
     def __init__(
         self,
-        config: Config,
+        config: PipelineConfig,
         journal: SqliteJournal,
         store: TraceStore,
         ledger: Ledger,

@@ -10,13 +10,12 @@ from typing import Protocol
 
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
-from qualitrace_collector.config import Config
-from qualitrace_collector.config.quality import JudgeConfig
 from qualitrace_collector.convert import ConvertedTrace, build_sample
 from qualitrace_collector.convert.build_sample import root_of
 from qualitrace_collector.convert.mlflow_span import AnySpan
 from qualitrace_collector.person_feedback import PersonFeedback
 from qualitrace_collector.pipeline.sampling import in_always_stratum, inclusion_probability
+from qualitrace_collector.pipeline.settings import PipelineConfig, SampledJudge
 from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
 from qualitrace_collector.sample import Sample
 from qualitrace_collector.spent import added, gained, spent_by_model
@@ -81,11 +80,11 @@ class Results:
 class Rates(Protocol):
     """How many traces the judges can take."""
 
-    def effective_rate(self, judge: JudgeConfig) -> float:
+    def effective_rate(self, judge: SampledJudge) -> float:
         """Return the share of all traffic that `judge` scores now."""
         ...
 
-    def admits(self, connection: sqlite3.Connection, trace_id: str, judge: JudgeConfig) -> bool:
+    def admits(self, connection: sqlite3.Connection, trace_id: str, judge: SampledJudge) -> bool:
         """Whether `judge` can take a trace that is always to be judged; if so, in the caller's transaction, it will."""
         ...
 
@@ -93,10 +92,10 @@ class Rates(Protocol):
 class ConfiguredRates:
     """Judges without a budget: they can take all that the configuration wants."""
 
-    def __init__(self, config: Config) -> None:
-        self.effective_rate = config.judge_rate
+    def __init__(self, config: PipelineConfig) -> None:
+        self.effective_rate = config.sampling.rate_of
 
-    def admits(self, connection: sqlite3.Connection, trace_id: str, judge: JudgeConfig) -> bool:
+    def admits(self, connection: sqlite3.Connection, trace_id: str, judge: SampledJudge) -> bool:
         """Take every trace."""
         return True
 
@@ -111,7 +110,9 @@ class Recorder:
         rates: what the judges can take; without them, all that the configuration wants.
     """
 
-    def __init__(self, config: Config, database: Database, metrics: TraceMetrics, rates: Rates | None = None) -> None:
+    def __init__(
+        self, config: PipelineConfig, database: Database, metrics: TraceMetrics, rates: Rates | None = None
+    ) -> None:
         self._config = config
         self._rates = rates or ConfiguredRates(config)
         self._database = database
@@ -195,7 +196,7 @@ class Recorder:
         connection: sqlite3.Connection,
         trace: CompleteTrace,
         now: float,
-        probability_for: Callable[[JudgeConfig], float | None],
+        probability_for: Callable[[SampledJudge], float | None],
     ) -> None:
         if not self._config.judges:
             return
@@ -223,7 +224,7 @@ class Recorder:
         self,
         connection: sqlite3.Connection,
         trace: CompleteTrace,
-        judge: JudgeConfig,
+        judge: SampledJudge,
         *,
         always: bool,
         sampled_out: Counter[tuple[str, str]],
@@ -245,7 +246,7 @@ class Recorder:
         return probability
 
     def _late_probability(
-        self, connection: sqlite3.Connection, trace: CompleteTrace, judge: JudgeConfig
+        self, connection: sqlite3.Connection, trace: CompleteTrace, judge: SampledJudge
     ) -> float | None:
         """Return 0, which keeps the trace out of estimates; None if the judge has it already, or cannot take it."""
         held = JudgeQueue.holds(connection, trace.trace_id, judge.name)

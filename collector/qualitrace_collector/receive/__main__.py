@@ -7,9 +7,10 @@ from pathlib import Path
 from qualitrace_collector.config import load_config
 from qualitrace_collector.process.startup import configure_logging
 from qualitrace_collector.receive.server import main
+from qualitrace_collector.receive.settings import ReceiveConfig
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="qualitrace_collector.receive")
     parser.add_argument("--config", type=Path)
     configure_logging()
-    sys.exit(main(load_config(parser.parse_args().config)))
+    sys.exit(main(load_config(parser.parse_args().config, ReceiveConfig)))

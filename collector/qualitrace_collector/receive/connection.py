@@ -14,7 +14,7 @@ from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from qualitrace_collector.config.otlp import Otlp
+from qualitrace_collector.receive.settings import Otlp
 
 MAX_HEAD_BYTES = 64 << 10
 

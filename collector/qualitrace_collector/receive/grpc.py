@@ -7,11 +7,11 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from qualitrace_collector.config.otlp import Otlp, Tls
 from qualitrace_collector.receive.decode import THREAD_BYTES, Decoded, decode_protobuf
 from qualitrace_collector.receive.errors import RETRY, Refused, RequestError, TooSlow, Undecodable
 from qualitrace_collector.receive.guard import Guard
 from qualitrace_collector.receive.intake import Intake
+from qualitrace_collector.receive.settings import Otlp, Tls
 from qualitrace_collector.receive.signals import SIGNALS, Signal
 
 MAX_STREAMS = 128

@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
 
-from qualitrace_collector.config import Config
-from qualitrace_collector.config.otlp import OtlpToken
 from qualitrace_collector.receive.errors import Refused, Unauthenticated
+from qualitrace_collector.receive.settings import OtlpToken, ReceiveConfig
 
 
 class Tokens:
@@ -119,7 +118,7 @@ class Guard:
     feedback_rate: str
 
     @classmethod
-    def of(cls, config: Config) -> "Guard":
+    def of(cls, config: ReceiveConfig) -> "Guard":
         """Make the guard that the configuration asks for."""
         otlp = config.otlp
         memory = RequestMemory(otlp.max_memory)

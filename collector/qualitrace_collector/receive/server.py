@@ -12,7 +12,6 @@ from contextlib import AsyncExitStack, suppress
 
 import grpc.aio
 
-from qualitrace_collector.config import Config
 from qualitrace_collector.config.values import split_address
 from qualitrace_collector.journal import GroupCommitter, JournalError, SqliteJournal
 from qualitrace_collector.process.startup import when_parent_ends
@@ -21,6 +20,7 @@ from qualitrace_collector.receive.grpc import credentials, grpc_server
 from qualitrace_collector.receive.guard import Guard
 from qualitrace_collector.receive.http import http_app
 from qualitrace_collector.receive.intake import Intake
+from qualitrace_collector.receive.settings import ReceiveConfig
 
 GRACE_SECONDS = 2  # less than the supervisor waits before it kills
 OTHER_DESCRIPTORS = 128  # files, listeners and pipes, beside the connections
@@ -30,7 +30,7 @@ class ServeError(Exception):
     """A door cannot be opened; the message names the setting and the address."""
 
 
-def main(config: Config, on_ready: Callable[[], None] = lambda: None) -> int:
+def main(config: ReceiveConfig, on_ready: Callable[[], None] = lambda: None) -> int:
     """Serve until SIGTERM, SIGINT or the parent's death; return the exit code."""
     _raise_descriptor_limit()
     try:
@@ -41,7 +41,7 @@ def main(config: Config, on_ready: Callable[[], None] = lambda: None) -> int:
     return 0
 
 
-async def _serve_until_signalled(config: Config, on_ready: Callable[[], None]) -> None:
+async def _serve_until_signalled(config: ReceiveConfig, on_ready: Callable[[], None]) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -49,7 +49,7 @@ async def _serve_until_signalled(config: Config, on_ready: Callable[[], None]) -
     await serve(config, stop, on_ready)
 
 
-async def serve(config: Config, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
+async def serve(config: ReceiveConfig, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
     """Run both doors until `stop`; then refuse, answer what is under way, flush and close.
 
     Args:
@@ -61,7 +61,7 @@ async def serve(config: Config, stop: asyncio.Event, on_ready: Callable[[], None
     """
     async with AsyncExitStack() as stack:
         http_socket = stack.enter_context(_bind("otlp_http", config.listen.otlp_http))
-        journal = SqliteJournal.of(config)
+        journal = SqliteJournal.of(config.journal, config.data_dir)
         stack.callback(journal.close)
         committer = GroupCommitter(journal)
         stack.push_async_callback(asyncio.to_thread, committer.stop)
@@ -110,7 +110,7 @@ def _bind(setting: str, address: str) -> socket.socket:
         raise ServeError(f"{setting} {address}: {reason}; stop what uses it or set listen.{setting}") from error
 
 
-async def _open_grpc(server: grpc.aio.Server, config: Config) -> grpc.aio.Server:
+async def _open_grpc(server: grpc.aio.Server, config: ReceiveConfig) -> grpc.aio.Server:
     address, tls = config.listen.otlp_grpc, config.otlp.tls
     _bind("otlp_grpc", address).close()  # grpc itself does not say why it cannot bind
     try:

@@ -14,8 +14,8 @@ from typing import Any
 import click
 
 from qualitrace_collector.cli import NAME_THE_CONFIGURATION, config_option, load_or_exit
-from qualitrace_collector.config import Config
 from qualitrace_collector.process.startup import apply_mlflow_settings
+from qualitrace_collector.settings import CollectorConfig
 
 _TRACE_ID = re.compile(r"(?:tr-)?([0-9a-f]{32})\Z", re.IGNORECASE)
 CONNECT_SECONDS = 5
@@ -39,14 +39,14 @@ def sample(trace_id: str | None, request: Path | None, as_json: bool, path: Path
     """
     if (trace_id is None) == (request is None):
         raise click.UsageError("give either a TRACE_ID or --file")
-    config = load_or_exit(path)
+    config = load_or_exit(path, CollectorConfig)
     apply_mlflow_settings(config.mlflow.token)
     found = _from_file(request, config) if request is not None else [_stored(str(trace_id), config)]
     for shown in found:
         click.echo(json.dumps(shown, ensure_ascii=False) if as_json else _as_text(shown))
 
 
-def _from_file(request: Path, config: Config) -> list[dict[str, Any]]:
+def _from_file(request: Path, config: CollectorConfig) -> list[dict[str, Any]]:
     from qualitrace_collector.show.request_file import RequestFileError, traces_in
     from qualitrace_collector.show.shown import shown_sample
 
@@ -59,7 +59,7 @@ def _from_file(request: Path, config: Config) -> list[dict[str, Any]]:
     return [shown_sample(trace.stored, trace.service, trace.is_genai) for trace in traces]
 
 
-def _stored(given: str, config: Config) -> dict[str, Any]:
+def _stored(given: str, config: CollectorConfig) -> dict[str, Any]:
     from qualitrace_collector.config.values import without_credentials
     from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
     from qualitrace_collector.show.shown import shown_sample
@@ -71,7 +71,7 @@ def _stored(given: str, config: Config) -> dict[str, Any]:
     where = without_credentials(config.tracking_uri)
     _check_database(config.tracking_uri, where)
     try:
-        spans = TraceStore.of(config).read(trace_id)
+        spans = TraceStore.of(config.mlflow, config.data_dir).read(trace_id)
     except StoreUnavailable as error:
         raise click.ClickException(f"MLflow cannot be reached: {error}") from error
     if not spans:
@@ -101,7 +101,7 @@ def _check_database(tracking_uri: str, where: str) -> None:
             raise click.ClickException(f"MLflow's database {where} cannot be reached: {reason(error)}") from error
 
 
-def _known(trace_id: str, config: Config) -> tuple[str, bool | None, dict[str, str]]:
+def _known(trace_id: str, config: CollectorConfig) -> tuple[str, bool | None, dict[str, str]]:
     """Return the service of a trace, whether it is complete, and what became of it at each judge, by state database."""
     from qualitrace_collector.state import Database, JudgeQueue, Ledger, StateError
     from qualitrace_collector.state.database import FILE_NAME
@@ -109,7 +109,7 @@ def _known(trace_id: str, config: Config) -> tuple[str, bool | None, dict[str, s
     if not (config.data_dir / FILE_NAME).exists():
         return "", None, {}
     try:
-        database = Database.of(config)
+        database = Database.of(config.data_dir)
     except StateError as error:
         click.echo(str(error), err=True)
         return "", None, {}

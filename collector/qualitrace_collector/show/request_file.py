@@ -6,7 +6,6 @@ from typing import cast
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from qualitrace_collector.config import Config
 from qualitrace_collector.convert import ConvertedTrace, convert_all
 from qualitrace_collector.convert.trace import mlflow_trace_id, service_of
 from qualitrace_collector.piece import Piece, SpanRecord
@@ -14,13 +13,14 @@ from qualitrace_collector.pipeline.redaction import Redaction
 from qualitrace_collector.receive.decode import decode_json
 from qualitrace_collector.receive.errors import TooLarge, Undecodable
 from qualitrace_collector.receive.signals import TRACES
+from qualitrace_collector.settings import CollectorConfig
 
 
 class RequestFileError(Exception):
     """The file is no OTLP/JSON request, or a trace in it cannot be converted; the message says why."""
 
 
-def traces_in(path: Path, config: Config) -> tuple[list[ConvertedTrace], str]:
+def traces_in(path: Path, config: CollectorConfig) -> tuple[list[ConvertedTrace], str]:
     """Return the traces of OTLP/JSON requests, redacted and converted, in the order of their first spans.
 
     The text beside them says what was rejected, as a server's partial success does; empty if nothing was.

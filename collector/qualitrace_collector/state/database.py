@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from qualitrace_collector.config import Config
 from qualitrace_collector.state import schema
 
 FILE_NAME = "state.db"
@@ -55,9 +54,9 @@ class Database:
         connection.execute(f"PRAGMA user_version = {schema.VERSION}")
 
     @classmethod
-    def of(cls, config: Config) -> Self:
-        """Open the state database of a configuration, in its `data_dir`."""
-        return cls(config.data_dir / FILE_NAME)
+    def of(cls, data_dir: Path) -> Self:
+        """Open the state database in `data_dir`."""
+        return cls(data_dir / FILE_NAME)
 
     def connection(self) -> sqlite3.Connection:
         """Return this thread's connection, opened at first use."""

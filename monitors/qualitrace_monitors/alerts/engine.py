@@ -4,9 +4,9 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from qualitrace_collector.config.quality import AlertRule
 from qualitrace_collector.state import Database
 from qualitrace_monitors.alerts import wording
+from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.status import AlertRecord, AlertStatus
 from qualitrace_monitors.alerts.transition import advance, weigh
 from qualitrace_monitors.estimate import Estimate, Estimator

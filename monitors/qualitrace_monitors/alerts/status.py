@@ -5,7 +5,7 @@ import sqlite3
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
-from qualitrace_collector.config.quality import AlertRule
+from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.estimate.interval import Interval
 
 AlertState = Literal["inactive", "pending", "firing"]

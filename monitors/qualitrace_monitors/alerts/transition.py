@@ -10,7 +10,7 @@ A firing alert stays firing while the evidence is inconclusive: few or no sample
 from dataclasses import replace
 from typing import Literal
 
-from qualitrace_collector.config.quality import AlertRule
+from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.status import AlertRecord
 from qualitrace_monitors.estimate import Estimate
 

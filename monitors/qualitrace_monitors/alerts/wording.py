@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import durationpy
 
-from qualitrace_collector.config.quality import AlertRule
+from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.estimate import Estimate
 from qualitrace_monitors.notify import Links
 

@@ -9,11 +9,11 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from qualitrace_collector.config import Config
-from qualitrace_collector.config.quality import JudgeConfig
+from qualitrace_collector.pipeline.settings import SampledJudge, Sampling
 from qualitrace_collector.state import Database
 from qualitrace_monitors.budget.spending import SECONDS, AlwaysPicks, Balance, Limit, Spending, Unit
 from qualitrace_monitors.judges.cascade import llm_queue
+from qualitrace_monitors.judges.settings import JudgeConfig
 
 LEAST_RATE = 0.01
 """No rate is lowered below this: a sample of less could not be weighed against the others."""
@@ -37,24 +37,31 @@ class Pacing:
         always: the account of the traces that are always judged.
     """
 
-    def __init__(self, config: Config, spending: Spending, database: Database, clock: Callable[[], float]) -> None:
-        self.always = AlwaysPicks(config.sampling.always_budget_share, spending, database)
-        self._config = config
+    def __init__(
+        self,
+        judges: Sequence[JudgeConfig],
+        sampling: Sampling,
+        spending: Spending,
+        database: Database,
+        clock: Callable[[], float],
+    ) -> None:
+        self.always = AlwaysPicks(sampling.always_budget_share, spending, database)
+        self._sampling = sampling
         self._spending = spending
         self._database = database
         self._clock = clock
-        self._paid = {judge.name: judge for judge in config.judges if not judge.is_local}
+        self._paid = {judge.name: judge for judge in judges if not judge.is_local}
         self._rates: dict[str, float] = {}
         self._costs: dict[str, dict[Unit, float]] = {}
         self._left_for_always: dict[Limit, float] = {}
         self._steady_until = 0.0
 
-    def effective_rate(self, judge: JudgeConfig) -> float:
+    def effective_rate(self, judge: SampledJudge) -> float:
         """Return the share of all traffic that `judge` scores: the configured one, or what its budgets pay for."""
         self._measure()
-        return self._rates.get(judge.name, self._config.judge_rate(judge))
+        return self._rates.get(judge.name, self._sampling.rate_of(judge))
 
-    def admits(self, connection: sqlite3.Connection, trace_id: str, judge: JudgeConfig) -> bool:
+    def admits(self, connection: sqlite3.Connection, trace_id: str, judge: SampledJudge) -> bool:
         """Whether a trace that is always to be judged has room in their part of the budgets; if so, take it.
 
         It is put on the account in the caller's transaction. Without room it is sampled as any other trace.
@@ -95,7 +102,7 @@ class Pacing:
             free = balance.remaining - for_always - sum(waiting[name] * cost for name, cost in scope.items())
             share = min(1.0, max(0.0, free) / seconds / spend) if spend else 1.0
             for name in scope:
-                full = self._config.judge_rate(self._paid[name])
+                full = self._sampling.rate_of(self._paid[name])
                 rates[name] = min(rates.get(name, full), max(min(full, LEAST_RATE), full * share))
         return rates
 
@@ -112,7 +119,7 @@ class Pacing:
                 {
                     "judge": judge.name,
                     "second_stage": llm_queue(judge.name),
-                    "rate": self._config.judge_rate(judge),
+                    "rate": self._sampling.rate_of(judge),
                     "start": now - DEMAND_SECONDS,
                 },
             )

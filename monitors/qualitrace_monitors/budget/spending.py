@@ -9,10 +9,10 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from qualitrace_collector.config.quality import Budget, JudgeConfig
 from qualitrace_collector.state import Database
 from qualitrace_monitors.judges import Usage
 from qualitrace_monitors.judges.llm.prices import price
+from qualitrace_monitors.judges.settings import Budget, JudgeConfig
 
 Unit = Literal["usd", "tokens"]
 Window = Literal["hour", "day"]

@@ -9,6 +9,7 @@ import click
 from qualitrace_collector.cli import config_option, load_or_exit
 from qualitrace_collector.config.values import without_credentials
 from qualitrace_collector.process.startup import configure_logging
+from qualitrace_monitors.config import Config
 
 
 @click.command()
@@ -44,7 +45,7 @@ def calibrate(
 
     Stores the calibration as a run in MLflow. Exit code 1 if there is no labelled answer that the judge scored.
     """
-    config = load_or_exit(path)
+    config = load_or_exit(path, Config)
     configure_logging()
     from qualitrace_collector.process.startup import apply_mlflow_settings
 

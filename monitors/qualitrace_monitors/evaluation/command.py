@@ -10,6 +10,7 @@ import click
 
 from qualitrace_collector.cli import load_or_exit
 from qualitrace_collector.config.values import without_credentials
+from qualitrace_monitors.config import Config
 
 BELOW, UNUSABLE = 1, 2
 """Exit codes: a whole interval under its threshold; data or settings that cannot be used, or rows that are missing."""
@@ -59,7 +60,7 @@ def evaluate_data(path: Path | None, save_worst: str | None, col_mapping: dict[s
     """
     from qualitrace_collector.process.startup import apply_mlflow_settings
 
-    config = load_or_exit(path, UNUSABLE)
+    config = load_or_exit(path, Config, UNUSABLE)
     apply_mlflow_settings(config.mlflow.token)
     from mlflow.exceptions import MlflowException
     from rich.console import Console

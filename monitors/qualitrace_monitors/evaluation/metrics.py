@@ -5,11 +5,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from qualitrace_collector.config.load import mistakes_of, told
-from qualitrace_collector.config.quality import METRICS, JudgeConfig
+from qualitrace_collector.config.load import line_of, mistakes_of
 from qualitrace_monitors.evaluation.reference import ANSWER_CORRECTNESS, CORRECT, reference_judges
 from qualitrace_monitors.evaluation.rows import DataError
 from qualitrace_monitors.judges import Judge, build_judges
+from qualitrace_monitors.judges.settings import METRICS, JudgeConfig
 
 MODEL_TYPES = {
     "question-answering": ("relevance", "faithfulness", "groundedness", "safety", "toxicity"),
@@ -59,5 +59,5 @@ def _config(spec: MetricSpec) -> JudgeConfig:
     try:
         return JudgeConfig.model_validate(given)
     except ValidationError as error:
-        mistakes = map(told, mistakes_of(JudgeConfig, error))
+        mistakes = map(line_of, mistakes_of(JudgeConfig, error))
         raise DataError(f"metric {given.get('name')!r}: {'; '.join(mistakes)}") from None

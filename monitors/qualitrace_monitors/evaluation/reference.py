@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
-from qualitrace_collector.config.quality import JudgeConfig
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges import Judge, Label, NotApplicable, Score, Tier, build_judges
+from qualitrace_monitors.judges.settings import JudgeConfig
 from qualitrace_monitors.judges.versions import short_hash
 
 EXPECTED = "expected"

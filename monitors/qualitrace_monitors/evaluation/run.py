@@ -8,7 +8,6 @@ import mlflow
 import pandas as pd
 from mlflow.models.evaluation.utils.trace import configure_autologging_for_evaluation
 
-from qualitrace_collector.config.quality import JudgeConfig
 from qualitrace_monitors.evaluation.metrics import judges_of
 from qualitrace_monitors.evaluation.patience import quietly, why
 from qualitrace_monitors.evaluation.predict import Predict, answerer
@@ -21,6 +20,7 @@ from qualitrace_monitors.evaluation.summary import Gate, MetricSummary, Quantity
 from qualitrace_monitors.evaluation.traces import RowTrace, predicted, recorded
 from qualitrace_monitors.evaluation.tracking import tracking
 from qualitrace_monitors.judges import Judge
+from qualitrace_monitors.judges.settings import JudgeConfig
 
 
 def evaluate(

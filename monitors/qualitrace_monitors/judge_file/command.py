@@ -6,8 +6,8 @@ from typing import TextIO
 import click
 from pydantic import ValidationError
 
-from qualitrace_collector.config.load import mistakes_of, told
-from qualitrace_collector.config.quality import METRICS, JudgeConfig
+from qualitrace_collector.config.load import line_of, mistakes_of
+from qualitrace_monitors.judges.settings import METRICS, JudgeConfig
 
 
 @click.command("judge")
@@ -33,7 +33,7 @@ def judge_file(data: TextIO, output: TextIO, **settings: str | float | None) -> 
     try:
         config = JudgeConfig.model_validate(chosen)
     except ValidationError as error:
-        raise click.UsageError("; ".join(map(told, mistakes_of(JudgeConfig, error)))) from None
+        raise click.UsageError("; ".join(map(line_of, mistakes_of(JudgeConfig, error)))) from None
     (judge,) = build_judges([config])
     results = []
     for result in judge_lines(judge, config.kind, data):

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from qualitrace_collector.config.quality import JudgeConfig
 from qualitrace_monitors.judges.calibrated import CalibratedJudge
 from qualitrace_monitors.judges.cascade import Stage, stages_of
 from qualitrace_monitors.judges.contract import (
@@ -18,6 +17,7 @@ from qualitrace_monitors.judges.contract import (
 from qualitrace_monitors.judges.llm import llm_judge
 from qualitrace_monitors.judges.local import local_judge
 from qualitrace_monitors.judges.scorers import ScorerJudge
+from qualitrace_monitors.judges.settings import JudgeConfig
 
 __all__ = [
     "Judge",

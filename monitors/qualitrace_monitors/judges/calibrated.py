@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from qualitrace_collector.config.quality import Thresholds
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges.contract import Judge, Label, Score, Tier
+from qualitrace_monitors.judges.settings import Thresholds
 from qualitrace_monitors.judges.versions import short_hash
 
 

@@ -9,8 +9,8 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qualitrace_collector.config.quality import JudgeConfig
 from qualitrace_monitors.judges.contract import Judge
+from qualitrace_monitors.judges.settings import JudgeConfig
 
 
 def llm_queue(name: str) -> str:

@@ -11,10 +11,10 @@ import threading
 from statistics import fmean
 from typing import Any
 
-from qualitrace_collector.config.quality import JudgeConfig
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges.contract import JudgeError, Label, NotApplicable, Score, Tier
 from qualitrace_monitors.judges.failures import failure, told_failure
+from qualitrace_monitors.judges.settings import JudgeConfig
 from qualitrace_monitors.judges.versions import folder_digest, short_hash
 
 _GOOD = ("yes", "true", "pass", "factual", "relevant", "non-toxic", "correct", "good")

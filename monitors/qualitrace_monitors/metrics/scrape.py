@@ -14,13 +14,13 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from qualitrace_collector import metrics as collector_metrics
-from qualitrace_collector.config import Config
 from qualitrace_collector.metrics import Family
 from qualitrace_collector.state import CoverageTotals, Database, DeadLetters, Ledger
 from qualitrace_monitors.alerts import AlertStatus
 from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import Balance, Spending
 from qualitrace_monitors.estimate import Estimate, Estimator
+from qualitrace_monitors.judges.settings import JudgeConfig
 from qualitrace_monitors.metrics import families
 from qualitrace_monitors.notify import NotificationOutcome
 
@@ -41,7 +41,7 @@ class StateCollector(Collector):
         database: the state database.
         estimator: computes the quality over a window.
         alerts: lists every alert with its state.
-        config: the configuration in force; its alert rules name further windows.
+        windows: those of the alert rules, in seconds.
         clock: Unix seconds.
         journal_backlog: counts the requests that were acked and are not settled yet.
         receive_counts: what the receive process counted, by name and by door or reason.
@@ -51,7 +51,7 @@ class StateCollector(Collector):
     database: Database
     estimator: Estimator
     alerts: Callable[[], Sequence[AlertStatus]]
-    config: Config
+    windows: Sequence[float]
     clock: Callable[[], float]
     journal_backlog: Callable[[], int]
     receive_counts: Callable[[], Mapping[tuple[str, str], int]]
@@ -72,7 +72,7 @@ class StateCollector(Collector):
 
     def _estimates(self) -> list[Estimate]:
         now = self.clock()
-        windows = sorted({DEFAULT_WINDOW, *(rule.window for rule in self.config.alerts)})
+        windows = sorted({DEFAULT_WINDOW, *self.windows})
         return [estimate for window in windows for estimate in self.estimator.estimates(now, window)]
 
 
@@ -80,7 +80,7 @@ class StateCollector(Collector):
 class BudgetCollector(Collector):
     """Exposes the balances of all limits and the effective rates, read at scrape time; `clock` gives Unix seconds."""
 
-    config: Config
+    judges: Sequence[JudgeConfig]
     spending: Spending
     pacing: Pacing
     clock: Callable[[], float]
@@ -93,7 +93,7 @@ class BudgetCollector(Collector):
         yield families.BUDGET_REMAINING.read((_labels(balance), balance.remaining) for balance in balances)
         always = self.pacing.always.balances(now)
         yield families.BUDGET_ALWAYS_REMAINING.read((_labels(balance), balance.remaining) for balance in always)
-        rates = [((judge.name,), self.pacing.effective_rate(judge)) for judge in self.config.judges]
+        rates = [((judge.name,), self.pacing.effective_rate(judge)) for judge in self.judges]
         yield families.EFFECTIVE_RATE.read(rates)
 
 

@@ -6,10 +6,10 @@ that a monitor that is alive but does not judge shows too.
 
 import sqlite3
 
-from qualitrace_collector.config.quality import Heartbeat as HeartbeatConfig
 from qualitrace_collector.state import Database, JudgeQueue
 from qualitrace_monitors.notify.outbox import Outbox
 from qualitrace_monitors.notify.payload import Alert, Links, rfc3339, webhook_payload
+from qualitrace_monitors.notify.settings import HeartbeatConfig
 
 LABELS = {"alertname": "QualitraceHeartbeat", "severity": "none"}
 

@@ -15,9 +15,9 @@ from typing import Literal
 import httpx
 from standardwebhooks import Webhook
 
-from qualitrace_collector.config.quality import WebhookConfig
 from qualitrace_collector.state import Database
 from qualitrace_monitors.notify.outbox import Message, Outbox
+from qualitrace_monitors.notify.settings import WebhookConfig
 from qualitrace_monitors.retry_after import seconds_asked
 
 FIRST_DELAY_SECONDS = 1.0

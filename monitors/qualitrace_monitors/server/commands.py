@@ -7,13 +7,14 @@ import click
 
 from qualitrace_collector.cli import config_option, load_or_exit
 from qualitrace_collector.process.startup import configure_logging
+from qualitrace_monitors.config import Config
 
 
 def _supervise(path: Path | None, parts: list[str]) -> None:
     from qualitrace_monitors.server.supervise import supervise
 
     configure_logging()
-    sys.exit(supervise(load_or_exit(path), path, parts))
+    sys.exit(supervise(load_or_exit(path, Config), path, parts))
 
 
 @click.command()
@@ -41,5 +42,5 @@ def monitor(path: Path | None) -> None:
 @click.argument("path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
 def check_config(path: Path) -> None:
     """Check a configuration file: every mistake at once, exit code 1 if there is any."""
-    load_or_exit(path)
+    load_or_exit(path, Config)
     click.echo(f"{path}: ok")

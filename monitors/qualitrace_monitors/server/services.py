@@ -7,11 +7,10 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry
 
-from qualitrace_collector.config import Config
-from qualitrace_collector.config.models import Retention
 from qualitrace_collector.config.values import split_address, without_credentials
 from qualitrace_collector.journal import SqliteJournal
 from qualitrace_collector.mlflow_store.retention import Retainer
+from qualitrace_collector.mlflow_store.settings import Retention
 from qualitrace_collector.mlflow_store.store import TraceStore
 from qualitrace_collector.mlflow_store.writer_process import Writer, has_second_core
 from qualitrace_collector.pipeline.feedback_delivery import FeedbackDelivery
@@ -23,6 +22,7 @@ from qualitrace_collector.state import Database, JudgeQueue, Ledger
 from qualitrace_monitors.alerts import AlertEngine
 from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import Spending
+from qualitrace_monitors.config import Config
 from qualitrace_monitors.estimate import Estimator, scores
 from qualitrace_monitors.judges import Stage, build_stages
 from qualitrace_monitors.judges.cache import VerdictCache
@@ -57,16 +57,16 @@ class Services:
     def __init__(self, config: Config, *, collect: bool, monitor: bool) -> None:
         self._config = config
         self._registry = CollectorRegistry()
-        self._database = Database.of(config)
-        self._journal = SqliteJournal.of(config)
-        self._store = TraceStore.of(config)
+        self._database = Database.of(config.data_dir)
+        self._journal = SqliteJournal.of(config.journal, config.data_dir)
+        self._store = TraceStore.of(config.mlflow, config.data_dir)
         self._estimator = Estimator(self._database)
         self._links = Links(web=config.listen.web_url, tracking_uri=without_credentials(config.tracking_uri))
         self._alerts = AlertEngine(config.alerts, self._database, self._estimator, self._links)
         self._notifier = Notifier(config.notify, self._database)
         self._health = Health(self._store, config.listen.otlp_http if collect else None)
         self._spending = Spending(config.budget, config.judges, self._database)
-        self._pacing = Pacing(config, self._spending, self._database, time.time)
+        self._pacing = Pacing(config.judges, config.sampling, self._spending, self._database, time.time)
         self._recorder = Recorder(config, self._database, TraceMetrics(self._registry), self._pacing)
         self._pipeline = self._build_pipeline() if collect else None
         self._workers = self._build_workers() if monitor else []
@@ -171,14 +171,14 @@ class Services:
             database=self._database,
             estimator=self._estimator,
             alerts=self._alerts.statuses,
-            config=self._config,
+            windows=[rule.window for rule in self._config.alerts],
             clock=time.time,
             journal_backlog=lambda: self._journal.pending()[0],
             receive_counts=self._journal.counters,
             notification_counts=lambda: self._notifier.notifications,
         )
         self._registry.register(state)
-        self._registry.register(BudgetCollector(self._config, self._spending, self._pacing, time.time))
+        self._registry.register(BudgetCollector(self._config.judges, self._spending, self._pacing, time.time))
         app = create_app(
             WebServices(
                 registry=self._registry,

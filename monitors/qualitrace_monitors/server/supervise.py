@@ -9,8 +9,8 @@ from types import FrameType
 
 import httpx
 
-from qualitrace_collector.config import Config
 from qualitrace_collector.config.values import connect_address, without_credentials
+from qualitrace_monitors.config import Config
 from qualitrace_monitors.server.child_process import ChildProcess
 from qualitrace_monitors.server.data_dir_lock import DataDirError, claim
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from qualitrace_collector.config import Config, ConfigError, load_config
+from qualitrace_collector.config import ConfigError, load_config
 from qualitrace_collector.journal import JournalError
 from qualitrace_collector.process.startup import (
     apply_mlflow_settings,
@@ -19,6 +19,7 @@ from qualitrace_collector.process.startup import (
     when_parent_ends,
 )
 from qualitrace_collector.state import StateError
+from qualitrace_monitors.config import Config
 from qualitrace_monitors.server.supervise import stop_event
 from qualitrace_monitors.web import WebServerError
 
@@ -49,7 +50,7 @@ def main() -> int:
     arguments = parser.parse_args()
     configure_logging()
     try:
-        config = load_config(arguments.config)
+        config = load_config(arguments.config, Config)
         apply_mlflow_settings(config.mlflow.token)
         run(config, arguments.parts.split(","))
     except (ConfigError, StateError, JournalError, WebServerError) as error:

@@ -15,7 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from qualitrace_collector.config.references import LOOPBACK
+from qualitrace_collector.config.values import LOOPBACK
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
-from qualitrace_collector.config import Config
 from qualitrace_collector.state import Database
 from qualitrace_monitors.alerts import AlertStatus
+from qualitrace_monitors.config import Config
 from qualitrace_monitors.estimate import Estimator
 
 

@@ -9,12 +9,13 @@ import pytest
 from mlflow import MlflowClient
 from prometheus_client import CollectorRegistry
 
-from qualitrace_collector.config.load import parse_config
+from qualitrace_collector.config import parse_config
 from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.mlflow_store.experiments import WRITTEN_BY, written_experiments
 from qualitrace_collector.mlflow_store.retention import BATCH, CHECK_SECONDS, UNAVAILABLE_SECONDS, Retainer
 from qualitrace_collector.mlflow_store.store import TraceStore
 from qualitrace_collector.pipeline.recorder import CompleteTrace, Results
+from qualitrace_collector.settings import CollectorConfig
 from support.mlflow_db import converted
 from support.otlp import SECOND, START, chat_span
 from support.pipeline import Collector
@@ -29,7 +30,7 @@ class Aged:
 
     def __init__(self, collector: Collector, retention: dict[str, object]) -> None:
         self.collector = collector
-        self.config = parse_config({"mlflow": {"retention": retention}})
+        self.config = parse_config({"mlflow": {"retention": retention}}, CollectorConfig)
         self.registry = CollectorRegistry()
         self.days: dict[str, float] = {}
 
@@ -189,5 +190,5 @@ def test_postgresql_forgets_the_spans_too(aged: Callable[..., Aged], tmp_path: P
 
 def test_everything_is_kept_by_default():
     """Neither limit is set."""
-    retention = parse_config({}).mlflow.retention
+    retention = parse_config({}, CollectorConfig).mlflow.retention
     assert (retention.days, retention.traces) == (None, None)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 import pytest
 from mlflow import MlflowClient
 
-from qualitrace_collector.config import ConfigError
-from qualitrace_collector.config.load import parse_config
+from qualitrace_collector.config import ConfigError, parse_config
 from qualitrace_collector.journal import JournalEntry
 from qualitrace_collector.person_feedback import PersonFeedback
 from qualitrace_collector.pipeline.redaction import Redaction
+from qualitrace_collector.settings import CollectorConfig
 from support.otlp import attributes, rag_trace, trace_id
 from support.pipeline import Collector
 
@@ -53,7 +53,7 @@ def test_without_rules_texts_stay(make: Callable[..., Collector]):
 def test_a_bad_rule_is_a_mistake_of_the_configuration(rule: str, told: str):
     """Told with its place."""
     with pytest.raises(ConfigError) as caught:
-        parse_config({"collector": {"redact": [rule]}})
+        parse_config({"collector": {"redact": [rule]}}, CollectorConfig)
     (mistake,) = caught.value.mistakes
     assert mistake.startswith("collector.redact")
     assert told in mistake

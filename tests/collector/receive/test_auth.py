@@ -19,11 +19,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceS
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
-from qualitrace_collector.config import ConfigError
-from qualitrace_collector.config.load import parse_config
-from qualitrace_collector.config.otlp import OtlpToken
+from qualitrace_collector.config import ConfigError, parse_config
 from qualitrace_collector.receive.errors import Unauthenticated
 from qualitrace_collector.receive.guard import Tokens
+from qualitrace_collector.receive.settings import OtlpToken
+from qualitrace_collector.settings import CollectorConfig
 
 MakeRequest = Callable[..., ExportTraceServiceRequest]
 TOKEN, OTHER_TOKEN = "t0ken-of-acme", "t0ken-of-globex"
@@ -139,7 +139,7 @@ def test_tenants_come_from_tokens() -> None:
 def mistakes(raw: dict[str, Any]) -> list[str]:
     """Return what is wrong with a configuration."""
     with pytest.raises(ConfigError) as caught:
-        parse_config(raw)
+        parse_config(raw, CollectorConfig)
     return caught.value.mistakes
 
 
@@ -164,7 +164,7 @@ def test_mistakes_in_the_section_are_told(otlp: dict[str, Any], message: str) ->
 
 def test_tokens_are_not_shown(tmp_path: Path) -> None:
     """Neither a configuration that is printed nor a mistake in it gives a token away."""
-    assert TOKEN not in repr(parse_config({"otlp": {"tokens": [{"token": TOKEN}]}}))
+    assert TOKEN not in repr(parse_config({"otlp": {"tokens": [{"token": TOKEN}]}}, CollectorConfig))
     assert "two words" not in str(mistakes({"otlp": {"tokens": [{"token": "two words"}]}}))
 
 
@@ -177,4 +177,4 @@ def test_a_door_beyond_loopback_needs_a_guard(door: str, address: str) -> None:
     for way_out in ("otlp.tokens", "otlp.tls.client_ca_file", "127.0.0.1", "otlp.allow_unauthenticated"):
         assert way_out in mistake
     for otlp in ({"tokens": [{"sha256": DIGEST}]}, {"allow_unauthenticated": True}):
-        assert getattr(parse_config({"listen": {door: address}, "otlp": otlp}).listen, door) == address
+        assert getattr(parse_config({"listen": {door: address}, "otlp": otlp}, CollectorConfig).listen, door) == address

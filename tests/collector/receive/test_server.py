@@ -16,8 +16,8 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
-from qualitrace_collector.config import Config
 from qualitrace_collector.journal import SqliteJournal
+from qualitrace_collector.settings import CollectorConfig
 
 MakeRequest = Callable[..., ExportTraceServiceRequest]
 Spawn = Callable[..., "subprocess.Popen[str]"]
@@ -25,10 +25,11 @@ Spawn = Callable[..., "subprocess.Popen[str]"]
 # The arguments are the two addresses and the data folder.
 MAIN = """
 import sys
-from qualitrace_collector.config.load import parse_config
+from qualitrace_collector.config import parse_config
 from qualitrace_collector.receive import main
+from qualitrace_collector.receive.settings import ReceiveConfig
 listen = {"otlp_http": sys.argv[1], "otlp_grpc": sys.argv[2]}
-config = parse_config({"listen": listen, "data_dir": sys.argv[3]})
+config = parse_config({"listen": listen, "data_dir": sys.argv[3]}, ReceiveConfig)
 sys.exit(main(config, lambda: print("ready", flush=True)))
 """
 
@@ -41,7 +42,7 @@ sys.stdin.readline()
 """
 
 
-def arguments(config: Config) -> list[str]:
+def arguments(config: CollectorConfig) -> list[str]:
     """Return what MAIN takes."""
     return [config.listen.otlp_http, config.listen.otlp_grpc, str(config.data_dir)]
 
@@ -71,7 +72,7 @@ def post(connection: http.client.HTTPConnection, body: bytes) -> int:
     return response.status
 
 
-def payloads(config: Config) -> list[bytes]:
+def payloads(config: CollectorConfig) -> list[bytes]:
     """Return what is in the journal's file."""
     journal = SqliteJournal(config.data_dir / "journal.db", 1 << 30)
     entries = journal.read(0, 1_000_000, 1 << 40)
@@ -92,7 +93,7 @@ class Acked:
             self.enough.set()
 
 
-def send_over_http(config: Config, make_request: MakeRequest, acked: Acked) -> None:
+def send_over_http(config: CollectorConfig, make_request: MakeRequest, acked: Acked) -> None:
     """Send one request after the other until the server is gone."""
     connection = http.client.HTTPConnection(config.listen.otlp_http, timeout=20)
     with suppress(OSError, http.client.HTTPException):
@@ -102,7 +103,7 @@ def send_over_http(config: Config, make_request: MakeRequest, acked: Acked) -> N
             acked.add(body)
 
 
-def send_over_grpc(config: Config, make_request: MakeRequest, acked: Acked) -> None:
+def send_over_grpc(config: CollectorConfig, make_request: MakeRequest, acked: Acked) -> None:
     """Send one request after the other until the server is gone."""
     with grpc.insecure_channel(config.listen.otlp_grpc) as channel, suppress(grpc.RpcError):
         while True:
@@ -112,7 +113,7 @@ def send_over_grpc(config: Config, make_request: MakeRequest, acked: Acked) -> N
 
 
 def test_what_was_acked_survives_sigkill(
-    spawn: Spawn, receive_config: Callable[..., Config], make_request: MakeRequest
+    spawn: Spawn, receive_config: Callable[..., CollectorConfig], make_request: MakeRequest
 ) -> None:
     """Clients on both doors send until the process is killed in full flight: every acked request is there."""
     config = receive_config()
@@ -133,7 +134,7 @@ def test_what_was_acked_survives_sigkill(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_cleanly(
-    spawn: Spawn, receive_config: Callable[..., Config], make_request: MakeRequest, number: signal.Signals
+    spawn: Spawn, receive_config: Callable[..., CollectorConfig], make_request: MakeRequest, number: signal.Signals
 ) -> None:
     """SIGTERM and SIGINT end the process with code 0 and without a word, an idle connection or not."""
     config = receive_config()
@@ -148,7 +149,7 @@ def test_a_signal_stops_it_cleanly(
     assert len(payloads(config)) == 1
 
 
-def test_it_stops_when_its_parent_dies(spawn: Spawn, receive_config: Callable[..., Config]) -> None:
+def test_it_stops_when_its_parent_dies(spawn: Spawn, receive_config: Callable[..., CollectorConfig]) -> None:
     """An orphan would keep the ports: it closes them by itself soon after its parent was killed."""
     config = receive_config()
     parent = spawn(PARENT, MAIN, *arguments(config))
@@ -163,7 +164,7 @@ def test_it_stops_when_its_parent_dies(spawn: Spawn, receive_config: Callable[..
 
 
 @pytest.mark.parametrize("setting", ["otlp_http", "otlp_grpc"])
-def test_a_taken_address_is_named(spawn: Spawn, receive_config: Callable[..., Config], setting: str) -> None:
+def test_a_taken_address_is_named(spawn: Spawn, receive_config: Callable[..., CollectorConfig], setting: str) -> None:
     """The process ends with code 1 and one line: the setting, the address, the reason and the mend."""
     config = receive_config()
     address = getattr(config.listen, setting)
@@ -177,7 +178,7 @@ def test_a_taken_address_is_named(spawn: Spawn, receive_config: Callable[..., Co
     )
 
 
-def test_a_damaged_journal_is_named(spawn: Spawn, receive_config: Callable[..., Config]) -> None:
+def test_a_damaged_journal_is_named(spawn: Spawn, receive_config: Callable[..., CollectorConfig]) -> None:
     """With garbage in the journal's place the process ends with code 1 and names the file."""
     config = receive_config()
     config.data_dir.mkdir()

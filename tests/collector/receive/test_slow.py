@@ -39,9 +39,10 @@ IDLE_CONNECTIONS = int(os.environ.get("QUALITRACE_TEST_CONNECTIONS", "2000"))
 MAIN = """
 import json, resource, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-from qualitrace_collector.config.load import parse_config
+from qualitrace_collector.config import parse_config
 from qualitrace_collector.receive import main
-sys.exit(main(parse_config(json.loads(sys.argv[1])), lambda: print("ready", flush=True)))
+from qualitrace_collector.receive.settings import ReceiveConfig
+sys.exit(main(parse_config(json.loads(sys.argv[1]), ReceiveConfig), lambda: print("ready", flush=True)))
 """
 
 

@@ -23,12 +23,13 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 from prometheus_client import CollectorRegistry
 
-from qualitrace_collector.config.load import parse_config
+from qualitrace_collector.config import parse_config
 from qualitrace_collector.dead_letters.replay import replay
 from qualitrace_collector.journal import ForeignTraces, GroupCommitter, JournalEntry, SqliteJournal
 from qualitrace_collector.pipeline.loop import Pipeline
 from qualitrace_collector.pipeline.recorder import Recorder
 from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
+from qualitrace_collector.settings import CollectorConfig
 from qualitrace_collector.state import Database, DeadLetters, Ledger
 from support.mlflow_db import new_store
 from support.otlp import rag_trace, request, span, trace_id
@@ -225,7 +226,10 @@ class Clock:
 
 def test_each_tenant_has_its_own_experiments_in_mlflow(tmp_path: Path, journal: SqliteJournal) -> None:
     """With `{tenant}` in mlflow.experiment one service of two tenants is two experiments; without one `default`."""
-    config, clock = parse_config({"judges": [], "mlflow": {"experiment": "{tenant}/{service.name}"}}), Clock()
+    config, clock = (
+        parse_config({"judges": [], "mlflow": {"experiment": "{tenant}/{service.name}"}}, CollectorConfig),
+        Clock(),
+    )
     store = new_store(tmp_path, config.mlflow.experiment)
     database = Database(tmp_path / "state.db")
     recorder = Recorder(config, database, TraceMetrics(CollectorRegistry()))
@@ -253,7 +257,7 @@ def test_dead_letters_go_back_to_their_tenant(
     tmp_path: Path, journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What MLflow refuses, or nobody can decode, is its tenant's still when it is replayed."""
-    config, clock = parse_config({"judges": []}), Clock()
+    config, clock = parse_config({"judges": []}, CollectorConfig), Clock()
     store = new_store(tmp_path)
     monkeypatch.setattr(store, "save", lambda traces: {trace.trace_id: ValueError("refused") for trace in traces})
     database = Database(tmp_path / "state.db")
@@ -273,7 +277,7 @@ def test_dead_letters_go_back_to_their_tenant(
 
 def test_the_upkeep_forgets_owners_after_a_week(tmp_path: Path, journal: SqliteJournal) -> None:
     """The process that works prunes what the one that receives remembers."""
-    config, clock = parse_config({"judges": []}), Clock()
+    config, clock = parse_config({"judges": []}, CollectorConfig), Clock()
     database = Database(tmp_path / "state.db")
     recorder = Recorder(config, database, TraceMetrics(CollectorRegistry()))
     pipeline = Pipeline(config, journal, new_store(tmp_path), Ledger(database), recorder, clock)

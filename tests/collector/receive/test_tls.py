@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.serialization import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
-from qualitrace_collector.config import ConfigError
-from qualitrace_collector.config.load import parse_config
+from qualitrace_collector.config import ConfigError, parse_config
+from qualitrace_collector.settings import CollectorConfig
 
 MakeRequest = Callable[..., ExportTraceServiceRequest]
 
@@ -144,7 +144,7 @@ def test_the_readmes_example_loads(authority: Authority) -> None:
     files = {"/run/secrets/otlp-token": str(token), "server.pem": certificate, "server.key": key}
     for shown, real in (files | {"clients.pem": str(authority.folder / "ca.pem")}).items():
         example = example.replace(shown, real)
-    config = parse_config(yaml.safe_load(textwrap.dedent(example)))
+    config = parse_config(yaml.safe_load(textwrap.dedent(example)), CollectorConfig)
     assert config.otlp.tokens[0].digest == hashlib.sha256(b"test").digest()
     assert config.otlp.tls
 
@@ -152,9 +152,9 @@ def test_the_readmes_example_loads(authority: Authority) -> None:
 def test_client_certificates_open_a_door_beyond_loopback(authority: Authority) -> None:
     """mTLS guards a door as tokens do; TLS alone does not, for it lets everybody in."""
     listen = {"otlp_http": "0.0.0.0:4318"}
-    assert parse_config({"listen": listen, "otlp": {"tls": authority.server(client_ca=True)}}).otlp.tls
+    assert parse_config({"listen": listen, "otlp": {"tls": authority.server(client_ca=True)}}, CollectorConfig).otlp.tls
     with pytest.raises(ConfigError, match=r"0\.0\.0\.0 is not loopback"):
-        parse_config({"listen": listen, "otlp": {"tls": authority.server(client_ca=False)}})
+        parse_config({"listen": listen, "otlp": {"tls": authority.server(client_ca=False)}}, CollectorConfig)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_certificates_that_cannot_be_used_are_told_at_the_start(
     files = {"OTHER": authority.issue("other")[1], "LOCKED": str(locked), "EMPTY": str(empty)}
     wrong = tls | {name: files.get(path, path) for name, path in change.items()}
     with pytest.raises(ConfigError) as caught:
-        parse_config({"otlp": {"tls": wrong}})
+        parse_config({"otlp": {"tls": wrong}}, CollectorConfig)
     (mistake,) = caught.value.mistakes
     assert mistake.startswith("otlp.tls: ")
     assert message in mistake

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from qualitrace_collector.config.quality import AlertRule
 from qualitrace_collector.state import Database
 from qualitrace_monitors.alerts import AlertEngine
+from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.estimate import Estimator
 from qualitrace_monitors.notify import Links
 

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from qualitrace_collector.config.load import parse_config
-from qualitrace_collector.config.quality import Budget
+from qualitrace_collector.config import parse_config
 from qualitrace_collector.pipeline.recorder import CompleteTrace, Recorder, Results
 from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
 from qualitrace_collector.state import Database, JudgeQueue, Ledger
 from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import AlwaysPicks, Spending
+from qualitrace_monitors.config import Config
 from qualitrace_monitors.judges import JudgeError, NotApplicable, Usage
+from qualitrace_monitors.judges.settings import Budget
 from qualitrace_monitors.metrics import BudgetCollector
 from support.judging import Monitor, verdict
 from support.mlflow_db import converted
@@ -43,14 +44,16 @@ class Traffic:
         self.random = random.Random(17)
         entry = {"name": "safety", "model": "openai:/m", **judge}
         sampling = {"rate": rate, "always_budget_share": share}
-        self.config = parse_config({"judges": [entry], "sampling": sampling, "budget": {"tokens_per_day": tokens}})
+        self.config = parse_config(
+            {"judges": [entry], "sampling": sampling, "budget": {"tokens_per_day": tokens}}, Config
+        )
         self.spending = Spending(self.config.budget, self.config.judges, database)
         with database.transaction() as connection:
             Spending.book(connection, "safety", "tr-0", Usage(100, 0), NOON)
         self.restart()
 
     def restart(self) -> None:
-        self.pacing = Pacing(self.config, self.spending, self.database, lambda: self.now)
+        self.pacing = Pacing(self.config.judges, self.config.sampling, self.spending, self.database, lambda: self.now)
         self.recorder = Recorder(self.config, self.database, TraceMetrics(CollectorRegistry()), self.pacing)
 
     def run(self, *failed: bool) -> list[CompleteTrace]:
@@ -98,10 +101,12 @@ def test_an_error_storm_leaves_the_sample_its_budget_and_the_estimate_unbiased(d
 
 def test_without_a_limit_all_are_judged(database: Database) -> None:
     """A local judge, and a model without a budget, take every failed trace, and no account is kept of them."""
-    config = parse_config({"judges": ["toxicity", {"name": "safety", "model": "openai:/m"}], "sampling": {"rate": 0}})
+    config = parse_config(
+        {"judges": ["toxicity", {"name": "safety", "model": "openai:/m"}], "sampling": {"rate": 0}}, Config
+    )
     for budget in (Budget(), Budget(tokens_per_day=0)):
         spending = Spending(budget, config.judges, database)
-        pacing = Pacing(config, spending, database, lambda: NOON)
+        pacing = Pacing(config.judges, config.sampling, spending, database, lambda: NOON)
         admitted = [pacing.admits(database.connection(), "tr-1", judge) for judge in config.judges]
         assert admitted == [True, not spending.limits]
     assert database.connection().execute("SELECT count(*) FROM always_pick").fetchone()[0] == 0
@@ -110,8 +115,10 @@ def test_without_a_limit_all_are_judged(database: Database) -> None:
 def test_before_the_first_call_picks_cost_what_the_price_list_says(database: Database) -> None:
     """A storm that comes before any call was paid does not take all of a budget in dollars: nothing looks free."""
     judge = {"name": "safety", "model": "openai:/gpt-4o-mini"}
-    config = parse_config({"judges": [judge], "budget": {"usd_per_day": 0.01}})
-    pacing = Pacing(config, Spending(config.budget, config.judges, database), database, lambda: NOON)
+    config = parse_config({"judges": [judge], "budget": {"usd_per_day": 0.01}}, Config)
+    pacing = Pacing(
+        config.judges, config.sampling, Spending(config.budget, config.judges, database), database, lambda: NOON
+    )
     with database.transaction() as connection:
         admitted = sum(pacing.admits(connection, f"tr-{number}", config.judges[0]) for number in range(100))
     assert admitted == 34  # half a cent at 0.15 dollars a million input tokens, the last one begun
@@ -236,6 +243,6 @@ def test_what_is_left_for_them_is_exported(database: Database) -> None:
     traffic = Traffic(database)
     traffic.run(True)
     registry = CollectorRegistry()
-    registry.register(BudgetCollector(traffic.config, traffic.spending, traffic.pacing, lambda: traffic.now))
+    registry.register(BudgetCollector(traffic.config.judges, traffic.spending, traffic.pacing, lambda: traffic.now))
     line = 'qualitrace_budget_always_remaining{judge="*",unit="tokens",window="day"} 400.0'
     assert line in generate_latest(registry).decode()

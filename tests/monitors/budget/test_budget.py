@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qualitrace_collector.config.load import parse_config
-from qualitrace_collector.config.quality import Budget, JudgeConfig
+from qualitrace_collector.config import parse_config
 from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import Database, JudgeQueue, JudgeTask
 from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import Spending
+from qualitrace_monitors.config import Config
 from qualitrace_monitors.judges import Usage
+from qualitrace_monitors.judges.settings import Budget, JudgeConfig
 from qualitrace_monitors.judging.calls import Concurrency
 
 NOON = 1_800_014_400.0 + 12 * 3600.0 - 1_800_014_400.0 % 86_400
@@ -62,7 +63,7 @@ def test_a_window_ends_on_the_clock(database: Database, window: str, later: int)
 def paced(database: Database, remaining: int, picked: int, **judge: Any) -> float:
     """Return the rate at noon of a judge with rate 0.5 and calls of 100 tokens; `picked` traces in five minutes."""
     entry = {"name": "safety", "model": "openai:/m", "rate": 0.5, **judge}
-    config = parse_config({"judges": [entry], "budget": {"tokens_per_day": 100 + remaining}})
+    config = parse_config({"judges": [entry], "budget": {"tokens_per_day": 100 + remaining}}, Config)
     spent(database, "safety", 100, NOON)
     with database.transaction() as connection:
         for number in range(picked):
@@ -77,7 +78,9 @@ def paced(database: Database, remaining: int, picked: int, **judge: Any) -> floa
             )
             JudgeQueue.put(connection, task)
             JudgeQueue.finish(connection, task, "scored")
-    pacing = Pacing(config, Spending(config.budget, config.judges, database), database, lambda: NOON)
+    pacing = Pacing(
+        config.judges, config.sampling, Spending(config.budget, config.judges, database), database, lambda: NOON
+    )
     return pacing.effective_rate(config.judges[0])
 
 
@@ -98,9 +101,11 @@ def test_no_rate_falls_below_a_hundredth(database: Database) -> None:
 
 def test_without_a_budget_the_configured_rate_holds(database: Database) -> None:
     """Nothing is measured where there is nothing to keep."""
-    config = parse_config({"judges": [{"name": "safety", "rate": 0.3}]})
+    config = parse_config({"judges": [{"name": "safety", "rate": 0.3}]}, Config)
     spending = Spending(config.budget, config.judges, database)
-    assert Pacing(config, spending, database, lambda: NOON).effective_rate(config.judges[0]) == 0.3
+    assert (
+        Pacing(config.judges, config.sampling, spending, database, lambda: NOON).effective_rate(config.judges[0]) == 0.3
+    )
 
 
 def test_calls_at_once_grow_while_latency_stays() -> None:

@@ -11,11 +11,12 @@ from click.testing import CliRunner, Result
 from mlflow import MlflowClient
 from mlflow.entities import AssessmentSource, Feedback
 
-from qualitrace_collector.config.load import parse_config
-from qualitrace_collector.config.quality import JudgeConfig
+from qualitrace_collector.config import parse_config
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.calibrate.command import calibrate
+from qualitrace_monitors.config import Config
 from qualitrace_monitors.judges import build_judges
+from qualitrace_monitors.judges.settings import JudgeConfig
 from support.mlflow_db import converted, new_store
 from support.otlp import rag_trace
 
@@ -90,7 +91,7 @@ def test_a_calibration_from_labels_to_a_judge_that_uses_it(bench: Bench):
     text = bench.run().output
     assert "disagreement with experts is at most" in text
     pasted = text[text.index("- {name: groundedness") :].splitlines()[0]
-    (config,) = parse_config({"judges": [*yaml.safe_load(pasted)]}).judges
+    (config,) = parse_config({"judges": [*yaml.safe_load(pasted)]}, Config).judges
     assert config.thresholds is not None
     assert config.thresholds.passing == found["thresholds"]["passing"]["threshold"]
     experiment = bench.client.get_experiment_by_name("shop")

@@ -22,7 +22,6 @@ from openai.types.chat import ChatCompletionMessageParam
 from rich.console import Console
 from standardwebhooks import Webhook
 
-from qualitrace_collector.config.quality import JudgeConfig
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.demo import stage
 from qualitrace_monitors.demo.llm import answer, model_app
@@ -31,6 +30,7 @@ from qualitrace_monitors.demo.retrieval import PASSAGES, QUESTIONS, Index
 from qualitrace_monitors.demo.stage import DemoFailed, Stage, child, make_directory, receiver_app, served, wait_for_log
 from qualitrace_monitors.demo.story import Story
 from qualitrace_monitors.judges import build_judges
+from qualitrace_monitors.judges.settings import JudgeConfig
 from support.serving import QUALITRACE
 from support.waiting import eventually
 

@@ -8,11 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
-from qualitrace_collector.config.quality import JudgeConfig
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges import JudgeError, Score, TransientJudgeError, build_judges
 from qualitrace_monitors.judges.llm.provider import LARGEST_BODY
 from qualitrace_monitors.judges.llm.routes import GatewayRoute
+from qualitrace_monitors.judges.settings import JudgeConfig
 
 FIELDS = {"evidence": "e", "reason": "r", "score": 0.9, "verdict": "pass"}
 VERDICT = json.dumps(FIELDS)

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qualitrace_collector.config.quality import JudgeConfig
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges import Judge, NotApplicable, build_judges
+from qualitrace_monitors.judges.settings import JudgeConfig
 
 WARRANTY = (
     "Warranty. The warranty for every kettle lasts 24 months from the day of purchase. Repairs are free in that time."

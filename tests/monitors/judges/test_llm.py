@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from qualitrace_collector.config.quality import JudgeConfig
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges import Judge, JudgeError, NotApplicable, TransientJudgeError, build_judges
+from qualitrace_monitors.judges.settings import JudgeConfig
 
 SAMPLE = Sample(
     inputs="How long does the warranty last?", outputs="24 months.", passages=("The warranty lasts 24 months.",)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qualitrace_collector.config.quality import METRICS, JudgeConfig
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges import Judge, NotApplicable, build_judges
+from qualitrace_monitors.judges.settings import METRICS, JudgeConfig
 
 JUDGES = build_judges([JudgeConfig(name=name) for name in METRICS])
 EVERY = pytest.mark.parametrize("judge", JUDGES, ids=lambda judge: judge.name)
@@ -84,7 +84,7 @@ def test_versions_differ_by_metric_and_threshold_and_not_by_name() -> None:
 def test_building_local_judges_loads_nothing_heavy() -> None:
     """The local judges come without MLflow, scikit-learn, pandas and scipy."""
     code = (
-        "import sys; from qualitrace_collector.config.quality import JudgeConfig;"
+        "import sys; from qualitrace_monitors.judges.settings import JudgeConfig;"
         "from qualitrace_collector.sample import Sample; from qualitrace_monitors.judges import build_judges;"
         "(judge,) = build_judges([JudgeConfig(name='toxicity')]); judge.score(Sample(outputs='Hello'));"
         "print([name for name in ('mlflow', 'sklearn', 'pandas', 'scipy', 'torch') if name in sys.modules])"

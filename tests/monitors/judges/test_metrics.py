@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qualitrace_collector.config.quality import METRICS, JudgeConfig
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges import NotApplicable, Score, build_judges
+from qualitrace_monitors.judges.settings import METRICS, JudgeConfig
 
 JUDGES = {judge.name: judge for judge in build_judges([JudgeConfig(name=name) for name in METRICS])}
 PASSAGE = "The warranty of every kettle lasts 24 months from the day of purchase."

@@ -2,9 +2,9 @@
 
 import pytest
 
-from qualitrace_collector.config.quality import JudgeConfig
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges import NotApplicable, build_judges
+from qualitrace_monitors.judges.settings import JudgeConfig
 
 (RELEVANCE,) = build_judges([JudgeConfig(name="relevance")])
 

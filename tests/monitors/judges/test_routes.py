@@ -15,10 +15,10 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from qualitrace_collector.config.quality import JudgeConfig
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges import JudgeError, Score, TransientJudgeError, build_judges
 from qualitrace_monitors.judges.llm.bedrock import BedrockRoute
+from qualitrace_monitors.judges.settings import JudgeConfig
 
 VERDICT = json.dumps({"evidence": "e", "reason": "r", "score": 0.9, "verdict": "pass"})
 COMPLETION = {

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from qualitrace_collector.config.load import ConfigError, parse_config
-from qualitrace_collector.config.quality import JudgeConfig
+from qualitrace_collector.config import ConfigError, parse_config
 from qualitrace_collector.sample import Sample
+from qualitrace_monitors.config import Config
 from qualitrace_monitors.judges import JudgeError, NotApplicable, Score, TransientJudgeError, build_judges
 from qualitrace_monitors.judges.scorer_trace import trace_of
+from qualitrace_monitors.judges.settings import JudgeConfig
 from support.judge_model import MARKER, judge_model
 
 SAMPLE = Sample(inputs="How long?", outputs="24 months.", passages=("It lasts 24 months.", "Parking is free."))
@@ -189,7 +190,7 @@ def test_a_third_partys_busy_provider_is_tried_again_later(
 def test_the_configuration_refuses_what_cannot_be(entry: dict[str, Any], wanted: str) -> None:
     """Mistakes are told when the file is read."""
     with pytest.raises(ConfigError) as caught:
-        parse_config({"judges": [entry]})
+        parse_config({"judges": [entry]}, Config)
     assert wanted in "\n".join(caught.value.mistakes)
 
 

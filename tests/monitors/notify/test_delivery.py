@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
-from qualitrace_collector.config import ConfigError
-from qualitrace_collector.config.load import parse_config
-from qualitrace_collector.config.quality import WebhookConfig
+from qualitrace_collector.config import ConfigError, parse_config
 from qualitrace_collector.state import Database
+from qualitrace_monitors.config import Config
 from qualitrace_monitors.notify import Notifier, Outbox
 from qualitrace_monitors.notify.notifier import backoff
+from qualitrace_monitors.notify.settings import WebhookConfig
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 START = float(int(time.time()))
@@ -234,7 +234,7 @@ def test_a_base64_secret_is_taken(key: bytes, padded: bool) -> None:
     """Any key in base64 behind whsec_ is a secret, with padding or without."""
     text = base64.b64encode(key).decode()
     secret = "whsec_" + (text if padded else text.rstrip("="))
-    config = parse_config({"notify": {"ops": {"url": "http://127.0.0.1/", "secret": secret}}})
+    config = parse_config({"notify": {"ops": {"url": "http://127.0.0.1/", "secret": secret}}}, Config)
     assert config.notify["ops"].secret is not None
 
 
@@ -242,7 +242,7 @@ def test_a_base64_secret_is_taken(key: bytes, padded: bool) -> None:
 def test_a_secret_that_cannot_sign_is_refused_unseen(secret: str) -> None:
     """The error names the place and the mend, and does not repeat the secret."""
     with pytest.raises(ConfigError) as caught:
-        parse_config({"notify": {"ops": {"url": "http://127.0.0.1/", "secret": secret}}})
+        parse_config({"notify": {"ops": {"url": "http://127.0.0.1/", "secret": secret}}}, Config)
     [mistake] = caught.value.mistakes
     assert mistake.startswith("notify.ops.secret: must be whsec_ followed by base64")
     assert secret == "whsec_" or secret not in mistake

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from qualitrace_collector.config.quality import Heartbeat as HeartbeatConfig
 from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import Database, JudgeQueue, JudgeTask
 from qualitrace_monitors.notify import Heartbeat, Links, Outbox
+from qualitrace_monitors.notify.settings import HeartbeatConfig
 
 NOW = 1_764_000_000.0
 AddScore = Callable[..., str]

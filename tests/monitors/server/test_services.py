@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from qualitrace_collector.config.load import parse_config
+from qualitrace_collector.config import parse_config
 from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import JudgeQueue, JudgeTask
+from qualitrace_monitors.config import Config
 from qualitrace_monitors.server.services import Services
 from support.ports import free_port
 
@@ -16,7 +17,7 @@ from support.ports import free_port
 def test_alerts_do_not_carry_mlflows_password(tmp_path: Path):
     """The addresses of traces in notifications are those of MLflow without the credentials of the tracking URI."""
     config = parse_config(
-        {"data_dir": str(tmp_path), "mlflow": {"tracking_uri": "http://user:s3cret@mlflow:5000"}, "judges": []}
+        {"data_dir": str(tmp_path), "mlflow": {"tracking_uri": "http://user:s3cret@mlflow:5000"}, "judges": []}, Config
     )
     services = Services(config, collect=False, monitor=True)
     assert services._links.trace("tr-1") == "http://mlflow:5000/#/experiments/0/traces/tr-1"
@@ -28,7 +29,7 @@ def test_scores_are_kept_for_a_week_or_the_longest_window(
 ):
     """The state database does not grow for ever, and no alert rule loses the scores it looks at."""
     rule = {"name": "low", "judge": "relevance", "when": "pass_rate < 0.9", "window": window}
-    config = parse_config({"data_dir": str(tmp_path), "judges": ["relevance"], "alerts": [rule]})
+    config = parse_config({"data_dir": str(tmp_path), "judges": ["relevance"], "alerts": [rule]}, Config)
     services = Services(config, collect=False, monitor=True)
     for days in (6, 8):
         add_score(services._database, "pass", time.time() - days * 86_400)
@@ -38,7 +39,9 @@ def test_scores_are_kept_for_a_week_or_the_longest_window(
 
 def test_a_collector_that_starts_leaves_the_monitors_leases(tmp_path: Path):
     """What the monitor beside it is judging is not handed out a second time; a monitor's own restart takes it up."""
-    config = parse_config({"data_dir": str(tmp_path), "judges": ["relevance"], "listen": {"web": free_address()}})
+    config = parse_config(
+        {"data_dir": str(tmp_path), "judges": ["relevance"], "listen": {"web": free_address()}}, Config
+    )
     collector = Services(config, collect=True, monitor=False)
     queue, now = JudgeQueue(collector._database), time.time()
     task = JudgeTask(

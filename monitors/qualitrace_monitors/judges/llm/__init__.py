@@ -1,8 +1,8 @@
 """Judges that ask a language model: prompt, call and verdict."""
 
-from qualitrace_collector.config.quality import JudgeConfig
 from qualitrace_monitors.judges.llm.judge import LlmJudge
 from qualitrace_monitors.judges.llm.provider import Provider
+from qualitrace_monitors.judges.settings import JudgeConfig
 
 __all__ = ["LlmJudge", "llm_judge"]
 

@@ -1,12 +1,12 @@
 """The LLM judge: asks a model for a verdict and turns it into a `Score`."""
 
-from qualitrace_collector.config.quality import JudgeConfig
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges.contract import JudgeError, Label, Score, Tier, Usage
 from qualitrace_monitors.judges.llm import prompt
 from qualitrace_monitors.judges.llm.bodies import Reply
 from qualitrace_monitors.judges.llm.provider import Provider, RefusedParameter
 from qualitrace_monitors.judges.llm.verdict import Verdict, read_verdict
+from qualitrace_monitors.judges.settings import JudgeConfig
 from qualitrace_monitors.judges.versions import folder_digest, short_hash
 
 QUOTE = 160

@@ -1,6 +1,5 @@
 """Judges by rules alone: one file a metric, over shared text helpers; no network, no key."""
 
-from qualitrace_collector.config.quality import JudgeConfig
 from qualitrace_monitors.judges.builtin.grounding import FAITHFULNESS, GROUNDEDNESS
 from qualitrace_monitors.judges.builtin.pii import PII
 from qualitrace_monitors.judges.builtin.prompt_injection import PROMPT_INJECTION
@@ -10,6 +9,7 @@ from qualitrace_monitors.judges.builtin.retrieval import RETRIEVAL_RELEVANCE
 from qualitrace_monitors.judges.builtin.safety import SAFETY
 from qualitrace_monitors.judges.builtin.toxicity import TOXICITY
 from qualitrace_monitors.judges.local.rules import LocalJudge
+from qualitrace_monitors.judges.settings import JudgeConfig
 
 __all__ = ["LocalJudge", "local_judge"]
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from qualitrace_collector.config.quality import JudgeConfig
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges.contract import Label, Score, Tier
+from qualitrace_monitors.judges.settings import JudgeConfig
 from qualitrace_monitors.judges.versions import folder_digest, short_hash
 
 

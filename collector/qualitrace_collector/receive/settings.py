@@ -1,18 +1,51 @@
-"""The section `otlp`: who may send to the OTLP doors, and how much of this machine senders may hold."""
+"""The sections `listen` and `otlp`: where the doors are, who may send, and how much senders may hold."""
 
 import hashlib
 import re
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import limits
-from pydantic import ByteSize, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    AnyHttpUrl,
+    ByteSize,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
-from qualitrace_collector.config.section import Section
-from qualitrace_collector.config.values import Duration, Identifier
+from qualitrace_collector.config.section import Mistake, Section, validate_with
+from qualitrace_collector.config.values import LOOPBACK, Address, Duration, Identifier, split_address
+from qualitrace_collector.journal.settings import Journal
 
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
 _B64TOKEN = re.compile(r"^[A-Za-z0-9._~+/-]+=*$")
+
+
+class Listen(Section):
+    """Where the doors are. Loopback by default; elsewhere they need tokens."""
+
+    otlp_http: Address = "127.0.0.1:4318"
+    otlp_grpc: Address = "127.0.0.1:4317"
+    web: Address = "127.0.0.1:9464"
+    max_request_size: ByteSize = Field(
+        default=ByteSize(64 << 20), ge=1, le=128 << 20, description="of one request, as sent and decompressed"
+    )
+    web_external_url: AnyHttpUrl | None = Field(default=None, description="the web port as readers of alerts reach it")
+    web_token: SecretStr | None = None
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(), description="Host names, beside loopback's, that the web port answers to"
+    )
+
+    @property
+    def web_url(self) -> str:
+        """Where readers of notifications find the web port, without a slash at the end."""
+        return str(self.web_external_url or f"http://{self.web}").rstrip("/")
 
 
 class OtlpToken(Section):
@@ -123,3 +156,53 @@ class Otlp(Section):
         if len({token.digest for token in self.tokens}) < len(self.tokens):
             raise ValueError("tokens: the same token stands twice")
         return self
+
+
+class ReceiveConfig(Section):
+    """The sections that the `receive` process reads; it ignores the others of the same file."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    listen: Listen = Listen()
+    otlp: Otlp = Otlp()
+    data_dir: Path = Path("qualitrace-data")
+    journal: Journal = Journal()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _has_no_open_door(cls, data: Any, validate: ModelWrapValidatorHandler["ReceiveConfig"]) -> "ReceiveConfig":
+        return validate_with(_open_doors(data), validate, data)
+
+
+def _open_doors(data: Any) -> Iterator[Mistake]:
+    """Yield each address of the raw configuration that others reach without showing who they are."""
+    listen = data.get("listen") if isinstance(data, dict) else None
+    if not isinstance(listen, dict):
+        return
+    if not (listen.get("web_token") or listen.get("web_token_file")):
+        yield from _open_door(listen, "web", "set listen.web_token (or web_token_file), or bind 127.0.0.1")
+    if not _is_guarded(data.get("otlp")):
+        remedy = (
+            "set otlp.tokens or otlp.tls.client_ca_file, bind 127.0.0.1, "
+            "or set otlp.allow_unauthenticated: true if every host that reaches it is trusted"
+        )
+        yield from _open_door(listen, "otlp_http", remedy)
+        yield from _open_door(listen, "otlp_grpc", remedy)
+
+
+def _is_guarded(otlp: Any) -> bool:
+    """Whether the OTLP doors ask for proof of identity, or are open on purpose."""
+    if not isinstance(otlp, dict):
+        return False
+    tls = otlp.get("tls")
+    asks = bool(otlp.get("tokens")) or (isinstance(tls, dict) and bool(tls.get("client_ca_file")))
+    return asks or otlp.get("allow_unauthenticated") is True
+
+
+def _open_door(listen: dict[str, Any], door: str, remedy: str) -> Iterator[Mistake]:
+    address = listen.get(door)
+    if not isinstance(address, str) or ":" not in address or not address.rpartition(":")[2].isdecimal():
+        return  # the field's own validator reports it
+    host = split_address(address)[0]
+    if host and host not in LOOPBACK:
+        yield ("listen", door), f"{host} is not loopback: {remedy}"

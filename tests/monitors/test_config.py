@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from qualitrace_collector.config import Config, ConfigError, load_config
-from qualitrace_collector.config.load import parse_config
+from qualitrace_collector.config import ConfigError, load_config, parse_config
 from qualitrace_collector.config.values import split_address
+from qualitrace_monitors.config import Config
 
 EXAMPLE = """
 listen:   {otlp_http: 127.0.0.1:4318, otlp_grpc: 127.0.0.1:4317, web: 127.0.0.1:9464}
@@ -35,13 +35,13 @@ def mistakes(text: str, tmp_path: Path) -> list[str]:
     path = tmp_path / "qualitrace.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError) as caught:
-        load_config(path)
+        load_config(path, Config)
     return caught.value.mistakes
 
 
 def test_without_a_file_every_default_works():
     """All local judges on a tenth of the traffic, everything on loopback."""
-    config = load_config(None)
+    config = load_config(None, Config)
     assert [judge.name for judge in config.judges] == [
         "relevance",
         "faithfulness",
@@ -56,9 +56,9 @@ def test_without_a_file_every_default_works():
 
 def test_links_lead_where_readers_reach_the_web_port():
     """Behind a proxy or in a container the bound address is no use to who reads an alert."""
-    assert parse_config({}).listen.web_url == "http://127.0.0.1:9464"
+    assert parse_config({}, Config).listen.web_url == "http://127.0.0.1:9464"
     listen = {"web_external_url": "https://quality.example.com/qualitrace/"}
-    assert parse_config({"listen": listen}).listen.web_url == "https://quality.example.com/qualitrace"
+    assert parse_config({"listen": listen}, Config).listen.web_url == "https://quality.example.com/qualitrace"
 
 
 def test_a_key_that_stands_twice_is_refused(tmp_path: Path):
@@ -70,7 +70,7 @@ def test_a_key_that_stands_twice_is_refused(tmp_path: Path):
     merged.write_text(
         "budget: &b {usd_per_day: 5}\nsampling: {rate: 1}\njudges: [{name: safety, budget: {<<: *b, usd_per_day: 1}}]\n"
     )
-    assert load_config(merged).judges[0].budget.usd_per_day == 1
+    assert load_config(merged, Config).judges[0].budget.usd_per_day == 1
 
 
 def test_the_documented_example_is_read(tmp_path: Path):
@@ -79,12 +79,12 @@ def test_the_documented_example_is_read(tmp_path: Path):
     secret.write_text("whsec_c2VjcmV0c2VjcmV0c2VjcmV0\n")
     path = tmp_path / "qualitrace.yaml"
     path.write_text(EXAMPLE.replace("SECRET", str(secret)))
-    config = load_config(path)
+    config = load_config(path, Config)
     (alert,) = config.alerts
     assert (alert.window, alert.hold_for, alert.confidence) == (3600.0, 300.0, 0.95)
     assert (alert.when.quantity, alert.when.operator, alert.when.threshold) == ("pass_rate", "<", 0.9)
     assert [judge.kind for judge in config.judges] == ["groundedness", "relevance", "custom"]
-    assert [config.judge_rate(judge) for judge in config.judges] == [0.1, 0.05, 0.1]
+    assert [config.sampling.rate_of(judge) for judge in config.judges] == [0.1, 0.05, 0.1]
     key = config.notify["ops"].secret
     assert key is not None
     assert key.get_secret_value() == "whsec_c2VjcmV0c2VjcmV0c2VjcmV0"
@@ -150,7 +150,7 @@ def test_a_mistake_is_told_with_its_place_and_its_mend(text: str, message: str, 
 )
 def test_every_place_that_is_tested_is_taken(uri: str):
     """Databases with or without a driver, and tracking servers with or without a password."""
-    assert parse_config({"mlflow": {"tracking_uri": uri}}).tracking_uri == uri
+    assert parse_config({"mlflow": {"tracking_uri": uri}}, Config).tracking_uri == uri
 
 
 def test_an_unset_variable_is_told_once(tmp_path: Path):
@@ -180,20 +180,20 @@ def test_a_file_that_is_no_mapping_is_refused_clearly(text: str, tmp_path: Path)
 def test_a_missing_file_is_named(tmp_path: Path):
     """The message has the path and the reason."""
     with pytest.raises(ConfigError, match=r"nothing\.yaml: cannot be read: No such file or directory"):
-        load_config(tmp_path / "nothing.yaml")
+        load_config(tmp_path / "nothing.yaml", Config)
 
 
 def test_the_environment_fills_in_secrets(monkeypatch: pytest.MonkeyPatch):
     """`${env:NAME}` is replaced anywhere in a value, and the web port may then leave loopback."""
     monkeypatch.setenv("WEB_TOKEN", "t0ken")
-    config = parse_config({"listen": {"web": "0.0.0.0:9464", "web_token": "${env:WEB_TOKEN}"}})
+    config = parse_config({"listen": {"web": "0.0.0.0:9464", "web_token": "${env:WEB_TOKEN}"}}, Config)
     assert config.listen.web_token is not None
     assert config.listen.web_token.get_secret_value() == "t0ken"
 
 
 def test_judging_can_be_turned_off():
     """`judges: []` is no mistake."""
-    assert parse_config({"judges": []}).judges == ()
+    assert parse_config({"judges": []}, Config).judges == ()
 
 
 def test_a_config_is_immutable():

@@ -1,14 +1,13 @@
-"""The sections that say what is judged, what it may cost, when to alert and whom to tell."""
+"""The section `judges`: what is judged, by whom, and what it may cost."""
 
-import base64
-import binascii
 import re
 from typing import Any, Literal, get_args
 
-from pydantic import AnyHttpUrl, Field, SecretStr, field_validator, model_validator
+from pydantic import AnyHttpUrl, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from qualitrace_collector.config.section import Section
-from qualitrace_collector.config.values import Duration, Identifier
+from qualitrace_collector.config.values import Duration
+from qualitrace_collector.pipeline.settings import SampledJudge
 
 Metric = Literal[
     "relevance",
@@ -71,10 +70,11 @@ class Thresholds(Section):
         return self
 
 
-class JudgeConfig(Section):
+class JudgeConfig(SampledJudge):
     """A judge. A bare name in the file is the local judge of that metric."""
 
-    name: Identifier
+    model_config = ConfigDict(extra="forbid")
+
     metric: Metric | None = None
     model: str | None = Field(default=None, description="MLflow model URI, e.g. openai:/gpt-5-mini")
     base_url: AnyHttpUrl | None = Field(default=None, description="an OpenAI-compatible endpoint")
@@ -84,7 +84,6 @@ class JudgeConfig(Section):
     definition: str | None = Field(default=None, description="what a custom metric means, in place of instructions")
     grading_prompt: str | None = Field(default=None, description="which grade is given for what; with definition")
     examples: tuple[GradedExample, ...] = Field(default=(), description="graded answers; with definition")
-    rate: float | None = Field(default=None, ge=0, le=1, description="share of all traffic; else sampling.rate")
     threshold: float | None = Field(default=None, ge=0, le=1, description="pass at this score or more")
     thresholds: Thresholds | None = None
     timeout: Duration = Field(default=30.0, gt=0)
@@ -171,81 +170,3 @@ class JudgeConfig(Section):
             )
         if not used:
             raise ValueError("instructions: use at least one of {{ inputs }}, {{ outputs }}, {{ context }}")
-
-
-class Condition(Section):
-    """A threshold on an estimate, written `pass_rate < 0.9`."""
-
-    quantity: Literal["pass_rate", "mean_score"]
-    operator: Literal["<", ">"]
-    threshold: float = Field(ge=0, le=1)
-
-    def __str__(self) -> str:
-        return f"{self.quantity} {self.operator} {self.threshold:g}"
-
-
-_CONDITION = re.compile(r"^\s*(pass_rate|mean_score)\s*(<|>)\s*([0-9]*\.?[0-9]+)\s*$")
-
-
-class AlertRule(Section):
-    """Fires when the interval of an estimate lies wholly beyond the threshold for long enough."""
-
-    name: Identifier
-    judge: str
-    when: Condition
-    service: str | None = Field(default=None, description="one service; else each service on its own")
-    confidence: float = Field(default=0.95, gt=0.5, lt=1)
-    window: Duration = Field(default=3600.0, gt=0)
-    min_samples: int = Field(default=20, ge=1)
-    hold_for: Duration = Field(default=0.0, alias="for")
-    keep_firing_for: Duration = 0.0
-    severity: str = "warning"
-    summary: str | None = None
-    notify: tuple[str, ...] = ()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _parse_condition(cls, data: Any) -> Any:
-        if isinstance(data, dict) and isinstance(data.get("when"), str):
-            match = _CONDITION.match(data["when"])
-            if not match:
-                raise ValueError(f"when must read like 'pass_rate < 0.9' or 'mean_score < 0.5' (got {data['when']!r})")
-            quantity, operator, threshold = match.groups()
-            data = {
-                **data,
-                "when": {"quantity": quantity, "operator": operator, "threshold": float(threshold)},
-            }
-        return data
-
-
-class Heartbeat(Section):
-    """A notification sent at a steady pace: its absence says that the monitor is dead."""
-
-    interval: Duration = Field(default=300.0, gt=0)
-    notify: tuple[str, ...] = Field(min_length=1)
-
-
-class WebhookConfig(Section):
-    """A receiver of Alertmanager webhook v4 payloads, signed by Standard Webhooks."""
-
-    kind: Literal["webhook"] = "webhook"
-    url: AnyHttpUrl
-    secret: SecretStr | None = Field(default=None, description="whsec_…: base64 of the signing key")
-    timeout: Duration = Field(default=10.0, gt=0)
-    give_up_after: Duration = Field(default=86_400.0, description="retry with backoff until then")
-
-    @field_validator("secret")
-    @classmethod
-    def _is_signing_key(cls, secret: SecretStr | None) -> SecretStr | None:
-        if secret is not None and not _is_webhook_secret(secret.get_secret_value()):
-            raise ValueError("must be whsec_ followed by base64, for example whsec_$(openssl rand -base64 32)")
-        return secret
-
-
-def _is_webhook_secret(text: str) -> bool:
-    """Tell whether `text` is a Standard Webhooks key: `whsec_` and base64, with or without padding."""
-    key = text.removeprefix("whsec_")
-    try:
-        return key != text and base64.b64decode(key + "=" * (-len(key) % 4), validate=True) != b""
-    except (binascii.Error, ValueError):
-        return False

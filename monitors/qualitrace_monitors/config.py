@@ -1,0 +1,67 @@
+"""The configuration file: the sections of every part, and the checks between them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import Field, ModelWrapValidatorHandler, model_validator
+
+from qualitrace_collector.config.section import Mistake, validate_with
+from qualitrace_collector.pipeline.settings import DEFAULT_JUDGES
+from qualitrace_collector.settings import CollectorConfig
+from qualitrace_monitors.alerts.settings import AlertRule
+from qualitrace_monitors.judges.settings import Budget, JudgeConfig
+from qualitrace_monitors.notify.settings import HeartbeatConfig, WebhookConfig
+
+
+class Config(CollectorConfig):
+    """The whole configuration file."""
+
+    judges: tuple[JudgeConfig, ...] = tuple(  # pyright: ignore[reportIncompatibleVariableOverride]  # it is frozen
+        JudgeConfig(name=name) for name in DEFAULT_JUDGES
+    )
+    budget: Budget = Budget()
+    alerts: tuple[AlertRule, ...] = ()
+    heartbeat: HeartbeatConfig | None = None
+    notify: dict[str, WebhookConfig] = Field(default_factory=dict)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _has_consistent_names(cls, data: Any, validate: ModelWrapValidatorHandler["Config"]) -> "Config":
+        return validate_with(_name_mistakes(data), validate, data)
+
+
+def _name_mistakes(data: Any) -> Iterator[Mistake]:
+    """Yield each name of the raw configuration that is used twice, or that refers to nothing."""
+    if not isinstance(data, dict):
+        return
+    judges = _names(data.get("judges", list(DEFAULT_JUDGES)))
+    for section, names in (("judges", judges), ("alerts", _names(data.get("alerts")))):
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            yield (section,), f"the name {name!r} stands twice"
+    receivers = data.get("notify")
+    known_receivers = list(receivers) if isinstance(receivers, dict) else []
+    for place, section in _notifying_sections(data):
+        judge = section.get("judge")
+        if isinstance(judge, str) and judge not in judges:
+            yield (*place, "judge"), f"no judge named {judge!r} under judges"
+        notify = section.get("notify")
+        for receiver in notify if isinstance(notify, list) else []:
+            if isinstance(receiver, str) and receiver not in known_receivers:
+                yield (*place, "notify"), f"no receiver named {receiver!r} under notify"
+
+
+def _notifying_sections(data: dict[str, Any]) -> Iterator[tuple[tuple[int | str, ...], dict[str, Any]]]:
+    alerts = data.get("alerts")
+    for index, rule in enumerate(alerts if isinstance(alerts, list) else []):
+        if isinstance(rule, dict):
+            yield ("alerts", index), rule
+    heartbeat = data.get("heartbeat")
+    if isinstance(heartbeat, dict):
+        yield ("heartbeat",), heartbeat
+
+
+def _names(entries: Any) -> list[str]:
+    if not isinstance(entries, list):
+        return []
+    names = [entry.get("name") if isinstance(entry, dict) else entry for entry in entries]
+    return [name for name in names if isinstance(name, str)]
