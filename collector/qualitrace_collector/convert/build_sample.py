@@ -11,12 +11,13 @@ from qualitrace_collector.convert.content.messages import messages_in
 from qualitrace_collector.convert.content.passages import Passage, find_passages
 from qualitrace_collector.convert.content.prompt import split_prompt
 from qualitrace_collector.convert.content.question import Asked, asked
+from qualitrace_collector.convert.dialects import DIALECTS
 from qualitrace_collector.convert.mlflow_span import MODEL, AnySpan, json_text
 from qualitrace_collector.convert.root import NO_ANSWER_TYPES
 from qualitrace_collector.convert.span_draft import CALL_TYPES
 from qualitrace_collector.sample import Message, Sample, ToolCall
 
-_TOOL_NAMES = ("gen_ai.tool.name", "tool.name", "ai.toolCall.name")
+_TOOL_NAMES = tuple(name for dialect in DIALECTS for name in dialect.tool_name)
 _SPEAKING_TYPES = (*CALL_TYPES, SpanType.AGENT)
 """Types of spans whose messages hold what was said; those of others may hold a chain's values as JSON (LangChain's)."""
 

@@ -1,24 +1,279 @@
-"""What a call cost, by the price catalog that MLflow brings along; no network.
+"""What a call cost in US dollars: by its client's own word, or by the price catalog that MLflow brings along.
 
-MLflow's own function tries to import litellm at each call, and looks the model up again.
+Clients state costs under many names. Those of a dialect stand in its table; here are those that any service may use,
+and those in recorded responses: Claude's SDKs (`total_cost_usd`), OpenRouter's usage accounting (`usage.cost`), the AI
+SDK's providerMetadata (Vercel's gateway, OpenRouter).
+
+In the catalog a model has one spelling. A client names it as its provider does (`us.anthropic.claude-…-v1:0`,
+`models/gemini-…`), as a gateway does (`openrouter/anthropic/…`), or by an alias (`…-latest`), and the provider as
+OpenTelemetry, LangChain or the AI SDK do. A model that the catalog lists without a price has none: it is not free.
 """
 
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache, lru_cache
+from itertools import product
+from typing import Any
 
-from qualitrace_collector.convert.prices import prices_of
+from mlflow.environment_variables import MLFLOW_MODEL_CATALOG_URI
+from mlflow.utils.providers import cost_per_token, get_models
+
+from qualitrace_collector.convert.content import at
+from qualitrace_collector.convert.span_draft import RESPONDING_TYPES, SpanDraft, number
 from qualitrace_collector.convert.usage import CACHE_READ, CACHE_WRITTEN, INPUT, OUTPUT
 
+Cost = dict[str, float]
+"""US dollars by MLflow's names: `input_cost`, `output_cost`, `total_cost`."""
 
-def cost_of(model: str | None, provider: str | None, usage: Mapping[str, int]) -> dict[str, float] | None:
-    """Return US dollars as MLflow names them, None without a price.
+# What any service's span may call its price: believed only of a span that reports tokens, too.
+_PLAIN_TOTALS = ("total_cost_usd", "cost_usd", "usage.cost", "total_cost", "cost")
+
+_METADATA = "ai.response.providerMetadata"
+_CURRENCIES = ("gen_ai.usage.cost.currency", "gen_ai.cost.currency")
+_IN_RESPONSES = (("usage", "cost"), ("total_cost_usd",))
+_IN_METADATA = (("gateway", "cost"), ("gateway", "marketCost"), ("openrouter", "usage", "cost"))
+
+
+def stated_cost(draft: SpanDraft, names: Mapping[str, tuple[str, ...]]) -> Cost | None:
+    """Return the cost that the client states, None if it states none in US dollars.
+
+    Args:
+        names: attributes by MLflow's name of what they hold.
+    """
+    values = draft.values
+    totals = (*names["total_cost"], *_PLAIN_TOTALS) if draft.usage else names["total_cost"]
+    amounts = [_first(values.get(key) for key in keys) for keys in (totals, names["input_cost"], names["output_cost"])]
+    found = mlflow_cost(*amounts)
+    if found is None and _METADATA in values:
+        metadata = draft.loads(values[_METADATA])
+        found = mlflow_cost(_first(at(metadata, *path) for path in _IN_METADATA))
+    if any(str(values.get(key, "USD")).upper() != "USD" for key in _CURRENCIES):
+        return None
+    return found or (_in_response(draft) if draft.type in RESPONDING_TYPES else None)
+
+
+def mlflow_cost(total: float | None, asked: float | None = None, answered: float | None = None) -> Cost | None:
+    """Return a cost in MLflow's form, None unless the whole is known; an unknown part is 0."""
+    if total is None:
+        if asked is None or answered is None:
+            return None
+        total = asked + answered
+    if asked is None and answered is not None:
+        asked = max(total - answered, 0.0)
+    elif answered is None and asked is not None:
+        answered = max(total - asked, 0.0)
+    return {"input_cost": asked or 0.0, "output_cost": answered or 0.0, "total_cost": float(total)}
+
+
+def _first(values: Iterable[Any]) -> float | None:
+    """Return the first amount above zero, else zero if that is what they say: some libraries put 0 for "unknown"."""
+    found = [amount for value in values if (amount := number(value)) is not None]
+    return next((amount for amount in found if amount), found[0] if found else None)
+
+
+def _in_response(draft: SpanDraft) -> Cost | None:
+    outputs = draft.outputs
+    # A response without the word is not parsed for it.
+    if isinstance(outputs, str) and not any(f'"{path[-1]}"' in outputs for path in _IN_RESPONSES):
+        return None
+    response = draft.loads(outputs)
+    return mlflow_cost(_first(at(response, *path) for path in _IN_RESPONSES))
+
+
+def cost_of(model: str | None, provider: str | None, usage: Mapping[str, int]) -> Cost | None:
+    """Return the cost by the catalog, None without a price.
 
     Cached tokens are part of the input tokens and have prices of their own, as in
-    `mlflow.tracing.utils.calculate_cost_by_model_and_token_usage`.
+    `mlflow.tracing.utils.calculate_cost_by_model_and_token_usage`. That function is not used because it tries to
+    import litellm at each call, and looks the model up again.
     """
-    tokens, answer = usage.get(INPUT, 0), usage.get(OUTPUT, 0)
-    if not model or not (tokens or answer) or (prices := prices_of(model, provider)) is None:
+    asked, answered = usage.get(INPUT, 0), usage.get(OUTPUT, 0)
+    if not model or not (asked or answered) or (prices := prices_of(model, provider)) is None:
         return None
     read, written = usage.get(CACHE_READ, 0), usage.get(CACHE_WRITTEN, 0)
-    input_cost = max(tokens - read - written, 0) * prices[0] + read * prices[2] + written * prices[3]
-    output_cost = answer * prices[1]
+    input_cost = max(asked - read - written, 0) * prices[0] + read * prices[2] + written * prices[3]
+    output_cost = answered * prices[1]
     return {"input_cost": input_cost, "output_cost": output_cost, "total_cost": input_cost + output_cost}
+
+
+Prices = tuple[float, float, float, float]
+"""US dollars for one token of input, of output, read from the cache and written to it."""
+
+MAX_PROVIDERS = 128
+"""Providers whose lists are held by model; the catalog has fewer, but clients name them."""
+
+MAX_NAME = 300
+"""Letters of a model's name that is looked up; Amazon's resource names are the longest."""
+
+_PROVIDERS = {
+    "aws": "bedrock",
+    "aws.bedrock": "bedrock",
+    "aws_bedrock": "bedrock",
+    "amazon": "bedrock",
+    "amazon-bedrock": "bedrock",
+    "amazon_bedrock": "bedrock",
+    "bedrock_converse": "bedrock",
+    "gcp.vertex_ai": "vertex_ai",
+    "google.vertex": "vertex_ai",
+    "google-vertex": "vertex_ai",
+    "google_vertexai": "vertex_ai",
+    "vertexai": "vertex_ai",
+    "vertex": "vertex_ai",
+    "gcp.gemini": "gemini",
+    "gcp.gen_ai": "gemini",
+    "google": "gemini",
+    "google.generative-ai": "gemini",
+    "google-gla": "gemini",
+    "google_genai": "gemini",
+    "models": "gemini",
+    "azure.ai.openai": "azure",
+    "az.ai.openai": "azure",
+    "azure_openai": "azure",
+    "azure-openai": "azure",
+    "azure.ai.inference": "azure_ai",
+    "az.ai.inference": "azure_ai",
+    "cohere": "cohere_chat",
+    "fireworks": "fireworks_ai",
+    "gateway": "vercel_ai_gateway",
+    "mistral_ai": "mistral",
+    "mistralai": "mistral",
+    "moonshot_ai": "moonshot",
+    "moonshotai": "moonshot",
+    "together": "together_ai",
+    "togetherai": "together_ai",
+    "x_ai": "xai",
+    "x-ai": "xai",
+    "z-ai": "zai",
+}
+"""The catalog's name of a provider by others'; OpenTelemetry's are those of `gen_ai.provider.name`."""
+
+_MAKERS = {
+    "anthropic": re.compile(r"claude-"),
+    "openai": re.compile(r"gpt-|chatgpt-|o\d(-|$)|text-embedding-|codex-"),
+    "gemini": re.compile(r"gemini-"),
+    "mistral": re.compile(r"(mi|mini|magi|dev|code)stral|pixtral-"),
+    "xai": re.compile(r"grok-"),
+    "deepseek": re.compile(r"deepseek-(chat|reasoner)"),
+    "cohere_chat": re.compile(r"command-"),
+}
+"""Who made a model, by how its name begins; others sell some of the same names at other prices."""
+
+_RUNNERS = ("ollama", "lm_studio", "lmstudio", "llamafile", "llama.cpp", "llamacpp", "hosted_vllm", "vllm", "lemonade")
+"""What runs on machines of one's own has no price by the token."""
+
+_INTERNAL = ("gateway:/", "endpoints:/")
+_LATEST = "-latest"
+_PROVIDER = re.compile(r"[a-z0-9_-]{1,40}")  # it names a file of the catalog
+_SELLER = re.compile(r"^(?:[a-z-]+\.)+(?=[a-z])")
+_VERSION = re.compile(r"-v\d+(:\d+)?$")
+_DATE = re.compile(r"-(20\d{2})-?(\d{2})-?(\d{2})$")
+_ALIAS = re.compile(r"-latest$|-default$|(?<=^claude-sonnet-4)-0$|(?<=^claude-opus-4)-0$")
+_BARING = ((_SELLER, ""), (_VERSION, ""), (re.compile("@"), "-"), (_ALIAS, ""), (_DATE, ""))
+
+
+@lru_cache(maxsize=1024)
+def prices_of(model: str, provider: str | None) -> Prices | None:
+    """Return the prices of a model, None if the catalog does not have them."""
+    if len(model) > MAX_NAME or model.startswith(_INTERNAL):
+        return None
+    hint = _catalog_name(provider or "")
+    if hint in _RUNNERS or _catalog_name(model.partition("/")[0]) in _RUNNERS:
+        return None
+    given, bare = _given(model), list(_bared(model.rpartition("/")[2]))
+    hints = list(_hints(model, hint, bare[-1] if bare else ""))
+    for names, listed in ((given, hints), (given, [None]), (bare, [*hints, None])):
+        for name, seller in product(names, listed):
+            found = _prices(name, seller)
+            if found and any(found):
+                return found
+            if found and seller == hint and not name.endswith(_LATEST):
+                return None  # whom the client names sells it by another measure: a subscription, or seconds
+    return _of_a_dated_version(bare[-1], hints) if bare else None
+
+
+def _catalog_name(provider: str) -> str:
+    """Return the catalog's name of a provider; the AI SDK appends an interface (`anthropic.messages`)."""
+    name = provider.lower()
+    while name not in _PROVIDERS and "." in name:
+        name = name.rpartition(".")[0]
+    name = _PROVIDERS.get(name, name)
+    return name if _PROVIDER.fullmatch(name) else ""
+
+
+def _hints(model: str, provider: str, name: str) -> Iterator[str]:
+    if provider:
+        yield provider
+    if model.startswith(("databricks-", "databricks/")):
+        yield "databricks"
+    elif "/" in model:
+        yield _catalog_name(model.partition("/")[0])
+    yield from (maker for maker, names in _MAKERS.items() if names.match(name))
+
+
+def _given(model: str) -> list[str]:
+    """Return the name as it is given, and without what stands before each slash."""
+    parts = model.split("/")
+    return [name for start in range(len(parts)) if (name := "/".join(parts[start:]))]
+
+
+def _bared(name: str) -> Iterator[str]:
+    """Yield what is left without what stands before and after a name, the plainest last.
+
+    A model that is tuned or sold apart (`ft:gpt-4o-mini:org::id`, `…:free`) yields nothing: it has a price of its own.
+    """
+    for pattern, replacement in _BARING:
+        name = pattern.sub(replacement, name)
+        if name and ":" not in name:
+            yield name
+
+
+def _of_a_dated_version(name: str, hints: Iterable[str]) -> Prices | None:
+    """Return the prices of the newest version of a model that the catalog lists under no plain name."""
+    for hint in hints:
+        if versions := _versions(hint).get(_plainest(name)):
+            newest = max(versions, key=lambda version: (_date(version), -len(version)))
+            return _prices(newest, hint)
+    if MLFLOW_MODEL_CATALOG_URI.get():
+        return None  # to look at all providers would fetch all of their lists
+    sold = Counter(_prices(version, seller) for seller, version in _sellers().get(_plainest(name), ()))
+    price, count = next(iter(sold.most_common(1)), (None, 0))
+    return price if count * 2 > sold.total() else None
+
+
+@lru_cache(maxsize=MAX_PROVIDERS)
+def _versions(provider: str) -> dict[str, list[str]]:
+    """Return the names of the models of a provider that have a price, by their plainest form."""
+    found: dict[str, list[str]] = {}
+    for entry in get_models(provider):
+        if entry["input_cost_per_token"]:
+            found.setdefault(_plainest(entry["model"]), []).append(entry["model"])
+    return found
+
+
+@cache
+def _sellers() -> dict[str, list[tuple[str, str]]]:
+    found: dict[str, list[tuple[str, str]]] = {}
+    for entry in get_models():
+        if entry["input_cost_per_token"] and entry["provider"]:
+            found.setdefault(_plainest(entry["model"]), []).append((entry["provider"], entry["model"]))
+    return found
+
+
+def _plainest(name: str) -> str:
+    return next(iter(reversed(list(_bared(name.lower().rpartition("/")[2])))), name).replace(".", "-")
+
+
+def _date(name: str) -> tuple[str, ...]:
+    found = _DATE.search(_VERSION.sub("", name).replace("@", "-"))
+    return found.groups() if found else ()
+
+
+def _prices(model: str, provider: str | None) -> Prices | None:
+    name = f"/{model}"  # cost_per_token drops what stands before the first slash
+    plain = cost_per_token(name, prompt_tokens=1, completion_tokens=1, custom_llm_provider=provider)
+    if plain is None:
+        return None
+    read = cost_per_token(name, prompt_tokens=1, custom_llm_provider=provider, cache_read_input_tokens=1)
+    written = cost_per_token(name, prompt_tokens=1, custom_llm_provider=provider, cache_creation_input_tokens=1)
+    return (*plain, (read or plain)[0], (written or plain)[0])

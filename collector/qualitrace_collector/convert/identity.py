@@ -13,7 +13,8 @@ from typing import Any
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from qualitrace_collector.convert.decode import attribute_values
+from qualitrace_collector.convert.dialects import DIALECTS
+from qualitrace_collector.convert.otlp_span import attribute_values
 from qualitrace_collector.convert.span_draft import SpanDraft
 from qualitrace_collector.piece import SpanRecord
 
@@ -23,33 +24,14 @@ MAX_IDENTITY = 250
 MAX_COMMAND = 1000
 """Letters of a process's command in which a server's name is looked for."""
 
-_PROPERTIES = "traceloop.association.properties."
-_METADATA = "ai.telemetry.metadata."
-_PREFIXES = (_PROPERTIES, _METADATA, "langsmith.metadata.", "mastra.metadata.", "metadata.")
-_NAMES = ("session_id", "sessionId", "conversation_id", "conversationId", "chat_id", "chatId", "thread_id", "threadId")
+# Where a session's id may stand, the most deliberate first: instrumentations of providers' clients set
+# `gen_ai.conversation.id` by themselves.
 SESSION_KEYS = (
     "session.id",
-    "mlflow.trace.session",
-    "langfuse.session.id",
-    *(prefix + name for prefix in _PREFIXES for name in _NAMES),
-    "lmnr.association.properties.session_id",
-    "gcp.vertex.agent.session_id",
-    "voltagent.conversation_id",
+    *(name for dialect in DIALECTS for name in dialect.session),
     "gen_ai.conversation.id",
-    "genkit:sessionId",
 )
-"""Where a session's id may stand, the most deliberate first."""
-
-_USERS = ("user_id", "userId")
-USER_KEYS = (
-    "user.id",
-    "enduser.id",
-    "mlflow.trace.user",
-    "langfuse.user.id",
-    *(prefix + name for prefix in _PREFIXES for name in _USERS),
-    "lmnr.association.properties.user_id",
-    "llm.user",
-)
+USER_KEYS = ("user.id", "enduser.id", *(name for dialect in DIALECTS for name in dialect.user))
 
 _RANKS = {
     "session.id": {key: rank for rank, key in enumerate(SESSION_KEYS)},

@@ -2,11 +2,16 @@
 
 MLflow keeps each attribute as JSON text. Text that is JSON already (an object, an array, a string) is kept as it is,
 as in `mlflow.tracing.otel.translation.sanitize_attributes`.
+
+Pictures, sounds and files in recorded content would make traces of many megabytes. Long base64 is replaced by a
+reference: `blob:<media type>;size=<bytes>;sha256=<hex digits of the decoded bytes>`.
 """
 
+import binascii
+import hashlib
 import json
 import re
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring
@@ -15,41 +20,61 @@ from typing import Any
 from mlflow.entities import Span, SpanStatus, SpanType
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
-from qualitrace_collector.convert.blobs import without_blobs
 from qualitrace_collector.convert.content import encodable
 from qualitrace_collector.convert.cost import cost_of
-from qualitrace_collector.convert.decode import attribute_values
+from qualitrace_collector.convert.otlp_span import attribute_values
 from qualitrace_collector.convert.span_draft import Event, SpanDraft
 
 USAGE, COST, MODEL = "mlflow.chat.tokenUsage", "mlflow.llm.cost", "mlflow.llm.model"
 """MLflow's attributes (`mlflow.tracing.constant.SpanAttributeKey`)."""
 
-UNCOUNTED = "null"
-"""Stands for usage that is not to be counted; MLflow would otherwise derive it again from the attributes."""
-
 EMBEDDING_USAGE = "qualitrace.embedding.tokenUsage"
 """Tokens of an embedding: MLflow's `mlflow.chat.tokenUsage`, and the trace's sum of it, is about chat alone."""
 
+STATUS_PREFIX = "STATUS_CODE_"
+_STATUS_CODES = dict(zip(Status.StatusCode.values(), Status.StatusCode.keys(), strict=True))
+
+MIN_CHARACTERS = 1024
+"""Shorter base64 stays: it costs little, and may be no base64 at all."""
+
+MAX_DEPTH = 200
+"""Levels of a value in which base64 is looked for."""
+
+# Stands for usage that is not to be counted. If the attribute were missing, MLflow would derive it from the others.
+_UNCOUNTED = "null"
+
+# What may be an escaped zero byte, or half of a surrogate pair, in JSON text.
 _SUSPECT = re.compile(r"\\u(0000|d[89a-f])", re.IGNORECASE)
-"""What may be an escaped zero byte, or half of a surrogate pair, in JSON text."""
+
+_BLOCK = MIN_CHARACTERS // 2
+_IN_BLOB = re.compile(rf"[A-Za-z0-9+/_-]{{{_BLOCK}}}")
+_BASE64 = re.compile(
+    r"(?:data:(?P<type>[\w.+-]+/[\w.+-]+)(?:;[\w=.+-]+)*?;base64,)?"
+    rf"(?<![A-Za-z0-9+/_-])(?P<data>[A-Za-z0-9+/_-]{{{MIN_CHARACTERS},}}={{0,2}})"
+)
+_URL_SAFE = str.maketrans("-_", "+/")
+_UNKNOWN_TYPE = "application/octet-stream"
+_MAGIC = {
+    b"\x89PNG": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF8": "image/gif",
+    b"%PDF": "application/pdf",
+    b"RIFF": "audio/wav",
+    b"ID3": "audio/mpeg",
+    b"OggS": "audio/ogg",
+}
 
 _dumps = json.JSONEncoder(ensure_ascii=False, default=str).encode
-STATUS_PREFIX = "STATUS_CODE_"
-_STATUS = {
-    Status.STATUS_CODE_UNSET: "STATUS_CODE_UNSET",
-    Status.STATUS_CODE_OK: "STATUS_CODE_OK",
-    Status.STATUS_CODE_ERROR: "STATUS_CODE_ERROR",
-}
 
 
 @dataclass(slots=True)
 class StoredSpan:
-    """A span as MLflow's stores keep it, to be read by the names of `mlflow.entities.Span`, at a fraction of its cost.
+    """A span as MLflow's stores keep it, with the interface of `mlflow.entities.Span`, which takes far longer to make.
 
     Attributes:
         data: what `mlflow.entities.Span.to_dict` returns; each attribute is JSON text.
         trace_id: MLflow's.
-        span_id: 16 hex digits. So is `parent_id`, which is None if there is no parent.
+        span_id: 16 hex digits, as `parent_id`, which is None if there is no parent.
     """
 
     data: dict[str, Any]
@@ -67,7 +92,7 @@ class StoredSpan:
 
     @property
     def name(self) -> str:
-        """What the client called it."""
+        """The name that the client gave it."""
         return self.data["name"]
 
     @property
@@ -77,12 +102,12 @@ class StoredSpan:
 
     @property
     def inputs(self) -> Any:
-        """What went in, as a JSON value."""
+        """The inputs, as a JSON value."""
         return self.get_attribute("mlflow.spanInputs")
 
     @property
     def outputs(self) -> Any:
-        """What came out, as a JSON value."""
+        """The outputs, as a JSON value."""
         return self.get_attribute("mlflow.spanOutputs")
 
     @property
@@ -97,13 +122,13 @@ class StoredSpan:
 
     @property
     def status(self) -> SpanStatus:
-        """Its status."""
+        """The status, as MLflow's entity."""
         status = self.data["status"]
         return SpanStatus(status["code"].removeprefix(STATUS_PREFIX), status["message"])
 
 
 AnySpan = Span | StoredSpan
-"""Of a trace some spans may have been read back from MLflow."""
+"""A span of a trace of which some may have been read back from MLflow."""
 
 
 def json_text(span: AnySpan, key: str) -> str | None:
@@ -114,7 +139,7 @@ def json_text(span: AnySpan, key: str) -> str | None:
 
 
 def _open(text: str | None) -> Any:
-    """Return the value of an attribute's JSON text; text that is none stays, as in MLflow."""
+    """Return the value of an attribute's JSON text; other text stays, as in MLflow."""
     if not text:
         return None
     try:
@@ -138,13 +163,13 @@ def stored_span(draft: SpanDraft, trace_id: str) -> StoredSpan:
             {"name": event.name, "time_unix_nano": event.time, "attributes": without_blobs(event.attributes)}
             for event in draft.events
         ],
-        "status": {"code": _STATUS.get(span.status.code, "STATUS_CODE_UNSET"), "message": ""},
+        "status": {"code": _STATUS_CODES.get(span.status.code, f"{STATUS_PREFIX}UNSET"), "message": ""},
         "attributes": _attributes(draft, trace_id),
         "links": [_link(link) for link in span.links],
     }
     if failed or draft.failure is not None:
         message = span.status.message if failed else draft.failure
-        stored["status"] = {"code": "STATUS_CODE_ERROR", "message": message}
+        stored["status"] = {"code": f"{STATUS_PREFIX}ERROR", "message": message}
     parent_id = span.parent_span_id.hex() if span.parent_span_id else None
     return StoredSpan(stored, trace_id, span.span_id.hex(), parent_id, draft.events)
 
@@ -179,7 +204,7 @@ def _attributes(draft: SpanDraft, trace_id: str) -> dict[str, str]:
 
 
 def _put_usage(draft: SpanDraft, attributes: dict[str, str]) -> None:
-    """Put tokens and cost where MLflow adds them up; what the client states of the cost goes before the price list."""
+    """Put tokens and cost where MLflow adds them up."""
     if draft.native:
         if draft.usage and COST not in attributes:
             _put_cost(draft, attributes)
@@ -188,19 +213,17 @@ def _put_usage(draft: SpanDraft, attributes: dict[str, str]) -> None:
         is_embedding = draft.type == SpanType.EMBEDDING
         attributes[EMBEDDING_USAGE if is_embedding else USAGE] = _amounts(draft.usage)
         if is_embedding:
-            attributes[USAGE] = UNCOUNTED
+            attributes[USAGE] = _UNCOUNTED
     else:
         if draft.usage:
-            attributes[USAGE] = UNCOUNTED
+            attributes[USAGE] = _UNCOUNTED
         if draft.cost:
             attributes[COST] = _amounts(draft.cost)
 
 
 def _put_cost(draft: SpanDraft, attributes: dict[str, str]) -> None:
-    """Put the cost that the client states, else that of the price list.
-
-    A stated 0 is not believed of a model that has a price: libraries put it for models that they do not know.
-    """
+    """Put the cost that the client states, or else that of the price catalog."""
+    # Libraries state 0 for models that they do not know, so the catalog's price goes before it.
     stated = draft.cost if draft.cost and draft.cost.get("total_cost") else None
     cost = stated or cost_of(draft.model, draft.provider, draft.usage or {}) or draft.cost
     if cost is not None:
@@ -213,7 +236,7 @@ def _text(draft: SpanDraft, value: Any) -> str:
         value = without_blobs(value)
         text = value if draft.is_json(value) else encode_basestring(value)
         return _readable(json.loads(text)) if _SUSPECT.search(text) else text
-    if isinstance(value, int):  # numbers by hand: an encoder takes many times as long
+    if isinstance(value, int):  # written by hand: an encoder takes many times as long
         return ("true" if value else "false") if isinstance(value, bool) else str(value)
     return _dumps(without_blobs(value))
 
@@ -223,9 +246,9 @@ def _amounts(amounts: Mapping[str, float]) -> str:
 
 
 def _content(draft: SpanDraft, value: Any) -> str:
-    """Return inputs or outputs as JSON text with letters as they are, so that people can read and search them."""
+    """Return inputs or outputs as JSON text without escaped letters, so that people can read and search them."""
     if isinstance(value, str) and draft.is_json(value):
-        if "\\u" not in value:  # nothing is escaped
+        if "\\u" not in value:
             return without_blobs(value)
         value = draft.loads(value)
     return _readable(without_blobs(value))
@@ -236,8 +259,42 @@ def _quoted(text: str) -> str:
 
 
 def _readable(value: Any) -> str:
-    """Return JSON text with letters as they are, without what MLflow could not put into a database once it is opened.
-
-    That is half of a surrogate pair anywhere, and a zero byte in PostgreSQL.
-    """
+    """Return JSON text without escaped letters, and without what a database refuses once MLflow has opened it."""
+    # That is half of a surrogate pair in any database, and a zero byte in PostgreSQL.
     return encodable(_dumps(value).replace("\\u0000", "\\ufffd"))
+
+
+def without_blobs(value: Any, depth: int = 0) -> Any:
+    """Return the value with every long run of base64, and every long byte string, replaced by its reference."""
+    if isinstance(value, str):
+        if len(value) < MIN_CHARACTERS or not _may_hold_blob(value):
+            return value
+        return _BASE64.sub(_reference_of, value)
+    if isinstance(value, bytes):
+        return _reference(value) if len(value) >= MIN_CHARACTERS else b64encode(value).decode()
+    if isinstance(value, list):
+        is_vector = value and isinstance(value[0], (int, float))
+        return value if is_vector or depth > MAX_DEPTH else [without_blobs(item, depth + 1) for item in value]
+    if isinstance(value, dict) and depth <= MAX_DEPTH:
+        return {key: without_blobs(item, depth + 1) for key, item in value.items()}
+    return value
+
+
+def _may_hold_blob(text: str) -> bool:
+    # A run of twice a block's length covers at least one block in full, so blocks are enough to look at.
+    return any(_IN_BLOB.match(text, at) for at in range(0, len(text), _BLOCK))
+
+
+def _reference(data: bytes, media_type: str = "") -> str:
+    """Describe bytes by media type, size and hash."""
+    kind = media_type or next((name for magic, name in _MAGIC.items() if data.startswith(magic)), _UNKNOWN_TYPE)
+    return f"blob:{kind};size={len(data)};sha256={hashlib.sha256(data).hexdigest()}"
+
+
+def _reference_of(match: re.Match[str]) -> str:
+    text = match["data"].translate(_URL_SAFE)
+    try:
+        data = b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except binascii.Error:
+        return match[0]
+    return _reference(data, match["type"] or "")

@@ -1,7 +1,8 @@
-"""A span that was read back from MLflow, in the form of OTLP: it takes part when more of its trace is converted.
+"""OTLP's values as Python's, and spans that were read back from MLflow in the form of OTLP.
 
-The inverse of `mlflow_span.py`. Fields that conversion found before (`mlflow.*`) are kept as MLflow's own clients send
-them, so that its dialect reads them again, and the others fill in what is still lacking.
+A stored span takes part when more of its trace is converted: `restored` is the inverse of `mlflow_span.py`. Fields that
+conversion found before (`mlflow.*`) are kept as MLflow's own clients send them, so that its dialect reads them again,
+and the others fill in what is still missing.
 """
 
 import json
@@ -15,6 +16,32 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 _MAX_INT = 1 << 63
 _FIELDS = {bool: "bool_value", int: "int_value", float: "double_value", str: "string_value"}
+
+
+def attribute_values(pairs: Iterable[KeyValue]) -> dict[str, Any]:
+    """Return attributes by name; of names that come twice the last counts, as in MLflow."""
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        value = pair.value
+        is_text = value.WhichOneof("value") == "string_value"  # most are, and this loop is the hottest of all
+        values[pair.key] = _text(value.string_value) if is_text else any_value(value)
+    return values
+
+
+def any_value(value: AnyValue) -> Any:
+    """Return the Python value of an `AnyValue`: text, number, boolean, bytes, list, mapping or None."""
+    kind = value.WhichOneof("value")
+    if kind == "string_value":
+        return _text(value.string_value)
+    if kind == "array_value":
+        return [any_value(item) for item in value.array_value.values]
+    if kind == "kvlist_value":
+        return attribute_values(value.kvlist_value.values)
+    return getattr(value, kind) if kind else None
+
+
+def _text(text: str) -> str:
+    return text.replace("\0", "\ufffd") if "\0" in text else text  # PostgreSQL keeps no zero byte
 
 
 def restored(span: MlflowSpan) -> Span:

@@ -2,11 +2,15 @@
 
 Libraries report cached tokens as a part of the input (OpenAI, Gemini, OpenTelemetry's gen_ai.usage.input_tokens), or
 apart from it (Anthropic, Bedrock's Converse), and many pass on what the provider reports. The same goes for reasoning:
-Gemini counts thoughts apart from the candidates. A total that only one reading adds up to shows which it is; so does a
-part that is larger than the whole.
+Gemini counts thoughts apart from the candidates. The total shows which it is if only one reading adds up to it; so
+does a part that is larger than the whole.
 """
 
 from collections.abc import Mapping
+from typing import Any
+
+from qualitrace_collector.convert.content import at
+from qualitrace_collector.convert.span_draft import RESPONDING_TYPES, SpanDraft, whole_number
 
 INPUT, OUTPUT, TOTAL = "input_tokens", "output_tokens", "total_tokens"
 CACHE_READ, CACHE_WRITTEN = "cache_read_input_tokens", "cache_creation_input_tokens"
@@ -60,3 +64,93 @@ def apart_from(
     ]
     adding_up = [adds for adds in possible if sum(wholes) + adds[0] * parts[0] + adds[1] * parts[1] == total]
     return (adding_up or possible)[0]
+
+
+_INPUT_WHOLES = (
+    *("input", "input_tokens", "inputTokens", "prompt_tokens", "promptTokens"),
+    *("prompt_token_count", "promptTokenCount"),
+)
+_OUTPUT_WHOLES = (
+    *("output", "output_tokens", "outputTokens", "completion_tokens", "completionTokens"),
+    *("candidates_token_count", "candidatesTokenCount"),
+)
+_TOTALS = ("total", "total_tokens", "totalTokens", "total_token_count", "totalTokenCount")
+_WHOLES = frozenset({*_INPUT_WHOLES, *_OUTPUT_WHOLES, *_TOTALS})
+
+# The names by which OpenAI and Gemini report a whole with its parts in it.
+_INCLUSIVE = frozenset(
+    "prompt_tokens promptTokens completion_tokens completionTokens prompt_token_count promptTokenCount".split()
+)
+_DETAILS = {
+    **dict.fromkeys(("prompt_tokens_details", "input_tokens_details"), "input_"),
+    **dict.fromkeys(("completion_tokens_details", "output_tokens_details"), "output_"),
+}
+_IN_RESPONSES = ("usage", "usage_metadata", "usageMetadata")
+
+
+def usage_in_response(draft: SpanDraft) -> dict[str, int] | None:
+    """Read the usage in a recorded response (OpenAI's, Anthropic's, Gemini's, and the result of Claude's Agent SDK)."""
+    # A response without the word is not parsed for it.
+    if draft.type not in RESPONDING_TYPES or (isinstance(draft.outputs, str) and '"usage' not in draft.outputs):
+        return None
+    response = draft.loads(draft.outputs)
+    found = (at(response, name) for name in _IN_RESPONSES)
+    return next((usage for details in found if isinstance(details, dict) and (usage := usage_of(details))), None)
+
+
+def usage_of(details: Mapping[str, Any]) -> dict[str, int] | None:
+    """Add up the buckets of a call's tokens.
+
+    Langfuse's own are disjoint, as Anthropic's are: all whose name contains `input` make the input, and so with
+    `output` (https://langfuse.com/docs/observability/features/token-and-cost-tracking). Its wrapper of OpenAI's client
+    passes on what OpenAI reports, where the parts are within the whole (OpenAICompletionUsageSchema of
+    packages/shared/src/server/ingestion/types.ts); so do people with other shapes. The total shows which it is.
+    """
+    buckets = _flat(details)
+    asked, asked_key = _whole_bucket(buckets, _INPUT_WHOLES)
+    answered, answered_key = _whole_bucket(buckets, _OUTPUT_WHOLES)
+    total, _ = _whole_bucket(buckets, _TOTALS)
+    if asked is None and answered is None:
+        return None if total is None else {TOTAL: total}
+    parts = {key: count for key, count in buckets.items() if key not in _WHOLES and "priority" not in key}
+    answered_parts = {key: parts.pop(key) for key in list(parts) if is_output_bucket(key)}
+    asked_parts = {key: count for key, count in parts.items() if _has(key, "input", "prompt", "cache")}
+    more_input, more_output = sum(asked_parts.values()), sum(answered_parts.values())
+    is_nested = not _DETAILS.keys().isdisjoint(details)
+    adds_input, adds_output = apart_from(
+        (asked or 0, answered or 0),
+        (more_input, more_output),
+        total,
+        default=(not is_nested and asked_key not in _INCLUSIVE, not is_nested and answered_key not in _INCLUSIVE),
+    )
+    usage = {
+        INPUT: (asked or 0) + adds_input * more_input,
+        OUTPUT: (answered or 0) + adds_output * more_output,
+        CACHE_READ: sum(count for key, count in asked_parts.items() if _has(key, "read", "cached")),
+        CACHE_WRITTEN: sum(count for key, count in asked_parts.items() if _has(key, "creation", "write")),
+        REASONING: sum(count for key, count in answered_parts.items() if _has(key, "reasoning", "thoughts")),
+    }
+    return with_total({name: count for name, count in usage.items() if count or name in (INPUT, OUTPUT)})
+
+
+def _flat(details: Mapping[str, Any]) -> dict[str, int]:
+    """Return the buckets, those of OpenAI's nested details under Langfuse's names of them."""
+    named = [(key, value) for key, value in details.items() if key not in _DETAILS]
+    for key, prefix in _DETAILS.items():
+        if isinstance(inner := details.get(key), dict):
+            named += [(prefix + name, value) for name, value in inner.items()]
+    return {str(key): count for key, value in named if (count := whole_number(value)) is not None}
+
+
+def _whole_bucket(buckets: Mapping[str, int], keys: tuple[str, ...]) -> tuple[int | None, str]:
+    key = next((key for key in keys if key in buckets), "")
+    return buckets.get(key), key
+
+
+def is_output_bucket(name: str) -> bool:
+    """Whether a bucket belongs to the output, by its name."""
+    return _has(name, "output", "completion", "reasoning", "thoughts")
+
+
+def _has(name: str, *parts: str) -> bool:
+    return any(part in name for part in parts)

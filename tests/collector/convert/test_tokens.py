@@ -15,7 +15,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client import CollectorRegistry
 
 from qualitrace_collector.convert import ConvertedTrace, convert
-from qualitrace_collector.convert.prices import prices_of
+from qualitrace_collector.convert.cost import prices_of
 from qualitrace_collector.convert.spending import Spending, spending
 from qualitrace_collector.piece import Piece, SpanRecord
 from qualitrace_collector.pipeline.trace_metrics import TraceMetrics

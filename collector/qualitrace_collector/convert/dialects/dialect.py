@@ -1,68 +1,91 @@
-"""What a dialect is: the names under which a family of libraries records the fields of a draft."""
+"""What a dialect is: where a family of libraries records the fields of a span."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from typing import Any
+
+from mlflow.entities import SpanType
 
 from qualitrace_collector.convert.span_draft import SpanDraft
 from qualitrace_collector.convert.usage import with_total
 
 Names = tuple[str, ...]
 
+MAX_INDEX = 10_000
+"""A larger number in an attribute's name is not taken for a position in a list."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """Attribute names by field, the preferred first.
+    """Attribute names by field, the preferred name first.
 
     Attributes:
-        roots: first parts of attribute or event names (up to the first dot or colon) that tell the dialect.
-        types: for each attribute that tells the span's type, MLflow's type by its value.
-        tokens: attribute names by MLflow's name of the count.
-        before: reads what names alone cannot tell, and goes before them.
-        after: mends what was found, whichever dialect found it.
+        name: what metrics and `qualitrace doctor` call the family; several dialects may share one.
+        roots: first parts of attribute or event names (up to the first dot or colon) by which a span is recognised.
+        shared_roots: roots that other libraries use too, so that they do not make a span one of a GenAI library.
+        span_prefix: start of the names of the family's spans, where its attributes have no root of their own; the
+            part up to the first dot is one of the `roots`.
+        types: for each attribute that decides the span's type, MLflow's type by its value (`span_types`).
+        tokens: attribute names by MLflow's name of the count; `costs` likewise, in US dollars.
+        session, user: attributes that hold the id of a session or of a user.
+        message_format: MLflow's name of the form of messages, where its page knows it.
+        before: reads what names alone cannot; runs before the names are looked up.
+        unwrap: returns the inputs or outputs as text, a JSON value, or messages in OpenAI's chat form, for a family
+            that wraps them or has a form of its own. Runs on content of any dialect.
+        after: corrects what was found, whichever dialect found it.
     """
 
-    roots: frozenset[str]
+    name: str
+    roots: Set[str] = frozenset()
+    shared_roots: Set[str] = frozenset()
+    span_prefix: str = ""
     types: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
     inputs: Names = ()
     outputs: Names = ()
     tools: Names = ()
+    tool_name: Names = ()
     model: Names = ()
     provider: Names = ()
     response_id: Names = ()
     tokens: Mapping[str, Names] = field(default_factory=dict[str, Names])
+    costs: Mapping[str, Names] = field(default_factory=dict[str, Names])
+    session: Names = ()
+    user: Names = ()
+    message_format: str | None = None
     before: Callable[[SpanDraft], None] | None = None
+    unwrap: Callable[[SpanDraft, Any], Any] | None = None
     after: Callable[[SpanDraft], None] | None = None
-    _token_names: frozenset[str] = field(init=False)
+    all_roots: Set[str] = field(init=False)
+    _fields: Sequence[tuple[str, Names, Callable[[SpanDraft, Names], Any]]] = field(init=False)
+    _token_names: Set[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Collect the names of counts, to see at once whether a span has any."""
+        """Leave out fields without names and collect the names of counts: `read` runs for every span."""
+        fields = [(name, getattr(self, name), SpanDraft.first) for name in ("inputs", "outputs", "tools")]
+        fields += [(name, getattr(self, name), SpanDraft.text) for name in ("model", "provider", "response_id")]
+        object.__setattr__(self, "all_roots", self.roots | self.shared_roots)
+        object.__setattr__(self, "_fields", [item for item in fields if item[1]])
         object.__setattr__(self, "_token_names", frozenset(name for names in self.tokens.values() for name in names))
 
     def read(self, draft: SpanDraft) -> None:
         """Fill the fields of a draft that are still empty."""
+        if self.message_format is not None:
+            draft.message_format = self.message_format
         if self.before is not None:
             self.before(draft)
         if draft.type is None and self.types:
             draft.type = self._type(draft)
-        self._read_content(draft)
+        for name, attributes, read in self._fields:
+            if getattr(draft, name) is None:
+                setattr(draft, name, read(draft, attributes))
         if draft.usage is None and self.tokens and not self._token_names.isdisjoint(draft.values):
-            draft.usage = self._usage(draft)
+            counts = ((name, draft.count(attributes)) for name, attributes in self.tokens.items())
+            draft.usage = with_total({name: count for name, count in counts if count is not None})
+        if self.unwrap is not None:
+            draft.inputs = draft.inputs if draft.inputs is None else self.unwrap(draft, draft.inputs)
+            draft.outputs = draft.outputs if draft.outputs is None else self.unwrap(draft, draft.outputs)
         if self.after is not None:
             self.after(draft)
-
-    def _read_content(self, draft: SpanDraft) -> None:
-        if draft.inputs is None and self.inputs:
-            draft.inputs = draft.first(self.inputs)
-        if draft.outputs is None and self.outputs:
-            draft.outputs = draft.first(self.outputs)
-        if draft.tools is None and self.tools:
-            draft.tools = draft.first(self.tools)
-        if draft.model is None and self.model:
-            draft.model = draft.text(self.model)
-        if draft.provider is None and self.provider:
-            draft.provider = draft.text(self.provider)
-        if draft.response_id is None and self.response_id:
-            draft.response_id = draft.text(self.response_id)
 
     def _type(self, draft: SpanDraft) -> str | None:
         for key, by_value in self.types.items():
@@ -71,6 +94,64 @@ class Dialect:
                 return found
         return None
 
-    def _usage(self, draft: SpanDraft) -> dict[str, int] | None:
-        found = {name: count for name, keys in self.tokens.items() if (count := draft.count(keys)) is not None}
-        return with_total(found)
+
+def span_types(**names: str) -> dict[str, str]:
+    """Return MLflow's span type by each of the names: `span_types(TOOL="tool mcp_tool")`."""
+    return {name: getattr(SpanType, kind) for kind, listed in names.items() for name in listed.split()}
+
+
+def session_names(prefix: str) -> Names:
+    """Return the names that applications give to a session's id in metadata, behind a library's prefix."""
+    return tuple(
+        prefix + name + suffix for name in ("session", "conversation", "chat", "thread") for suffix in ("_id", "Id")
+    )
+
+
+def user_names(prefix: str) -> Names:
+    """Return the names of a user's id, as `session_names` does of a session's."""
+    return (f"{prefix}user_id", f"{prefix}userId")
+
+
+def subtree(values: Mapping[str, Any], prefix: str) -> list[Any]:
+    """Return the list of numbered attributes under `prefix`, empty if there is none.
+
+    Under `m.`, `m.0.a` = 1 and `m.1.a.b` = 2 are [{"a": 1}, {"a": {"b": 2}}].
+    """
+    tree: dict[str, Any] = {}
+    for key, value in values.items():
+        if key.startswith(prefix):
+            _plant(tree, key[len(prefix) :].split("."), value)
+    listed = _listed(tree)
+    return listed if isinstance(listed, list) else []
+
+
+def _plant(tree: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    for part in path[:-1]:
+        branch = tree.setdefault(part, {})
+        if not isinstance(branch, dict):  # both `a` and `a.b` were sent: the longer name wins
+            branch = tree[part] = {}
+        tree = branch
+    if not isinstance(tree.get(path[-1]), dict):
+        tree[path[-1]] = value
+
+
+def _listed(tree: Any) -> Any:
+    if not isinstance(tree, dict):
+        return tree
+    numbers = [int(key) for key in tree if key.isascii() and key.isdigit() and len(key) < 6]
+    if tree and len(numbers) == len(tree) and max(numbers) <= MAX_INDEX:
+        return [_listed(tree[key]) for key in sorted(tree, key=int)]
+    return {key: _listed(value) for key, value in tree.items()}
+
+
+def tool_call(call_id: Any, function: Any) -> dict[str, Any]:
+    """Return a call of a tool in OpenAI's chat form; `function` is a mapping with `name` and `arguments`."""
+    fields = function if isinstance(function, dict) else {}
+    call = {"type": "function", "function": {"name": fields.get("name"), "arguments": fields.get("arguments")}}
+    return call if call_id is None else {"id": call_id} | call
+
+
+def mappings_under(items: Iterable[Any], key: str) -> list[dict[str, Any]]:
+    """Return the mappings that stand under a key of each item, of those that have one."""
+    inner = (item.get(key) for item in items if isinstance(item, dict))
+    return [item for item in inner if isinstance(item, dict)]

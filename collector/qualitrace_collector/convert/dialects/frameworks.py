@@ -1,34 +1,20 @@
-"""Libraries whose own telemetry needs no more than a table, or little more.
+"""Agent frameworks whose own telemetry needs no more than a table, or little more.
 
-Sources: LangSmith's OpenTelemetry exporter (langsmith._internal.otel), Google ADK's telemetry/tracing.py, LiteLLM's
-integrations/opentelemetry.py, OpenInference's and OpenLLMetry's instrumentations of CrewAI, Mastra's
-@mastra/otel-exporter, Laminar (lmnr), LiveKit Agents, VoltAgent, Spring AI's observability reference, Claude Code's
-monitoring documentation.
+Sources: Google ADK's telemetry/tracing.py, OpenInference's and OpenLLMetry's instrumentations of CrewAI, Mastra's
+@mastra/otel-exporter, LiveKit Agents, VoltAgent, Spring AI's observability reference, Claude Code's monitoring
+documentation, Pydantic AI's InstrumentationSettings (formats 1 to 6), haystack/tracing and the `meta` of Haystack's
+chat messages and generators, Genkit's js/core/src/tracing and GenerateResponseSchema of js/ai/src/model-types.ts.
 """
 
-import re
 from typing import Any
 
 from mlflow.entities import SpanType
 
 from qualitrace_collector.convert.content import answer_text
-from qualitrace_collector.convert.dialects.dialect import Dialect
-from qualitrace_collector.convert.span_draft import SpanDraft
-
-LANGSMITH = Dialect(
-    roots=frozenset({"langsmith"}),
-    types={
-        "langsmith.span.kind": {
-            "llm": SpanType.CHAT_MODEL,
-            "chain": SpanType.CHAIN,
-            "prompt": SpanType.CHAIN,
-            "tool": SpanType.TOOL,
-            "retriever": SpanType.RETRIEVER,
-            "embedding": SpanType.EMBEDDING,
-            "parser": SpanType.PARSER,
-        }
-    },
-)
+from qualitrace_collector.convert.dialects.dialect import Dialect, session_names, span_types, user_names
+from qualitrace_collector.convert.dialects.genai import fill_from_events
+from qualitrace_collector.convert.span_draft import CALL_TYPES, Event, SpanDraft, counts
+from qualitrace_collector.convert.usage import with_total
 
 
 def _read_adk(draft: SpanDraft) -> None:
@@ -40,41 +26,26 @@ def _read_adk(draft: SpanDraft) -> None:
 
 
 ADK = Dialect(
-    roots=frozenset({"gcp"}),
+    name="adk",
+    shared_roots={"gcp"},
     inputs=("gcp.vertex.agent.llm_request", "gcp.vertex.agent.tool_call_args", "gcp.vertex.agent.data"),
     outputs=("gcp.vertex.agent.llm_response", "gcp.vertex.agent.tool_response"),
+    session=("gcp.vertex.agent.session_id",),
     before=_read_adk,
 )
-
-_RAW_REQUEST = re.compile(r"^llm\.[\w-]+\.(messages|contents|prompt|input)$")
-_RAW_ANSWER = re.compile(r"^llm\.[\w-]+\.(choices|content|output|candidates)$")
-
-
-def _read_litellm(draft: SpanDraft) -> None:
-    """Type the span of LiteLLM's raw request: the same call as its parent's, in the provider's words."""
-    if draft.span.name != "raw_gen_ai_request":
-        return
-    draft.type = SpanType.CHAIN
-    for key, value in draft.values.items():
-        if _RAW_REQUEST.match(key):
-            draft.inputs = value
-        elif _RAW_ANSWER.match(key):
-            draft.outputs = value
-
-
-LITELLM = Dialect(roots=frozenset({"llm", "litellm"}), before=_read_litellm)
 
 
 def _read_crewai(draft: SpanDraft) -> None:
     """Read what a crew was asked: the descriptions of its tasks, with the user's inputs filled in."""
     tasks = draft.loads(draft.first(("crewai.crew.tasks", "crew_tasks")))
     if draft.inputs is None and isinstance(tasks, list):
-        told = [task["description"] for task in tasks if isinstance(task, dict) and task.get("description")]
-        draft.inputs = "\n".join(map(str, told)) or None
+        asked = [task["description"] for task in tasks if isinstance(task, dict) and task.get("description")]
+        draft.inputs = "\n".join(map(str, asked)) or None
 
 
 CREWAI = Dialect(
-    roots=frozenset({"crewai", "crew_tasks"}),
+    name="crewai",
+    roots={"crewai", "crew_tasks"},
     inputs=("crewai.task.description",),
     outputs=("crewai.crew.result", "crewai.flow.result"),
     before=_read_crewai,
@@ -84,55 +55,34 @@ CREWAI = Dialect(
 def _read_mastra(draft: SpanDraft) -> None:
     kind = draft.text(("mastra.span.type",))
     draft.inputs = draft.inputs if draft.inputs is not None else draft.first((f"mastra.{kind}.input",))
+    # If the answer is tool calls alone, the inference records an empty text, and the step around it the calls.
     if draft.outputs is None or (kind == "model_inference" and not answer_text(draft.outputs)):
-        # of an answer that is tool calls alone, the inference tells an empty text, and the step around it all
         draft.outputs = draft.first((f"mastra.{kind}.output",))
 
 
 MASTRA = Dialect(
-    roots=frozenset({"mastra"}),
+    name="mastra",
+    roots={"mastra"},
     types={
-        "mastra.span.type": {
-            "agent_run": SpanType.AGENT,
-            "model_generation": SpanType.LLM,
-            "model_step": SpanType.LLM,
-            "model_inference": SpanType.CHAT_MODEL,
-            "tool_call": SpanType.TOOL,
-            "mcp_tool_call": SpanType.TOOL,
-            "client_tool_call": SpanType.TOOL,
-            "provider_tool_call": SpanType.TOOL,
-            "workflow_run": SpanType.WORKFLOW,
-            "workflow_step": SpanType.TASK,
-            "memory_operation": SpanType.MEMORY,
-            "rag_embedding": SpanType.EMBEDDING,
-            "scorer_run": SpanType.EVALUATOR,
-        }
+        "mastra.span.type": span_types(
+            AGENT="agent_run",
+            LLM="model_generation model_step",
+            CHAT_MODEL="model_inference",
+            TOOL="tool_call mcp_tool_call client_tool_call provider_tool_call",
+            WORKFLOW="workflow_run",
+            TASK="workflow_step",
+            MEMORY="memory_operation",
+            EMBEDDING="rag_embedding",
+            EVALUATOR="scorer_run",
+        )
     },
+    session=session_names("mastra.metadata."),
+    user=user_names("mastra.metadata."),
     before=_read_mastra,
-)
-
-LAMINAR = Dialect(
-    roots=frozenset({"lmnr"}),
-    types={
-        "lmnr.span.type": {
-            "LLM": SpanType.LLM,
-            "CACHED": SpanType.LLM,
-            "TOOL": SpanType.TOOL,
-            "DEFAULT": SpanType.CHAIN,
-            "PIPELINE": SpanType.CHAIN,
-            "EXECUTOR": SpanType.AGENT,
-            "EVALUATOR": SpanType.EVALUATOR,
-            "HUMAN_EVALUATOR": SpanType.EVALUATOR,
-            "EVALUATION": SpanType.EVALUATOR,
-        }
-    },
-    inputs=("lmnr.span.input",),
-    outputs=("lmnr.span.output",),
 )
 
 
 def _read_livekit(draft: SpanDraft) -> None:
-    draft.message_format = "livekit"
     if draft.type is None:
         if any(key.startswith("lk.function_tool") for key in draft.values):
             draft.type = SpanType.TOOL
@@ -143,27 +93,19 @@ def _read_livekit(draft: SpanDraft) -> None:
 
 
 LIVEKIT = Dialect(
-    roots=frozenset({"lk"}),
+    name="livekit",
+    roots={"lk"},
     inputs=("lk.user_input", "lk.user_transcript", "lk.chat_ctx", "lk.input_text", "lk.function_tool.arguments"),
     outputs=("lk.response.text", "lk.response.function_calls", "lk.function_tool.output"),
+    message_format="livekit",
     before=_read_livekit,
 )
 
-_VOLTAGENT_TYPES = {
-    "agent": SpanType.AGENT,
-    "llm": SpanType.LLM,
-    "tool": SpanType.TOOL,
-    "memory": SpanType.MEMORY,
-    "retriever": SpanType.RETRIEVER,
-}
-
-
-def _read_voltagent(draft: SpanDraft) -> None:
-    draft.message_format = "voltagent"
-
+_VOLTAGENT_TYPES = span_types(AGENT="agent", LLM="llm", TOOL="tool", MEMORY="memory", RETRIEVER="retriever")
 
 VOLTAGENT = Dialect(
-    roots=frozenset({"voltagent"}),
+    name="voltagent",
+    roots={"voltagent"},
     types={"span.type": _VOLTAGENT_TYPES, "entity.type": _VOLTAGENT_TYPES},
     inputs=("agent.messages", "llm.messages", "input"),
     outputs=("output",),
@@ -173,40 +115,38 @@ VOLTAGENT = Dialect(
         "output_tokens": ("usage.completion_tokens", "llm.usage.completion_tokens"),
         "total_tokens": ("usage.total_tokens", "llm.usage.total_tokens"),
     },
-    before=_read_voltagent,
+    costs={"total_cost": ("llm.usage.cost",)},
+    session=("voltagent.conversation_id",),
+    message_format="voltagent",
 )
 
 SPRING = Dialect(
-    roots=frozenset({"spring"}),
-    types={
-        "spring.ai.kind": {
-            "vector_store": SpanType.RETRIEVER,
-            "chat_client": SpanType.CHAIN,
-            "advisor": SpanType.CHAIN,
-        }
-    },
+    name="spring-ai",
+    shared_roots={"spring"},
+    types={"spring.ai.kind": span_types(RETRIEVER="vector_store", CHAIN="chat_client advisor")},
     inputs=("db.vector.query.content",),
     outputs=("db.vector.query.response.documents",),
 )
 
-_REDACTED = "<REDACTED>"
-_CLAUDE_INPUTS = ("user_prompt", "new_context", "tool_input", "full_command", "file_path")
+_CLAUDE_CODE_TYPES = span_types(AGENT="interaction", LLM="llm_request", TOOL="tool")
 
 
 def _read_claude_code(draft: SpanDraft) -> None:
-    """Read Claude Code's spans: named after their type, content withheld unless asked for, results in an event."""
+    """Read Claude Code's spans, which are named after their type and keep a tool's result in an event."""
     kind = draft.span.name.removeprefix("claude_code.")
-    draft.type = {"interaction": SpanType.AGENT, "llm_request": SpanType.LLM, "tool": SpanType.TOOL}.get(kind)
-    draft.inputs = _shown(draft.first(_CLAUDE_INPUTS))
-    draft.outputs = _shown(draft.first(("response.model_output",)))
+    draft.type = _CLAUDE_CODE_TYPES.get(kind)
+    names = ("user_prompt", "new_context", "tool_input", "full_command", "file_path")
+    draft.inputs = _not_redacted(draft.first(names))
+    draft.outputs = _not_redacted(draft.first(("response.model_output",)))
     for event in draft.events:
         if event.name == "tool.output" and draft.outputs is None:
-            draft.outputs = next(filter(None, (_shown(event.attributes.get(k)) for k in _TOOL_OUTPUT)), None)
+            shown = (_not_redacted(event.attributes.get(key)) for key in ("output", "content", "diff"))
+            draft.outputs = next(filter(None, shown), None)
     if kind == "llm_request" and (count := draft.count(("input_tokens",))) is not None:
         read, written = draft.count(("cache_read_tokens",)) or 0, draft.count(("cache_creation_tokens",)) or 0
         output = draft.count(("output_tokens",)) or 0
         draft.usage = {
-            "input_tokens": count + read + written,  # Anthropic counts cached tokens apart
+            "input_tokens": count + read + written,  # Anthropic's count leaves cached tokens out
             "output_tokens": output,
             "total_tokens": count + read + written + output,
             "cache_read_input_tokens": read,
@@ -214,11 +154,123 @@ def _read_claude_code(draft: SpanDraft) -> None:
         }
 
 
-_TOOL_OUTPUT = ("output", "content", "diff")
+def _not_redacted(value: Any) -> Any:
+    """Return None for content that Claude Code withholds unless it is asked for it."""
+    return None if value == "<REDACTED>" else value
 
 
-def _shown(value: Any) -> Any:
-    return None if value == _REDACTED else value
+CLAUDE_CODE = Dialect(
+    name="claude-code",
+    roots={"claude_code"},
+    span_prefix="claude_code.",
+    model=("model",),
+    before=_read_claude_code,
+)
 
 
-CLAUDE_CODE = Dialect(roots=frozenset({"claude_code"}), model=("model",), before=_read_claude_code)
+def _read_pydantic_ai(draft: SpanDraft) -> None:
+    values = draft.values
+    if draft.type is None and "gen_ai.operation.name" not in values and "agent_name" in values:
+        draft.type = SpanType.AGENT
+    history = draft.loads(values.get("pydantic_ai.all_messages"))
+    if isinstance(history, list) and draft.inputs is None:
+        _split_history(draft, history)
+    for key in ("all_messages_events", "events"):  # format 1: events as one attribute
+        listed = draft.loads(values.get(key))
+        if isinstance(listed, list):
+            draft.outputs = draft.outputs if draft.outputs is not None else draft.first(("final_result",))
+            events = [Event(str(item.get("event.name", "")), 0, item) for item in listed if isinstance(item, dict)]
+            fill_from_events(draft, events)
+
+
+def _split_history(draft: SpanDraft, history: list[Any]) -> None:
+    """Split a run's messages into what was asked and what came of it."""
+    new = draft.count(("pydantic_ai.new_message_index",)) or 0
+    roles = [message.get("role") if isinstance(message, dict) else None for message in history]
+    end = next((n for n in range(new, len(history)) if roles[n] == "assistant"), len(history))
+    instructions = draft.loads(draft.values.get("gen_ai.system_instructions"))
+    system = [{"role": "system", "parts": instructions}] if isinstance(instructions, list) else []
+    draft.inputs = [*system, *history[:end]]
+    if draft.outputs is None and "final_result" not in draft.values and end < len(history):
+        draft.outputs = history[-1:]
+
+
+PYDANTIC_AI = Dialect(
+    name="pydantic-ai",
+    roots={"pydantic_ai", "all_messages_events", "final_result", "tool_response"},
+    shared_roots={"events", "agent_name"},
+    inputs=("tool_arguments",),
+    outputs=("final_result", "tool_response"),
+    before=_read_pydantic_ai,
+)
+
+_REPLY_USAGE = {
+    "input_tokens": ("prompt_tokens", "input_tokens", "inputTokens"),
+    "output_tokens": ("completion_tokens", "output_tokens", "outputTokens"),
+    "total_tokens": ("total_tokens", "totalTokens"),
+    "cache_read_input_tokens": ("cachedContentTokens",),
+    "reasoning_tokens": ("thoughtsTokens",),
+}
+_HAYSTACK_TYPES = span_types(
+    CHAT_MODEL="ChatGenerator",
+    LLM="Generator",
+    RETRIEVER="Retriever",
+    EMBEDDING="Embedder",
+    RERANKER="Ranker",
+    TOOL="ToolInvoker",
+    AGENT="Agent",
+)
+
+
+def _read_haystack(draft: SpanDraft) -> None:
+    """Read the type from the end of the component's class, model and counts from the reply's `meta`."""
+    component = draft.text(("haystack.component.type",)) or ""
+    if draft.type is None:
+        kinds = (kind for suffix, kind in _HAYSTACK_TYPES.items() if component.endswith(suffix))
+        draft.type = next(kinds, SpanType.CHAIN)
+    if draft.type in CALL_TYPES:
+        output = draft.loads(draft.values.get("haystack.component.output"))
+        replies = output.get("meta") or output.get("replies") if isinstance(output, dict) else None
+        reply = replies[0] if isinstance(replies, list) and replies else None
+        meta = reply.get("meta", reply) if isinstance(reply, dict) else None
+        if isinstance(meta, dict):
+            draft.model = draft.model or meta.get("model")
+            draft.usage = draft.usage or with_total(counts(meta.get("usage"), _REPLY_USAGE))
+
+
+HAYSTACK = Dialect(
+    name="haystack",
+    roots={"haystack"},
+    inputs=("haystack.component.input", "haystack.pipeline.input_data", "haystack.agent.input"),
+    outputs=("haystack.component.output", "haystack.pipeline.output_data", "haystack.agent.output"),
+    before=_read_haystack,
+)
+
+
+def _read_genkit(draft: SpanDraft) -> None:
+    if draft.values.get("genkit:metadata:subtype") == "model":
+        draft.model = draft.model or draft.text(("genkit:name",))
+        response = draft.loads(draft.values.get("genkit:output"))
+        if isinstance(response, dict):
+            draft.usage = draft.usage or with_total(counts(response.get("usage"), _REPLY_USAGE))
+
+
+GENKIT = Dialect(
+    name="genkit",
+    roots={"genkit"},
+    types={
+        "genkit:metadata:subtype": span_types(
+            CHAT_MODEL="model",
+            TOOL="tool",
+            RETRIEVER="retriever",
+            EMBEDDING="embedder",
+            RERANKER="reranker",
+            EVALUATOR="evaluator",
+            WORKFLOW="flow",
+        )
+    },
+    inputs=("genkit:input",),
+    outputs=("genkit:output",),
+    session=("genkit:sessionId",),
+    before=_read_genkit,
+)

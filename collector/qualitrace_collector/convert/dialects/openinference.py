@@ -9,26 +9,27 @@ from mlflow.entities import SpanType
 
 from qualitrace_collector.convert.content import at, is_blank
 from qualitrace_collector.convert.content.documents import document_of
-from qualitrace_collector.convert.dialects.dialect import Dialect
-from qualitrace_collector.convert.numbered_attributes import openinference_messages, subtree
+from qualitrace_collector.convert.dialects.dialect import (
+    Dialect,
+    mappings_under,
+    session_names,
+    span_types,
+    subtree,
+    tool_call,
+    user_names,
+)
 from qualitrace_collector.convert.span_draft import CALL_TYPES, SpanDraft
 from qualitrace_collector.convert.usage import CACHE_READ, whole
 
-_KINDS = {
-    "LLM": SpanType.LLM,
-    "CHAIN": SpanType.CHAIN,
-    "AGENT": SpanType.AGENT,
-    "TOOL": SpanType.TOOL,
-    "RETRIEVER": SpanType.RETRIEVER,
-    "EMBEDDING": SpanType.EMBEDDING,
-    "RERANKER": SpanType.RERANKER,
-    "GUARDRAIL": SpanType.GUARDRAIL,
-    "EVALUATOR": SpanType.EVALUATOR,
-    "PROMPT": SpanType.CHAIN,
-}
 _REQUEST_KEYS = ("messages", "input", "contents")
 _RESPONSE_KEYS = ("choices", "output", "content", "candidates")
-_PREPARING = "._prepare"
+
+# Scope of the instrumentor that passes on the counts of Claude's result, without cached tokens (its `_wrappers.py`).
+_CACHE_APART = "openinference.instrumentation.claude_agent_sdk"
+
+# Scope of the instrumentor that reports the tokens of text as `prompt_details.cache_input` (its
+# `_set_token_counts_from_usage`).
+_CACHE_MISNAMED = "openinference.instrumentation.litellm"
 
 
 def _read(draft: SpanDraft) -> None:
@@ -36,32 +37,33 @@ def _read(draft: SpanDraft) -> None:
     if kind == "LLM":
         _read_call(draft)
     elif kind == "RETRIEVER":
-        draft.outputs = openinference_documents(draft, "retrieval.documents.") or draft.outputs
+        draft.outputs = _documents(draft, "retrieval.documents.") or draft.outputs
     elif kind == "RERANKER":
-        draft.outputs = openinference_documents(draft, "reranker.output_documents.") or draft.outputs
+        draft.outputs = _documents(draft, "reranker.output_documents.") or draft.outputs
 
 
-def openinference_documents(draft: SpanDraft, prefix: str) -> list[dict[str, Any]]:
+def _documents(draft: SpanDraft, prefix: str) -> list[dict[str, Any]]:
     """Read documents from numbered attributes (`retrieval.documents.0.document.content`)."""
-    items = [item.get("document") for item in subtree(draft.values, prefix) if isinstance(item, dict)]
-    return [document for item in items if isinstance(item, dict) and (document := document_of(item))]
+    items = mappings_under(subtree(draft.values, prefix), "document")
+    return [document for item in items if (document := document_of(item))]
 
 
 def _read_call(draft: SpanDraft) -> None:
-    if _PREPARING in draft.span.name:  # LlamaIndex's builders of a request: no call is made
+    if "._prepare" in draft.span.name:  # LlamaIndex builds a request there; it makes no call
         draft.type = SpanType.CHAIN
         return
     if not _is_request(draft.loads(draft.values.get("input.value"))):
-        messages = openinference_messages(draft, "llm.input_messages.")
+        messages = _messages(draft, "llm.input_messages.")
         prompts = _texts(draft, "llm.prompts.", "prompt") or draft.first(("llm.prompts",))  # LlamaIndex sends a list
         draft.inputs = {"messages": messages} if messages else prompts
     if not _is_response(draft.loads(draft.values.get("output.value"))):
-        messages = openinference_messages(draft, "llm.output_messages.")
+        messages = _messages(draft, "llm.output_messages.")
         choices = [{"index": index, "message": message} for index, message in enumerate(messages)]
         if any(message.get("content") or message.get("tool_calls") for message in messages):
             draft.outputs = {"choices": choices}
         elif not is_blank(draft.loads(draft.values.get("output.value"))):
-            draft.outputs = draft.values["output.value"]  # items of OpenAI's Responses, of which only roles are listed
+            # Of the items of OpenAI's Responses API the numbered attributes have only the roles.
+            draft.outputs = draft.values["output.value"]
         else:
             draft.outputs = {"choices": choices} if choices else _texts(draft, "llm.choices.", "completion")
 
@@ -84,17 +86,41 @@ def _texts(draft: SpanDraft, prefix: str, part: str) -> str | None:
     return "\n".join(str(text) for item in found if (text := at(item, part, "text")) is not None) or None
 
 
-_APART = "openinference.instrumentation.claude_agent_sdk"
-"""The scope of what passes on the counts of Claude's result, cached tokens apart (its `_wrappers.py`)."""
-
-_MISNAMED = "openinference.instrumentation.litellm"
-"""The scope of what reports the tokens of text as `prompt_details.cache_input` (its `_set_token_counts_from_usage`)."""
+def _messages(draft: SpanDraft, prefix: str) -> list[dict[str, Any]]:
+    return [_message(item) for item in mappings_under(subtree(draft.values, prefix), "message")]
 
 
-def _mend(draft: SpanDraft) -> None:
-    if draft.usage and draft.scope == _APART:
+def _message(item: dict[str, Any]) -> dict[str, Any]:
+    content, contents, calls = item.get("content"), item.get("contents"), item.get("tool_calls")
+    if content is None and isinstance(contents, list):
+        content = [part for entry in mappings_under(contents, "message_content") if (part := _part(entry))] or None
+    message: dict[str, Any] = {"role": item.get("role") or "assistant", "content": content}
+    if isinstance(calls, list):
+        inner = [call["tool_call"] for call in calls if isinstance(call, dict) and "tool_call" in call]
+        message["tool_calls"] = [tool_call(at(call, "id"), at(call, "function")) for call in inner]
+    elif name := item.get("function_call_name"):
+        arguments = item.get("function_call_arguments_json")
+        message["tool_calls"] = [tool_call(None, {"name": name, "arguments": arguments})]
+    return message | {key: item[key] for key in ("tool_call_id", "name") if key in item}
+
+
+def _part(part: dict[str, Any]) -> dict[str, Any] | None:
+    """Return a part in OpenAI's form; None for a call of a tool, which stands beside the parts, too."""
+    if part.get("type") in ("text", "reasoning"):
+        return {"type": part["type"], "text": part.get("text")}
+    if isinstance(image := part.get("image"), dict):
+        return {"type": "image_url", "image_url": image.get("image", image)}
+    return None if part.get("type") == "tool_use" else part
+
+
+def _correct(draft: SpanDraft) -> None:
+    if draft.usage and draft.scope == _CACHE_APART:
         draft.usage = whole(draft.usage, apart=True)
-    elif draft.usage and draft.scope == _MISNAMED and "llm.token_count.prompt_details.cache_read" not in draft.values:
+    elif (
+        draft.usage
+        and draft.scope == _CACHE_MISNAMED
+        and "llm.token_count.prompt_details.cache_read" not in draft.values
+    ):
         draft.usage.pop(CACHE_READ, None)
     arguments = draft.loads(draft.inputs)
     if draft.type not in CALL_TYPES and isinstance(arguments, dict) and "init_state" in arguments:
@@ -109,16 +135,28 @@ def _mend(draft: SpanDraft) -> None:
 
 
 OPENINFERENCE = Dialect(
-    roots=frozenset({"openinference", "llm", "input", "output", "retrieval", "embedding", "reranker"}),
-    types={"openinference.span.kind": _KINDS},
+    name="openinference",
+    roots={"openinference", "retrieval", "embedding", "reranker"},
+    shared_roots={"llm", "input", "output"},
+    types={
+        "openinference.span.kind": span_types(
+            LLM="LLM",
+            CHAIN="CHAIN PROMPT",
+            AGENT="AGENT",
+            TOOL="TOOL",
+            RETRIEVER="RETRIEVER",
+            EMBEDDING="EMBEDDING",
+            RERANKER="RERANKER",
+            GUARDRAIL="GUARDRAIL",
+            EVALUATOR="EVALUATOR",
+        )
+    },
     inputs=("input.value", "reranker.query"),
     outputs=("output.value",),
+    tool_name=("tool.name",),
     model=(
-        "llm.response.model_name",
-        "llm.model_name",
-        "llm.request.model_name",
-        "embedding.model_name",
-        "reranker.model_name",
+        *("llm.response.model_name", "llm.model_name", "llm.request.model_name"),
+        *("embedding.model_name", "reranker.model_name"),
     ),
     provider=("llm.provider", "llm.system"),
     tokens={
@@ -132,6 +170,13 @@ OPENINFERENCE = Dialect(
         "cache_creation_input_tokens": ("llm.token_count.prompt_details.cache_write",),
         "reasoning_tokens": ("llm.token_count.completion_details.reasoning",),
     },
+    costs={
+        "total_cost": ("llm.cost.total",),
+        "input_cost": ("llm.cost.prompt",),
+        "output_cost": ("llm.cost.completion",),
+    },
+    session=session_names("metadata."),
+    user=user_names("metadata."),
     before=_read,
-    after=_mend,
+    after=_correct,
 )

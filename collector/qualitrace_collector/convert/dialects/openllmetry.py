@@ -10,15 +10,9 @@ from typing import Any
 from mlflow.entities import SpanType
 
 from qualitrace_collector.convert.content.documents import documents
-from qualitrace_collector.convert.dialects.dialect import Dialect
+from qualitrace_collector.convert.dialects.dialect import Dialect, session_names, span_types, user_names
 from qualitrace_collector.convert.span_draft import SpanDraft
 
-_KINDS = {
-    "workflow": SpanType.WORKFLOW,
-    "task": SpanType.TASK,
-    "agent": SpanType.AGENT,
-    "tool": SpanType.TOOL,
-}
 _RETRIEVES = re.compile(r"retriev", re.IGNORECASE)
 _TOOL_CLASS = re.compile(r"Tool\.(task|tool)$")
 _CALLBACK_KEYS = {"tags", "metadata", "kwargs", "count"}
@@ -26,16 +20,7 @@ _WRAPPED = ("inputs", "outputs", "input_str", "output", "query", "documents")
 _HITS = {"db.query.result", "db.search.result"}
 
 
-def _mend(draft: SpanDraft) -> None:
-    if draft.inputs is not None:
-        draft.inputs = _unwrapped(draft, draft.inputs)
-    if draft.outputs is not None:
-        draft.outputs = _unwrapped(draft, draft.outputs)
-    if draft.type == SpanType.TASK:
-        _refine(draft)
-
-
-def _unwrapped(draft: SpanDraft, value: Any) -> Any:
+def _unwrap(draft: SpanDraft, value: Any) -> Any:
     """Take what was passed out of the callback's arguments: `{"inputs": …, "tags": [], "metadata": {}, …}`."""
     opened = draft.loads(value)
     if isinstance(opened, dict) and opened.keys() & _CALLBACK_KEYS:
@@ -47,8 +32,10 @@ def _unwrapped(draft: SpanDraft, value: Any) -> Any:
     return value
 
 
-def _refine(draft: SpanDraft) -> None:
-    """Tell retrievers, tools and steps of an agent among LlamaIndex's tasks."""
+def _refine_task(draft: SpanDraft) -> None:
+    """Find the retrievers, the tools and the steps of an agent among LlamaIndex's tasks."""
+    if draft.type != SpanType.TASK:
+        return
     entity = draft.text(("traceloop.entity.name",)) or draft.span.name
     outputs = draft.loads(draft.outputs)
     if _RETRIEVES.search(entity) and documents(outputs):
@@ -57,15 +44,19 @@ def _refine(draft: SpanDraft) -> None:
         draft.type = SpanType.TOOL
         draft.inputs = draft.inputs if draft.inputs is not None else draft.first(("tool.arguments",))
     elif draft.inputs is None and isinstance(outputs, dict) and isinstance(outputs.get("input"), list):
-        draft.inputs = {"messages": outputs["input"]}  # the step that hands the user's turn on to the next
+        draft.inputs = {"messages": outputs["input"]}  # the step that passes the user's turn on to the next
 
 
 TRACELOOP = Dialect(
-    roots=frozenset({"traceloop"}),
-    types={"traceloop.span.kind": _KINDS},
+    name="openllmetry",
+    roots={"traceloop"},
+    types={"traceloop.span.kind": span_types(WORKFLOW="workflow", TASK="task", AGENT="agent", TOOL="tool")},
     inputs=("traceloop.entity.input",),
     outputs=("traceloop.entity.output",),
-    after=_mend,
+    session=session_names("traceloop.association.properties."),
+    user=(*user_names("traceloop.association.properties."), "llm.user"),
+    unwrap=_unwrap,
+    after=_refine_task,
 )
 
 
@@ -80,4 +71,4 @@ def _read_hits(draft: SpanDraft) -> None:
         draft.outputs = documents([{key.rpartition(".")[2]: value for key, value in hit.items()} for hit in hits])
 
 
-VECTOR_STORES = Dialect(roots=frozenset({"db"}), before=_read_hits)
+VECTOR_STORES = Dialect(name="openllmetry", shared_roots={"db"}, before=_read_hits)

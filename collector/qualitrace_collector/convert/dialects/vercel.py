@@ -2,27 +2,22 @@
 
 from typing import Any
 
-from mlflow.entities import SpanType
-
 from qualitrace_collector.convert.content import at
-from qualitrace_collector.convert.dialects.dialect import Dialect
+from qualitrace_collector.convert.dialects.dialect import Dialect, session_names, span_types, user_names
 from qualitrace_collector.convert.span_draft import SpanDraft, whole_number
 from qualitrace_collector.convert.usage import CACHE_READ, CACHE_WRITTEN, INPUT, whole
 
-_OPERATIONS = {
-    "ai.toolCall": SpanType.TOOL,
-    "ai.embed": SpanType.EMBEDDING,
-    "ai.embed.doEmbed": SpanType.EMBEDDING,
-    "ai.embedMany": SpanType.EMBEDDING,
-    "ai.embedMany.doEmbed": SpanType.EMBEDDING,
-    "ai.rerank": SpanType.RERANKER,
-    "ai.rerank.doRerank": SpanType.RERANKER,
-} | {
-    f"ai.{name}{suffix}": SpanType.LLM
-    for name in ("generateText", "streamText", "generateObject", "streamObject")
-    for suffix in ("", ".doGenerate", ".doStream")
-}
 _CALLS = (".doGenerate", ".doStream")
+_OPERATIONS = span_types(
+    TOOL="ai.toolCall",
+    EMBEDDING="ai.embed ai.embed.doEmbed ai.embedMany ai.embedMany.doEmbed",
+    RERANKER="ai.rerank ai.rerank.doRerank",
+    LLM=" ".join(
+        f"ai.{name}{suffix}"
+        for name in ("generateText", "streamText", "generateObject", "streamObject")
+        for suffix in ("", *_CALLS)
+    ),
+)
 
 
 def _read(draft: SpanDraft) -> None:
@@ -40,24 +35,24 @@ def _parts(draft: SpanDraft, prefix: str) -> dict[str, Any]:
 
 
 def _part(draft: SpanDraft, value: Any) -> Any:
-    """Open what the SDK wrote as JSON; its `text` is the model's, be it JSON or not."""
+    """Open what the SDK wrote as JSON; its `text` is the model's own, whether it is JSON or not."""
     return [draft.loads(item) for item in value] if isinstance(value, list) else draft.loads(value)
 
 
-_APART = ("anthropic", "bedrock")
+_CACHE_APART = ("anthropic", "bedrock")
+
+# Where the metadata of Anthropic and Bedrock report cached tokens: not all of versions 3 to 5 do so elsewhere.
 _CACHED = {
     CACHE_READ: (("usage", "cache_read_input_tokens"), ("cacheReadInputTokens",), ("usage", "cacheReadInputTokens")),
     CACHE_WRITTEN: (
-        ("usage", "cache_creation_input_tokens"),
-        ("cacheCreationInputTokens",),
+        *(("usage", "cache_creation_input_tokens"), ("cacheCreationInputTokens",)),
         ("usage", "cacheWriteInputTokens"),
     ),
 }
-"""Where the metadata of Anthropic and Bedrock report cached tokens: not all of versions 3 to 5 do so elsewhere."""
 
 
-def _mend(draft: SpanDraft) -> None:
-    """Add the cached tokens that versions before 6 leave out of the input, for providers that report them apart.
+def _add_cached_tokens(draft: SpanDraft) -> None:
+    """Add cached tokens to the input where versions before 6 leave them out: for the providers in `_CACHE_APART`.
 
     Version 6 made the input whole for all providers, and reports its details (`convertAnthropicMessagesUsage` of
     @ai-sdk/anthropic, `asLanguageModelUsage` of ai).
@@ -66,7 +61,7 @@ def _mend(draft: SpanDraft) -> None:
         return
     metadata = draft.loads(draft.values.get("ai.response.providerMetadata"))
     provider = str(draft.values.get("ai.model.provider", ""))
-    for name in _APART:
+    for name in _CACHE_APART:
         reported = at(metadata, name)
         if reported is not None or name in provider:
             draft.usage = _with_cached(draft.usage, reported)
@@ -85,21 +80,17 @@ def _with_cached(usage: dict[str, int], reported: Any) -> dict[str, int]:
 
 
 VERCEL = Dialect(
-    roots=frozenset({"ai"}),
+    name="vercel",
+    shared_roots={"ai"},
     types={"ai.operationId": _OPERATIONS},
     inputs=("ai.prompt", "ai.toolCall.args", "ai.value", "ai.values", "ai.prompt.messages"),
     outputs=(
-        "ai.response.text",
-        "ai.response.object",
-        "ai.response.toolCalls",
-        "ai.result.text",
-        "ai.result.object",
-        "ai.result.toolCalls",
-        "ai.toolCall.result",
-        "ai.embedding",
-        "ai.embeddings",
+        *("ai.response.text", "ai.response.object", "ai.response.toolCalls"),
+        *("ai.result.text", "ai.result.object", "ai.result.toolCalls"),
+        *("ai.toolCall.result", "ai.embedding", "ai.embeddings"),
     ),
     tools=("ai.prompt.tools",),
+    tool_name=("ai.toolCall.name",),
     model=("ai.response.model", "ai.model.id"),
     provider=("ai.model.provider",),
     response_id=("ai.response.id",),
@@ -111,6 +102,8 @@ VERCEL = Dialect(
         "cache_creation_input_tokens": ("ai.usage.inputTokenDetails.cacheWriteTokens",),
         "reasoning_tokens": ("ai.usage.reasoningTokens", "ai.usage.outputTokenDetails.reasoningTokens"),
     },
+    session=session_names("ai.telemetry.metadata."),
+    user=user_names("ai.telemetry.metadata."),
     before=_read,
-    after=_mend,
+    after=_add_cached_tokens,
 )
