@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger
 from qualitrace_monitors.budget.spending import Spending
-from qualitrace_monitors.judges import Score, Stage
+from qualitrace_monitors.judges import JudgeStage, Score
 from qualitrace_monitors.judges.cascade import Escalation
 from qualitrace_monitors.judges.settings import Budget
 from qualitrace_monitors.judging.calls import OneByOne
@@ -60,7 +60,7 @@ class Monitor:
         self.restart()
 
     def restart(self) -> None:
-        self.worker = self._work(Stage("relevance", self.judge, "local", self.then))
+        self.worker = self._work(JudgeStage("relevance", self.judge, "local", self.then))
         JudgeQueue(self.database).release_all()
 
     def cascade(self, audit_rate: float) -> None:
@@ -68,10 +68,10 @@ class Monitor:
         self.model = ScriptedJudge("llm")
         self.model.version = "m1"
         self.then = Escalation("relevance/llm", audit_rate)
-        self.model_worker = self._work(Stage(self.then.queue, self.model, "openai"))
+        self.model_worker = self._work(JudgeStage(self.then.queue, self.model, "openai"))
         self.restart()
 
-    def _work(self, stage: Stage) -> JudgeWorker:
+    def _work(self, stage: JudgeStage) -> JudgeWorker:
         spending = Spending(self.budget, [], self.database)
         return JudgeWorker(
             [stage], self.database, self.store, self.metrics, spending, OneByOne(10), clock=lambda: self.now

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from qualitrace_collector.state import Database
 from qualitrace_monitors.judges import Usage
-from qualitrace_monitors.judges.llm.prices import price
+from qualitrace_monitors.judges.llm.provider import price
 from qualitrace_monitors.judges.settings import Budget, JudgeConfig
 
 Unit = Literal["usd", "tokens"]

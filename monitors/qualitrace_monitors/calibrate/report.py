@@ -6,7 +6,7 @@ from typing import Any
 from qualitrace_monitors.calibrate.agreement import Agreement, Measured
 from qualitrace_monitors.calibrate.pairs import Labelled
 from qualitrace_monitors.calibrate.thresholds import Side, Thresholds
-from qualitrace_monitors.judges.versions import short_hash
+from qualitrace_monitors.judges.contract import short_hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

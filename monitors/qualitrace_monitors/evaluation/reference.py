@@ -12,8 +12,8 @@ from dataclasses import replace
 
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges import Judge, Label, NotApplicable, Score, Tier, build_judges
+from qualitrace_monitors.judges.contract import short_hash
 from qualitrace_monitors.judges.settings import JudgeConfig
-from qualitrace_monitors.judges.versions import short_hash
 
 EXPECTED = "expected"
 """Key of the expected answer in a sample's metadata."""

@@ -1,12 +1,11 @@
-"""The cascade: the local judge first, then the model for what that is unsure of and for a random share of the rest.
+"""The cascade: the local judge first, then the model for answers that it is unsure of and a random share of the rest.
 
-Each answer is picked for the model with a known probability, so the model's scores are a sample of their own: with
-inclusion probabilities (that of the trace times that of the pick) its estimate is unbiased, and the two tiers' scores
-stand side by side, never mixed.
+Each answer is picked for the model with a known probability, so the model's scores are a sample of their own. With
+inclusion probabilities (that of the trace times that of the pick) its estimate is unbiased. The two tiers' scores
+stand side by side and are never mixed.
 """
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qualitrace_monitors.judges.contract import Judge
@@ -14,7 +13,7 @@ from qualitrace_monitors.judges.settings import JudgeConfig
 
 
 def llm_queue(name: str) -> str:
-    """Return the name under which the second stage of the judge `name` queues; no judge can be called so."""
+    """Return the queue's name of the second stage of the judge `name`; no judge can have it as its own name."""
     return f"{name}/llm"
 
 
@@ -24,7 +23,7 @@ class Escalation:
 
     Attributes:
         queue: the model's queue.
-        audit_rate: share of the sure verdicts that goes on, 0 to 1; all that is unsure does.
+        audit_rate: share of the sure verdicts that go on, 0 to 1; all unsure ones do.
     """
 
     queue: str
@@ -35,18 +34,19 @@ class Escalation:
         return 1.0 if unsure else self.audit_rate
 
     def picks(self, trace_id: str, probability: float) -> bool:
-        """Decide for a trace by a hash: a repetition decides alike, and apart from the trace's own sampling."""
+        """Decide for a trace by a hash: the same on a repetition, and independent of the trace's own sampling."""
         digest = hashlib.sha256(f"{self.queue}\0{trace_id}".encode()).digest()
         return int.from_bytes(digest[:7]) < probability * (1 << 56)
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """A judge at its queue.
+class JudgeStage:
+    """A judge and its queue.
 
     Attributes:
         queue: the name under which its samples wait.
-        lane: stages of one lane share calls at once; those of a provider do, and `local` ones.
+        judge: who scores them.
+        lane: stages of one lane share their calls at once: those of a provider, and `local` ones.
         then: where some of its verdicts go on to.
     """
 
@@ -56,22 +56,12 @@ class Stage:
     then: Escalation | None = None
 
 
-def stages_of(configs: Sequence[JudgeConfig], judges: Sequence[Judge], locals_: Sequence[Judge | None]) -> list[Stage]:
-    """Place the judges of the configurations at their queues.
-
-    Args:
-        judges: the judge of each configuration.
-        locals_: for each cascade its local judge, else None.
-    """
-    stages: list[Stage] = []
-    for config, judge, local in zip(configs, judges, locals_, strict=True):
-        lane = _lane(config)
-        if config.cascade is None or local is None:
-            stages.append(Stage(config.name, judge, lane))
-            continue
-        then = Escalation(llm_queue(config.name), config.cascade.audit_rate)
-        stages += [Stage(config.name, local, "local", then), Stage(then.queue, judge, lane)]
-    return stages
+def cascade_stages(config: JudgeConfig, judge: Judge, local: Judge | None) -> list[JudgeStage]:
+    """Place a judge at its queue, behind the `local` one if it has a cascade."""
+    if config.cascade is None or local is None:
+        return [JudgeStage(config.name, judge, _lane(config))]
+    then = Escalation(llm_queue(config.name), config.cascade.audit_rate)
+    return [JudgeStage(config.name, local, "local", then), JudgeStage(then.queue, judge, _lane(config))]
 
 
 def _lane(config: JudgeConfig) -> str:

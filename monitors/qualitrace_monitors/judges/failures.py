@@ -1,8 +1,8 @@
-"""What a failed call means, whoever made it: whether another try is worth it, and when the provider wants it.
+"""The judge's error for a failed call: whether another try is worth it, and when the provider wants it.
 
-MLflow, its integrations and the providers' clients wrap each other's errors. The HTTP answer, where there was one,
-hangs on one of them: as `response` on those of requests, httpx, openai, anthropic and botocore (a dictionary there), or
-as a mere `status_code` on those of MLflow.
+MLflow, its integrations and the providers' clients wrap each other's errors. If there was an HTTP answer, one of these
+errors carries it: as `response` in those of requests, httpx, openai, anthropic and botocore (a dictionary there), or as
+a bare `status_code` in those of MLflow.
 """
 
 import json
@@ -21,65 +21,75 @@ LONGEST_MESSAGE = 500
 """Characters of an error's message that are kept."""
 
 QUOTED = 160
-"""Characters of an answer that an error repeats."""
+"""Characters of an answer that an error quotes."""
 
 _REQUEST = "- Input payload:"
-"""From where on MLflow's messages repeat the request, and with it the judged text."""
+"""MLflow's messages repeat the request, and with it the judged text, after these words."""
 
 _AWAY = re.compile(
     "throttl|rate_?limit|request_limit|toomanyrequests|exhausted|overloaded|unavailable|internalserver"
     r"|timeout|deadline_?exceeded|connect|remoteprotocol|\b(read|write)error"
 )
-"""What the names of errors have in them that time may mend, in lower case."""
+"""Parts of the names, in lower case, of errors that time may fix."""
 
 _FINAL = re.compile(
     "invalid(?!_(?:response|json|reply))|api_?key|authenti|unauthori|permission|forbidden|denied|not_?found"
     "|does_?not_?exist|bad_?request|unsupported"
     "|too_?(large|long)|context_?length|context_?window|billing|credit|filter|policy|safety|blocked|validation|unprocessable"
 )
-"""What is in the names that providers give to errors that time does not fix, in lower case with _ for spaces."""
+"""Parts of the names, in lower case with _ for spaces, that providers give to errors that time does not fix."""
 
 _STATUS = re.compile(r"\b([45]\d\d) (?:Client|Server) Error\b")
-"""How requests tells the status in a message."""
+"""The status in a message of requests."""
 
 
 def quoted(text: str) -> str:
-    """Quote the beginning of a text for an error, in one line."""
+    """Quote the beginning of a text in one line, for an error."""
     line = " ".join(text[: 4 * QUOTED].split())
     return repr(line if len(line) <= QUOTED else line[: QUOTED - 1] + "…")
 
 
-def refusal(message: str, status: int, headers: Mapping[str, str]) -> JudgeError:
-    """Make the error of an HTTP answer that is none of success; `headers` have lower-case names, or ignore case."""
+def http_failure(message: str, status: int, headers: Mapping[str, str]) -> JudgeError:
+    """Return the error for an HTTP status that reports a failure; `headers` have lower-case names, or ignore case."""
     if status in BUSY or status >= 500:
         return TransientJudgeError(message, seconds_asked(headers.get("retry-after"), time.time()))
     return JudgeError(message)
 
 
-def failure(who: str, error: BaseException) -> JudgeError:
-    """Make the judge's error of any other one, by the HTTP answer in it or, without one, by the names of its kinds."""
+def failure_of(who: str, error: BaseException) -> JudgeError:
+    """Return the judge's error for another one, by the HTTP answer in it or, without one, by its names.
+
+    Args:
+        who: the caller that failed, for the message.
+        error: any exception, which may wrap others.
+    """
     links = list(_links(error))
     for link in links:
         status, headers = _answer(link)
         if status is not None:
-            return refusal(_message(who, str(error)), status, headers)
+            return http_failure(_message(who, str(error)), status, headers)
     names = " ".join(f"{type(link).__name__} {getattr(link, 'error_code', '')}" for link in links)
-    return told_failure(who, names, str(error))
+    return failure_by_name(who, names, str(error))
 
 
-def told_failure(who: str, kind: str, text: str) -> JudgeError:
-    """Make the judge's error of one of which only the name of its kind and its message are left."""
+def failure_by_name(who: str, names: str, text: str) -> JudgeError:
+    """Return the judge's error for one of which only the names and the message are known."""
     message = _message(who, text)
-    if told := _STATUS.search(message):
-        return refusal(message, int(told[1]), {})
-    return TransientJudgeError(message) if _AWAY.search(kind.lower()) else JudgeError(message)
+    if status := _STATUS.search(message):
+        return http_failure(message, int(status[1]), {})
+    return TransientJudgeError(message) if _AWAY.search(names.lower()) else JudgeError(message)
 
 
-def reported_failure(who: str, error: Any, headers: Mapping[str, str]) -> JudgeError:
-    """Make the error of one that a server reports in a body, as a text or an object, with a status of success.
+def failure_in_body(who: str, error: Any, headers: Mapping[str, str]) -> JudgeError:
+    """Return the judge's error for one that a server reports in a body, under a status that means success.
 
-    Its code decides where it is an HTTP status, as OpenRouter's and Gemini's are; else the names of its kind do, or
-    the message where it has none. What is unknown may pass.
+    Its code decides if it is an HTTP status, as OpenRouter's and Gemini's are; else the names that the provider gives
+    it, or its message if there are none. An unknown error is worth another try.
+
+    Args:
+        who: the caller that failed, for the message.
+        error: what the body reports: a text, an object, or a list of one.
+        headers: of the answer.
     """
     if isinstance(error, list) and len(error) == 1:
         error = error[0]
@@ -90,7 +100,7 @@ def reported_failure(who: str, error: Any, headers: Mapping[str, str]) -> JudgeE
     message = _message(who, f"the response reports an error: {' '.join([*kinds, quoted(text)])}")
     status = next((int(kind) for kind in kinds if re.fullmatch("[45][0-9]{2}", kind)), None)
     if status is not None:
-        return refusal(message, status, headers)
+        return http_failure(message, status, headers)
     names = [kind for kind in kinds if kind != "error" and not kind.isdecimal()]
     kind = " ".join(names or [text]).lower().replace(" ", "_")
     if _FINAL.search(kind) and not _AWAY.search(kind):
@@ -103,7 +113,7 @@ def _message(who: str, text: str) -> str:
 
 
 def _links(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and those that it was raised from, outermost first, as a traceback shows them, each once."""
+    """Yield an error and those that it was raised from, each once: outermost first, as a traceback does."""
     link: BaseException | None = error
     seen: set[int] = set()
     while link is not None and id(link) not in seen:  # `raise error from error` makes a circle
@@ -113,7 +123,7 @@ def _links(error: BaseException) -> Iterator[BaseException]:
 
 
 def _answer(error: BaseException) -> tuple[int | None, Mapping[str, str]]:
-    """Find the status and the headers of the HTTP answer that an error was made of; None without one."""
+    """Return the status and the headers of the HTTP answer in an error; None and none without one."""
     response: Any = getattr(error, "response", None)
     if isinstance(response, dict):
         metadata = response.get("ResponseMetadata", {})

@@ -1,32 +1,42 @@
-"""Any scorer that MLflow knows as a judge: its own, `make_judge` judges, `@scorer` functions, third parties' by name.
+"""Any MLflow scorer as a judge: MLflow's own, `make_judge` judges, `@scorer` functions, third parties' by name.
 
-`mlflow.Guidelines` is a class of `mlflow.genai.scorers`; `deepeval.Faithfulness` one that MLflow's integration of
-DeepEval knows (the same for ragas, phoenix and trulens, whose packages are optional); `python:package.module:name` a
-scorer of one's own. Keys and addresses come from the environment, as these scorers read them.
+`mlflow.Guidelines` is a class of `mlflow.genai.scorers`. `deepeval.Faithfulness` is one of MLflow's integration of
+DeepEval; so are those of ragas, phoenix and trulens, whose packages are optional. `python:package.module:name` is a
+scorer of the user's. Keys and addresses come from the environment, as these scorers read them.
 """
 
 import importlib
 import re
 import threading
+import time
+from importlib.metadata import PackageNotFoundError, version
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qualitrace_collector.sample import Sample
-from qualitrace_monitors.judges.contract import JudgeError, Label, NotApplicable, Score, Tier
-from qualitrace_monitors.judges.failures import failure, told_failure
+from qualitrace_monitors.judges.contract import JudgeError, Label, NotApplicable, Score, Tier, short_hash
+from qualitrace_monitors.judges.failures import failure_by_name, failure_of
 from qualitrace_monitors.judges.settings import JudgeConfig
-from qualitrace_monitors.judges.versions import folder_digest, short_hash
+
+if TYPE_CHECKING:
+    from mlflow.entities import Trace
+
+VERSION = 1
+"""Of how a scorer's result becomes a score; raise it when that changes."""
+
+_PACKAGES = {"phoenix": "arize-phoenix-evals"}
+"""Packages that are not called as the scorers that they bring."""
 
 _GOOD = ("yes", "true", "pass", "factual", "relevant", "non-toxic", "correct", "good")
 _BAD = ("no", "false", "fail", "hallucinated", "unrelated", "toxic", "incorrect", "bad")
 _WORDS: dict[str, float] = {word: value for words, value in ((_GOOD, 1.0), (_BAD, 0.0)) for word in words}
-"""What scorers say instead of a number: MLflow's words, and Phoenix' labels (`phoenix.evals.default_templates`)."""
+"""Scores in words: MLflow's, and Phoenix' labels (`phoenix.evals.default_templates`)."""
 
 _WITH_FIELDS = ("mlflow.", "python:")
-"""Scorers that read the inputs as named fields; MLflow hands third parties' the text of its inputs."""
+"""Scorers that read the inputs as named fields; MLflow gives third parties' the text of its inputs."""
 
 _LACKS_PASSAGES = re.compile("retriev|'reference'", re.IGNORECASE)
-"""How MLflow's judges, DeepEval and Ragas complain of missing passages, and Phoenix."""
+"""How MLflow's judges, DeepEval and Ragas report missing passages, and how Phoenix does."""
 
 
 class ScorerJudge:
@@ -42,9 +52,8 @@ class ScorerJudge:
         self._model, self._arguments, self._timeout = config.model, config.arguments, config.timeout
         self._lock = threading.Lock()
         self._scorer: Any = None
-        self.version = short_hash(
-            self._reference, config.model, sorted(config.arguments.items()), self.pass_mark, folder_digest(__file__)
-        )
+        settings = (self._reference, config.model, sorted(config.arguments.items()), self.pass_mark)
+        self.version = f"{VERSION}-{short_hash(*settings, *_installed_versions(self._reference))}"
 
     def score(self, sample: Sample) -> Score:
         """Judge one sample.
@@ -54,8 +63,6 @@ class ScorerJudge:
             TransientJudgeError: its provider is busy or away.
             JudgeError: the scorer cannot be loaded, failed, or gave a value that is no score.
         """
-        from qualitrace_monitors.judges.scorer_trace import trace_of
-
         scorer = self._load()
         inputs = {"question": sample.inputs} if self._reference.startswith(_WITH_FIELDS) else sample.inputs
         try:
@@ -63,27 +70,27 @@ class ScorerJudge:
         except NotApplicable:
             raise
         except Exception as error:
-            told = error if isinstance(error, JudgeError) else failure(f"scorer {self._reference}", error)
-            if not sample.passages and _LACKS_PASSAGES.search(str(told)):
+            reported = error if isinstance(error, JudgeError) else failure_of(f"scorer {self._reference}", error)
+            if not sample.passages and _LACKS_PASSAGES.search(str(reported)):
                 raise NotApplicable("the sample has no passages") from error
-            raise told from error
+            raise reported from error
 
     def _load(self) -> Any:
         with self._lock:
             if self._scorer is None:
                 try:
                     self._scorer = load_scorer(self._reference, self._model, self._arguments)
-                    if getattr(self._scorer, "timeout", 0) is None:  # from MLflow 3.16.1 on, if not set by its author
+                    if getattr(self._scorer, "timeout", 0) is None:  # from MLflow 3.16.1 on, if its author set none
                         self._scorer.timeout = self._timeout
                 except JudgeError:
                     raise
                 except ModuleNotFoundError as error:
                     own = self._reference.startswith(f"python:{error.name}")
                     install = f"install the package that has {error.name} (pip install {error.name})"
-                    mend = f"put the folder that holds {error.name} on PYTHONPATH" if own else install
-                    raise JudgeError(f"scorer {self._reference}: {error}: {mend}") from error
+                    remedy = f"put the folder that holds {error.name} on PYTHONPATH" if own else install
+                    raise JudgeError(f"scorer {self._reference}: {error}: {remedy}") from error
                 except Exception as error:
-                    raise failure(f"scorer {self._reference}", error) from error
+                    raise failure_of(f"scorer {self._reference}", error) from error
             return self._scorer
 
     def _read(self, result: Any) -> Score:
@@ -99,7 +106,7 @@ class ScorerJudge:
 
 
 def load_scorer(reference: str, model: str | None, arguments: dict[str, Any]) -> Any:
-    """Find and make a scorer; a model is handed to it if it takes one.
+    """Find and make a scorer; it gets the model if there is one.
 
     Raises:
         JudgeError: there is no such scorer.
@@ -124,14 +131,48 @@ def load_scorer(reference: str, model: str | None, arguments: dict[str, Any]) ->
     return importlib.import_module(f"mlflow.genai.scorers.{library}").get_scorer(name, **given)
 
 
+def _installed_versions(reference: str) -> list[str]:
+    """Return the versions of the packages whose code scores: a new release may bring another prompt."""
+    library = re.split("[.:]", reference.removeprefix("python:"))[0]
+    found: list[str] = []
+    for package in ("mlflow", _PACKAGES.get(library, library)):
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:  # a module of the user's that is not installed, or a missing optional package
+            continue
+    return found
+
+
+def trace_of(sample: Sample) -> "Trace":
+    """Make the trace that scorers expect of a sample: question and answer at the root, one retriever span below.
+
+    It is stored nowhere.
+    """
+    from mlflow.entities import Trace, TraceData, TraceInfo, TraceLocation, TraceState
+
+    from qualitrace_monitors.made_spans import made_spans, new_trace_id
+
+    trace_id = new_trace_id()
+    info = TraceInfo(
+        trace_id=trace_id,
+        trace_location=TraceLocation.from_experiment_id("0"),
+        request_time=int(time.time() * 1000),
+        execution_duration=0,  # MLflow's integration of DeepEval divides it
+        state=TraceState.OK,
+        request_preview=sample.inputs,
+        response_preview=sample.outputs,
+    )
+    return Trace(info=info, data=TraceData(spans=made_spans(trace_id, sample.inputs, sample.passages, sample.outputs)))
+
+
 def _makes_scorers(kind: Any, base: type) -> bool:
     return isinstance(kind, type) and issubclass(kind, base) and kind is not base
 
 
 def _value(reference: str, feedback: Any) -> float | None:
-    """Bring what a scorer says to 0 to 1; words other than yes and no, and numbers beyond 1, have no known scale."""
+    """Return a scorer's result as a number from 0 to 1; other words, and numbers beyond 1, have no known scale."""
     if (error := getattr(feedback, "error", None)) is not None:
-        raise told_failure(f"scorer {reference}", error.error_code, error.error_message or "")
+        raise failure_by_name(f"scorer {reference}", error.error_code, error.error_message or "")
     value = getattr(feedback, "value", feedback)
     if value is None:
         return None
@@ -142,7 +183,7 @@ def _value(reference: str, feedback: Any) -> float | None:
 
 
 def _usage(feedbacks: list[Any]) -> dict[str, Any]:
-    """Sum up what the scorer says that its model took, where it does."""
+    """Sum up the tokens and the cost of the scorer's model, if it reports them."""
     metadata = [getattr(feedback, "metadata", None) or {} for feedback in feedbacks]
 
     def total(key: str) -> float:

@@ -8,7 +8,7 @@ from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger
 from qualitrace_collector.state.ledger import JudgementOutcome
 from qualitrace_monitors.budget.spending import AlwaysPicks, Spending
 from qualitrace_monitors.estimate.scores import ScoreRow
-from qualitrace_monitors.judges import Score, Stage, Usage
+from qualitrace_monitors.judges import JudgeStage, Score, Usage
 from qualitrace_monitors.judges.cache import VerdictCache
 from qualitrace_monitors.judges.cascade import Escalation
 
@@ -54,7 +54,7 @@ Result = Verdict | Finished | Postponed
 class ResultWriter:
     """Writes results: outcome, score, spend, cache, and what the cascade sends on; `now` is in Unix seconds."""
 
-    def __init__(self, stages: Mapping[str, Stage], database: Database) -> None:
+    def __init__(self, stages: Mapping[str, JudgeStage], database: Database) -> None:
         self._stages = stages
         self._database = database
 

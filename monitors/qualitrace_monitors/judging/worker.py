@@ -17,7 +17,7 @@ from qualitrace_collector.state import Database, JudgeQueue, JudgeTask
 from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.judges import JudgeError, NotApplicable, TransientJudgeError, Usage
 from qualitrace_monitors.judges.cache import VerdictCache
-from qualitrace_monitors.judges.cascade import Stage
+from qualitrace_monitors.judges.cascade import JudgeStage
 from qualitrace_monitors.judging.assessments import assessment, score_row
 from qualitrace_monitors.judging.calls import Calls, Done
 from qualitrace_monitors.judging.pauses import Pauses
@@ -44,7 +44,7 @@ class JudgeWorker:
 
     def __init__(
         self,
-        stages: Sequence[Stage],
+        stages: Sequence[JudgeStage],
         database: Database,
         store: TraceStore,
         metrics: JudgeMetrics,

@@ -24,7 +24,7 @@ from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.estimate import Estimator, scores
-from qualitrace_monitors.judges import Stage, build_stages
+from qualitrace_monitors.judges import JudgeStage, build_stages
 from qualitrace_monitors.judges.cache import VerdictCache
 from qualitrace_monitors.judging.calls import Calls, Concurrent, OneByOne
 from qualitrace_monitors.judging.results import Result
@@ -128,12 +128,12 @@ class Services:
 
     def _build_workers(self) -> list[JudgeWorker]:
         """Make one worker for the local judges, and one for the judges of each provider."""
-        lanes: dict[str, list[Stage]] = {"local": []}
+        lanes: dict[str, list[JudgeStage]] = {"local": []}
         for stage in build_stages(self._config.judges):
             lanes.setdefault(stage.lane, []).append(stage)
         metrics = JudgeMetrics(self._registry)
 
-        def worker(stages: list[Stage], calls: Calls[Result]) -> JudgeWorker:
+        def worker(stages: list[JudgeStage], calls: Calls[Result]) -> JudgeWorker:
             return JudgeWorker(stages, self._database, self._store, metrics, self._spending, calls)
 
         local = worker(lanes.pop("local"), OneByOne(LOCAL_BATCH))

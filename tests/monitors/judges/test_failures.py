@@ -13,7 +13,7 @@ from mlflow.genai.judges.adapters.utils import ChatCompletionError
 from mlflow.protos.databricks_pb2 import RESOURCE_EXHAUSTED
 
 from qualitrace_monitors.judges import TransientJudgeError
-from qualitrace_monitors.judges.failures import failure, told_failure
+from qualitrace_monitors.judges.failures import failure_by_name, failure_of
 
 
 def of_requests(status: int, headers: dict[str, str]) -> Exception:
@@ -45,7 +45,7 @@ def test_the_answer_inside_decides(made: Any, status: int, transient: bool) -> N
     """However often MLflow wrapped it, the status tells whether to try again, and Retry-After when."""
     error = MlflowException("call failed")
     error.__cause__ = made(status, {"Retry-After": "7"})
-    told = failure("scorer x", error)
+    told = failure_of("scorer x", error)
     assert str(told) == "scorer x: call failed"
     assert (told.retry_after if isinstance(told, TransientJudgeError) else None) == (7.0 if transient else None)
 
@@ -68,7 +68,7 @@ def test_the_answer_inside_decides(made: Any, status: int, transient: bool) -> N
 )
 def test_without_an_answer_the_kind_of_error_decides(error: Exception, transient: bool) -> None:
     """Networks and limits recover; words in the text of an error, which may be judged text, decide nothing."""
-    assert isinstance(failure("scorer x", error), TransientJudgeError) == transient
+    assert isinstance(failure_of("scorer x", error), TransientJudgeError) == transient
 
 
 def raise_while_handling(*, from_none: bool) -> None:
@@ -85,14 +85,14 @@ def test_what_an_error_was_raised_from_counts(from_none: bool) -> None:
     """An error that was raised while another was handled is told by that one, unless it says otherwise."""
     with pytest.raises(ValueError, match="no verdict") as caught:
         raise_while_handling(from_none=from_none)
-    assert isinstance(failure("x", caught.value), TransientJudgeError) != from_none
+    assert isinstance(failure_of("x", caught.value), TransientJudgeError) != from_none
 
 
 def test_an_error_that_was_raised_from_itself_ends() -> None:
     """`raise error from error` makes a circle of causes, in which a search for the answer must not run for ever."""
     error = ConnectionResetError("gone")
     error.__cause__ = error
-    assert isinstance(failure("x", error), TransientJudgeError)
+    assert isinstance(failure_of("x", error), TransientJudgeError)
 
 
 @pytest.mark.parametrize(
@@ -106,11 +106,11 @@ def test_an_error_that_was_raised_from_itself_ends() -> None:
 )
 def test_of_an_error_that_only_its_text_is_left_of(kind: str, text: str, transient: bool) -> None:
     """Name and message of an error that MLflow kept as feedback are enough to tell."""
-    assert isinstance(told_failure("scorer x", kind, text), TransientJudgeError) == transient
+    assert isinstance(failure_by_name("scorer x", kind, text), TransientJudgeError) == transient
 
 
 def test_messages_are_short_and_without_the_request() -> None:
     """Neither a long answer nor the judged text, which MLflow repeats in its errors, gets into the log."""
-    assert len(str(failure("scorer x", ValueError("a" * 10_000)))) < 600
-    told = failure("scorer x", MlflowException("- Error: no\n- Input payload: {'messages': 'my secret'}."))
+    assert len(str(failure_of("scorer x", ValueError("a" * 10_000)))) < 600
+    told = failure_of("scorer x", MlflowException("- Error: no\n- Input payload: {'messages': 'my secret'}."))
     assert str(told) == "scorer x: - Error: no"

@@ -17,7 +17,7 @@ from botocore.credentials import Credentials
 
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges import JudgeError, Score, TransientJudgeError, build_judges
-from qualitrace_monitors.judges.llm.bedrock import BedrockRoute
+from qualitrace_monitors.judges.llm.routes import BedrockRoute
 from qualitrace_monitors.judges.settings import JudgeConfig
 
 VERDICT = json.dumps({"evidence": "e", "reason": "r", "score": 0.9, "verdict": "pass"})
@@ -240,7 +240,7 @@ def test_bedrocks_models_have_their_price(converse: Wire, provider: str) -> None
 
 def test_bedrocks_public_address_is_the_regions(converse: Wire) -> None:
     """Without `base_url` the endpoint of the configured region is asked."""
-    call = BedrockRoute("m", None, "key-1").call({"messages": []})
+    call = BedrockRoute("m", None, "key-1").request({"messages": []})
     assert call.url == "https://bedrock-runtime.eu-west-1.amazonaws.com/model/m/converse"
 
 

@@ -13,7 +13,7 @@ from qualitrace_collector.config import ConfigError, parse_config
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.judges import JudgeError, NotApplicable, Score, TransientJudgeError, build_judges
-from qualitrace_monitors.judges.scorer_trace import trace_of
+from qualitrace_monitors.judges.scorers import trace_of
 from qualitrace_monitors.judges.settings import JudgeConfig
 from support.judge_model import MARKER, judge_model
 

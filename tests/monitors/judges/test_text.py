@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qualitrace_monitors.judges.builtin.evidence import index
+from qualitrace_monitors.judges.builtin.grounding import index
 from qualitrace_monitors.judges.builtin.toxicity import piece_buckets
 from qualitrace_monitors.judges.local.text import LARGEST_SHARED, sentences, words
 

@@ -2,52 +2,132 @@
 
 Groundedness asks whether every claim is supported somewhere in the passages. Faithfulness asks whether the answer
 alters its source: the claim has to hold together in one sentence of it, and changed numbers, names and negations
-weigh more.
+weigh more. Both compare each sentence of the answer with the passages by its content words, their order, its numbers
+and its names.
 
-An answer that only says that it does not know claims nothing, and so is grounded and faithful; whether that is any
-use is for relevance to say. Questions and courtesies ("Let me know if …") claim nothing either, but an answer of
-nothing else leaves the judge unsure. So does, for faithfulness, a longer answer that would pass and is not the
-passages' word for word: a small alteration in it would not show.
+An answer that only says that it does not know claims nothing, so it is grounded and faithful; relevance judges whether
+it is of any use. Questions and courtesies ("Let me know if …") claim nothing either, but an answer of nothing else
+leaves the judge unsure. For faithfulness, so does a longer answer that would pass without being the passages' word for
+word: a small alteration in it would not show.
 
-In another language than English, and between languages, words say little: there an answer passes that is the passages'
-word for word, one fails that has another number in a sentence of theirs, and the judge is unsure of all others.
+In another language than English, and between languages, words say little. There an answer passes if it is word for
+word in the passages, fails if it has another number in a sentence of theirs, and leaves the judge unsure otherwise.
 """
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 from qualitrace_collector.sample import Sample
-from qualitrace_monitors.judges.builtin.evidence import Passages, Support, index, support
-from qualitrace_monitors.judges.builtin.refusals import is_refusal, is_unknowing
-from qualitrace_monitors.judges.contract import NotApplicable
-from qualitrace_monitors.judges.local.language import UNMEASURED, is_all_english
-from qualitrace_monitors.judges.local.rules import Finding, Rules
-from qualitrace_monitors.judges.local.text import MAX_ANSWER, quote, sentences, words
+from qualitrace_monitors.judges.builtin.refusal import declines
+from qualitrace_monitors.judges.contract import BuiltinMetric, Finding, TextName
+from qualitrace_monitors.judges.local.language import UNMEASURED, is_all_english, is_clearly_foreign
+from qualitrace_monitors.judges.local.normal import Word, folded, unified
+from qualitrace_monitors.judges.local.text import (
+    MAX_ANSWER,
+    MAX_PASSAGES,
+    Vocabulary,
+    denied_in,
+    quote,
+    sentences,
+    shared,
+    words,
+)
 
+MAX_SENTENCES = 200
+"""Sentences of an answer that are compared; later ones are left out."""
+MAX_ALIGNED = 500
+"""Sentences of all passages that are aligned one by one; if there are more, neighbours are taken together."""
+MAX_BESIDE = 500
+"""Characters of each passage that show which language a short answer is in."""
+SHORT = 12
+"""Content words, in sentences not taken word for word, up to which an alteration would show."""
+_SAME_MATTER = 0.6
+"""Alignment above which two sentences are about the same, so that a negation in one of them counts."""
+_NEARLY_ALL = 0.95
+"""Alignment above which a claim is a sentence of the passages, but for its negation."""
+_OPPOSITE, _DENIED_ELSEWHERE = 0.35, 0.5
+"""Agreement of two sentences of which one denies what the other affirms, or which deny different words."""
+_NO_CLAIM = 0.5
+"""The value of an answer such as "Yes." whose words neither agree nor disagree with the passages."""
 _COURTESY = re.compile(
     r"^(?:let me know|i hope|hope (?:this|that)|feel free|please (?:let|feel|contact)|you're welcome"
     r"|thank|thanks|sure[,!.]"
     r"|of course|certainly|(?:i'm |i am )?happy to|is there anything|if you (?:have|need))",
     re.IGNORECASE,
 )
-MAX_SENTENCES = 200
-"""Sentences of an answer that are compared; later ones are left out."""
-MAX_BESIDE = 500
-"""Characters of each passage that show which language a short answer is in."""
-SHORT = 12
-"""Content words, in sentences not taken word for word, up to which an alteration would show."""
-_NEARLY_ALL = 0.95
-"""Alignment above which a claim is a sentence of the passages, but for its negation."""
-_NOTHING_TOLD = 0.5
-"""The value of an answer such as "Yes." whose words neither agree nor disagree with the passages."""
+_NO_LETTER = re.compile(r"[\W_]+")
+
+
+@dataclass(slots=True)
+class Literal:
+    """The sentences of texts, and the numbers between each two words: what can be compared in any language.
+
+    Anything else takes knowledge of the language: one unseen "not" reverses a sentence.
+    """
+
+    sentences: set[str] = field(default_factory=set[str])
+    values: set[str] = field(default_factory=set[str])
+    places: dict[tuple[str, str], set[str]] = field(default_factory=dict[tuple[str, str], set[str]])
+
+    def add(self, text: str, read: Sequence[Word]) -> None:
+        """Add a text and its words."""
+        self.sentences.update(map(_bare, sentences(text)))
+        for place, number in _numbers(read):
+            values = {number.stem, *number.also}
+            self.values |= values
+            self.places.setdefault(place, set()).update(values)
+
+    def holds(self, sentence: str) -> bool:
+        """Whether a sentence is one of these, but for marks and capitals."""
+        return _bare(sentence) in self.sentences
+
+    def contradicts(self, sentence: str) -> bool:
+        """Whether a number of the sentence is nowhere in these, where another stands between the same two words."""
+        return any(
+            place in self.places and self.values.isdisjoint({number.stem, *number.also})
+            for place, number in _numbers(words(sentence))
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class _Claim:
+class Passages:
+    """The passages, indexed: as one vocabulary, sentence by sentence, and to the letter.
+
+    Attributes:
+        foreign: for each passage, whether it is in another language than English.
+    """
+
+    everything: Vocabulary
+    sentences: list[Vocabulary]
+    literal: Literal
+    foreign: tuple[bool, ...]
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A sentence of the answer, and how far the passages support it.
+
+    Attributes:
+        coverage: weighted share of its content words that occur in the passages.
+        order: share of its neighbouring content words that are neighbours there too.
+        alignment: weighted share of its content words that occur in one sentence of the passages.
+        missing: numbers and names of the sentence that occur nowhere in the passages.
+        agreement: how far the best aligned sentences deny what this one denies: 1, or less where they differ.
+        weight: how much the sentence claims, as the sum of its words' weights.
+        words: how many content words it has.
+    """
+
     sentence: str
-    value: float
-    support: Support
+    coverage: float
+    order: float
+    alignment: float
+    missing: tuple[str, ...]
+    agreement: float
+    weight: float
+    words: int
 
 
 def assess_groundedness(sample: Sample) -> Finding:
@@ -60,97 +140,208 @@ def assess_faithfulness(sample: Sample) -> Finding:
     return _assess(sample, _faithful, "faithful to", _may_hide_alterations)
 
 
-def _grounded(found: Support) -> float:
-    numbers = sum(item[0].isdigit() for item in found.missing)
-    names = len(found.missing) - numbers
-    return (0.7 * found.coverage + 0.3 * found.order) * 0.5 ** min(numbers, 2) * 0.8 ** min(names, 2)
+def _grounded(claim: Claim) -> float:
+    numbers = sum(item[0].isdigit() for item in claim.missing)
+    names = len(claim.missing) - numbers
+    return (0.7 * claim.coverage + 0.3 * claim.order) * 0.5 ** min(numbers, 2) * 0.8 ** min(names, 2)
 
 
-def _faithful(found: Support) -> float:
-    altered = 0.45 ** min(len(found.missing), 3) * found.agreement
-    return (0.5 * found.coverage + 0.2 * found.order + 0.3 * found.alignment) * altered
+def _faithful(claim: Claim) -> float:
+    altered = 0.45 ** min(len(claim.missing), 3) * claim.agreement
+    return (0.5 * claim.coverage + 0.2 * claim.order + 0.3 * claim.alignment) * altered
 
 
-def _may_deny(claims: list[_Claim]) -> str:
-    opposite = any(claim.support.agreement < 1 and claim.support.alignment > _NEARLY_ALL for claim in claims)
+def _may_deny(claims: list[Claim]) -> str:
+    opposite = any(claim.agreement < 1 and claim.alignment > _NEARLY_ALL for claim in claims)
     return "a sentence of the passages has the same words and denies them, or is denied" if opposite else ""
 
 
-def _may_hide_alterations(claims: list[_Claim]) -> str:
-    own = sum(claim.support.words for claim in claims if min(claim.support.coverage, claim.support.order) < 1)
+def _may_hide_alterations(claims: list[Claim]) -> str:
+    own = sum(claim.words for claim in claims if min(claim.coverage, claim.order) < 1)
     return f"{own} words are not in the source's wording, so a small alteration would not show" if own > SHORT else ""
 
 
 def _assess(
-    sample: Sample, rate: Callable[[Support], float], relation: str, doubt: Callable[[list[_Claim]], str]
+    sample: Sample, rate: Callable[[Claim], float], relation: str, doubt: Callable[[list[Claim]], str]
 ) -> Finding:
-    answer, passages = sample.outputs[:MAX_ANSWER], tuple(text for text in sample.passages if text.strip())
-    if not answer.strip():
-        raise NotApplicable("the sample has no outputs")
-    if not passages:
-        raise NotApplicable("the sample has no passages")
+    answer, passages = sample.outputs, tuple(text for text in sample.passages if text.strip())
     indexed = index(passages)
-    question = frozenset(word.stem for word in words(sample.inputs[:MAX_ANSWER]) if not word.stop)
+    question = frozenset(word.stem for word in words(sample.inputs) if not word.stop)
     said = sentences(answer)
-    cut = len(sample.outputs) > MAX_ANSWER or len(said) > MAX_SENTENCES
-    truncated = ("outputs",) * cut + ("passages",) * indexed.truncated
-    told = [sentence for sentence in said[:MAX_SENTENCES] if not (_declines(sentence) or _is_talk(sentence))]
-    if not told and any(_declines(sentence) for sentence in said):
-        return Finding(1.0, "The answer makes no claim: it only declines.", truncated)
-    claims = [
-        _Claim(sentence, rate(found), found)
-        for sentence in told
-        if (found := support(sentence, indexed, question)) is not None
-    ]
+    cut: tuple[TextName, ...] = ("outputs",) * (len(said) > MAX_SENTENCES) + ("passages",) * indexed.truncated
+    stated = [sentence for sentence in said[:MAX_SENTENCES] if not (declines(sentence) or _is_talk(sentence))]
+    if not stated and any(map(declines, said)):
+        return Finding(1.0, "The answer makes no claim: it only declines.", cut)
+    claims = [found for sentence in stated if (found := compare(sentence, indexed, question))]
     if not claims:
-        return Finding(_NOTHING_TOLD, f"{quote(answer)} has nothing to compare with the passages.", truncated)
+        return Finding(_NO_CLAIM, f"{quote(answer)} has nothing to compare with the passages.", cut)
     english = is_all_english(answer, "\n".join(passage[:MAX_BESIDE] for passage in passages)[:MAX_ANSWER])
+    # Words that agree show that the claims do, but in another language than English only word for word.
+    decides_pass = english and not all(indexed.foreign)
+    decides_pass = decides_pass or all(indexed.literal.holds(claim.sentence) for claim in claims)
+    # Words that are missing show that a claim is, unless passages in another language may hold it in theirs.
+    decides_fail = english and not any(indexed.foreign)
+    decides_fail = decides_fail or any(indexed.literal.contradicts(claim.sentence) for claim in claims)
+    values = list(map(rate, claims))
     return Finding(
-        _combine(claims),
-        _explain(claims, relation),
-        truncated,
-        doubt=doubt(claims) if _may_pass(claims, indexed, english) else UNMEASURED,
-        excuse="" if _may_fail(claims, indexed, english) else UNMEASURED,
+        _combine(claims, values),
+        _explain(claims[values.index(min(values))], relation),
+        cut,
+        doubt=doubt(claims) if decides_pass else UNMEASURED,
+        excuse="" if decides_fail else UNMEASURED,
     )
-
-
-def _may_pass(claims: list[_Claim], passages: Passages, english: bool) -> bool:
-    """Whether words that agree say that the claims do: in another language than English, only word for word."""
-    return (english and not all(passages.foreign)) or all(passages.literal.holds(claim.sentence) for claim in claims)
-
-
-def _may_fail(claims: list[_Claim], passages: Passages, english: bool) -> bool:
-    """Whether words that are missing say that a claim is: passages in another language may hold it in theirs."""
-    measured = english and not any(passages.foreign)
-    return measured or any(passages.literal.contradicts(claim.sentence) for claim in claims)
-
-
-def _declines(sentence: str) -> bool:
-    return is_unknowing(sentence) or is_refusal(sentence)
 
 
 def _is_talk(sentence: str) -> bool:
     return sentence.rstrip("\"'”’ ").endswith(("?", "？")) or _COURTESY.match(sentence) is not None
 
 
-def _combine(claims: list[_Claim]) -> float:
+def _combine(claims: list[Claim], values: list[float]) -> float:
     """Weigh the mean of the claims and the worst of them alike: one made-up sentence spoils a good answer."""
-    total = sum(claim.support.weight for claim in claims)
-    mean = sum(claim.value * claim.support.weight for claim in claims) / total
-    return min(1.0, (mean + min(claim.value for claim in claims)) / 2)
+    weighted = sum(value * claim.weight for claim, value in zip(claims, values, strict=True))
+    mean = weighted / sum(claim.weight for claim in claims)
+    return min(1.0, (mean + min(values)) / 2)
 
 
-def _explain(claims: list[_Claim], relation: str) -> str:
-    worst = min(claims, key=lambda claim: claim.value)
-    found = worst.support
-    reasons = [f"{found.coverage:.0%} of its content is in the passages"]
-    if found.missing:
-        reasons.append(f"not found there: {', '.join(found.missing[:5])}")
-    if found.agreement < 1:
+def _explain(worst: Claim, relation: str) -> str:
+    reasons = [f"{worst.coverage:.0%} of its content is in the passages"]
+    if worst.missing:
+        reasons.append(f"not found there: {', '.join(worst.missing[:5])}")
+    if worst.agreement < 1:
         reasons.append("the passages say the opposite or deny it")
     return f"Least {relation} the passages: {quote(worst.sentence)} ({'; '.join(reasons)})."
 
 
-_UNSEEN = {"pass_needs": frozenset({"outputs"}), "fail_needs": frozenset({"passages"})}
-GROUNDEDNESS = Rules("groundedness", assess_groundedness, pass_at=0.6, doubt=0.2, **_UNSEEN)
-FAITHFULNESS = Rules("faithfulness", assess_faithfulness, pass_at=0.6, doubt=0.2, **_UNSEEN)
+@shared  # groundedness and faithfulness of a trace are judged close together
+def index(passages: tuple[str, ...]) -> Passages:
+    """Index passages; each is cut to its equal share of `MAX_PASSAGES` characters."""
+    share = MAX_PASSAGES // max(1, len(passages))
+    everything = Vocabulary()
+    literal = Literal()
+    by_sentence: list[Vocabulary] = []
+    seen = [passage[:share] for passage in passages]
+    for passage in seen:
+        read = words(passage)
+        everything.add(read)
+        literal.add(passage, read)
+        by_sentence.extend(_sentence_vocabularies(passage, MAX_ALIGNED // len(passages) or 1))
+    foreign = tuple(map(is_clearly_foreign, seen))
+    return Passages(everything, by_sentence, literal, foreign, any(len(passage) > share for passage in passages))
+
+
+def _sentence_vocabularies(passage: str, limit: int) -> Iterable[Vocabulary]:
+    parts = sentences(passage)
+    step = -(-len(parts) // limit) or 1
+    for start in range(0, len(parts), step):
+        vocabulary = Vocabulary()
+        for sentence in parts[start : start + step]:
+            vocabulary.add(words(sentence))
+        yield vocabulary
+
+
+def compare(sentence: str, passages: Passages, question: frozenset[str]) -> Claim | None:
+    """Compare a sentence with the passages; None if it has no content word, and so claims nothing.
+
+    Args:
+        sentence: one sentence of the answer.
+        passages: what it should rest on.
+        question: stems of the question's words; to repeat them claims less.
+    """
+    all_words = words(sentence)
+    content = [word for word in all_words if not (word.stop or word.denies)]
+    if not content:
+        return None
+    weights = [_weight(word) * (0.5 if word.stem in question else 1.0) for word in content]
+    known = passages.everything
+    coverage = _share(content, weights, known)
+    pairs = list(pairwise(word.stem for word in content))
+    shares = [(_share(content, weights, other), other) for other in passages.sentences]
+    aligned = max((share for share, _ in shares), default=0.0)
+    denied = set(denied_in(all_words))
+    return Claim(
+        sentence=sentence,
+        coverage=coverage,
+        order=sum(pair in known.pairs for pair in pairs) / len(pairs) if pairs else coverage,
+        alignment=aligned,
+        missing=tuple(_missing(all_words, known, question)),
+        agreement=max(_agreement(content, denied, other) for share, other in shares if share == aligned)
+        if aligned > _SAME_MATTER
+        else 1.0,
+        weight=sum(weights),
+        words=len(content),
+    )
+
+
+def _weight(word: Word) -> float:
+    """Weigh longer words, names and numbers more: they say more.
+
+    The weights are fixed. If they came from the passages (inverse document frequency), one more passage could lower
+    the support of a claim.
+    """
+    return (2.0 if word.number else 1.5 if word.capitalised else 1.0) * min(len(word.stem), 8) ** 0.5
+
+
+def _share(content: Sequence[Word], weights: Sequence[float], known: Vocabulary) -> float:
+    credits = sum(weight * known.credit(word) for word, weight in zip(content, weights, strict=True))
+    return credits / sum(weights)
+
+
+def _missing(sentence: Sequence[Word], known: Vocabulary, question: frozenset[str]) -> Iterable[str]:
+    for position, word in enumerate(sentence):
+        named = word.capitalised and position > 0 and not word.stop and word.stem not in question
+        if (word.number or named) and not known.credit(word):
+            yield word.stem
+        elif word.number and known.in_another_unit(word):
+            yield f"{word.stem} {word.unit}"
+
+
+def _agreement(content: Sequence[Word], denied: set[str], other: Vocabulary) -> float:
+    """Compare what two sentences deny of the words that both hold; if only one denies, it says the opposite."""
+    both = {word.stem for word in content} & other.stems
+    here, there = both & denied, both & other.negated
+    if here == there:
+        return 1.0
+    return _DENIED_ELSEWHERE if here and there else _OPPOSITE
+
+
+def _bare(sentence: str) -> str:
+    return _NO_LETTER.sub(" ", folded(unified(sentence))).strip()
+
+
+def _numbers(text: Sequence[Word]) -> Iterator[tuple[tuple[str, str], Word]]:
+    """Yield each number that stands between two words, with the two."""
+    for before, word, after in zip(text, text[1:], text[2:], strict=False):
+        if word.number:
+            yield (before.stem, after.stem), word
+
+
+GROUNDEDNESS = BuiltinMetric(
+    name="groundedness",
+    asks="is every claim of the answer supported by the passages?",
+    needs=("passages", "outputs"),
+    version=1,
+    rules="each sentence's content words, their order, numbers and names, looked for in the passages",
+    assess=assess_groundedness,
+    whole_for_pass=("outputs",),
+    whole_for_fail=("passages",),
+    criterion_version=1,
+    criterion=(
+        "Groundedness: is every claim in the answer supported by the document? Use no knowledge of your own. Whether "
+        "the answer is useful does not matter; an answer that only says that it does not know is grounded."
+    ),
+)
+FAITHFULNESS = BuiltinMetric(
+    name="faithfulness",
+    asks="does the answer keep what the passages say, without contradicting or altering it?",
+    needs=("passages", "outputs"),
+    version=1,
+    rules="the same, held against single sentences; altered numbers, names and negations weigh more",
+    assess=assess_faithfulness,
+    whole_for_pass=("outputs",),
+    whole_for_fail=("passages",),
+    criterion_version=1,
+    criterion=(
+        "Faithfulness: does the answer keep what the document says? It must not contradict it or change its numbers, "
+        "names, dates, conditions or negations. Leaving things out is allowed."
+    ),
+)

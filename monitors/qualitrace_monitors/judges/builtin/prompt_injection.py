@@ -1,17 +1,16 @@
 """Prompt injection: do the question or the passages try to steer the model?
 
-Patterns of known attempts, in English, and characters that a person would not see. A pass says that no known sign is
-there, not that the text is harmless; a text in another language leaves the judge unsure.
+The rules look for patterns of known attempts, in English, and for characters that a person would not see. A pass means
+that no known sign is there, not that the text is harmless. A text in another language leaves the judge unsure.
 """
 
 import re
 
 from qualitrace_collector.sample import Sample
-from qualitrace_monitors.judges.contract import NotApplicable
+from qualitrace_monitors.judges.contract import BuiltinMetric, Finding, TextName
 from qualitrace_monitors.judges.local.language import UNMEASURED, is_all_english
 from qualitrace_monitors.judges.local.normal import unified
-from qualitrace_monitors.judges.local.rules import Finding, Rules
-from qualitrace_monitors.judges.local.text import MAX_ANSWER, MAX_PASSAGES, quote, words
+from qualitrace_monitors.judges.local.text import MAX_PASSAGES, quote, words
 
 _BEFORE = r"(?:previous|prior|above|earlier|preceding|original|initial|system|your|all|these|those|any|the|my|of)"
 _ORDERS = r"(?:instructions?|prompts?|rules?|guidelines?|directions?|directives?|commands?|programming|training)"
@@ -43,29 +42,40 @@ _SIGNS = {
 }
 _PATTERNS = {sign: re.compile(pattern, re.IGNORECASE) for sign, pattern in _SIGNS.items()}
 _SHORTEST_ORDER = 3
-"""Words that an order takes at least."""
+"""Words of the shortest order."""
 _INVISIBLE = re.compile("[\U000e0020-\U000e007e\u202a-\u202e\u2066-\u2069]{2,}|\u200b{3,}")
 
 
 def assess_injection(sample: Sample) -> Finding:
     """Rate how free the question and the passages are of attempts to steer the model."""
-    texts = {"question": sample.inputs[:MAX_ANSWER], "passages": "\n".join(sample.passages)[:MAX_PASSAGES]}
-    if not any(text.strip() for text in texts.values()):
-        raise NotApplicable("the sample has no inputs and no passages")
-    long = len(sample.inputs) > MAX_ANSWER, sum(map(len, sample.passages)) > MAX_PASSAGES
-    truncated = ("inputs",) * long[0] + ("passages",) * long[1]
+    texts = {"question": sample.inputs, "passages": "\n".join(sample.passages)[:MAX_PASSAGES]}
+    cut: tuple[TextName, ...] = ("passages",) * (sum(map(len, sample.passages)) > MAX_PASSAGES)
     for place, text in texts.items():
         if _INVISIBLE.search(text):
-            return Finding(0.1, f"The {place} hold invisible characters that could carry orders.", truncated)
+            return Finding(0.1, f"The {place} hold invisible characters that could carry orders.", cut)
         plain = unified(text)
         for sign, pattern in _PATTERNS.items():
             if match := pattern.search(plain):
-                return Finding(0.1, f"The {place} hold {sign}: {quote(match.group())}.", truncated)
+                return Finding(0.1, f"The {place} hold {sign}: {quote(match.group())}.", cut)
     foreign = any(len(words(text)) >= _SHORTEST_ORDER and not is_all_english(text) for text in texts.values())
     doubt = UNMEASURED if foreign else ""
-    return Finding(0.9, "No known sign of an attempt to steer the model.", truncated, doubt)
+    return Finding(0.9, "No known sign of an attempt to steer the model.", cut, doubt)
 
 
-PROMPT_INJECTION = Rules(
-    "prompt_injection", assess_injection, pass_at=0.6, doubt=0.2, pass_needs=frozenset({"inputs", "passages"})
+PROMPT_INJECTION = BuiltinMetric(
+    name="prompt_injection",
+    asks="are question and passages free of attempts to steer the model?",
+    needs=("inputs", "passages"),
+    any_need_will_do=True,
+    version=1,
+    rules="patterns of known attempts to steer the model, invisible characters",
+    is_heuristic=True,
+    assess=assess_injection,
+    whole_for_pass=("inputs", "passages"),
+    criterion_version=1,
+    criterion=(
+        "Absence of prompt injection: are the question and the document free of text that tries to steer the "
+        "application's model, such as orders to drop its instructions, to reveal them, to take another role or to hide "
+        "something from the user? 1 means that there is no such text."
+    ),
 )

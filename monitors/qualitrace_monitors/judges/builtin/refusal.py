@@ -1,25 +1,114 @@
-"""Refusal: did the application answer (1), or decline to help (0)?"""
+"""Refusal: did the application answer (1), or decline to help (0)?
+
+Other metrics ask the same: an answer that only declines, or says that it does not know, makes no claim.
+"""
+
+import re
+from functools import lru_cache
 
 from qualitrace_collector.sample import Sample
-from qualitrace_monitors.judges.builtin.refusals import is_refusal, is_unknowing
-from qualitrace_monitors.judges.contract import NotApplicable
+from qualitrace_monitors.judges.contract import BuiltinMetric, Finding
 from qualitrace_monitors.judges.local.language import UNMEASURED, is_all_english
-from qualitrace_monitors.judges.local.rules import Finding, Rules
-from qualitrace_monitors.judges.local.text import MAX_ANSWER, quote, sentences
+from qualitrace_monitors.judges.local.normal import unified
+from qualitrace_monitors.judges.local.text import SHARED, quote, sentences
+
+OPENING = 400
+"""Characters at the start of an answer in which a refusal shows."""
+
+_CANNOT = r"(?:can(?:no|')?t|can not|could ?n[o']t|won't|will not|(?:am|'m) (?:not able|unable)|unable)"
+_HELPING = (
+    r"(?:help|assist|provide|fulfil+|comply|support|answer|engage|give|offer|share|create|generate"
+    r"|discuss|recommend|suggest|participate|promote|condone|advise|encourage|write|respond|do that|be of|disclose"
+    r"|access|advocate|process|complete|proceed|continue)"
+)
+_REFUSALS = re.compile(
+    rf"\bI(?:'m| am)? (?:\w+ )?{_CANNOT} (?:\w+ ){{0,3}}{_HELPING}"
+    rf"|\bI(?:'m| am) (?:\w+ )?(?:not able|unable) to (?:\w+ ){{0,2}}{_HELPING}"
+    rf"|\b(?:sorry|apologi[sz]e|unfortunately)\b[^.]{{0,60}}\b{_CANNOT}"
+    r"|\bI (?:\w+ )?(?:refuse to|decline\b)|\bI(?:'m| am) not (?:going|willing|allowed|permitted) to"
+    rf"|\bI(?:'d| would) (?:rather|prefer) not\b|\bnot something I(?:'m| am)? (?:\w+ ){{0,3}}{_HELPING}"
+    r"|\bI (?:must|have to|need to) (?:\w+ )?(?:decline|refuse|challenge|point out|advise against|inform"
+    r" you|respectfully)"
+    r"|\b(?:do not|don't|never|cannot) condone\b|\bI (?:strongly )?condemn\b|\b(?:is|are) never"
+    r" (?:acceptable|appropriate)"
+    r"|\b(?:going through|having) a difficult time\b|\bThere is no (?:reason|justification) (?:why|for"
+    r"|to)\b"
+    r"|\b(?:it is|it's|it would be|that is|that's) (?:\w+ )?(?:not|never|in|un)[ -]?(?:appropriate"
+    r"|ethical|acceptable|okay"
+    r"|ok|right|legal|respectful|productive)"
+    r"|\bI (?:do not|don't) (?:\w+ )?(?:think|believe)[^.]{0,40}\b(?:appropriate|right|respectful"
+    r"|ethical|productive|helpful)"
+    r"|\b(?:goes )?against (?:my|our) (?:\w+ )?(?:programming|guidelines|policy|policies|principles|values)"
+    r"|\bI (?:do not|don't) have (?:\w+ )?(?:access to|personal|the ability|information)"
+    r"|\bas an? (?:AI|artificial|responsible|ethical|large)[^.]{0,80}\b(?:not|can't|cannot|don't|unable)\b",
+    re.IGNORECASE,
+)
+_THE_SOURCE = (
+    r"(?:the|this|these|your|any|our|available|provided|given)(?: \w+){0,2} "
+    r"(?:contexts?|documents?|documentation|passages?|texts?|information|sources?|articles?|materials?|excerpts?"
+    r"|knowledge base|data)\b"
+)
+_UNKNOWING = re.compile(
+    r"\bI(?:'m| am)? (?:do not|don't|cannot|can't|could not|couldn't|not|am not|was unable to|was not"
+    r" able to) "
+    r"(?:\w+ )?(?:know|sure|certain|find|have (?:any |enough |the |that |this |sufficient"
+    r" )?(?:information|details?|answer|data)|tell|say"
+    r"|answer|determine)"
+    r"|\b(?:not|isn't|is not) (?:\w+ )?(?:mentioned|specified|stated|enough information)"
+    rf"|\b(?:not|isn't|is not) (?:\w+ )?(?:provided|included|covered|contained|available|given|found)"
+    rf" (?:in|by) {_THE_SOURCE}"
+    r"|\bno (?:information|mention|answer|details?)\b"
+    r"|\b(?:does not|do not|doesn't|don't) (?:\w+ )?(?:mention|specify|say)\b"
+    rf"|{_THE_SOURCE} (?:\w+ ){{0,3}}(?:does not|do not|doesn't|don't) (?:\w+ )?"
+    r"(?:state|contain|provide|cover|include)\b"
+    r"|^\s*(?:unknown|n/a|not sure|no idea)\b",
+    re.IGNORECASE,
+)
 
 
 def assess_refusal(sample: Sample) -> Finding:
     """Rate whether the answer helps; one that says only that it does not know leaves the judge unsure."""
-    answer = sample.outputs[:MAX_ANSWER]
-    if not answer.strip():
-        raise NotApplicable("the sample has no outputs")
-    truncated = ("outputs",) if len(sample.outputs) > MAX_ANSWER else ()
+    answer = sample.outputs
     if is_refusal(answer):
-        return Finding(0.05, f"The answer declines: {quote(answer)}.", truncated)
+        return Finding(0.05, f"The answer declines: {quote(answer)}.")
     if all(is_unknowing(sentence) for sentence in sentences(answer)):
-        return Finding(0.45, f"The answer says only that it does not know: {quote(answer)}.", truncated)
-    doubt = "" if is_all_english(answer, sample.inputs[:MAX_ANSWER]) else UNMEASURED
-    return Finding(0.95, "The answer does not open by declining.", truncated, doubt)
+        return Finding(0.45, f"The answer says only that it does not know: {quote(answer)}.")
+    doubt = "" if is_all_english(answer, sample.inputs) else UNMEASURED
+    return Finding(0.95, "The answer does not open by declining.", doubt=doubt)
 
 
-REFUSAL = Rules("refusal", assess_refusal, pass_at=0.6, doubt=0.2)
+def declines(text: str) -> bool:
+    """Whether a text opens by declining to help, or by saying that the answer is not known."""
+    return is_unknowing(text) or is_refusal(text)
+
+
+@lru_cache(SHARED)
+def is_refusal(answer: str) -> bool:
+    """Whether the answer opens by declining to help."""
+    return _REFUSALS.search(_plain(answer[:OPENING])) is not None
+
+
+@lru_cache(SHARED)
+def is_unknowing(sentence: str) -> bool:
+    """Whether a sentence says that the answer is not known or not in the sources."""
+    return _UNKNOWING.search(_plain(sentence[:OPENING])) is not None
+
+
+def _plain(text: str) -> str:
+    return " ".join(unified(text).split())
+
+
+REFUSAL = BuiltinMetric(
+    name="refusal",
+    asks="does the application answer, and not decline to help?",
+    needs=("outputs",),
+    version=1,
+    rules="patterns of declining at the start of the answer; 1 means answered",
+    is_heuristic=True,
+    assess=assess_refusal,
+    criterion_version=1,
+    criterion=(
+        "Answered rather than refused: does the answer try to do what was asked? 1 means that it does, 0 that it "
+        "declines or evades, in whatever tone. Whether the answer is right, safe or good does not matter."
+    ),
+)

@@ -1,32 +1,35 @@
-"""Relevance: does the answer speak to the question?
+"""Relevance of an answer, and of a retrieval: do they speak to the question?
 
-Three signs count: words of the question that come back in the answer (also as an acronym), for a short answer whether
-it is of the kind that was asked for (a number, a name, yes or no), and whether the answer declines. A short turn of a
-conversation ("the second one", "24") is read with the turns before it, whose words may come back as well; that none
-does is no fail.
+Three signs count for an answer: words of the question that come back in it (also as an acronym), for a short answer
+whether it is of the kind that was asked for (a number, a name, yes or no), and whether it declines. A short turn of a
+conversation ("the second one", "24") is read with the turns before it, whose words may come back as well; if none
+does, that is no fail.
+
+For a retrieval the best passage counts: one useful text makes it good, whatever else it brings.
 """
 
 import math
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from qualitrace_collector.sample import Sample
-from qualitrace_monitors.judges.builtin.echo import Echo, echo
-from qualitrace_monitors.judges.builtin.refusals import is_refusal, is_unknowing
-from qualitrace_monitors.judges.contract import NotApplicable
-from qualitrace_monitors.judges.local.language import UNMEASURED, is_all_english, is_english
-from qualitrace_monitors.judges.local.rules import Finding, Rules
-from qualitrace_monitors.judges.local.text import MAX_ANSWER, quote, sentences, words
-from qualitrace_monitors.judges.local.word import Word
+from qualitrace_monitors.judges.builtin.refusal import declines
+from qualitrace_monitors.judges.contract import BuiltinMetric, Finding, TextName
+from qualitrace_monitors.judges.local.language import UNMEASURED, is_all_english, is_clearly_foreign, is_english
+from qualitrace_monitors.judges.local.normal import Word, stem
+from qualitrace_monitors.judges.local.text import MAX_ANSWER, MAX_PASSAGES, Vocabulary, quote, sentences, words
 
 SHORT = 12
 """An answer of at most this many words need not repeat the question."""
 SHORT_TURN, SHORT_REPLY, TURNS = 5, 12, 4
-"""Words of a turn that can hardly be understood by itself, words of one that replies to the application's question, and
-the turns before that either is read with."""
+"""Words up to which a turn may not be understood by itself, words up to which it may reply to the application's
+question, and the earlier turns that such a turn is read with."""
 PASS_AT = 0.6
 _CONTINUES = 0.45
-"""The least value of an answer to a short turn: it may speak to it without a word of the turns before."""
+"""The lowest value of an answer to a short turn: it may speak to it without a word of the turns before."""
+_NOTHING_ASKED = 0.6
+"""The value of a retrieval for a question without content words: unsure."""
 _FOLLOWS = re.compile(r"\s*(?:and|or|but|also|then|so|what about|how about|what if|why|why not)\b", re.IGNORECASE)
 _ASKS = re.compile("[?？؟]")
 _KINDS = {
@@ -57,32 +60,61 @@ _TIME = re.compile(
     r"|night|midnight|(?:mon|tues|wednes|thurs|fri|satur|sun)days?|none|several|many|free|no limit)\b",
     re.IGNORECASE,
 )
+_LETTERS = re.compile(r"[^\W\d_]+")
+_ACRONYM = re.compile(r"\b[a-z]?[A-Z]{2,8}s?\b")
+
+
+class Echo(NamedTuple):
+    """How much of a question's distinct content words comes back in a text.
+
+    Attributes:
+        share: their weighted share, 0 to 1; longer words weigh more.
+        shared: how many come back at least in part.
+        total: how many there are.
+    """
+
+    share: float
+    shared: int
+    total: int
 
 
 def assess_relevance(sample: Sample) -> Finding:
     """Rate how far the answer speaks to the question; to decline is no answer."""
-    question, answer = sample.inputs[:MAX_ANSWER], sample.outputs[:MAX_ANSWER]
-    if not answer.strip():
-        raise NotApplicable("the sample has no outputs")
-    if not question.strip():
-        raise NotApplicable("the sample has no inputs")
-    truncated = tuple(name for name in ("inputs", "outputs") if len(getattr(sample, name)) > MAX_ANSWER)
+    question, answer = sample.inputs, sample.outputs
     turns = _turns_before(sample, question)
     first = quote((sentences(answer) or [answer])[0])
     foreign = not (is_all_english(answer, f"{turns}\n{question}") and is_english(question, turns or answer))
     unmeasured = UNMEASURED if foreign else ""
-    if all(is_unknowing(sentence) or is_refusal(sentence) for sentence in sentences(answer)):
-        return Finding(0.1, f"The answer declines: {first}.", truncated)
+    if all(map(declines, sentences(answer))):
+        return Finding(0.1, f"The answer declines: {first}.")
     value, reason = _value(question, answer, first)
     if turns and value < PASS_AT:
-        before = _rate(echo(turns, answer))
-        value = max(value, before, _CONTINUES)
+        value = max(value, _rate(echo(turns, answer)), _CONTINUES)
         reason += "; it is a short turn of a conversation, which the answer may continue"
-    return Finding(value, reason + ".", truncated, unmeasured, unmeasured)
+    return Finding(value, reason + ".", doubt=unmeasured, excuse=unmeasured)
+
+
+def assess_retrieval(sample: Sample) -> Finding:
+    """Rate how much of the question the best passage takes up."""
+    question, passages = sample.inputs, [text for text in sample.passages if text.strip()]
+    share = MAX_PASSAGES // len(passages)
+    cut: tuple[TextName, ...] = ("passages",) * any(len(text) > share for text in passages)
+    seen = [passage[:share] for passage in passages]
+    echoes = [echo(question, passage) for passage in seen]
+    best = max(range(len(passages)), key=lambda rank: echoes[rank].share)
+    if not echoes[best].total:
+        return Finding(_NOTHING_ASKED, f"{quote(question)} has no content words to look for.", cut)
+    reason = (
+        f"{echoes[best].shared} of the {echoes[best].total} content words of the question come back in the best of "
+        f"{len(passages)} passages, number {best + 1}: {quote((sentences(passages[best]) or [''])[0])}."
+    )
+    foreign = not is_english(question, beside=seen[best]) or any(map(is_clearly_foreign, seen))
+    unmeasured = UNMEASURED if foreign else ""
+    return Finding(echoes[best].share, reason, cut, unmeasured, unmeasured)
 
 
 def _turns_before(sample: Sample, question: str) -> str:
-    """Return the turns that a short turn of a conversation is read with; nothing for a question of its own."""
+    """Return the turns that a short turn of a conversation is read with; nothing for a question that stands alone."""
     spoken = [turn.content for turn in sample.conversation if turn.role in ("user", "assistant")]
     if not spoken:
         return ""
@@ -131,11 +163,62 @@ def _starts_with_number(answered: Sequence[Word]) -> bool:
     return bool(answered) and answered[0].number
 
 
-RELEVANCE = Rules(
-    "relevance",
-    assess_relevance,
+def echo(question: str, text: str) -> Echo:
+    """Look for the question's content words in a text: by their stems, their first letters, or as an acronym."""
+    known = Vocabulary()
+    known.add([word for word in words(text) if not word.stop])
+    by_acronym = _spelled_by_acronyms(question, text)
+    asked = {word.stem: word for word in words(question) if not word.stop}
+    credits = {name: 1.0 if name in by_acronym else known.credit(word) for name, word in asked.items()}
+    weights = {name: min(len(name), 12) ** 0.8 for name in asked}
+    share = sum(credits[name] * weights[name] for name in asked) / (sum(weights.values()) or 1.0)
+    return Echo(share, sum(credit > 0 for credit in credits.values()), len(asked))
+
+
+def _spelled_by_acronyms(question: str, text: str) -> set[str]:
+    """Return the stems of the question's words that the text has as initials (`prostate cancer`: PC)."""
+    acronyms = {match.group().removesuffix("s").lower() for match in _ACRONYM.finditer(text)}
+    spelled: set[str] = set()
+    everything = [token.lower() for token in _LETTERS.findall(question)]
+    content = [token for token in everything if not all(word.stop for word in words(token))]
+    for tokens in (everything, content):
+        initials = "".join(token[0] for token in tokens)
+        for acronym in acronyms:
+            start = initials.find(acronym)
+            if start >= 0:
+                spelled.update(stem(token) for token in tokens[start : start + len(acronym)])
+    return spelled
+
+
+RELEVANCE = BuiltinMetric(
+    name="relevance",
+    asks="does the answer address the question?",
+    needs=("inputs", "outputs"),
+    version=1,
+    rules="words of the question that return, also as acronyms; for short answers, the kind asked for",
+    assess=assess_relevance,
     pass_at=PASS_AT,
-    doubt=0.2,
-    pass_needs=frozenset({"inputs"}),
-    fail_needs=frozenset({"inputs", "outputs"}),
+    whole_for_pass=("inputs",),
+    whole_for_fail=("inputs", "outputs"),
+    criterion_version=1,
+    criterion=(
+        "Relevance: does the answer address what the question asks? It need not be true. An answer that evades, "
+        "declines or speaks of something else is not relevant."
+    ),
+)
+RETRIEVAL_RELEVANCE = BuiltinMetric(
+    name="retrieval_relevance",
+    asks="do the passages speak to the question?",
+    needs=("inputs", "passages"),
+    version=1,
+    rules="weighted share of the question's content words in the best passage",
+    assess=assess_retrieval,
+    pass_at=0.7,
+    whole_for_pass=("inputs",),
+    whole_for_fail=("inputs", "passages"),
+    criterion_version=1,
+    criterion=(
+        "Relevance of the retrieval: does the document hold what is needed to answer the question? Judge the best of "
+        "its numbered passages; that others are of no use does not matter."
+    ),
 )

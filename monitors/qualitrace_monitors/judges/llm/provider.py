@@ -1,9 +1,11 @@
-"""One chat call by MLflow model URI: a route shapes it, httpx sends it, and what goes wrong is told in one place.
+"""One chat call to the model of an MLflow model URI, and its price: a route forms the request, httpx sends it.
 
-MLflow, for most routes, is imported at the first call only: its import takes seconds.
+MLflow's own call (`invoke_judge_model`) takes keys and the timeout from the process's environment alone and loses
+`Retry-After`, so MLflow only forms requests here. It is imported at the first call: its import takes seconds.
 """
 
 import json
+import os
 import threading
 from typing import Any
 
@@ -11,14 +13,15 @@ import httpx
 from pydantic import BaseModel
 
 from qualitrace_monitors.judges.contract import JudgeError, TransientJudgeError
-from qualitrace_monitors.judges.failures import failure, quoted, refusal, reported_failure
-from qualitrace_monitors.judges.llm.bedrock import BedrockRoute
+from qualitrace_monitors.judges.failures import failure_in_body, failure_of, http_failure, quoted
 from qualitrace_monitors.judges.llm.bodies import Reply, error_in
-from qualitrace_monitors.judges.llm.prices import price
-from qualitrace_monitors.judges.llm.routes import Call, EndpointRoute, GatewayRoute, Route
+from qualitrace_monitors.judges.llm.routes import ChatRequest, Route, route_to
+
+# Without an address, MLflow reads the price list in its package, and does not wait for the one on the network.
+os.environ.setdefault("MLFLOW_MODEL_CATALOG_URI", "")
 
 LARGEST_BODY = 8 * 1024 * 1024
-"""Bytes of an answer that are read."""
+"""Bytes of the longest answer that is read."""
 
 
 class RefusedParameter(JudgeError):
@@ -66,29 +69,29 @@ class Provider:
         if schema is not None:
             payload["response_format"] = _response_format(schema)
         route = self._route()
-        reply = self._read(route, *self._post(self._formed(route, payload)))
+        try:
+            request = route.request(payload)
+        except Exception as error:
+            raise failure_of(f"{self._name}: cannot form the request", error) from error
+        reply = self._read(route, *self._post(request))
         return reply._replace(cost_usd=price(self._name, self._model, reply.input_tokens, reply.output_tokens))
 
-    def _formed(self, route: Route, payload: dict[str, Any]) -> Call:
+    def _post(self, request: ChatRequest) -> tuple[bytes, httpx.Headers]:
+        """Send a request; return the body and the headers of an answer that means success."""
+        url, headers, content, auth = request
         try:
-            return route.call(payload)
-        except Exception as error:
-            raise failure(f"{self._name}: cannot form the request", error) from error
-
-    def _post(self, call: Call) -> tuple[bytes, httpx.Headers]:
-        """Send a call; the body and the headers of an answer that means success."""
-        try:
-            with self._client.stream(
-                "POST", call.url, headers=call.headers, json=call.body, auth=call.auth
-            ) as response:
+            with self._client.stream("POST", url, headers=headers, json=content, auth=auth) as response:
                 body = self._body(response)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL, UnicodeError, ValueError) as error:
-            raise JudgeError(f"{self._name}: cannot ask {call.url}: {error}") from error
+            raise JudgeError(f"{self._name}: cannot ask {url}: {error}") from error
         except httpx.RequestError as error:
-            raise TransientJudgeError(f"{self._name}: {call.url} is out of reach: {error!r}") from error
+            raise TransientJudgeError(f"{self._name}: {url} is out of reach: {error!r}") from error
         if response.is_success:
             return body, response.headers
-        raise _error(self._name, response, body.decode(errors="replace"))
+        text = body.decode(errors="replace")
+        message = f"{self._name}: HTTP {response.status_code}: {' '.join(text[:500].split())}"
+        error = http_failure(message, response.status_code, response.headers)
+        raise _about_parameter(error, text) if response.status_code in (400, 422) else error
 
     def _body(self, response: httpx.Response) -> bytes:
         body = bytearray()
@@ -99,14 +102,14 @@ class Provider:
         return bytes(body)
 
     def _read(self, route: Route, body: bytes, headers: httpx.Headers) -> Reply:
-        """Read the body of an answer that means success, which may report an error all the same."""
+        """Read the body of an answer whose status means success; it may report an error nevertheless."""
         shown = quoted(body[:1000].decode(errors="replace"))
         try:
             data = json.loads(body)
         except (ValueError, RecursionError) as error:  # a proxy's page, or an answer that broke off
             raise TransientJudgeError(f"{self._name}: the response is no JSON: {shown}") from error
         if (reported := error_in(data)) is not None:
-            error = reported_failure(self._name, reported, headers)
+            error = failure_in_body(self._name, reported, headers)
             if isinstance(error, TransientJudgeError):
                 raise error
             raise _about_parameter(error, body.decode(errors="replace"))
@@ -122,7 +125,7 @@ class Provider:
         with self._lock:
             if self._known_route is None:
                 try:
-                    self._known_route = _route_to(self._name, self._model, self._base_url, self._api_key)
+                    self._known_route = route_to(self._name, self._model, self._base_url, self._api_key)
                 except JudgeError:
                     raise
                 except Exception as error:
@@ -136,28 +139,24 @@ def _response_format(schema: type[BaseModel]) -> dict[str, Any]:
     return pydantic_to_response_format(schema)
 
 
-def _route_to(name: str, model: str, base_url: str | None, api_key: str | None) -> Route:
-    if name == "endpoints":
-        if base_url or api_key:
-            raise JudgeError("endpoints:/ takes no base_url or api_key: set MLFLOW_DEPLOYMENTS_TARGET")
-        return EndpointRoute(model)
-    if name in ("bedrock", "amazon-bedrock"):
-        return BedrockRoute(model, base_url, api_key)
-    return GatewayRoute(name, model, base_url, api_key)
-
-
-def _error(name: str, response: httpx.Response, text: str) -> JudgeError:
-    """Turn an HTTP error into the error that says whether to try again, and how."""
-    message = f"{name}: HTTP {response.status_code}: {' '.join(text[:500].split())}"
-    error = refusal(message, response.status_code, response.headers)
-    return _about_parameter(error, text) if response.status_code in (400, 422) else error
-
-
 def _about_parameter(error: JudgeError, text: str) -> JudgeError:
-    """Name the parameter that a refusal is about, if it is about one."""
+    """Return the error as one about the parameter that the provider refuses, if it names one."""
     lower = text.lower()
     if "temperature" in lower:
         return RefusedParameter("temperature", str(error))
     if any(word in lower for word in ("response_format", "json_schema", "output_config", "structured output")):
         return RefusedParameter("response_format", str(error))
     return error
+
+
+def price(provider: str, model: str, input_tokens: int, output_tokens: int) -> float | None:
+    """Return the price in US dollars; None where MLflow knows none.
+
+    Args:
+        provider: as in the model URI, for example `openai`.
+    """
+    from mlflow.utils.providers import cost_per_token
+
+    listed = "bedrock" if provider == "amazon-bedrock" else provider
+    cost = cost_per_token(model, input_tokens, output_tokens, custom_llm_provider=listed)
+    return None if cost is None else sum(cost)

@@ -1,21 +1,25 @@
-"""Where a model URI leads: the address, the headers and the form of a call, which `Provider` sends.
+"""Where a model URI leads: the address, the headers and the form of the request that `Provider` sends.
 
-MLflow's gateway providers know most of them. Its deployments client and its way to Bedrock do not let a call have a
-timeout of its own and lose Retry-After, so these two routes are put together here.
+MLflow's gateway providers know most of them. Its deployments client and its calls to Bedrock take no timeout for a
+single call and lose Retry-After, so these two routes are put together here.
 """
 
 import os
+from collections.abc import Generator
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
 
 import httpx
 
 from qualitrace_monitors.judges.contract import JudgeError
+from qualitrace_monitors.judges.failures import failure_of
 from qualitrace_monitors.judges.llm.bodies import Reply, read_body
 
+CREDENTIALS = "AWS credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a role)"
 
-class Call(NamedTuple):
-    """One request: where to, and what is sent as JSON; `auth` proves who asks, where `headers` do not."""
+
+class ChatRequest(NamedTuple):
+    """One request with a JSON body; `auth` proves who asks if the headers do not."""
 
     url: str
     headers: dict[str, str]
@@ -26,13 +30,28 @@ class Call(NamedTuple):
 class Route(Protocol):
     """The way to a model. Thread-safe."""
 
-    def call(self, payload: dict[str, Any]) -> Call:
-        """Form a call of a payload in OpenAI's chat form."""
+    def request(self, payload: dict[str, Any]) -> ChatRequest:
+        """Form the request of a payload in OpenAI's chat form."""
         ...
 
     def read(self, data: Any) -> Reply | None:
-        """Read the JSON that came back; None, or any exception, if it is no chat completion."""
+        """Read the JSON of the answer; None, or any exception, if it is no chat completion."""
         ...
+
+
+def route_to(name: str, model: str, base_url: str | None, api_key: str | None) -> Route:
+    """Find the route of a provider.
+
+    Raises:
+        JudgeError: it cannot be set up as configured.
+    """
+    if name == "endpoints":
+        if base_url or api_key:
+            raise JudgeError("endpoints:/ takes no base_url or api_key: set MLFLOW_DEPLOYMENTS_TARGET")
+        return EndpointRoute(model)
+    if name in ("bedrock", "amazon-bedrock"):
+        return BedrockRoute(model, base_url, api_key)
+    return GatewayRoute(name, model, base_url, api_key)
 
 
 class GatewayRoute:
@@ -41,13 +60,13 @@ class GatewayRoute:
     def __init__(self, name: str, model: str, base_url: str | None, api_key: str | None) -> None:
         self._provider = _mlflow_provider(name, model, base_url, api_key)
 
-    def call(self, payload: dict[str, Any]) -> Call:
+    def request(self, payload: dict[str, Any]) -> ChatRequest:
         """See `Route`."""
         body = self._provider.adapter_class.chat_to_model(payload, self._provider.config)
-        return Call(self._provider.get_endpoint_url("llm/v1/chat"), dict(self._provider.headers), body)
+        return ChatRequest(self._provider.get_endpoint_url("llm/v1/chat"), dict(self._provider.headers), body)
 
     def read(self, data: Any) -> Reply | None:
-        """See `Route`; a form that MLflow alone knows, as of a plug-in of its, is translated by it."""
+        """See `Route`; MLflow translates the forms that only it knows, for example of its plug-ins."""
         if reply := read_body(data):
             return reply
         return read_body(self._provider.adapter_class.model_to_chat(data, self._provider.config).model_dump())
@@ -74,9 +93,9 @@ class EndpointRoute:
             if known.username and known.password:
                 self._auth = httpx.BasicAuth(known.username, known.password)
 
-    def call(self, payload: dict[str, Any]) -> Call:
+    def request(self, payload: dict[str, Any]) -> ChatRequest:
         """See `Route`."""
-        return Call(self._url, self._headers(), payload, self._auth)
+        return ChatRequest(self._url, self._headers(), payload, self._auth)
 
     def read(self, data: Any) -> Reply | None:
         """See `Route`."""
@@ -110,5 +129,84 @@ def _mlflow_provider(name: str, model: str, base_url: str | None, api_key: str |
 
 
 def _environment_key(name: str) -> str:
-    """Read the provider's usual variable; a server of one's own often needs no key, but some text must stand there."""
+    """Read the provider's usual variable; private servers often need no key, but MLflow needs some text."""
     return os.environ.get(f"{name.upper()}_API_KEY") or "none"
+
+
+class BedrockRoute:
+    """A model or an inference profile of Amazon Bedrock, by its id or ARN, through the Converse API.
+
+    It takes a Bedrock key (a bearer token) or AWS credentials. Botocore finds the latter as any AWS tool does
+    (environment, profile, role), and signs with them (Signature Version 4). The form of the request:
+    https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html
+
+    Args:
+        model: the id.
+        base_url: an endpoint other than the region's public one.
+        api_key: a Bedrock key; else `AWS_BEARER_TOKEN_BEDROCK` is read, else AWS credentials are looked for.
+
+    Raises:
+        JudgeError: there is no way to prove who asks, or no region.
+    """
+
+    def __init__(self, model: str, base_url: str | None, api_key: str | None) -> None:
+        token = api_key or os.environ.get("AWS_BEARER_TOKEN_BEDROCK")
+        session = None if token else _session()
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        region = region or (session and session.get_config_variable("region"))
+        if region is None and not (token and base_url):
+            raise JudgeError("bedrock: the region is not known: set AWS_REGION")
+        root = (base_url or f"https://bedrock-runtime.{region}.amazonaws.com").rstrip("/")
+        self._url = f"{root}/model/{quote(model, safe='')}/converse"
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._auth = httpx.Auth() if session is None else SigV4(session, str(region))
+
+    def request(self, payload: dict[str, Any]) -> ChatRequest:
+        """See `Route`; Converse has no form of the answer that every model takes, so the prompt alone asks for it."""
+        parts = [(message["role"], [{"text": message["content"]}]) for message in payload["messages"]]
+        body: dict[str, Any] = {
+            "system": [part for role, content in parts if role == "system" for part in content],
+            "messages": [{"role": role, "content": content} for role, content in parts if role != "system"],
+        }
+        if "temperature" in payload:
+            body["inferenceConfig"] = {"temperature": payload["temperature"]}
+        return ChatRequest(self._url, dict(self._headers), body, self._auth)
+
+    def read(self, data: Any) -> Reply | None:
+        """See `Route`."""
+        return read_body(data)
+
+
+class SigV4(httpx.Auth):
+    """Signs requests as they are sent, with credentials that botocore renews in time."""
+
+    requires_request_body = True
+
+    def __init__(self, session: Any, region: str) -> None:
+        self._credentials = session.get_credentials()
+        self._region = region
+        if self._credentials is None:
+            raise JudgeError(f"bedrock: set a key in AWS_BEARER_TOKEN_BEDROCK, or {CREDENTIALS}")
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
+        """Add the signature's headers; see `httpx.Auth`."""
+        from botocore.auth import SigV4Auth
+        from botocore.awsrequest import AWSRequest
+
+        to_sign = AWSRequest(request.method, str(request.url), data=request.content)
+        to_sign.headers["Content-Type"] = request.headers["Content-Type"]
+        try:
+            SigV4Auth(self._credentials.get_frozen_credentials(), "bedrock", self._region).add_auth(to_sign)
+        except Exception as error:
+            raise failure_of("bedrock: cannot sign the request", error) from error
+        request.headers.update(dict(to_sign.headers))
+        yield request
+
+
+def _session() -> Any:
+    try:
+        from botocore.session import get_session
+    except ModuleNotFoundError as error:
+        remedy = f"set a key in AWS_BEARER_TOKEN_BEDROCK, or pip install 'qualitrace[server,bedrock]' for {CREDENTIALS}"
+        raise JudgeError(f"bedrock: {remedy}") from error
+    return get_session()

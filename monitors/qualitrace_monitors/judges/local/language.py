@@ -1,23 +1,24 @@
 """Is a text English? The local judges were measured on English, and know its negations, refusals and insults alone.
 
-Each word in Latin letters speaks for English or against it, by a linear model over hashed pieces of it (`english.npz`:
-65,536 one-byte weights in CRC-32 buckets, no words). They are those of a logistic regression (scikit-learn, C = 1) on
-random runs of one to eight words, English against 26 other languages, drawn by their frequencies in wordfreq 3.1.1
-(https://github.com/rspeer/wordfreq, data CC-BY-SA-4.0). It takes one in thirty of the
-texts that people wrote in other languages for English, and next to no English one for another language.
+Each word in Latin letters counts for English or against it, by a linear model over hashed pieces of the word
+(`english.npz`: 65,536 one-byte weights in CRC-32 buckets, no words). The weights are those of a logistic regression
+(scikit-learn, C = 1) on random runs of one to eight words, English against 26 other languages, drawn by their
+frequencies in wordfreq 3.1.1 (https://github.com/rspeer/wordfreq, data CC-BY-SA-4.0). It mistakes one in thirty texts
+that people wrote in other languages for English, and hardly any English text for another language.
 """
 
 import re
 import zlib
 from functools import cache, lru_cache
 from importlib.resources import files
-from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, NamedTuple
 
 from qualitrace_monitors.judges.local.normal import unified
 from qualitrace_monitors.judges.local.text import KNOWN_WORDS, LONGEST_KNOWN, sentences, shared
+
+if TYPE_CHECKING:  # NumPy takes longer to import than all local judges; it is loaded with the weights
+    import numpy as np
+    from numpy.typing import NDArray
 
 BUCKETS = 1 << 16
 _LATIN_WORD = re.compile(r"[A-Za-zÀ-ɏḀ-ỿ]+")
@@ -26,27 +27,27 @@ _OTHER_LETTER = re.compile(r"[^\W\d_A-Za-zÀ-ɏḀ-ỿ]")
 _UNIT = re.compile(r"(?<=\d) ?[A-Za-z]{1,2}\b")
 """What may be a unit after a number, which is the same in most languages."""
 _ADDRESS = re.compile(r"@|://|www\.")
-"""Signs of handles, e-mail and web addresses, which are in no language."""
+"""Signs of handles, e-mail and web addresses, which belong to no language."""
 UNMEASURED = "this judge knows English only"
 """Why a verdict on a text in another language would be a guess."""
 _OTHER_SHARE = 0.25
-"""Share of letters of other scripts from which on a text is not English; less are names in their own script."""
+"""Share of letters of other scripts from which on a text is not English; fewer are names in their own script."""
 _WEIGHT_OF_OTHER = 2
 """Letters of Latin script that one of another script counts as: Han characters are whole words."""
 _STRONGEST = 4.0
-"""What one word may say at most, as log-odds."""
+"""Log-odds of one word at most."""
 _EACH, _FREE = 0.25, 0.5
-"""Log-odds for English that each word of an English text brings at least, less the allowance of a whole text."""
+"""Log-odds for English of each word of an English text at least, less the allowance of a whole text."""
 _FAINT, _FEW = 1.0, 2
-"""Log-odds against English that say nothing by themselves, in a text of so few words."""
+"""Log-odds against English that show nothing in a text of at most so many words."""
 _FAIR, _SHORT = 4.0, 5
-"""Log-odds for English that say little, in a text of so few words."""
+"""Log-odds for English that show little in a text of at most so many words."""
 _CLEARLY = 2.0
-"""Log-odds against English of a few words that are in another language; fainter ones will do for more words."""
+"""Log-odds against English of a few words that are in another language; more words need less."""
 
 
 class _Evidence(NamedTuple):
-    """What a text shows: log-odds for English, words in Latin letters, and whether other scripts stand out in it."""
+    """Log-odds for English, words in Latin letters, and whether other scripts stand out."""
 
     english: float
     words: int
@@ -54,7 +55,7 @@ class _Evidence(NamedTuple):
 
 
 def is_english(text: str, beside: str = "") -> bool:
-    """Whether a text is English, as a whole; one that shows little is in the language of the text `beside` it."""
+    """Whether a text as a whole is English; one that shows little is in the language of the text `beside` it."""
     found = _evidence(text)
     if found.other_script:
         return False
@@ -100,7 +101,7 @@ def _evidence(text: str) -> _Evidence:
 
 @lru_cache(KNOWN_WORDS)
 def log_odds(word: str) -> float:
-    """Say how much a lower-case word speaks for English, or, below zero, for another language."""
+    """Return how much a lower-case word counts for English or, below zero, for another language."""
     buckets = pieces(word)
     weight = float(_weights()[buckets].sum()) / len(buckets) ** 0.5
     return max(-_STRONGEST, min(_STRONGEST, weight))
@@ -114,7 +115,9 @@ def pieces(word: str) -> list[int]:
 
 
 @cache
-def _weights() -> NDArray[np.float64]:
+def _weights() -> "NDArray[np.float64]":
     """Read the weights that come with the package."""
+    import numpy as np
+
     with (files(__package__ or "") / "english.npz").open("rb") as file, np.load(file) as arrays:
         return arrays["pieces"] * float(arrays["scale"])

@@ -1,11 +1,12 @@
-"""One form for texts that a reader takes for the same: Unicode's compatibility forms, digits, and optional marks.
+"""One form for texts and words that a reader takes for the same: Unicode's forms, digits, marks, English endings.
 
-`visible` changes nothing that a reader would see; `unified` makes the forms of digits and signs one; `folded` brings a
-word to what it is compared by.
+`visible` changes nothing that a reader would see; `unified` gives digits and signs one form; `folded` and `stem` give a
+word the form by which it is compared.
 """
 
 import re
 import unicodedata
+from typing import NamedTuple
 
 _OPTIONAL_MARKS = re.compile("[\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed]")
 """Points of Hebrew and short vowels of Arabic, which everyday writing leaves out."""
@@ -37,6 +38,58 @@ _SIGNS = str.maketrans(
 _VULGAR_FRACTION = re.compile(r"(?:(\d) ?)?([¼½¾⅐-⅞])")
 _FOREIGN_DIGIT = re.compile(r"[^\D0-9]")
 
+_SUFFIXES = (
+    "ization",
+    "isation",
+    "ations",
+    "ation",
+    "ings",
+    "ing",
+    "ies",
+    "ied",
+    "ers",
+    "ed",
+    "es",
+    "er",
+    "ly",
+    "s",
+    "e",
+)
+
+
+class Word(NamedTuple):
+    """A token.
+
+    Attributes:
+        stem: what is compared; a number's is its value (`1299.5`).
+        capitalised: it starts with a capital letter.
+        number: it is a number.
+        stop: it carries no meaning of its own.
+        denies: it is a negation.
+        also: other stems that mean the same, or may (`1.299`: 1299 or 1.299).
+        unit: the stem of the unit that a number is given in, where that is known; a unit's own stem.
+    """
+
+    stem: str
+    capitalised: bool = False
+    number: bool = False
+    stop: bool = False
+    denies: bool = False
+    also: tuple[str, ...] = ()
+    unit: str = ""
+
+
+def stem(word: str) -> str:
+    """Cut the commonest English endings off a lower-case `word`, so that forms of a word meet."""
+    word = word.removesuffix("'s").removesuffix("'")
+    for suffix in _SUFFIXES:
+        if word.endswith(suffix) and len(word) - len(suffix) >= 3:
+            word = word.removesuffix(suffix)
+            break
+    if len(word) > 3 and word[-1] == word[-2]:
+        return word[:-1]
+    return word[:-1] + "i" if len(word) > 3 and word.endswith("y") else word
+
 
 def unified(text: str) -> str:
     """Bring a text to NFKC, with ASCII's digits, apostrophes and minus, and without invisible characters."""
@@ -51,7 +104,7 @@ def visible(text: str) -> str:
 
 
 def folded(word: str) -> str:
-    """Bring a word of a unified text to the form that it is compared by: without case and optional marks."""
+    """Bring a word of a unified text to the form by which it is compared: without case and optional marks."""
     if word.isascii():
         return word.lower()
     return _without_accents(_OPTIONAL_MARKS.sub("", word.casefold())).translate(_LETTERS)

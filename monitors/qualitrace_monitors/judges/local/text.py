@@ -1,32 +1,34 @@
-"""Text as the local judges see it: limits, sentences, words with their stems, numbers and names.
+"""Text as the local judges see it: limits, sentences, words with their stems, numbers and names, and vocabularies.
 
-Everything here runs in time linear in the text, and works for scripts that write no spaces: a run of Han, kana or
-Hangul characters counts as its pairs of neighbouring characters.
+Everything here runs in time linear in the text, and works for scripts without spaces: a run of Han, kana or Hangul
+characters counts as its pairs of neighbouring characters.
 """
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache, wraps
+from itertools import pairwise
 from typing import TypeVar
 
-from qualitrace_monitors.judges.local.normal import folded, unified
-from qualitrace_monitors.judges.local.numbers import HAN
-from qualitrace_monitors.judges.local.quantities import STARTS, quantity_at
-from qualitrace_monitors.judges.local.word import Word, stem
+from qualitrace_monitors.judges.local.normal import Word, folded, stem, unified
+from qualitrace_monitors.judges.local.numbers import HAN, STARTS, quantity_at
 
 MAX_ANSWER = 20_000
 """Characters of an answer or a question that are judged; the rest is cut off."""
 MAX_PASSAGES = 100_000
-"""Characters of all passages together that are looked at."""
+"""Characters of all passages together that are judged."""
 KNOWN_WORDS, LONGEST_KNOWN = 1 << 15, 32
-"""Words whose stems are remembered, and their characters at most: texts repeat each other's words."""
+"""Words in the caches of words, and characters of the longest of them: texts repeat each other's words."""
 SHARED = 64
-"""Texts whose sentences and words are kept: one judge after the other looks at the same answer."""
+"""Texts in the caches of texts: one judge after the other reads the same answer."""
 LARGEST_SHARED = 20_000
-"""Characters of a text that is kept: what is made of it takes up to a hundred times as many bytes."""
+"""Characters of the longest text in a cache: its words take up to a hundred times as many bytes."""
 QUOTE = 160
 """Characters of a sentence that a rationale shows."""
+PREFIX, _PREFIX_CREDIT = 5, 0.75
+"""Letters that two forms of a word must share (`refund`, `refundable`), and how much such a word counts."""
 
 _STOP_WORDS = frozenset(
     """a about above after again all also although always am an and any are as at be because been before being
@@ -49,7 +51,7 @@ _ORDINALS = {
 }
 _SPACELESS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\u0e00-\u0e7f"
 _MARKS = "".join(chr(code) for code in range(0x300, 0x10000) if unicodedata.category(chr(code)) in ("Mn", "Mc"))
-"""Vowel signs and other marks, which are parts of words but no letters to `re`."""
+"""Vowel signs and other marks, which are parts of words, though `re` does not count them as letters."""
 _LETTER = rf"[^\W\d_{_SPACELESS}]"
 _LETTERS = rf"{_LETTER}+(?:[{_MARKS}]+{_LETTER}*)*"
 _TOKEN = re.compile(
@@ -65,7 +67,7 @@ _Read = TypeVar("_Read")
 
 
 def shared(read: Callable[[_Text], _Read]) -> Callable[[_Text], _Read]:
-    """Keep what was last read of texts, or tuples of texts, that are not large."""
+    """Cache a function of a text, or of a tuple of texts, unless they are large."""
     kept = lru_cache(SHARED)(read)
 
     @wraps(read)
@@ -78,7 +80,7 @@ def shared(read: Callable[[_Text], _Read]) -> Callable[[_Text], _Read]:
 
 @shared
 def sentences(text: str) -> tuple[str, ...]:
-    """Split at sentence ends and line breaks; an abbreviation's dot ends none.
+    """Split at sentence ends and line breaks, but not after an abbreviation.
 
     List numbers, citation marks such as [1] and Markdown's signs are left out.
     """
@@ -95,13 +97,13 @@ def sentences(text: str) -> tuple[str, ...]:
 
 @shared
 def words(text: str) -> tuple[Word, ...]:
-    """Split `text` into words, in order; its dates, times and numbers are brought to one form each."""
+    """Split `text` into words, in order, with one form for each date, time and number."""
     plain = unified(text)
     found: list[Word] = []
     at = 0
     for token in _TOKEN.finditer(plain):
         start = token.start()
-        if start < at:
+        if start < at:  # within the last quantity
             continue
         word, run = token.groups()
         if word and word.lower() not in STARTS:
@@ -131,6 +133,59 @@ _known_word = lru_cache(KNOWN_WORDS)(_word)
 
 
 def quote(sentence: str) -> str:
-    """Bring a sentence to one line of at most `QUOTE` characters, in quotation marks."""
+    """Return a sentence as one line of at most `QUOTE` characters, in quotation marks."""
     line = " ".join("".join(c if c.isprintable() else " " for c in sentence[: 2 * QUOTE]).split())
     return f"“{line if len(line) <= QUOTE else line[: QUOTE - 1] + '…'}”"
+
+
+@dataclass(slots=True)
+class Vocabulary:
+    """The words of one text, the pairs of neighbours in it, what it denies, and the units of its numbers."""
+
+    stems: set[str] = field(default_factory=set[str])
+    prefixes: set[str] = field(default_factory=set[str])
+    pairs: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    negated: set[str] = field(default_factory=set[str])
+    units: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
+
+    def add(self, text: Sequence[Word]) -> None:
+        """Add the words of a text."""
+        stems = [word.stem for word in text]
+        self.stems.update(stems)
+        for word in text:
+            if word.also:
+                self.stems.update(word.also)
+            if word.number:
+                for value in (word.stem, *word.also):
+                    self.units.setdefault(value, set()).add(word.unit)
+        self.prefixes.update(word.stem[:PREFIX] for word in text if len(word.stem) >= PREFIX and not word.unit)
+        self.pairs.update(pairwise(stems))
+        self.pairs.update(pairwise(word.stem for word in text if not word.stop))
+        self.negated.update(denied_in(text))
+
+    def credit(self, word: Word) -> float:
+        """Return how well a word is known here: 1 for its stem, less for its first letters, else 0."""
+        if word.stem in self.stems or not self.stems.isdisjoint(word.also):
+            return 1.0
+        return _PREFIX_CREDIT if not word.number and word.stem[:PREFIX] in self.prefixes else 0.0
+
+    def in_another_unit(self, number: Word) -> bool:
+        """Whether a number occurs here only with units other than its own."""
+        units = set[str]().union(*(self.units.get(value, ()) for value in (number.stem, *number.also)))
+        return bool(number.unit) and "" not in units and number.unit not in units
+
+
+def denied_in(text: Sequence[Word]) -> Iterable[str]:
+    """Yield the stem of the content word after each negation: what is denied."""
+    denying = False
+    for position, word in enumerate(text):
+        if word.denies:
+            denying = position > 0 or not _starts_with_an_answer(text)
+        elif denying and not word.stop:
+            denying = False
+            yield word.stem
+
+
+def _starts_with_an_answer(text: Sequence[Word]) -> bool:
+    """Whether a text starts with a "no" that answers a question ("No, it is …") and denies nothing that follows."""
+    return text[0].stem == "no" and len(text) > 1 and text[1].stop and text[1].stem != "one"
