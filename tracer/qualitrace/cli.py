@@ -19,7 +19,7 @@ SERVER_COMMANDS = {
     "calibrate": ("qualitrace_monitors.calibrate.command:calibrate", "Compare a judge with experts' labels."),
     "doctor": ("qualitrace_collector.doctor.command:doctor", "Show why scores are missing, and how to fix it."),
     "sample": ("qualitrace_collector.show.command:sample", "Show what the judges see of a trace."),
-    "judge": ("qualitrace_monitors.judge_file.command:judge_file", "Score a JSONL file, without a server."),
+    "judge": ("qualitrace_monitors.rows.command:judge_file", "Score a JSONL file, without a server."),
     "evaluate": ("qualitrace_monitors.evaluation.command:evaluate_data", "Score a data set as an MLflow run."),
     "demo": ("qualitrace_monitors.demo.story:demo", "Watch an app's quality fall, alert and recover."),
 }

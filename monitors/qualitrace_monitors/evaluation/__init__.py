@@ -3,7 +3,7 @@
 rows → traces in memory → judges → MLflow, with patience → summaries, comparison, gate → report and artifacts
 """
 
-from qualitrace_monitors.evaluation.rows import DataError, Row
+from qualitrace_monitors.evaluation.dataset import DataError, Row
 from qualitrace_monitors.evaluation.run import Evaluation, evaluate
 from qualitrace_monitors.evaluation.summary import Comparison, Gate, MetricSummary
 

@@ -6,8 +6,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from qualitrace_collector.config.load import line_of, mistakes_of
+from qualitrace_monitors.evaluation.dataset import DataError
 from qualitrace_monitors.evaluation.reference import ANSWER_CORRECTNESS, CORRECT, reference_judges
-from qualitrace_monitors.evaluation.rows import DataError
 from qualitrace_monitors.judges import Judge, build_judges
 from qualitrace_monitors.judges.settings import METRICS, JudgeConfig
 

@@ -12,7 +12,7 @@ import httpx
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from qualitrace_collector.config.values import without_credentials
-from qualitrace_monitors.cells import content_of, plain
+from qualitrace_monitors.rows.cells import content_of, plain
 
 ATTEMPTS = 4
 _TRANSIENT = (408, 429, 502, 503, 504)

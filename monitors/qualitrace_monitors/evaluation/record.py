@@ -13,10 +13,10 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS
 
+from qualitrace_monitors.evaluation.dataset import DataError
 from qualitrace_monitors.evaluation.patience import why
 from qualitrace_monitors.evaluation.recorder import Recorder
 from qualitrace_monitors.evaluation.result import Evaluation, ScoredRow
-from qualitrace_monitors.evaluation.rows import DataError
 from qualitrace_monitors.evaluation.summary import Comparison, MetricSummary, compare
 
 SCORES = "qualitrace/scores.json"

@@ -38,14 +38,14 @@ from mlflow.utils.mlflow_tags import (
 
 from qualitrace_collector.mlflow_store.experiments import find_or_create
 from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore, mlflow_store
+from qualitrace_monitors.evaluation.dataset import TARGET
 from qualitrace_monitors.evaluation.patience import REFUSALS, Patience, why
 from qualitrace_monitors.evaluation.result import ROW_TAG
-from qualitrace_monitors.evaluation.rows import TARGET
 from qualitrace_monitors.evaluation.scoring import Results
 from qualitrace_monitors.evaluation.traces import RowTrace
-from qualitrace_monitors.judge_file.score import Result
 from qualitrace_monitors.judges import Judge
 from qualitrace_monitors.judging.assessments import ID_PREFIX, feedback_of, source_of
+from qualitrace_monitors.rows.score import Result
 
 BATCH = 50
 """Rows written at once; MLflow links at most 100 traces at once."""

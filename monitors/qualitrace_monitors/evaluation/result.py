@@ -6,8 +6,8 @@ from typing import Any
 
 import mlflow
 
+from qualitrace_monitors.evaluation.dataset import TARGET, DataError
 from qualitrace_monitors.evaluation.reference import DESCRIPTIVE
-from qualitrace_monitors.evaluation.rows import TARGET, DataError
 from qualitrace_monitors.evaluation.summary import Comparison, Gate, MetricSummary
 from qualitrace_monitors.evaluation.tracking import tracking
 from qualitrace_monitors.judges import Score

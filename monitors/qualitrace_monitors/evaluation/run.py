@@ -8,13 +8,13 @@ import mlflow
 import pandas as pd
 from mlflow.models.evaluation.utils.trace import configure_autologging_for_evaluation
 
+from qualitrace_monitors.evaluation.dataset import DataError, Row, read_rows
 from qualitrace_monitors.evaluation.metrics import judges_of
 from qualitrace_monitors.evaluation.patience import quietly, why
 from qualitrace_monitors.evaluation.predict import Predict, answerer
 from qualitrace_monitors.evaluation.record import compare_with, earlier_scores, log
 from qualitrace_monitors.evaluation.recorder import Lost, Recorder
 from qualitrace_monitors.evaluation.result import Evaluation, ScoredRow
-from qualitrace_monitors.evaluation.rows import DataError, Row, read_rows
 from qualitrace_monitors.evaluation.scoring import Results, at_once, judge_all
 from qualitrace_monitors.evaluation.summary import Gate, MetricSummary, Quantity, summarize
 from qualitrace_monitors.evaluation.traces import RowTrace, predicted, recorded

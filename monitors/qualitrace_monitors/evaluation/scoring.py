@@ -12,8 +12,8 @@ from qualitrace_collector.convert.build_sample import build_sample
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.evaluation.reference import EXPECTED
 from qualitrace_monitors.evaluation.traces import RowTrace
-from qualitrace_monitors.judge_file.score import Result, judge_sample
 from qualitrace_monitors.judges import Judge
+from qualitrace_monitors.rows.score import Result, judge_sample
 
 Results = dict[tuple[str, str], Result]
 """What came of each judgement, by row key and judge."""

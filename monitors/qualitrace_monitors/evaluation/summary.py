@@ -13,8 +13,8 @@ import numpy as np
 from scipy.stats import permutation_test
 
 from qualitrace_monitors.estimate.interval import Interval, Moments
-from qualitrace_monitors.judge_file.score import Result
 from qualitrace_monitors.judges import Judge
+from qualitrace_monitors.rows.score import Result
 
 Quantity = Literal["mean", "pass_rate"]
 

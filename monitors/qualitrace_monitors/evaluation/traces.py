@@ -13,8 +13,8 @@ from mlflow.tracing.trace_manager import InMemoryTraceManager
 from mlflow.tracing.utils.truncation import set_request_response_preview
 
 from qualitrace_collector.convert.build_sample import question_and_answer
+from qualitrace_monitors.evaluation.dataset import Row
 from qualitrace_monitors.evaluation.predict import Answer
-from qualitrace_monitors.evaluation.rows import Row
 from qualitrace_monitors.made_spans import (
     RETRIEVER_NAME,
     ROOT_NAME,

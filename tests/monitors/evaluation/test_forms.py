@@ -11,9 +11,9 @@ from pydantic import BaseModel
 
 import qualitrace_monitors
 from qualitrace_collector.sample import Message
-from qualitrace_monitors.cells import content_of, passages_in, plain
 from qualitrace_monitors.evaluation import DataError
-from qualitrace_monitors.evaluation.rows import Row, read_rows
+from qualitrace_monitors.evaluation.dataset import Row, read_rows
+from qualitrace_monitors.rows.cells import content_of, passages_in, plain
 from support.judge_model import judge_model
 
 QUESTION = "When does the ferry leave?"

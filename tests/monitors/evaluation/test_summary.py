@@ -10,8 +10,8 @@ from scipy.stats import binomtest
 
 from qualitrace_monitors.evaluation.reference import reference_judges
 from qualitrace_monitors.evaluation.summary import Gate, MetricSummary, compare, summarize
-from qualitrace_monitors.judge_file.score import Result
 from qualitrace_monitors.judges import Label, Score
+from qualitrace_monitors.rows.score import Result
 
 JUDGE = reference_judges(None)[0]
 VALUES = {"pass": 1.0, "fail": 0.0, "unsure": 0.5}

@@ -17,8 +17,8 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_base, wait_exponential
 
 from qualitrace_collector.sample import Sample
-from qualitrace_monitors.cells import content_of, passages_in, plain, usual_columns
 from qualitrace_monitors.judges import Judge, JudgeError, NotApplicable, Score, TransientJudgeError
+from qualitrace_monitors.rows.cells import content_of, passages_in, plain, usual_columns
 
 LLM_CALLS = 8
 """Calls of an LLM judge in flight."""

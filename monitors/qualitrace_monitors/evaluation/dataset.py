@@ -15,7 +15,7 @@ from mlflow.genai.datasets import EvaluationDataset as ManagedDataset
 from qualitrace_collector.convert.build_sample import question_and_answer
 from qualitrace_collector.convert.content import answer_text, opened
 from qualitrace_collector.sample import Message
-from qualitrace_monitors.cells import COLUMNS, content_of, plain, unwrapped, usual_columns
+from qualitrace_monitors.rows.cells import COLUMNS, content_of, plain, unwrapped, usual_columns
 
 EXPECTATIONS = "expectations"
 """MLflow's column with what is expected, by name."""

@@ -25,8 +25,8 @@ def judge_file(data: TextIO, output: TextIO, **settings: str | float | None) -> 
 
     The summary goes to stderr. Exit code 1 if no row could be scored.
     """
-    from qualitrace_monitors.judge_file.score import judge_lines, summary
     from qualitrace_monitors.judges import build_judges
+    from qualitrace_monitors.rows.score import judge_lines, summary
 
     chosen = {key: value for key, value in settings.items() if value is not None}
     chosen.setdefault("name", settings["metric"] or "custom")
