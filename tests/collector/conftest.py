@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from qualitrace_collector.settings import CollectorConfig
 from support import receiving
 from support.pipeline import Collector
-from support.postgres import running_postgres
+from support.postgres import MlflowDatabases, running_postgres
 from support.receiving import Receiver
 
 DEADLINE_SECONDS = 20.0
@@ -74,10 +74,10 @@ def receiver(start_receiver: Callable[..., Receiver]) -> Receiver:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Generator[str]:
-    """A PostgreSQL server; gives its URI up to the last slash."""
-    with running_postgres() as uri:
-        yield uri
+def postgres() -> Generator[MlflowDatabases]:
+    """Run a PostgreSQL server, on which each test makes databases of its own."""
+    with running_postgres() as server:
+        yield MlflowDatabases(server)
 
 
 @pytest.fixture

@@ -17,16 +17,16 @@ from support.otlp import request
 
 
 @functools.cache
-def _template() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="qualitrace-test-mlflow-"))
-    TraceStore(f"sqlite:///{folder / 'mlflow.db'}", folder.as_uri(), "x").check()
-    return folder / "mlflow.db"
+def _template() -> tempfile.TemporaryDirectory[str]:
+    folder = tempfile.TemporaryDirectory(prefix="qualitrace-test-mlflow-")  # deleted when the process ends
+    TraceStore(f"sqlite:///{folder.name}/mlflow.db", Path(folder.name).as_uri(), "x").check()
+    return folder
 
 
 def new_database(folder: Path) -> str:
     """Put an empty MLflow database into `folder`; return its tracking URI."""
     path = folder / "mlflow.db"
-    shutil.copy(_template(), path)
+    shutil.copy(f"{_template().name}/mlflow.db", path)
     return f"sqlite:///{path}"
 
 

@@ -9,6 +9,9 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+import sqlalchemy
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
 from support.ports import free_port
 
 SERVER_USER = "postgres"
@@ -42,3 +45,28 @@ def running_postgres() -> Generator[str]:
     finally:
         _run(_binary("pg_ctl"), "-D", str(data), "-m", "immediate", "-w", "stop")
         shutil.rmtree(folder)
+
+
+class MlflowDatabases:
+    """Makes databases with MLflow's empty tables on one server: PostgreSQL copies them in a fraction of the time."""
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self._count = 0
+        self._create("mlflow_template")
+        artifacts = Path(tempfile.gettempdir()).as_uri()
+        SqlAlchemyStore(server + "mlflow_template", artifacts).engine.dispose()  # a template must have no connection
+
+    def new(self) -> str:
+        """Make a database; return its URI."""
+        self._count += 1
+        name = f"mlflow_{self._count}"
+        self._create(f"{name} TEMPLATE mlflow_template")
+        return self._server + name
+
+    def _create(self, database: str) -> None:
+        engine = sqlalchemy.create_engine(
+            self._server + "postgres", isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool
+        )
+        with engine.connect() as connection:
+            connection.execute(sqlalchemy.text(f"CREATE DATABASE {database}"))

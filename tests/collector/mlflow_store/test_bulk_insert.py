@@ -32,10 +32,11 @@ TABLES = {
     "trace_request_metadata": ("request_id", "key"),
     "spans": ("trace_id", "span_id"),
 }
+POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.slow)
 MakeStore = Callable[[], SqlAlchemyStore]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", POSTGRESQL])
 def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> MakeStore:
     """Make stores on empty databases, each on one of its own."""
     count = 0
@@ -48,12 +49,7 @@ def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> MakeStore:
             folder = tmp_path / str(count)
             folder.mkdir()
             return SqlAlchemyStore(new_database(folder), artifacts)
-        server = request.getfixturevalue("postgres")
-        name = f"db{abs(hash(tmp_path))}_{count}"
-        engine = sqlalchemy.create_engine(server + "postgres", isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
-        return SqlAlchemyStore(server + name, artifacts)
+        return SqlAlchemyStore(request.getfixturevalue("postgres").new(), artifacts)
 
     return make
 

@@ -20,7 +20,7 @@ from support.mlflow_db import converted
 from support.otlp import SECOND, START, chat_span
 from support.pipeline import Collector
 from support.ports import free_port
-from support.postgres import running_postgres
+from support.postgres import MlflowDatabases
 
 DAY = 86_400
 
@@ -173,19 +173,18 @@ def test_an_mlflow_that_is_away_is_asked_again_later(aged: Callable[..., Aged], 
     assert world.retention(away).step() == UNAVAILABLE_SECONDS
 
 
-def test_postgresql_forgets_the_spans_too(aged: Callable[..., Aged], tmp_path: Path):
+@pytest.mark.slow
+def test_postgresql_forgets_the_spans_too(aged: Callable[..., Aged], postgres: MlflowDatabases, tmp_path: Path):
     """MLflow's own client finds the young trace alone."""
-    with running_postgres() as server:
-        world = aged(days=30)
-        world.collector.store = TraceStore(server + "postgres", tmp_path.as_uri(), "{service.name}")
-        world.collector.store.check()
-        world.add([1, 40])
-        world.retention().step()
-        client = MlflowClient(world.collector.store.tracking_uri)
-        (experiment,) = client.search_experiments(filter_string="name = 'shop'")
-        (left,) = client.search_traces(locations=[experiment.experiment_id])
-        assert world.days[left.info.trace_id] == 1
-        assert world.left() == [1]
+    world = aged(days=30)
+    world.collector.store = TraceStore(postgres.new(), tmp_path.as_uri(), "{service.name}")
+    world.add([1, 40])
+    world.retention().step()
+    client = MlflowClient(world.collector.store.tracking_uri)
+    (experiment,) = client.search_experiments(filter_string="name = 'shop'")
+    (left,) = client.search_traces(locations=[experiment.experiment_id])
+    assert world.days[left.info.trace_id] == 1
+    assert world.left() == [1]
 
 
 def test_everything_is_kept_by_default():

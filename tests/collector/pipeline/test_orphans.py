@@ -1,6 +1,5 @@
 """Traces whose root is not here: it was filtered out, is still running, or is in another service."""
 
-import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from support.otlp import LOCAL_PARENT, REMOTE_PARENT, chat_span, span, trace_id
 from support.pipeline import Collector, rag
 
 REQUESTS = 'qualitrace_requests_total{service="shop"}'
+STORES = ["bulk", "log_spans", pytest.param("postgresql", marks=pytest.mark.slow)]
 PERIOD = 120
 """`assembly.orphan_period` by default, and the time within which it is noticed."""
 SLACK = 30
@@ -141,7 +141,7 @@ def test_many_orphans_end_together(make: Callable[..., Collector]):
     assert f"{REQUESTS} 50.0" in collector.metrics()
 
 
-@pytest.mark.parametrize("store", ["bulk", "log_spans", "postgresql"])
+@pytest.mark.parametrize("store", STORES)
 @pytest.mark.parametrize(("error", "state"), [("", TraceState.OK), ("broke", TraceState.ERROR)])
 def test_a_trace_that_began_in_another_service_is_shown_whole(
     make: Callable[..., Collector], request: pytest.FixtureRequest, store: str, error: str, state: TraceState
@@ -157,7 +157,7 @@ def test_a_trace_that_began_in_another_service_is_shown_whole(
     assert "1" in {item.parent_id[-1] for item in collector.store.read(info.trace_id) if item.parent_id}
 
 
-@pytest.mark.parametrize("store", ["bulk", "log_spans", "postgresql"])
+@pytest.mark.parametrize("store", STORES)
 def test_the_caller_takes_over_what_is_shown(
     make: Callable[..., Collector], request: pytest.FixtureRequest, store: str
 ):
@@ -249,11 +249,8 @@ def on_store(collector: Collector, kind: str, request: pytest.FixtureRequest) ->
     if kind == "log_spans":
         make_untested(collector.store)
     if kind == "postgresql":
-        server, name = request.getfixturevalue("postgres"), f"db{uuid.uuid4().hex}"
-        engine = sqlalchemy.create_engine(server + "postgres", isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
-        collector.store = TraceStore(server + name, collector.store.artifact_uri, "{service.name}")
+        uri = request.getfixturevalue("postgres").new()
+        collector.store = TraceStore(uri, collector.store.artifact_uri, "{service.name}")
         collector.restart()
     return collector
 
