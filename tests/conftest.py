@@ -1,6 +1,7 @@
-"""For all tests: MLflow as it runs in our processes, patient property tests, a receiver of webhooks."""
+"""For all tests: MLflow as it runs in our processes, patient property tests, slow marks, a receiver of webhooks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -12,6 +13,16 @@ apply_mlflow_settings()
 
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+TESTS = Path(__file__).parent
+SLOW_FOLDERS = [TESTS / "end_to_end", TESTS / "javascript"]
+"""Every test in them starts processes that take seconds, or needs Node."""
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent in SLOW_FOLDERS:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture

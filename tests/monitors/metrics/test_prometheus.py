@@ -54,12 +54,14 @@ def lint(text: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, input=text, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_promtool_has_no_complaint(busy_web: WebStand) -> None:
     """Names, units, types and help of all metrics, each with a sample, pass promtool's lint."""
     result = lint(busy_web.get("/metrics").text)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_promtool_would_complain() -> None:
     """The lint is alive: it refuses a counter without `_total` and without help."""
     result = lint("# TYPE orders counter\norders 1\n")
@@ -84,6 +86,7 @@ def test_the_page_of_metrics_is_up_to_date() -> None:
     assert (Path(__file__).parents[3] / "docs" / "metrics.md").read_text() == reference.page()
 
 
+@pytest.mark.slow
 def test_prometheus_scrapes_values_and_exemplars(scraped: str) -> None:
     """A real Prometheus stores the pass rate under the service's own name, and the trace id as exemplar."""
 

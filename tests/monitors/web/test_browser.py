@@ -4,6 +4,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from qualitrace_collector.state import Database, Ledger
 from support.web import NOW, WebStand, program
 
@@ -20,6 +22,7 @@ def browse(url: str, profile: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
 
 
+@pytest.mark.slow
 def test_a_browser_shows_the_dashboard_and_runs_nothing_of_the_judged_text(
     tmp_path: Path, database: Database, add_score: Callable[..., str], web: WebStand
 ) -> None:
