@@ -19,15 +19,14 @@ RETRYABLE = {429, 502, 503, 504}
 MIB = 1 << 20
 
 
-@pytest.mark.parametrize("compression", ["", "gzip"])
 def test_http_the_default_body_limit_is_64_mib(
-    receiver: Receiver, post: Post, request_of_size: Callable[[int], Any], compression: str
+    receiver: Receiver, post: Post, request_of_size: Callable[[int], Any]
 ) -> None:
-    """A body of 64 MiB is taken, one more byte is 413, whether it comes so large or is decompressed to it."""
+    """A body that is decompressed to 64 MiB is taken, one to a byte more is 413."""
 
     def send(size: int) -> httpx.Response:
-        body = request_of_size(size).SerializeToString()
-        return post(receiver, gzip.compress(body, 1) if compression else body, Content_Encoding=compression)
+        body = gzip.compress(request_of_size(size).SerializeToString(), 1)
+        return post(receiver, body, Content_Encoding="gzip")
 
     assert send(64 * MIB).status_code == 200
     assert send(64 * MIB + 1).status_code == 413
@@ -52,7 +51,9 @@ def test_http_the_body_limit_can_be_configured(
     assert "10000 bytes" in status.message
     assert not status.details
     assert receiver.payloads() == []
-    assert post(receiver, request_of_size(10_000).SerializeToString()).status_code == 200
+    largest = request_of_size(10_000).SerializeToString()
+    largest = gzip.compress(largest) if compression else largest
+    assert post(receiver, largest, Content_Encoding=compression).status_code == 200
 
 
 def test_http_answers_are_far_below_4_mib(receiver: Receiver, post: Post) -> None:

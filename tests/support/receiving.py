@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from qualitrace_collector.config.load import parse_config
-from qualitrace_collector.journal import SqliteJournal
+from qualitrace_collector.journal import SqliteJournal, committer
 from qualitrace_collector.receive import serve
 from qualitrace_collector.settings import CollectorConfig
 from support.ports import free_port
@@ -56,7 +57,7 @@ class Receiver:
 
 @contextmanager
 def receiving(config: CollectorConfig) -> Generator[Receiver]:
-    """Run both doors; they are stopped at the end if they were not before."""
+    """Run both doors, which write their counts soon; they are stopped at the end if they were not before."""
     ready = threading.Event()
     handles: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
@@ -66,6 +67,8 @@ def receiving(config: CollectorConfig) -> Generator[Receiver]:
         await serve(config, event, ready.set)
 
     thread = threading.Thread(target=lambda: asyncio.run(run()))
+    short_interval = patch.object(committer, "COUNTS_INTERVAL_SECONDS", 0.02)
+    short_interval.start()
     thread.start()
     assert ready.wait(DEADLINE_SECONDS)
     journal = SqliteJournal(config.data_dir / "journal.db", config.journal.max_size)
@@ -81,4 +84,5 @@ def receiving(config: CollectorConfig) -> Generator[Receiver]:
         yield Receiver(config, journal, stop)
     finally:
         stop()
+        short_interval.stop()
         journal.close()

@@ -11,11 +11,10 @@ from support.otlp import span, trace_id
 
 
 def piece(trace: int, spans: int = 1, size: int = 0) -> Piece:
-    records = tuple(
-        SpanRecord(span(trace, number, text="x" * size), Resource(), InstrumentationScope())
-        for number in range(1, spans + 1)
+    record = SpanRecord(span(trace, 1, text="x" * size), Resource(), InstrumentationScope())
+    return Piece(
+        trace_id=trace_id(trace), spans=(record,) * spans, logs=(), root_seen=True, positions=frozenset({trace})
     )
-    return Piece(trace_id=trace_id(trace), spans=records, logs=(), root_seen=True, positions=frozenset({trace}))
 
 
 def drained(pending: Pending) -> list[list[Piece]]:

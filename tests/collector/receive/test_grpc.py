@@ -104,10 +104,11 @@ def test_a_full_journal_is_unavailable_with_a_retry_delay(
 
 @pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
 def test_a_message_too_large_is_refused_for_good(
-    receiver: Any, connect: Callable[..., Any], make_request: MakeRequest, compression: Any
+    start_receiver: Callable[..., Any], connect: Callable[..., Any], make_request: MakeRequest, compression: Any
 ) -> None:
-    """More than 64 MiB, as sent or decompressed, is RESOURCE_EXHAUSTED without RetryInfo: no retry."""
-    request = make_request(size=64 << 20)
+    """More than max_request_size, as sent or decompressed, is RESOURCE_EXHAUSTED without RetryInfo: no retry."""
+    receiver = start_receiver(max_request_size="10kB")
+    request = make_request(size=10_000)
     stub = TraceServiceStub(connect(receiver))
     error = refusal(lambda: stub.Export(request, timeout=60, compression=compression))
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
