@@ -23,7 +23,7 @@ from qualitrace_collector.state import Database, JudgeQueue, JudgeTask
 from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.judges import build_stages
 from qualitrace_monitors.judges.settings import Budget, JudgeConfig
-from qualitrace_monitors.judging.calls import Concurrent, OneByOne
+from qualitrace_monitors.judging.calls import CallsInTurn, ConcurrentCalls
 from qualitrace_monitors.judging.worker import JudgeWorker
 from qualitrace_monitors.metrics import JudgeMetrics
 from qualitrace_monitors.server.services import LOCAL_BATCH
@@ -72,7 +72,7 @@ def _measure(name: str, folder: Path, configs: Sequence[JudgeConfig], traces: in
     for start in range(0, traces, 200):
         _fill(database, store, configs, range(start, min(traces, start + 200)))
     stages = build_stages(configs)
-    calls = OneByOne(LOCAL_BATCH) if stages[0].lane == "local" else Concurrent()
+    calls = CallsInTurn(LOCAL_BATCH) if stages[0].lane == "local" else ConcurrentCalls()
     metrics = JudgeMetrics(CollectorRegistry())
     worker = JudgeWorker(stages, database, store, metrics, Spending(Budget(), configs, database), calls)
     began, cpu = time.perf_counter(), time.process_time()

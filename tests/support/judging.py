@@ -12,7 +12,7 @@ from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.judges import JudgeStage, Score
 from qualitrace_monitors.judges.cascade import Escalation
 from qualitrace_monitors.judges.settings import Budget
-from qualitrace_monitors.judging.calls import OneByOne
+from qualitrace_monitors.judging.calls import CallsInTurn
 from qualitrace_monitors.judging.worker import JudgeWorker
 from qualitrace_monitors.metrics import JudgeMetrics
 from support.mlflow_db import converted, new_store
@@ -74,7 +74,7 @@ class Monitor:
     def _work(self, stage: JudgeStage) -> JudgeWorker:
         spending = Spending(self.budget, [], self.database)
         return JudgeWorker(
-            [stage], self.database, self.store, self.metrics, spending, OneByOne(10), clock=lambda: self.now
+            [stage], self.database, self.store, self.metrics, spending, CallsInTurn(10), clock=lambda: self.now
         )
 
     def put(self, number: int, answer: str | None = None, probability: float = 0.5) -> str:

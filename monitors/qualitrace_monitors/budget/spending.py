@@ -81,7 +81,7 @@ class Spending:
         Returns:
             The traces whose call may be made.
         """
-        if not self.limits:
+        if not self.limits or not trace_ids:
             return set(trace_ids)
         with self._database.transaction() as connection:
             tokens, usd = self.expected(judge)

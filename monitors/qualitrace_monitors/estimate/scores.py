@@ -3,8 +3,10 @@
 What estimates need of the scores is summed up by the minute as they are written, since an hour may hold half a million.
 """
 
+import json
 import math
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qualitrace_collector.state import Database
@@ -103,6 +105,13 @@ class ScoreRow:
 def _count(connection: sqlite3.Connection, sign: int, trace_id: str, judge: str, tier: str | None = None) -> None:
     """Add a trace's scores, as they stand, to their minutes, or take them out: before and after each change."""
     connection.execute(_COUNT, {"sign": sign, "trace_id": trace_id, "judge": judge, "tier": tier})
+
+
+def assessment_ids(database: Database, trace_ids: Sequence[str]) -> dict[tuple[str, str, str], str]:
+    """Return the ids of the traces' assessments in MLflow, by trace id, judge and tier."""
+    query = "SELECT trace_id, judge, tier, assessment_id FROM score WHERE trace_id IN (SELECT value FROM json_each(?))"
+    rows = database.rows(query, (json.dumps(trace_ids),))
+    return {(row["trace_id"], row["judge"], row["tier"]): row["assessment_id"] for row in rows}
 
 
 def sum_up(

@@ -1,4 +1,4 @@
-"""A score as an assessment on its MLflow trace: source, rationale, judge version, inclusion probability."""
+"""How a score is kept: as an assessment on its MLflow trace, and as a row of the score table."""
 
 import hashlib
 
@@ -17,16 +17,17 @@ ID_PREFIX = "qt-"
 
 
 def assessment_id(task: JudgeTask, judge: Judge) -> str:
-    """Return the id of the assessment of this content by this version of the judge, 43 characters.
+    """Return the id of the assessment of this content by this version of the judge.
 
-    MLflow keeps ids of at most 50; the same judgement, made again after a crash, has the same id.
+    A judgement that is repeated after a crash has the same id, so its assessment is found present.
     """
+    # 43 characters: MLflow keeps ids of at most 50.
     parts = "\0".join((task.trace_id, judge.name, judge.version, task.content_hash))
     return ID_PREFIX + hashlib.sha256(parts.encode()).hexdigest()[:40]
 
 
-def score_row(task: JudgeTask, judge: Judge, score: Score, assessment: str, now: float) -> ScoreRow:
-    """Make the row of a score whose assessment has the id `assessment`; `now` is in Unix seconds."""
+def score_row(task: JudgeTask, judge: Judge, score: Score, now: float) -> ScoreRow:
+    """Make the row of a score; `now` is in Unix seconds."""
     metadata = task.sample.metadata
     return ScoreRow(
         trace_id=task.trace_id,
@@ -40,7 +41,7 @@ def score_row(task: JudgeTask, judge: Judge, score: Score, assessment: str, now:
         label=score.label,
         rationale=score.rationale,
         inclusion_probability=task.inclusion_probability,
-        assessment_id=assessment,
+        assessment_id=assessment_id(task, judge),
         tokens=score.input_tokens + score.output_tokens,
         cost_usd=score.cost_usd,
         completed_at=task.completed_at,
@@ -49,7 +50,7 @@ def score_row(task: JudgeTask, judge: Judge, score: Score, assessment: str, now:
 
 
 def feedback_of(judge: Judge, score: Score) -> Feedback:
-    """Make the MLflow feedback of a score, on no trace yet."""
+    """Make MLflow's feedback of a score, without a trace."""
     return Feedback(
         name=judge.name,
         value=round(score.value, 6),
@@ -65,12 +66,16 @@ def feedback_of(judge: Judge, score: Score) -> Feedback:
 
 
 def source_of(judge: Judge) -> AssessmentSource:
-    """Return who made a judge's assessments, in MLflow's words."""
+    """Return the source of a judge's assessments, as MLflow names it."""
     return AssessmentSource(source_type=SOURCE_TYPES[judge.tier], source_id=judge.source_id)
 
 
 def assessment(task: JudgeTask, judge: Judge, score: Score, earlier: str | None) -> Feedback:
-    """Make the MLflow feedback of a score; it overrides an `earlier` assessment of the trace with another id."""
+    """Make MLflow's feedback of a score on the task's trace.
+
+    Args:
+        earlier: id of the judge's earlier assessment of the trace, which this one overrides if it is another.
+    """
     own_id = assessment_id(task, judge)
     feedback = feedback_of(judge, score)
     feedback.assessment_id, feedback.trace_id = own_id, task.trace_id

@@ -1,10 +1,15 @@
-"""Calls of judges: one by one for those that only compute, many at once for those that wait for a provider."""
+"""How judges are called: how many calls run at once, and for how long a judge that failed is not asked."""
 
+import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeAlias, TypeVar
+
+from tenacity.wait import wait_exponential
+
+from qualitrace_collector.process.backoff import seconds_after
 
 SMOOTHING = 0.1
 """Weight of the newest call in the smoothed latency."""
@@ -12,6 +17,16 @@ SLOWED = 2.0
 """Latency, in multiples of the lowest smoothed one, from which the provider counts as slowed down by our calls."""
 FORGETTING = 1.001
 """Growth of the lowest latency with each call, so that a provider that has become slower for good is not held back."""
+
+START, MOST = 8, 64
+"""Calls of one provider at once: in the beginning, and at most."""
+
+PAUSE = wait_exponential(multiplier=2, max=60)
+"""The cap is a minute, within which a provider that recovers is noticed."""
+LONGEST_REQUESTED_SECONDS = 3600.0
+"""The longest pause that a provider may ask for."""
+
+T = TypeVar("T")
 
 
 class Concurrency:
@@ -39,7 +54,7 @@ class Concurrency:
         return int(self._limit)
 
     def answered(self, seconds: float) -> None:
-        """Note an answer and how long it took."""
+        """Record an answer that took so long."""
         self._latency = seconds if self._latency is None else self._latency + SMOOTHING * (seconds - self._latency)
         self._lowest = min(self._lowest * FORGETTING, self._latency)
         step = 1 / self._limit
@@ -47,124 +62,127 @@ class Concurrency:
         self._limit = min(float(self._most), max(1.0, self._limit + (-step if slowed else step)))
 
     def congested(self, began: float, now: float) -> None:
-        """Note a call, begun at `began`, that the provider refused or did not answer."""
+        """Record a call, begun at `began`, that the provider refused or did not answer."""
         if began > self._last_cut:
             self._last_cut = now
             self._limit = max(1.0, self._limit / 2)
 
 
-T = TypeVar("T")
+class CallsInTurn(Generic[T]):
+    """Runs each call at once in the caller's thread, for judges that only compute; not thread-safe.
 
-START, MOST = 8, 64
-"""Calls of one provider at once: in the beginning, and at most."""
-
-
-@dataclass(frozen=True, slots=True)
-class Done(Generic[T]):
-    """The result of a call, when it began and how long it took, in seconds of a steady clock."""
-
-    result: T
-    began: float
-    seconds: float
-
-
-class Calls(Protocol[T]):
-    """Runs calls, which never raise; not thread-safe."""
-
-    @property
-    def in_flight(self) -> int:
-        """Calls that were begun and not given back."""
-        ...
-
-    def room(self) -> int:
-        """How many calls may be begun now."""
-        ...
-
-    def begin(self, call: Callable[[], T]) -> None:
-        """Begin a call."""
-        ...
-
-    def finished(self, timeout: float) -> list[Done[T]]:
-        """Give back the calls that have ended, waiting for the first at most `timeout` seconds."""
-        ...
-
-    def congested(self, began: float) -> None:
-        """Note that a call was refused, or not answered, because the provider has too much to do."""
-        ...
-
-    def answered(self, seconds: float) -> None:
-        """Note that a call was answered."""
-        ...
-
-
-class OneByOne(Generic[T]):
-    """Runs each call at once, in the caller's thread; `batch` of them before they are given back."""
+    Args:
+        batch: how many results are returned together.
+    """
 
     def __init__(self, batch: int) -> None:
         self._batch = batch
-        self._done: list[Done[T]] = []
+        self._results: list[T] = []
 
     @property
     def in_flight(self) -> int:
-        """See `Calls`."""
-        return len(self._done)
+        """Calls whose result was not returned yet."""
+        return len(self._results)
 
     def room(self) -> int:
-        """See `Calls`."""
-        return self._batch - len(self._done)
+        """Return how many calls may be begun now."""
+        return self._batch - len(self._results)
 
     def begin(self, call: Callable[[], T]) -> None:
-        """See `Calls`."""
-        self._done.append(_timed(call))
+        """Run a call, which must not raise."""
+        self._results.append(call())
 
-    def finished(self, timeout: float) -> list[Done[T]]:
-        """See `Calls`; they all have ended."""
-        done, self._done = self._done, []
-        return done
+    def finished(self, timeout: float) -> list[T]:
+        """Return the results, without waiting."""
+        results, self._results = self._results, []
+        return results
 
     def congested(self, began: float) -> None:
-        """One call at a time congests nothing."""
+        """Do nothing: one call at a time is as few as there can be."""
 
     def answered(self, seconds: float) -> None:
-        """One call at a time stays one."""
+        """Do nothing: one call at a time stays one."""
 
 
-class Concurrent(Generic[T]):
-    """Runs calls in threads, as many at once as the provider bears."""
+class ConcurrentCalls(Generic[T]):
+    """Runs calls in threads, as many at once as their provider bears; not thread-safe itself."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(MOST, thread_name_prefix="judge")
         self._concurrency = Concurrency(START, MOST)
-        self._futures: set[Future[Done[T]]] = set()
+        self._futures: set[Future[T]] = set()
 
     @property
     def in_flight(self) -> int:
-        """See `Calls`."""
+        """Calls whose result was not returned yet."""
         return len(self._futures)
 
     def room(self) -> int:
-        """See `Calls`."""
+        """Return how many calls may be begun now."""
         return max(0, self._concurrency.limit - len(self._futures))
 
     def begin(self, call: Callable[[], T]) -> None:
-        """See `Calls`."""
-        self._futures.add(self._pool.submit(_timed, call))
+        """Begin a call, which must not raise."""
+        self._futures.add(self._pool.submit(call))
 
-    def finished(self, timeout: float) -> list[Done[T]]:
-        """See `Calls`."""
+    def finished(self, timeout: float) -> list[T]:
+        """Return the results of the calls that ended; wait for the first at most `timeout` seconds."""
         done, self._futures = wait(self._futures, timeout, FIRST_COMPLETED)
         return [future.result() for future in done]
 
     def congested(self, began: float) -> None:
-        """See `Calls`."""
+        """Record that a call, begun at `began`, was refused or not answered; fewer run at once from now on."""
         self._concurrency.congested(began, time.perf_counter())
 
     def answered(self, seconds: float) -> None:
-        """See `Calls`."""
+        """Record that a call was answered, and how long it took."""
         self._concurrency.answered(seconds)
 
 
-def _timed(call: Callable[[], T]) -> Done[T]:
-    began = time.perf_counter()
-    result = call()
-    return Done(result, began, time.perf_counter() - began)
+Calls: TypeAlias = CallsInTurn[T] | ConcurrentCalls[T]
+
+
+class Pauses:
+    """For how long judges that failed are not asked, by their queues; times are Unix seconds; thread-safe.
+
+    Each failure in a row doubles the pause. Failures of calls that were in flight together count as one, and an answer
+    to one of them ends the pause: a provider that fails now and then is not down.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._requested: set[str] = set()
+        self._failures: Counter[str] = Counter()
+        self._ends: dict[str, float] = {}
+
+    def end(self, queue: str) -> float:
+        """Return when the judge may be asked again; 0 if it never failed."""
+        return self._ends.get(queue, 0.0)
+
+    def failed(self, queues: Iterable[str], now: float, requested: float | None) -> float:
+        """Begin or extend the judges' pauses after a failure.
+
+        Args:
+            requested: seconds that the provider asked for, with Retry-After.
+
+        Returns:
+            The end of the pauses.
+        """
+        with self._lock:
+            return max(self._extend(queue, now, requested or 0.0) for queue in queues)
+
+    def _extend(self, queue: str, now: float, requested: float) -> float:
+        if now >= self.end(queue):
+            self._failures[queue] += 1
+        if requested:
+            self._requested.add(queue)
+        pause = min(LONGEST_REQUESTED_SECONDS, max(requested, seconds_after(self._failures[queue], PAUSE)))
+        self._ends[queue] = max(now + pause, self.end(queue))
+        return self._ends[queue]
+
+    def succeeded(self, queue: str) -> None:
+        """Record that the judge gave a score and MLflow took it: a pause that the provider did not ask for ends."""
+        with self._lock:
+            if self._failures.pop(queue, None) is not None and queue not in self._requested:
+                self._ends.pop(queue, None)
+            self._requested.discard(queue)

@@ -1,27 +1,27 @@
 """From the queue to scores: lease, judge, write the assessments, then one transaction in the state database.
 
-A crash between the assessments and the transaction repeats the judgements; their assessments have the same ids.
+A crash between the assessments and the transaction repeats the judgements, at the price of their calls. The repeated
+assessments have the same ids, so each judgement leaves one assessment and one score.
 """
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 
+from mlflow.entities import Feedback
 from mlflow.exceptions import MlflowException
 
 from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
-from qualitrace_collector.state import Database, JudgeQueue, JudgeTask
+from qualitrace_collector.state import Database, JudgeQueue
 from qualitrace_monitors.budget.spending import Spending
-from qualitrace_monitors.judges import JudgeError, NotApplicable, TransientJudgeError, Usage
+from qualitrace_monitors.estimate.scores import assessment_ids
+from qualitrace_monitors.judges import JudgeError, NotApplicable, Score, TransientJudgeError, Usage
 from qualitrace_monitors.judges.cache import VerdictCache
 from qualitrace_monitors.judges.cascade import JudgeStage
 from qualitrace_monitors.judging.assessments import assessment, score_row
-from qualitrace_monitors.judging.calls import Calls, Done
-from qualitrace_monitors.judging.pauses import Pauses
-from qualitrace_monitors.judging.results import Finished, Postponed, Result, ResultWriter, Verdict
+from qualitrace_monitors.judging.calls import Calls, Pauses
+from qualitrace_monitors.judging.judgement import Judgement, write
 from qualitrace_monitors.metrics import JudgeMetrics
 
 _log = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ LEASE_SECONDS = 180.0
 IDLE_SECONDS = 0.1
 WAIT_SECONDS = 0.05
 EXPIRE_SECONDS = 86_400.0
+"""A sample that is older is judged no more; one that no budget pays for is skipped after as long a wait."""
 BUDGET_SECONDS = 1.0
 """How long a sample waits that the budget has no room for now."""
 
@@ -49,7 +50,7 @@ class JudgeWorker:
         store: TraceStore,
         metrics: JudgeMetrics,
         spending: Spending,
-        calls: Calls[Result],
+        calls: Calls[Judgement],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._stages = {stage.queue: stage for stage in stages}
@@ -62,17 +63,16 @@ class JudgeWorker:
         self._calls = calls
         self._clock = clock
         self._pauses = Pauses()
-        self._writer = ResultWriter(self._stages, database)
 
     def step(self) -> float:
-        """Begin what may begin, and conclude what has ended; return the seconds to wait before the next step."""
-        results = self._begin(self._clock())
-        results += [self._ended(done) for done in self._calls.finished(WAIT_SECONDS)]
-        if not results:
+        """Begin the calls that may begin, and write what has ended; return the seconds to wait before the next step."""
+        judgements = [*self._begin(self._clock()), *self._finished_calls()]
+        if not judgements:
             return 0.0 if self._calls.in_flight else IDLE_SECONDS
-        for done in self._writer.write(self._assess(results), self._clock()):
-            if done.row is not None:
-                self._metrics.observe(done.row, done.task.root_ended_at, self._clock())
+        self._assess(judgements)
+        for judgement in write(self._database, judgements, self._clock()):
+            if judgement.row is not None:
+                self._metrics.observe(judgement.row, judgement.task.root_ended_at, self._clock())
         return 0.0
 
     def drain(self, deadline: float) -> None:
@@ -80,149 +80,121 @@ class JudgeWorker:
         while self._clock() < deadline and self.step() == 0.0:
             pass
 
-    def _begin(self, now: float) -> list[Result]:
-        """Lease tasks and begin their calls; return the results of those that need none."""
+    def _begin(self, now: float) -> list[Judgement]:
+        """Lease tasks and begin their calls; return the judgements that need no call."""
         room = self._calls.room()
         ready = {queue for queue in self._stages if self._pauses.end(queue) <= now}
-        broke = self._without_budget(ready, now)
-        results: list[Result] = []
-        if broke:  # only what is due for a day: its time is up
-            overdue = self._queue.lease(room, now - EXPIRE_SECONDS, EXPIRE_SECONDS + LEASE_SECONDS, sorted(broke))
-            results += [Finished(task, "budget_skipped") for task in overdue]
-        to_ask: list[JudgeTask] = []
-        for task in self._queue.lease(room, now, LEASE_SECONDS, sorted(ready - broke)):
-            known = self._known(task, now)
-            results += [known] if known is not None else []
-            to_ask += [task] if known is None else []
-        results += self._ask_affordable(to_ask, now)
-        return results
+        out_of_budget = self._out_of_budget(ready, now)
+        # Of these only tasks that have been due for a day are leased: they have waited long enough.
+        overdue = self._queue.lease(room, now - EXPIRE_SECONDS, EXPIRE_SECONDS + LEASE_SECONDS, sorted(out_of_budget))
+        done = [Judgement(task, self._stages[task.judge], outcome="budget_skipped") for task in overdue]
+        to_ask: list[Judgement] = []
+        for task in self._queue.lease(room, now, LEASE_SECONDS, sorted(ready - out_of_budget)):
+            judgement = Judgement(task, self._stages[task.judge])
+            if now - task.completed_at > EXPIRE_SECONDS:
+                judgement.outcome = "expired"
+            elif judgement.judge.tier != "local":
+                judgement.score = self._cache.find(judgement.judge, task.content_hash, now)
+            (done if judgement.outcome or judgement.score else to_ask).append(judgement)
+        return [*done, *self._ask_affordable(to_ask, now)]
 
-    def _without_budget(self, queues: Iterable[str], now: float) -> set[str]:
-        paid = {queue: self._stages[queue].judge for queue in queues if self._stages[queue].judge.tier != "local"}
-        broke = self._spending.exhausted({judge.name for judge in paid.values()}, now)
-        return {queue for queue, judge in paid.items() if judge.name in broke}
+    def _out_of_budget(self, queues: Iterable[str], now: float) -> set[str]:
+        names = {queue: self._stages[queue].judge.name for queue in queues if self._stages[queue].judge.tier != "local"}
+        exhausted = self._spending.exhausted(names.values(), now)
+        return {queue for queue, name in names.items() if name in exhausted}
 
-    def _known(self, task: JudgeTask, now: float) -> Result | None:
-        """Return the result of a task that no judge need be asked about."""
-        if now - task.completed_at > EXPIRE_SECONDS:
-            return Finished(task, "expired")
-        judge = self._stages[task.judge].judge
-        earlier = None if judge.tier == "local" else self._cache.find(judge, task.content_hash, now)
-        return None if earlier is None else Verdict(task, earlier, paid=False)
-
-    def _ask_affordable(self, tasks: Sequence[JudgeTask], now: float) -> list[Result]:
-        """Begin the calls that the budgets allow; return the other tasks, to be tried again."""
-        postponed: list[Result] = []
-        for queue in {task.judge: None for task in tasks}:
-            mine = [task for task in tasks if task.judge == queue]
-            judge = self._stages[queue].judge
-            granted = {task.trace_id for task in mine}
-            if judge.tier != "local":
-                granted = self._spending.reserve(judge.name, [task.trace_id for task in mine], now, LEASE_SECONDS)
-            for task in mine:
-                if task.trace_id in granted:
-                    self._calls.begin(partial(self._ask, task))
+    def _ask_affordable(self, judgements: Sequence[Judgement], now: float) -> list[Judgement]:
+        """Begin the calls that the budgets allow; return the other judgements, postponed."""
+        postponed: list[Judgement] = []
+        for queue, stage in self._stages.items():
+            mine = [judgement for judgement in judgements if judgement.task.judge == queue]
+            granted = [judgement.task.trace_id for judgement in mine]
+            if stage.judge.tier != "local":
+                granted = self._spending.reserve(stage.judge.name, granted, now, LEASE_SECONDS)
+            for judgement in mine:
+                if judgement.task.trace_id in granted:
+                    self._calls.begin(partial(self._ask, judgement))
                 else:
-                    postponed.append(Postponed(task, now + BUDGET_SECONDS))
+                    judgement.retry_at = now + BUDGET_SECONDS
+                    postponed.append(judgement)
         return postponed
 
-    def _ask(self, task: JudgeTask) -> Result:
+    def _ask(self, judgement: Judgement) -> Judgement:
         """Ask the judge; runs in a thread of its own where calls are concurrent."""
-        stage = self._stages[task.judge]
-        judge = stage.judge
-        if (pause_end := self._pauses.end(stage.queue)) > self._clock():  # it began after the lease
-            return Postponed(task, pause_end)
-        started = time.perf_counter()
+        judge, queue = judgement.judge, judgement.stage.queue
+        if (pause_end := self._pauses.end(queue)) > self._clock():  # it began after the lease
+            judgement.retry_at = pause_end
+            return judgement
+        judgement.began = time.perf_counter()
         try:
-            return Verdict(task, judge.score(task.sample), paid=True)
+            judgement.score = judge.score(judgement.task.sample)
+            judgement.usage = judgement.score.usage
         except NotApplicable:
-            return Finished(task, "not_applicable")
+            judgement.outcome = "not_applicable"
         except TransientJudgeError as error:
-            return self._postponed(task, error, [stage.queue], error.retry_after)
+            judgement.refused = True
+            self._postpone(judgement, error, [queue], error.retry_after)
         except Exception as error:  # a judge's bug is a failed judgement, not the end of judging
-            return self._failed(task, error, error.usage if isinstance(error, JudgeError) else Usage())
-        finally:
-            self._metrics.observe_duration(judge.name, judge.tier, time.perf_counter() - started)
+            judgement.usage = error.usage if isinstance(error, JudgeError) else Usage()
+            self._fail(judgement, error)
+        judgement.seconds = time.perf_counter() - judgement.began
+        self._metrics.observe_duration(judge.name, judge.tier, judgement.seconds)
+        return judgement
 
-    def _ended(self, done: Done[Result]) -> Result:
-        """Tell the calls how the provider bore this one."""
-        result = done.result
-        if isinstance(result, Postponed) and result.refused:
-            self._calls.congested(done.began)
-        elif isinstance(result, Verdict):
-            self._calls.answered(done.seconds)
-        return result
+    def _finished_calls(self) -> list[Judgement]:
+        """Return what was asked and has ended; `calls` learns from it how many calls the provider bears."""
+        finished = self._calls.finished(WAIT_SECONDS)
+        for judgement in finished:
+            if judgement.refused:
+                self._calls.congested(judgement.began)
+            elif judgement.score is not None:
+                self._calls.answered(judgement.seconds)
+        return finished
 
-    def _assess(self, results: Sequence[Result]) -> list[Finished | Postponed]:
-        """Write the assessments of the verdicts to MLflow, but none on content that changed meanwhile."""
-        outdated = self._queue.outdated([result.task for result in results if isinstance(result, Verdict)])
-        results = [
-            Finished(result.task, "scored", verdict=result)  # to book what it cost: it counts for nothing else
-            if isinstance(result, Verdict) and (result.task.trace_id, result.task.judge) in outdated
-            else result
-            for result in results
-        ]
-        verdicts = [result for result in results if isinstance(result, Verdict)]
-        earlier = self._earlier_assessments(verdicts)
-        feedbacks = {
-            (verdict.task.judge, verdict.task.trace_id): assessment(
-                verdict.task,
-                self._stages[verdict.task.judge].judge,
-                verdict.score,
-                earlier.get((verdict.task.trace_id, verdict.task.judge)),
-            )
-            for verdict in verdicts
-        }
+    def _assess(self, judgements: Sequence[Judgement]) -> None:
+        """Write the assessments of new scores to MLflow and set the outcomes, or postpone all if MLflow is away."""
+        new = [(each, each.score) for each in judgements if each.score and not each.outcome and each.retry_at is None]
+        outdated = self._queue.outdated([judgement.task for judgement, _ in new])
+        earlier = assessment_ids(self._database, [judgement.task.trace_id for judgement, _ in new])
+        current: list[tuple[Judgement, Score]] = []
+        feedbacks: list[Feedback] = []
+        for judgement, score in new:
+            task, judge = judgement.task, judgement.judge
+            if (task.trace_id, task.judge) in outdated:
+                # The trace changed and waits again, so the queue will refuse this outcome: only the cost is booked.
+                judgement.outcome = "scored"
+            else:
+                current.append((judgement, score))
+                feedbacks.append(assessment(task, judge, score, earlier.get((task.trace_id, judge.name, judge.tier))))
         try:
-            refused = self._store.save_assessments(list(feedbacks.values())) if feedbacks else {}
+            refused = self._store.save_assessments(feedbacks) if feedbacks else {}
         except StoreUnavailable as error:
-            until = [self._postponed(verdict.task, error, self._stages).until for verdict in verdicts]
-            kept = [Postponed(verdict.task, end, verdict=verdict) for verdict, end in zip(verdicts, until, strict=True)]
-            return [*kept, *(result for result in results if not isinstance(result, Verdict))]
-        return [
-            self._assessed(result, str(feedbacks[result.task.judge, result.task.trace_id].assessment_id), refused)
-            if isinstance(result, Verdict)
-            else result
-            for result in results
-        ]
+            for judgement, _ in current:
+                self._postpone(judgement, error, self._stages)
+            return
+        for judgement, score in current:
+            row = score_row(judgement.task, judgement.judge, score, self._clock())
+            if row.assessment_id in refused:
+                self._fail(judgement, refused[row.assessment_id])
+            else:
+                judgement.outcome, judgement.row = "scored", row
+                self._pauses.succeeded(judgement.stage.queue)
 
-    def _assessed(self, verdict: Verdict, assessment_id: str, refused: dict[str, Exception]) -> Finished:
-        if assessment_id in refused:
-            return replace(self._failed(verdict.task, refused[assessment_id], None), verdict=verdict)
-        self._pauses.worked(verdict.task.judge)
-        judge = self._stages[verdict.task.judge].judge
-        row = score_row(verdict.task, judge, verdict.score, assessment_id, self._clock())
-        return Finished(verdict.task, "scored", verdict=verdict, row=row)
+    def _postpone(
+        self, judgement: Judgement, error: Exception, paused: Iterable[str], requested: float | None = None
+    ) -> None:
+        """Try again later, and pause the queues that would meet the same error.
 
-    def _earlier_assessments(self, verdicts: Sequence[Verdict]) -> dict[tuple[str, str], str]:
-        """Return the assessments that the verdicts take the place of, by trace id and queue."""
-        query = (
-            "SELECT trace_id, judge, tier, assessment_id FROM score WHERE trace_id IN (SELECT value FROM json_each(?))"
-        )
-        traces = json.dumps(sorted({verdict.task.trace_id for verdict in verdicts}))
-        rows = self._database.connection().execute(query, (traces,)).fetchall()
-        known = {(row["trace_id"], row["judge"], row["tier"]): str(row["assessment_id"]) for row in rows}
-        found: dict[tuple[str, str], str] = {}
-        for verdict in verdicts:
-            task, judge = verdict.task, self._stages[verdict.task.judge].judge
-            if assessment_id := known.get((task.trace_id, judge.name, judge.tier)):
-                found[task.trace_id, task.judge] = assessment_id
-        return found
-
-    def _postponed(
-        self, task: JudgeTask, error: Exception, paused: Iterable[str], asked: float | None = None
-    ) -> Postponed:
-        """Try again later, and let those queues be until then that would meet the same error."""
-        name = self._stages[task.judge].judge.name
+        The retry is the queue's, which is durable: no worker sleeps because a provider is busy.
+        """
+        name, now = judgement.judge.name, self._clock()
         self._metrics.count_error(name, "transient")
-        now = self._clock()
-        until = self._pauses.failed(paused, now, asked)
-        _log.warning("judge %s: %s; trying again in %g s", name, error, until - now)
-        return Postponed(task, until, refused=True)
+        judgement.retry_at = self._pauses.failed(paused, now, requested)
+        _log.warning("judge %s: %s; trying again in %g s", name, error, judgement.retry_at - now)
 
-    def _failed(self, task: JudgeTask, error: Exception, usage: Usage | None) -> Finished:
-        name = self._stages[task.judge].judge.name
+    def _fail(self, judgement: Judgement, error: Exception) -> None:
+        name, trace_id = judgement.judge.name, judgement.task.trace_id
         self._metrics.count_error(name, "permanent")
-        broken = not isinstance(error, (JudgeError, MlflowException))
-        _log.error("judge %s has no verdict on trace %s: %s", name, task.trace_id, error, exc_info=broken and error)
-        return Finished(task, "failed", usage)
+        judgement.outcome = "failed"
+        is_bug = not isinstance(error, (JudgeError, MlflowException))
+        _log.error("judge %s has no verdict on trace %s: %s", name, trace_id, error, exc_info=is_bug and error)

@@ -26,8 +26,8 @@ from qualitrace_monitors.config import Config
 from qualitrace_monitors.estimate import Estimator, scores
 from qualitrace_monitors.judges import JudgeStage, build_stages
 from qualitrace_monitors.judges.cache import VerdictCache
-from qualitrace_monitors.judging.calls import Calls, Concurrent, OneByOne
-from qualitrace_monitors.judging.results import Result
+from qualitrace_monitors.judging.calls import Calls, CallsInTurn, ConcurrentCalls
+from qualitrace_monitors.judging.judgement import Judgement
 from qualitrace_monitors.judging.worker import JudgeWorker
 from qualitrace_monitors.metrics import BudgetCollector, JudgeMetrics, StateCollector
 from qualitrace_monitors.notify import Heartbeat, Links, Notifier
@@ -133,11 +133,11 @@ class Services:
             lanes.setdefault(stage.lane, []).append(stage)
         metrics = JudgeMetrics(self._registry)
 
-        def worker(stages: list[JudgeStage], calls: Calls[Result]) -> JudgeWorker:
+        def worker(stages: list[JudgeStage], calls: Calls[Judgement]) -> JudgeWorker:
             return JudgeWorker(stages, self._database, self._store, metrics, self._spending, calls)
 
-        local = worker(lanes.pop("local"), OneByOne(LOCAL_BATCH))
-        return [local, *(worker(stages, Concurrent()) for stages in lanes.values())]
+        local = worker(lanes.pop("local"), CallsInTurn(LOCAL_BATCH))
+        return [local, *(worker(stages, ConcurrentCalls()) for stages in lanes.values())]
 
     def _prune(self) -> None:
         now = time.time()

@@ -10,7 +10,7 @@ from prometheus_client import generate_latest
 from qualitrace_collector.mlflow_store.store import StoreUnavailable
 from qualitrace_collector.state import Ledger
 from qualitrace_monitors.judges import JudgeError, NotApplicable, TransientJudgeError, Usage
-from qualitrace_monitors.judging.results import ResultWriter
+from qualitrace_monitors.judging import worker
 from support.judging import MIDNIGHT, Monitor, verdict
 
 
@@ -50,7 +50,7 @@ def test_a_crash_after_the_assessment_leaves_one_assessment_and_one_score(make: 
     def crash(*_: Any) -> None:
         raise SystemExit
 
-    monkeypatch.setattr(ResultWriter, "write", crash)
+    monkeypatch.setattr(worker, "write", crash)
     with pytest.raises(SystemExit):
         monitor.worker.step()
     monkeypatch.undo()
