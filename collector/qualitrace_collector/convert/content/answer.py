@@ -1,16 +1,18 @@
-"""What was answered: what a model said, or what a chain, a framework or a function handed up.
+"""What was answered: what a model said, or what a chain, a framework or a function returned.
 
-A model's text is its answer whole, whatever it looks like. Keys are read in outputs of all else, in this order: what
-the output only repeats of the input is left out; turns of an assistant; an answer by its name; the only text there is;
-and else the value as it was sent, so that recorded output never becomes an empty answer.
+A model's text is its answer whole, whatever it looks like. Outputs of all else are read by their keys, in this order:
+turns of an assistant; an answer by its name; the only text there is; or else the value as it was sent, so that
+recorded output never becomes an empty answer. What the outputs only repeat of the inputs is left out.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from qualitrace_collector.convert.content.forms import (
     ANSWER_KEYS,
     CHOICE_KEYS,
+    CHOICE_TEXT_KEYS,
     HISTORY_KEYS,
     MATERIAL_KEYS,
     MODEL_REPLY_KEYS,
@@ -38,44 +40,73 @@ _MATERIAL = frozenset(MATERIAL_KEYS)
 _BESIDE_ANSWERS = _MATERIAL.union(HISTORY_KEYS, THOUGHT_KEYS, SIDE_KEYS)
 
 
+class _Given:
+    """The inputs beside some outputs: what is compared with the outputs is read once."""
+
+    def __init__(self, inputs: Any) -> None:
+        self._value = opened(inputs)
+
+    @cached_property
+    def _question(self) -> str:
+        return asked(self._value).question
+
+    @cached_property
+    def turns(self) -> Sequence[Message]:
+        return messages_in(self._value)
+
+    def left_out(self, value: Any) -> Any:
+        """Return a mapping without values of the inputs under the same key and without the question; others as is."""
+        if not isinstance(value, dict) or self._value is None or role_of(value):
+            return value
+        rest = {key: item for key, item in value.items() if not self._repeats(key, item)}
+        return rest or value
+
+    def _repeats(self, key: str, item: Any) -> bool:
+        if isinstance(self._value, dict) and key in self._value:
+            given = self._value[key]
+            if item == given or (isinstance(item, (dict, list)) and opened(given) == item):
+                return True
+        return isinstance(item, str) and item != "" and item == self._question
+
+
 def answer_text(outputs: Any, inputs: Any = None, *, from_model: bool = False) -> str:
     """Return what was answered, empty if nothing was.
 
     Args:
         outputs: what a span recorded.
-        inputs: the same span's own, of which the answer repeats nothing.
-        from_model: a model's call recorded it: JSON that is no response of a provider is what the model wrote.
+        inputs: the same span's inputs, of which the answer repeats nothing.
+        from_model: a model's call recorded it: JSON that is no provider's response is what the model wrote.
     """
     try:
-        return _model_answer(outputs) if from_model else _own_answer(outputs, inputs)
+        return _model_answer(outputs) if from_model else _own_answer(outputs, _Given(inputs))
     except RecursionError:  # nested deeper than the stack
         return as_sent(outputs)
 
 
-def _own_answer(outputs: Any, inputs: Any) -> str:
+def is_material(outputs: Any, inputs: Any = None) -> bool:
+    """Whether outputs hold, beside what they repeat of the inputs, only what an answer may rest on."""
+    rest = _Given(inputs).left_out(outputs)
+    return isinstance(rest, dict) and rest.keys() <= _MATERIAL
+
+
+def _own_answer(outputs: Any, given: _Given) -> str:
     value = opened(outputs)
     if isinstance(value, str):
         return spoken(as_sent(value))
     if is_blank(value):
         return ""
-    own = opened(inputs)
-    found = _found(without_echo(value, own), own)
-    return _whole(value, own) if found is None else found
+    value = given.left_out(value)
+    found = _found(value, given)
+    return _whole(value) if found is None else found
 
 
 def _model_answer(outputs: Any) -> str:
     value = parsed(outputs)
-    if isinstance(value, str):
-        shown = opened(value)
-        if not isinstance(shown, str) and (found := _response_text(shown)):
-            return found
-        return spoken(as_sent(value))
-    if is_blank(value):
+    if not isinstance(value, str) and is_blank(value):
         return ""
     found = _response_text(opened(value))
-    if found is not None:
-        return found
-    return spoken(as_sent(outputs))
+    # Text that only looks like a response, in Python's form for example, is the model's own.
+    return spoken(as_sent(outputs)) if found is None or (isinstance(value, str) and not found) else found
 
 
 def _response_text(value: Any, depth: int = 0) -> str | None:
@@ -107,8 +138,8 @@ def _reply_text(key: str, item: Any, depth: int) -> str:
 
 def _is_response(value: dict[str, Any]) -> bool:
     """Whether a mapping is a provider's response, not JSON that a model wrote."""
-    signs = value.keys() & MODEL_REPLY_SIGNS
-    return bool(signs) or value.keys() == {"text"} or value.keys() == {"content"} or value.keys() == {"output"}
+    is_bare = len(value) == 1 and value.keys() <= {"text", "content", "output"}
+    return is_bare or not MODEL_REPLY_SIGNS.isdisjoint(value)
 
 
 def _listed_response(items: list[Any], depth: int = 0) -> str | None:
@@ -133,8 +164,7 @@ def _first_choice(items: list[Any], depth: int, *, from_model: bool) -> str:
         return ""
     for item in items:
         choice = item if from_model else opened(item)
-        text = spoken(as_sent(choice)) if isinstance(choice, str) else _choice_text(choice, depth + 1)
-        if text:
+        if text := spoken(as_sent(choice)) if isinstance(choice, str) else _choice_text(choice, depth + 1):
             return text
     return ""
 
@@ -146,134 +176,96 @@ def _choice_text(choice: Any, depth: int) -> str:
         return ""
     if turns := messages_in(choice):
         return _first_said(turns)
-    for key in ("message", "content", "text", "generated_text", "outputText", "output_text", "completion", "parts"):
-        if text := parts_text(choice.get(key)):
-            return spoken(text)
-    return _found(choice, None, depth) or ""
+    text = next(filter(None, (parts_text(choice.get(key)) for key in CHOICE_TEXT_KEYS)), "")
+    return spoken(text) if text else _found(choice, _Given(None), depth) or ""
 
 
 def _first_said(turns: Sequence[Message]) -> str:
     return next((turn.content for turn in turns if turn.role == "assistant" and turn.content.strip()), "")
 
 
-def _last_said(turns: Sequence[Message], before: Sequence[Message] = ()) -> str:
-    """Return the assistant's last words since the user's last turn, else what is new in older turns."""
+def _last_said(turns: Sequence[Message], given: Sequence[Message] = ()) -> str:
+    """Return the assistant's last words since the user's last turn, or else its last that were not given."""
     last_ask = max((at for at, turn in enumerate(turns) if turn.role == "user"), default=-1)
-    said = [turn.content for turn in turns[last_ask + 1 :] if turn.role == "assistant" and turn.content.strip()]
-    if not said:
-        known = {turn.content for turn in before}
-        said = [t.content for t in turns if t.role == "assistant" and t.content.strip() and t.content not in known]
-    return said[-1] if said else ""
+    known = {turn.content for turn in given}
+    said = [(at, turn.content) for at, turn in enumerate(turns) if turn.role == "assistant" and turn.content.strip()]
+    since = [text for at, text in said if at > last_ask] or [text for _, text in said if text not in known]
+    return since[-1] if since else ""
 
 
-def _found(value: Any, own: Any, depth: int = 0) -> str | None:
-    """Return the answer that a value holds under names that are known, None if there is none."""
+def _found(value: Any, given: _Given, depth: int = 0) -> str | None:
+    """Return the answer that a value holds under known names, None if there is none."""
     if depth > MAX_DEPTH:
         return None
     if isinstance(value, str):
         return spoken(as_sent(value)) if value.strip() else None
     if isinstance(value, list):
-        return _in_list(value, own, depth)
+        return _in_list(value, given, depth)
     if isinstance(value, dict):
-        if role_of(value):
-            return _last_said(messages_in(value))
-        return _in_mapping(value, own, depth)
+        return _last_said(messages_in(value)) if role_of(value) else _in_mapping(value, given, depth)
     return None
 
 
-def _in_list(items: list[Any], own: Any, depth: int) -> str | None:
-    total = added_up(items, ANSWER_KEYS)
-    if total is not None:
-        return _found(total, own, depth + 1)
-    text = _listed_response(items)
-    if text is not None:
+def _in_list(items: list[Any], given: _Given, depth: int) -> str | None:
+    if (total := added_up(items, ANSWER_KEYS)) is not None:
+        return _found(total, given, depth + 1)
+    if (text := _listed_response(items)) is not None:
         return text
-    if len(items) == 1:
-        return _found(opened(items[0]), own, depth + 1)
-    return None
+    return _found(opened(items[0]), given, depth + 1) if len(items) == 1 else None
 
 
-def _in_mapping(value: dict[str, Any], own: Any, depth: int) -> str | None:
+def _in_mapping(value: dict[str, Any], given: _Given, depth: int) -> str | None:
     for key in CHOICE_KEYS:
         items = value.get(key)
         if isinstance(items, list) and items and (text := _first_choice(items, depth, from_model=False)):
             return text
     for key in ANSWER_KEYS:
-        if (text := _under(key, value.get(key), own, depth)) is not None:
+        if (text := _under(key, value.get(key), given, depth)) is not None:
             return text
+    structured = value.get("structured_response")  # of LangChain's agents
+    if structured is not None:
+        structured = _found(opened(structured), given, depth + 1) or as_sent(structured)
     if turns := messages_in({key: value[key] for key in ("messages", *HISTORY_KEYS) if key in value}):
-        return _last_said(turns, messages_in(own)) or _structured(value, own, depth) or ""
-    return _structured(value, own, depth) or _in_branch(value, own, depth) or _only_text(value)
+        return _last_said(turns, given.turns) or structured or ""
+    return structured or _in_branch(value, given, depth) or _only_text(value)
 
 
-def _under(key: str, item: Any, own: Any, depth: int) -> str | None:
+def _under(key: str, item: Any, given: _Given, depth: int) -> str | None:
     """Return the answer under a key that usually holds one."""
     if item is None or is_blank(item):
         return None
     item = opened(item)
     if isinstance(item, (bool, int, float)):
         return as_sent(item) if key in STRONG_ANSWER_KEYS else None
-    found = _found(without_echo(item, own), own, depth + 1)
+    item = given.left_out(item)
+    found = _found(item, given, depth + 1)
     if found is None and key in STRONG_ANSWER_KEYS and isinstance(item, (dict, list)):
-        return _whole(item, own)
+        return _whole(item)
     return found
 
 
-def _structured(value: dict[str, Any], own: Any, depth: int) -> str | None:
-    """Return LangChain agents' structured response."""
-    item = value.get("structured_response")
-    return None if item is None else _found(opened(item), own, depth + 1) or as_sent(item)
-
-
-def _in_branch(value: dict[str, Any], own: Any, depth: int) -> str | None:
+def _in_branch(value: dict[str, Any], given: _Given, depth: int) -> str | None:
     """Return the answer of the only component that gives one: Haystack's pipelines, LangGraph's updates."""
-    found: list[str] = []
-    rest = (item for key, item in value.items() if key not in ANSWER_KEYS)  # which were looked into
+    found: set[str] = set()
+    rest = (item for key, item in value.items() if key not in ANSWER_KEYS)  # these were looked into
     for item in rest:
         inner = opened(item) if not isinstance(item, str) else item
         if depth < MAX_DEPTH and isinstance(inner, dict) and not STRONG_ANSWER_KEYS.isdisjoint(inner):
-            text = _in_mapping(inner, own, depth + 1)
-            found += [text] if text else []
-    return found[0] if len(set(found)) == 1 else None
+            found.add(_in_mapping(inner, given, depth + 1) or "")
+    found.discard("")
+    return found.pop() if len(found) == 1 else None
 
 
 def _only_text(value: dict[str, Any]) -> str | None:
-    """Return the text of a mapping that holds but one beside thoughts, material and figures."""
-    rest = {key: item for key, item in value.items() if key not in _BESIDE_ANSWERS and not is_blank(item)}
-    ((_, item),) = rest.items() if len(rest) == 1 else (("", None),)
-    return spoken(as_sent(item)) if isinstance(item, str) else None
+    """Return the text of a mapping that holds nothing else beside thoughts, material and figures."""
+    rest = [item for key, item in value.items() if key not in _BESIDE_ANSWERS and not is_blank(item)]
+    return spoken(as_sent(rest[0])) if len(rest) == 1 and isinstance(rest[0], str) else None
 
 
-def without_echo(value: Any, own: Any) -> Any:
-    """Leave out what an output only repeats: values of the input under the same key, and the question."""
-    if not isinstance(value, dict) or own is None or role_of(value):
-        return value
-    given = own if isinstance(own, dict) else {}
-    question = asked(own).question
-    rest = {
-        key: item
-        for key, item in value.items()
-        if not (key in given and _same(item, given[key])) and not (isinstance(item, str) and item and item == question)
-    }
-    return rest or value
-
-
-def is_material(outputs: Any, inputs: Any = None) -> bool:
-    """Whether outputs hold, beside what they repeat of the input, only what an answer may rest on."""
-    rest = without_echo(outputs, opened(inputs))
-    return isinstance(rest, dict) and rest.keys() <= _MATERIAL
-
-
-def _same(one: Any, other: Any) -> bool:
-    return one == other or (isinstance(one, (dict, list)) and opened(other) == one)
-
-
-def _whole(value: Any, own: Any) -> str:
-    """Return a structured answer as it was sent, without its thoughts and what it repeats of the input."""
+def _whole(value: Any) -> str:
+    """Return a structured answer as it was sent, without its thoughts; empty if it holds no words of the speaker."""
     if isinstance(value, dict):
-        value = without_echo(value, own)
-        rest = {key: item for key, item in value.items() if key not in THOUGHT_KEYS}
-        value = rest or value
+        value = {key: item for key, item in value.items() if key not in THOUGHT_KEYS} or value
         if is_silent(value) and not part_text(value):
             return ""
     if isinstance(value, list) and value and all(isinstance(item, dict) and is_silent(item) for item in value):

@@ -177,6 +177,9 @@ QUESTION_WRAPPERS = (
 CHOICE_KEYS = ("choices", "candidates", "generations", "replies", "answers", "predictions", "completions", "results")
 """Lists of alternatives of which an app shows the first: OpenAI, Gemini, LangChain, Haystack, Vertex, Titan."""
 
+CHOICE_TEXT_KEYS = "message content text generated_text outputText output_text completion parts".split()
+"""Where one of the alternatives keeps its text."""
+
 ANSWER_KEYS = (
     "answer final_answer final_output final_response output_text generation generated_answer generated_text "
     "output outputs result response reply completion return_values final_result prediction raw_output raw "

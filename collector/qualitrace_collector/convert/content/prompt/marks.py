@@ -28,12 +28,11 @@ class Proof(Enum):
 
 
 class Mark(NamedTuple):
-    """A way to mark material, what proves it in a user's and in a system turn, and whose prompts have it."""
+    """A way to mark material, and what proves it in a user's and in a system turn."""
 
     opens: re.Pattern[str]
     user: Proof
     system: Proof
-    source: str
 
     def proof(self, role: Role) -> Proof:
         """Return what proves material in a turn of this role."""
@@ -83,6 +82,7 @@ _BY = (
 )
 _ANSWERING = r"(?:answer(?:s|ing)?|respon(?:d|se)|reply|questions?)"
 
+# A sentence that says to answer from material. It marks nothing by itself, but lets weaker marks count.
 LEAD = re.compile(
     rf"(?i)(?<!\w)(?:with )?{_BY}(?: only| solely)?(?:(?: the| these| this| some)?(?: {_POINTED}){{1,2}}| this| these)"
     rf"(?: relevant| retrieved| numbered| search)?(?: (?:{_CORE})| (?:articles|information))(?!\w)"
@@ -96,7 +96,6 @@ LEAD = re.compile(
     r"(?:上下文|内容|內容|資料|资料|信息|資訊|文档|知识)"
     r"|(?:以下|下記)の(?:情報|コンテキスト|文脈|資料|ドキュメント|文書|検索結果)(?:を|に|から|だけ|のみ|で)"
 )
-"""A sentence that says to answer from material. It marks nothing by itself, but lets weaker marks count."""
 
 _FORWARD = re.compile(
     rf"(?i)pieces? of (?:\w+ )?context|parts? of (?:a|the|some) (?:\w+ )?documents?|(?<!\w)(?:following|below|these) "
@@ -110,28 +109,26 @@ TAG = re.compile(
     r"excerpts?|references?|evidence|knowledge(?:[_-]?base)?)|(?:search|query|web|retrieval)[_-]?results?|"
     r"(?:retrieved|relevant|context|background)[_-](?:information|info|articles?|results?))((?:\s[^<>]{0,300})?)>"
 )
+
+# How one of several passages begins: `[1]`, `Document 2:`, `[CONTEXT 0]:`, `Document [3](Title: Tents)`.
 LABEL = re.compile(
     r"(?i)[ \t]*(?:\[\^?(?:(?:document|doc|source|passage|chunk|context|reference|ref|snippet|excerpt|result|article)"
     r"[ _#-]?)?(\d{1,3})\][:：]?|[#*\[( \t]{0,8}(?:document|doc|source|passage|chunk|context|excerpt|snippet|"
     r"(?:search )?result|article) ?#?(?:\[(\d{1,3})\](?: ?\([^()\n]{0,200}\))?[:：]?|(\d{1,3})(?: ?\([^()\n]{0,200}\))?"
     r"\**[:：\])]{1,2})\**)"
 )
-"""How one of several passages begins: `[1]`, `Document 2:`, `[CONTEXT 0]:`, `Document [3](Title: Tents)`."""
 
+# How material is marked: each opens with a line of its own, but for tags, which may stand anywhere.
+#
+# The first mark that a line bears counts. A `paragraph` is an introduction that promises material; what comes after
+# its blank line or rule is meant.
 MARKS: dict[str, Mark] = {
-    "tag": Mark(
-        TAG,
-        Proof.FILLED,
-        Proof.FACTS,
-        "Dify prompt_templates/common_chat.json, Open WebUI config.py DEFAULT_RAG_TEMPLATE, Anthropic's long-context "
-        "tips (<documents>), Bedrock's knowledge bases (<search_results>)",
-    ),
-    "field": Mark(
-        _line(rf"\[\[ \#\# (?:\w{{1,20}}_)?(?:{_KIND}|{_LOOSE_KIND}) \#\# \]\]"),
-        Proof.FILLED,
-        Proof.LED,
-        "DSPy adapters/chat_adapter.py",
-    ),
+    # Dify prompt_templates/common_chat.json, Open WebUI config.py DEFAULT_RAG_TEMPLATE, Anthropic's long-context tips
+    # (<documents>), Bedrock's knowledge bases (<search_results>)
+    "tag": Mark(TAG, Proof.FILLED, Proof.FACTS),
+    # DSPy adapters/chat_adapter.py
+    "field": Mark(_line(rf"\[\[ \#\# (?:\w{{1,20}}_)?(?:{_KIND}|{_LOOSE_KIND}) \#\# \]\]"), Proof.FILLED, Proof.LED),
+    # Pinecone's chatbot with the Vercel AI SDK (START CONTEXT BLOCK), GigaChain (BEGIN_CONTEXT)
     "block": Mark(
         _line(
             r"[^\w\n]{0,40}(?:BEGIN|START)(?:[ _]OF)?[ _](?:\w{1,20}[ _])?(?:CONTEXTS?|DOCUMENTS?|SOURCES?|PASSAGES?|"
@@ -139,14 +136,11 @@ MARKS: dict[str, Mark] = {
         ),
         Proof.FILLED,
         Proof.FILLED,
-        "Pinecone's chatbot with the Vercel AI SDK (START CONTEXT BLOCK), GigaChain (BEGIN_CONTEXT)",
     ),
-    "fence": Mark(
-        _line(r"```[ \t]*(?:context|documents?|sources|passages|search_results)"),
-        Proof.FILLED,
-        Proof.FACTS,
-        "applications that fence their context by its name",
-    ),
+    # applications that fence their context by its name
+    "fence": Mark(_line(r"```[ \t]*(?:context|documents?|sources|passages|search_results)"), Proof.FILLED, Proof.FACTS),
+    # LlamaIndex prompts/chat_prompts.py, condense_plus_context.py, citation_query_engine.py; LangChain
+    # refine_prompts.py; Spring AI QuestionAnswerAdvisor; RAGFlow chat_api.py; Bedrock
     "said": Mark(
         _line(
             rf"[^\n]{{0,300}}?(?:(?<!\w)(?:(?:here|below|following) (?:is|are)(?!\w)[^.:,\n]{{0,60}} |(?:this is"
@@ -158,9 +152,9 @@ MARKS: dict[str, Mark] = {
         ),
         Proof.FILLED,
         Proof.LED,
-        "LlamaIndex prompts/chat_prompts.py, condense_plus_context.py, citation_query_engine.py; LangChain "
-        "refine_prompts.py; Spring AI QuestionAnswerAdvisor; RAGFlow chat_api.py; Bedrock",
     ),
+    # Haystack's PromptBuilder, Pinecone's tutorials, azure-search-openai-demo (Sources:), AnythingLLM (Context:),
+    # LightRAG (---Context---)
     "heading": Mark(
         _line(
             rf"(?:\*\*|__|[-=]{{2,}}[ \t]*|\[{{1,2}}|<<|【)\**{_PHRASE}[ \t]*[:：]?[-*_=\]>】:： \t]{{0,40}}"
@@ -169,15 +163,10 @@ MARKS: dict[str, Mark] = {
         ),
         Proof.STATED,
         Proof.FACTS,
-        "Haystack's PromptBuilder, Pinecone's tutorials, azure-search-openai-demo (Sources:), "
-        "AnythingLLM (Context:), LightRAG (---Context---)",
     ),
-    "title": Mark(
-        _line(rf"#{{1,6}} *\**{_NAMED}(?:{_KIND}){_REST}[*:：# \t]{{0,10}}"),
-        Proof.ASKED,
-        Proof.LED,
-        "Azure's chat-with-your-data (## Retrieved Documents), prompts in Markdown (### Context)",
-    ),
+    # Azure's chat-with-your-data (## Retrieved Documents), prompts in Markdown (### Context)
+    "title": Mark(_line(rf"#{{1,6}} *\**{_NAMED}(?:{_KIND}){_REST}[*:：# \t]{{0,10}}"), Proof.ASKED, Proof.LED),
+    # applications' own templates (Background:, Facts:, References:)
     "loose heading": Mark(
         _line(
             rf"(?:#{{1,6}} *|\*\*|__|[-=]{{2,}} *|\[)?\**{_NAMED}(?:{_LOOSE_KIND}){_REST}\**[ \t]*[:：]\**"
@@ -186,14 +175,14 @@ MARKS: dict[str, Mark] = {
         ),
         Proof.ASKED,
         Proof.LED,
-        "applications' own templates (Background:, Facts:, References:)",
     ),
+    # LangChain's guides (Answer the question based only on the following context:)
     "lead": Mark(
         _line(rf"[^\n]{{0,400}}?(?:{LEAD.pattern.removeprefix('(?i)')})[^.:：\n]{{0,120}}[:：]"),
         Proof.FILLED,
         Proof.LED,
-        "LangChain's guides (Answer the question based only on the following context:)",
     ),
+    # LangChain hub rlm/rag-prompt, LlamaIndex CHAT_REFINE_PROMPT, txtai's RAG template
     "inline": Mark(
         re.compile(
             rf"(?i)[ \t]*(?:\*\*)?(?:(?:new|retrieved|relevant|given|provided) )?(?:{_KIND}|{_LOOSE_KIND}|text)"
@@ -201,32 +190,21 @@ MARKS: dict[str, Mark] = {
         ),
         Proof.ASKED,
         Proof.LED,
-        "LangChain hub rlm/rag-prompt, LlamaIndex CHAT_REFINE_PROMPT, txtai's RAG template",
     ),
-    "numbered": Mark(LABEL, Proof.ASKED, Proof.LED, "Cohere's and Weaviate's numbered sources ([1] … [2] …)"),
-    "record": Mark(
-        re.compile(r"[ \t]*Name: ?\S"),
-        Proof.FILLED,
-        Proof.FACTS,
-        "Semantic Kernel's text search (Name:, Value:, Link:, and a rule)",
-    ),
-    "paragraph": Mark(
-        _FORWARD,
-        Proof.STATED,
-        Proof.LED,
-        "LangChain stuff_prompt.py, create_stuff_documents_chain; Flowise ConversationalRetrievalQAChain/prompts.ts",
-    ),
+    # Cohere's and Weaviate's numbered sources ([1] … [2] …)
+    "numbered": Mark(LABEL, Proof.ASKED, Proof.LED),
+    # Semantic Kernel's text search (Name:, Value:, Link:, and a rule)
+    "record": Mark(re.compile(r"[ \t]*Name: ?\S"), Proof.FILLED, Proof.FACTS),
+    # LangChain stuff_prompt.py, create_stuff_documents_chain; Flowise ConversationalRetrievalQAChain/prompts.ts
+    "paragraph": Mark(_FORWARD, Proof.STATED, Proof.LED),
 }
-"""How material is marked: each opens with a line of its own, but for tags, which may stand anywhere.
-
-The first mark that a line bears counts. A `paragraph` is an introduction that promises material; what comes after its
-blank line or rule is meant.
-"""
 
 _QUESTION_WORDS = (
     "question|query|frage|pregunta|pergunta|domanda|vraag|вопрос|(?:用户)?问题|(?:使用者)?問題|質問|질문|pertanyaan|"
     "câu hỏi"
 )
+
+# How a prompt announces what is asked.
 ASK = re.compile(
     rf"(?i)[ \t]*[^\w\n<]{{0,8}}(?:(?:here|this) is )?(?:the )?(?:follow[- ]?up |[^\W\d_]{{1,15}}(?:['’]s)? ){{0,2}}?"
     rf"(?:{_QUESTION_WORDS}|user (?:input|message|request|prompt)|human|user|q)(?: is)?(?: as follows)?"
@@ -236,17 +214,17 @@ ASK = re.compile(
     r"|[^\n]{0,80}?answer (?:the |this |my )?(?:following )?(?:user(?:['’]s)? )?(?:question|query)"
     r"(?:(?! following| below)[^:\n]){0,80}[:：][ \t]*(?=\S)"
 )
-"""How a prompt announces what is asked."""
 
 ASK_TAG = re.compile(r"(?i)<(question|query|user[_-](?:query|question|input|message|request|prompt))>")
 
+# The stub behind which the model is to write; with text behind it, an example or a part of the material.
 ANSWER = re.compile(
     r"(?i)[ \t]*[^\w\n]{0,8}(?:(?:helpful|final|new|refined|your|concise|detailed|full|полезный|полный|nützliche) )?"
     r"(?:answer|response|antwort|respuesta|resposta|risposta|réponse|ответ|回答|答案|答え|답변|a)(?:\**[ \t]*[:：]\**"
     r"|(?<=\w\w)[*#\] \t]{0,8}\Z)"
 )
-"""The stub behind which the model is to write; with text behind it, an example or a part of the material."""
 
+# Lines with which a prompt goes on to something else after its material.
 STOP = re.compile(
     r"(?i)[ \t]*[#*\[_=-]{0,8}[ \t]*(?:(?:original|existing|previous) answer[ \t]*[:：]|we have (?:provided an|the opp)"
     r"|(?:(?:important |answering |strict )?(?:instructions?|rules|guidelines|constraints)|(?:your )?task|"
@@ -262,11 +240,11 @@ STOP = re.compile(
     r"question|sources?|information)|remember\b|your (?:task|job|goal) |ai assistant will |you (?:must|should|are) "
     r"|\[\[ \#\# |respond with the corresponding output|(?:根据|基于)(?:上述|以上)|以上(?:是|は))"
 )
-"""Lines with which a prompt goes on to something else after its material."""
 
+# The line that closes a `block`.
 END = re.compile(r"(?i)[ \t]*[^\w\n]{0,40}END(?:[ _]OF)?[ _](?:\w{1,20}[ _])?[A-Z]{4,}\b(?![ _]?\d)")
-"""The line that closes a `block`."""
 
+# A sentence that instructs the model instead of stating something.
 TO_MODEL = re.compile(
     r"(?i)[^\w]*(?:\d+[.)] *)?(?:you(?:['’](?:re|ll)| (?:are|must|should|will|can|may|have|need|cannot|do))\b|your\b|"
     r"(?:please |always |never |only |just |only ever |strictly |now )*(?:ignore|disregard|forget|act as|pretend"
@@ -284,18 +262,18 @@ TO_MODEL = re.compile(
     r"[^.!?\n]{0,80}\b(?:the user|the assistant|your (?:answer|response|task|role|goal)|you (?:must|should|are|can"
     r"|will))\b)"
 )
-"""A sentence that instructs the model instead of stating something."""
 
+# What an instruction of a template speaks of, unlike a wish of the user's.
 ABOUT_ANSWERS = re.compile(
     r"(?i)\b(?:contexts?|sources?|documents?|passages?|information|citations?|cite|knowledge|know the answer"
     r"|don['’]t know|"
     r"make up|assistant|sentences maximum|questions?|quer(?:y|ies)|search results|rules?|user comment|provided)\b"
 )
-"""What an instruction of a template speaks of, unlike a wish of the user's."""
 
+# The beginning of what users say of themselves.
 OWN_WORDS = re.compile(r"\W*(?:I|I['’](?:m|ve|d|ll)|My|We|We['’](?:re|ve)|Our|Ich|Mein|Wir|Je|Mon|Yo|Mi|Eu|Meu)\b")
-"""The beginning of what users say of themselves."""
 
+# The whole of a text that only holds the place of one.
 PLACEHOLDER = re.compile(
     r"(?is)\W*(?:\{\{?[^{}]{0,80}\}?\}|\$\w{1,40}\$?|<[^<>]{0,80}>|\[[^\[\]]{0,80}\]|%\w{1,40}%|n/?a|none|null|empty"
     r"|\.{3}|…|"
@@ -303,23 +281,23 @@ PLACEHOLDER = re.compile(
     r"|passages?)[^.\n]{0,60}|"
     r"(?:your |the |insert )?(?:context|documents?|text|content) (?:here|goes here))?\W*"
 )
-"""The whole of a text that only holds the place of one."""
 
+# Attributes that make <source> and <article> those of HTML, unless they bear a number or a name too.
 HTML_SOURCE = re.compile(r"(?i)\s(?:src|srcset|type|media|href|class|style)\s*=")
-"""Attributes that make <source> and <article> those of HTML, unless they bear a number or a name too."""
 
+# What agents are given to know of where they run, which nobody asks about.
 ENVIRONMENT = re.compile(
     r"(?i)\W*(?:(?:the |my |user['’]?s? |today['’]?s )?(?:current |local )?(?:date|time|timezone|time zone|os|"
     r"operating system|user|workspace|working directory)\b[^.\n]{0,60}(?: is|[:：])|today is\b|platform[:：])"
 )
-"""What agents are given to know of where they run, which nobody asks about."""
 
+# The beginning of a line of code, markup or a table.
 CODE = re.compile(r"[ \t]*(?:[<`|}\])]|(?:import|export|def|class|const|let|var|return) )")
-"""The beginning of a line of code, markup or a table."""
 
+# The end of a line of code.
 CODE_ENDS = ("{", "}", ";")
-"""The end of a line of code."""
 
+# Words, one of which stands in every line of ASCII that opens material, speaks of it, or asks.
 HINTS = tuple(
     "text: q: a: context kontext contest document dokument docs passage source quelle fuente fonte excerpt knowledge "
     "dataset result "
@@ -327,4 +305,3 @@ HINTS = tuple(
     "pregunta pergunta domanda vraag pertanyaan human user answer respon antwort respuesta resposta risposta "
     "konteks folgend suivant siguiente seguinte seguent".split()
 )
-"""Words, one of which stands in every line of ASCII that opens material, speaks of it, or asks."""

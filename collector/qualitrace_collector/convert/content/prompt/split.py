@@ -1,27 +1,23 @@
 """A prompt to its question and its passages.
 
-A prompt is read line by line. A line that bears one of `MARKS` may open material, which goes on until a line of
-another kind; tags may stand anywhere. The material counts if it shows the proof that its mark asks for.
+A prompt is read line by line: each is a mark, a question, the stub of an answer, or plain text. A line that bears one
+of `MARKS` may open material, which goes on until a line of another kind; tags may stand anywhere. The material counts
+if it shows the proof that its mark asks for.
 """
 
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence, Set
+from itertools import pairwise
 from typing import NamedTuple
 
-from qualitrace_collector.convert.content.prompt.evidence import Setting, shows
-from qualitrace_collector.convert.content.prompt.lines import (
-    CLOSERS,
-    LISTS,
-    LONE_TAG,
-    MAX_LINE,
-    SECTIONS,
-    Line,
-    read_lines,
-)
 from qualitrace_collector.convert.content.prompt.marks import (
     ABOUT_ANSWERS,
+    ANSWER,
+    ASK,
     ASK_TAG,
+    END,
+    HINTS,
     HTML_SOURCE,
     LABEL,
     LEAD,
@@ -30,7 +26,17 @@ from qualitrace_collector.convert.content.prompt.marks import (
     TO_MODEL,
     Role,
 )
-from qualitrace_collector.convert.content.prompt.parts import RECORD, RULE, Pair, parts, sentences, tag_pairs, tag_parts
+from qualitrace_collector.convert.content.prompt.material import (
+    RECORD,
+    RULE,
+    Pair,
+    Setting,
+    parts,
+    sentences,
+    shows,
+    tag_pairs,
+    tag_parts,
+)
 
 MAX_READ = 2_000_000
 """Characters of a prompt that are searched for material; what comes behind them belongs to the question."""
@@ -46,6 +52,111 @@ _CLOSED_BY = {
 _FENCE = re.compile(r"(?m)^[ \t]{0,8}```")
 _RUNS_ON = re.compile(r"[ \t]{0,8}(?:[a-zà-ÿ]|[?,;)`'\"])")
 
+# Characters of a line that are looked at.
+_MAX_LINE = 600
+
+_MAX_HEADING = 200
+_CUT = re.compile(
+    r"(?i)\n|(?<=[.!?…。！？”\"»)])[ \t]{1,4}"
+    r"(?=(?:(?:user )?question|query|context|(?:helpful |final )?answer)[ \t]?[:：])"
+)
+_LONE_TAG = re.compile(r"\s*`?</?[A-Za-z][\w-]{0,60}>`?\s*\Z")
+_CODE = re.compile(r"[ \t]*```")
+_TITLE = re.compile(r"[ \t]*(#{1,6})[ \t]")
+
+_SURE = ("field", "block", "fence", "said", "heading", "title", "loose heading")
+
+# Marks whose own line is a part of the material already.
+_LISTS = frozenset({"inline", "numbered", "record"})
+
+_OPENERS = (*_SURE, "lead", "inline", "numbered", "record", "paragraph")
+_SECTIONS = frozenset(_OPENERS) - _LISTS
+
+# Kinds of lines with which material ends.
+_CLOSERS = _SECTIONS | {"ask", "answer", "stop", "end"}
+
+
+class _Line(NamedTuple):
+    """A line of a prompt, or what stands on one line behind a label; `behind` is where its text begins."""
+
+    start: int
+    behind: int
+    end: int
+    kind: str
+    level: int = 0
+    leads: bool = False
+
+
+def _read_lines(text: str) -> list[_Line]:
+    """Return the lines of a prompt, without the marks of code and of examples."""
+    cuts = [0, *(cut.end() for cut in _CUT.finditer(text)), len(text)]
+    lines = [_line(text, start, end) for start, end in pairwise(cuts) if start < end]
+    return _without_examples(_without_code(lines))
+
+
+def _line(text: str, start: int, end: int) -> _Line:
+    line = text[start : min(end, start + _MAX_LINE)].rstrip()
+    if not line:
+        return _Line(start, end, end, "blank")
+    lowered = line.lower()
+    hinted = not line.isascii() or any(word in lowered for word in HINTS)
+    leads = hinted and bool(LEAD.search(line))
+    if hinted and (found := ASK.match(line)):
+        return _Line(start, start + found.end(), end, "ask", leads=leads)
+    if hinted and (found := ANSWER.match(line)):
+        return _Line(start, end, end, "answered" if line[found.end() :].strip() else "answer")
+    title = _TITLE.match(line)
+    kind, behind = _kind(line, _OPENERS if hinted else ("numbered", "record"), leads)
+    return _Line(start, start + behind if behind else end, end, kind, len(title.group(1)) if title else 0, leads)
+
+
+def _kind(line: str, openers: Sequence[str], leads: bool) -> tuple[str, int]:
+    """Return what a line is, and where on it the text begins if it bears some besides its mark."""
+    if RULE.match(line):
+        return "rule", 0
+    promises = leads and MARKS["paragraph"].opens.search(line) is not None
+    opens = leads and line[-1] in ":："
+    stops = not (promises or opens) and STOP.match(line) is not None
+    ends = line[-1] in ":：." or " below" in line
+    fits = {
+        "lead": leads and ends,
+        "said": ends,
+        "inline": True,
+        "numbered": True,
+        "record": True,
+        "paragraph": promises,
+    }
+    for kind in openers:
+        if (stops and kind not in _SURE) or not fits.get(kind, len(line) <= _MAX_HEADING):
+            continue
+        if kind == "paragraph":
+            return kind, 0
+        if found := MARKS[kind].opens.match(line):
+            return kind, found.end() if kind == "inline" else 0
+    for kind, pattern in (("end", END), ("end", _LONE_TAG), ("code", _CODE)):
+        if pattern.match(line):
+            return kind, 0
+    return "stop" if stops else "", 0
+
+
+def _without_code(lines: list[_Line]) -> list[_Line]:
+    """Take the marks from lines within a fence of code."""
+    fences = [number for number, line in enumerate(lines) if line.kind in ("code", "fence")]
+    inside = {number for start, end in zip(fences[::2], fences[1::2], strict=False) for number in range(start + 1, end)}
+    return [line._replace(kind="", leads=False) if number in inside else line for number, line in enumerate(lines)]
+
+
+def _without_examples(lines: list[_Line]) -> list[_Line]:
+    """Take the marks from questions that are answered, and from everything up to the answer of an example."""
+    found = [line for line in lines if line.kind in ("ask", "answered")]
+    done = {line.start for line, after in pairwise(found) if (line.kind, after.kind) == ("ask", "answered")}
+    plain = [line._replace(kind="", behind=line.end) if line.start in done else line for line in lines]
+    opening = [line.start for line in plain if line.kind in ("said", "heading", "title", "field")]
+    opening += [line.start for line, after in pairwise(plain) if (line.kind, after.kind) == ("ask", "rule")]
+    last = max(opening, default=-1)
+    example = max((line.start for line in plain if line.kind == "answered" and line.start < last), default=-1)
+    return [line._replace(kind="", behind=line.end) if line.start <= example else line for line in plain]
+
 
 class _Block(NamedTuple):
     """Material: the stretch of the prompt that it takes with its marks, and its passages."""
@@ -58,14 +169,14 @@ class _Block(NamedTuple):
 def split_prompt(text: str, role: Role = "user") -> tuple[str, list[str]]:
     """Split a prompt into the question and the passages to answer it from; all is question if nothing is marked."""
     head = text[:MAX_READ]
-    lines = read_lines(head)
+    lines = _read_lines(head)
     blocks = _tagged(head, role, lines) or _Sections(head, role, lines).blocks()
     if not blocks:
         return text, []
     return _question(text, lines, blocks), [passage for block in blocks for passage in block.passages]
 
 
-def _tagged(text: str, role: Role, lines: Sequence[Line]) -> list[_Block]:
+def _tagged(text: str, role: Role, lines: Sequence[_Line]) -> list[_Block]:
     pairs = tag_pairs(text)
     if not pairs:
         return []
@@ -97,7 +208,7 @@ def _is_quoted(text: str, pair: Pair, fences: Sequence[int]) -> bool:
 class _Sections:
     """The search of a prompt for material behind lines that mark it."""
 
-    def __init__(self, text: str, role: Role, lines: Sequence[Line]) -> None:
+    def __init__(self, text: str, role: Role, lines: Sequence[_Line]) -> None:
         self._text = text
         self._role: Role = role
         self._lines = lines
@@ -113,7 +224,7 @@ class _Sections:
             if block:
                 found.append(block)
             kind = self._lines[number].kind
-            number = stop if first < stop and (block or kind in LISTS) else number + 1
+            number = stop if first < stop and (block or kind in _LISTS) else number + 1
         return found
 
     def _extent(self, number: int) -> tuple[int, int]:
@@ -121,14 +232,14 @@ class _Sections:
         line, first = self._lines[number], number + 1
         if line.kind == "ask" and self._kind(first) == "rule" and self._text.startswith("===", line.end):
             return first, min(self._next(first + 1, {"rule"}) + 1, len(self._lines))
-        if line.kind in LISTS:
+        if line.kind in _LISTS:
             return number, self._end_of_records(number) if line.kind == "record" else self._end_of_section(number, line)
         if line.kind in _CLOSED_BY:
             stop = self._next(first, _CLOSED_BY[line.kind])
             return (first, stop) if line.kind != "block" or self._kind(stop) == "end" else (number, number)
         if line.kind == "paragraph":
             first = self._behind_introduction(first)
-        if line.kind not in SECTIONS or (not line.level and self._kind(self._filled(first)) == "inline"):
+        if line.kind not in _SECTIONS or (not line.level and self._kind(self._filled(first)) == "inline"):
             return number, number
         return first, self._end_of_section(first, line)
 
@@ -160,19 +271,19 @@ class _Sections:
     def _behind_introduction(self, number: int) -> int:
         """Return the line behind a paragraph that promises material, and behind instructions that follow it."""
         last = min(len(self._lines), number + _MAX_INTRODUCTION)
-        while number < last and self._kind(number) not in (CLOSERS - {"stop"}) | {"rule", "blank"}:
+        while number < last and self._kind(number) not in (_CLOSERS - {"stop"}) | {"rule", "blank"}:
             number += 1
         while number < last and self._kind(number) in ("blank", "stop"):
             number += 1
         return number
 
-    def _end_of_section(self, first: int, opener: Line) -> int:
+    def _end_of_section(self, first: int, opener: _Line) -> int:
         number = first
         while number < len(self._lines):
             line = self._lines[number]
-            if number > first and line.kind in CLOSERS:
+            if number > first and line.kind in _CLOSERS:
                 return number
-            if number == first and line.kind in CLOSERS and opener.kind not in ("inline", "numbered"):
+            if number == first and line.kind in _CLOSERS and opener.kind not in ("inline", "numbered"):
                 return number
             if line.level and (self._role == "system" or (number > first and line.level <= opener.level)):
                 return number
@@ -184,14 +295,14 @@ class _Sections:
         if line.kind == "numbered" and not self._starts_list(first, stop):
             return None
         start, end = self._lines[first].start, self._lines[stop - 1].end
-        if line.kind in LISTS:
+        if line.kind in _LISTS:
             start = line.behind if line.kind == "inline" else line.start
         inner_start, inner_end, end = (
             (start, end, end) if line.kind == "record" else self._inside(first, stop, start, end)
         )
         body = self._text[inner_start:inner_end]
         proof = MARKS["said" if line.kind == "ask" else line.kind].proof(self._role)
-        rest = self._text[max(end, len(self._text) - MAX_LINE) :].rstrip()
+        rest = self._text[max(end, len(self._text) - _MAX_LINE) :].rstrip()
         setting = Setting(
             led=self._is_led(number, first, stop),
             asked=self._is_asked(number, stop) or rest.endswith(("?", "？")),
@@ -215,7 +326,7 @@ class _Sections:
         return (
             self._kind(stop) in ("ask", "answer")
             or any(self._kind(other) == "ask" for other in before)
-            or self._text[max(0, start - MAX_LINE) : start].rstrip().endswith(("?", "？"))
+            or self._text[max(0, start - _MAX_LINE) : start].rstrip().endswith(("?", "？"))
         )
 
     def _starts_list(self, first: int, stop: int) -> bool:
@@ -268,7 +379,7 @@ class _Sections:
         return number
 
 
-def _question(text: str, lines: Sequence[Line], blocks: Sequence[_Block]) -> str:
+def _question(text: str, lines: Sequence[_Line], blocks: Sequence[_Block]) -> str:
     """Return what is asked: what stands behind the last mark of a question, else the prompt without its template."""
     if asked := _marked_question(text, lines, blocks):
         return asked
@@ -280,7 +391,7 @@ def _question(text: str, lines: Sequence[Line], blocks: Sequence[_Block]) -> str
     return "".join(kept).strip() or "".join(outside).strip() or text
 
 
-def _marked_question(text: str, lines: Sequence[Line], blocks: Sequence[_Block]) -> str:
+def _marked_question(text: str, lines: Sequence[_Line], blocks: Sequence[_Block]) -> str:
     tags = [tag for tag in ASK_TAG.finditer(text, 0, MAX_READ) if not _within(tag.start(), blocks)]
     if tags and (end := text.find(f"</{tags[-1].group(1)}>", tags[-1].end())) >= 0:
         return text[tags[-1].end() : end].strip()
@@ -293,9 +404,9 @@ def _marked_question(text: str, lines: Sequence[Line], blocks: Sequence[_Block])
     return ""
 
 
-def _ends(lines: Sequence[Line], number: int, blocks: Sequence[_Block]) -> Iterator[int]:
+def _ends(lines: Sequence[_Line], number: int, blocks: Sequence[_Block]) -> Iterator[int]:
     for line in lines[number:]:
-        if line.kind in CLOSERS or line.kind == "rule" or _within(line.start, blocks):
+        if line.kind in _CLOSERS or line.kind == "rule" or _within(line.start, blocks):
             yield line.start
 
 
@@ -312,8 +423,8 @@ def _without_template(text: str) -> str:
 
 
 def _is_template(sentence: str) -> bool:
-    sentence = sentence[:MAX_LINE]
-    if any(pattern.match(sentence) for pattern in (RULE, LONE_TAG, MARKS["said"].opens)) or LEAD.search(sentence):
+    sentence = sentence[:_MAX_LINE]
+    if any(pattern.match(sentence) for pattern in (RULE, _LONE_TAG, MARKS["said"].opens)) or LEAD.search(sentence):
         return True
     return (TO_MODEL.match(sentence) is not None and ABOUT_ANSWERS.search(sentence) is not None) or (
         STOP.match(sentence) is not None
