@@ -18,8 +18,9 @@ from qualitrace_collector.convert.span_draft import CALL_TYPES
 from qualitrace_collector.sample import Message, Sample, ToolCall
 
 _TOOL_NAMES = tuple(name for dialect in DIALECTS for name in dialect.tool_name)
+
+# Types of spans whose messages hold what was said; those of others may hold a chain's values as JSON (LangChain's).
 _SPEAKING_TYPES = (*CALL_TYPES, SpanType.AGENT)
-"""Types of spans whose messages hold what was said; those of others may hold a chain's values as JSON (LangChain's)."""
 
 PROMPT_VERSION = "qualitrace.prompt.version"
 _METADATA = {"session.id": "session", "gen_ai.conversation.id": "session", "user.id": "user"}

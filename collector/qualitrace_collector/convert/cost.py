@@ -106,6 +106,7 @@ MAX_PROVIDERS = 128
 MAX_NAME = 300
 """Letters of a model's name that is looked up; Amazon's resource names are the longest."""
 
+# The catalog's name of a provider by others'; OpenTelemetry's are those of `gen_ai.provider.name`.
 _PROVIDERS = {
     "aws": "bedrock",
     "aws.bedrock": "bedrock",
@@ -146,8 +147,8 @@ _PROVIDERS = {
     "x-ai": "xai",
     "z-ai": "zai",
 }
-"""The catalog's name of a provider by others'; OpenTelemetry's are those of `gen_ai.provider.name`."""
 
+# Who made a model, by how its name begins; others sell some of the same names at other prices.
 _MAKERS = {
     "anthropic": re.compile(r"claude-"),
     "openai": re.compile(r"gpt-|chatgpt-|o\d(-|$)|text-embedding-|codex-"),
@@ -157,10 +158,9 @@ _MAKERS = {
     "deepseek": re.compile(r"deepseek-(chat|reasoner)"),
     "cohere_chat": re.compile(r"command-"),
 }
-"""Who made a model, by how its name begins; others sell some of the same names at other prices."""
 
+# What runs on machines of one's own has no price by the token.
 _RUNNERS = ("ollama", "lm_studio", "lmstudio", "llamafile", "llama.cpp", "llamacpp", "hosted_vllm", "vllm", "lemonade")
-"""What runs on machines of one's own has no price by the token."""
 
 _INTERNAL = ("gateway:/", "endpoints:/")
 _LATEST = "-latest"

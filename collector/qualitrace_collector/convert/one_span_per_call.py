@@ -16,8 +16,9 @@ from qualitrace_collector.convert.content import answer_text, question_text
 from qualitrace_collector.convert.span_draft import CALL_TYPES, SpanDraft
 
 _GROUPS = (frozenset(CALL_TYPES), frozenset({SpanType.EMBEDDING}))
+
+# A call below a tool or an agent is another call than the one that the tool or agent was called in.
 _BARRIERS = frozenset({SpanType.TOOL, SpanType.AGENT})
-"""A call below a tool or an agent is another call than the one that the tool or agent was called in."""
 
 MAX_DEPTH = 200
 """How far above a call another span of it is looked for: a bound on the time that a hostile trace takes."""

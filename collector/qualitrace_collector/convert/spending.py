@@ -23,8 +23,9 @@ from qualitrace_collector.convert.span_draft import CALL_TYPES, SpanDraft
 from qualitrace_collector.convert.usage import CACHE_READ, CACHE_WRITTEN, INPUT, OUTPUT, REASONING
 
 _TOTAL_COST = "total_cost"
+
+# Tokens, seconds or dollars beyond which a sum is no number: nothing has so many.
 _MOST = 1e15
-"""Tokens, seconds or dollars beyond which a sum is no number: nothing has so many."""
 
 
 def count_once(drafts: Sequence[SpanDraft]) -> None:

@@ -5,9 +5,8 @@ from dataclasses import asdict
 from typing import Any
 
 from qualitrace_collector.convert.build_sample import TracedSample, is_error, outermost, root_of, trace_sample
-from qualitrace_collector.convert.identity import SESSION_KEYS, USER_KEYS
 from qualitrace_collector.convert.mlflow_span import MODEL, USAGE, AnySpan, StoredSpan
-from qualitrace_collector.convert.root import PROMOTED
+from qualitrace_collector.convert.root import PROMOTED, SESSION_KEYS, USER_KEYS
 from qualitrace_collector.convert.span_draft import CALL_TYPES
 from qualitrace_collector.convert.spending import Spending, spending
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qualitrace_collector.convert.content.python_repr import MAX_CHARACTERS, is_cut_repr, read_repr
+from qualitrace_collector.convert.content.opening import MAX_CHARACTERS, is_cut_repr, read_repr
 
 LITERALS = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

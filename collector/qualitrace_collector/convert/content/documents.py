@@ -28,8 +28,8 @@ MAX_DOCUMENTS = 1000
 
 Document = dict[str, Any]
 
+# How Python shows an object that has nothing to read.
 _OBJECT = re.compile(r"<[\w.]+(?:\(.*\)| object at 0x\w+)>", re.DOTALL)
-"""How Python shows an object that has nothing to read."""
 
 
 def documents(value: Any) -> list[Document]:

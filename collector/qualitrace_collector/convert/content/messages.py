@@ -38,8 +38,9 @@ _THOUGHTS_END = re.compile(r"\A(?:(?!<think).)*?\n?</think(?:ing)?>\s*", re.DOTA
 _FINAL_CHANNEL = re.compile(
     r"<\|channel\|>\s*final\b[^<]*<\|message\|>(.*?)(?:<\|(?:return|end|call)\|>|\Z)", re.DOTALL
 )
+
+# Where thoughts end in the prompts of ReAct agents (LlamaIndex's and LangChain's).
 _REACT_ANSWER = re.compile(r"\n[ \t]*(?:Final )?Answer:[ \t]*")
-"""Where thoughts end in the prompts of ReAct agents (LlamaIndex's and LangChain's)."""
 _FILE = re.compile(
     r"!?\[[^\]\n]{0,200}\]\((?:data:[^()\s]*|blob:[^()\s]*)\)"
     r"|data:[\w.+-]+/[\w.+-]+[\w=;.+-]{0,100};base64,[A-Za-z0-9+/_=-]*"

@@ -23,8 +23,8 @@ from qualitrace_collector.sample import Message, PassagesSource
 NO_MATERIAL_TYPES = (*CALL_TYPES, SpanType.EMBEDDING, SpanType.TOOL, SpanType.RETRIEVER, SpanType.RERANKER)
 MAX_PASSAGES = 1000
 
+# What Mastra's exporter puts where a tool's result was (@mastra/core's observability).
 _PLACEHOLDER = re.compile(r"\[tool-result: [^\]]*\]")
-"""What Mastra's exporter puts where a tool's result was (@mastra/core's observability)."""
 
 
 class Passage(NamedTuple):

@@ -25,8 +25,8 @@ from qualitrace_collector.convert.content.messages import (
 from qualitrace_collector.convert.content.opening import MAX_DEPTH, as_sent, encodable, is_blank, opened, parsed
 from qualitrace_collector.sample import Message
 
+# How Python shows an argument that has nothing to read.
 _OBJECT = re.compile(r"<[\w. ]+ object at 0x\w+>|[A-Z]\w*\(\)|<class '[\w.]+'>")
-"""How Python shows an argument that has nothing to read."""
 
 _SPEAKERS = frozenset({"user", "assistant"})
 
@@ -38,8 +38,8 @@ class Asked(NamedTuple):
     earlier: tuple[Message, ...] = ()
 
 
+# What each mapping asks, by its identity; the mapping is held, so that no other has that.
 _Read = dict[int, tuple[Any, Asked | None]]
-"""What each mapping asks, by its identity; the mapping is held, so that no other has that."""
 
 
 def question_text(inputs: Any) -> str:

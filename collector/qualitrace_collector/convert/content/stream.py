@@ -27,14 +27,16 @@ _DELTAS: tuple[tuple[str, Path], ...] = (
     ("__class__=AIMessageChunk", ("content",)),
     ("candidates", ("candidates", 0, "content", "parts")),  # Gemini
 )
+
+# Starts of the types of events without text of the answer.
 _OTHER_EVENTS = (
     "message_ content_block_ ping response. text-start text-end start finish step- reasoning- tool- message-start "
     "message-end content-start content-end citation stream-"
 ).split()
-"""Starts of the types of events without text of the answer."""
 _OTHER_KEYS = frozenset({"messageStart", "messageStop", "contentBlockStart", "contentBlockStop", "metadata"})
+
+# Events that bring the whole response at the end.
 _WHOLE = {"response.completed": "response", "response.incomplete": "response"}
-"""Events that bring the whole response at the end."""
 
 
 def whole_response(chunks: Sequence[Any]) -> Any:
