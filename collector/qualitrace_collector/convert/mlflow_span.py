@@ -21,6 +21,7 @@ from mlflow.entities import Span, SpanStatus, SpanType
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from qualitrace_collector.convert.content import encodable
+from qualitrace_collector.convert.content.opening import load_json
 from qualitrace_collector.convert.cost import cost_of
 from qualitrace_collector.convert.otlp_span import attribute_values
 from qualitrace_collector.convert.span_draft import Event, SpanDraft
@@ -87,7 +88,8 @@ class StoredSpan:
     def get_attribute(self, key: str) -> Any:
         """Return an attribute's value, None if there is none."""
         if key not in self._opened:
-            self._opened[key] = _open(self.data["attributes"].get(key))
+            text = self.data["attributes"].get(key)
+            self._opened[key] = load_json(text, text) if text else None  # other text stays, as in MLflow
         return self._opened[key]
 
     @property
@@ -136,16 +138,6 @@ def json_text(span: AnySpan, key: str) -> str | None:
     if isinstance(span, StoredSpan):
         return span.data["attributes"].get(key)
     return (span._span.attributes or {}).get(key)  # pyright: ignore[reportPrivateUsage, reportReturnType]
-
-
-def _open(text: str | None) -> Any:
-    """Return the value of an attribute's JSON text; other text stays, as in MLflow."""
-    if not text:
-        return None
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
 
 
 def stored_span(draft: SpanDraft, trace_id: str) -> StoredSpan:

@@ -5,7 +5,6 @@ conversion found before (`mlflow.*`) are kept as MLflow's own clients send them,
 and the others fill in what is still missing.
 """
 
-import json
 from base64 import b64decode
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,16 +13,18 @@ from mlflow.entities import Span as MlflowSpan
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from qualitrace_collector.convert.content.opening import load_json
+
 _MAX_INT = 1 << 63
 _FIELDS = {bool: "bool_value", int: "int_value", float: "double_value", str: "string_value"}
 
 
 def attribute_values(pairs: Iterable[KeyValue]) -> dict[str, Any]:
-    """Return attributes by name; of names that come twice the last counts, as in MLflow."""
+    """Return attributes by name; if a name comes twice, the last one counts, as in MLflow."""
     values: dict[str, Any] = {}
     for pair in pairs:
         value = pair.value
-        is_text = value.WhichOneof("value") == "string_value"  # most are, and this loop is the hottest of all
+        is_text = value.WhichOneof("value") == "string_value"  # most are; this is the hottest loop of conversion
         values[pair.key] = _text(value.string_value) if is_text else any_value(value)
     return values
 
@@ -41,11 +42,11 @@ def any_value(value: AnyValue) -> Any:
 
 
 def _text(text: str) -> str:
-    return text.replace("\0", "\ufffd") if "\0" in text else text  # PostgreSQL keeps no zero byte
+    return text.replace("\0", "\ufffd") if "\0" in text else text  # PostgreSQL refuses a zero byte
 
 
 def restored(span: MlflowSpan) -> Span:
-    """Return the OTLP span; its flags and trace state are not stored, and stay empty."""
+    """Return the OTLP span. Its flags and trace state are empty: MLflow does not store them."""
     data = span.to_dict()
     status = data["status"]
     return Span(
@@ -70,11 +71,8 @@ def restored(span: MlflowSpan) -> Span:
 
 
 def _attribute(key: str, text: Any) -> AnyValue:
-    """Return an attribute's value; JSON objects and arrays are text in OTLP, as instrumentors send them."""
-    try:
-        value = json.loads(text)
-    except (TypeError, ValueError, RecursionError):
-        value = text
+    """Return an attribute's value; JSON objects and arrays stay text, as instrumentors send them."""
+    value = load_json(text, text) if isinstance(text, str) else text
     if isinstance(value, (dict, list)) or (key.startswith("mlflow.") and value is not None):
         return AnyValue(string_value=text)
     return _any_value(value)

@@ -1,14 +1,15 @@
-"""The common form between the dialects and MLflow: a span whose fields the dialects fill in."""
+"""A span between the dialects, which fill in its fields, and the form in which MLflow stores it."""
 
-import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from mlflow.entities import SpanType
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from qualitrace_collector.convert.content.opening import load_json
 
 CALL_TYPES = (SpanType.CHAT_MODEL, SpanType.LLM)
 """Types of spans that stand for one call of a language model."""
@@ -21,6 +22,9 @@ _Number = TypeVar("_Number", int, float)
 _JSON_STARTS = frozenset('{["')
 _SPACES = " \t\r\n"
 _NOT_JSON = object()
+_EMPTY_TEXTS = frozenset({"", "{}", "[]", "null", '""'})
+_THOUSANDS = re.compile(r"[1-9]\d{0,2}(,\d{3})+")
+_MAX_NUMBER_LENGTH = 40
 
 
 @dataclass(slots=True)
@@ -41,12 +45,13 @@ class SpanDraft:
         values: the attributes as sent, decoded.
         events: span events, and log records that belong to the span.
         native: MLflow's own client recorded it; its fields are MLflow's already.
-        type: MLflow's span type, None if no dialect tells.
-        inputs: text, JSON text, or a JSON value; None if not recorded. So with `outputs` and `tools`.
+        type: MLflow's span type, None if no dialect finds one.
+        inputs: text, JSON text, or a JSON value; None if not recorded. `outputs` and `tools` likewise.
         usage: tokens by MLflow's names, and `reasoning_tokens`.
-        cost: US dollars by MLflow's names, where the client tells them.
+        cost: US dollars by MLflow's names, where the client states them.
         counted: its usage counts in the trace's totals.
         failure: why the span failed, if it took its status from another span.
+        added: attributes that conversion adds.
     """
 
     span: Span
@@ -77,12 +82,13 @@ class SpanDraft:
         """Open text that holds a JSON object, array or string; return anything else as it is."""
         if not isinstance(value, str) or not _looks_like_json(value):
             return value
+        # Dialects, the root and the writer open the same long texts.
         if (known := self._json.get(value)) is None:
-            known = self._json[value] = _parse(value)
+            known = self._json[value] = load_json(value, _NOT_JSON)
         return value if known is _NOT_JSON else known
 
     def read(self, text: Callable[[Any], str], value: Any) -> str:
-        """Return what `text` reads in a value, JSON text opened; asked again for the same value it reads no more."""
+        """Return what `text` reads in a value, JSON text opened; the result for the last value is kept."""
         known = self._texts.get(text)
         if known is None or known[0] is not value:
             known = self._texts[text] = (value, text(self.loads(value)))
@@ -93,7 +99,7 @@ class SpanDraft:
         return _looks_like_json(text) and self.loads(text) is not text
 
     def first(self, keys: Iterable[str]) -> Any:
-        """Return the first of these attributes that says anything (not empty, not an empty JSON value)."""
+        """Return the first of these attributes that is not empty (nor an empty JSON value), None if all are."""
         values = self.values
         for key in keys:
             if key in values and not _is_empty(value := values[key]):
@@ -101,7 +107,7 @@ class SpanDraft:
         return None
 
     def text(self, keys: Iterable[str]) -> str | None:
-        """Return the first of these attributes that is text, JSON text opened."""
+        """Return the first of these attributes if it is text, JSON text opened."""
         value = self.loads(self.first(keys))
         return value if isinstance(value, str) else None
 
@@ -114,19 +120,17 @@ class SpanDraft:
         return None
 
 
-_EMPTY_TEXTS = frozenset({"", "{}", "[]", "null", '""'})
-
-
 def _is_empty(value: Any) -> bool:
     return value in _EMPTY_TEXTS if isinstance(value, str) else value is None or value in ([], {})
 
 
-_THOUSANDS = re.compile(r"[1-9]\d{0,2}(,\d{3})+")
-_MAX_NUMBER_LENGTH = 40
+def _looks_like_json(text: str) -> bool:
+    start = text[:1]
+    return start in _JSON_STARTS or (start in _SPACES and text.lstrip(_SPACES)[:1] in _JSON_STARTS)
 
 
 def number(value: Any) -> float | None:
-    """Return an amount that was sent as a number or as text; None for anything else, and for what cannot be counted."""
+    """Return an amount that was sent as a number or as text; None for anything else, and if it cannot be counted."""
     if isinstance(value, str) and len(value) <= _MAX_NUMBER_LENGTH:
         text = value.strip(' "')
         try:
@@ -146,32 +150,13 @@ def whole_number(value: Any) -> int | None:
     return int(found) if found is not None and found == int(found) else None
 
 
-def amounts(value: Any, names: Mapping[str, Iterable[str]]) -> dict[str, float]:
-    """Pick numbers out of a mapping: for each of `names` the first of its keys that holds one."""
-    return dict(_picked(value, names, number))
-
-
-def counts(value: Any, names: Mapping[str, Iterable[str]]) -> dict[str, int]:
-    """Pick whole numbers out of a mapping, as `amounts` does."""
-    return dict(_picked(value, names, whole_number))
-
-
-def _picked(
+def numbers_in(
     value: Any, names: Mapping[str, Iterable[str]], read: Callable[[Any], _Number | None]
-) -> Iterator[tuple[str, _Number]]:
+) -> dict[str, _Number]:
+    """Return for each of `names` the first of its keys that holds a number in a mapping; none from anything else."""
+    found: dict[str, _Number] = {}
     for name, keys in names.items() if isinstance(value, dict) else ():
-        found = next((found for key in keys if (found := read(value.get(key))) is not None), None)
-        if found is not None:
-            yield name, found
-
-
-def _looks_like_json(text: str) -> bool:
-    start = text[:1]
-    return start in _JSON_STARTS or (start in _SPACES and text.lstrip(_SPACES)[:1] in _JSON_STARTS)
-
-
-def _parse(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return _NOT_JSON
+        amount = next((amount for key in keys if (amount := read(value.get(key))) is not None), None)
+        if amount is not None:
+            found[name] = amount
+    return found

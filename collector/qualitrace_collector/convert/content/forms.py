@@ -12,9 +12,9 @@ def _roles(**names: str) -> dict[str, str]:
 
 
 # Role by the name that a message gives under one of `ROLE_KEYS`, in lower case: OpenAI's names, which most libraries
-# share; Gemini's `Content.role` (model); LangChain's tuples (human, ai); Cohere's `ChatMessageV1.role` (chatbot); Meta's
-# prompt format for Llama's tools (ipython); ShareGPT's `from` (gpt); how Python shows LlamaIndex's MessageRole and
-# Haystack's ChatRole.
+# share; Gemini's `Content.role` (model); LangChain's tuples (human, ai); Cohere's `ChatMessageV1.role` (chatbot);
+# Meta's prompt format for Llama's tools (ipython); ShareGPT's `from` (gpt); how Python shows LlamaIndex's MessageRole
+# and Haystack's ChatRole.
 ROLES = _roles(
     user="user human messagerole.user chatrole.user",
     assistant="assistant model ai chatbot gpt messagerole.assistant messagerole.chatbot messagerole.model "
@@ -137,9 +137,10 @@ CHOICE_KEYS = ("choices", "candidates", "generations", "replies", "answers", "pr
 # Where one of the alternatives keeps its text.
 CHOICE_TEXT_KEYS = "message content text generated_text outputText output_text completion parts".split()
 
-# Names of the answer in what frameworks and functions return, the plainest first: LangChain's chains, agents and memories (answer, output, result, text, response, return_values), LangGraph's examples
-# (generation, final_answer), DSPy (answer, prediction), CrewAI (raw), LlamaIndex (response), Transformers
-# (generated_text), Titan (outputText), OpenAI's Agents (final_output).
+# Names of the answer in what frameworks and functions return, the plainest first: LangChain's chains, agents and
+# memories (answer, output, result, text, response, return_values), LangGraph's examples (generation, final_answer),
+# DSPy (answer, prediction), CrewAI (raw), LlamaIndex (response), Transformers (generated_text), Titan (outputText),
+# OpenAI's Agents (final_output).
 ANSWER_KEYS = (
     "answer final_answer final_output final_response output_text generation generated_answer generated_text "
     "output outputs result response reply completion return_values final_result prediction raw_output raw "

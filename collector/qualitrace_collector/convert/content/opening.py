@@ -56,14 +56,17 @@ def encodable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
+def load_json(text: str, default: Any) -> Any:
+    """Return the JSON value of a text, the default if the text is not JSON or nested deeper than the stack."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return default
+
+
 def parsed(value: Any) -> Any:
     """Open a string that holds a JSON object or array; return anything else as it is."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):  # no JSON, or nested deeper than the stack
-            return value
-    return value
+    return load_json(value, value) if isinstance(value, str) and value.lstrip()[:1] in ("{", "[") else value
 
 
 def opened(value: Any) -> Any:

@@ -13,7 +13,7 @@ from mlflow.entities import SpanType
 from qualitrace_collector.convert.content import answer_text
 from qualitrace_collector.convert.dialects.dialect import Dialect, session_names, span_types, user_names
 from qualitrace_collector.convert.dialects.genai import fill_from_events
-from qualitrace_collector.convert.span_draft import CALL_TYPES, Event, SpanDraft, counts
+from qualitrace_collector.convert.span_draft import CALL_TYPES, Event, SpanDraft, numbers_in, whole_number
 from qualitrace_collector.convert.usage import with_total
 
 
@@ -235,7 +235,7 @@ def _read_haystack(draft: SpanDraft) -> None:
         meta = reply.get("meta", reply) if isinstance(reply, dict) else None
         if isinstance(meta, dict):
             draft.model = draft.model or meta.get("model")
-            draft.usage = draft.usage or with_total(counts(meta.get("usage"), _REPLY_USAGE))
+            draft.usage = draft.usage or with_total(numbers_in(meta.get("usage"), _REPLY_USAGE, whole_number))
 
 
 HAYSTACK = Dialect(
@@ -252,7 +252,7 @@ def _read_genkit(draft: SpanDraft) -> None:
         draft.model = draft.model or draft.text(("genkit:name",))
         response = draft.loads(draft.values.get("genkit:output"))
         if isinstance(response, dict):
-            draft.usage = draft.usage or with_total(counts(response.get("usage"), _REPLY_USAGE))
+            draft.usage = draft.usage or with_total(numbers_in(response.get("usage"), _REPLY_USAGE, whole_number))
 
 
 GENKIT = Dialect(

@@ -13,7 +13,7 @@ from mlflow.entities import SpanType
 
 from qualitrace_collector.convert.cost import mlflow_cost
 from qualitrace_collector.convert.dialects.dialect import Dialect, session_names, span_types, user_names
-from qualitrace_collector.convert.span_draft import CALL_TYPES, SpanDraft, amounts, counts, number
+from qualitrace_collector.convert.span_draft import CALL_TYPES, SpanDraft, number, numbers_in, whole_number
 from qualitrace_collector.convert.usage import (
     CACHE_READ,
     CACHE_WRITTEN,
@@ -34,8 +34,9 @@ def _read_mlflow(draft: SpanDraft) -> None:
     kind = draft.text(("mlflow.spanType",))
     draft.type = None if kind == "UNKNOWN" else kind
     if draft.native:
-        draft.usage = counts(draft.loads(draft.values.get("mlflow.chat.tokenUsage")), _MLFLOW_USAGE) or None
-        draft.cost = amounts(draft.loads(draft.values.get("mlflow.llm.cost")), _MLFLOW_COST) or None
+        usage, cost = draft.values.get("mlflow.chat.tokenUsage"), draft.values.get("mlflow.llm.cost")
+        draft.usage = numbers_in(draft.loads(usage), _MLFLOW_USAGE, whole_number) or None
+        draft.cost = numbers_in(draft.loads(cost), _MLFLOW_COST, number) or None
 
 
 MLFLOW = Dialect(
