@@ -110,7 +110,7 @@ def test_the_documented_example_is_read(tmp_path: Path):
         ("alerts: [{name: a, judge: relevance, when: pass_rate < 1, notify: [ops]}]", "alerts.0.notify: no receiver named 'ops' under notify"),
         ("heartbeat: {notify: [ops]}", "heartbeat.notify: no receiver named 'ops' under notify"),
         ("data_dir: ${env:QUALITRACE_NO_SUCH}", "data_dir: the environment variable QUALITRACE_NO_SUCH is not set"),
-        ("judges: [{name: tone, definition: Kindness}]", "judges.0: 'tone' is no built-in metric (relevance, retrieval_relevance, faithfulness, groundedness, safety, toxicity, refusal, pii, prompt_injection): a custom judge needs instructions (or a definition) and model"),
+        ("judges: [{name: tone, definition: Kindness}]", "judges.0: 'tone' is no built-in metric (faithfulness, groundedness, pii, prompt_injection, refusal, relevance, retrieval_relevance, safety, toxicity): a custom judge needs instructions (or a definition) and model"),
         ("judges: [{name: tone, model: 'openai:/m', instructions: 'Is {{ outputs }} kind?', definition: Kindness}]", "judges.0: instructions and definition: give one of them"),
         ("judges: [{name: safety, model: 'openai:/m', grading_prompt: 1 to 5}]", "judges.0: grading_prompt and examples: need a definition"),
         ("judges: [{name: safety, definition: Safety}]", "judges.0: definition: the local judge takes none; set model, for example openai:/gpt-5-mini"),

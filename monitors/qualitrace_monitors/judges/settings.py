@@ -1,27 +1,20 @@
 """The section `judges`: what is judged, by whom, and what it may cost."""
 
 import re
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import AnyHttpUrl, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from qualitrace_collector.config.section import Section
 from qualitrace_collector.config.values import Duration
 from qualitrace_collector.pipeline.settings import SampledJudge
+from qualitrace_monitors.judges.builtin import BUILTIN_METRICS
 
-Metric = Literal[
-    "relevance",
-    "retrieval_relevance",
-    "faithfulness",
-    "groundedness",
-    "safety",
-    "toxicity",
-    "refusal",
-    "pii",
-    "prompt_injection",
-    "custom",
-]
-METRICS = tuple(metric for metric in get_args(Metric) if metric != "custom")
+METRICS = tuple(BUILTIN_METRICS)
+if TYPE_CHECKING:
+    MetricName = str
+else:
+    MetricName = Literal[(*METRICS, "custom")]
 TEMPLATE_VARIABLES = ("inputs", "outputs", "context")
 
 
@@ -49,7 +42,7 @@ class GradedExample(Section):
     justification: str = Field(default="", description="why")
 
     @property
-    def told(self) -> str:
+    def line(self) -> str:
         """The example as a sentence for the model."""
         because = f", because {self.justification}" if self.justification else ""
         return f"Example: asked {self.inputs!r}, answered {self.outputs!r}: grade {self.score:g}{because}"
@@ -75,7 +68,7 @@ class JudgeConfig(SampledJudge):
 
     model_config = ConfigDict(extra="forbid")
 
-    metric: Metric | None = None
+    metric: MetricName | None = None
     model: str | None = Field(default=None, description="MLflow model URI, e.g. openai:/gpt-5-mini")
     base_url: AnyHttpUrl | None = Field(default=None, description="an OpenAI-compatible endpoint")
     api_key: SecretStr | None = None
@@ -93,11 +86,9 @@ class JudgeConfig(SampledJudge):
     arguments: dict[str, Any] = Field(default_factory=dict[str, Any], description="for the scorer")
 
     @property
-    def kind(self) -> Metric:
+    def kind(self) -> MetricName:
         """What the judge measures: its metric, its name if that is one, else custom."""
-        if self.metric:
-            return self.metric
-        return self.name if self.name in METRICS else "custom"  # type: ignore[return-value]
+        return self.metric or (self.name if self.name in METRICS else "custom")
 
     @property
     def is_local(self) -> bool:
@@ -112,7 +103,7 @@ class JudgeConfig(SampledJudge):
         parts = [self.definition]
         if self.grading_prompt:
             parts.append(f"Grading: {self.grading_prompt}\nThe score is the grade, brought to 0 (worst) to 1 (best).")
-        parts += [example.told for example in self.examples]
+        parts += [example.line for example in self.examples]
         return "\n\n".join([*parts, "Question: {{ inputs }}\nAnswer to judge: {{ outputs }}"])
 
     @field_validator("cascade", mode="before")
