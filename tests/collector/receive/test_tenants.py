@@ -202,20 +202,6 @@ def test_owners_are_forgotten_by_age_of_the_last_request(journal: SqliteJournal)
     assert journal.foreign([entry("globex", 1, 2)]) == [{trace_id(2)}]
 
 
-def test_a_journal_of_the_first_format_is_taken_over(journal: SqliteJournal) -> None:
-    """A file from before there were tenants keeps its requests and gets what is new."""
-    journal.append([entry("acme", 1)])
-    with sqlite3.connect(journal.path) as connection:
-        connection.execute("ALTER TABLE entry DROP COLUMN tenant")
-        connection.execute("DROP TABLE owner")
-        connection.execute("PRAGMA user_version = 1")
-    upgraded = SqliteJournal(journal.path, 1 << 20)
-    assert [(item.payload, item.tenant) for item in upgraded.read(0, 10, 100)] == [(b"x", "")]
-    upgraded.append([entry("globex", 1)])
-    assert upgraded.foreign([entry("acme", 1)]) == [{trace_id(1)}]
-    upgraded.close()
-
-
 @dataclass
 class Clock:
     now: float = 1_700_000_100.0
