@@ -20,7 +20,7 @@ from qualitrace_collector.mlflow_store.bulk_insert import CACHE_KIB
 from qualitrace_collector.mlflow_store.experiments import Place
 from qualitrace_collector.mlflow_store.store import TraceStore
 from qualitrace_collector.mlflow_store.table_rows import Row, Rows, rows_of
-from qualitrace_collector.pipeline.batches import BATCH_SPANS
+from qualitrace_collector.pipeline.batch import BATCH_SPANS
 from store.compare import SERVICE, new_database
 
 SPANS_A_TRACE = 5

@@ -1,4 +1,4 @@
-"""What a person says of a trace: the form that the feedback door takes and the journal keeps.
+"""A person's opinion of a trace: the form that the feedback door takes and the journal keeps, and how values are read.
 
 End users' opinions (a thumb) and experts' labels are told apart by `source`: only the latter calibrate judges.
 """
@@ -14,6 +14,11 @@ from qualitrace_collector.config.section import Section
 
 SOURCE_KEY = "qualitrace.feedback.source"
 """The assessment's metadata that tells `user` from `expert`."""
+
+GOOD_WORDS = frozenset("pass passed positive good thumbs_up correct yes true factual relevant non-toxic".split())
+BAD_WORDS = frozenset("fail failed negative bad thumbs_down incorrect no false hallucinated unrelated toxic".split())
+"""How people, evaluation events and MLflow's scorers say in a word what they think of an answer; the last of both are
+Phoenix' labels (`phoenix.evals.default_templates`)."""
 
 LONGEST_WORD, LONGEST_COMMENT = 200, 10_000
 """Characters."""
@@ -83,6 +88,17 @@ class PersonFeedback(Section):
     def assessment_id(self) -> str:
         """The assessment's id in MLflow, 43 characters: the same for the same opinion."""
         return "qt-" + hashlib.sha256(f"feedback\0{self.mlflow_trace_id}\0{self.id}".encode()).hexdigest()[:40]
+
+
+def is_good(word: str) -> bool | None:
+    """Read an opinion that is a word, in any case; None if it is neither good nor bad."""
+    word = word.strip().lower().replace(" ", "_")
+    return True if word in GOOD_WORDS else False if word in BAD_WORDS else None
+
+
+def is_dislike(opinion: bool | float | str) -> bool:
+    """Whether an opinion is a dislike: false, a number of zero or less, or a word such as `fail`."""
+    return is_good(opinion) is False if isinstance(opinion, str) else opinion <= 0
 
 
 def _mistake(detail: ErrorDetails) -> str:

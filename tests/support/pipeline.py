@@ -42,7 +42,7 @@ class Collector:
         self.journal = SqliteJournal(self.folder / "journal.db", 1 << 30)
         self.recorder = recorder = Recorder(config, self.database, TraceMetrics(self.registry))
         self.delivery = FeedbackDelivery(
-            config, self.database, self.store, recorder, self.registry, clock=lambda: self.now
+            config, self.database, self.store, recorder.sampler, self.registry, clock=lambda: self.now
         )
         self.pipeline = Pipeline(
             config, self.journal, self.store, Ledger(self.database), recorder, lambda: self.now, self.writer

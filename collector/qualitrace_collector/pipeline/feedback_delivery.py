@@ -9,9 +9,9 @@ from prometheus_client import CollectorRegistry
 
 from qualitrace_collector import metrics
 from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
-from qualitrace_collector.person_feedback import SOURCE_KEY, PersonFeedback
-from qualitrace_collector.pipeline.recorder import CompleteTrace, Recorder
-from qualitrace_collector.pipeline.sampling import is_negative
+from qualitrace_collector.person_feedback import SOURCE_KEY, PersonFeedback, is_dislike
+from qualitrace_collector.pipeline.batch import CompleteTrace
+from qualitrace_collector.pipeline.sampling import Sampler
 from qualitrace_collector.pipeline.settings import PipelineConfig
 from qualitrace_collector.state import Database, Ledger
 from qualitrace_collector.state.waiting_feedback import FeedbackBox
@@ -38,7 +38,7 @@ class FeedbackDelivery:
         config: PipelineConfig,
         database: Database,
         store: TraceStore,
-        recorder: Recorder,
+        sampler: Sampler,
         registry: CollectorRegistry,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -48,7 +48,7 @@ class FeedbackDelivery:
         self._box = FeedbackBox(database)
         self._ledger = Ledger(database)
         self._store = store
-        self._recorder = recorder
+        self._sampler = sampler
         self._clock = clock
         self._outcomes = metrics.FEEDBACK.counter(registry)
 
@@ -71,12 +71,12 @@ class FeedbackDelivery:
         done = {feedback.assessment_id for feedback in stored}
         waiting = [item for item in batch if item[0].assessment_id not in done]
         expired = [feedback for feedback, received_at in waiting if now - received_at >= self._max_age]
-        self._settle(stored, picked, [feedback for feedback, _ in waiting], expired)
+        self._record(stored, picked, [feedback for feedback, _ in waiting], expired)
         return 0.0
 
     def _picked(self, stored: Sequence[PersonFeedback]) -> list[CompleteTrace]:
         """Read the traces that are to be judged after the fact."""
-        disliked = {item.mlflow_trace_id for item in stored if self._picks and is_negative(item.value)}
+        disliked = {item.mlflow_trace_id for item in stored if self._picks and is_dislike(item.value)}
         traces: list[CompleteTrace] = []
         for trace_id in sorted(disliked):
             spans = self._store.read(trace_id)
@@ -87,7 +87,7 @@ class FeedbackDelivery:
                 )
         return traces
 
-    def _settle(
+    def _record(
         self,
         stored: Sequence[PersonFeedback],
         picked: Sequence[CompleteTrace],
@@ -97,7 +97,7 @@ class FeedbackDelivery:
         now = self._clock()
         with self._database.transaction() as connection:
             for trace in picked:
-                self._recorder.pick(connection, trace, now)
+                self._sampler.queue_after_dislike(connection, trace, now)
             for feedback in waiting:
                 FeedbackBox.postpone(connection, feedback, now)
             for feedback in (*stored, *expired):

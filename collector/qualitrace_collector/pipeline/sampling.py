@@ -1,18 +1,149 @@
-"""Consistent probability sampling of traces for judges.
+"""Which traces are judged: consistent probability sampling, a rate for each judge, and strata that always are.
 
 The decision follows OpenTelemetry's consistent probability sampling (trace/tracestate-probability-sampling): a
 trace's randomness is `rv` of its tracestate, else the low 56 bits of its trace id; it is in a sample of rate p if
 randomness ≥ (1 - p) · 2^56. The same trace is thus in every sample of a higher rate, whichever process decides.
 """
 
-from collections.abc import Sequence
+import logging
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Protocol
 
-from qualitrace_collector.convert.build_sample import is_error
+from qualitrace_collector.convert import build_sample
+from qualitrace_collector.convert.build_sample import is_error, root_of
 from qualitrace_collector.convert.mlflow_span import AnySpan
+from qualitrace_collector.person_feedback import is_dislike
+from qualitrace_collector.pipeline.batch import CompleteTrace
+from qualitrace_collector.pipeline.settings import PipelineConfig, SampledJudge
+from qualitrace_collector.sample import Sample
+from qualitrace_collector.state import JudgeQueue, JudgeTask, Ledger
+
+_log = logging.getLogger(__name__)
 
 MAX_RANDOMNESS = 1 << 56
 FEEDBACK_EVENT = "gen_ai.evaluation.result"
-_NEGATIVE_LABELS = {"fail", "failed", "negative", "bad", "thumbs_down", "incorrect", "no"}
+
+
+class Rates(Protocol):
+    """How many traces the judges can take."""
+
+    def effective_rate(self, judge: SampledJudge) -> float:
+        """Return the share of all traffic that `judge` scores now."""
+        ...
+
+    def admits(self, connection: sqlite3.Connection, trace_id: str, judge: SampledJudge) -> bool:
+        """Whether `judge` can take a trace that is always to be judged; if so, in the caller's transaction, it will."""
+        ...
+
+
+class ConfiguredRates:
+    """Judges without a budget: they can take all that the configuration wants."""
+
+    def __init__(self, config: PipelineConfig) -> None:
+        self.effective_rate = config.sampling.rate_of
+
+    def admits(self, connection: sqlite3.Connection, trace_id: str, judge: SampledJudge) -> bool:
+        """Take every trace."""
+        return True
+
+
+class Sampler:
+    """Queues traces for the judges that pick them; every method runs inside the caller's transaction.
+
+    Args:
+        rates: what the judges can take; without them, all that the configuration wants.
+    """
+
+    def __init__(self, config: PipelineConfig, rates: Rates | None = None) -> None:
+        self._judges = config.judges
+        self._always = config.sampling.always
+        self._rates = rates or ConfiguredRates(config)
+
+    def enqueue(self, connection: sqlite3.Connection, traces: Iterable[CompleteTrace], now: float) -> None:
+        """Queue complete traces for the judges that pick them, and count those that are sampled out."""
+        sampled_out: Counter[tuple[str, str]] = Counter()
+        for trace in traces if self._judges else ():
+            always = in_always_stratum(root_of(trace.spans), trace.spans, self._always)
+            probability = partial(self._probability, connection, trace, always=always, sampled_out=sampled_out)
+            self._put(connection, trace, now, probability)
+        for (service, judge), count in sampled_out.items():
+            Ledger.add(connection, service, "sampled_out", judge, count)
+
+    def queue_after_dislike(self, connection: sqlite3.Connection, trace: CompleteTrace, now: float) -> None:
+        """Queue a stored trace for the judges that it was sampled out of."""
+        self._put(connection, trace, now, partial(self._late_probability, connection, trace))
+
+    def _put(
+        self,
+        connection: sqlite3.Connection,
+        trace: CompleteTrace,
+        now: float,
+        probability_for: Callable[[SampledJudge], float | None],
+    ) -> None:
+        picked = [(judge, chance) for judge in self._judges if (chance := probability_for(judge)) is not None]
+        if not picked:
+            return
+        root, sample = root_of(trace.spans), _sample(trace)
+        content_hash = sample.content_hash
+        for judge, probability in picked:
+            task = JudgeTask(
+                trace_id=trace.trace_id,
+                judge=judge.name,
+                service=trace.service,
+                sample=sample,
+                inclusion_probability=probability,
+                root_ended_at=(root.end_time_ns or root.start_time_ns) / 1e9,
+                completed_at=now,
+                content_hash=content_hash,
+            )
+            JudgeQueue.put(connection, task)
+
+    def _probability(
+        self,
+        connection: sqlite3.Connection,
+        trace: CompleteTrace,
+        judge: SampledJudge,
+        *,
+        always: bool,
+        sampled_out: Counter[tuple[str, str]],
+    ) -> float | None:
+        """Return the probability with which the trace was picked for a judge, None if it was not; counts the latter.
+
+        A trace that was complete before was picked, or sampled out, then. If it shows only now that it is to be judged
+        always, it is picked after the fact: its probability is 0, which keeps it out of estimates.
+        """
+        if trace.known:
+            if JudgeQueue.holds(connection, trace.trace_id, judge.name):
+                return 0.0  # the queue knows the probability
+            return self._late_probability(connection, trace, judge) if always else None
+        admitted = always and self._rates.admits(connection, trace.trace_id, judge)
+        rate = self._rates.effective_rate(judge)
+        probability = inclusion_probability(trace.trace_id, trace.tracestate, rate, always=admitted)
+        if probability is None:
+            sampled_out[trace.service, judge.name] += 1
+        return probability
+
+    def _late_probability(
+        self, connection: sqlite3.Connection, trace: CompleteTrace, judge: SampledJudge
+    ) -> float | None:
+        """Return 0, which keeps the trace out of estimates; None if the judge has it already, or cannot take it."""
+        held = JudgeQueue.holds(connection, trace.trace_id, judge.name)
+        if held or not self._rates.admits(connection, trace.trace_id, judge):
+            return None
+        Ledger.add(connection, trace.service, "sampled_out", judge.name, -1)
+        return 0.0
+
+
+def _sample(trace: CompleteTrace) -> Sample:
+    """Return what the judges see; nothing, which no judge can judge, if a client's content cannot be read."""
+    try:
+        return build_sample(trace.spans, trace.service)
+    except Exception:
+        _log.exception("the content of trace %s cannot be read", trace.trace_id)
+        return Sample(metadata={"service": trace.service})
 
 
 def randomness(trace_id: str, tracestate: str) -> int:
@@ -55,18 +186,13 @@ def in_always_stratum(root: AnySpan, spans: Sequence[AnySpan], strata: Sequence[
     )
 
 
-def is_negative(opinion: bool | float | str | None) -> bool:
-    """Whether an opinion is a dislike: false, a number of zero or less, or a word such as `fail`."""
-    return opinion.lower() in _NEGATIVE_LABELS if isinstance(opinion, str) else opinion is not None and opinion <= 0
-
-
 def _has_negative_feedback(span: AnySpan) -> bool:
     """Whether an evaluation event (OTel GenAI: `gen_ai.evaluation.result`) on the span is negative."""
     for event in span.events:
         if event.name == FEEDBACK_EVENT:
             value = event.attributes.get("gen_ai.evaluation.score.value")
             label = str(event.attributes.get("gen_ai.evaluation.score.label", ""))
-            if is_negative(label) or (isinstance(value, (int, float)) and is_negative(value)):
+            if is_dislike(label) or (isinstance(value, (int, float)) and is_dislike(value)):
                 return True
     return False
 

@@ -8,12 +8,10 @@ from typing import Any, cast
 from mlflow import MlflowClient
 from mlflow.entities import Assessment, Feedback, TraceInfo
 
-from qualitrace_collector.person_feedback import SOURCE_KEY
+from qualitrace_collector.person_feedback import SOURCE_KEY, is_good
 from qualitrace_monitors.judges import Label
 
 PAGE = 500
-_GOOD = {"pass", "passed", "positive", "good", "thumbs_up", "correct", "yes", "true"}
-_BAD = {"fail", "failed", "negative", "bad", "thumbs_down", "incorrect", "no", "false"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +104,7 @@ def read_label(value: Any) -> bool | None:
     """Read an expert's value: true, 1 or from 0.5 on, and `pass`, `yes` … are good; None if it is neither."""
     if isinstance(value, bool | int | float):
         return value >= 0.5 if 0 <= value <= 1 else None
-    word = str(value).strip().lower().replace(" ", "_")
-    return True if word in _GOOD else False if word in _BAD else None
+    return is_good(str(value))
 
 
 def _source_type(item: Assessment) -> str:

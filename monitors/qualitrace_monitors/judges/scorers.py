@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from qualitrace_collector.person_feedback import is_good
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges.contract import JudgeError, Label, NotApplicable, Score, Tier, short_hash
 from qualitrace_monitors.judges.failures import failure_by_name, failure_of
@@ -26,11 +27,6 @@ VERSION = 1
 
 _PACKAGES = {"phoenix": "arize-phoenix-evals"}
 """Packages that are not called as the scorers that they bring."""
-
-_GOOD = ("yes", "true", "pass", "factual", "relevant", "non-toxic", "correct", "good")
-_BAD = ("no", "false", "fail", "hallucinated", "unrelated", "toxic", "incorrect", "bad")
-_WORDS: dict[str, float] = {word: value for words, value in ((_GOOD, 1.0), (_BAD, 0.0)) for word in words}
-"""Scores in words: MLflow's, and Phoenix' labels (`phoenix.evals.default_templates`)."""
 
 _WITH_FIELDS = ("mlflow.", "python:")
 """Scorers that read the inputs as named fields; MLflow gives third parties' the text of its inputs."""
@@ -176,7 +172,7 @@ def _value(reference: str, feedback: Any) -> float | None:
     value = getattr(feedback, "value", feedback)
     if value is None:
         return None
-    number = _WORDS.get(value.strip().lower()) if isinstance(value, str) else value
+    number = is_good(value) if isinstance(value, str) else value
     if not isinstance(number, (bool, int, float)) or not 0 <= number <= 1:
         raise JudgeError(f"scorer {reference} gave {value!r}: a score must be yes, no, or a number from 0 to 1")
     return float(number)

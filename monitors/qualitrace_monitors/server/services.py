@@ -150,7 +150,9 @@ class Services:
         loops = [Loop("health", _every(HEALTH_SECONDS, self._health.check))]
         if self._pipeline is not None:
             loops.append(Loop("collect", self._pipeline.step))
-            delivery = FeedbackDelivery(self._config, self._database, self._store, self._recorder, self._registry)
+            delivery = FeedbackDelivery(
+                self._config, self._database, self._store, self._recorder.sampler, self._registry
+            )
             loops.append(Loop("feedback", delivery.step))
             if self._config.mlflow.retention != Retention():
                 retainer = Retainer(self._config.mlflow.retention, self._store, self._database, self._registry)

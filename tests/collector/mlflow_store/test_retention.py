@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.mlflow_store.experiments import WRITTEN_BY, written_experiments
 from qualitrace_collector.mlflow_store.retention import BATCH, CHECK_SECONDS, UNAVAILABLE_SECONDS, Retainer
 from qualitrace_collector.mlflow_store.store import TraceStore
-from qualitrace_collector.pipeline.recorder import CompleteTrace, Results
+from qualitrace_collector.pipeline.batch import Batch, BatchItem
 from qualitrace_collector.settings import CollectorConfig
 from support.mlflow_db import converted
 from support.otlp import SECOND, START, chat_span
@@ -37,12 +38,17 @@ class Aged:
     def add(self, ages: Iterable[float], service: str = "shop", *, whole: bool = True) -> list[str]:
         traces = [self._trace(len(self.days) + number + 1, age, service) for number, age in enumerate(ages)]
         assert self.collector.store.save(traces) == {}
-        complete = [
-            CompleteTrace(trace_id=t.trace_id, service=service, tracestate="", spans=t.stored, known=False)
-            for t in traces
-            if whole
+        items = [
+            BatchItem(
+                piece=trace.piece,
+                service=service,
+                trace=replace(trace, whole=trace.stored if whole else ()),
+                whole=whole,
+                outcome="stored",
+            )
+            for trace in traces
         ]
-        self.collector.recorder.record(Results(stored=traces, complete=complete), self.collector.now)
+        self.collector.recorder.record(Batch(items), self.collector.now)
         self.days |= {trace.trace_id: age for trace, age in zip(traces, ages, strict=True)}
         return [trace.trace_id for trace in traces]
 
@@ -115,11 +121,10 @@ def test_what_is_stored_and_not_recorded_yet_stays(aged: Callable[..., Aged], mo
     old = [chat_span(1, 1, question="Q?", answer="A.", start=START - 40 * DAY * SECOND)]
     retention, recorded = world.retention(), world.collector.recorder.record
 
-    def record(results: Results, now: float) -> None:
-        if results.stored:
-            retention.step()
-            assert world.collector.stored(1) == 1
-        recorded(results, now)
+    def record(batch: Batch, now: float) -> Batch:
+        retention.step()
+        assert world.collector.stored(1) == 1
+        return recorded(batch, now)
 
     monkeypatch.setattr(world.collector.recorder, "record", record)
     world.collector.send(old)

@@ -14,7 +14,7 @@ from mlflow.entities import Span
 from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
 from qualitrace_collector.mlflow_store.writer_process import Writer, Writing, written
-from qualitrace_collector.pipeline import batches
+from qualitrace_collector.pipeline import batch
 from support.mlflow_db import converted, new_store, refuse_spans
 from support.pipeline import Collector, rag
 from support.waiting import eventually
@@ -173,7 +173,7 @@ def test_it_ends_with_its_owner(store: TraceStore, tmp_path: Path):
 @pytest.fixture
 def collector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Collector]:
     """A collector of small batches with a writer that is up."""
-    monkeypatch.setattr(batches, "BATCH_SPANS", 9)
+    monkeypatch.setattr(batch, "BATCH_SPANS", 9)
     made = Collector(tmp_path, {"judges": []})
     made.writer = Writer(made.store)
     made.restart()

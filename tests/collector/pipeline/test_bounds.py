@@ -29,7 +29,7 @@ def test_an_outage_keeps_the_backlog_out_of_memory(make: Callable[..., Collector
         raise StoreUnavailable("down")
 
     monkeypatch.setattr(SqliteJournal, "read", counting)
-    monkeypatch.setattr("qualitrace_collector.pipeline.loop.READ_REQUESTS", 1)
+    monkeypatch.setattr("qualitrace_collector.pipeline.journal_reader.READ_REQUESTS", 1)
     monkeypatch.setattr(collector.store, "save", away)
     for number in range(1, 41):
         collector.send(rag(number, passages=["P" * 2000]))
@@ -111,7 +111,7 @@ def test_a_backlog_is_assembled_by_the_time_it_arrived(make: Callable[..., Colle
         return save(traces)
 
     monkeypatch.setattr(collector.store, "save", counting)
-    monkeypatch.setattr("qualitrace_collector.pipeline.loop.READ_REQUESTS", 1)
+    monkeypatch.setattr("qualitrace_collector.pipeline.journal_reader.READ_REQUESTS", 1)
     root, retriever, chat = rag(1)
     collector.send([root, chat])
     collector.now += 1

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from qualitrace_collector.pipeline import recorder
+from qualitrace_collector.pipeline import sampling
 from support.otlp import chat_span, span, trace_id
 from support.pipeline import Collector, rag
 
@@ -70,14 +70,14 @@ def test_a_trace_judged_again_keeps_its_probability(make: Callable[..., Collecto
 def test_content_that_cannot_be_read_does_not_stop_the_rest(make: Callable[..., Collector], monkeypatch):
     """The trace is stored, its judges find nothing to judge, and the others go on."""
     collector = make()
-    real = recorder.build_sample
+    real = sampling.build_sample
 
     def broken(spans: Any, service: str) -> Any:
         if any(item.name == "POST /ask" and item.trace_id.endswith("1") for item in spans):
             raise RecursionError
         return real(spans, service)
 
-    monkeypatch.setattr(recorder, "build_sample", broken)
+    monkeypatch.setattr(sampling, "build_sample", broken)
     collector.send([*rag(1), *rag(2)])
     collector.run()
     assert {task.trace_id[-1]: task.sample.outputs for task in collector.tasks()} == {"1": "", "2": "A."}

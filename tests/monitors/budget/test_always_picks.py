@@ -10,7 +10,8 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from qualitrace_collector.config import parse_config
-from qualitrace_collector.pipeline.recorder import CompleteTrace, Recorder, Results
+from qualitrace_collector.pipeline.batch import CompleteTrace
+from qualitrace_collector.pipeline.recorder import Recorder
 from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
 from qualitrace_collector.state import Database, JudgeQueue, Ledger
 from qualitrace_monitors.budget.pacing import Pacing
@@ -68,7 +69,7 @@ class Traffic:
             )
             for one in failed
         ]
-        self.recorder.record(Results(complete=traces), self.now)
+        self.recorder.finish(traces, self.now)
         return traces
 
     def picked(self) -> dict[str, float]:
@@ -167,7 +168,7 @@ def test_what_is_disliked_later_stays_out_without_room(database: Database) -> No
     one, other = traffic.run(False, False)
     for trace in (one, other):
         with database.transaction() as connection:
-            traffic.recorder.pick(connection, trace, NOON)
+            traffic.recorder.sampler.queue_after_dislike(connection, trace, NOON)
     assert traffic.picked() == {one.trace_id: 0.0}
     totals = {row["outcome"]: row["total"] for row in Ledger(database).totals() if row["judge"]}
     assert totals == {"queued": 1, "sampled_out": 1}

@@ -1,0 +1,210 @@
+"""What travels through the pipeline: batches of pieces, to which each stage adds what it found out or did.
+
+convert     service, what is known of the trace, its earlier spans; the converted trace, or an error
+store       an error where MLflow refused the trace
+record      nothing: it writes down each item's outcome
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+
+from mlflow.entities import Span
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+
+from qualitrace_collector.convert import ConvertedTrace
+from qualitrace_collector.convert.mlflow_span import AnySpan
+from qualitrace_collector.convert.trace import mlflow_trace_id
+from qualitrace_collector.mlflow_store.writer_process import Writing
+from qualitrace_collector.piece import Piece
+from qualitrace_collector.state import TraceOutcome, TraceRecord
+from qualitrace_collector.state.coverage import Coverage
+
+# Batches are small so that a lock, a refusal or a stop holds up little, and one conversion takes little memory.
+BATCH_SPANS = 2000
+BATCH_BYTES = 4 << 20
+MAX_ATTEMPTS = 3
+RETRY_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompleteTrace:
+    """A trace that is stored whole.
+
+    Attributes:
+        spans: all of them, in their translated form.
+        known: it was complete before: a late span came, or the journal was replayed.
+    """
+
+    trace_id: str
+    service: str
+    tracestate: str
+    spans: Sequence[AnySpan]
+    known: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class BatchItem:
+    """A piece of one trace.
+
+    Attributes:
+        attempts: how often the piece was refused before.
+        service: the service that the trace is stored and counted under.
+        known: the ledger's record of the trace; None if the trace is new.
+        earlier: the trace's spans that are stored already.
+        early_logs: those of the piece's log records whose span has not come.
+        trace: what is to be stored; None if nothing is.
+        coverage: what the trace has of what judges and metrics need.
+        conflicts: spans left out because a different one with the same id came before.
+        whole: the trace's root has come, or is not waited for any more.
+        error: why the trace could not be converted or stored.
+        outcome: what the ledger will say; None if there is nothing to say, or the piece is tried again.
+    """
+
+    piece: Piece
+    attempts: int = 0
+    service: str = ""
+    known: TraceRecord | None = None
+    earlier: Sequence[Span] = ()
+    early_logs: Sequence[LogRecord] = ()
+    trace: ConvertedTrace | None = None
+    coverage: Coverage = field(default_factory=dict)
+    conflicts: int = 0
+    whole: bool = False
+    error: Exception | None = None
+    outcome: TraceOutcome | None = None
+
+    @property
+    def trace_id(self) -> str:
+        """MLflow's id of the trace."""
+        return mlflow_trace_id(self.piece)
+
+    @property
+    def try_again(self) -> bool:
+        """Whether the piece was refused, but not for the last time."""
+        return self.error is not None and self.outcome is None
+
+    def refuse(self, error: Exception) -> None:
+        """Note that the trace cannot be converted or stored; the last attempt makes it a dead letter."""
+        self.error = error
+        self.outcome = "dead_lettered" if self.attempts + 1 >= MAX_ATTEMPTS else None
+
+    def complete_trace(self) -> CompleteTrace | None:
+        """Return the trace if it is stored, and whole."""
+        if self.trace is None or self.outcome != "stored" or not self.whole:
+            return None
+        # What was seen of the trace without any GenAI span did not go to the judges.
+        known = self.known is not None and self.known.outcome != "not_genai" and self.known.root_seen
+        return CompleteTrace(
+            trace_id=self.trace_id,
+            service=self.service,
+            tracestate=self.trace.tracestate,
+            spans=self.trace.whole,
+            known=known,
+        )
+
+
+@dataclass(slots=True)
+class Batch:
+    """Pieces that are converted and stored together, at most one of each trace.
+
+    Attributes:
+        converted: the batch has been converted; what is left to do is to store it.
+        writing: what the writer's process was asked to do; None if nothing.
+    """
+
+    items: list[BatchItem]
+    converted: bool = False
+    writing: Writing | None = None
+
+    @property
+    def traces(self) -> list[ConvertedTrace]:
+        """What is to be stored."""
+        return [item.trace for item in self.items if item.trace is not None and item.error is None]
+
+    def start_over(self) -> None:
+        """Forget what was found out: MLflow went away in the middle. Every step may be repeated."""
+        self.items = [BatchItem(piece=item.piece, attempts=item.attempts) for item in self.items]
+        self.converted, self.writing = False, None
+
+
+class BatchQueue:
+    """The pieces that are due, in bounded batches; each batch stays until its outcome is recorded.
+
+    A refused piece is tried again, and given up in the end.
+    """
+
+    def __init__(self) -> None:
+        self._due: deque[BatchItem] = deque()
+        self._batches: deque[Batch] = deque()
+        self._refused: list[BatchItem] = []
+        self._retry_at = 0.0
+
+    def __bool__(self) -> bool:
+        """Whether something is due now; refused pieces that wait for their next try are not."""
+        return bool(self._batches or self._due)
+
+    def trace_ids(self) -> set[bytes]:
+        """Return OTLP's ids of the traces of which a piece has no recorded outcome yet."""
+        items = chain(self._due, self._refused, *(batch.items for batch in self._batches))
+        return {item.piece.trace_id for item in items}
+
+    def add(self, pieces: Iterable[Piece]) -> None:
+        """Queue pieces behind those that are due already."""
+        self._due.extend(BatchItem(piece=piece) for piece in pieces)
+
+    def retry(self, now: float) -> None:
+        """Make the refused pieces due again once their time has come (Unix seconds)."""
+        if now >= self._retry_at:
+            self._due.extend(self._refused)
+            self._refused = []
+
+    def first(self, most: int) -> list[Batch]:
+        """Return the first batches, without taking them out.
+
+        No trace has two pieces in them: what is done with its second depends on the record of its first.
+        """
+        while len(self._batches) < most and (items := self._next_items()):
+            self._batches.append(Batch(items))
+        return [*self._batches][:most]
+
+    def _next_items(self) -> list[BatchItem]:
+        items: list[BatchItem] = []
+        traces = {item.piece.trace_id for batch in self._batches for item in batch.items}
+        spans = size = 0
+        while self._due:
+            piece = self._due[0].piece
+            spans += len(piece.spans)
+            size += sum(record.span.ByteSize() for record in piece.spans)
+            if piece.trace_id in traces or (items and (spans > BATCH_SPANS or size > BATCH_BYTES)):
+                break
+            items.append(self._due.popleft())
+            traces.add(piece.trace_id)
+        return items
+
+    def start_over(self) -> None:
+        """Let every batch begin anew."""
+        for batch in self._batches:
+            batch.start_over()
+
+    def finish_first(self, now: float) -> list[Piece]:
+        """Take the first batch off the queue; return its pieces without those that are tried again.
+
+        Args:
+            now: Unix seconds; the refused pieces are due `RETRY_SECONDS` later.
+        """
+        items = self._batches.popleft().items
+        if refused := [BatchItem(piece=item.piece, attempts=item.attempts + 1) for item in items if item.try_again]:
+            self._refused.extend(refused)
+            self._retry_at = now + RETRY_SECONDS
+        return [item.piece for item in items if not item.try_again]
+
+
+def conflicts_by_service(batch: Batch) -> Mapping[str, int]:
+    """Return how many spans of the batch were left out, for each service."""
+    found: dict[str, int] = {}
+    for item in batch.items:
+        if item.conflicts:
+            found[item.service] = found.get(item.service, 0) + item.conflicts
+    return found

@@ -1,0 +1,128 @@
+"""Stage 1: look up what is known of a batch's traces, convert their pieces, and leave out spans that are stored.
+
+A stored span is never overwritten by another: MLflow would let a later one with the same ids take its place. OTLP sends
+a span once, when it has ended, so a second one is a resend (the same again), a mistake or an attack (different).
+Neither is stored again; only the different ones are counted.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from mlflow.entities import Span
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+
+from qualitrace_collector.convert import ConvertedTrace, convert_all
+from qualitrace_collector.convert.trace import mlflow_trace_id, service_of
+from qualitrace_collector.doctor.coverage import coverage_of
+from qualitrace_collector.mlflow_store.store import TraceStore
+from qualitrace_collector.names import BoundedNames
+from qualitrace_collector.pipeline.batch import Batch, BatchItem
+from qualitrace_collector.state import EarlyLogs, Ledger
+
+_log = logging.getLogger(__name__)
+
+_ADDED_PREFIXES = ("mlflow.", "qualitrace.")
+_ADDED_TO_ROOTS = frozenset({"session.id", "user.id"})
+
+
+class ConvertStage:
+    """Converts batches.
+
+    Args:
+        keep_all: store traces without any GenAI span, too.
+        max_services: further ones are called `other`; those that the ledger knows count.
+    """
+
+    def __init__(
+        self, store: TraceStore, ledger: Ledger, early_logs: EarlyLogs, *, keep_all: bool, max_services: int
+    ) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._early_logs = early_logs
+        self._keep_all = keep_all
+        self._services = BoundedNames(max_services, ledger.services())
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Give each item its trace, or the error that kept it from being converted.
+
+        Raises:
+            StoreUnavailable: earlier spans cannot be read from MLflow now.
+        """
+        self._look_up(batch)
+        # A trace of which nothing but log records came so far is not made yet: its records wait for their spans.
+        items = {item.trace_id: item for item in batch.items if item.piece.spans or item.earlier}
+        for item in items.values():
+            item.service = item.known.service if item.known else self._services.bound(service_of(item.piece))
+        converted, failures = convert_all(
+            [(item.piece, item.service) for item in items.values()],
+            {trace_id: item.earlier for trace_id, item in items.items()},
+        )
+        for piece, _, error in failures:
+            items[mlflow_trace_id(piece)].refuse(error)
+        for trace in converted:
+            self._fill_in(items[trace.trace_id], trace)
+        batch.converted = True
+        return batch
+
+    def _look_up(self, batch: Batch) -> None:
+        trace_ids = [item.trace_id for item in batch.items]
+        known, early = self._ledger.known_traces(trace_ids), self._early_logs.of(trace_ids)
+        for trace_id, item in zip(trace_ids, batch.items, strict=True):
+            item.known = known.get(trace_id)
+            if item.known and item.known.outcome != "not_genai":
+                item.earlier = self._store.read(trace_id)
+            if trace_id in early:
+                item.piece = replace(item.piece, logs=_each_once((*early[trace_id], *item.piece.logs)))
+            if item.piece.logs:
+                there = {record.span.span_id for record in item.piece.spans}
+                there.update(bytes.fromhex(span.span_id) for span in item.earlier)
+                item.early_logs = [record for record in item.piece.logs if record.span_id not in there]
+
+    def _fill_in(self, item: BatchItem, trace: ConvertedTrace) -> None:
+        item.whole = item.piece.root_seen or (item.known is not None and item.known.root_seen)
+        if not (trace.is_genai or self._keep_all or (item.known and item.known.outcome == "stored")):
+            item.outcome = "not_genai"
+            return
+        trace, conflicts = _without_stored(trace, item.earlier)
+        item.conflicts = conflicts + item.piece.conflicts
+        if item.conflicts:
+            _log.warning(
+                "trace %s: %d spans left out, because different ones with their ids came first; "
+                "the client uses span ids twice, or resends spans that it has changed",
+                trace.trace_id,
+                item.conflicts,
+            )
+        spans = (*(span for span in item.earlier if span.span_id not in trace.renewed), *trace.stored)
+        item.trace = replace(trace, whole=spans if item.whole else (), late=item.known is not None)
+        item.coverage = coverage_of(trace, spans)
+        item.outcome = "stored"  # unless MLflow refuses it
+
+
+def _each_once(records: Iterable[LogRecord]) -> tuple[LogRecord, ...]:
+    """Leave out log records that were sent again, or are read again after a crash."""
+    return tuple({record.SerializeToString(deterministic=True): record for record in records}.values())
+
+
+def _without_stored(trace: ConvertedTrace, earlier: Sequence[Span]) -> tuple[ConvertedTrace, int]:
+    """Take out the spans of a trace whose ids are stored already.
+
+    Returns:
+        The rest of the trace, and how many of the spans taken out differ from the stored ones.
+    """
+    if not earlier:
+        return trace, 0
+    stored = {span.span_id: span for span in earlier if span.span_id not in trace.renewed}
+    sent = {record.span.span_id.hex(): {item.key for item in record.span.attributes} for record in trace.piece.spans}
+    again = [span for span in trace.spans if span.span_id in stored]
+    return trace.without(stored), sum(_differ(span, stored[span.span_id], sent[span.span_id]) for span in again)
+
+
+def _differ(new: Span, old: Span, sent: set[str]) -> bool:
+    """Compare what the client sent; what conversion adds depends on the spans that came in the same batch."""
+    kept = {key for key in old.attributes if not key.startswith(_ADDED_PREFIXES) and key not in _ADDED_TO_ROOTS}
+    return _frame(new) != _frame(old) or any(new.attributes.get(key) != old.attributes.get(key) for key in sent | kept)
+
+
+def _frame(span: Span) -> tuple[object, ...]:
+    return span.name, span.parent_id, span.start_time_ns, span.end_time_ns

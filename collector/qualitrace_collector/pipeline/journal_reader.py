@@ -1,0 +1,138 @@
+"""Both ends of the journal: reads its entries in order, and deletes those whose traces are all done with."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from pydantic import ValidationError
+
+from qualitrace_collector.convert.trace import UNKNOWN_SERVICE
+from qualitrace_collector.journal import JournalEntry, SqliteJournal
+from qualitrace_collector.person_feedback import PersonFeedback
+from qualitrace_collector.piece import Piece, SpanRecord
+from qualitrace_collector.pipeline.assemble import Assembler
+from qualitrace_collector.pipeline.recorder import Recorder
+from qualitrace_collector.pipeline.redaction import Redaction
+from qualitrace_collector.state import DeadLetter
+
+READ_REQUESTS = 1024
+READ_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Outstanding:
+    trace_ids: set[bytes]
+    size: int
+
+
+class JournalReader:
+    """Decodes and redacts requests, and hands their spans and log records to the assembler, feedback to the recorder.
+
+    Attributes:
+        time: the clock of assembling, in Unix seconds: when the last entry arrived, or now once all are read. So a
+            backlog is assembled as it came, however late it is read.
+        held_bytes: the payload of the entries that wait for their traces. A span keeps its whole request in memory,
+            so this measures what is held, wherever the spans are.
+
+    Args:
+        redact: the rules of `collector.redact`.
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        journal: SqliteJournal,
+        assembler: Assembler,
+        recorder: Recorder,
+        redact: Sequence[str],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.time = 0.0
+        self.held_bytes = 0
+        self._journal = journal
+        self._assembler = assembler
+        self._recorder = recorder
+        self._redaction = Redaction(redact)
+        self._clock = clock
+        self._position = 0
+        self._outstanding: dict[int, _Outstanding] = {}
+        self._done: list[int] = []
+
+    def read(self) -> int:
+        """Hand the next entries on; return how many."""
+        entries = self._journal.read(self._position, READ_REQUESTS, READ_BYTES)
+        for entry in entries:
+            try:
+                trace_ids = self._hand_on(entry)
+            except (DecodeError, ValidationError) as error:
+                self._give_up(entry, error)
+                trace_ids = set[bytes]()
+            self._track(entry, trace_ids)
+            self._position = entry.position
+        self._recorder.count_redactions(self._redaction.take_counts())
+        self.time = entries[-1].received_at if entries else self._clock()
+        return len(entries)
+
+    def _hand_on(self, entry: JournalEntry) -> set[bytes]:
+        """Return the ids of the traces that the entry has spans or log records of."""
+        if entry.signal == "feedback":
+            given = self._redaction.feedback(PersonFeedback.model_validate_json(entry.payload))
+            self._recorder.keep_feedback(given, entry.received_at)
+            return set()
+        if entry.signal == "logs":
+            logs = ExportLogsServiceRequest.FromString(entry.payload)
+            self._redaction.logs(logs)
+            records = [r for group in logs.resource_logs for scope in group.scope_logs for r in scope.log_records]
+            self._assembler.add_logs(entry.position, records, entry.received_at)
+            return {record.trace_id for record in records}
+        request = ExportTraceServiceRequest.FromString(entry.payload)
+        self._redaction.traces(request)
+        spans = [
+            SpanRecord(span, group.resource, scope.scope, entry.tenant)
+            for group in request.resource_spans
+            for scope in group.scope_spans
+            for span in scope.spans
+        ]
+        self._assembler.add_spans(entry.position, spans, entry.received_at)
+        return {record.span.trace_id for record in spans}
+
+    def _give_up(self, entry: JournalEntry, error: Exception) -> None:
+        kept_as = "logs" if entry.signal == "feedback" else entry.signal  # to be looked at: it cannot be replayed
+        letter = DeadLetter(
+            trace_id=f"request-{entry.position}",
+            service=UNKNOWN_SERVICE,
+            error=f"cannot be decoded: {error}",
+            recorded_at=self._clock(),
+            tenant=entry.tenant,
+            **{kept_as: entry.payload},
+        )
+        self._recorder.keep_letter(letter)
+
+    def _track(self, entry: JournalEntry, trace_ids: set[bytes]) -> None:
+        """Keep an entry until its traces are done with; one without traces is done at once."""
+        if trace_ids:
+            self._outstanding[entry.position] = _Outstanding(trace_ids, len(entry.payload))
+            self.held_bytes += len(entry.payload)
+        else:
+            self._done.append(entry.position)
+
+    def finish(self, piece: Piece) -> None:
+        """Note that a piece has its outcome."""
+        for position in piece.positions:
+            waiting = self._outstanding.get(position)
+            if waiting is None:
+                continue
+            waiting.trace_ids.discard(piece.trace_id)
+            if not waiting.trace_ids:
+                del self._outstanding[position]
+                self.held_bytes -= waiting.size
+                self._done.append(position)
+
+    def delete_done(self) -> None:
+        """Delete the entries from the journal of which every trace has its outcome."""
+        if self._done:
+            self._journal.delete_done(self._done)
+            self._done = []
