@@ -80,9 +80,10 @@ def test_a_damaged_tail_is_reported_with_its_size(
 def test_frames_of_an_earlier_log_are_no_tail(tmp_path: Path) -> None:
     """SQLite starts the log anew over its old frames, which are no damage."""
     journal = SqliteJournal(tmp_path / "journal.db", 1 << 30)
-    for _ in range(2000):
+    for _ in range(200):
         journal.append([JournalEntry(signal="traces", payload=b"x" * PAYLOAD_BYTES, received_at=1.0)])
         journal.delete_done([entry.position for entry in journal.read(0, 10, 1 << 20)])
-    assert (tmp_path / "journal.db-wal").stat().st_size > 1_000_000
+    checkpoints = (tmp_path / "journal.db-wal").read_bytes()[12:16]  # how often the log was started anew
+    assert int.from_bytes(checkpoints, "big") > 0
     assert ignored_tail(tmp_path / "journal.db") == 0
     journal.close()

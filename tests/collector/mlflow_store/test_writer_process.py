@@ -142,12 +142,12 @@ def test_it_ends_when_it_is_not_needed(writer: Writer, others: list[psutil.Proce
 def test_it_ends_with_its_owner(store: TraceStore, tmp_path: Path):
     """Even if the owner is killed: an orphan would hold a database that nobody watches."""
     script = (
-        "import sys\n"
+        "import sys, time\n"
         "from qualitrace_collector.mlflow_store.store import TraceStore\n"
         "from qualitrace_collector.mlflow_store.writer_process import Writer\n"
         "if __name__ == '__main__':\n"
         "    writer = Writer(TraceStore(sys.argv[1], sys.argv[2], 'x'))\n"
-        "    while writer.write([]) is None: pass\n"
+        "    while writer.write([]) is None: time.sleep(0.05)\n"
         "    print('up', flush=True)\n"
         "    sys.stdin.readline()\n"
         "    print(writer.write([]).result(), flush=True)\n"

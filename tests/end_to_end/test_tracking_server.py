@@ -1,0 +1,148 @@
+"""Traces and assessments into an MLflow tracking server over HTTP, behind credentials too, scored by LLM judges."""
+
+import base64
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import TraceState
+
+from qualitrace_collector.mlflow_store.store import TraceStore
+from support.gate import Gate, gate
+from support.judge_model import MARKER, judge_model
+from support.mlflow_server import mlflow_server
+from support.otlp import REMOTE_PARENT, chat_span, rag_trace, request, span, trace_id
+from support.pipeline import Collector
+from support.serving import Server
+from support.waiting import eventually
+
+
+@pytest.fixture(scope="module")
+def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run one tracking server for the module; the tests use numbers of traces of their own."""
+    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as url:
+        yield url
+
+
+def test_traces_and_llm_verdicts_arrive_at_a_tracking_server(serve: Callable[..., Server], upstream: str):
+    """By `http://…` as the tracking URI; a built-in metric and a custom one are judged by model URI and base_url."""
+    with judge_model() as (base_url, requests):
+        model = {"model": "openai:/judge-1", "base_url": base_url, "api_key": "none"}
+        instructions = "Does {{ outputs }} fit {{ inputs }} and {{ context }}?"
+        server = serve(
+            mlflow={"tracking_uri": upstream},
+            judges=[{"name": "groundedness"} | model, {"name": "no_fruit", "instructions": instructions} | model],
+        )
+        answers = {1: "24 months.", 2: f"A {MARKER} a day."}
+        for number, answer in answers.items():
+            spans = rag_trace(number, question="How long?", answer=answer, passages=["It lasts 24 months."])
+            server.send(request(spans).SerializeToString())
+        eventually(lambda: server.sample("qualitrace_judgements_total", outcome="scored") == 4, timeout=60)
+
+        client = MlflowClient(upstream)
+        good, bad = (client.get_trace(f"tr-{trace_id(number).hex()}") for number in answers)
+        assert client.get_experiment(good.info.experiment_id).name == "shop"
+        assert len(good.data.spans) == 3
+        for trace, value, label in ((good, 1.0, "pass"), (bad, 0.0, "fail")):
+            verdicts = {item.name: item for item in trace.info.assessments}
+            assert set(verdicts) == {"groundedness", "no_fruit"}
+            assert {item.value for item in verdicts.values()} == {value}
+            assert {item.source.source_type for item in verdicts.values()} == {"LLM_JUDGE"}
+            assert {item.source.source_id for item in verdicts.values()} == {"openai:/judge-1"}
+            assert {item.metadata["qualitrace.label"] for item in verdicts.values()} == {label}
+        assert {body["temperature"] for body in requests} == {0.0}
+        assert server.sample("qualitrace_judge_tokens_total", judge="no_fruit") == 240
+        assert server.stop() == 0
+
+
+def test_a_trace_that_began_elsewhere_is_shown_whole_at_a_tracking_server(upstream: str, tmp_path: Path):
+    """As in a database: with the state, previews and duration of its local root, then of its caller, and all tokens."""
+    collector = Collector(tmp_path, {"judges": []})
+    collector.store = TraceStore(upstream, "", "{service.name}")
+    collector.restart()
+    client = MlflowClient(upstream)
+    service = span(11, 2, 1, name="POST /ask", flags=REMOTE_PARENT, seconds=2, output__value="Here: A.")
+    collector.send([service, chat_span(11, 3, 2, question="Q?", answer="A.")])
+    collector.run(5)
+    info = client.get_trace(f"tr-{trace_id(11).hex()}").info
+    assert (info.state, info.request_preview, info.response_preview) == (TraceState.OK, '"Q?"', '"Here: A."')
+    assert info.execution_duration == 2000
+    assert info.tags["service.name"] == "shop"
+
+    collector.send([span(11, 1, seconds=9, name="GET /", error="timeout", input__value="Asked")], "gateway")
+    collector.run(5)
+    collector.send([chat_span(11, 9, 2, question="More?", answer="Yes.", seconds=12, flags=REMOTE_PARENT)])
+    collector.run(5)
+    trace = client.get_trace(f"tr-{trace_id(11).hex()}")
+    assert (trace.info.state, trace.info.request_preview) == (TraceState.ERROR, '"Asked"')
+    assert trace.info.execution_duration == 12_000
+    assert trace.info.token_usage == {"input_tokens": 28, "output_tokens": 16, "total_tokens": 44}
+    assert {item.span_id[-1]: (item.parent_id or "-")[-1] for item in trace.data.spans} == {
+        "1": "-", "2": "1", "3": "2", "9": "2"
+    }  # fmt: skip
+
+    collector.send([chat_span(12, 3, 2, question="Q?", answer="A.")])
+    collector.run(155)
+    assert client.get_trace(f"tr-{trace_id(12).hex()}").info.state == TraceState.OK
+
+
+def send(server: Server, numbers: range, service: str) -> None:
+    for number in numbers:
+        spans = rag_trace(number, question="Q?", answer="A.", passages=["P."])
+        assert server.send(request(spans, service).SerializeToString()).status_code == 200
+
+
+def stored(server: Server) -> float:
+    return server.sample("qualitrace_traces_total", outcome="stored")
+
+
+def with_token(door: Gate) -> dict[str, Any]:
+    return {"tracking_uri": door.url, "token": "s3cret"}
+
+
+def with_password(door: Gate) -> dict[str, Any]:
+    return {"tracking_uri": door.url.replace("//", "//ann:s3cret@")}
+
+
+BASIC = "Basic " + base64.b64encode(b"ann:s3cret").decode()
+
+
+@pytest.mark.parametrize(
+    ("authorization", "settings", "first"), [("Bearer s3cret", with_token, 100), (BASIC, with_password, 200)]
+)
+def test_credentials_open_a_tracking_server(
+    serve: Callable[..., Server], upstream: str, authorization: str, settings: Callable[[Gate], Any], first: int
+):
+    """A token, or a user and password in the URI; while they are refused, or the server is away, traces wait."""
+    with gate(upstream, authorization) as door:
+        server = serve(mlflow=settings(door), judges=[])
+        send(server, range(first, first + 2), "doors")
+        eventually(lambda: stored(server) == 2, timeout=60)
+        for status in (401, 502):
+            door.status = status
+            before = stored(server)
+            send(server, range(first + status, first + status + 2), "doors")
+            eventually(lambda status=status: status in door.refused, timeout=60)
+            assert stored(server) == before
+            door.status = 0
+            eventually(lambda before=before: stored(server) == before + 2, timeout=90)
+        assert server.sample("qualitrace_dead_letters") == 0
+    found = MlflowClient(upstream).get_trace(f"tr-{trace_id(first + 401).hex()}")
+    assert len(found.data.spans) == 3
+    assert "s3cret" not in (server.folder / "serve.log").read_text()
+
+
+def test_retention_counts_what_a_server_keeps(serve: Callable[..., Server], upstream: str):
+    """All but the newest traces of the experiment are deleted over HTTP, too."""
+    server = serve(mlflow={"tracking_uri": upstream, "retention": {"traces": 2}}, judges=[])
+    send(server, range(900, 905), "kept")
+    client = MlflowClient(upstream)
+    eventually(lambda: stored(server) == 5, timeout=60)
+    experiment = client.get_experiment_by_name("kept")
+    assert experiment is not None
+    server.stop()
+    server.start()  # it looks again at once
+    eventually(lambda: len(client.search_traces(locations=[experiment.experiment_id])) == 2, timeout=60)
+    assert server.sample("qualitrace_traces_deleted_total") >= 3
