@@ -7,10 +7,8 @@ import hashlib
 import uuid
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, FiniteFloat, StrictBool, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StrictBool, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
-
-from qualitrace_collector.config.section import Section
 
 SOURCE_KEY = "qualitrace.feedback.source"
 """The assessment's metadata that tells `user` from `expert`."""
@@ -29,7 +27,7 @@ Word = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_WORD, s
 _A_WORD = f"text of 1 to {LONGEST_WORD} characters, none of them NUL"
 
 
-class PersonFeedback(Section):
+class PersonFeedback(BaseModel):
     """One opinion; the fields' descriptions are what a sender of anything else is told.
 
     Attributes:
@@ -41,6 +39,8 @@ class PersonFeedback(Section):
         user: who it is.
         id: the same opinion, sent again, has the same id.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     trace_id: Annotated[str, StringConstraints(pattern=r"^(tr-)?[0-9a-fA-F]{32}$", to_lower=True)] = Field(
         description="32 hexadecimal digits, with or without 'tr-' before them"

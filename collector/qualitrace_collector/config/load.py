@@ -1,6 +1,5 @@
 """From a YAML file to the model of its sections, or to one error that lists every mistake."""
 
-import difflib
 import os
 import re
 from pathlib import Path
@@ -75,7 +74,7 @@ def parse_config(raw: Any, model: type[C], source: str = "configuration") -> C:
     try:
         config = model.model_validate(data)
     except ValidationError as error:
-        found = mistakes_of(model, error)
+        found = mistakes_of(error)
     else:
         if not unset:
             return config
@@ -83,9 +82,9 @@ def parse_config(raw: Any, model: type[C], source: str = "configuration") -> C:
     raise ConfigError(source, list(map(line_of, [*unset, *(mistake for mistake in found if mistake[0] not in empty)])))
 
 
-def mistakes_of(model: type[BaseModel], error: ValidationError) -> list[LocatedMistake]:
-    """Say in words what `model`, the configuration or a section of it, refuses: each place with the remedy."""
-    return [_mistake(model, detail) for detail in error.errors(include_url=False)]
+def mistakes_of(error: ValidationError) -> list[LocatedMistake]:
+    """Return what the configuration, or a section of it, refused: each place with the remedy."""
+    return [_mistake(detail) for detail in error.errors(include_url=False)]
 
 
 def line_of(mistake: LocatedMistake) -> str:
@@ -127,11 +126,9 @@ _BOUNDS = {
 }
 
 
-def _mistake(model: type[BaseModel], detail: Any) -> LocatedMistake:
+def _mistake(detail: Any) -> LocatedMistake:
     path = ".".join(str(part) for part in detail["loc"])
     kind, given = detail["type"], detail["input"]
-    if kind == "extra_forbidden":
-        return ".".join(str(part) for part in detail["loc"][:-1]), _unknown_key(model, detail["loc"])
     if kind in _BOUNDS:
         word, key = _BOUNDS[kind]
         return path, f"must be {word} {detail['ctx'][key]:g} (got {given})"
@@ -142,32 +139,3 @@ def _mistake(model: type[BaseModel], detail: Any) -> LocatedMistake:
     text = detail["msg"].removeprefix("Value error, ")
     shown = "" if kind == "value_error" or isinstance(given, (dict, list)) else f" (got {given!r})"
     return path, (text if text[:2].isupper() else text[:1].lower() + text[1:]) + shown
-
-
-def _unknown_key(model: type[BaseModel], loc: tuple[int | str, ...]) -> str:
-    key = str(loc[-1])
-    known = _keys_at(model, loc[:-1])
-    close = difflib.get_close_matches(key, known, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(sorted(known))}"
-    return f"unknown key {key!r}, {hint}"
-
-
-def _keys_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
-    """List the keys that the section at `loc` knows, by walking the models."""
-    for part in loc:
-        field = next((f for name, f in model.model_fields.items() if part in (name, f.alias)), None)
-        if field is not None:
-            found = _model_in(field.annotation)
-            if found is None:
-                return []
-            model = found
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in getattr(annotation, "__args__", ()):
-        if found := _model_in(argument):
-            return found
-    return None

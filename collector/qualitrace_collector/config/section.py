@@ -1,10 +1,11 @@
-"""The base of every section: immutable, unknown keys refused, secrets also read from files."""
+"""The base of every section: immutable, unknown keys refused with a hint, secrets also read from files."""
 
+import difflib
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, SecretStr, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 T = TypeVar("T")
@@ -18,14 +19,25 @@ class Section(BaseModel):
     A field `x` that holds a secret may be given as `x_file`: the path of a file with the secret in it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, use_attribute_docstrings=True)
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _read_secret_files(cls, data: Any) -> Any:
+    def _read(cls, data: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
         if not isinstance(data, dict):
-            return data
-        values: dict[str, Any] = dict(data)
+            return validate(data)
+        values = cls._with_secrets({str(key): value for key, value in data.items()})
+        if cls.model_config.get("extra") != "forbid":
+            return validate(values)
+        # Pydantic's own error for an unknown key does not say which keys its model has.
+        known = {name: field.alias or name for name, field in cls.model_fields.items()}
+        unknown = [key for key in values if key not in known and key not in known.values()]
+        mistakes: list[Mistake] = [((), _unknown_key(key, list(known.values()))) for key in unknown]
+        return validate_with(mistakes, validate, {key: values[key] for key in values if key not in unknown})
+
+    @classmethod
+    def _with_secrets(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Return `values` with the secrets that their `…_file` keys name."""
         for name in cls.secret_fields():
             if path := values.pop(f"{name}_file", None):
                 try:
@@ -48,6 +60,12 @@ class Section(BaseModel):
         ]
 
 
+def _unknown_key(key: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(sorted(known))}"
+    return f"unknown key {key!r}, {hint}"
+
+
 def validate_with(mistakes: Iterable[Mistake], validate: Callable[[Any], T], data: Any) -> T:
     """Validate `data`, and report `mistakes`, which concern several of its fields, together with those in one field.
 
@@ -61,13 +79,12 @@ def validate_with(mistakes: Iterable[Mistake], validate: Callable[[Any], T], dat
         InitErrorDetails(type=PydanticCustomError("value_error", "{text}", {"text": text}), loc=place, input=data)
         for place, text in mistakes
     ]
+    if not found:
+        return validate(data)
     try:
-        valid = validate(data)
+        validate(data)
     except ValidationError as error:
         found += map(_again, error.errors(include_url=False))
-    else:
-        if not found:
-            return valid
     raise ValidationError.from_exception_data("configuration", found)
 
 

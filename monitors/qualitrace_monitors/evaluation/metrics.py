@@ -59,5 +59,5 @@ def _config(spec: MetricSpec) -> JudgeConfig:
     try:
         return JudgeConfig.model_validate(given)
     except ValidationError as error:
-        mistakes = map(line_of, mistakes_of(JudgeConfig, error))
+        mistakes = map(line_of, mistakes_of(error))
         raise DataError(f"metric {given.get('name')!r}: {'; '.join(mistakes)}") from None

@@ -33,7 +33,7 @@ def judge_file(data: TextIO, output: TextIO, **settings: str | float | None) -> 
     try:
         config = JudgeConfig.model_validate(chosen)
     except ValidationError as error:
-        raise click.UsageError("; ".join(map(line_of, mistakes_of(JudgeConfig, error)))) from None
+        raise click.UsageError("; ".join(map(line_of, mistakes_of(error)))) from None
     (judge,) = build_judges([config])
     results = []
     for result in judge_lines(judge, config.kind, data):
