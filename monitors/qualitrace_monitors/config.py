@@ -10,7 +10,8 @@ from qualitrace_collector.pipeline.settings import DEFAULT_JUDGES
 from qualitrace_collector.settings import CollectorConfig
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.judges.settings import Budget, JudgeConfig
-from qualitrace_monitors.notify.settings import HeartbeatConfig, WebhookConfig
+from qualitrace_monitors.notify.heartbeat import HeartbeatConfig
+from qualitrace_monitors.notify.receivers import Receiver
 
 
 class Config(CollectorConfig):
@@ -22,7 +23,7 @@ class Config(CollectorConfig):
     budget: Budget = Budget()
     alerts: tuple[AlertRule, ...] = ()
     heartbeat: HeartbeatConfig | None = None
-    notify: dict[str, WebhookConfig] = Field(default_factory=dict)
+    notify: dict[str, Receiver] = Field(default_factory=dict)
 
     @model_validator(mode="wrap")
     @classmethod

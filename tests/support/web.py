@@ -9,13 +9,14 @@ from prometheus_client import CollectorRegistry
 
 from qualitrace_collector.config.load import parse_config
 from qualitrace_collector.state import Database
-from qualitrace_monitors.alerts import AlertEngine
+from qualitrace_monitors.alerts.engine import AlertEngine
 from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.estimate import Estimator
 from qualitrace_monitors.metrics import BudgetCollector, JudgeMetrics, StateCollector
-from qualitrace_monitors.notify import Links, NotificationOutcome
+from qualitrace_monitors.notify.delivery import NotificationOutcome
+from qualitrace_monitors.notify.payload import Links
 from qualitrace_monitors.web import WebServer, WebServices, create_app
 
 NOW = 1_800_000_000.0

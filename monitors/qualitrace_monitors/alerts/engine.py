@@ -10,7 +10,8 @@ from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.status import AlertRecord, AlertStatus
 from qualitrace_monitors.alerts.transition import advance, weigh
 from qualitrace_monitors.estimate import Estimate, Estimator
-from qualitrace_monitors.notify import Alert, Links, Outbox, webhook_payload
+from qualitrace_monitors.notify.delivery import Outbox
+from qualitrace_monitors.notify.payload import Alert, Links, webhook_payload
 
 
 class AlertEngine:

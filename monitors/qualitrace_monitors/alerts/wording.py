@@ -7,7 +7,7 @@ import durationpy
 
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.estimate import Estimate
-from qualitrace_monitors.notify import Links
+from qualitrace_monitors.notify.payload import Links
 
 TRACES_SHOWN = 3
 RATIONALE_CHARACTERS = 300

@@ -16,13 +16,13 @@ from prometheus_client.registry import Collector
 from qualitrace_collector import metrics as collector_metrics
 from qualitrace_collector.metrics import Family
 from qualitrace_collector.state import CoverageTotals, Database, DeadLetters, Ledger
-from qualitrace_monitors.alerts import AlertStatus
+from qualitrace_monitors.alerts.status import AlertStatus
 from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import Balance, Spending
 from qualitrace_monitors.estimate import Estimate, Estimator
 from qualitrace_monitors.judges.settings import JudgeConfig
 from qualitrace_monitors.metrics import families
-from qualitrace_monitors.notify import NotificationOutcome
+from qualitrace_monitors.notify.delivery import NotificationOutcome
 
 DEFAULT_WINDOW = 3600.0
 """Seconds over which quality is estimated, beside the windows of the alert rules."""

@@ -1,21 +1,33 @@
 """The heartbeat: a notification at a steady pace, whose absence says that the monitor is dead.
 
-It fires like Prometheus' customary Watchdog alert, and says when the last score was made and how much waits, so
-that a monitor that is alive but does not judge shows too.
+It fires like Prometheus' customary Watchdog alert. It also says when the last score was made and how many judgements
+wait, so that a monitor that runs but does not judge is seen too.
 """
 
 import sqlite3
 
+from pydantic import Field
+
+from qualitrace_collector.config.section import Section
+from qualitrace_collector.config.values import Duration
 from qualitrace_collector.state import Database, JudgeQueue
-from qualitrace_monitors.notify.outbox import Outbox
+from qualitrace_monitors.notify.delivery import Outbox
 from qualitrace_monitors.notify.payload import Alert, Links, rfc3339, webhook_payload
-from qualitrace_monitors.notify.settings import HeartbeatConfig
 
 LABELS = {"alertname": "QualitraceHeartbeat", "severity": "none"}
 
 
+class HeartbeatConfig(Section):
+    """A notification at a steady pace: its absence says that the monitor is dead."""
+
+    interval: Duration = Field(default=300.0, gt=0)
+    """The time between two heartbeats."""
+    notify: tuple[str, ...] = Field(min_length=1)
+    """The receivers, by their names under `notify`."""
+
+
 class Heartbeat:
-    """Puts a heartbeat into the outbox whenever one is due; the pace outlives restarts."""
+    """Puts a heartbeat into the outbox whenever one is due; the pace survives restarts."""
 
     def __init__(self, config: HeartbeatConfig, database: Database, links: Links) -> None:
         self._config = config
@@ -23,10 +35,10 @@ class Heartbeat:
         self._links = links
 
     def beat(self, now: float) -> None:
-        """Enqueue a heartbeat if the last is an interval ago; one that still waits is replaced."""
+        """Enqueue a heartbeat if the last is an interval ago; it replaces one that still waits."""
         with self._database.transaction() as connection:
             last = connection.execute("SELECT sent_at FROM heartbeat").fetchone()
-            # A time to come is a clock that was set back: it must not silence the heartbeat.
+            # A last beat in the future means that the clock was set back: it must not silence the heartbeat.
             if last is not None and 0 <= now - last["sent_at"] < self._config.interval:
                 return
             connection.execute("INSERT OR REPLACE INTO heartbeat VALUES (1, ?)", (now,))

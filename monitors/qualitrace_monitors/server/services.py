@@ -19,7 +19,7 @@ from qualitrace_collector.pipeline.recorder import Recorder
 from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
 from qualitrace_collector.process.loop import Loop
 from qualitrace_collector.state import Database, JudgeQueue, Ledger
-from qualitrace_monitors.alerts import AlertEngine
+from qualitrace_monitors.alerts.engine import AlertEngine
 from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.config import Config
@@ -30,7 +30,9 @@ from qualitrace_monitors.judging.calls import Calls, CallsInTurn, ConcurrentCall
 from qualitrace_monitors.judging.judgement import Judgement
 from qualitrace_monitors.judging.worker import JudgeWorker
 from qualitrace_monitors.metrics import BudgetCollector, JudgeMetrics, StateCollector
-from qualitrace_monitors.notify import Heartbeat, Links, Notifier
+from qualitrace_monitors.notify.delivery import Notifier
+from qualitrace_monitors.notify.heartbeat import Heartbeat
+from qualitrace_monitors.notify.payload import Links
 from qualitrace_monitors.server.data_dir_lock import one_at_a_time
 from qualitrace_monitors.server.health import Health
 from qualitrace_monitors.web import WebServer, WebServices, create_app

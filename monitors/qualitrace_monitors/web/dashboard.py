@@ -14,9 +14,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from qualitrace_collector.config.values import without_credentials
 from qualitrace_collector.state import Ledger
-from qualitrace_monitors.alerts import AlertStatus
+from qualitrace_monitors.alerts.status import AlertStatus
 from qualitrace_monitors.metrics import DEFAULT_WINDOW, window_label
-from qualitrace_monitors.notify import Links
+from qualitrace_monitors.notify.payload import Links
 from qualitrace_monitors.web.services import WebServices
 
 REFRESH_SECONDS = 5

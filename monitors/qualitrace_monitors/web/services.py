@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry
 
 from qualitrace_collector.state import Database
-from qualitrace_monitors.alerts import AlertStatus
+from qualitrace_monitors.alerts.status import AlertStatus
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.estimate import Estimator
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from qualitrace_collector.state import Database
-from qualitrace_monitors.alerts import AlertEngine
+from qualitrace_monitors.alerts.engine import AlertEngine
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.estimate import Estimator
-from qualitrace_monitors.notify import Links
+from qualitrace_monitors.notify.payload import Links
 
 NOW = 1_000_000.0
 AddScore = Callable[..., str]

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qualitrace_collector.state import Database
-from qualitrace_monitors.alerts import AlertEngine
+from qualitrace_monitors.alerts.engine import AlertEngine
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.estimate import Estimator
-from qualitrace_monitors.notify import Links
+from qualitrace_monitors.notify.payload import Links
 
 NOW = 1_000_000.0
 STEP, WINDOW = 100.0, 60.0

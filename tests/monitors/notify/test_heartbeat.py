@@ -7,8 +7,9 @@ from typing import Any
 
 from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import Database, JudgeQueue, JudgeTask
-from qualitrace_monitors.notify import Heartbeat, Links, Outbox
-from qualitrace_monitors.notify.settings import HeartbeatConfig
+from qualitrace_monitors.notify.delivery import Outbox
+from qualitrace_monitors.notify.heartbeat import Heartbeat, HeartbeatConfig
+from qualitrace_monitors.notify.payload import Links
 
 NOW = 1_764_000_000.0
 AddScore = Callable[..., str]

@@ -6,7 +6,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qualitrace_monitors.notify import Alert, Links, webhook_payload
+from qualitrace_monitors.notify.payload import Alert, Links, webhook_payload
 
 LINKS = Links("http://127.0.0.1:9464", "http://mlflow.example")
 LABELS = {"alertname": "low", "service": 'the "shop"', "severity": "warning"}

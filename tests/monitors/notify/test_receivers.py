@@ -1,0 +1,97 @@
+"""What each kind of receiver is configured with, and how a notification is delivered to it."""
+
+import base64
+import time
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from standardwebhooks import Webhook as StandardWebhook
+
+from qualitrace_collector.config import ConfigError, parse_config
+from qualitrace_monitors.config import Config
+from qualitrace_monitors.notify import receivers
+from qualitrace_monitors.notify.receivers import DeliveryFailed, Notification, Receiver, Webhook
+
+SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
+
+
+def notification(body: str = "{}") -> Notification:
+    return Notification(id="msg_1", receiver="ops", body=body, created_at=0.0, due_at=0.0, attempts=0)
+
+
+def configured(**settings: object) -> Receiver:
+    """Read the settings of a receiver from a configuration."""
+    return parse_config({"notify": {"ops": settings}}, Config).notify["ops"]
+
+
+def mistakes(**settings: object) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        configured(**settings)
+    return caught.value.mistakes
+
+
+def test_a_webhook_is_posted_with_a_valid_signature(webhook_receiver: Any) -> None:
+    """The receiver can verify the body by Standard Webhooks, which refuse times that are five minutes off."""
+    configured(url=webhook_receiver.url, secret=SECRET).deliver(notification('{"summary": "fiel – ü"}'), time.time())
+    [(headers, body)] = webhook_receiver.received
+    assert StandardWebhook(SECRET).verify(body, headers) == {"summary": "fiel – ü"}
+    assert headers["content-type"] == "application/json"
+
+
+def test_without_a_secret_nothing_is_signed(webhook_receiver: Any) -> None:
+    """The id and the time are sent still, the signature is not."""
+    configured(url=webhook_receiver.url).deliver(notification(), 5.9)
+    [(headers, _)] = webhook_receiver.received
+    assert (headers["webhook-id"], headers["webhook-timestamp"]) == ("msg_1", "5")
+    assert "webhook-signature" not in headers
+
+
+def test_a_redirect_is_not_followed(webhook_receiver: Any) -> None:
+    """An alert goes to the configured address only; a redirect is a failed attempt."""
+    webhook_receiver.answers = [(307, {"Location": webhook_receiver.url + "/elsewhere"})]
+    with pytest.raises(DeliveryFailed, match="answered 307"):
+        configured(url=webhook_receiver.url).deliver(notification(), 0.0)
+    assert len(webhook_receiver.received) == 1
+
+
+@given(st.binary(min_size=1), st.booleans())
+def test_a_base64_secret_is_taken(key: bytes, padded: bool) -> None:
+    """Any key in base64 behind whsec_ is a secret, with padding or without."""
+    text = base64.b64encode(key).decode()
+    webhook = configured(url="http://127.0.0.1/", secret="whsec_" + (text if padded else text.rstrip("=")))
+    assert isinstance(webhook, Webhook)
+    assert webhook.secret is not None
+
+
+@pytest.mark.parametrize("secret", ["whsec_", "c2VjcmV0", "whsec_not base64!", "whsec_é", "whsec_abcde"])
+def test_a_secret_that_cannot_sign_is_refused_unseen(secret: str) -> None:
+    """The error names the place and the remedy, and does not repeat the secret."""
+    [mistake] = mistakes(url="http://127.0.0.1/", secret=secret)
+    assert mistake.startswith("notify.ops.secret: must be whsec_ followed by base64")
+    assert secret == "whsec_" or secret not in mistake
+
+
+class Pager(Receiver):
+    """A kind that is not built in."""
+
+    kind: Literal["pager"]
+    number: int
+
+    def deliver(self, notification: Notification, now: float) -> None:
+        raise DeliveryFailed(f"{self.number} is busy")
+
+
+def test_each_kind_has_its_own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are read and checked by `kind`; mistakes are at their places, and name the keys and kinds there are."""
+    monkeypatch.setitem(receivers.KINDS, "pager", Pager)
+    pager = configured(kind="pager", number=7, give_up_after="1h")
+    assert pager.give_up_after == 3600
+    with pytest.raises(DeliveryFailed, match="7 is busy"):
+        pager.deliver(notification(), 0.0)
+    assert mistakes(kind="pager", nummer=7) == [
+        "notify.ops: unknown key 'nummer', did you mean 'number'?",
+        "notify.ops.number: is required",
+    ]
+    assert mistakes(kind="fax") == ["notify.ops.kind: must be 'webhook' or 'pager' (got 'fax')"]
