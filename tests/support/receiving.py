@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from qualitrace_collector.config.load import parse_config
 from qualitrace_collector.journal import SqliteJournal, committer
-from qualitrace_collector.receive import serve
+from qualitrace_collector.receive.server import serve
 from qualitrace_collector.settings import CollectorConfig
 from support.ports import free_port
 

@@ -26,7 +26,7 @@ Spawn = Callable[..., "subprocess.Popen[str]"]
 MAIN = """
 import sys
 from qualitrace_collector.config import parse_config
-from qualitrace_collector.receive import main
+from qualitrace_collector.receive.server import main
 from qualitrace_collector.receive.settings import ReceiveConfig
 listen = {"otlp_http": sys.argv[1], "otlp_grpc": sys.argv[2]}
 config = parse_config({"listen": listen, "data_dir": sys.argv[3]}, ReceiveConfig)

@@ -40,7 +40,7 @@ MAIN = """
 import json, resource, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 from qualitrace_collector.config import parse_config
-from qualitrace_collector.receive import main
+from qualitrace_collector.receive.server import main
 from qualitrace_collector.receive.settings import ReceiveConfig
 sys.exit(main(parse_config(json.loads(sys.argv[1]), ReceiveConfig), lambda: print("ready", flush=True)))
 """
