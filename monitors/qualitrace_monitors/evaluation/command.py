@@ -61,22 +61,22 @@ def evaluate_data(path: Path | None, save_worst: str | None, col_mapping: dict[s
     from qualitrace_collector.process.startup import apply_mlflow_settings
 
     config = load_or_exit(path, Config, UNUSABLE)
-    apply_mlflow_settings(config.mlflow.token)
+    apply_mlflow_settings(config.mlflow.token)  # before the imports of MLflow below
     from mlflow.exceptions import MlflowException
     from rich.console import Console
     from sqlalchemy.exc import SQLAlchemyError
 
     from qualitrace_collector.mlflow_store.store import StoreUnavailable
     from qualitrace_monitors.evaluation import DataError, evaluate
-    from qualitrace_monitors.evaluation.patience import quietly, why
     from qualitrace_monitors.evaluation.report import missing_lines, show
+    from qualitrace_monitors.evaluation.run_writer import why, without_tracebacks
 
     options["tracking_uri"] = options["tracking_uri"] or os.environ.get("MLFLOW_TRACKING_URI") or config.tracking_uri
     options["metrics"] = (*(config.judges if path else ()), *options["metrics"])
     broken = (StoreUnavailable, MlflowException, SQLAlchemyError)
     place = without_credentials(options["tracking_uri"])
     try:
-        with quietly():
+        with without_tracebacks():
             data = _data(options)
         evaluation = evaluate(data, evaluator_config={"col_mapping": col_mapping}, **options)
     except DataError as error:
@@ -108,8 +108,8 @@ def _data(options: dict[str, Any]) -> Any:
     import mlflow
 
     from qualitrace_collector.mlflow_store.store import TraceStore
-    from qualitrace_monitors.evaluation import DataError
-    from qualitrace_monitors.evaluation.patience import Patience
+    from qualitrace_monitors.evaluation.dataset import DataError, find_dataset, find_traces
+    from qualitrace_monitors.evaluation.run_writer import Patience
 
     path, dataset, found, place = (options.pop(name) for name in ("data", "dataset", "traces", "from_experiment"))
     if sum(source is not None for source in (path, dataset, found)) != 1:
@@ -119,26 +119,4 @@ def _data(options: dict[str, Any]) -> Any:
         return str(path)
     experiment = place or options["experiment"]
     patience = Patience(TraceStore(options["tracking_uri"], "", experiment))
-    return patience.first(lambda: _dataset(dataset) if dataset is not None else _traces(experiment, found))
-
-
-def _traces(experiment: str, found: str) -> Any:
-    import mlflow
-
-    from qualitrace_monitors.evaluation import DataError
-
-    place = mlflow.get_experiment_by_name(experiment)
-    if place is None:
-        raise DataError(f"--traces: MLflow has no experiment {experiment!r}")
-    return mlflow.search_traces(locations=[place.experiment_id], filter_string=found, return_type="list")
-
-
-def _dataset(name: str) -> Any:
-    from mlflow.genai.datasets import search_datasets
-
-    from qualitrace_monitors.evaluation import DataError
-
-    found = search_datasets(filter_string=f"name = '{name}'")
-    if not found:
-        raise DataError(f"--dataset: MLflow has no evaluation data set {name!r}")
-    return found[0]
+    return patience.first(lambda: find_traces(experiment, found) if dataset is None else find_dataset(dataset))

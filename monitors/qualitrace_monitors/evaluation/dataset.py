@@ -1,4 +1,4 @@
-"""A data set as rows: from a file, a frame, an MLflow data set or traces, whatever its columns are called."""
+"""A data set as rows: from a file, a frame, an MLflow data set or traces, whatever the names of its columns."""
 
 import hashlib
 import json
@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+import mlflow
 import pandas as pd
 from mlflow.entities import EvaluationDataset, Trace
 from mlflow.genai.datasets import EvaluationDataset as ManagedDataset
+from mlflow.genai.datasets import search_datasets
 
 from qualitrace_collector.convert.build_sample import question_and_answer
 from qualitrace_collector.convert.content import answer_text, opened
 from qualitrace_collector.sample import Message
-from qualitrace_monitors.rows.cells import COLUMNS, content_of, plain, unwrapped, usual_columns
+from qualitrace_monitors.rows.cells import COLUMNS, content_of, plain, read_record, unwrapped, usual_columns
 
 EXPECTATIONS = "expectations"
 """MLflow's column with what is expected, by name."""
@@ -26,11 +28,11 @@ _CASES = ("testCases", "test_cases")
 
 
 class DataError(Exception):
-    """The data cannot be evaluated; the message names the place and the mend."""
+    """The data cannot be evaluated; the message says where it is wrong and what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class DatasetRow:
     """One question of the data set.
 
     Attributes:
@@ -52,7 +54,7 @@ class Row:
 
 def read_rows(
     data: Any, targets: str | None = None, predictions: str | None = None, col_mapping: Mapping[str, str] | None = None
-) -> list[Row]:
+) -> list[DatasetRow]:
     """Read a data set.
 
     Args:
@@ -75,6 +77,31 @@ def read_rows(
         columns = _columns(frame, named)
         rows = [_row(plain(record), columns, named.get("targets")) for record in frame.to_dict(orient="records")]
     return _with_unique_keys(rows)
+
+
+def find_traces(experiment: str, condition: str) -> Any:
+    """Return the recorded traces of an experiment that meet MLflow's filter `condition`.
+
+    Raises:
+        DataError: MLflow has no such experiment.
+        MlflowException: MLflow cannot be asked, or does not understand the filter.
+    """
+    place = mlflow.get_experiment_by_name(experiment)
+    if place is None:
+        raise DataError(f"--traces: MLflow has no experiment {experiment!r}")
+    return mlflow.search_traces(locations=[place.experiment_id], filter_string=condition, return_type="list")
+
+
+def find_dataset(name: str) -> ManagedDataset:
+    """Return MLflow's evaluation data set of that name.
+
+    Raises:
+        DataError: MLflow has none.
+    """
+    found = search_datasets(filter_string=f"name = '{name}'")
+    if not found:
+        raise DataError(f"--dataset: MLflow has no evaluation data set {name!r}")
+    return found[0]
 
 
 def _frame(data: Any) -> pd.DataFrame:
@@ -103,25 +130,19 @@ def _frame(data: Any) -> pd.DataFrame:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    """Read all cells as the texts that they are: `007`, `1.10` and `N/A` are answers; only an empty cell is none."""
+    # All cells stay the texts that they are: `007`, `1.10` and `N/A` are answers; only an empty cell is none.
     return pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
 
 
 def _read_jsonl(path: Path) -> pd.DataFrame:
     records: list[dict[str, Any]] = []
-    with path.open(encoding="utf-8-sig") as lines:
+    with path.open(encoding="utf-8-sig") as lines:  # editors on Windows put a byte order mark before the first line
         for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"line {number}: {error.msg} (column {error.colno})") from None
-            except RecursionError:
-                raise ValueError(f"line {number}: nested too deeply") from None
-            if not isinstance(record, dict):
-                raise ValueError(f"line {number}: must be a JSON object")
-            records.append(cast(dict[str, Any], record))
+            if line.strip():
+                try:
+                    records.append(read_record(line))
+                except ValueError as error:
+                    raise ValueError(f"line {number}: {error}") from None
     return _table(records)
 
 
@@ -137,11 +158,11 @@ def _read_json(path: Path) -> pd.DataFrame:
 
 
 def _table(records: list[Any]) -> pd.DataFrame:
-    return pd.DataFrame(records, dtype=object)  # as one of numbers, a column with a gap would make 3 to 3.0
+    return pd.DataFrame(records, dtype=object)  # pandas would turn 3 into 3.0 in a column of numbers with a gap
 
 
 def _columns(frame: pd.DataFrame, named: Mapping[str, str]) -> dict[str, str]:
-    """Say which column holds which metric input."""
+    """Return which column holds which metric input."""
     if unknown := set(named) - set(COLUMNS):
         raise DataError(f"col_mapping: unknown metric input {min(unknown)!r}; known: {', '.join(COLUMNS)}")
     present = [str(column) for column in frame.columns]
@@ -157,13 +178,13 @@ def _columns(frame: pd.DataFrame, named: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _row(record: Mapping[str, Any], columns: Mapping[str, str], targets: str | None) -> Row:
+def _row(record: Mapping[str, Any], columns: Mapping[str, str], targets: str | None) -> DatasetRow:
     cells = {key: record.get(column) for key, column in columns.items()}
     content = content_of(cells["inputs"], cells.get("outputs"), cells.get("context"))
     target = cells.get("targets")
     if target is None:
         target = _expected(record.get(EXPECTATIONS), targets or TARGET)
-    return Row(
+    return DatasetRow(
         key=_key(content.question, cells.get("id")),
         question=content.question,
         answer=content.answer,
@@ -178,11 +199,11 @@ def _expected(expectations: Any, name: str) -> Any:
     return cast(dict[str, Any], found).get(name) if isinstance(found, dict) else None
 
 
-def _trace_row(trace: Trace, targets: str | None) -> Row:
+def _trace_row(trace: Trace, targets: str | None) -> DatasetRow:
     expected = [a.expectation.value for a in trace.info.assessments if a.expectation and a.name == (targets or TARGET)]
     spans = trace.data.spans
     question, answer = question_and_answer(spans) if spans else ("", "")
-    return Row(
+    return DatasetRow(
         key=trace.info.trace_id,
         question=question,
         answer=answer,
@@ -195,11 +216,11 @@ def _key(question: str, identifier: Any) -> str:
     return str(identifier) if identifier is not None else hashlib.sha256(question.encode()).hexdigest()[:16]
 
 
-def _with_unique_keys(rows: Sequence[Row]) -> list[Row]:
+def _with_unique_keys(rows: Sequence[DatasetRow]) -> list[DatasetRow]:
     """Number the rows that ask the same, so that each has its partner in a run over the same data."""
     seen: Counter[str] = Counter()
     used: set[str] = set()
-    unique: list[Row] = []
+    unique: list[DatasetRow] = []
     for row in rows:
         key = row.key
         while key in used:

@@ -1,14 +1,24 @@
-"""Which judges score: the defaults of a model type, metrics by name, and judges as the configuration writes them."""
+"""Which judges score: the defaults of a model type, metrics by name, and those that compare with an expected answer.
 
-from collections.abc import Mapping, Sequence
+The expected answer travels in the sample's metadata. Exact match and token F1 are SQuAD's (Rajpurkar et al., "SQuAD:
+100,000+ Questions for Machine Comprehension of Text", EMNLP 2016, section 6.1): both texts in lower case, without
+punctuation, articles and extra white space.
+"""
+
+import re
+import string
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
 
 from qualitrace_collector.config.load import line_of, mistakes_of
+from qualitrace_collector.sample import Sample
 from qualitrace_monitors.evaluation.dataset import DataError
-from qualitrace_monitors.evaluation.reference import ANSWER_CORRECTNESS, CORRECT, reference_judges
-from qualitrace_monitors.judges import Judge, build_judges
+from qualitrace_monitors.judges import Judge, Label, NotApplicable, Score, Tier, build_judges
+from qualitrace_monitors.judges.contract import short_hash
 from qualitrace_monitors.judges.settings import METRICS, JudgeConfig
 
 MODEL_TYPES = {
@@ -16,6 +26,21 @@ MODEL_TYPES = {
     "text": ("safety", "toxicity", "pii"),
 }
 """Default metrics of each model type; with targets, those that compare with the expected answer as well."""
+EXPECTED = "expected"
+"""Key of the expected answer in a sample's metadata."""
+DESCRIPTIVE = ("exact_match", "token_f1")
+"""Metrics that a right answer in other words fails: they are shown, but make no row a bad one."""
+SURE_PASS, SURE_FAIL = 0.9, 0.3
+"""Recall of the expected tokens: without a model, an answer is right from the first on and wrong up to the second."""
+
+_ARTICLES = re.compile(r"\b(?:a|an|the)\b")
+_WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
+ANSWER_CORRECTNESS = "answer_correctness"
+CORRECT = (
+    "Correctness: does the answer {{ outputs }} to the question {{ inputs }} say what the expected answer says? The "
+    "expected answer is {{ context }}. Other words and further true detail are fine; a missing part, another number or "
+    "name, or a contradiction is not."
+)
 
 MetricSpec = str | Mapping[str, Any] | JudgeConfig
 
@@ -39,17 +64,12 @@ def judges_of(
     configs = {config.name: config for config in map(_config, (*defaults, *metrics))}
     judges = build_judges(list(configs.values()))
     if with_targets:
-        judges += reference_judges(_correctness(model, base_url, temperature))
+        place = {"model": model, "base_url": base_url, "temperature": temperature}
+        by_model = _config({"name": ANSWER_CORRECTNESS, "instructions": CORRECT, **place}) if model else None
+        judges += reference_judges(by_model)
     if not judges:
         raise DataError(f"no metric: set model_type ({', '.join(MODEL_TYPES)}), or metrics ({', '.join(METRICS)})")
     return judges
-
-
-def _correctness(model: str | None, base_url: str | None, temperature: float) -> JudgeConfig | None:
-    if model is None:
-        return None
-    place = {"model": model, "base_url": base_url, "temperature": temperature}
-    return _config({"name": ANSWER_CORRECTNESS, "instructions": CORRECT, **place})
 
 
 def _config(spec: MetricSpec) -> JudgeConfig:
@@ -61,3 +81,99 @@ def _config(spec: MetricSpec) -> JudgeConfig:
     except ValidationError as error:
         mistakes = map(line_of, mistakes_of(error))
         raise DataError(f"metric {given.get('name')!r}: {'; '.join(mistakes)}") from None
+
+
+def tokens(text: str) -> list[str]:
+    """Split a text into SQuAD's normalised tokens."""
+    return _ARTICLES.sub(" ", text.lower().translate(_WITHOUT_PUNCTUATION)).split()
+
+
+def exact_match(answer: str, expected: str) -> float:
+    """Return 1 if both have the same normalised tokens, else 0."""
+    return float(tokens(answer) == tokens(expected))
+
+
+def token_f1(answer: str, expected: str) -> float:
+    """Return the harmonic mean of precision and recall of the tokens, 0 to 1; two empty texts agree."""
+    given, wanted = tokens(answer), tokens(expected)
+    if not given or not wanted:
+        return float(given == wanted)
+    return 2 * _shared(given, wanted) / (len(given) + len(wanted))
+
+
+def token_recall(answer: str, expected: str) -> float:
+    """Return the share of the expected tokens that the answer has, 0 to 1."""
+    given, wanted = tokens(answer), tokens(expected)
+    return _shared(given, wanted) / len(wanted) if wanted else float(not given)
+
+
+def _shared(given: list[str], wanted: list[str]) -> int:
+    return (Counter(given) & Counter(wanted)).total()
+
+
+class ReferenceJudge:
+    """Compares the answer with the expected one by a rule. Thread-safe.
+
+    Args:
+        name: of the metric.
+        measure: of answer and expected answer, 0 to 1.
+        pass_mark, fail_mark: pass from the one, fail up to the other, unsure between.
+    """
+
+    tier: Tier = "local"
+
+    def __init__(
+        self, name: str, measure: Callable[[str, str], float], pass_mark: float, fail_mark: float | None = None
+    ) -> None:
+        self.name, self._measure, self.pass_mark = name, measure, pass_mark
+        self._fail_mark = pass_mark if fail_mark is None else fail_mark
+        self.source_id = f"qualitrace/{name}"
+        self.version = short_hash(name, measure.__name__, self.pass_mark, self._fail_mark)
+
+    def score(self, sample: Sample) -> Score:
+        """Compare.
+
+        Raises:
+            NotApplicable: there is no expected answer.
+        """
+        expected = _expected(sample)
+        value = self._measure(sample.outputs, expected)
+        return Score(value=value, label=self._label(value), rationale=f"Expected: “{expected[:200]}”.")
+
+    def _label(self, value: float) -> Label:
+        if value >= self.pass_mark:
+            return "pass"
+        return "unsure" if value > self._fail_mark else "fail"
+
+
+class CorrectnessJudge:
+    """Asks a model whether the answer says what the expected one says. Thread-safe."""
+
+    def __init__(self, config: JudgeConfig) -> None:
+        (self._judge,) = build_judges([config])
+        self.tier: Tier = self._judge.tier
+        self.name, self.source_id = self._judge.name, self._judge.source_id
+        self.version, self.pass_mark = self._judge.version, self._judge.pass_mark
+
+    def score(self, sample: Sample) -> Score:
+        """Judge, with the expected answer in the place of the passages.
+
+        Raises:
+            NotApplicable: there is no expected answer.
+            JudgeError: as the model's judge.
+        """
+        return self._judge.score(replace(sample, passages=(_expected(sample),)))
+
+
+def _expected(sample: Sample) -> str:
+    if EXPECTED not in sample.metadata:
+        raise NotApplicable("the row has no expected answer")
+    return sample.metadata[EXPECTED]
+
+
+def reference_judges(correctness: JudgeConfig | None) -> list[Judge]:
+    """Make the judges that need expected answers; `correctness` names the model that judges it, if there is one."""
+    judges: list[Judge] = [ReferenceJudge("exact_match", exact_match, 1.0), ReferenceJudge("token_f1", token_f1, 0.5)]
+    if correctness is None:
+        return [*judges, ReferenceJudge(ANSWER_CORRECTNESS, token_recall, SURE_PASS, SURE_FAIL)]
+    return [*judges, CorrectnessJudge(correctness)]

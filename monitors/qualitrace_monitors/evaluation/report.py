@@ -8,8 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from qualitrace_monitors.estimate.interval import Interval
-from qualitrace_monitors.evaluation.result import Evaluation, ScoredRow
-from qualitrace_monitors.evaluation.summary import Gate, MetricSummary
+from qualitrace_monitors.evaluation.result import Evaluation, Gate, MetricSummary, ScoredRow
 
 WORST = 5
 SHOWN_KEYS = 10

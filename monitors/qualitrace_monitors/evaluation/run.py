@@ -1,26 +1,37 @@
 """`evaluate`: scores a data set with the judges of production, as an MLflow evaluation run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import mlflow
 import pandas as pd
+from mlflow.environment_variables import MLFLOW_GENAI_EVAL_MAX_WORKERS
 from mlflow.models.evaluation.utils.trace import configure_autologging_for_evaluation
+from rich.console import Console
+from rich.progress import track
 
-from qualitrace_monitors.evaluation.dataset import DataError, Row, read_rows
-from qualitrace_monitors.evaluation.metrics import judges_of
-from qualitrace_monitors.evaluation.patience import quietly, why
-from qualitrace_monitors.evaluation.predict import Predict, answerer
-from qualitrace_monitors.evaluation.record import compare_with, earlier_scores, log
-from qualitrace_monitors.evaluation.recorder import Lost, Recorder
-from qualitrace_monitors.evaluation.result import Evaluation, ScoredRow
-from qualitrace_monitors.evaluation.scoring import Results, at_once, judge_all
-from qualitrace_monitors.evaluation.summary import Gate, MetricSummary, Quantity, summarize
-from qualitrace_monitors.evaluation.traces import RowTrace, predicted, recorded
-from qualitrace_monitors.evaluation.tracking import tracking
+from qualitrace_collector.convert.build_sample import build_sample
+from qualitrace_collector.sample import Sample
+from qualitrace_monitors.evaluation.dataset import DataError, DatasetRow, read_rows
+from qualitrace_monitors.evaluation.metrics import EXPECTED, MetricSpec, judges_of
+from qualitrace_monitors.evaluation.result import (
+    EarlierRun,
+    Evaluation,
+    Gate,
+    MetricSummary,
+    Quantity,
+    ScoredRow,
+    summarize,
+    tracking,
+)
+from qualitrace_monitors.evaluation.run_writer import Judgements, Lost, RunWriter, without_tracebacks
+from qualitrace_monitors.evaluation.traces import Predict, RowTrace, answerer, predicted, recorded
 from qualitrace_monitors.judges import Judge
-from qualitrace_monitors.judges.settings import JudgeConfig
+from qualitrace_monitors.rows.score import Judgement, at_once, judge_sample
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 
 def evaluate(
@@ -30,7 +41,7 @@ def evaluate(
     targets: str | None = None,
     predictions: str | None = None,
     evaluator_config: Mapping[str, Any] | None = None,
-    metrics: Sequence[str | Mapping[str, Any] | JudgeConfig] = (),
+    metrics: Sequence[MetricSpec] = (),
     predict: Predict | str | None = None,
     model: str | None = None,
     base_url: str | None = None,
@@ -73,109 +84,43 @@ def evaluate(
         DataError: the data, a metric, the baseline or the gate cannot be used; the message says why.
         StoreUnavailable, MlflowException: MLflow cannot be used. Where it is busy or away later on, it is waited for.
     """
-    with tracking(tracking_uri), quietly():
+    with tracking(tracking_uri), without_tracebacks():
         rows = read_rows(data, targets, predictions, _col_mapping(evaluator_config))
         judges = judges_of(
             model_type, metrics, any(row.target is not None for row in rows), model, base_url, temperature
         )
-        earlier = None if baseline is None else earlier_scores(baseline)
+        earlier = None if baseline is None else EarlierRun(baseline)
         _check_gates(fail_under or {}, judges)
         _check_answers(rows, predict)
-        recorder = Recorder(mlflow.get_tracking_uri(), experiment)
+        writer = RunWriter(mlflow.get_tracking_uri(), experiment)
         if tracking_uri is None:
-            mlflow.set_experiment(experiment_id=recorder.experiment_id)
-        recorder.start(run_name, _frame(rows))
+            mlflow.set_experiment(experiment_id=writer.experiment_id)
+        # The digest of these columns shows whether two runs had the same rows.
+        named = [{"question": row.question, "answer": row.answer, "expected": row.target} for row in rows]
+        writer.start(run_name, pd.DataFrame(named))
         try:
-            evaluation = _evaluate(rows, judges, predict, recorder, experiment, confidence)
+            traces = _traces(rows, predict, writer.experiment_id)
+            judgements = _judge_all(traces, judges)
+            lost = writer.save(traces, judges, judgements)
         except BaseException:
             with suppress(Exception):
-                recorder.end("FAILED")
+                writer.fail()
             raise
-        evaluation.baseline = baseline
-        if earlier is not None:
-            evaluation.comparisons = compare_with(evaluation, earlier)
-        evaluation.gates = _gates(evaluation, fail_under or {})
-        about = {"model_type": model_type, "data": data if isinstance(data, str) else type(data).__name__}
-        log(evaluation, about, recorder)
-        _end(recorder, evaluation)
-    return evaluation
-
-
-def _evaluate(
-    rows: Sequence[Row],
-    judges: Sequence[Judge],
-    predict: Predict | str | None,
-    recorder: Recorder,
-    experiment: str,
-    confidence: float,
-) -> Evaluation:
-    traces = _traces(rows, predict, recorder.experiment_id)
-    results = judge_all(traces, judges)
-    lost = recorder.save(traces, judges, results)
-    return Evaluation(
-        run_id=recorder.run_id,
-        tracking_uri=recorder.tracking_uri,
-        experiment=experiment,
-        confidence=confidence,
-        rows=[_scored_row(trace, judges, results, lost) for trace in traces],
-        metrics={judge.name: _summary(judge, rows, results, lost, confidence) for judge in judges},
-    )
-
-
-def _traces(rows: Sequence[Row], predict: Predict | str | None, experiment_id: str) -> list[RowTrace]:
-    """Make the trace of each row, with the answers that it lacks."""
-    if predict is None:
-        return [recorded(row, experiment_id) for row in rows]
-    answer = answerer(predict)
-    with configure_autologging_for_evaluation(enable_tracing=True):  # what the application calls is traced
-        traces = at_once("answering", lambda row: predicted(row, answer, experiment_id), rows)
-    if all(trace.failure for trace in traces):
-        raise DataError(f"predict: no question was answered: {traces[0].failure}")
-    return traces
-
-
-def _scored_row(trace: RowTrace, judges: Sequence[Judge], results: Results, lost: Lost) -> ScoredRow:
-    key = trace.row.key
-    missing = {judge.name: lost[key, judge.name] for judge in judges if (key, judge.name) in lost}
-    kept = {judge.name: results[key, judge.name] for judge in judges if judge.name not in missing}
-    return ScoredRow(
-        key=key,
-        trace_id=trace.trace_id,
-        question=trace.question,
-        answer=trace.answer,
-        target=trace.row.target,
-        scores={name: result.score for name, result in kept.items() if result.score is not None},
-        unscored={name: (result.status, result.error) for name, result in kept.items() if result.score is None},
-        missing=missing,
-        failure=trace.failure,
-    )
-
-
-def _summary(judge: Judge, rows: Sequence[Row], results: Results, lost: Lost, confidence: float) -> MetricSummary:
-    pairs = [(row.key, judge.name) for row in rows]
-    kept = [results[pair] for pair in pairs if pair not in lost]
-    return summarize(judge, kept, confidence, missing=len(pairs) - len(kept))
-
-
-def _end(recorder: Recorder, evaluation: Evaluation) -> None:
-    try:
-        recorder.end()
-    except Exception as error:
-        evaluation.unlogged["its end"] = why(error)
-
-
-def _frame(rows: Sequence[Row]) -> pd.DataFrame:
-    """Return the data set as the run names it: the digest of the rows shows whether two runs had the same."""
-    return pd.DataFrame([{"question": row.question, "answer": row.answer, "expected": row.target} for row in rows])
-
-
-def _check_answers(rows: Sequence[Row], predict: Predict | str | None) -> None:
-    unanswered = sum(row.answer is None for row in rows)
-    if predict is None and unanswered:
-        raise DataError(
-            f"{unanswered} of {len(rows)} rows have no answer: name their column with predictions, "
-            "or give predict, which answers the questions"
+        evaluation = Evaluation(
+            run_id=writer.run_id,
+            tracking_uri=writer.tracking_uri,
+            experiment=experiment,
+            confidence=confidence,
+            rows=[_scored_row(trace, judges, judgements, lost) for trace in traces],
+            metrics={judge.name: _summary(judge, rows, judgements, lost, confidence) for judge in judges},
+            baseline=baseline,
         )
+        if earlier is not None:
+            evaluation.comparisons = [earlier.compare(evaluation, summary) for summary in evaluation.metrics.values()]
+        evaluation.gates = [_gate(evaluation, key, threshold) for key, threshold in (fail_under or {}).items()]
+        about = {"model_type": model_type, "data": data if isinstance(data, str) else type(data).__name__}
+        writer.finish(evaluation, about)
+    return evaluation
 
 
 def _col_mapping(evaluator_config: Mapping[str, Any] | None) -> Mapping[str, str]:
@@ -198,21 +143,90 @@ def _check_gates(fail_under: Mapping[str, float], judges: Sequence[Judge]) -> No
             raise DataError(f"fail_under: {key} must be from 0 to 1, as scores are (got {threshold:g})")
 
 
-def _gates(evaluation: Evaluation, fail_under: Mapping[str, float]) -> list[Gate]:
-    gates: list[Gate] = []
-    for key, threshold in fail_under.items():
-        metric, _, named = key.partition(".")
-        quantity: Quantity = "pass_rate" if named == "pass_rate" else "mean"
-        summary = evaluation.metrics[metric]
-        point, interval = summary.quantity(quantity)
-        gates.append(
-            Gate(
-                metric=metric,
-                quantity=quantity,
-                threshold=threshold,
-                point=point,
-                interval=interval,
-                missing=summary.missing,
-            )
+def _check_answers(rows: Sequence[DatasetRow], predict: Predict | str | None) -> None:
+    unanswered = sum(row.answer is None for row in rows)
+    if predict is None and unanswered:
+        raise DataError(
+            f"{unanswered} of {len(rows)} rows have no answer: name their column with predictions, "
+            "or give predict, which answers the questions"
         )
-    return gates
+
+
+def _traces(rows: Sequence[DatasetRow], predict: Predict | str | None, experiment_id: str) -> list[RowTrace]:
+    """Make the trace of each row, with the answers that it lacks."""
+    if predict is None:
+        return [recorded(row, experiment_id) for row in rows]
+    answer = answerer(predict)
+    with configure_autologging_for_evaluation(enable_tracing=True):  # what the application calls is traced
+        traces = _with_progress("answering", lambda row: predicted(row, answer, experiment_id), rows)
+    # Even if the data has answers of its own, no gate lets a dead application pass.
+    if all(trace.failure for trace in traces):
+        raise DataError(f"predict: no question was answered: {traces[0].failure}")
+    return traces
+
+
+def _judge_all(traces: Sequence[RowTrace], judges: Sequence[Judge]) -> Judgements:
+    """Let every judge score every row; each row has a judgement of each judge, whatever goes wrong."""
+    samples = [_sample(trace) for trace in traces]
+    pairs = [(trace, sample, judge) for trace, sample in zip(traces, samples, strict=True) for judge in judges]
+    judgements = _with_progress("judging", lambda pair: _judged(pair[1], pair[2]), pairs)
+    return {(trace.row.key, judge.name): found for (trace, _, judge), found in zip(pairs, judgements, strict=True)}
+
+
+def _sample(trace: RowTrace) -> Sample | str:
+    """Return what the collector would have made of the trace, or why there is nothing to judge."""
+    if trace.failure:
+        return f"there is no answer: {trace.failure}"
+    try:
+        sample = build_sample(trace.trace.data.spans, service="evaluation")
+    except Exception as error:  # a trace that cannot be read is one row's failure, not the end of the run
+        return f"its trace cannot be read: {error!r}"
+    if trace.row.target is not None:
+        sample.metadata[EXPECTED] = trace.row.target
+    return sample
+
+
+def _judged(sample: Sample | str, judge: Judge) -> Judgement:
+    return Judgement(status="failed", error=sample) if isinstance(sample, str) else judge_sample(judge, sample)
+
+
+def _with_progress(what: str, work: Callable[[_T], _R], items: Sequence[_T]) -> list[_R]:
+    """Do some work on each item, in as many threads as `mlflow.genai.evaluate` takes, and show how far it is."""
+    progress = Console(stderr=True)
+    done = at_once(work, items, MLFLOW_GENAI_EVAL_MAX_WORKERS.get())
+    return list(track(done, what, len(items), console=progress, transient=True, disable=not progress.is_terminal))
+
+
+def _scored_row(trace: RowTrace, judges: Sequence[Judge], judgements: Judgements, lost: Lost) -> ScoredRow:
+    key = trace.row.key
+    missing = {judge.name: lost[key, judge.name] for judge in judges if (key, judge.name) in lost}
+    kept = {judge.name: judgements[key, judge.name] for judge in judges if judge.name not in missing}
+    return ScoredRow(
+        key=key,
+        trace_id=trace.trace_id,
+        question=trace.row.question,
+        answer=trace.row.answer or "",
+        target=trace.row.target,
+        scores={name: found.score for name, found in kept.items() if found.score is not None},
+        unscored={name: (found.status, found.error) for name, found in kept.items() if found.score is None},
+        missing=missing,
+        failure=trace.failure,
+    )
+
+
+def _summary(
+    judge: Judge, rows: Sequence[DatasetRow], judgements: Judgements, lost: Lost, confidence: float
+) -> MetricSummary:
+    pairs = [(row.key, judge.name) for row in rows]
+    kept = [judgements[pair] for pair in pairs if pair not in lost]
+    return summarize(judge, kept, confidence, missing=len(pairs) - len(kept))
+
+
+def _gate(evaluation: Evaluation, key: str, threshold: float) -> Gate:
+    metric, _, named = key.partition(".")
+    quantity: Quantity = "pass_rate" if named == "pass_rate" else "mean"
+    summary = evaluation.metrics[metric]
+    point, interval = summary.quantity(quantity)
+    return Gate(
+        metric=metric, quantity=quantity, threshold=threshold, point=point, interval=interval, missing=summary.missing
+    )

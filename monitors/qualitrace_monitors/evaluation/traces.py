@@ -1,20 +1,29 @@
-"""Each row as a trace, in memory: MLflow's own export of traces drops what it cannot write, and says so to nobody."""
+"""Each row as a trace, in memory, with the answer that the data set has or that an application gives now.
 
+An application is a function of the question, or an HTTP endpoint. Either gives the answer as text, or as a mapping with
+`answer` and the `context` that it rests on (a list of texts). MLflow's own export of traces drops what it cannot write
+and reports it to nobody, so the traces stay here until the run is written.
+"""
+
+import asyncio
+import inspect
 import json
 from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import httpx
 import mlflow
 from mlflow.entities import Span, SpanType, Trace, TraceData, TraceInfo, TraceLocation, TraceState
 from mlflow.entities.trace_location import MlflowExperimentLocation
 from mlflow.tracing.constant import TRACE_SCHEMA_VERSION, TRACE_SCHEMA_VERSION_KEY, TraceMetadataKey, TraceTagKey
 from mlflow.tracing.trace_manager import InMemoryTraceManager
 from mlflow.tracing.utils.truncation import set_request_response_preview
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from qualitrace_collector.convert.build_sample import question_and_answer
-from qualitrace_monitors.evaluation.dataset import Row
-from qualitrace_monitors.evaluation.predict import Answer
+from qualitrace_collector.config.values import without_credentials
+from qualitrace_monitors.evaluation.dataset import DatasetRow
 from qualitrace_monitors.made_spans import (
     RETRIEVER_NAME,
     ROOT_NAME,
@@ -23,18 +32,73 @@ from qualitrace_monitors.made_spans import (
     new_trace_id,
     trace_number,
 )
+from qualitrace_monitors.rows.cells import content_of, plain
+
+ATTEMPTS = 4
+ENDPOINT_SECONDS = 60.0
+"""How long an endpoint may take for one try."""
+_BUSY = (408, 429, 502, 503, 504)
+
+Predict = Callable[[str], Any]
+Answer = Callable[[str], tuple[str, tuple[str, ...]]]
+"""Gives the answer to a question, and the passages that it rests on."""
+
+
+class PredictionError(Exception):
+    """A function or an endpoint gave no answer; the message says which and why."""
+
+
+def answerer(predict: Predict | str) -> Answer:
+    """Make one interface of a function, plain or async, and of an endpoint's URL; what is busy is asked again."""
+    ask = _endpoint(predict) if isinstance(predict, str) else predict
+    tries = Retrying(
+        retry=retry_if_exception(_is_busy),
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_random_exponential(max=10),
+        reraise=True,
+    )
+
+    def answer(question: str) -> tuple[str, tuple[str, ...]]:
+        given = tries(lambda: asyncio.run(ask(question)) if inspect.iscoroutinefunction(ask) else ask(question))
+        content = content_of(None, plain(given))
+        if content.answer is None:
+            raise PredictionError("it gave no answer")
+        return content.answer, content.passages
+
+    return answer
+
+
+def _endpoint(url: str) -> Predict:
+    """Ask an HTTP endpoint: POST `{"question": …}` → `{"answer": …, "context": […]}`."""
+    client = httpx.Client(timeout=ENDPOINT_SECONDS)
+
+    def ask(question: str) -> Any:
+        try:
+            return client.post(url, json={"question": question}).raise_for_status().json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise PredictionError(without_credentials(f"{url}: {error}")) from error
+
+    return ask
+
+
+def _is_busy(error: BaseException) -> bool:
+    """Whether an endpoint is busy or away, or a provider's client (OpenAI's …) reports too many requests."""
+    cause = error.__cause__ if isinstance(error, PredictionError) else None
+    if isinstance(cause, httpx.HTTPStatusError):
+        return cause.response.status_code in _BUSY
+    return isinstance(cause, httpx.TransportError) or getattr(error, "status_code", None) == 429
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowTrace:
-    """A row and its trace.
+    """A row, with the answer that it was given, and its trace.
 
     Attributes:
         is_new: the trace is not in MLflow yet.
         failure: why the answer could not be produced, else empty.
     """
 
-    row: Row
+    row: DatasetRow
     trace: Trace
     is_new: bool = True
     failure: str = ""
@@ -44,22 +108,8 @@ class RowTrace:
         """MLflow's."""
         return self.trace.info.trace_id
 
-    @property
-    def question(self) -> str:
-        """The row's, else what its trace shows."""
-        return self.row.question or self._recorded[0]
 
-    @property
-    def answer(self) -> str:
-        """What the trace shows."""
-        return self._recorded[1]
-
-    @property
-    def _recorded(self) -> tuple[str, str]:
-        return question_and_answer(self.trace.data.spans) if self.trace.data.spans else ("", "")
-
-
-def recorded(row: Row, experiment_id: str) -> RowTrace:
+def recorded(row: DatasetRow, experiment_id: str) -> RowTrace:
     """Make the trace that an application would have left of a row; a row that is a trace keeps it, or gets a copy."""
     if row.trace is None:
         return RowTrace(row=row, trace=_written(row, experiment_id))
@@ -68,36 +118,33 @@ def recorded(row: Row, experiment_id: str) -> RowTrace:
     return RowTrace(row=row, trace=_copy(row.trace, experiment_id))
 
 
-def predicted(row: Row, answer: Answer, experiment_id: str) -> RowTrace:
+def predicted(row: DatasetRow, answer: Answer, experiment_id: str) -> RowTrace:
     """Have the question of a row answered, and return the trace of it, with all that MLflow traced meanwhile."""
-    failure, spoken, held = "", row, None
+    failure, held = "", None
     place = MlflowExperimentLocation(experiment_id)
     try:
         with mlflow.start_span(ROOT_NAME, span_type=SpanType.CHAIN, trace_destination=place) as root:
             with InMemoryTraceManager.get_instance().get_trace(root.trace_id) as held:
-                pass  # held on to: MLflow forgets a trace that has ended
+                pass  # `held` keeps the trace: MLflow forgets one that has ended
             root.set_inputs(_inputs(row))
             text, passages = answer(row.question)
-            spoken = replace(row, answer=text, context=passages)
-            _trace_passages(row.question, passages)
+            row = replace(row, answer=text, context=passages)
+            if passages:
+                with mlflow.start_span(RETRIEVER_NAME, span_type=SpanType.RETRIEVER) as span:
+                    span.set_inputs({"query": row.question})
+                    span.set_outputs(documents_of(passages))
             root.set_outputs(text)
     except Exception as error:  # the application's own, whatever it is: this row has no answer
         failure = f"{type(error).__name__}: {error}"
     if held is None:  # MLflow's tracing is switched off
-        return RowTrace(row=row, trace=_written(spoken, experiment_id), failure=failure)
+        return RowTrace(row=row, trace=_written(row, experiment_id), failure=failure)
     trace = held.to_mlflow_trace()
-    InMemoryTraceManager.get_instance().pop_trace(trace_number(trace.info.trace_id))  # so that it is not exported, too
+    # MLflow would export the trace, too, if it still had it.
+    InMemoryTraceManager.get_instance().pop_trace(trace_number(trace.info.trace_id))
     return RowTrace(row=row, trace=trace, failure=failure)
 
 
-def _trace_passages(question: str, passages: tuple[str, ...]) -> None:
-    if passages:
-        with mlflow.start_span(RETRIEVER_NAME, span_type=SpanType.RETRIEVER) as span:
-            span.set_inputs({"query": question})
-            span.set_outputs(documents_of(passages))
-
-
-def _inputs(row: Row) -> dict[str, Any]:
+def _inputs(row: DatasetRow) -> dict[str, Any]:
     """Return what the root span records: the question, or the conversation that it ends."""
     if not row.conversation:
         return {"question": row.question}
@@ -105,7 +152,7 @@ def _inputs(row: Row) -> dict[str, Any]:
     return {"messages": [*turns, {"role": "user", "content": row.question}]}
 
 
-def _written(row: Row, experiment_id: str) -> Trace:
+def _written(row: DatasetRow, experiment_id: str) -> Trace:
     """Make the trace of a row's question, context and answer, as an application's; it is stored nowhere."""
     trace_id = new_trace_id()
     spans = made_spans(trace_id, row.question, row.context, row.answer, _inputs(row))

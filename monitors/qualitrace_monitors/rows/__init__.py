@@ -1,1 +1,1 @@
-"""`qualitrace judge`: scores the rows of a file."""
+"""Rows of data, read whatever they look like and scored by judges; and `qualitrace judge`, which scores a file."""

@@ -1,10 +1,11 @@
-"""A row of a data set as question, answer, passages and earlier turns, whatever its columns and cells look like.
+"""A row of data as question, answer, passages and earlier turns, whatever its columns and cells look like.
 
 Content is read by the same code as that of recorded traces. Names of columns are those of everyday data, of MLflow
 (mlflow.genai.evaluate), of Ragas (ragas/dataset_schema.py, and before 0.2 `question`, `answer`, `contexts`) and of
 DeepEval (deepeval/dataset/golden.py, with the aliases of its JSON).
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any, cast
@@ -35,14 +36,14 @@ COLUMNS = {
 DEEPEVAL = frozenset(
     "actual_output actualOutput expected_output expectedOutput retrieval_context retrievalContext".split()
 )
-"""Names of DeepEval's test cases, whose `context` is what should have been retrieved, and says nothing of what was."""
+"""Names of DeepEval's test cases, whose `context` is what should have been retrieved, not what was."""
 MAX_DEPTH = 64
 """Levels of a cell; what lies deeper is left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What a row says; the answer is None where there is none yet."""
+    """The texts of a row; the answer is None where there is none yet."""
 
     question: str
     answer: str | None
@@ -50,8 +51,25 @@ class Content:
     conversation: tuple[Message, ...]
 
 
+def read_record(line: str) -> dict[str, Any]:
+    """Read a line of a JSONL file.
+
+    Raises:
+        ValueError: it is no JSON object; the message says what is wrong.
+    """
+    try:
+        record: Any = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error.msg} (column {error.colno})") from None
+    except RecursionError:
+        raise ValueError("not JSON: nested too deeply") from None
+    if not isinstance(record, dict):
+        raise ValueError(f"must be a JSON object, is {type(record).__name__}")
+    return cast(dict[str, Any], record)
+
+
 def usual_columns(present: Iterable[str]) -> dict[str, str]:
-    """Say which of these columns holds which metric input, the first of the usual names."""
+    """Return which of these columns holds which metric input: the first of the usual names."""
     names = set(present)
     if names & DEEPEVAL:
         names.discard("context")

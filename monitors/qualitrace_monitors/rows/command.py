@@ -26,7 +26,7 @@ def judge_file(data: TextIO, output: TextIO, **settings: str | float | None) -> 
     The summary goes to stderr. Exit code 1 if no row could be scored.
     """
     from qualitrace_monitors.judges import build_judges
-    from qualitrace_monitors.rows.score import judge_lines, summary
+    from qualitrace_monitors.rows.score import JudgedLine, judge_lines, summary
 
     chosen = {key: value for key, value in settings.items() if value is not None}
     chosen.setdefault("name", settings["metric"] or "custom")
@@ -35,11 +35,11 @@ def judge_file(data: TextIO, output: TextIO, **settings: str | float | None) -> 
     except ValidationError as error:
         raise click.UsageError("; ".join(map(line_of, mistakes_of(error)))) from None
     (judge,) = build_judges([config])
-    results = []
-    for result in judge_lines(judge, config.kind, data):
-        click.echo(result.to_json(judge), file=output)
-        if result.status == "failed":
-            click.echo(result.error, err=True)
-        results.append(result)
-    click.echo(f"{judge.name} ({judge.source_id}): {summary(judge, results)}", err=True)
-    sys.exit(not any(result.status == "scored" for result in results))
+    judged: list[JudgedLine] = []
+    for line in judge_lines(judge, config.kind, data):
+        click.echo(line.to_json(judge), file=output)
+        if line.judgement.status == "failed":
+            click.echo(line.error, err=True)
+        judged.append(line)
+    click.echo(f"{judge.name} ({judge.source_id}): {summary(judge, judged)}", err=True)
+    sys.exit(not any(line.judgement.score is not None for line in judged))

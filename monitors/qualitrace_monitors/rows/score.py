@@ -1,53 +1,110 @@
-"""`qualitrace judge`: scores the rows of a JSONL file, one line out for each line in, in order.
+"""Judges over many samples: patient with a busy provider, several calls at a time, and in order.
 
-A row has `input` (the question or a conversation), `context` (a passage or a list of them), `output` (the answer), and
-maybe `id` and `label` (1 = good, 0 = bad); other usual names and forms are understood as `evaluate` does. For safety,
-toxicity and PII, which look at one text, the `input` of a row without `output` is that text. A row without a score says
-why, and ends nothing.
+`evaluate` uses them on the rows of a data set, `qualitrace judge` on the lines of a JSONL file. A line has `input` (the
+question or a conversation), `context` (a passage or a list of them), `output` (the answer), and maybe `id` and `label`
+(1 = good, 0 = bad); other usual names and forms are understood as in a data set. For safety, toxicity and PII, which
+look at one text, the `input` of a line without `output` is that text.
 """
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from statistics import median
+from typing import Any, Literal, TypeVar
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
-from tenacity.wait import wait_base, wait_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges import Judge, JudgeError, NotApplicable, Score, TransientJudgeError
-from qualitrace_monitors.rows.cells import content_of, passages_in, plain, usual_columns
+from qualitrace_monitors.rows.cells import content_of, passages_in, plain, read_record, usual_columns
 
 LLM_CALLS = 8
 """Calls of an LLM judge in flight."""
 ATTEMPTS = 5
 _LONE_TEXT = ("safety", "toxicity", "pii")
+_WAIT = wait_exponential(max=30)
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 
-class RowError(Exception):
-    """A line that is no row; the message says what is wrong with it."""
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What came of one sample with one judge.
 
+    Attributes:
+        score: None unless the status is `scored`; `error` then says why.
+        seconds: the time that the judge took.
+    """
 
-@dataclass(slots=True)
-class Result:
-    """What came of one line or sample; `seconds` is the time that the judge took."""
-
-    line: int = 0
-    row: dict[str, Any] = field(default_factory=dict[str, Any])
     score: Score | None = None
     status: Literal["scored", "not_applicable", "failed"] = "scored"
     error: str = ""
     seconds: float = 0.0
 
+
+def judge_sample(judge: Judge, sample: Sample) -> Judgement:
+    """Judge one sample, again while the provider is busy; whatever goes wrong is in the result, never raised."""
+    tries = Retrying(
+        retry=retry_if_exception_type(TransientJudgeError),
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=_seconds_to_wait,
+        reraise=True,
+    )
+    started = time.perf_counter()
+    try:
+        score = tries(judge.score, sample)
+    except NotApplicable as error:
+        return Judgement(None, "not_applicable", str(error), time.perf_counter() - started)
+    except JudgeError as error:
+        return Judgement(None, "failed", str(error), time.perf_counter() - started)
+    except Exception as error:  # a judge's bug is one row's failure, not the end of the run
+        return Judgement(None, "failed", repr(error), time.perf_counter() - started)
+    return Judgement(score, seconds=time.perf_counter() - started)
+
+
+def _seconds_to_wait(state: RetryCallState) -> float:
+    """Return the seconds that the provider asked for, else 1, 2, 4 …"""
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after if isinstance(error, TransientJudgeError) else None
+    return _WAIT(state) if asked is None else asked
+
+
+def at_once(work: Callable[[_T], _R], items: Iterable[_T], workers: int) -> Iterator[_R]:
+    """Do some work on each item in threads, and yield the results in order; items are taken as they are needed."""
+    with ThreadPoolExecutor(workers) as pool:
+        begun: deque[Future[_R]] = deque()
+        for item in items:
+            begun.append(pool.submit(work, item))
+            if len(begun) >= 2 * workers:
+                yield begun.popleft().result()
+        for future in begun:
+            yield future.result()
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedLine:
+    """A line of a JSONL file with its judgement; `row` is empty if the line holds none."""
+
+    number: int
+    judgement: Judgement
+    row: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def error(self) -> str:
+        """Why there is no score; a failure names its line."""
+        failed = self.judgement.status == "failed"
+        return f"line {self.number}: {self.judgement.error}" if failed else self.judgement.error
+
     def to_json(self, judge: Judge) -> str:
         """Write it as one line of JSON."""
-        record: dict[str, Any] = {"line": self.line, "status": self.status}
+        record: dict[str, Any] = {"line": self.number, "status": self.judgement.status}
         record |= {key: self.row[key] for key in ("id", "metric") if key in self.row}
         record |= {"value": None, "label": None, "rationale": self.error}
-        if self.score is not None:
-            score = self.score
+        if (score := self.judgement.score) is not None:
             record |= {"value": score.value, "label": score.label, "rationale": score.rationale}
             record |= {"input_tokens": score.input_tokens, "output_tokens": score.output_tokens}
             record |= {"cost_usd": score.cost_usd, "details": dict(score.details)}
@@ -55,64 +112,48 @@ class Result:
         return json.dumps(record, ensure_ascii=False)
 
 
-def judge_lines(judge: Judge, metric: str, lines: Iterable[str]) -> Iterator[Result]:
-    """Score each line that is not blank, in order; those of an LLM judge several at a time."""
+def judge_lines(judge: Judge, metric: str, lines: Iterable[str]) -> Iterator[JudgedLine]:
+    """Judge each line that is not blank, in order."""
+
+    def judged(numbered: tuple[int, str]) -> JudgedLine:
+        number, line = numbered
+        try:
+            row = read_record(line)
+            sample = _sample(row, metric)
+        except ValueError as error:
+            return JudgedLine(number, Judgement(status="failed", error=str(error)))
+        return JudgedLine(number, judge_sample(judge, sample), row)
+
     numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
-    if judge.tier == "local":
-        yield from (_judge_line(judge, metric, number, line) for number, line in numbered)
-        return
-    with ThreadPoolExecutor(LLM_CALLS) as pool:
-        waiting: list[Future[Result]] = []
-        for number, line in numbered:
-            waiting.append(pool.submit(_judge_line, judge, metric, number, line))
-            if len(waiting) >= 2 * LLM_CALLS:
-                yield waiting.pop(0).result()
-        yield from (future.result() for future in waiting)
+    return at_once(judged, numbered, 1 if judge.tier == "local" else LLM_CALLS)
 
 
-def read_row(line: str, metric: str) -> tuple[dict[str, Any], Sample]:
-    """Read a line into the row and the sample that the metric judges.
+def _sample(row: dict[str, Any], metric: str) -> Sample:
+    """Make the sample that a metric judges.
 
     Raises:
-        RowError: it is no JSON object, or a field has a wrong type.
-    """
-    try:
-        row: Any = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise RowError(f"not JSON: {error}") from None
-    if not isinstance(row, dict):
-        raise RowError(f"must be a JSON object with input, context and output, is {type(row).__name__}")
-    cells = _cells(cast(dict[str, Any], row))
-    content = content_of(cells.get("inputs"), cells.get("outputs"), cells.get("context"))
-    question, answer = content.question, content.answer or ""
-    if metric in _LONE_TEXT and not answer.strip():
-        question, answer = "", question
-    sample = Sample(
-        inputs=question,
-        outputs=answer,
-        passages=content.passages,
-        passages_source="retriever",
-        conversation=content.conversation,
-    )
-    return cast(dict[str, Any], row), sample
-
-
-def _cells(row: dict[str, Any]) -> dict[str, Any]:
-    """Return the row's cells by metric input.
-
-    Raises:
-        RowError: one holds neither text nor anything that texts can be in, or passages that are none.
+        ValueError: a cell holds neither text nor anything that texts can be in, or passages that are none.
     """
     columns = usual_columns(row)
     cells = {key: plain(row[column]) for key, column in columns.items()}
     for key in ("inputs", "outputs"):
         if not isinstance(cells.get(key), str | list | dict | None):
             kind = type(cells[key]).__name__
-            raise RowError(f"{columns[key]} must be a string, messages or an object with the text, is {kind}")
+            raise ValueError(f"{columns[key]} must be a string, messages or an object with the text, is {kind}")
     context = cells.get("context")
     if context and not passages_in(context) and not _is_blank(context):
-        raise RowError(f"{columns['context']} must be a string, a document, or a list of strings or documents")
-    return cells
+        raise ValueError(f"{columns['context']} must be a string, a document, or a list of strings or documents")
+    content = content_of(cells.get("inputs"), cells.get("outputs"), context)
+    question, answer = content.question, content.answer or ""
+    if metric in _LONE_TEXT and not answer.strip():
+        question, answer = "", question
+    return Sample(
+        inputs=question,
+        outputs=answer,
+        passages=content.passages,
+        passages_source="retriever",
+        conversation=content.conversation,
+    )
 
 
 def _is_blank(context: Any) -> bool:
@@ -120,83 +161,37 @@ def _is_blank(context: Any) -> bool:
     return all(isinstance(text, str) and not text.strip() for text in texts)
 
 
-def _judge_line(judge: Judge, metric: str, number: int, line: str) -> Result:
-    try:
-        row, sample = read_row(line, metric)
-    except RowError as error:
-        return Result(line=number, status="failed", error=f"line {number}: {error}")
-    result = judge_sample(judge, sample)
-    result.line, result.row = number, row
-    if result.status == "failed":
-        result.error = f"line {number}: {result.error}"
-    return result
+def summary(judge: Judge, lines: Sequence[JudgedLine]) -> str:
+    """Say how many lines were scored and how; if there are labels (0 or 1), how well.
 
-
-def judge_sample(judge: Judge, sample: Sample) -> Result:
-    """Judge one sample with patience for a busy provider; what goes wrong is told in the result, never raised."""
-    result = Result()
-    started = time.perf_counter()
-    try:
-        result.score = _patiently(judge, sample)
-    except NotApplicable as error:
-        result.status, result.error = "not_applicable", str(error)
-    except JudgeError as error:
-        result.status, result.error = "failed", str(error)
-    except Exception as error:  # a judge's bug is one row's failure, not the end of the run
-        result.status, result.error = "failed", repr(error)
-    result.seconds = time.perf_counter() - started
-    return result
-
-
-def _patiently(judge: Judge, sample: Sample) -> Score:
-    tries = Retrying(
-        retry=retry_if_exception_type(TransientJudgeError),
-        stop=stop_after_attempt(ATTEMPTS),
-        wait=_AsToldOrLonger(),
-        reraise=True,
-    )
-    return tries(judge.score, sample)
-
-
-class _AsToldOrLonger(wait_base):
-    """Wait as long as the provider said, else 1, 2, 4 … seconds."""
-
-    def __call__(self, retry_state: Any) -> float:
-        error = retry_state.outcome.exception()
-        return error.retry_after if error.retry_after is not None else wait_exponential(max=30)(retry_state)
-
-
-def summary(judge: Judge, results: list[Result]) -> str:
-    """Tell how many rows were scored and how; with labels (0 or 1), how well.
-
-    AUROC is of the values. Balanced accuracy is at the judge's pass mark over all scored rows, and once more over those
+    AUROC is of the values. Balanced accuracy is at the judge's pass mark over all scored lines, and again over those
     that the judge decided.
     """
-    scored = [result for result in results if result.score is not None]
-    parts = [f"{len(results)} rows, {len(scored)} scored"]
+    scored = [(line, score) for line in lines if (score := line.judgement.score) is not None]
+    parts = [f"{len(lines)} rows, {len(scored)} scored"]
     parts += [
         f"{count} {status.replace('_', ' ')}"
         for status in ("not_applicable", "failed")
-        if (count := sum(result.status == status for result in results))
+        if (count := sum(line.judgement.status == status for line in lines))
     ]
     if scored:
-        unsure = sum(result.score.label == "unsure" for result in scored if result.score) / len(scored)
-        median = sorted(result.seconds for result in scored)[len(scored) // 2]
-        parts += [f"unsure {unsure:.3f}", f"{median * 1000:.2f} ms a row"]
-    return ", ".join(parts + _agreement(judge, scored))
+        unsure = sum(score.label == "unsure" for _, score in scored) / len(scored)
+        seconds = median(line.judgement.seconds for line, _ in scored)
+        parts += [f"unsure {unsure:.3f}", f"{seconds * 1000:.2f} ms a row"]
+    labelled = [(int(line.row["label"]), score) for line, score in scored if line.row.get("label") in (0, 1)]
+    return ", ".join(parts + _agreement(judge, labelled))
 
 
-def _agreement(judge: Judge, scored: list[Result]) -> list[str]:
-    labelled = [(int(r.row["label"]), r.score) for r in scored if r.row.get("label") in (0, 1) and r.score]
+def _agreement(judge: Judge, labelled: Sequence[tuple[int, Score]]) -> list[str]:
     if len({label for label, _ in labelled}) < 2:
         return []
     from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-    truth = [label for label, _ in labelled]
+    labels = [label for label, _ in labelled]
     passed = [int(score.value >= judge.pass_mark) for _, score in labelled]
-    told = [f"AUROC {roc_auc_score(truth, [score.value for _, score in labelled]):.3f}"]
-    told.append(f"balanced accuracy {balanced_accuracy_score(truth, passed):.3f}")
     decided = [(label, score.label == "pass") for label, score in labelled if score.label != "unsure"]
+    parts = [f"AUROC {roc_auc_score(labels, [score.value for _, score in labelled]):.3f}"]
+    parts.append(f"balanced accuracy {balanced_accuracy_score(labels, passed):.3f}")
     if len({label for label, _ in decided}) == 2:
-        told.append(f"of the decided {balanced_accuracy_score(*zip(*decided, strict=True)):.3f}")
-    return told
+        parts.append(f"of the decided {balanced_accuracy_score(*zip(*decided, strict=True)):.3f}")
+    return parts

@@ -14,7 +14,7 @@ from mlflow.artifacts import load_text
 from mlflow.tracing.attachments import Attachment
 
 import qualitrace_monitors
-from qualitrace_monitors.evaluation import Evaluation, patience
+from qualitrace_monitors.evaluation import Evaluation, run_writer
 from qualitrace_monitors.evaluation.command import evaluate_data
 from support.app import served
 from support.judge_model import judge_model
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.timeout(60)
 @pytest.fixture(autouse=True)
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait a tenth of a second at most between two tries."""
-    monkeypatch.setattr(patience, "LONGEST_WAIT", 0.1)
+    monkeypatch.setattr(run_writer, "LONGEST_WAIT", 0.1)
 
 
 def in_mlflow(evaluation: Evaluation) -> dict[str, set[str]]:
@@ -77,7 +77,7 @@ def test_a_database_that_is_locked_at_first_is_waited_for(tracking: str):
 
 def test_rows_that_never_reach_mlflow_are_named_and_pass_no_gate(tracking: str, monkeypatch: pytest.MonkeyPatch):
     """A database that stays locked after the start: exit code 2, the rows and metrics that are missing, and why."""
-    monkeypatch.setattr(patience, "PATIENCE", 0.5)
+    monkeypatch.setattr(run_writer, "PATIENCE", 0.5)
     monkeypatch.setenv("MLFLOW_GENAI_EVAL_MAX_WORKERS", "1")
     Path("rows.csv").write_text("id,question\na,How fast is it?\nb,How hot is it?\n")
     lock = Lock(tracking, "EXCLUSIVE")
@@ -98,7 +98,7 @@ def test_rows_that_never_reach_mlflow_are_named_and_pass_no_gate(tracking: str, 
 
 def test_a_database_that_is_locked_for_good_is_told(tracking: str, monkeypatch: pytest.MonkeyPatch):
     """Nothing can be scored: exit code 2 and one line that says so."""
-    monkeypatch.setattr(patience, "PATIENCE", 0.5)
+    monkeypatch.setattr(run_writer, "PATIENCE", 0.5)
     Path("rows.csv").write_text("question,answer\nWhy?,Because.\n")
     lock = Lock(tracking, "EXCLUSIVE")
     lock.hold()

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 import qualitrace_monitors
 from qualitrace_collector.sample import Message
 from qualitrace_monitors.evaluation import DataError
-from qualitrace_monitors.evaluation.dataset import Row, read_rows
+from qualitrace_monitors.evaluation.dataset import DatasetRow, read_rows
 from qualitrace_monitors.rows.cells import content_of, passages_in, plain
 from support.judge_model import judge_model
 
@@ -252,7 +252,7 @@ def _traces_of(run_id: str) -> Any:
 
 def test_a_row_is_its_content():
     """Two rows are the same where their content is, in whatever form it came."""
-    rows: list[Row] = []
+    rows: list[DatasetRow] = []
     for outputs in ANSWERS.values():
         rows += read_rows([{"inputs": QUESTION, "outputs": outputs}])
     assert len({row.key for row in rows}) == 1

@@ -5,10 +5,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from qualitrace_collector.sample import Sample
-from qualitrace_monitors.evaluation.metrics import judges_of
-from qualitrace_monitors.evaluation.reference import (
+from qualitrace_monitors.evaluation.metrics import (
     EXPECTED,
     exact_match,
+    judges_of,
     reference_judges,
     token_f1,
     token_recall,

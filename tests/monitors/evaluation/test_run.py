@@ -13,7 +13,7 @@ from mlflow.genai.datasets import search_datasets
 import qualitrace_monitors
 from qualitrace_monitors.evaluation import DataError, Evaluation
 from qualitrace_monitors.evaluation.command import evaluate_data
-from qualitrace_monitors.evaluation.predict import Endpoint, PredictionError
+from qualitrace_monitors.evaluation.traces import PredictionError, answerer
 from support.app import served
 from support.judge_model import judge_model
 
@@ -206,10 +206,10 @@ def flaky_endpoint() -> Iterator[tuple[str, list[Any]]]:
 def test_an_endpoint_that_is_away_is_asked_again(flaky_endpoint: tuple[str, list[Any]]):
     """A 503 costs no row; an answer that is no JSON is an error that names the endpoint."""
     url, asked = flaky_endpoint
-    assert Endpoint(f"{url}/answer")("Why?") == {"answer": "Yes.", "context": ["P"]}
+    assert answerer(f"{url}/answer")("Why?") == ("Yes.", ("P",))
     assert asked == [{"question": "Why?"}] * 2
     with pytest.raises(PredictionError, match=f"{url}/broken: "):
-        Endpoint(f"{url}/broken")("Why?")
+        answerer(f"{url}/broken")("Why?")
 
 
 def test_an_app_that_answers_nothing_is_no_evaluation(tracking: str):
