@@ -1,4 +1,8 @@
-"""MLflow spans of one trace to the sample that is judged."""
+"""MLflow spans of one trace to the sample that is judged.
+
+The question and the answer are the local root's. If it recorded none, as an HTTP server's span, or only material for an
+answer, they are those of the model's calls below it.
+"""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -10,7 +14,7 @@ from qualitrace_collector.convert.content.answer import answer_text, is_material
 from qualitrace_collector.convert.content.messages import messages_in
 from qualitrace_collector.convert.content.passages import Passage, find_passages
 from qualitrace_collector.convert.content.prompt import split_prompt
-from qualitrace_collector.convert.content.question import Asked, asked
+from qualitrace_collector.convert.content.question import Asked, asked, spoken_turns
 from qualitrace_collector.convert.dialects import DIALECTS
 from qualitrace_collector.convert.mlflow_span import MODEL, AnySpan, json_text
 from qualitrace_collector.convert.root import NO_ANSWER_TYPES
@@ -19,7 +23,7 @@ from qualitrace_collector.sample import Message, Sample, ToolCall
 
 _TOOL_NAMES = tuple(name for dialect in DIALECTS for name in dialect.tool_name)
 
-# Types of spans whose messages hold what was said; those of others may hold a chain's values as JSON (LangChain's).
+# Types of spans whose messages hold what was said; messages of others may hold a chain's values as JSON (LangChain).
 _SPEAKING_TYPES = (*CALL_TYPES, SpanType.AGENT)
 
 PROMPT_VERSION = "qualitrace.prompt.version"
@@ -41,14 +45,15 @@ def outermost(spans: Sequence[AnySpan], span_types: Sequence[str]) -> list[AnySp
 
 
 def _inside(chosen: Sequence[AnySpan], spans: Sequence[AnySpan], span_types: Sequence[str]) -> dict[str, bool]:
-    """Tell of each chosen span, by its id, whether one above it is of these types; each parent is looked at once."""
+    """Return for each chosen span, by its id, whether a span above it is of these types."""
     by_id = {span.span_id: span for span in spans}
     inside: dict[str, bool] = {}
     for span in chosen:
+        # Each parent is visited once for all spans, so that deep traces of many calls take linear time.
         path: list[AnySpan] = []
         above: AnySpan | None = span
         while above is not None and above.span_id not in inside:
-            inside[above.span_id] = False  # where a client's circle of parents ends
+            inside[above.span_id] = False  # ends a circle of parents
             path.append(above)
             above = by_id.get(above.parent_id or "") if above.parent_id != above.span_id else None
         found = above is not None and (inside[above.span_id] or above.span_type in span_types)
@@ -64,7 +69,7 @@ def is_error(span: AnySpan) -> bool:
 
 
 class Exchange(NamedTuple):
-    """What was asked and what was answered, each empty where the trace does not show it.
+    """What was asked and what was answered, each empty if the trace does not show it.
 
     Attributes:
         earlier: the turns before the question.
@@ -80,25 +85,18 @@ class Exchange(NamedTuple):
 
 
 def question_and_answer(spans: Sequence[AnySpan]) -> tuple[str, str]:
-    """Return what was asked and what was answered, empty where the trace does not show it."""
+    """Return what was asked and what was answered, each empty if the trace does not show it."""
     exchange = read_exchange(spans)
     return exchange.question, exchange.answer
 
 
 def read_exchange(spans: Sequence[AnySpan]) -> Exchange:
-    """Read question and answer of the local root; where it recorded none, those of the first and last model call."""
+    """Read question and answer of the local root; if it recorded none, those of the first and the last model call."""
     root, calls = root_of(spans), outermost(spans, CALL_TYPES)
     found, asked_by = _question(root, calls)
     answer, answered_by = _answer(root, calls, found.question)
     earlier, continued_in = _earlier(root, calls, found, asked_by)
-    return Exchange(
-        question=found.question,
-        answer=answer,
-        earlier=earlier,
-        asked_by=asked_by,
-        answered_by=answered_by,
-        continued_in=continued_in,
-    )
+    return Exchange(found.question, answer, earlier, asked_by, answered_by, continued_in)
 
 
 def _question(root: AnySpan, calls: Sequence[AnySpan]) -> tuple[Asked, AnySpan | None]:
@@ -110,7 +108,7 @@ def _question(root: AnySpan, calls: Sequence[AnySpan]) -> tuple[Asked, AnySpan |
 
 
 def _asked_by(span: AnySpan, calls: Sequence[AnySpan]) -> Asked:
-    """Read a span's question; a framework's message may hold its arguments as JSON, which a user's never does."""
+    """Read a span's question; a framework's message may hold its arguments as JSON, a user's message does not."""
     found = asked(span.inputs, of_model=span.span_type in CALL_TYPES)
     inner = opened(found.question) if found.question[:1] in ("{", "[") else None
     if span.span_type in _SPEAKING_TYPES or not isinstance(inner, (dict, list)):
@@ -122,7 +120,7 @@ def _asked_by(span: AnySpan, calls: Sequence[AnySpan]) -> Asked:
 
 
 def _answer(root: AnySpan, calls: Sequence[AnySpan], question: str) -> tuple[str, AnySpan | None]:
-    """Return the root's answer, unless it has none of its own but what it was asked, or what it gathered."""
+    """Return the root's answer, or else the last call's, if the root only repeats the question or holds material."""
     last_first = list(reversed(calls))
     own = "" if root.span_type in NO_ANSWER_TYPES else _answered_by(root, last_first)
     if own and own != question and not is_material(root.outputs, root.inputs):
@@ -138,7 +136,7 @@ def _model_answer(call: AnySpan) -> str:
 
 
 def _sent(span: AnySpan, text: str) -> str:
-    """Return JSON that is an answer whole in the client's own writing; text of another kind as it is."""
+    """Return an answer that is JSON as the client wrote it, other text as it is."""
     if not isinstance(span.outputs, (dict, list)) or text != as_sent(span.outputs):
         return text
     return json_text(span, "mlflow.spanOutputs") or text
@@ -153,14 +151,12 @@ def _answered_by(root: AnySpan, calls: Sequence[AnySpan]) -> str:
     inner = opened(text) if text[:1] in ("{", "[") and root.span_type not in _SPEAKING_TYPES else text
     if isinstance(inner, str) or messages_in(root.outputs) == [] or any(text == _model_answer(call) for call in calls):
         return _sent(root, text)
-    return answer_text(inner, root.inputs)  # a framework's message that holds its outputs as JSON
+    return answer_text(inner, root.inputs)  # a framework's message with its outputs as JSON
 
 
 def _repeated_whole(root: AnySpan, calls: Sequence[AnySpan]) -> str | None:
-    """Return a model's JSON text that the root handed up unread; None if it did not.
-
-    MLflow keeps JSON text and the value that it stands for alike, so the root's mime type decides (OpenInference).
-    """
+    """Return a model's JSON text that the root returned without parsing it; None if it did not."""
+    # MLflow stores JSON text and its value alike, so the root's mime type decides (OpenInference).
     if not isinstance(root.outputs, (dict, list)) or root.get_attribute("output.mime_type") == "application/json":
         return None
     for call in calls:
@@ -173,12 +169,10 @@ def _repeated_whole(root: AnySpan, calls: Sequence[AnySpan]) -> str | None:
 def _earlier(
     root: AnySpan, calls: Sequence[AnySpan], found: Asked, asked_by: AnySpan | None
 ) -> tuple[tuple[Message, ...], AnySpan | None]:
-    """Return the turns before the question, and the span that shows them.
-
-    A graph with a checkpointer is given the new turn alone, and hands up the whole thread.
-    """
+    """Return the turns before the question, and the span that shows them."""
     if found.earlier:
         return found.earlier, asked_by
+    # A graph with a checkpointer is given only the new turn, and returns the whole thread.
     shown = [(call, call.inputs) for call in calls[:1]]
     shown += [(root, root.outputs)] if root.span_type not in CALL_TYPES else []
     for span, value in shown:
@@ -189,14 +183,14 @@ def _earlier(
 
 def _turns_before(value: Any, question: str) -> tuple[Message, ...]:
     """Return the turns of a conversation before its newest question, none if that is another one."""
-    turns = [turn for turn in messages_in(value) if turn.content.strip() and turn.role in ("user", "assistant")]
+    turns = spoken_turns(messages_in(value))
     newest = max((at for at, turn in enumerate(turns) if turn.role == "user"), default=-1)
     asks_now = newest >= 0 and (question in turns[newest].content or turns[newest].content in question)
-    return tuple(turns[:newest] if asks_now else ())
+    return turns[:newest] if asks_now else ()
 
 
 class TracedSample(NamedTuple):
-    """A sample, and where its parts come from: spans, and the fields of them."""
+    """A sample, and the spans and fields that its parts come from."""
 
     sample: Sample
     exchange: Exchange
@@ -210,7 +204,7 @@ def build_sample(spans: Sequence[AnySpan], service: str) -> Sample:
 
 
 def trace_sample(spans: Sequence[AnySpan], service: str) -> TracedSample:
-    """Build the sample of a complete trace, and say where its parts come from."""
+    """Build the sample of a complete trace, with the sources of its parts."""
     ordered = sorted(spans, key=lambda span: (span.start_time_ns, span.span_id))
     exchange = read_exchange(ordered)
     passages, source = find_passages(ordered, exchange.question)

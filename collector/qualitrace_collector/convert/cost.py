@@ -26,6 +26,59 @@ from qualitrace_collector.convert.usage import CACHE_READ, CACHE_WRITTEN, INPUT,
 Cost = dict[str, float]
 """US dollars by MLflow's names: `input_cost`, `output_cost`, `total_cost`."""
 
+Prices = tuple[float, float, float, float]
+"""US dollars for one token of input, of output, read from the cache and written to it."""
+
+MAX_PROVIDERS = 128
+"""Providers whose models are kept in memory. The catalog has fewer, but the names come from clients."""
+
+MAX_NAME = 300
+"""Characters of the longest model's name that is looked up; Amazon's resource names are the longest."""
+
+# The catalog's name of a provider by others'; OpenTelemetry's are those of `gen_ai.provider.name`.
+_PROVIDERS = {
+    name: provider
+    for provider, names in {
+        "bedrock": "aws aws.bedrock aws_bedrock amazon amazon-bedrock amazon_bedrock bedrock_converse",
+        "vertex_ai": "gcp.vertex_ai google.vertex google-vertex google_vertexai vertexai vertex",
+        "gemini": "gcp.gemini gcp.gen_ai google google.generative-ai google-gla google_genai models",
+        "azure": "azure.ai.openai az.ai.openai azure_openai azure-openai",
+        "azure_ai": "azure.ai.inference az.ai.inference",
+        "cohere_chat": "cohere",
+        "fireworks_ai": "fireworks",
+        "vercel_ai_gateway": "gateway",
+        "mistral": "mistral_ai mistralai",
+        "moonshot": "moonshot_ai moonshotai",
+        "together_ai": "together togetherai",
+        "xai": "x_ai x-ai",
+        "zai": "z-ai",
+    }.items()
+    for name in names.split()
+}
+
+# Who made a model, by how its name begins; others sell some of the same names at other prices.
+_MAKERS = {
+    "anthropic": re.compile(r"claude-"),
+    "openai": re.compile(r"gpt-|chatgpt-|o\d(-|$)|text-embedding-|codex-"),
+    "gemini": re.compile(r"gemini-"),
+    "mistral": re.compile(r"(mi|mini|magi|dev|code)stral|pixtral-"),
+    "xai": re.compile(r"grok-"),
+    "deepseek": re.compile(r"deepseek-(chat|reasoner)"),
+    "cohere_chat": re.compile(r"command-"),
+}
+
+# What runs on machines of one's own has no price by the token.
+_RUNNERS = ("ollama", "lm_studio", "lmstudio", "llamafile", "llama.cpp", "llamacpp", "hosted_vllm", "vllm", "lemonade")
+
+_INTERNAL = ("gateway:/", "endpoints:/")
+_LATEST = "-latest"
+_PROVIDER = re.compile(r"[a-z0-9_-]{1,40}")  # it becomes the name of a file of the catalog
+_SELLER = re.compile(r"^(?:[a-z-]+\.)+(?=[a-z])")
+_VERSION = re.compile(r"-v\d+(:\d+)?$")
+_DATE = re.compile(r"-(20\d{2})-?(\d{2})-?(\d{2})$")
+_ALIAS = re.compile(r"-latest$|-default$|(?<=^claude-sonnet-4)-0$|(?<=^claude-opus-4)-0$")
+_BARING = ((_SELLER, ""), (_VERSION, ""), (re.compile("@"), "-"), (_ALIAS, ""), (_DATE, ""))
+
 # What any service's span may call its price: believed only of a span that reports tokens, too.
 _PLAIN_TOTALS = ("total_cost_usd", "cost_usd", "usage.cost", "total_cost", "cost")
 
@@ -67,7 +120,7 @@ def mlflow_cost(total: float | None, asked: float | None = None, answered: float
 
 
 def _first(values: Iterable[Any]) -> float | None:
-    """Return the first amount above zero, else zero if that is what they say: some libraries put 0 for "unknown"."""
+    """Return the first amount above zero, or else zero if there is one: some libraries state 0 for "unknown"."""
     found = [amount for value in values if (amount := number(value)) is not None]
     return next((amount for amount in found if amount), found[0] if found else None)
 
@@ -97,102 +150,27 @@ def cost_of(model: str | None, provider: str | None, usage: Mapping[str, int]) -
     return {"input_cost": input_cost, "output_cost": output_cost, "total_cost": input_cost + output_cost}
 
 
-Prices = tuple[float, float, float, float]
-"""US dollars for one token of input, of output, read from the cache and written to it."""
-
-MAX_PROVIDERS = 128
-"""Providers whose lists are held by model; the catalog has fewer, but clients name them."""
-
-MAX_NAME = 300
-"""Letters of a model's name that is looked up; Amazon's resource names are the longest."""
-
-# The catalog's name of a provider by others'; OpenTelemetry's are those of `gen_ai.provider.name`.
-_PROVIDERS = {
-    "aws": "bedrock",
-    "aws.bedrock": "bedrock",
-    "aws_bedrock": "bedrock",
-    "amazon": "bedrock",
-    "amazon-bedrock": "bedrock",
-    "amazon_bedrock": "bedrock",
-    "bedrock_converse": "bedrock",
-    "gcp.vertex_ai": "vertex_ai",
-    "google.vertex": "vertex_ai",
-    "google-vertex": "vertex_ai",
-    "google_vertexai": "vertex_ai",
-    "vertexai": "vertex_ai",
-    "vertex": "vertex_ai",
-    "gcp.gemini": "gemini",
-    "gcp.gen_ai": "gemini",
-    "google": "gemini",
-    "google.generative-ai": "gemini",
-    "google-gla": "gemini",
-    "google_genai": "gemini",
-    "models": "gemini",
-    "azure.ai.openai": "azure",
-    "az.ai.openai": "azure",
-    "azure_openai": "azure",
-    "azure-openai": "azure",
-    "azure.ai.inference": "azure_ai",
-    "az.ai.inference": "azure_ai",
-    "cohere": "cohere_chat",
-    "fireworks": "fireworks_ai",
-    "gateway": "vercel_ai_gateway",
-    "mistral_ai": "mistral",
-    "mistralai": "mistral",
-    "moonshot_ai": "moonshot",
-    "moonshotai": "moonshot",
-    "together": "together_ai",
-    "togetherai": "together_ai",
-    "x_ai": "xai",
-    "x-ai": "xai",
-    "z-ai": "zai",
-}
-
-# Who made a model, by how its name begins; others sell some of the same names at other prices.
-_MAKERS = {
-    "anthropic": re.compile(r"claude-"),
-    "openai": re.compile(r"gpt-|chatgpt-|o\d(-|$)|text-embedding-|codex-"),
-    "gemini": re.compile(r"gemini-"),
-    "mistral": re.compile(r"(mi|mini|magi|dev|code)stral|pixtral-"),
-    "xai": re.compile(r"grok-"),
-    "deepseek": re.compile(r"deepseek-(chat|reasoner)"),
-    "cohere_chat": re.compile(r"command-"),
-}
-
-# What runs on machines of one's own has no price by the token.
-_RUNNERS = ("ollama", "lm_studio", "lmstudio", "llamafile", "llama.cpp", "llamacpp", "hosted_vllm", "vllm", "lemonade")
-
-_INTERNAL = ("gateway:/", "endpoints:/")
-_LATEST = "-latest"
-_PROVIDER = re.compile(r"[a-z0-9_-]{1,40}")  # it names a file of the catalog
-_SELLER = re.compile(r"^(?:[a-z-]+\.)+(?=[a-z])")
-_VERSION = re.compile(r"-v\d+(:\d+)?$")
-_DATE = re.compile(r"-(20\d{2})-?(\d{2})-?(\d{2})$")
-_ALIAS = re.compile(r"-latest$|-default$|(?<=^claude-sonnet-4)-0$|(?<=^claude-opus-4)-0$")
-_BARING = ((_SELLER, ""), (_VERSION, ""), (re.compile("@"), "-"), (_ALIAS, ""), (_DATE, ""))
-
-
 @lru_cache(maxsize=1024)
 def prices_of(model: str, provider: str | None) -> Prices | None:
     """Return the prices of a model, None if the catalog does not have them."""
     if len(model) > MAX_NAME or model.startswith(_INTERNAL):
         return None
-    hint = _catalog_name(provider or "")
-    if hint in _RUNNERS or _catalog_name(model.partition("/")[0]) in _RUNNERS:
+    hint = catalog_name(provider or "")
+    if hint in _RUNNERS or catalog_name(model.partition("/")[0]) in _RUNNERS:
         return None
     given, bare = _given(model), list(_bared(model.rpartition("/")[2]))
     hints = list(_hints(model, hint, bare[-1] if bare else ""))
     for names, listed in ((given, hints), (given, [None]), (bare, [*hints, None])):
         for name, seller in product(names, listed):
-            found = _prices(name, seller)
+            found = listed_prices(name, seller)
             if found and any(found):
                 return found
             if found and seller == hint and not name.endswith(_LATEST):
-                return None  # whom the client names sells it by another measure: a subscription, or seconds
+                return None  # the named provider sells it by another measure: a subscription, or seconds
     return _of_a_dated_version(bare[-1], hints) if bare else None
 
 
-def _catalog_name(provider: str) -> str:
+def catalog_name(provider: str) -> str:
     """Return the catalog's name of a provider; the AI SDK appends an interface (`anthropic.messages`)."""
     name = provider.lower()
     while name not in _PROVIDERS and "." in name:
@@ -207,18 +185,18 @@ def _hints(model: str, provider: str, name: str) -> Iterator[str]:
     if model.startswith(("databricks-", "databricks/")):
         yield "databricks"
     elif "/" in model:
-        yield _catalog_name(model.partition("/")[0])
+        yield catalog_name(model.partition("/")[0])
     yield from (maker for maker, names in _MAKERS.items() if names.match(name))
 
 
 def _given(model: str) -> list[str]:
-    """Return the name as it is given, and without what stands before each slash."""
+    """Return the name as it is given, and without the parts before each slash."""
     parts = model.split("/")
     return [name for start in range(len(parts)) if (name := "/".join(parts[start:]))]
 
 
 def _bared(name: str) -> Iterator[str]:
-    """Yield what is left without what stands before and after a name, the plainest last.
+    """Yield a name with fewer and fewer prefixes and suffixes, the plainest last.
 
     A model that is tuned or sold apart (`ft:gpt-4o-mini:org::id`, `…:free`) yields nothing: it has a price of its own.
     """
@@ -233,10 +211,10 @@ def _of_a_dated_version(name: str, hints: Iterable[str]) -> Prices | None:
     for hint in hints:
         if versions := _versions(hint).get(_plainest(name)):
             newest = max(versions, key=lambda version: (_date(version), -len(version)))
-            return _prices(newest, hint)
+            return listed_prices(newest, hint)
     if MLFLOW_MODEL_CATALOG_URI.get():
-        return None  # to look at all providers would fetch all of their lists
-    sold = Counter(_prices(version, seller) for seller, version in _sellers().get(_plainest(name), ()))
+        return None  # a search of all providers would fetch all of their lists over the network
+    sold = Counter(listed_prices(version, seller) for seller, version in _sellers().get(_plainest(name), ()))
     price, count = next(iter(sold.most_common(1)), (None, 0))
     return price if count * 2 > sold.total() else None
 
@@ -269,8 +247,14 @@ def _date(name: str) -> tuple[str, ...]:
     return found.groups() if found else ()
 
 
-def _prices(model: str, provider: str | None) -> Prices | None:
-    name = f"/{model}"  # cost_per_token drops what stands before the first slash
+def listed_prices(model: str, provider: str | None) -> Prices | None:
+    """Return the prices that the catalog lists for a model, zeros included; None if it lists none.
+
+    Args:
+        model: a name of the catalog's.
+        provider: likewise (`catalog_name`); None looks for the model at all providers.
+    """
+    name = f"/{model}"  # cost_per_token drops the part before the first slash
     plain = cost_per_token(name, prompt_tokens=1, completion_tokens=1, custom_llm_provider=provider)
     if plain is None:
         return None

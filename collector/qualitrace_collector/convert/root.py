@@ -12,49 +12,45 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mlflow.entities import SpanType
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from qualitrace_collector.convert.content import answer_text, is_blank, parsed, question_text
 from qualitrace_collector.convert.content.answer import is_material
 from qualitrace_collector.convert.content.opening import is_cut_repr
 from qualitrace_collector.convert.content.question import asked
 from qualitrace_collector.convert.dialects import DIALECTS
+from qualitrace_collector.convert.one_span_per_call import failed
 from qualitrace_collector.convert.otlp_span import attribute_values
 from qualitrace_collector.convert.span_draft import CALL_TYPES, SpanDraft
 from qualitrace_collector.piece import SpanRecord
 
 NO_ANSWER_TYPES = (SpanType.RETRIEVER, SpanType.EMBEDDING, SpanType.RERANKER, SpanType.TOOL)
-"""What such a span gives back is material for an answer, not one."""
+"""Types of spans whose outputs are material for an answer, not one."""
 
 PROMOTED = "qualitrace.from."
-"""Prefix of the root's attributes that name the span of which its inputs or outputs were taken, by its id."""
-
-_HTTP_STATUS = ("http.response.status_code", "http.status_code")
-
-Children = Mapping[bytes, Sequence[SpanDraft]]
+"""Prefix of the root's attributes that name the span from which its inputs or outputs were taken, by its id."""
 
 MAX_IDENTITY = 250
 """MLflow refuses a trace with a longer session id (MAX_CHARS_IN_TRACE_INFO_METADATA)."""
 
 MAX_COMMAND = 1000
-"""Letters of a process's command in which a server's name is looked for."""
+"""Characters of a process's command in which a server's name is looked for."""
 
-# Where a session's id may stand, the most deliberate first: instrumentations of providers' clients set
+# Where a session's id may stand, the most deliberate name first: instrumentations of providers' clients set
 # `gen_ai.conversation.id` by themselves.
 SESSION_KEYS = (
-    "session.id",
-    *(name for dialect in DIALECTS for name in dialect.session),
+    *("session.id", *(name for dialect in DIALECTS for name in dialect.session)),
     "gen_ai.conversation.id",
 )
 USER_KEYS = ("user.id", "enduser.id", *(name for dialect in DIALECTS for name in dialect.user))
 
 _RANKS = {
-    "session.id": {key: rank for rank, key in enumerate(SESSION_KEYS)},
-    "user.id": {key: rank for rank, key in enumerate(USER_KEYS)},
+    name: {key: rank for rank, key in enumerate(keys)}
+    for name, keys in (("session.id", SESSION_KEYS), ("user.id", USER_KEYS))
 }
 _IDENTITIES = frozenset({*SESSION_KEYS, *USER_KEYS})
 
+_HTTP_STATUS = ("http.response.status_code", "http.status_code")
 _SERVING = (Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CONSUMER)
 
 # Attributes that the root of a served request has (semantic conventions for HTTP and FaaS).
@@ -63,6 +59,11 @@ _SERVED = ("http.request.method", "http.method", "http.route", "http.target", "f
 _SERVER_NAMES = ("webengine.name", "faas.name")
 _COMMANDS = ("process.command", "process.command_line", "process.command_args", "process.executable.name")
 _SERVERS = re.compile(r"\b(gunicorn|uvicorn|hypercorn|daphne|granian|uwsgi|waitress-serve|celery)\b")
+
+_Children = Mapping[bytes, Sequence[SpanDraft]]
+
+# A content, and the span that has it.
+_Found = tuple[Any, SpanDraft]
 
 
 def local_root(drafts: Sequence[SpanDraft]) -> SpanDraft:
@@ -73,26 +74,26 @@ def local_root(drafts: Sequence[SpanDraft]) -> SpanDraft:
 
 
 def complete_root(root: SpanDraft, drafts: Sequence[SpanDraft]) -> None:
-    """Fill in at the root what the trace shows elsewhere; what the root tells itself stays."""
+    """Fill in at the root what it lacks and other spans of the trace show."""
     children: dict[bytes, list[SpanDraft]] = {}
     for draft in drafts:
         if draft is not root:
             children.setdefault(draft.span.parent_span_id, []).append(draft)
     if root.failure is None:
         root.failure = _failure(root, children)
-    if _asks_nothing(root.loads(root.inputs)):
+    inputs, outputs = root.loads(root.inputs), root.loads(root.outputs)
+    # Messages may be without any text: a streamed chain's in OTel's LangChain spans.
+    if is_blank(inputs) or is_blank(parsed(question_text(inputs))):
         _promote(root, "inputs", _found_below(root, children, lambda draft: draft.inputs, _asked))
-    if _answers_nothing(root.loads(root.outputs)):
+    if is_blank(outputs) or _is_unread(outputs):
         _promote(root, "outputs", _last_answer(drafts) or _found_below(root, children, _answer, _said, last=True))
-    take_identity(root, drafts)
-
-
-# A content, and the span that has it.
-_Found = tuple[Any, SpanDraft]
+    for name, ranks in _RANKS.items():
+        if not root.values.get(name):
+            _put(root, name, _best((values for draft in drafts for values in _attributes(draft)), ranks))
 
 
 def _promote(root: SpanDraft, field: str, found: _Found | None) -> None:
-    """Show a content of a span below at the root, and say in an attribute whose it is."""
+    """Show a content of a span below at the root, and name that span in an attribute."""
     if found is not None:
         content, draft = found
         setattr(root, field, content)
@@ -108,26 +109,17 @@ def _said(draft: SpanDraft) -> str:
     return answer_text(outputs, draft.loads(draft.inputs), from_model=draft.type in CALL_TYPES)
 
 
-def _asks_nothing(inputs: Any) -> bool:
-    """Whether the inputs are blank, or messages without any text (a streamed chain's in OTel's LangChain spans)."""
-    return is_blank(inputs) or is_blank(parsed(question_text(inputs)))
-
-
-def _answers_nothing(outputs: Any) -> bool:
-    return is_blank(outputs) or _is_object(outputs)
-
-
 def _last_answer(drafts: Sequence[SpanDraft]) -> _Found | None:
-    """Return what the last call answered, if some step handed up an object instead of its answer."""
-    if not any(_is_object(draft.loads(draft.outputs)) for draft in drafts):
+    """Return what the last call answered, if some step returned an object that nobody can read instead."""
+    if not any(_is_unread(draft.loads(draft.outputs)) for draft in drafts):
         return None
     calls = [draft for draft in drafts if draft.type in CALL_TYPES and draft.outputs is not None]
     last = max(calls, key=lambda draft: draft.span.end_time_unix_nano, default=None)
     return None if last is None or not (said := _said(last)) else (said, last)
 
 
-def _is_object(outputs: Any) -> bool:
-    """Whether outputs are how Python shows what nobody can read: LlamaIndex's unread streams, events cut short."""
+def _is_unread(outputs: Any) -> bool:
+    """Whether outputs only show that there was an object: LlamaIndex's unread streams, events that were cut off."""
     text = outputs.get("response_gen") if isinstance(outputs, dict) else outputs
     return isinstance(text, str) and is_cut_repr(text)
 
@@ -141,13 +133,13 @@ def _answer(draft: SpanDraft) -> Any:
 
 def _found_below(
     root: SpanDraft,
-    children: Children,
+    children: _Children,
     content: Callable[[SpanDraft], Any],
     text: Callable[[SpanDraft], str],
     *,
     last: bool = False,
 ) -> _Found | None:
-    """Return the content nearest to the root, as text if it reads as such: the first there, or the last."""
+    """Return the content closest to the root, as text if it reads as such: the first on that level, or the last."""
     level, seen = list(children.get(root.span.span_id, ())), {root.span.span_id}
     fallback: _Found | None = None
     while level:
@@ -164,14 +156,14 @@ def _found_below(
     return fallback
 
 
-def _failure(root: SpanDraft, children: Children) -> str | None:
-    """Tell why a trace failed whose root does not: what it did last failed, and it gave nothing back.
+def _failure(root: SpanDraft, children: _Children) -> str | None:
+    """Return why a trace failed though its root does not say so: its last step failed, and it returned nothing.
 
-    Some frameworks close their outermost span without a look at its end. An HTTP response below 400 tells that the
-    application dealt with the failure.
+    Some frameworks close their outermost span without a look at how it ended.
     """
     http = root.count(_HTTP_STATUS)
-    if root.native or root.span.status.code == Status.STATUS_CODE_ERROR or (http is not None and http < 400):
+    # A response below 400 means that the application handled the failure.
+    if root.native or failed(root) or (http is not None and http < 400):
         return None
     current, seen = root, {root.span.span_id}
     while is_blank(current.loads(current.outputs)):
@@ -180,7 +172,7 @@ def _failure(root: SpanDraft, children: Children) -> str | None:
             return None
         current = max(steps, key=lambda step: step.span.end_time_unix_nano)
         seen.add(current.span.span_id)
-        if current.span.status.code == Status.STATUS_CODE_ERROR:
+        if failed(current):
             return current.span.status.message or current.span.name
     return None
 
@@ -190,13 +182,6 @@ def as_identities(values: dict[str, Any]) -> None:
     for key in _IDENTITIES & values.keys():
         if _is_identity(value := values[key]):
             values[key] = _text(value)
-
-
-def take_identity(root: SpanDraft, drafts: Sequence[SpanDraft]) -> None:
-    """Give the root the best session and user that its spans name."""
-    for name, ranks in _RANKS.items():
-        if not root.values.get(name):
-            _put(root, name, _best((values for draft in drafts for values in _attributes(draft)), ranks))
 
 
 def take_resource_identity(root: SpanDraft, records: Sequence[SpanRecord]) -> None:
@@ -209,7 +194,9 @@ def take_resource_identity(root: SpanDraft, records: Sequence[SpanRecord]) -> No
     if resource is None or _IDENTITIES.isdisjoint(attribute.key for attribute in resource.attributes):
         return
     values = attribute_values(resource.attributes)
-    if not _is_servers(values, root, (record.span for record in records if _is_same(record.resource, resource))):
+    # Spans of one scope share the object, so most need no comparison of all attributes.
+    own = (record.span for record in records if record.resource is resource or record.resource == resource)
+    if not _is_servers(values, root, own):
         for name, ranks in _RANKS.items():
             if not root.values.get(name) and name not in root.added:
                 _put(root, name, _best([values], ranks))
@@ -222,10 +209,6 @@ def _is_servers(resource: Mapping[str, Any], root: SpanDraft, spans: Iterable[Sp
         or (root.span.kind != Span.SPAN_KIND_CLIENT and any(key in root.values for key in _SERVED))
         or any(span.kind in _SERVING for span in spans)
     )
-
-
-def _is_same(one: Resource, other: Resource) -> bool:
-    return one is other or one == other
 
 
 def _best(attributes: Iterable[Mapping[str, Any]], ranks: Mapping[str, int]) -> Any:
@@ -256,6 +239,5 @@ def _is_identity(value: Any) -> bool:
 
 
 def _text(value: Any) -> str:
-    """Return an id as text; JavaScript's numbers are floats."""
-    whole = isinstance(value, float) and value.is_integer()
-    return str(int(value) if whole else value)[:MAX_IDENTITY]
+    is_whole = isinstance(value, float) and value.is_integer()  # JavaScript's numbers are floats
+    return str(int(value) if is_whole else value)[:MAX_IDENTITY]

@@ -22,14 +22,16 @@ from qualitrace_collector.convert.one_span_per_call import ancestors, failed
 from qualitrace_collector.convert.span_draft import CALL_TYPES, SpanDraft
 from qualitrace_collector.convert.usage import CACHE_READ, CACHE_WRITTEN, INPUT, OUTPUT, REASONING
 
-_TOTAL_COST = "total_cost"
+Amounts = Mapping[str, Any]
 
-# Tokens, seconds or dollars beyond which a sum is no number: nothing has so many.
+_TOKENS, _COST = (INPUT, OUTPUT), ("total_cost",)
+
+# Tokens, seconds or dollars that nothing has: a client that reports as many is wrong.
 _MOST = 1e15
 
 
 def count_once(drafts: Sequence[SpanDraft]) -> None:
-    """Leave uncounted what is counted elsewhere. Calls are to be one span each before (`calls.one_span_per_call`)."""
+    """Leave uncounted what is counted elsewhere; `one_span_per_call` must have run before."""
     by_id = {draft.span.span_id: draft for draft in drafts}
     inside: dict[bytes, _Inside] = {}
     for draft in drafts:
@@ -39,9 +41,9 @@ def count_once(drafts: Sequence[SpanDraft]) -> None:
                 if _spends(above) and not above.native:
                     inside.setdefault(above.span.span_id, _Inside()).add(draft, within_tool)
                 within_tool = within_tool or above.type == SpanType.TOOL
-    believed = [(by_id[span_id], found.sources(inside)) for span_id, found in inside.items()]
-    for above, sources in believed:
-        reports_more = _reports_more(above, sources, inside[above.span.span_id].has_calls)
+    for span_id, found in inside.items():
+        above, sources = by_id[span_id], found.sources(inside)
+        reports_more = _reports_more(above, sources, found.has_calls)
         above.cost = above.cost if _costs_more(above, sources, reports_more) else None
         above.counted = above.counted and reports_more
 
@@ -52,7 +54,11 @@ def _spends(draft: SpanDraft) -> bool:
 
 @dataclass(slots=True)
 class _Inside:
-    """What is below a span that reports what was spent; `has_calls` says whether it has calls besides its tools'."""
+    """What is below a span that reports tokens or costs.
+
+    Attributes:
+        has_calls: some call is not made by a tool.
+    """
 
     calls: list[SpanDraft] = field(default_factory=list[SpanDraft])
     others: list[SpanDraft] = field(default_factory=list[SpanDraft])
@@ -64,7 +70,7 @@ class _Inside:
         self.has_calls = self.has_calls or (is_call and not within_tool)
 
     def sources(self, inside: Container[bytes]) -> Sequence[SpanDraft]:
-        """Return the calls, or without any, the lowest spans that report what was spent."""
+        """Return the calls; if there are none, the lowest spans that report tokens or costs."""
         return self.calls or [draft for draft in self.others if draft.span.span_id not in inside]
 
 
@@ -85,7 +91,7 @@ def _costs_more(above: SpanDraft, sources: Sequence[SpanDraft], reports_more: bo
     if above.cost is None or not sources:
         return True
     if not above.cost["total_cost"]:
-        return False  # nothing, or not known; what the sources cost is counted instead
+        return False  # some libraries state 0 if they do not know the cost
     if not stated:
         return True
     is_partial = reports_more or len(stated) < len([source for source in sources if source.usage or source.cost])
@@ -98,7 +104,7 @@ def _sum(calls: Iterable[SpanDraft], name: str) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spending:
-    """What one span spent.
+    """Tokens and dollars that count at one span.
 
     Attributes:
         model: None if neither the span nor any below it names one, or those below name several.
@@ -122,86 +128,79 @@ class Spending:
 def spending(spans: Sequence[AnySpan]) -> list[Spending]:
     """Return what the spans of one trace spent, at the spans where it counts."""
     tree = _Tree(spans)
-    embeddings = {span.span_id: amounts for span, amounts in tree.counted(EMBEDDING_USAGE, (INPUT, OUTPUT))}
-    usages = {span.span_id: amounts for span, amounts in tree.counted(USAGE, (INPUT, OUTPUT))}
-    costs = {span.span_id: amounts for span, amounts in tree.counted(COST, (_TOTAL_COST,))}
-    return [
-        _spending(tree, span, usages.get(span.span_id), embeddings.get(span.span_id), costs.get(span.span_id))
-        for span in spans
-        if span.span_id in usages or span.span_id in embeddings or span.span_id in costs
-    ]
+    embeddings, usages, costs = (
+        dict(tree.counted(key, sums)) for key, sums in ((EMBEDDING_USAGE, _TOKENS), (USAGE, _TOKENS), (COST, _COST))
+    )
+    found: list[Spending] = []
+    for span in spans:
+        usage, embedding, cost = (amounts.get(span.span_id) for amounts in (usages, embeddings, costs))
+        if usage is None and embedding is None and cost is None:
+            continue
+        tokens: Amounts = usage or embedding or {}
+        found.append(
+            Spending(
+                span_id=span.span_id,
+                model=tree.model_of(span),
+                input=_of(tokens, INPUT),
+                output=_of(tokens, OUTPUT),
+                cached=_of(tokens, CACHE_READ),
+                cache_written=_of(tokens, CACHE_WRITTEN),
+                reasoning=_of(tokens, REASONING),
+                cost_usd=countable((cost or {}).get("total_cost")),
+                embedding=usage is None and embedding is not None,
+            )
+        )
+    return found
 
 
 def countable(value: Any) -> float | None:
-    """Return what a client reported, if it can be counted: one NaN would stay in a counter for ever."""
+    """Return what a client reported, None if it cannot be counted: one NaN would stay in a counter for ever."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return value if 0 <= value < _MOST else None
-
-
-Amounts = Mapping[str, Any]
-
-
-def _spending(
-    tree: "_Tree", span: AnySpan, usage: Amounts | None, embedding: Amounts | None, cost: Amounts | None
-) -> Spending:
-    tokens: Amounts = usage or embedding or {}
-    return Spending(
-        span_id=span.span_id,
-        model=tree.model_of(span),
-        input=_of(tokens, INPUT),
-        output=_of(tokens, OUTPUT),
-        cached=_of(tokens, CACHE_READ),
-        cache_written=_of(tokens, CACHE_WRITTEN),
-        reasoning=_of(tokens, REASONING),
-        cost_usd=countable((cost or {}).get(_TOTAL_COST)),
-        embedding=usage is None and embedding is not None,
-    )
 
 
 def _of(amounts: Amounts, key: str) -> float:
     return countable(amounts.get(key)) or 0
 
 
-@dataclass(slots=True)
 class _Tree:
-    """The spans by their parents; a circle of parents is in no tree, and counts nowhere, as in MLflow."""
+    """The spans by their parents. A circle of parents is in no tree, and counts nowhere, as in MLflow."""
 
-    spans: Sequence[AnySpan]
-    roots: list[AnySpan] = field(default_factory=list[AnySpan])
-    children: dict[str, list[AnySpan]] = field(default_factory=dict[str, list[AnySpan]])
+    def __init__(self, spans: Sequence[AnySpan]) -> None:
+        ids = {span.span_id for span in spans}
+        self._roots = [span for span in spans if not span.parent_id or span.parent_id not in ids]
+        self._children: dict[str, list[AnySpan]] = {}
+        for span in spans:
+            self._children.setdefault(span.parent_id or "", []).append(span)
 
-    def __post_init__(self) -> None:
-        ids = {span.span_id for span in self.spans}
-        for span in self.spans:
-            if span.parent_id and span.parent_id in ids:
-                self.children.setdefault(span.parent_id, []).append(span)
-            else:
-                self.roots.append(span)
+    def counted(self, key: str, sums: Sequence[str]) -> Iterator[tuple[str, Amounts]]:
+        """Yield the ids of the spans whose amounts under this attribute count, with the amounts.
 
-    def counted(self, key: str, summed: Sequence[str]) -> Iterator[tuple[AnySpan, Amounts]]:
-        """Yield the spans whose amounts under this attribute count, and the amounts."""
-        found = self._topmost(self.roots, key)
+        Args:
+            sums: the amounts in which a span that sums up others must agree with them.
+        """
+        found = self._topmost(self._roots, key)
         while found:
             span, amounts = found.pop()
-            below = [] if span.get_attribute(MODEL) else self._topmost(self.children.get(span.span_id, ()), key)
-            if below and _add_up(below, amounts, summed):
+            below = [] if span.get_attribute(MODEL) else self._topmost(self._children.get(span.span_id, ()), key)
+            if below and _add_up(below, amounts, sums):
                 found += below
             else:
-                yield span, amounts
+                yield span.span_id, amounts
 
     def model_of(self, span: AnySpan) -> str | None:
-        """Return a span's model, else the only one below it."""
+        """Return a span's model, or else the only one below it."""
         if own := span.get_attribute(MODEL):
             return str(own)
-        below = {str(model) for item in self._below(span) if (model := item.get_attribute(MODEL))}
-        return below.pop() if len(below) == 1 else None
-
-    def _below(self, span: AnySpan) -> Iterator[AnySpan]:
-        stack = list(self.children.get(span.span_id, ()))
+        models: set[str] = set()
+        stack = list(self._children.get(span.span_id, ()))
         while stack:
-            yield (item := stack.pop())
-            stack += self.children.get(item.span_id, ())
+            below = stack.pop()
+            stack += self._children.get(below.span_id, ())
+            if model := below.get_attribute(MODEL):
+                models.add(str(model))
+        return models.pop() if len(models) == 1 else None
 
     def _topmost(self, spans: Sequence[AnySpan], key: str) -> list[tuple[AnySpan, Amounts]]:
         found: list[tuple[AnySpan, Amounts]] = []
@@ -211,7 +210,7 @@ class _Tree:
             if isinstance(amounts := span.get_attribute(key), dict):
                 found.append((span, amounts))
             else:
-                stack += self.children.get(span.span_id, ())
+                stack += self._children.get(span.span_id, ())
         return found
 
 

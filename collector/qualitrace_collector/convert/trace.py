@@ -35,9 +35,9 @@ class ConvertedTrace:
         trace_id: MLflow's (`tr-` and 32 hex digits).
         service: the service that the trace is stored and counted under.
         stored: the spans as MLflow's stores keep them, the local root first.
-        renewed: ids of those that were stored before and have gained by what came now.
+        renewed: ids of spans that were stored before and changed by what came now.
         is_genai: some span is one of a GenAI library.
-        tracestate: of the local root; tells head sampling.
+        tracestate: of the local root; head sampling is recorded in it.
         whole: all spans of the trace once its local root is there, those stored earlier too; empty until then.
         late: some of the trace was recorded before.
     """
@@ -54,20 +54,20 @@ class ConvertedTrace:
 
     @property
     def resource(self) -> Resource:
-        """The resource that the trace's tags are made of; an empty one if nothing but log records came."""
+        """The resource from which the trace's tags are made; an empty one if only log records came."""
         return self.piece.spans[0].resource if self.piece.spans else Resource()
 
     @property
     def tenant(self) -> str:
-        """Whose the trace is; empty without tenants."""
+        """The tenant whose trace it is; empty without tenants."""
         return self.piece.spans[0].tenant if self.piece.spans else ""
 
     @cached_property
     def spans(self) -> tuple[MlflowSpan, ...]:
-        """The spans as MLflow's entities, as they will read back; MLflow makes the trace's tags of their resource."""
+        """The spans as MLflow's entities, as they will read back."""
         spans = tuple(MlflowSpan.from_dict(span.data) for span in self.stored)
         resource = SdkResource(attribute_values(self.resource.attributes))
-        for span in spans:
+        for span in spans:  # MLflow makes the trace's tags from their resource
             span._span._resource = resource  # pyright: ignore[reportPrivateUsage]
         return spans
 
@@ -82,15 +82,15 @@ def mlflow_trace_id(piece: Piece) -> str:
 
 
 def service_of(piece: Piece) -> str:
-    """Return `service.name` of the local root's resource, else of any of the piece's resources."""
+    """Return `service.name` of the local root's resource, or else of any of the piece's resources."""
     ids = {record.span.span_id for record in piece.spans}
     tops = [record for record in piece.spans if record.span.parent_span_id not in ids]
     tops.sort(key=lambda record: (bool(record.span.parent_span_id), record.span.start_time_unix_nano))
-    return _told("service.name", (*tops, *piece.spans)) or UNKNOWN_SERVICE
+    return _resource_text("service.name", (*tops, *piece.spans)) or UNKNOWN_SERVICE
 
 
 def convert(piece: Piece, service: str, earlier: Sequence[MlflowSpan] = ()) -> ConvertedTrace:
-    """Convert the spans of one trace, with what log records tell about them.
+    """Convert the spans of one trace, with the content of their log records.
 
     Args:
         earlier: the trace's spans that are stored already.
@@ -104,12 +104,12 @@ def convert(piece: Piece, service: str, earlier: Sequence[MlflowSpan] = ()) -> C
 def convert_all(
     pieces: Iterable[tuple[Piece, str]], earlier: Mapping[str, Sequence[MlflowSpan]] | None = None
 ) -> tuple[list[ConvertedTrace], list[tuple[Piece, str, Exception]]]:
-    """Convert pieces that are due together, each with its service; return also those that cannot be, and why.
+    """Convert pieces that are due together, each with its service; also return those that cannot be, and why.
 
-    Together, because two instrumentors without a common parent make two traces of one call.
+    They are converted together because two instrumentors without a common parent make two traces of one call.
 
     Args:
-        earlier: by MLflow's trace id, the spans that are stored already.
+        earlier: the spans that are stored already, by MLflow's trace id.
     """
     drafted: list[tuple[Piece, str, list[SpanDraft], list[SpanDraft]]] = []
     converted: list[ConvertedTrace] = []
@@ -118,7 +118,7 @@ def convert_all(
         try:
             known = _earlier_drafts(piece, (earlier or {}).get(mlflow_trace_id(piece), ()))
             drafted.append((piece, service, _drafts(piece), known))
-        except Exception as error:  # whatever a client sent must not stop the others
+        except Exception as error:  # nothing that a client sends may stop the others
             failures.append((piece, service, error))
     by_process: dict[tuple[str, str, str], list[list[SpanDraft]]] = {}
     for piece, service, drafts, _ in drafted:
@@ -134,12 +134,12 @@ def convert_all(
 
 
 def _process(piece: Piece) -> tuple[str, str]:
-    """Tell replicas, and tenants whose services are named alike, apart: no call of one is the other's."""
-    return piece.spans[0].tenant if piece.spans else "", _told("service.instance.id", piece.spans)
+    """Return tenant and replica: calls of two of them are never the same call."""
+    return piece.spans[0].tenant if piece.spans else "", _resource_text("service.instance.id", piece.spans)
 
 
 def _drafts(piece: Piece) -> list[SpanDraft]:
-    """Read the spans, the local root first, the others by their start."""
+    """Read the spans: the local root first, the others by their start."""
     if not piece.spans:
         return []
     logs = _events_by_span(piece.logs)
@@ -150,7 +150,7 @@ def _drafts(piece: Piece) -> list[SpanDraft]:
 
 
 def _earlier_drafts(piece: Piece, earlier: Sequence[MlflowSpan]) -> list[SpanDraft]:
-    """Read the stored spans again, each with those of its log records that came late."""
+    """Read the stored spans again, each with its log records that came late."""
     if not earlier:
         return []
     logs = _events_by_span(piece.logs)
@@ -164,17 +164,17 @@ def _earlier_drafts(piece: Piece, earlier: Sequence[MlflowSpan]) -> list[SpanDra
 
 
 def _draft_again(record: SpanRecord, logs: Iterable[Event]) -> SpanDraft:
-    """Read a stored span: what was found in it before stays, the dialects only add what it lacked."""
+    """Read a stored span: what was found in it before stays, and the dialects only add what it lacked."""
     draft = _draft(record, logs)
     draft.inputs = draft.values.get("mlflow.spanInputs", draft.inputs)
     draft.outputs = draft.values.get("mlflow.spanOutputs", draft.outputs)
-    if draft.values.get(USAGE, "") is None:  # it is not to be counted
+    if draft.values.get(USAGE, "") is None:  # not to be counted
         draft.usage = None
     return draft
 
 
 def _new_events(span: Span, events: Iterable[Event]) -> list[Event]:
-    """Leave out events that the span has already: log records are resent, and read again after a crash."""
+    # Log records are resent by clients, and read again after a crash.
     known = {(event.name, event.time_unix_nano) for event in span.events}
     return [event for event in events if (event.name, event.time) not in known]
 
@@ -208,7 +208,7 @@ def _converted(piece: Piece, service: str, drafts: list[SpanDraft], earlier: lis
 
 
 def _completed_fields(draft: SpanDraft) -> tuple[Any, ...]:
-    """Return what `complete_root` may fill in."""
+    """Return the fields that `complete_root` may fill in."""
     return draft.inputs, draft.outputs, dict(draft.added)
 
 
@@ -228,13 +228,10 @@ def _draft(record: SpanRecord, logs: Iterable[Event]) -> SpanDraft:
     return draft
 
 
-def _told(key: str, records: Iterable[SpanRecord]) -> str:
+def _resource_text(key: str, records: Iterable[SpanRecord]) -> str:
     """Return the first text that a resource has under this key, empty if none has one."""
-    for record in records:
-        for attribute in record.resource.attributes:
-            if attribute.key == key and attribute.value.string_value:
-                return attribute.value.string_value
-    return ""
+    attributes = (attribute for record in records for attribute in record.resource.attributes)
+    return next((found.value.string_value for found in attributes if found.key == key and found.value.string_value), "")
 
 
 def _events_by_span(logs: Iterable[LogRecord]) -> dict[bytes, list[Event]]:

@@ -9,18 +9,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from qualitrace_collector.convert.content.forms import (
-    ANSWER_KEYS,
-    CHOICE_KEYS,
-    CHOICE_TEXT_KEYS,
-    HISTORY_KEYS,
-    MATERIAL_KEYS,
-    MODEL_REPLY_KEYS,
-    MODEL_REPLY_SIGNS,
-    SIDE_KEYS,
-    STRONG_ANSWER_KEYS,
-    THOUGHT_KEYS,
-)
+from qualitrace_collector.convert.content import forms
 from qualitrace_collector.convert.content.messages import (
     is_part,
     is_silent,
@@ -36,8 +25,8 @@ from qualitrace_collector.convert.content.question import asked
 from qualitrace_collector.convert.content.stream import added_up, joined, pieces_of_text, whole_response
 from qualitrace_collector.sample import Message
 
-_MATERIAL = frozenset(MATERIAL_KEYS)
-_BESIDE_ANSWERS = _MATERIAL.union(HISTORY_KEYS, THOUGHT_KEYS, SIDE_KEYS)
+_MATERIAL = frozenset(forms.MATERIAL_KEYS)
+_BESIDE_ANSWERS = _MATERIAL.union(forms.HISTORY_KEYS, forms.THOUGHT_KEYS, forms.SIDE_KEYS)
 
 
 class _Given:
@@ -121,14 +110,14 @@ def _response_text(value: Any, depth: int = 0) -> str | None:
         return _first_said(messages_in(value))
     if not _is_response(value):
         return None
-    items = ((key, value.get(key)) for key in MODEL_REPLY_KEYS)
+    items = ((key, value.get(key)) for key in forms.MODEL_REPLY_KEYS)
     texts = (_reply_text(key, item, depth) for key, item in items if not is_blank(item))
     return next(filter(None, texts), "")
 
 
 def _reply_text(key: str, item: Any, depth: int) -> str:
     """Return the text under one of the keys of a provider's response."""
-    if key in CHOICE_KEYS and isinstance(item, list):
+    if key in forms.CHOICE_KEYS and isinstance(item, list):
         return _first_choice(item, depth, from_model=True)
     if isinstance(item, str):
         return spoken(as_sent(item)) if key != "object" else ""  # the name of OpenAI's type of response
@@ -139,7 +128,7 @@ def _reply_text(key: str, item: Any, depth: int) -> str:
 def _is_response(value: dict[str, Any]) -> bool:
     """Whether a mapping is a provider's response, not JSON that a model wrote."""
     is_bare = len(value) == 1 and value.keys() <= {"text", "content", "output"}
-    return is_bare or not MODEL_REPLY_SIGNS.isdisjoint(value)
+    return is_bare or not forms.MODEL_REPLY_SIGNS.isdisjoint(value)
 
 
 def _listed_response(items: list[Any], depth: int = 0) -> str | None:
@@ -176,7 +165,7 @@ def _choice_text(choice: Any, depth: int) -> str:
         return ""
     if turns := messages_in(choice):
         return _first_said(turns)
-    text = next(filter(None, (parts_text(choice.get(key)) for key in CHOICE_TEXT_KEYS)), "")
+    text = next(filter(None, (parts_text(choice.get(key)) for key in forms.CHOICE_TEXT_KEYS)), "")
     return spoken(text) if text else _found(choice, _Given(None), depth) or ""
 
 
@@ -207,7 +196,7 @@ def _found(value: Any, given: _Given, depth: int = 0) -> str | None:
 
 
 def _in_list(items: list[Any], given: _Given, depth: int) -> str | None:
-    if (total := added_up(items, ANSWER_KEYS)) is not None:
+    if (total := added_up(items, forms.ANSWER_KEYS)) is not None:
         return _found(total, given, depth + 1)
     if (text := _listed_response(items)) is not None:
         return text
@@ -215,17 +204,17 @@ def _in_list(items: list[Any], given: _Given, depth: int) -> str | None:
 
 
 def _in_mapping(value: dict[str, Any], given: _Given, depth: int) -> str | None:
-    for key in CHOICE_KEYS:
+    for key in forms.CHOICE_KEYS:
         items = value.get(key)
         if isinstance(items, list) and items and (text := _first_choice(items, depth, from_model=False)):
             return text
-    for key in ANSWER_KEYS:
+    for key in forms.ANSWER_KEYS:
         if (text := _under(key, value.get(key), given, depth)) is not None:
             return text
     structured = value.get("structured_response")  # of LangChain's agents
     if structured is not None:
         structured = _found(opened(structured), given, depth + 1) or as_sent(structured)
-    if turns := messages_in({key: value[key] for key in ("messages", *HISTORY_KEYS) if key in value}):
+    if turns := messages_in({key: value[key] for key in ("messages", *forms.HISTORY_KEYS) if key in value}):
         return _last_said(turns, given.turns) or structured or ""
     return structured or _in_branch(value, given, depth) or _only_text(value)
 
@@ -236,10 +225,10 @@ def _under(key: str, item: Any, given: _Given, depth: int) -> str | None:
         return None
     item = opened(item)
     if isinstance(item, (bool, int, float)):
-        return as_sent(item) if key in STRONG_ANSWER_KEYS else None
+        return as_sent(item) if key in forms.STRONG_ANSWER_KEYS else None
     item = given.left_out(item)
     found = _found(item, given, depth + 1)
-    if found is None and key in STRONG_ANSWER_KEYS and isinstance(item, (dict, list)):
+    if found is None and key in forms.STRONG_ANSWER_KEYS and isinstance(item, (dict, list)):
         return _whole(item)
     return found
 
@@ -247,10 +236,10 @@ def _under(key: str, item: Any, given: _Given, depth: int) -> str | None:
 def _in_branch(value: dict[str, Any], given: _Given, depth: int) -> str | None:
     """Return the answer of the only component that gives one: Haystack's pipelines, LangGraph's updates."""
     found: set[str] = set()
-    rest = (item for key, item in value.items() if key not in ANSWER_KEYS)  # these were looked into
+    rest = (item for key, item in value.items() if key not in forms.ANSWER_KEYS)  # these were looked into
     for item in rest:
         inner = opened(item) if not isinstance(item, str) else item
-        if depth < MAX_DEPTH and isinstance(inner, dict) and not STRONG_ANSWER_KEYS.isdisjoint(inner):
+        if depth < MAX_DEPTH and isinstance(inner, dict) and not forms.STRONG_ANSWER_KEYS.isdisjoint(inner):
             found.add(_in_mapping(inner, given, depth + 1) or "")
     found.discard("")
     return found.pop() if len(found) == 1 else None
@@ -265,7 +254,7 @@ def _only_text(value: dict[str, Any]) -> str | None:
 def _whole(value: Any) -> str:
     """Return a structured answer as it was sent, without its thoughts; empty if it holds no words of the speaker."""
     if isinstance(value, dict):
-        value = {key: item for key, item in value.items() if key not in THOUGHT_KEYS} or value
+        value = {key: item for key, item in value.items() if key not in forms.THOUGHT_KEYS} or value
         if is_silent(value) and not part_text(value):
             return ""
     if isinstance(value, list) and value and all(isinstance(item, dict) and is_silent(item) for item in value):

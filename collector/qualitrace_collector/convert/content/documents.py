@@ -1,8 +1,8 @@
 """What a retriever, a vector store, a tool or MCP found, as MLflow's documents: `page_content`, `metadata` and `id`.
 
 The records are looked for in this order: columns of a store, a list under a usual name, a record that wraps another,
-any list of records further down. A record's text stands under a usual name, else under a name that ends like one;
-a record without any text counts as its JSON. What is null is left out.
+any list of records further down. A record's text stands under a usual name, or under a name that ends like one. The
+text of a record without any is its JSON. Null values are left out.
 """
 
 import re
@@ -10,39 +10,30 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from qualitrace_collector.convert.content.forms import (
-    DOCUMENT_IDS,
-    DOCUMENT_LISTS,
-    DOCUMENT_SCORES,
-    DOCUMENT_SIDES,
-    DOCUMENT_TEXT_ENDS,
-    DOCUMENT_TEXTS,
-    DOCUMENT_WRAPPERS,
-)
+from qualitrace_collector.convert.content import forms
 from qualitrace_collector.convert.content.messages import is_silent, parts_text
 from qualitrace_collector.convert.content.opening import as_sent, at, encodable, opened
 
 MAX_DEPTH = 8
 MAX_DOCUMENTS = 1000
-"""Further records of one retrieval are left out: no prompt holds as many."""
+"""More records of one retrieval are left out: no prompt holds as many."""
 
 Document = dict[str, Any]
 
-# How Python shows an object that has nothing to read.
+# How Python shows an object without its content.
 _OBJECT = re.compile(r"<[\w.]+(?:\(.*\)| object at 0x\w+)>", re.DOTALL)
 
 
 def documents(value: Any) -> list[Document]:
-    """Return the documents in a value, in order; none if it holds no records or texts."""
+    """Return the documents in a value, in order; none if it holds no records and no texts."""
     value = opened(value)
     if isinstance(value, dict) and not _holds_documents(value):
         return []
     found = list(islice(_records(value, 0), MAX_DOCUMENTS))
     if any(document["page_content"] for document in found):
-        for document in found:  # beside texts, an id with a score was found as well
-            document["page_content"] = document["page_content"] or as_sent(
-                {"id": document["id"], **document["metadata"]}
-            )
+        for document in found:
+            if not document["page_content"]:  # beside texts, a record with only an id and a score was found, too
+                document["page_content"] = as_sent({"id": document["id"], **document["metadata"]})
     return found
 
 
@@ -57,9 +48,9 @@ def document_of(item: Any) -> Document | None:
 
 
 def _holds_documents(value: dict[str, Any]) -> bool:
-    """Whether a mapping holds a list, or is a record with a text, not the arguments or the answer of a function."""
+    """Whether a mapping holds a list or is a record with a text, and not the arguments or the answer of a function."""
     return bool(_own_text(value) or _wrapped(value) or _nested(value)) or any(
-        isinstance(opened(value.get(key)), (list, dict)) for key in DOCUMENT_LISTS
+        isinstance(opened(value.get(key)), (list, dict)) for key in forms.DOCUMENT_LISTS
     )
 
 
@@ -93,20 +84,13 @@ def _in_mapping(value: dict[str, Any], depth: int) -> Iterator[Document]:
     if columns := _columns(value):
         yield from columns
         return
-    for key in DOCUMENT_LISTS:
+    for key in forms.DOCUMENT_LISTS:
         inner = opened(value.get(key))
-        if _may_hold_records(inner) and not _is_parts_of_record(value, inner):
-            found = list(_records(inner, depth + 1))
-            if found:
-                yield from found
-                return
+        may_hold_records = inner and isinstance(inner, (list, dict)) and not _is_vector(inner)
+        if may_hold_records and not _is_parts_of_record(value, inner) and (found := list(_records(inner, depth + 1))):
+            yield from found
+            return
     yield from _of_record(value, depth)
-
-
-def _may_hold_records(inner: Any) -> bool:
-    if isinstance(inner, list):
-        return bool(inner) and not _is_vector(inner)
-    return isinstance(inner, dict) and bool(inner)
 
 
 def _is_parts_of_record(value: dict[str, Any], inner: Any) -> bool:
@@ -114,7 +98,7 @@ def _is_parts_of_record(value: dict[str, Any], inner: Any) -> bool:
     is_parts = isinstance(inner, list) and all(
         isinstance(part, dict) and isinstance(part.get("text"), str) and "type" in part for part in inner
     )
-    return is_parts and any(key in value for key in (*DOCUMENT_IDS, *DOCUMENT_SCORES))
+    return is_parts and any(key in value for key in (*forms.DOCUMENT_IDS, *forms.DOCUMENT_SCORES))
 
 
 def _columns(value: dict[str, Any]) -> list[Document]:
@@ -160,12 +144,12 @@ def _of_record(item: dict[str, Any], depth: int) -> Iterator[Document]:
 
 
 def _own_text(item: dict[str, Any]) -> str:
-    texts = (_text_in(item[key]) for key in DOCUMENT_TEXTS if key in item)
+    texts = (_text_in(item[key]) for key in forms.DOCUMENT_TEXTS if key in item)
     return next((text for text in texts if text.strip()), "")
 
 
 def _text_in(value: Any) -> str:
-    """Return a record's text, which may be made of parts (OpenAI's search), or wrapped once more."""
+    """Return a record's text, which may consist of parts (OpenAI's search) or be wrapped once more."""
     if isinstance(value, list) and value and all(isinstance(part, dict) and "type" in part for part in value):
         return parts_text(value)
     inner = value.get("text", value.get("value")) if isinstance(value, dict) else value
@@ -173,8 +157,8 @@ def _text_in(value: Any) -> str:
 
 
 def _wrapped(item: dict[str, Any]) -> dict[str, Any] | list[Any] | None:
-    """Return the record that a record wraps, if that one has a text."""
-    for key in DOCUMENT_WRAPPERS:
+    """Return the record inside a record, if it has a text."""
+    for key in forms.DOCUMENT_WRAPPERS:
         inner = opened(item.get(key))
         if isinstance(inner, dict) and inner and (_own_text(inner) or _text_like(inner) or _wrapped(inner)):
             return inner
@@ -184,7 +168,7 @@ def _wrapped(item: dict[str, Any]) -> dict[str, Any] | list[Any] | None:
 def _nested(item: dict[str, Any], depth: int = 0) -> list[Any] | dict[str, Any] | None:
     """Return a list of records further down, under whatever name (Weaviate's `data.Get.Article`)."""
     for key, value in item.items():
-        if key in DOCUMENT_SIDES:
+        if key in forms.DOCUMENT_SIDES:
             continue
         inner = opened(value) if not isinstance(value, str) else value
         if isinstance(inner, list) and inner and all(isinstance(entry, (dict, type(None))) for entry in inner):
@@ -198,14 +182,14 @@ def _text_like(item: dict[str, Any]) -> str:
     """Return the text under a name that ends like that of a text (`chunk_text`, `doc_body`)."""
     for key, value in item.items():
         name = key.lower().rstrip("_")
-        if isinstance(value, str) and value.strip() and name.endswith(DOCUMENT_TEXT_ENDS):
+        if isinstance(value, str) and value.strip() and name.endswith(forms.DOCUMENT_TEXT_ENDS):
             return encodable(value)
     return ""
 
 
 def _as_json(item: dict[str, Any]) -> str:
-    """Write down a record without a text; empty if it holds no more than an id, a score or a vector."""
-    rest = {key: value for key, value in item.items() if key not in DOCUMENT_SIDES and not _is_vector(value)}
+    """Return a record without a text as JSON; empty if it holds nothing but an id, a score or a vector."""
+    rest = {key: value for key, value in item.items() if key not in forms.DOCUMENT_SIDES and not _is_vector(value)}
     has_content = any(value not in (None, "", [], {}) for value in rest.values())
     return as_sent({key: value for key, value in item.items() if not _is_vector(value)}) if has_content else ""
 
@@ -258,8 +242,8 @@ def _scored(document: Document, score: Any) -> Document:
 
 
 def _score(item: dict[str, Any]) -> Any:
-    return next((item[key] for key in DOCUMENT_SCORES if isinstance(item.get(key), (int, float))), None)
+    return next((item[key] for key in forms.DOCUMENT_SCORES if isinstance(item.get(key), (int, float))), None)
 
 
 def _id(item: dict[str, Any]) -> Any:
-    return next((item[key] for key in DOCUMENT_IDS if isinstance(item.get(key), (str, int))), None)
+    return next((item[key] for key in forms.DOCUMENT_IDS if isinstance(item.get(key), (str, int))), None)

@@ -37,6 +37,9 @@ TYPED_ROLES = _roles(
     "file_search_call mcp_call toolcallexecutionevent tool-return retry-prompt",
 )
 
+# Role by the name in front of a line of a transcript: LangChain's buffer memory, apps' own.
+TRANSCRIPT_ROLES = _roles(user="human user", assistant="ai assistant bot")
+
 # Role by `kind` of pydantic_ai.messages.ModelRequest and ModelResponse; their parts may have other roles.
 KIND_ROLES = {"request": "user", "response": "assistant"}
 

@@ -1,6 +1,6 @@
 """Messages in the shapes in which libraries record them: who speaks, and what is said.
 
-A message is a mapping that names a role, or a type or class that stands for one. It says text, or parts, of which
+A message is a mapping that names a role, or a type or class that stands for one. It holds text or parts. Of these only
 the speaker's own words count: no thoughts, no calls of tools, no files. A tool's result is a turn of the tool, wherever
 it stands.
 """
@@ -9,23 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from qualitrace_collector.convert.content.forms import (
-    CONTENT_KEYS,
-    CONVERSATION_KEYS,
-    KIND_ROLES,
-    PART_TEXT_KEYS,
-    RESULT_KEYS,
-    ROLE_KEYS,
-    ROLES,
-    SILENT_KEYS,
-    SILENT_PARTS,
-    SOURCED_TYPES,
-    TEXT_PARTS,
-    TOOL_RESULT_KEYS,
-    TOOL_RESULTS,
-    TYPE_KEYS,
-    TYPED_ROLES,
-)
+from qualitrace_collector.convert.content import forms
 from qualitrace_collector.convert.content.opening import CLASS, MAX_DEPTH, as_sent, encodable, opened, parsed
 from qualitrace_collector.convert.content.stream import joined, whole_response
 from qualitrace_collector.sample import Message
@@ -51,7 +35,8 @@ _BARE_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{256,}={0,2}\Z")
 
 def messages_in(value: Any, depth: int = 0) -> list[Message]:
     """Find the conversation recorded in `value`, oldest turn first."""
-    value = opened(value) if depth == 0 else _opened_inside(value)
+    # Text inside a recorded value is somebody's words unless it is JSON.
+    value = parsed(value) if depth and isinstance(value, str) else opened(value)
     if depth > MAX_DEPTH:
         return []
     if isinstance(value, list):
@@ -59,20 +44,15 @@ def messages_in(value: Any, depth: int = 0) -> list[Message]:
     if isinstance(value, dict):
         if role := role_of(value):
             return list(_message(role, value))
-        for key in CONVERSATION_KEYS:
+        for key in forms.CONVERSATION_KEYS:
             if key in value and (found := messages_in(value[key], depth + 1)):
                 return found
     return []
 
 
-def _opened_inside(value: Any) -> Any:
-    """Open a nested value; text inside a recorded value is somebody's words unless it is JSON."""
-    return parsed(value) if isinstance(value, str) else opened(value)
-
-
 def _listed(items: list[Any], depth: int) -> list[Message]:
     if len(items) == 2 and isinstance(items[0], str) and isinstance(items[1], str):
-        role = ROLES.get(items[0].lower()) or TYPED_ROLES.get(items[0].lower())
+        role = forms.ROLES.get(items[0].lower()) or forms.TYPED_ROLES.get(items[0].lower())
         if role:  # LangChain's tuples
             return [Message(role=role, content=encodable(items[1]))]
     if (response := whole_response(items)) is not None:
@@ -83,65 +63,54 @@ def _listed(items: list[Any], depth: int) -> list[Message]:
 
 
 def role_of(value: dict[str, Any]) -> str:
-    """Return user, assistant, system or tool; empty if the mapping is no message."""
-    for key in ROLE_KEYS:
+    """Return `user`, `assistant`, `system` or `tool`; empty if the mapping is no message."""
+    for key in forms.ROLE_KEYS:
         name = value.get(key)
         if isinstance(name, dict):  # Semantic Kernel's {"Label": "user"}
             name = name.get("Label") or name.get("label")
-        if isinstance(name, str) and (role := ROLES.get(name.lower())):
+        if isinstance(name, str) and (role := forms.ROLES.get(name.lower())):
             return role
     for key in ("type", "part_kind", CLASS):
         name = value.get(key)
-        if isinstance(name, str) and (role := TYPED_ROLES.get(name.lower())):
+        if isinstance(name, str) and (role := forms.TYPED_ROLES.get(name.lower())):
             return role
-    return _kind_role(value) or _path_role(value.get("id"))
-
-
-def _kind_role(value: dict[str, Any]) -> str:
-    """Return the role of Pydantic AI's requests and responses, and of AutoGen's messages."""
-    kind, source = value.get("kind"), value.get("source")
-    if isinstance(kind, str) and isinstance(value.get("parts"), list):
-        return KIND_ROLES.get(kind, "")
-    if isinstance(source, str) and str(value.get("type", value.get(CLASS))).lower() in SOURCED_TYPES:
+    kind, source, path = value.get("kind"), value.get("source"), value.get("id")
+    if isinstance(kind, str) and isinstance(value.get("parts"), list) and kind in forms.KIND_ROLES:  # Pydantic AI
+        return forms.KIND_ROLES[kind]
+    if isinstance(source, str) and str(value.get("type", value.get(CLASS))).lower() in forms.SOURCED_TYPES:  # AutoGen
         return "user" if source in ("user", "user_proxy") else "assistant"
-    return ""
-
-
-def _path_role(path: Any) -> str:
-    """Return the role of a LangChain class that was serialised without the `lc` mark."""
-    name = path[-1] if isinstance(path, list) and path else None
-    return TYPED_ROLES.get(name.lower(), "") if isinstance(name, str) else ""
+    name = path[-1] if isinstance(path, list) and path else None  # LangChain's class, serialised without the `lc` mark
+    return forms.TYPED_ROLES.get(name.lower(), "") if isinstance(name, str) else ""
 
 
 def _message(role: str, value: dict[str, Any]) -> Iterator[Message]:
-    """Yield what tools gave back in this message as turns of theirs, then the speaker's own turn."""
+    """Yield the results of tools in this message as turns of theirs, then the speaker's own turn."""
     for wrapper in ("kwargs", "data", "message"):  # LangChain's two ways to serialise; Claude's Agent SDK
         if isinstance(value.get(wrapper), dict) and "content" not in value and "parts" not in value:
             value = value[wrapper]
     parts = _parts(value)
     results = [part for part in parts if is_tool_result(part)]
-    if role == "tool":
-        yield from (Message(role="tool", content=_result_text(part)) for part in results or [value])
-        return
-    yield from (Message(role="tool", content=_result_text(part)) for part in results)
-    others = [part for part in parts if not is_tool_result(part)]
-    for part in others:
-        if isinstance(part, dict) and isinstance(kind := part.get("part_kind"), str):
-            other = TYPED_ROLES.get(kind, role)
-            if other != role:  # pydantic-ai keeps instructions, questions and results in one request
-                yield from _message(other, part)
-                others = [item for item in others if item is not part]
-    if results and not others:
-        return
-    text = parts_text(others) if parts else _said(value)
-    yield Message(
-        role=role, content=spoken(text or _refusal_or_speech(value)) if role == "assistant" else without_files(text)
-    )
+    tools = (results or [value]) if role == "tool" else results
+    yield from (Message(role="tool", content=_result_text(part)) for part in tools)
+    others: list[Any] = []
+    for part in parts if role != "tool" else ():
+        kind = part.get("part_kind") if isinstance(part, dict) else None
+        other = forms.TYPED_ROLES.get(kind, role) if isinstance(kind, str) else role
+        if is_tool_result(part):
+            continue
+        if other == role:
+            others.append(part)
+        else:  # pydantic-ai keeps instructions, questions and results in one request
+            yield from _message(other, part)
+    if others or not tools:
+        text = parts_text(others) if parts else _said(value)
+        words = spoken(text or _refusal_or_speech(value)) if role == "assistant" else without_files(text)
+        yield Message(role=role, content=words)
 
 
 def _parts(value: dict[str, Any]) -> list[Any]:
     """Return a message's parts, empty where it says plain text."""
-    for key in CONTENT_KEYS:
+    for key in forms.CONTENT_KEYS:
         content = value.get(key)
         if isinstance(content, str):
             content = opened_parts(content)
@@ -155,7 +124,7 @@ def _parts(value: dict[str, Any]) -> list[Any]:
 
 
 def opened_parts(text: Any) -> Any:
-    """Open text that holds a message's parts as JSON (OpenLLMetry, Strands); a model's own JSON stays as it is."""
+    """Open text that holds a message's parts as JSON (OpenLLMetry, Strands); other JSON, as a model's, stays text."""
     found = parsed(text)
     if isinstance(found, list) and found and all(isinstance(item, dict) and is_part(item) for item in found):
         return found
@@ -166,24 +135,24 @@ def is_part(item: dict[str, Any]) -> bool:
     """Whether a mapping is a part of a message: by its type, or as Gemini and Bedrock write them."""
     kind = _kind(item)
     if kind:
-        return kind in TEXT_PARTS or _is_silent_kind(kind)
-    return not SILENT_KEYS.isdisjoint(item) or (item.keys() == {"text"} and isinstance(item["text"], str))
+        return kind in forms.TEXT_PARTS or _is_silent_kind(kind)
+    return not forms.SILENT_KEYS.isdisjoint(item) or (item.keys() == {"text"} and isinstance(item["text"], str))
 
 
 def is_tool_result(part: Any) -> bool:
-    """Whether a part brings what a tool gave back."""
+    """Whether a part holds a tool's result."""
     if not isinstance(part, dict):
         return False
     kind = _kind(part)
     if kind == "document" and _document_text(part):
         return True
-    if kind in TOOL_RESULTS or any(isinstance(part.get(key), dict) for key in TOOL_RESULT_KEYS):
+    if kind in forms.TOOL_RESULTS or any(isinstance(part.get(key), dict) for key in forms.TOOL_RESULT_KEYS):
         return True
     return kind.startswith("tool-") and part.get("state") == "output-available"  # the AI SDK's UI messages
 
 
 def _document_text(part: dict[str, Any]) -> str:
-    """Return the text of a document given to the model beside the words: Anthropic's, of a text or of blocks."""
+    """Return the text of a document that the model was given beside the words: Anthropic's, of a text or of blocks."""
     source = part.get("source")
     if not isinstance(source, dict) or source.get("type") not in ("text", "content"):
         return ""
@@ -191,23 +160,22 @@ def _document_text(part: dict[str, Any]) -> str:
 
 
 def _result_text(part: dict[str, Any]) -> str:
-    """Write down what a tool gave back: texts as they are, anything else as JSON."""
+    """Return a tool's result: texts as they are, anything else as JSON."""
     if text := _document_text(part):
         return text
-    for key in TOOL_RESULT_KEYS:
+    for key in forms.TOOL_RESULT_KEYS:
         if isinstance(part.get(key), dict):
             return _result_text(part[key])
-    result = next((part[key] for key in RESULT_KEYS if part.get(key) not in (None, "", [])), "")
+    result = next((part[key] for key in forms.RESULT_KEYS if part.get(key) not in (None, "", [])), "")
     if isinstance(result, dict) and _kind(result) in ("text", "json", "content", "error-text", "error-json"):
         result = result.get("value", result)  # Vercel's typed outputs
     if isinstance(result, list) and result and all(isinstance(item, dict) and is_part(item) for item in result):
-        texts = parts_text(result)
-        return texts or as_sent(result)
+        return parts_text(result) or as_sent(result)
     return as_sent(result)
 
 
 def _said(value: dict[str, Any]) -> str:
-    for key in CONTENT_KEYS:
+    for key in forms.CONTENT_KEYS:
         content = value.get(key)
         if isinstance(content, str) and content:
             return encodable(content)
@@ -217,14 +185,14 @@ def _said(value: dict[str, Any]) -> str:
 
 
 def _refusal_or_speech(value: dict[str, Any]) -> str:
-    """Return the words of a message without content: a refusal, which LangChain keeps further down, or speech."""
+    """Return the words of a message without content: a refusal (LangChain keeps it further down) or speech."""
     extra, audio = value.get("additional_kwargs"), value.get("audio")
     found = value.get("refusal") or (extra.get("refusal") if isinstance(extra, dict) else None)
     return encodable(found) if isinstance(found, str) else part_text(audio) if isinstance(audio, dict) else ""
 
 
 def parts_text(parts: Any) -> str:
-    """Return the speaker's words in a list of parts: one a line, or on one line where a part goes on with the last."""
+    """Return the speaker's words in a list of parts, each on a line of its own unless it continues the one before."""
     if not isinstance(parts, list):
         return part_text(parts)
     text, cited = "", False
@@ -258,35 +226,31 @@ def _words_in(part: dict[str, Any], depth: int) -> str:
         return encodable(transcript)
     if is_silent(part):
         return ""
-    texts = (part_text(part[key], depth + 1) for key in PART_TEXT_KEYS if key in part)
+    texts = (part_text(part[key], depth + 1) for key in forms.PART_TEXT_KEYS if key in part)
     return next(filter(None, texts), "")
 
 
 def is_silent(part: dict[str, Any]) -> bool:
     """Whether a part holds no words of the speaker."""
-    if part.get("thought") is True:  # Gemini
-        return True
     kind = _kind(part)
-    if kind and kind not in TEXT_PARTS:
-        return _is_silent_kind(kind)
-    if kind:
-        return False
+    if kind or part.get("thought") is True:  # Gemini's thoughts have no type
+        return part.get("thought") is True or (kind not in forms.TEXT_PARTS and _is_silent_kind(kind))
     has_text = isinstance(part.get("text"), str) and bool(part["text"])
-    return not has_text and not SILENT_KEYS.isdisjoint(part)
+    return not has_text and not forms.SILENT_KEYS.isdisjoint(part)
 
 
 def _is_silent_kind(kind: str) -> bool:
-    return kind not in ("refusal", "message") and any(word in kind for word in SILENT_PARTS)
+    return kind not in ("refusal", "message") and any(word in kind for word in forms.SILENT_PARTS)
 
 
 def _kind(part: dict[str, Any]) -> str:
-    return next((kind.lower() for key in TYPE_KEYS if isinstance(kind := part.get(key), str)), "")
+    return next((kind.lower() for key in forms.TYPE_KEYS if isinstance(kind := part.get(key), str)), "")
 
 
 def spoken(text: str) -> str:
     """Return what a model says to the user, without its thoughts and files.
 
-    DeepSeek, Qwen and others think aloud between tags, of which their chat template may hold the first; gpt-oss
+    DeepSeek, Qwen and others write thoughts between tags, of which their chat template may hold the first; gpt-oss
     names the channel of each message (https://cookbook.openai.com/articles/openai-harmony).
     """
     if "<|channel|>" in text and (final := _FINAL_CHANNEL.findall(text)):
@@ -299,7 +263,7 @@ def spoken(text: str) -> str:
 
 
 def without_files(text: str) -> str:
-    """Take pictures and files that stand in a text as data out of it."""
+    """Leave out pictures and files that stand in a text as data."""
     text = encodable(text)
     if "base64," not in text and "blob:" not in text and "(data:" not in text:
         return text

@@ -1,8 +1,8 @@
 """The passages that an answer should rest on.
 
-Looked for in this order, and taken from the first place that has any: what spans of retrievers, else of rerankers,
-brought; what the outputs and inputs of chains hold beside question and answer; results of tools and marked material in
-the prompt; what spans of tools brought.
+They are taken from the first place that has any: outputs of retrievers' spans; of rerankers' spans; documents beside
+the question and the answer in the inputs and outputs of chains; results of tools and marked material in the prompt;
+outputs of tools' spans.
 """
 
 import re
@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from mlflow.entities import SpanType
 
+from qualitrace_collector.convert.content import forms
 from qualitrace_collector.convert.content.documents import documents
-from qualitrace_collector.convert.content.forms import MATERIAL_KEYS
 from qualitrace_collector.convert.content.messages import messages_in
 from qualitrace_collector.convert.content.opening import as_sent, encodable, is_blank, opened
 from qualitrace_collector.convert.content.prompt import split_prompt
@@ -23,7 +23,7 @@ from qualitrace_collector.sample import Message, PassagesSource
 NO_MATERIAL_TYPES = (*CALL_TYPES, SpanType.EMBEDDING, SpanType.TOOL, SpanType.RETRIEVER, SpanType.RERANKER)
 MAX_PASSAGES = 1000
 
-# What Mastra's exporter puts where a tool's result was (@mastra/core's observability).
+# What Mastra's exporter writes in place of a tool's result (@mastra/core's observability).
 _PLACEHOLDER = re.compile(r"\[tool-result: [^\]]*\]")
 
 
@@ -53,7 +53,7 @@ def find_passages(spans: Sequence[AnySpan], question: str) -> tuple[tuple[Passag
 
 
 def texts_of(value: Any) -> list[str]:
-    """Return the texts that a retriever or a tool brought: those of its records, else the value itself."""
+    """Return the texts of a retriever's or a tool's outputs: of its records, or else the value itself."""
     found = [text for document in documents(value) if (text := encodable(document["page_content"])).strip()]
     if found or is_blank(value):
         return found
@@ -62,11 +62,9 @@ def texts_of(value: Any) -> list[str]:
 
 
 def result_texts(text: str) -> list[str]:
-    """Return the texts of a tool's result in a prompt: of its records, or the whole of it.
-
-    A single record is kept whole, as the answer may rest on any of its fields.
-    """
+    """Return the texts of a tool's result in a prompt: of its records, or the whole of it."""
     value = opened(text)
+    # A single record is kept whole: the answer may rest on any of its fields.
     if isinstance(value, list) or (isinstance(value, dict) and _is_envelope(value)):
         return texts_of(value) or [text]
     return [text]
@@ -96,12 +94,12 @@ def _retrieved(spans: Iterable[AnySpan], span_type: str) -> Iterator[Passage]:
 
 
 def _beside_answers(spans: Sequence[AnySpan], question: str) -> Iterator[Passage]:
-    """Yield documents that chains hand up with their answer, or are given with their question."""
+    """Yield documents that chains return with their answer, or are given with their question."""
     for span in spans:
         if span.span_type in NO_MATERIAL_TYPES:
             continue
         for field, value in (("outputs", span.outputs), ("inputs", span.inputs)):
-            for key in MATERIAL_KEYS if isinstance(value, dict) else ():
+            for key in forms.MATERIAL_KEYS if isinstance(value, dict) else ():
                 texts = _material(value.get(key))
                 yield from (Passage(text, span, f"{field}.{key}") for text in texts if text != question)
                 if texts:
@@ -119,16 +117,15 @@ def _material(value: Any) -> list[str]:
 def _prompted(span: AnySpan, question: str, read: set[Message]) -> Iterator[Passage]:
     """Yield tool results, and those parts of the prompt that are marked as material to answer from.
 
-    What a provider's own tools found (a search of files) stands in its response.
-
     Args:
-        read: turns of other spans, which have no material; an agent's calls repeat all turns before them.
+        read: turns of other spans, which are not read again: an agent's calls repeat all turns before them.
     """
     for number, turn in enumerate(messages_in(span.inputs)):
         if turn not in read:
             read.add(turn)
             texts = _turn_texts(turn, question)
             yield from (Passage(text, span, f"inputs turn {number} ({turn.role})") for text in texts)
+    # The results of a provider's own tools (a search of files) stand in its response.
     for number, turn in enumerate(messages_in(span.outputs)):
         for text in result_texts(turn.content) if turn.role == "tool" else ():
             yield Passage(text, span, f"outputs turn {number} (tool)")

@@ -1,19 +1,14 @@
 """What was asked: the newest turn of the user, or what a function's arguments call a question.
 
-In this order: messages of roles, a question by its name with the turns before it, the same inside what arguments
-come wrapped in, the only text there is, and else the value as it was sent.
+It is looked for in this order: messages with roles; a question by its name, with the turns before it; the same inside a
+wrapper of the arguments; the only text there is; or else the value as it was sent.
 """
 
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from qualitrace_collector.convert.content.forms import (
-    HISTORY_KEYS,
-    MATERIAL_KEYS,
-    QUESTION_KEYS,
-    QUESTION_WRAPPERS,
-)
+from qualitrace_collector.convert.content import forms
 from qualitrace_collector.convert.content.messages import (
     is_part,
     messages_in,
@@ -25,10 +20,8 @@ from qualitrace_collector.convert.content.messages import (
 from qualitrace_collector.convert.content.opening import MAX_DEPTH, as_sent, encodable, is_blank, opened, parsed
 from qualitrace_collector.sample import Message
 
-# How Python shows an argument that has nothing to read.
+# How Python shows an argument without its content.
 _OBJECT = re.compile(r"<[\w. ]+ object at 0x\w+>|[A-Z]\w*\(\)|<class '[\w.]+'>")
-
-_SPEAKERS = frozenset({"user", "assistant"})
 
 
 class Asked(NamedTuple):
@@ -38,7 +31,7 @@ class Asked(NamedTuple):
     earlier: tuple[Message, ...] = ()
 
 
-# What each mapping asks, by its identity; the mapping is held, so that no other has that.
+# What each mapping asks, by its identity. The mapping is kept, so that no other one gets the same identity.
 _Read = dict[int, tuple[Any, Asked | None]]
 
 
@@ -57,7 +50,7 @@ def asked(inputs: Any, *, of_model: bool = False) -> Asked:
 
     Args:
         inputs: what a span recorded.
-        of_model: it is what a model was given, so that bare texts are its prompts, the last of them the question.
+        of_model: a model was given it, so that bare texts are its prompts, and the last of them the question.
     """
     value = opened(inputs)
     if of_model and isinstance(value, list) and value and all(isinstance(text, str) for text in value):
@@ -70,7 +63,7 @@ def asked(inputs: Any, *, of_model: bool = False) -> Asked:
 
 
 def _found(value: Any, depth: int, read: _Read) -> Asked | None:
-    """Return the question that a value holds under names that are known, None if there is none."""
+    """Return the question that a value holds under known names, None if there is none."""
     if depth > MAX_DEPTH:
         return None
     if isinstance(value, list):
@@ -83,10 +76,10 @@ def _found(value: Any, depth: int, read: _Read) -> Asked | None:
 def _in_list(items: list[Any], depth: int, read: _Read) -> Asked | None:
     if found := _by_turns(items):
         return found
+    if len(items) == 1 and isinstance(items[0], str):
+        return Asked(encodable(items[0]))
     if len(items) == 1:
-        return _found(_inside(items[0]), depth + 1, read) or (
-            Asked(encodable(items[0])) if isinstance(items[0], str) else None
-        )
+        return _found(opened(items[0]), depth + 1, read)
     mappings = [item for item in items if not isinstance(item, str)]
     if mappings and all(isinstance(item, dict) and is_part(item) for item in mappings):
         return Asked(without_files(parts_text(items)))  # the parts of one turn
@@ -94,24 +87,21 @@ def _in_list(items: list[Any], depth: int, read: _Read) -> Asked | None:
 
 
 def _by_turns(value: Any) -> Asked | None:
+    """Split a conversation at its newest turn of the user; the question is empty if no user speaks in it."""
     turns = messages_in(value)
-    return _newest(turns) if turns else None
-
-
-def _newest(turns: Sequence[Message]) -> Asked:
-    """Part a conversation at its newest turn of the user; a blank question if no user speaks in it."""
     asks = [at for at, turn in enumerate(turns) if turn.role == "user" and turn.content.strip()]
-    if not asks:
-        return Asked("")
-    return Asked(turns[asks[-1]].content, _spoken(turns[: asks[-1]]))
+    if asks:
+        return Asked(turns[asks[-1]].content, spoken_turns(turns[: asks[-1]]))
+    return Asked("") if turns else None
 
 
-def _spoken(turns: Sequence[Message]) -> tuple[Message, ...]:
-    return tuple(turn for turn in turns if turn.role in _SPEAKERS and turn.content.strip())
+def spoken_turns(turns: Sequence[Message]) -> tuple[Message, ...]:
+    """Return the turns in which the user or the assistant says anything."""
+    return tuple(turn for turn in turns if turn.role in ("user", "assistant") and turn.content.strip())
 
 
 def _in_mapping(value: dict[str, Any], depth: int, read: _Read) -> Asked | None:
-    """Return what a mapping asks; one is reached in several ways, and read once."""
+    """Return what a mapping asks; it is reached in several ways, and read once."""
     if id(value) not in read:
         read[id(value)] = value, _mapping_question(value, depth, read)
     return read[id(value)][1]
@@ -119,13 +109,13 @@ def _in_mapping(value: dict[str, Any], depth: int, read: _Read) -> Asked | None:
 
 def _mapping_question(value: dict[str, Any], depth: int, read: _Read) -> Asked | None:
     history = _history(value)
-    for key in QUESTION_KEYS:
+    for key in forms.QUESTION_KEYS:
         found = _under(_inside(value.get(key)), depth, read)
         if found and found.question.strip():
             return Asked(found.question, found.earlier or _without_last(history, found.question))
     if found := _by_turns(value):
         return found
-    for key in QUESTION_WRAPPERS:
+    for key in forms.QUESTION_WRAPPERS:
         found = _found(opened(value.get(key)), depth + 1, read)
         if found and found.question:
             return found
@@ -133,7 +123,7 @@ def _mapping_question(value: dict[str, Any], depth: int, read: _Read) -> Asked |
 
 
 def _in_branches(value: dict[str, Any], depth: int, read: _Read) -> Asked | None:
-    """Return what all components were asked that were asked something: the data of Haystack's pipelines."""
+    """Return the only question that components were asked: the data of Haystack's pipelines."""
     mappings = [item for item in value.values() if isinstance(item, dict)] if depth < MAX_DEPTH else []
     inner = (_in_mapping(item, depth + 1, read) for item in mappings)
     found = [item for item in inner if item and item.question]
@@ -150,15 +140,15 @@ def _under(item: Any, depth: int, read: _Read) -> Asked | None:
 
 
 def _inside(value: Any) -> Any:
-    """Open a nested value unless it is text: an argument that is JSON text was asked so."""
+    """Open a nested value unless it is text: JSON text as an argument is the question as it was asked."""
     return value if isinstance(value, str) else opened(value)
 
 
 def _history(value: dict[str, Any]) -> tuple[Message, ...]:
     """Return the turns that stand beside a question."""
-    for key in HISTORY_KEYS:
+    for key in forms.HISTORY_KEYS:
         item = opened(value.get(key))
-        if turns := _spoken(messages_in(item)) or _paired(item) or _transcript(item):
+        if turns := spoken_turns(messages_in(item)) or _paired(item) or _transcript(item):
             return turns
     return ()
 
@@ -184,9 +174,7 @@ def _transcript(text: Any) -> tuple[Message, ...]:
     turns: list[Message] = []
     for line in text.splitlines():
         name, colon, said = line.partition(":")
-        role = {"human": "user", "user": "user", "ai": "assistant", "assistant": "assistant", "bot": "assistant"}.get(
-            name.strip().lower()
-        )
+        role = forms.TRANSCRIPT_ROLES.get(name.strip().lower())
         if colon and role:
             turns.append(Message(role=role, content=encodable(said.strip())))
         elif turns:
@@ -195,7 +183,7 @@ def _transcript(text: Any) -> tuple[Message, ...]:
 
 
 def _without_last(turns: tuple[Message, ...], question: str) -> tuple[Message, ...]:
-    """Leave the question out of the turns before it, where a state holds it in both places."""
+    """Leave the question out of the turns before it, if a state holds it in both places."""
     return turns[:-1] if turns and turns[-1].role == "user" and turns[-1].content == question else turns
 
 
@@ -203,7 +191,7 @@ def _as_text(value: Any) -> str:
     """Return the only text of a mapping, else the value as it was sent."""
     if isinstance(value, dict):
         value = {key: item for key, item in value.items() if not (isinstance(item, str) and _OBJECT.fullmatch(item))}
-        texts = [item for key, item in value.items() if key not in MATERIAL_KEYS]
+        texts = [item for key, item in value.items() if key not in forms.MATERIAL_KEYS]
         if not value:
             return ""
         if len(texts) == 1 and isinstance(texts[0], str):

@@ -155,8 +155,8 @@ def price(provider: str, model: str, input_tokens: int, output_tokens: int) -> f
     Args:
         provider: as in the model URI, for example `openai`.
     """
-    from mlflow.utils.providers import cost_per_token
+    from qualitrace_collector.convert.cost import catalog_name, listed_prices
 
-    listed = "bedrock" if provider == "amazon-bedrock" else provider
-    cost = cost_per_token(model, input_tokens, output_tokens, custom_llm_provider=listed)
-    return None if cost is None else sum(cost)
+    listed = catalog_name(provider)
+    prices = listed_prices(model, listed) if listed else None
+    return None if prices is None else input_tokens * prices[0] + output_tokens * prices[1]

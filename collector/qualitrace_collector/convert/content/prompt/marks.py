@@ -1,8 +1,8 @@
-"""What marks material in a prompt, and what shows that it is none: the tables that `prompt` reads.
+"""The tables of marks: what opens material in a prompt, and what shows that a text is none.
 
 Most prompts carry no material, and lines such as `Knowledge cutoff: 2024` or `# Context` alone mean nothing. So each
-mark asks for a proof besides: what its text must show, by the role of the turn. Every pattern looks at a bounded
-stretch of one line, so that a prompt is read in time linear in its length.
+mark also asks for a proof, which its text must show; it depends on the role of the turn. Every pattern looks at a
+bounded part of one line, so that a prompt is read in time linear in its length.
 """
 
 import re
@@ -13,7 +13,7 @@ Role = Literal["system", "user"]
 
 
 class Proof(Enum):
-    """What the text behind a mark must show, besides words that are no placeholder, code or mostly orders."""
+    """What the text after a mark must show, besides words that are no placeholder, no code and not mostly orders."""
 
     FILLED = auto()
     """Nothing more."""
@@ -82,7 +82,7 @@ _BY = (
 )
 _ANSWERING = r"(?:answer(?:s|ing)?|respon(?:d|se)|reply|questions?)"
 
-# A sentence that says to answer from material. It marks nothing by itself, but lets weaker marks count.
+# A sentence that says to answer from material. It is no mark, but weaker marks count beside it.
 LEAD = re.compile(
     rf"(?i)(?<!\w)(?:with )?{_BY}(?: only| solely)?(?:(?: the| these| this| some)?(?: {_POINTED}){{1,2}}| this| these)"
     rf"(?: relevant| retrieved| numbered| search)?(?: (?:{_CORE})| (?:articles|information))(?!\w)"
@@ -217,14 +217,14 @@ ASK = re.compile(
 
 ASK_TAG = re.compile(r"(?i)<(question|query|user[_-](?:query|question|input|message|request|prompt))>")
 
-# The stub behind which the model is to write; with text behind it, an example or a part of the material.
+# The stub after which the model is to write; with text after it, an example or a part of the material.
 ANSWER = re.compile(
     r"(?i)[ \t]*[^\w\n]{0,8}(?:(?:helpful|final|new|refined|your|concise|detailed|full|полезный|полный|nützliche) )?"
     r"(?:answer|response|antwort|respuesta|resposta|risposta|réponse|ответ|回答|答案|答え|답변|a)(?:\**[ \t]*[:：]\**"
     r"|(?<=\w\w)[*#\] \t]{0,8}\Z)"
 )
 
-# Lines with which a prompt goes on to something else after its material.
+# Lines by which a prompt goes on to something else after its material.
 STOP = re.compile(
     r"(?i)[ \t]*[#*\[_=-]{0,8}[ \t]*(?:(?:original|existing|previous) answer[ \t]*[:：]|we have (?:provided an|the opp)"
     r"|(?:(?:important |answering |strict )?(?:instructions?|rules|guidelines|constraints)|(?:your )?task|"
@@ -263,17 +263,17 @@ TO_MODEL = re.compile(
     r"|will))\b)"
 )
 
-# What an instruction of a template speaks of, unlike a wish of the user's.
+# What an instruction of a template is about, unlike a wish of the user's.
 ABOUT_ANSWERS = re.compile(
     r"(?i)\b(?:contexts?|sources?|documents?|passages?|information|citations?|cite|knowledge|know the answer"
     r"|don['’]t know|"
     r"make up|assistant|sentences maximum|questions?|quer(?:y|ies)|search results|rules?|user comment|provided)\b"
 )
 
-# The beginning of what users say of themselves.
+# The beginning of what users say about themselves.
 OWN_WORDS = re.compile(r"\W*(?:I|I['’](?:m|ve|d|ll)|My|We|We['’](?:re|ve)|Our|Ich|Mein|Wir|Je|Mon|Yo|Mi|Eu|Meu)\b")
 
-# The whole of a text that only holds the place of one.
+# A whole text that only holds the place of one.
 PLACEHOLDER = re.compile(
     r"(?is)\W*(?:\{\{?[^{}]{0,80}\}?\}|\$\w{1,40}\$?|<[^<>]{0,80}>|\[[^\[\]]{0,80}\]|%\w{1,40}%|n/?a|none|null|empty"
     r"|\.{3}|…|"
@@ -285,7 +285,7 @@ PLACEHOLDER = re.compile(
 # Attributes that make <source> and <article> those of HTML, unless they bear a number or a name too.
 HTML_SOURCE = re.compile(r"(?i)\s(?:src|srcset|type|media|href|class|style)\s*=")
 
-# What agents are given to know of where they run, which nobody asks about.
+# What agents are told about where they run, which nobody asks about.
 ENVIRONMENT = re.compile(
     r"(?i)\W*(?:(?:the |my |user['’]?s? |today['’]?s )?(?:current |local )?(?:date|time|timezone|time zone|os|"
     r"operating system|user|workspace|working directory)\b[^.\n]{0,60}(?: is|[:：])|today is\b|platform[:：])"

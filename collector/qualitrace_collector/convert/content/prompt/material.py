@@ -4,17 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from qualitrace_collector.convert.content.prompt.marks import (
-    CODE,
-    CODE_ENDS,
-    ENVIRONMENT,
-    LABEL,
-    OWN_WORDS,
-    PLACEHOLDER,
-    TAG,
-    TO_MODEL,
-    Proof,
-)
+from qualitrace_collector.convert.content.prompt import marks
 
 RULE = re.compile(r"[ \t]*([-=_*~])\1{2,}[ \t]*\Z")
 _RECORD_VALUE = re.compile(r"[ \t]*Value: ?")
@@ -34,7 +24,7 @@ _ADDRESS = re.compile(r"https?://[^\s<>]{1,2000}")
 _MAX_NESTED = 3
 _QUOTE = re.compile(r"\"\"\"|'''")
 
-# Characters of a marked text that are weighed: its beginning shows what it is.
+# Characters of a marked text that are looked at: its beginning shows what it is.
 _MAX_WEIGHED = 20_000
 
 # Characters of a text that may be a placeholder, and of a sentence's end: their patterns look twice at each.
@@ -53,41 +43,38 @@ _HARDLY = 0.25
 
 
 class Setting(NamedTuple):
-    """What stands beside a marked text: an introduction (`LEAD`), a question, and labels of its parts."""
+    """Whether an introduction (`LEAD`), a question, and labels of its parts stand beside a marked text."""
 
     led: bool
     asked: bool
     labelled: bool
 
 
-def shows(proof: Proof, text: str, setting: Setting) -> bool:
-    """Whether a marked text shows a proof."""
+def shows(proof: marks.Proof, text: str, setting: Setting) -> bool:
+    """Whether a marked text shows the proof that its mark asks for."""
     text = text[:_MAX_WEIGHED]
     said = sentences(words_only(text))
-    orders = [TO_MODEL.match(sentence) is not None for sentence in said]
+    orders = [marks.TO_MODEL.match(sentence) is not None for sentence in said]
     share = sum(orders) / max(1, len(orders))
-    if _is_placeholder(text.strip()) or not _filled(said) or share >= _MOSTLY:
+    is_placeholder = len(text.strip()) <= _MAX_PLACEHOLDER and marks.PLACEHOLDER.fullmatch(text.strip())
+    if is_placeholder or not _is_filled(said) or share >= _MOSTLY:
         return False
-    if any(ENVIRONMENT.match(sentence) for sentence in said[:3]) or (not setting.led and _is_code(text)):
+    if any(marks.ENVIRONMENT.match(sentence) for sentence in said[:3]) or (not setting.led and _is_code(text)):
         return False
     stated = sum(_states(sentence, setting.led) for sentence, order in zip(said, orders, strict=True) if not order)
-    own = OWN_WORDS.match(said[0]) is not None
+    own = marks.OWN_WORDS.match(said[0]) is not None
     beside = setting.led or setting.asked
     shown = {
-        Proof.FILLED: True,
-        Proof.STATED: (stated > 0 or setting.labelled) and (beside or not own),
-        Proof.ASKED: (stated > 0 or setting.labelled) and beside and not own,
-        Proof.FACTS: share <= _HARDLY and stated >= (1 if setting.led else 2),
-        Proof.LED: share <= _HARDLY and stated >= 1 and setting.led,
+        marks.Proof.FILLED: True,
+        marks.Proof.STATED: (stated > 0 or setting.labelled) and (beside or not own),
+        marks.Proof.ASKED: (stated > 0 or setting.labelled) and beside and not own,
+        marks.Proof.FACTS: share <= _HARDLY and stated >= (1 if setting.led else 2),
+        marks.Proof.LED: share <= _HARDLY and stated >= 1 and setting.led,
     }
     return shown[proof]
 
 
-def _is_placeholder(text: str) -> bool:
-    return len(text) <= _MAX_PLACEHOLDER and PLACEHOLDER.fullmatch(text) is not None
-
-
-def _filled(said: list[str]) -> bool:
+def _is_filled(said: list[str]) -> bool:
     words = sum(_words(sentence) for sentence in said)
     return words >= 3 or any(_ENDED.search(sentence) and _words(sentence) for sentence in said)
 
@@ -99,9 +86,8 @@ def _words(sentence: str) -> int:
 
 def _is_code(text: str) -> bool:
     lines = [line for line in text.split("\n") if line.strip()]
-    return sum(CODE.match(line) is not None or line.rstrip().endswith(CODE_ENDS) for line in lines) > _HARDLY * len(
-        lines
-    )
+    code = [line for line in lines if marks.CODE.match(line) or line.rstrip().endswith(marks.CODE_ENDS)]
+    return len(code) > _HARDLY * len(lines)
 
 
 def _states(sentence: str, led: bool) -> bool:
@@ -112,7 +98,7 @@ def _states(sentence: str, led: bool) -> bool:
 
 
 class Pair(NamedTuple):
-    """A tag with its end: where both begin and end, the tag's name in lower case and its attributes."""
+    """An opening and a closing tag, with the positions of both, the name in lower case and the attributes."""
 
     start: int
     inner: int
@@ -123,10 +109,10 @@ class Pair(NamedTuple):
 
 
 def tag_pairs(text: str) -> list[Pair]:
-    """Return the outermost pairs; an end belongs to the last opening tag of its name, others are only spoken of."""
+    """Return the outermost pairs of tags; a closing tag belongs to the last open one of its name."""
     opened: dict[str, list[re.Match[str]]] = {}
     pairs: list[Pair] = []
-    for tag in TAG.finditer(text):
+    for tag in marks.TAG.finditer(text):
         name = tag.group(2).lower()
         if not tag.group(1):
             opened.setdefault(name, []).append(tag)
@@ -146,7 +132,7 @@ def words_only(text: str) -> str:
 
 
 def tag_parts(text: str, name: str, depth: int = 0) -> list[str]:
-    """Return the passages in what stands between a tag of this name and its end, looking into a few tags in tags."""
+    """Return the passages between a tag of this name and its end; tags in it are looked into, `_MAX_NESTED` deep."""
     text = _METADATA.sub("", text)
     contents = list(_contents(text))
     if not contents and depth < _MAX_NESTED and (nested := tag_pairs(text)):
@@ -167,15 +153,15 @@ def _contents(text: str) -> Iterator[str]:
 
 
 def parts(text: str) -> list[str]:
-    """Return the passages in marked text: its labelled items, else what stands between rules, else its paragraphs."""
+    """Return the passages in marked text: its labelled items, or the texts between rules, or its paragraphs."""
     text = _ITEM_END.sub("", text)
     if len(quoted := _QUOTE.split(text)) > 2:
         return _cleaned(quoted[1::2])
     lines = text.split("\n")
     if any(_RECORD_VALUE.match(line) for line in lines) and any(RULE.match(line) for line in lines):
         return _cleaned(_split([line for line in lines if not _RECORD_END.match(line)], RULE, _RECORD_VALUE))
-    if any(LABEL.match(line) for line in lines):
-        return _cleaned(_split(lines, LABEL))
+    if any(marks.LABEL.match(line) for line in lines):
+        return _cleaned(_split(lines, marks.LABEL))
     if any(RULE.match(line) or _SOURCE_LINE.match(line) for line in lines):
         kept = [line for line in lines if not _TREE.match(line)]
         return _cleaned(_split(kept, RULE, _SOURCE_LINE))
@@ -186,7 +172,7 @@ def parts(text: str) -> list[str]:
 
 
 def _split(lines: list[str], *marks: re.Pattern[str]) -> list[str]:
-    """Split before each line that bears a mark, and take the mark off."""
+    """Split before each line that starts with a mark, and remove the mark."""
     items: list[list[str]] = [[]]
     for line in lines:
         found = next((match for mark in marks if (match := mark.match(line))), None)

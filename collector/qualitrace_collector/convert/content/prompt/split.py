@@ -1,8 +1,8 @@
 """A prompt to its question and its passages.
 
-A prompt is read line by line: each is a mark, a question, the stub of an answer, or plain text. A line that bears one
-of `MARKS` may open material, which goes on until a line of another kind; tags may stand anywhere. The material counts
-if it shows the proof that its mark asks for.
+Each line of a prompt is a mark, a question, the stub of an answer, or plain text. A line with one of `MARKS` may open
+material, which goes on until a line of another kind; tags may stand anywhere. The material counts if it shows the proof
+that its mark asks for.
 """
 
 import re
@@ -11,21 +11,7 @@ from collections.abc import Iterator, Sequence, Set
 from itertools import pairwise
 from typing import NamedTuple
 
-from qualitrace_collector.convert.content.prompt.marks import (
-    ABOUT_ANSWERS,
-    ANSWER,
-    ASK,
-    ASK_TAG,
-    END,
-    HINTS,
-    HTML_SOURCE,
-    LABEL,
-    LEAD,
-    MARKS,
-    STOP,
-    TO_MODEL,
-    Role,
-)
+from qualitrace_collector.convert.content.prompt import marks
 from qualitrace_collector.convert.content.prompt.material import (
     RECORD,
     RULE,
@@ -39,17 +25,22 @@ from qualitrace_collector.convert.content.prompt.material import (
 )
 
 MAX_READ = 2_000_000
-"""Characters of a prompt that are searched for material; what comes behind them belongs to the question."""
+"""Characters of a prompt that are searched for material; the rest belongs to the question."""
 
+# Lines that an introduction may have, lines around material in which a sentence may lead to it, and lines before it in
+# which a question may stand.
 _MAX_INTRODUCTION = 12
 _NEAR = 15
 _JUST_BEFORE = 3
+
+# What closes material, by the kind of the line that opened it.
 _CLOSED_BY = {
     "block": frozenset({"end", "block"}),
     "fence": frozenset({"code", "fence"}),
     "field": frozenset({"ask", "stop", "field"}),
 }
 _FENCE = re.compile(r"(?m)^[ \t]{0,8}```")
+_NUMBERED_OR_NAMED = re.compile(r"(?i)\b(?:id|index|name|title)\s*=")
 _RUNS_ON = re.compile(r"[ \t]{0,8}(?:[a-zà-ÿ]|[?,;)`'\"])")
 
 # Characters of a line that are looked at.
@@ -77,7 +68,13 @@ _CLOSERS = _SECTIONS | {"ask", "answer", "stop", "end"}
 
 
 class _Line(NamedTuple):
-    """A line of a prompt, or what stands on one line behind a label; `behind` is where its text begins."""
+    """A line of a prompt, or the part of a line after a label.
+
+    Attributes:
+        behind: where the text after the mark begins.
+        level: of a Markdown title, 0 for other lines.
+        leads: it says to answer from material.
+    """
 
     start: int
     behind: int
@@ -88,7 +85,7 @@ class _Line(NamedTuple):
 
 
 def _read_lines(text: str) -> list[_Line]:
-    """Return the lines of a prompt, without the marks of code and of examples."""
+    """Return the lines of a prompt; within code and examples all lines are plain text."""
     cuts = [0, *(cut.end() for cut in _CUT.finditer(text)), len(text)]
     lines = [_line(text, start, end) for start, end in pairwise(cuts) if start < end]
     return _without_examples(_without_code(lines))
@@ -99,11 +96,11 @@ def _line(text: str, start: int, end: int) -> _Line:
     if not line:
         return _Line(start, end, end, "blank")
     lowered = line.lower()
-    hinted = not line.isascii() or any(word in lowered for word in HINTS)
-    leads = hinted and bool(LEAD.search(line))
-    if hinted and (found := ASK.match(line)):
+    hinted = not line.isascii() or any(word in lowered for word in marks.HINTS)
+    leads = hinted and bool(marks.LEAD.search(line))
+    if hinted and (found := marks.ASK.match(line)):
         return _Line(start, start + found.end(), end, "ask", leads=leads)
-    if hinted and (found := ANSWER.match(line)):
+    if hinted and (found := marks.ANSWER.match(line)):
         return _Line(start, end, end, "answered" if line[found.end() :].strip() else "answer")
     title = _TITLE.match(line)
     kind, behind = _kind(line, _OPENERS if hinted else ("numbered", "record"), leads)
@@ -111,12 +108,12 @@ def _line(text: str, start: int, end: int) -> _Line:
 
 
 def _kind(line: str, openers: Sequence[str], leads: bool) -> tuple[str, int]:
-    """Return what a line is, and where on it the text begins if it bears some besides its mark."""
+    """Return what a line is, and where the text after its mark begins, 0 if there is none."""
     if RULE.match(line):
         return "rule", 0
-    promises = leads and MARKS["paragraph"].opens.search(line) is not None
+    promises = leads and marks.MARKS["paragraph"].opens.search(line) is not None
     opens = leads and line[-1] in ":："
-    stops = not (promises or opens) and STOP.match(line) is not None
+    stops = not (promises or opens) and marks.STOP.match(line) is not None
     ends = line[-1] in ":：." or " below" in line
     fits = {
         "lead": leads and ends,
@@ -131,23 +128,23 @@ def _kind(line: str, openers: Sequence[str], leads: bool) -> tuple[str, int]:
             continue
         if kind == "paragraph":
             return kind, 0
-        if found := MARKS[kind].opens.match(line):
+        if found := marks.MARKS[kind].opens.match(line):
             return kind, found.end() if kind == "inline" else 0
-    for kind, pattern in (("end", END), ("end", _LONE_TAG), ("code", _CODE)):
+    for kind, pattern in (("end", marks.END), ("end", _LONE_TAG), ("code", _CODE)):
         if pattern.match(line):
             return kind, 0
     return "stop" if stops else "", 0
 
 
 def _without_code(lines: list[_Line]) -> list[_Line]:
-    """Take the marks from lines within a fence of code."""
+    """Make lines within a fence of code plain."""
     fences = [number for number, line in enumerate(lines) if line.kind in ("code", "fence")]
     inside = {number for start, end in zip(fences[::2], fences[1::2], strict=False) for number in range(start + 1, end)}
     return [line._replace(kind="", leads=False) if number in inside else line for number, line in enumerate(lines)]
 
 
 def _without_examples(lines: list[_Line]) -> list[_Line]:
-    """Take the marks from questions that are answered, and from everything up to the answer of an example."""
+    """Make questions that are answered plain, and everything up to the answer of an example."""
     found = [line for line in lines if line.kind in ("ask", "answered")]
     done = {line.start for line, after in pairwise(found) if (line.kind, after.kind) == ("ask", "answered")}
     plain = [line._replace(kind="", behind=line.end) if line.start in done else line for line in lines]
@@ -159,15 +156,15 @@ def _without_examples(lines: list[_Line]) -> list[_Line]:
 
 
 class _Block(NamedTuple):
-    """Material: the stretch of the prompt that it takes with its marks, and its passages."""
+    """Material: where it begins and ends with its marks, and its passages."""
 
     start: int
     end: int
     passages: list[str]
 
 
-def split_prompt(text: str, role: Role = "user") -> tuple[str, list[str]]:
-    """Split a prompt into the question and the passages to answer it from; all is question if nothing is marked."""
+def split_prompt(text: str, role: marks.Role = "user") -> tuple[str, list[str]]:
+    """Split a prompt into the question and the passages to answer it from; without marks all of it is the question."""
     head = text[:MAX_READ]
     lines = _read_lines(head)
     blocks = _tagged(head, role, lines) or _Sections(head, role, lines).blocks()
@@ -176,13 +173,13 @@ def split_prompt(text: str, role: Role = "user") -> tuple[str, list[str]]:
     return _question(text, lines, blocks), [passage for block in blocks for passage in block.passages]
 
 
-def _tagged(text: str, role: Role, lines: Sequence[_Line]) -> list[_Block]:
+def _tagged(text: str, role: marks.Role, lines: Sequence[_Line]) -> list[_Block]:
     pairs = tag_pairs(text)
     if not pairs:
         return []
     fences = [fence.start() for fence in _FENCE.finditer(text)]
     starts = [line.start for line in lines]
-    proof = MARKS["tag"].proof(role)
+    proof = marks.MARKS["tag"].proof(role)
     found: list[_Block] = []
     for pair in pairs:
         passages = [] if _is_quoted(text, pair, fences) else tag_parts(text[pair.inner : pair.inner_end], pair.name)
@@ -194,8 +191,8 @@ def _tagged(text: str, role: Role, lines: Sequence[_Line]) -> list[_Block]:
 
 
 def _is_quoted(text: str, pair: Pair, fences: Sequence[int]) -> bool:
-    """Whether a pair of tags is spoken of or shown: as HTML, as code, or in the middle of a sentence."""
-    if HTML_SOURCE.search(pair.attributes) and not re.search(r"(?i)\b(?:id|index|name|title)\s*=", pair.attributes):
+    """Whether a pair of tags is only mentioned or shown: as HTML, as code, or in the middle of a sentence."""
+    if marks.HTML_SOURCE.search(pair.attributes) and not _NUMBERED_OR_NAMED.search(pair.attributes):
         return True
     before = bisect_right(fences, pair.start)
     if before % 2 and before < len(fences):
@@ -208,9 +205,9 @@ def _is_quoted(text: str, pair: Pair, fences: Sequence[int]) -> bool:
 class _Sections:
     """The search of a prompt for material behind lines that mark it."""
 
-    def __init__(self, text: str, role: Role, lines: Sequence[_Line]) -> None:
+    def __init__(self, text: str, role: marks.Role, lines: Sequence[_Line]) -> None:
         self._text = text
-        self._role: Role = role
+        self._role: marks.Role = role
         self._lines = lines
         self._asked = any(line.kind == "ask" for line in lines)
 
@@ -228,7 +225,7 @@ class _Sections:
         return found
 
     def _extent(self, number: int) -> tuple[int, int]:
-        """Return the first line of what a line opens, and the line behind its last; equal if it opens nothing."""
+        """Return the first line of what a line opens, and the line after its last; equal if it opens nothing."""
         line, first = self._lines[number], number + 1
         if line.kind == "ask" and self._kind(first) == "rule" and self._text.startswith("===", line.end):
             return first, min(self._next(first + 1, {"rule"}) + 1, len(self._lines))
@@ -252,7 +249,7 @@ class _Sections:
         return number
 
     def _end_of_records(self, number: int) -> int:
-        """Return the line behind the rule of the last record that starts here; each has its rule and its value."""
+        """Return the line after the rule of the last record that starts here; each has its rule and its value."""
         end = number
         while self._kind(self._filled(number)) == "record":
             start = self._filled(number)
@@ -269,7 +266,7 @@ class _Sections:
         return number
 
     def _behind_introduction(self, number: int) -> int:
-        """Return the line behind a paragraph that promises material, and behind instructions that follow it."""
+        """Return the line after a paragraph that promises material, and after instructions that follow it."""
         last = min(len(self._lines), number + _MAX_INTRODUCTION)
         while number < last and self._kind(number) not in (_CLOSERS - {"stop"}) | {"rule", "blank"}:
             number += 1
@@ -301,12 +298,12 @@ class _Sections:
             (start, end, end) if line.kind == "record" else self._inside(first, stop, start, end)
         )
         body = self._text[inner_start:inner_end]
-        proof = MARKS["said" if line.kind == "ask" else line.kind].proof(self._role)
+        proof = marks.MARKS["said" if line.kind == "ask" else line.kind].proof(self._role)
         rest = self._text[max(end, len(self._text) - _MAX_LINE) :].rstrip()
         setting = Setting(
             led=self._is_led(number, first, stop),
             asked=self._is_asked(number, stop) or rest.endswith(("?", "？")),
-            labelled=LABEL.match(body.lstrip()) is not None,
+            labelled=marks.LABEL.match(body.lstrip()) is not None,
         )
         passages = parts(body)
         if not shows(proof, "\n".join(passages), setting):
@@ -320,7 +317,7 @@ class _Sections:
         return any(self._lines[other].leads for other in near)
 
     def _is_asked(self, number: int, stop: int) -> bool:
-        """Whether a question or the stub of an answer follows the material, or a question stands right before it."""
+        """Whether a question or the stub of an answer follows the material, or a question comes right before it."""
         before = range(max(0, number - _JUST_BEFORE), number)
         start = self._lines[number].start
         return (
@@ -333,12 +330,12 @@ class _Sections:
         labels = [
             found
             for line in self._lines[first:stop]
-            if line.kind == "numbered" and (found := LABEL.match(self._text, line.start, line.end))
+            if line.kind == "numbered" and (found := marks.LABEL.match(self._text, line.start, line.end))
         ]
         return len(labels) > 1 and (labels[0].group(1) or labels[0].group(2) or labels[0].group(3)) == "1"
 
     def _inside(self, first: int, stop: int, start: int, end: int) -> tuple[int, int, int]:
-        """Return where material begins and ends, and where what belongs to it ends: rules or quotes may enclose it."""
+        """Return where material begins and ends, and where the rules or quotes that enclose it end."""
         first = self._filled(first)
         if first >= stop:
             return start, start, end
@@ -362,12 +359,12 @@ class _Sections:
         return line is not None and re.match(r"(?i)\W*the above|以上", self._text[line.start : line.end]) is not None
 
     def _without_request(self, first: int, stop: int, end: int) -> int:
-        """Return the end without last paragraphs that ask or instruct, if the section ends with the prompt."""
+        """Return the end without the last paragraphs if they ask or instruct and the section ends with the prompt."""
         if stop < len(self._lines) or self._asked:
             return end
         while (blank := self._last_blank(first, stop)) > first:
             last = self._text[self._lines[blank].end : self._lines[stop - 1].end].strip()
-            if last and not (last.endswith(("?", "？")) or all(TO_MODEL.match(said) for said in sentences(last))):
+            if last and not (last.endswith(("?", "？")) or all(marks.TO_MODEL.match(said) for said in sentences(last))):
                 break
             stop, end = blank, self._lines[blank].start
         return end
@@ -380,19 +377,19 @@ class _Sections:
 
 
 def _question(text: str, lines: Sequence[_Line], blocks: Sequence[_Block]) -> str:
-    """Return what is asked: what stands behind the last mark of a question, else the prompt without its template."""
+    """Return what is asked: the text after the last mark of a question, or else the prompt without its template."""
     if asked := _marked_question(text, lines, blocks):
         return asked
     edges = [0, *(edge for block in blocks for edge in (block.start, block.end)), len(text)]
     outside = [text[edges[n] : edges[n + 1]] for n in range(0, len(edges), 2)]
     kept = [_without_template(piece) for piece in outside]
-    if kept[-1].strip() and any(LEAD.search(piece) for piece in outside[:-1]):
+    if kept[-1].strip() and any(marks.LEAD.search(piece) for piece in outside[:-1]):
         kept = kept[-1:]
     return "".join(kept).strip() or "".join(outside).strip() or text
 
 
 def _marked_question(text: str, lines: Sequence[_Line], blocks: Sequence[_Block]) -> str:
-    tags = [tag for tag in ASK_TAG.finditer(text, 0, MAX_READ) if not _within(tag.start(), blocks)]
+    tags = [tag for tag in marks.ASK_TAG.finditer(text, 0, MAX_READ) if not _within(tag.start(), blocks)]
     if tags and (end := text.find(f"</{tags[-1].group(1)}>", tags[-1].end())) >= 0:
         return text[tags[-1].end() : end].strip()
     for number in range(len(lines) - 1, -1, -1):
@@ -416,7 +413,7 @@ def _within(position: int, blocks: Sequence[_Block]) -> bool:
 
 
 def _without_template(text: str) -> str:
-    """Take out instructions that speak of sources and answers; a text without any stays as it is."""
+    """Leave out instructions about sources and answers; a text without any stays as it is."""
     said = sentences(text)
     kept = [sentence for sentence in said if not _is_template(sentence)]
     return text if len(kept) == len(said) else "\n".join(kept)
@@ -424,8 +421,8 @@ def _without_template(text: str) -> str:
 
 def _is_template(sentence: str) -> bool:
     sentence = sentence[:_MAX_LINE]
-    if any(pattern.match(sentence) for pattern in (RULE, _LONE_TAG, MARKS["said"].opens)) or LEAD.search(sentence):
-        return True
-    return (TO_MODEL.match(sentence) is not None and ABOUT_ANSWERS.search(sentence) is not None) or (
-        STOP.match(sentence) is not None
+    return bool(
+        any(pattern.match(sentence) for pattern in (RULE, _LONE_TAG, marks.MARKS["said"].opens, marks.STOP))
+        or marks.LEAD.search(sentence)
+        or (marks.TO_MODEL.match(sentence) and marks.ABOUT_ANSWERS.search(sentence))
     )
