@@ -1,11 +1,13 @@
-"""What each process sets up when it starts: logs, MLflow's settings, garbage collection, an end with its parent."""
+"""What each process sets up when it starts: logs, MLflow's settings, garbage collection, and what ends it."""
 
 import gc
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
+from types import FrameType
 
 from pydantic import SecretStr
 
@@ -56,6 +58,21 @@ def collect_garbage_seldom() -> None:
     """Let Python look for garbage less often, and never among the objects that exist now; call it after the imports."""
     gc.freeze()
     gc.set_threshold(*GARBAGE_THRESHOLDS)
+
+
+def stop_event() -> threading.Event:
+    """Return an event that SIGTERM and SIGINT set from now on; call it in the main thread.
+
+    Wait for it with a timeout, again and again: a signal that another thread receives does not end a wait without one.
+    """
+    stop = threading.Event()
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)
+    return stop
 
 
 def when_parent_ends(act: Callable[[], object], parent: int | None = None) -> None:

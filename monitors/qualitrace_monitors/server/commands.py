@@ -8,13 +8,16 @@ import click
 from qualitrace_collector.cli import config_option, load_or_exit
 from qualitrace_collector.process.startup import configure_logging
 from qualitrace_monitors.config import Config
+from qualitrace_monitors.server.data_dir_lock import DataDirError
+from qualitrace_monitors.server.supervise import supervise
 
 
 def _supervise(path: Path | None, parts: list[str]) -> None:
-    from qualitrace_monitors.server.supervise import supervise
-
     configure_logging()
-    sys.exit(supervise(load_or_exit(path, Config), path, parts))
+    try:
+        sys.exit(supervise(load_or_exit(path, Config), path, parts))
+    except DataDirError as error:
+        sys.exit(f"qualitrace: {error}")
 
 
 @click.command()

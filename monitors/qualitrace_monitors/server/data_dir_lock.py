@@ -1,4 +1,4 @@
-"""Each part runs once on a data_dir: two collectors would each store what the other has not settled yet."""
+"""A lock for each part on a data_dir: two collectors would each store what the other has not settled yet."""
 
 import fcntl
 import os
@@ -8,15 +8,15 @@ from pathlib import Path
 
 
 class DataDirError(Exception):
-    """The data_dir cannot be used; the message names it and the mend."""
+    """The data_dir cannot be used; the message names it and says what to do."""
 
 
-def claim(data_dir: Path, parts: Sequence[str]) -> list[int]:
+def lock_data_dir(data_dir: Path, parts: Sequence[str]) -> list[int]:
     """Lock `data_dir` for these parts.
 
     Returns:
-        File descriptors that hold the locks. A process that inherits them holds the locks too, so that what a killed
-        supervisor leaves behind still keeps others away while it stops.
+        File descriptors that hold the locks, also for the processes that inherit them: what a killed supervisor leaves
+        behind keeps others away until it has stopped.
 
     Raises:
         DataDirError: another process holds one of them, or the folder cannot be written.
@@ -41,7 +41,7 @@ def _lock(data_dir: Path, part: str) -> int:
 
 @contextmanager
 def one_at_a_time(path: Path) -> Generator[None]:
-    """Run the block while no other process runs one with the same lock file; waits for its turn."""
+    """Run the block while no other process runs one with the same lock file; wait for that."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -1,4 +1,4 @@
-"""What is not ready: MLflow, the OTLP door, or a thread that ended."""
+"""What `/readyz` reports: MLflow or the OTLP door does not answer, or a thread ended."""
 
 import logging
 import socket
@@ -14,10 +14,10 @@ _log = logging.getLogger(__name__)
 
 
 class Health:
-    """Checks in the background, answers at once.
+    """Checks what may block in a background thread, so that `problems` answers at once.
 
     Args:
-        otlp_http: the address that the receive process should listen on; None if it is not ours to run.
+        otlp_http: the address that the receive process should listen on; None if this server runs none.
     """
 
     def __init__(self, store: TraceStore, otlp_http: str | None) -> None:
@@ -26,19 +26,19 @@ class Health:
         self._loops: Sequence[Loop] = ()
         self._store_problem = "starting: MLflow has not answered yet"
         self._is_away = False
-        self._door_problem = "" if otlp_http is None else "starting: the OTLP door was not tried yet"
+        self._door_problem = "" if otlp_http is None else "starting: the OTLP door was not checked yet"
 
     def watch(self, loops: Sequence[Loop]) -> None:
         """Report these threads if they end."""
         self._loops = loops
 
     def check(self) -> None:
-        """Look at everything that must be asked over a network or a disk."""
+        """Check the OTLP door and MLflow, over the network or the disk."""
         self._check_door()
         self.check_store()
 
     def check_store(self) -> None:
-        """Ask MLflow for a sign of life; log when it goes, and when it comes back."""
+        """Check that MLflow answers; log when it stops and when it answers again."""
         try:
             self._store.check()
         except StoreUnavailable as error:

@@ -46,6 +46,7 @@ BEAT_SECONDS = 1.0
 NOTIFY_SECONDS = 0.5
 HEALTH_SECONDS = 2.0
 STOP_SECONDS = 3.0
+"""How long the step of a thread may take to end at a stop."""
 
 
 class Services:
@@ -82,26 +83,27 @@ class Services:
             WebServerError: the web address cannot be listened on.
         """
         self._web.start()
-        # The schema of a new SQLite database must not be made twice: by several threads, or by collector and monitor.
+        # Two threads, or a collector and a monitor, must not both create the schema of a new SQLite database.
         with one_at_a_time(self._config.data_dir / "mlflow.lock"):
             self._health.check_store()
-        if self._workers:  # else the leases are those of a monitor beside this collector
+        if self._workers:  # else the leases belong to the monitor that runs beside this collector
             JudgeQueue(self._database).release_all()
         for loop in self._loops:
             loop.start()
         self._health.watch(self._loops)
 
     def stop(self, deadline: float) -> bool:
-        """Finish what is held, until `deadline` (Unix seconds); what is left is durable. Safe twice.
+        """Finish what is held, until `deadline` (Unix seconds); the rest is durable. Safe twice.
 
-        Returns False if a thread hangs in a call that does not return.
+        Returns:
+            False if a thread hangs in a call that does not return.
         """
         for loop in self._loops:
-            loop.stop(0)  # none begins another step while the others end theirs
+            loop.stop(0)  # so that none begins another step while the others end theirs
         for loop in self._loops:
             loop.stop(max(0.1, min(STOP_SECONDS, deadline - time.time())))
         stuck = [loop.name for loop in self._loops if loop.alive] or self._drain(deadline)
-        if stuck:  # in a call of MLflow that does not return; nothing else could be stored either
+        if stuck:  # in a call to MLflow that does not return, so nothing else could be stored either
             _log.warning("%s did not end in time; what it held is done after the next start", ", ".join(stuck))
         self._notifier.deliver_due(time.time())
         self._web.stop()
@@ -112,7 +114,7 @@ class Services:
         return not stuck
 
     def _drain(self, deadline: float) -> list[str]:
-        """Finish what is held in a thread of its own, and leave it there at the deadline; name it if it hangs."""
+        """Finish what is held in a thread that is left alone at the deadline; return its name if it still runs then."""
         thread = threading.Thread(target=self._finish, args=(deadline,), name="drain", daemon=True)
         thread.start()
         thread.join(max(0.1, deadline - time.time()))
@@ -141,33 +143,29 @@ class Services:
         local = worker(lanes.pop("local"), CallsInTurn(LOCAL_BATCH))
         return [local, *(worker(stages, ConcurrentCalls()) for stages in lanes.values())]
 
-    def _prune(self) -> None:
-        now = time.time()
+    def _prune(self, now: float) -> None:
         self._spending.prune(now)
         VerdictCache(self._database).prune(now)
         windows = (rule.window for rule in self._config.alerts)
         scores.prune(self._database, now - max((scores.KEEP_SECONDS, *windows)))
 
     def _build_loops(self, *, monitor: bool) -> list[Loop]:
-        loops = [Loop("health", _every(HEALTH_SECONDS, self._health.check))]
+        config = self._config
+        loops = [_every(HEALTH_SECONDS, "health", lambda _: self._health.check())]
         if self._pipeline is not None:
-            loops.append(Loop("collect", self._pipeline.step))
-            delivery = FeedbackDelivery(
-                self._config, self._database, self._store, self._recorder.sampler, self._registry
-            )
-            loops.append(Loop("feedback", delivery.step))
-            if self._config.mlflow.retention != Retention():
-                retainer = Retainer(self._config.mlflow.retention, self._store, self._database, self._registry)
+            delivery = FeedbackDelivery(config, self._database, self._store, self._recorder.sampler, self._registry)
+            loops += [Loop("collect", self._pipeline.step), Loop("feedback", delivery.step)]
+            if config.mlflow.retention != Retention():
+                retainer = Retainer(config.mlflow.retention, self._store, self._database, self._registry)
                 loops.append(Loop("retention", retainer.step))
         loops += [Loop(f"judge-{number}", worker.step) for number, worker in enumerate(self._workers)]
         if monitor:
-            loops.append(Loop("prune", _every(PRUNE_SECONDS, self._prune)))
-            pause = _evaluation_pause(self._config)
-            loops.append(Loop("alerts", _every(pause, lambda: self._alerts.evaluate(time.time()))))
-            if self._config.heartbeat is not None:
-                heartbeat = Heartbeat(self._config.heartbeat, self._database, self._links)
-                loops.append(Loop("heartbeat", _every(BEAT_SECONDS, lambda: heartbeat.beat(time.time()))))
-            loops.append(Loop("notify", _every(NOTIFY_SECONDS, lambda: self._notifier.deliver_due(time.time()))))
+            loops.append(_every(PRUNE_SECONDS, "prune", self._prune))
+            loops.append(_every(_evaluation_pause(config), "alerts", self._alerts.evaluate))
+            if config.heartbeat is not None:
+                heartbeat = Heartbeat(config.heartbeat, self._database, self._links)
+                loops.append(_every(BEAT_SECONDS, "heartbeat", heartbeat.beat))
+            loops.append(_every(NOTIFY_SECONDS, "notify", self._notifier.deliver_due))
         return loops
 
     def _build_web(self) -> WebServer:
@@ -197,12 +195,14 @@ class Services:
         return WebServer(app, *split_address(self._config.listen.web))
 
 
-def _every(seconds: float, action: Callable[[], None]) -> Callable[[], float]:
+def _every(seconds: float, name: str, action: Callable[[float], object]) -> Loop:
+    """Make a thread that calls `action` with the time, in Unix seconds, and then pauses for `seconds`."""
+
     def step() -> float:
-        action()
+        action(time.time())
         return seconds
 
-    return step
+    return Loop(name, step)
 
 
 def _evaluation_pause(config: Config) -> float:

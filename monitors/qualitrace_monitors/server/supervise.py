@@ -1,44 +1,34 @@
-"""Runs the server's processes: starts them, says when they are ready, restarts what crashed, stops them in order."""
+"""Runs the server's processes: starts them, reports when they are ready, restarts what crashed, stops them in order."""
 
-import signal
 import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 import httpx
 
 from qualitrace_collector.config.values import connect_address, without_credentials
+from qualitrace_collector.process.startup import stop_event
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.server.child_process import ChildProcess
-from qualitrace_monitors.server.data_dir_lock import DataDirError, claim
+from qualitrace_monitors.server.data_dir_lock import lock_data_dir
 
 POLL_SECONDS = 0.2
 RECEIVE_STOP_SECONDS = 3.0
 WORK_STOP_SECONDS = 6.5
 
 
-def stop_event() -> threading.Event:
-    """Return an event that SIGTERM and SIGINT set from now on."""
-    stop = threading.Event()
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)
-    return stop
-
-
 def supervise(config: Config, config_path: Path | None, parts: Sequence[str]) -> int:
-    """Run the processes for `parts` (collector, monitor) until SIGTERM or SIGINT; return the exit code."""
+    """Run the processes of `parts` (collector, monitor) until SIGTERM or SIGINT.
+
+    Returns:
+        The exit code: 1 if a process ended before the first ready line.
+
+    Raises:
+        DataDirError: the data_dir is in use, or cannot be used.
+    """
     stop = stop_event()
-    try:
-        children = _children(config_path, parts, claim(config.data_dir, parts))
-    except DataDirError as error:
-        print(f"qualitrace: {error}", file=sys.stderr)
-        return 1
+    children = _children(config_path, parts, lock_data_dir(config.data_dir, parts))
     for child in children:
         child.start()
     try:
@@ -55,7 +45,7 @@ def supervise(config: Config, config_path: Path | None, parts: Sequence[str]) ->
 
 
 def _children(config_path: Path | None, parts: Sequence[str], locks: Sequence[int]) -> list[ChildProcess]:
-    """List the processes in the order in which they are to stop: refuse first, then finish the work."""
+    """Return the processes in the order in which they stop: the doors refuse first, then the work is finished."""
     options = [] if config_path is None else ["--config", str(config_path)]
     work = [sys.executable, "-m", "qualitrace_monitors.server.work", "--parts", ",".join(parts), *options]
     children = [ChildProcess("work", work, WORK_STOP_SECONDS, locks)]
@@ -66,7 +56,7 @@ def _children(config_path: Path | None, parts: Sequence[str], locks: Sequence[in
 
 
 def _wait_until_ready(config: Config, children: Sequence[ChildProcess], stop: threading.Event) -> bool:
-    """Wait for the web port's /readyz; a child that ends meanwhile has said why, and ends the wait."""
+    """Wait until the web port is ready; return False at a stop, and if a child ends, which then has said why."""
     pids = {child.pid for child in children}
     while not stop.wait(POLL_SECONDS):
         if any(child.exit_code is not None for child in children):
@@ -77,7 +67,7 @@ def _wait_until_ready(config: Config, children: Sequence[ChildProcess], stop: th
 
 
 def _ready_process(config: Config) -> int | None:
-    """Return which process is ready behind the web port: another server may have taken the port before ours."""
+    """Return the id of the process that answers `/readyz` with 200, which may be another server's; None without one."""
     host, port = connect_address(config.listen.web)
     token = config.listen.web_token
     headers = {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}

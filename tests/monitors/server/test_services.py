@@ -33,7 +33,7 @@ def test_scores_are_kept_for_a_week_or_the_longest_window(
     services = Services(config, collect=False, monitor=True)
     for days in (6, 8):
         add_score(services._database, "pass", time.time() - days * 86_400)
-    services._prune()
+    services._prune(time.time())
     assert services._database.connection().execute("SELECT count(*) FROM score").fetchone()[0] == kept
 
 
