@@ -3,8 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Many tests wait for processes, so that three workers keep two cores busy (WORKERS=n for others). A file's tests share
+# servers and stay together; its order puts the whole-service tests before the many small ones that fill the end.
+PYTEST := $(BIN)/pytest -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types format fuzz crash outage bench clean
+.PHONY: help setup demo check test lint types format fuzz crash outage bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,9 +24,12 @@ $(STAMP): pyproject.toml
 demo: setup ## run the main job by itself: good answers, broken retrieval, alert, recovery (KEEP=1 keeps it running)
 	$(BIN)/qualitrace demo $(if $(KEEP),--keep)
 
-test: setup ## run all tests (installs Debian's Prometheus, Chromium and Node where apt-get can)
+check: lint types ## style, types and the quick tests: for each change (all of it: make lint types test)
+	$(PYTEST) -m "not slow"
+
+test: setup ## run all tests (installs Debian's Prometheus, PostgreSQL, Chromium and Node where apt-get can)
 	tests/install-services
-	$(BIN)/pytest
+	$(PYTEST)
 
 lint: setup ## style by ruff
 	$(BIN)/ruff check .

@@ -11,7 +11,8 @@ from support.webhooks import WebhookReceiver
 
 apply_mlflow_settings()
 
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("patient", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", settings.get_profile("patient"), max_examples=2000)  # --hypothesis-profile
 settings.load_profile("patient")
 
 TESTS = Path(__file__).parent

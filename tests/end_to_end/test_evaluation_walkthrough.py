@@ -14,6 +14,7 @@ import mlflow
 import pytest
 
 from support.judge_model import judge_model
+from support.mlflow_db import new_database
 from support.ports import free_port
 from support.serving import QUALITRACE, environment
 from support.waiting import eventually
@@ -74,6 +75,11 @@ class Reader:
             process.terminate()
             process.wait(30)
 
+    def make_tables(self) -> None:
+        """Give MLflow's tables to a test that is not about the first start, which would take seconds to make them."""
+        (self.folder / "qualitrace-data").mkdir(mode=0o700)
+        new_database(self.folder / "qualitrace-data")
+
     def answers(self, port: str, question: str = "Is it free?") -> bool:
         """Whether the app at a port of the page answers."""
         try:
@@ -126,6 +132,7 @@ def test_the_walk_through_leads_from_nothing_to_a_gate(reader: Reader):
 
 def test_the_script_evaluates_without_an_endpoint(reader: Reader):
     """The page's Python, in the example's folder, ends with the interval and the gate's answer."""
+    reader.make_tables()
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT],
         cwd=reader.folder, env=reader.environment, capture_output=True, text=True, timeout=150, check=False,
@@ -136,6 +143,7 @@ def test_the_script_evaluates_without_an_endpoint(reader: Reader):
 
 def test_the_same_judges_watch_production(reader: Reader):
     """Served with the same file, every judge scores an answer of the traced app; its traces can be evaluated."""
+    reader.make_tables()
     with ExitStack() as running:
         running.enter_context(reader.running("qualitrace serve", lambda: "qualitrace_" in reader.metrics()))
         running.enter_context(

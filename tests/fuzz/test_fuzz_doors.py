@@ -72,7 +72,7 @@ header_names = st.sampled_from(
 header_lists = st.lists(st.tuples(header_names, st.binary(max_size=30)), max_size=4)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(bodies, content_types, st.sampled_from(["/v1/traces", "/v1/logs"]))
 def test_no_body_makes_a_server_error(app: App, sent: tuple[bytes, str], content_type: str, path: str) -> None:
     """Any body under any type is answered 200, 400, 413 or 415, a refusal with a Status in the encoding."""
@@ -101,7 +101,7 @@ def assert_valid(signal: str, payload: bytes) -> None:
     assert all(len(item.span_id) == 8 and any(item.span_id) for item in items)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.sampled_from(["POST", "GET", "HEAD", "OPTIONS", "PUT", "TRACE"]),
     st.sampled_from(["/v1/traces", "/v1/logs", "/v1/metrics", "/", "/v1/traces/", "/v1/%ff", "//"]),
@@ -133,7 +133,7 @@ pieces = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(pieces | st.binary(max_size=20), max_size=8), st.sampled_from(["http", "grpc"]))
 def test_no_bytes_on_a_port_disturb_the_next_client(receiver: Receiver, sent: list[bytes], door: str) -> None:
     """After a connection with broken HTTP/1.1 or HTTP/2 each door takes the request of another one."""
@@ -144,7 +144,7 @@ def test_no_bytes_on_a_port_disturb_the_next_client(receiver: Receiver, sent: li
     assert answer.status_code == 200
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(plain_bodies, min_size=1, max_size=5))
 def test_no_grpc_message_is_an_internal_error(receiver: Receiver, messages: list[bytes]) -> None:
     """Any message is taken or the client's mistake, and the connection goes on."""

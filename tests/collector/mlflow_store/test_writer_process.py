@@ -20,6 +20,7 @@ from support.pipeline import Collector, rag
 from support.waiting import eventually
 
 STARTED = 120.0
+pytestmark = pytest.mark.slow  # each test starts a process that imports mlflow
 
 
 @pytest.fixture
