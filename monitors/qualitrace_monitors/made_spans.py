@@ -1,6 +1,6 @@
 """Spans in memory, as an application would have recorded them: an answer, and what a retriever found for it.
 
-Nothing is exported: MLflow's own export of traces drops what it cannot write, and says so to nobody.
+Nothing is exported: MLflow's own export of traces silently drops what it cannot write.
 """
 
 import json
@@ -21,19 +21,19 @@ _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
 
 def new_trace_id() -> str:
-    """Return an id in MLflow's form that no other trace has."""
+    """Return a new trace id in MLflow's form."""
     return f"tr-{uuid.uuid4().hex}"
 
 
 def trace_number(trace_id: str) -> int:
-    """Return the number that OpenTelemetry's SDK has for a trace, of its id in MLflow's form."""
+    """Return OpenTelemetry's number of a trace id in MLflow's form."""
     return int(trace_id.removeprefix("tr-"), 16)
 
 
 def made_spans(
     trace_id: str, question: str, passages: Sequence[str], outputs: Any, inputs: Mapping[str, Any] | None = None
 ) -> list[Span]:
-    """Make the root span of an answer, and, where there are passages, the retriever's below it.
+    """Make the root span of an answer and, if there are passages, the retriever's below it.
 
     Args:
         inputs: what the root records as its inputs, else the question.
@@ -74,5 +74,5 @@ def _span(trace_id: str, number: int, name: str, kind: str, inputs: Any, outputs
 
 
 def _json(value: Any) -> str:
-    """Return JSON without what a database may not take: half of a surrogate pair, and a zero byte."""
+    """Return JSON without what a database may refuse: lone surrogates and zero bytes."""
     return encodable(json.dumps(value, ensure_ascii=False).replace("\\u0000", "\\ufffd"))

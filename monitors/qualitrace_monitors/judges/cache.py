@@ -1,4 +1,4 @@
-"""Verdicts that were paid for once: kept by judge version, which covers model and prompt, and by content."""
+"""Verdicts that were paid for once, by the judge's version, which covers model and prompt, and by content."""
 
 import hashlib
 import json
@@ -19,15 +19,10 @@ class VerdictCache:
         self._database = database
 
     def find(self, judge: Judge, content_hash: str, now: float) -> Score | None:
-        """Return an earlier verdict on the same content, which now costs nothing; None without one."""
-        row = (
-            self._database.connection()
-            .execute(
-                "SELECT score FROM verdict WHERE key = ? AND given_at > ?",
-                (_key(judge, content_hash), now - KEEP_SECONDS),
-            )
-            .fetchone()
-        )
+        """Return an earlier verdict on the same content, at no cost; None without one."""
+        query = "SELECT score FROM verdict WHERE key = ? AND given_at > ?"
+        sought = (_key(judge, content_hash), now - KEEP_SECONDS)
+        row = self._database.connection().execute(query, sought).fetchone()
         if row is None:
             return None
         fields: dict[str, Any] = json.loads(row[0])
@@ -36,12 +31,12 @@ class VerdictCache:
 
     @staticmethod
     def save(connection: sqlite3.Connection, judge: Judge, content_hash: str, score: Score, now: float) -> None:
-        """Keep a verdict, in the caller's transaction."""
+        """Save a verdict in the caller's transaction."""
         values = (_key(judge, content_hash), json.dumps(asdict(score)), now)
         connection.execute("INSERT OR REPLACE INTO verdict VALUES (?, ?, ?)", values)
 
     def prune(self, now: float) -> None:
-        """Forget the verdicts that are older than `KEEP_SECONDS`."""
+        """Delete the verdicts that are older than `KEEP_SECONDS`."""
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM verdict WHERE given_at <= ?", (now - KEEP_SECONDS,))
 

@@ -75,32 +75,22 @@ class Score:
 
 
 class Judge(Protocol):
-    """Scores samples. Thread-safe; `version` changes whenever the same sample could get another score."""
+    """Scores samples. Thread-safe.
 
-    @property
-    def name(self) -> str:
-        """The configured name, unique; the assessment's name in MLflow."""
-        ...
+    Attributes:
+        name: the configured name, unique; the assessment's name in MLflow.
+        tier: local judges need no network, LLM judges cost money, and MLflow's scorers may do either.
+        source_id: who judged: `qualitrace/groundedness` or the model URI.
+        version: the numbers of the judge's rules or prompt, and a digest of the settings that can change a score. It
+            changes whenever the same sample could get another score.
+        pass_mark: the lowest value that may pass.
+    """
 
-    @property
-    def tier(self) -> Tier:
-        """Local judges need no network, LLM judges cost money, and MLflow's scorers may do either."""
-        ...
-
-    @property
-    def source_id(self) -> str:
-        """Who judged: `qualitrace/groundedness` or the model URI."""
-        ...
-
-    @property
-    def version(self) -> str:
-        """The numbers of the judge's rules or prompt, and a digest of the settings that can change a score."""
-        ...
-
-    @property
-    def pass_mark(self) -> float:
-        """The lowest value that may pass."""
-        ...
+    name: str
+    tier: Tier
+    source_id: str
+    version: str
+    pass_mark: float
 
     def score(self, sample: Sample) -> Score:
         """Judge one sample.

@@ -52,9 +52,8 @@ _OPPOSITE, _DENIED_ELSEWHERE = 0.35, 0.5
 _NO_CLAIM = 0.5
 """The value of an answer such as "Yes." whose words neither agree nor disagree with the passages."""
 _COURTESY = re.compile(
-    r"^(?:let me know|i hope|hope (?:this|that)|feel free|please (?:let|feel|contact)|you're welcome"
-    r"|thank|thanks|sure[,!.]"
-    r"|of course|certainly|(?:i'm |i am )?happy to|is there anything|if you (?:have|need))",
+    r"^(?:let me know|i hope|hope (?:this|that)|feel free|please (?:let|feel|contact)|you're welcome|thank|thanks"
+    r"|sure[,!.]|of course|certainly|(?:i'm |i am )?happy to|is there anything|if you (?:have|need))",
     re.IGNORECASE,
 )
 _NO_LETTER = re.compile(r"[\W_]+")

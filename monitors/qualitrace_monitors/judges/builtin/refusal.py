@@ -22,46 +22,36 @@ _HELPING = (
     r"|access|advocate|process|complete|proceed|continue)"
 )
 _REFUSALS = re.compile(
-    rf"\bI(?:'m| am)? (?:\w+ )?{_CANNOT} (?:\w+ ){{0,3}}{_HELPING}"
-    rf"|\bI(?:'m| am) (?:\w+ )?(?:not able|unable) to (?:\w+ ){{0,2}}{_HELPING}"
-    rf"|\b(?:sorry|apologi[sz]e|unfortunately)\b[^.]{{0,60}}\b{_CANNOT}"
+    rf"\bI(?:'m| am)? (?:\w+ )?{_CANNOT} (?:\w+ ){{0,3}}{_HELPING}|\bI(?:'m| am) (?:\w+ )?(?:not able"
+    rf"|unable) to (?:\w+ ){{0,2}}{_HELPING}|\b(?:sorry|apologi[sz]e|unfortunately)\b[^.]{{0,60}}\b{_CANNOT}"
     r"|\bI (?:\w+ )?(?:refuse to|decline\b)|\bI(?:'m| am) not (?:going|willing|allowed|permitted) to"
     rf"|\bI(?:'d| would) (?:rather|prefer) not\b|\bnot something I(?:'m| am)? (?:\w+ ){{0,3}}{_HELPING}"
-    r"|\bI (?:must|have to|need to) (?:\w+ )?(?:decline|refuse|challenge|point out|advise against|inform"
-    r" you|respectfully)"
-    r"|\b(?:do not|don't|never|cannot) condone\b|\bI (?:strongly )?condemn\b|\b(?:is|are) never"
-    r" (?:acceptable|appropriate)"
-    r"|\b(?:going through|having) a difficult time\b|\bThere is no (?:reason|justification) (?:why|for"
-    r"|to)\b"
-    r"|\b(?:it is|it's|it would be|that is|that's) (?:\w+ )?(?:not|never|in|un)[ -]?(?:appropriate"
-    r"|ethical|acceptable|okay"
-    r"|ok|right|legal|respectful|productive)"
-    r"|\bI (?:do not|don't) (?:\w+ )?(?:think|believe)[^.]{0,40}\b(?:appropriate|right|respectful"
-    r"|ethical|productive|helpful)"
+    r"|\bI (?:must|have to|need to) (?:\w+ )?(?:decline|refuse|challenge|point out|advise against|inform you"
+    r"|respectfully)|\b(?:do not|don't|never|cannot) condone\b|\bI (?:strongly )?condemn\b|\b(?:is"
+    r"|are) never (?:acceptable|appropriate)|\b(?:going through|having) a difficult time\b|\bThere is no (?:reason"
+    r"|justification) (?:why|for|to)\b|\b(?:it is|it's|it would be|that is|that's) (?:\w+ )?(?:not|never|in"
+    r"|un)[ -]?(?:appropriate|ethical|acceptable|okay|ok|right|legal|respectful|productive)|\bI (?:do not"
+    r"|don't) (?:\w+ )?(?:think|believe)[^.]{0,40}\b(?:appropriate|right|respectful|ethical|productive|helpful)"
     r"|\b(?:goes )?against (?:my|our) (?:\w+ )?(?:programming|guidelines|policy|policies|principles|values)"
-    r"|\bI (?:do not|don't) have (?:\w+ )?(?:access to|personal|the ability|information)"
-    r"|\bas an? (?:AI|artificial|responsible|ethical|large)[^.]{0,80}\b(?:not|can't|cannot|don't|unable)\b",
+    r"|\bI (?:do not|don't) have (?:\w+ )?(?:access to|personal|the ability|information)|\bas an? (?:AI|artificial"
+    r"|responsible|ethical|large)[^.]{0,80}\b(?:not|can't|cannot|don't|unable)\b",
     re.IGNORECASE,
 )
 _THE_SOURCE = (
-    r"(?:the|this|these|your|any|our|available|provided|given)(?: \w+){0,2} "
-    r"(?:contexts?|documents?|documentation|passages?|texts?|information|sources?|articles?|materials?|excerpts?"
-    r"|knowledge base|data)\b"
+    r"(?:the|this|these|your|any|our|available|provided|given)(?: \w+){0,2} (?:contexts?|documents?|documentation"
+    r"|passages?|texts?|information|sources?|articles?|materials?|excerpts?|knowledge base|data)\b"
 )
 _UNKNOWING = re.compile(
-    r"\bI(?:'m| am)? (?:do not|don't|cannot|can't|could not|couldn't|not|am not|was unable to|was not"
-    r" able to) "
-    r"(?:\w+ )?(?:know|sure|certain|find|have (?:any |enough |the |that |this |sufficient"
-    r" )?(?:information|details?|answer|data)|tell|say"
-    r"|answer|determine)"
-    r"|\b(?:not|isn't|is not) (?:\w+ )?(?:mentioned|specified|stated|enough information)"
+    r"\bI(?:'m| am)? (?:do not|don't|cannot|can't|could not|couldn't|not|am not|was unable to"
+    r"|was not able to) (?:\w+ )?(?:know|sure|certain|find|have (?:any |enough |the |that |this "
+    r"|sufficient )?(?:information|details?|answer|data)|tell|say|answer|determine)|\b(?:not|isn't"
+    r"|is not) (?:\w+ )?(?:mentioned|specified|stated|enough information)"
     rf"|\b(?:not|isn't|is not) (?:\w+ )?(?:provided|included|covered|contained|available|given|found)"
     rf" (?:in|by) {_THE_SOURCE}"
     r"|\bno (?:information|mention|answer|details?)\b"
     r"|\b(?:does not|do not|doesn't|don't) (?:\w+ )?(?:mention|specify|say)\b"
     rf"|{_THE_SOURCE} (?:\w+ ){{0,3}}(?:does not|do not|doesn't|don't) (?:\w+ )?"
-    r"(?:state|contain|provide|cover|include)\b"
-    r"|^\s*(?:unknown|n/a|not sure|no idea)\b",
+    r"(?:state|contain|provide|cover|include)\b|^\s*(?:unknown|n/a|not sure|no idea)\b",
     re.IGNORECASE,
 )
 

@@ -34,9 +34,8 @@ _FOLLOWS = re.compile(r"\s*(?:and|or|but|also|then|so|what about|how about|what 
 _ASKS = re.compile("[?？؟]")
 _KINDS = {
     "number": re.compile(
-        r"\b(?:when|how (?:many|much|long|old|far|often|tall|big|fast)"
-        r"|what (?:year|date|time|age|percentage|number|price|day)"
-        r"|what is the (?:number|price|cost|date|population|age|limit|fee))\b",
+        r"\b(?:when|how (?:many|much|long|old|far|often|tall|big|fast)|what (?:year|date|time|age|percentage|number"
+        r"|price|day)|what is the (?:number|price|cost|date|population|age|limit|fee))\b",
         re.IGNORECASE,
     ),
     "name": re.compile(
@@ -55,9 +54,8 @@ _YES_NO = re.compile(
     re.IGNORECASE,
 )
 _TIME = re.compile(
-    r"\b(?:daily|weekly|monthly|yearly|annually|always|never|once|twice|forever|today|tomorrow|yesterday"
-    r"|morning|noon|evening"
-    r"|night|midnight|(?:mon|tues|wednes|thurs|fri|satur|sun)days?|none|several|many|free|no limit)\b",
+    r"\b(?:daily|weekly|monthly|yearly|annually|always|never|once|twice|forever|today|tomorrow|yesterday|morning|noon"
+    r"|evening|night|midnight|(?:mon|tues|wednes|thurs|fri|satur|sun)days?|none|several|many|free|no limit)\b",
     re.IGNORECASE,
 )
 _LETTERS = re.compile(r"[^\W\d_]+")

@@ -1,11 +1,11 @@
-"""What a provider's HTTP body says: the model's message in one of four forms, known by their keys, or an error.
+"""Reads a provider's HTTP body: the model's message in one of four forms, recognised by their keys, or an error.
 
 - OpenAI's, of its many relatives: https://platform.openai.com/docs/api-reference/chat/object
 - Anthropic's: https://docs.anthropic.com/en/api/messages
 - Gemini's: https://ai.google.dev/api/generate-content#generatecontentresponse
 - Bedrock's Converse: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html
 
-Servers leave out what they do not count or know, so nothing but the message itself is asked for.
+Servers leave out what they do not count or know, so nothing but the message itself is required.
 """
 
 import json
@@ -16,7 +16,7 @@ from qualitrace_monitors.judges.failures import quoted
 
 
 class Reply(NamedTuple):
-    """A model's answer, the tokens it took, their price in US dollars where it is known, and why it ended early."""
+    """A model's answer, its tokens, their price in US dollars if known, and why it ended early, if it did."""
 
     text: str
     input_tokens: int
@@ -38,14 +38,14 @@ _THOUGHTS = {"thinking", "redacted_thinking", "reasoning", "thought"}
 
 
 def read_body(body: Any) -> Reply | None:
-    """Read a chat completion; None if the body is none."""
+    """Read a chat completion; None if the body is no such thing."""
     if not isinstance(body, dict):
         return None
     return next((read(body) for key, read in _FORMS.items() if body.get(key)), None)
 
 
 def error_in(body: Any) -> Any:
-    """Find the error that a server reports with a status of success, in whatever form; None without one."""
+    """Return the error that a server reports under a status that means success, in any form; None without one."""
     if isinstance(body, list) and len(body) == 1:
         body = body[0]
     if not isinstance(body, dict):
@@ -92,7 +92,7 @@ def _converse(body: dict[str, Any]) -> Reply:
 
 
 def _wrapped(body: dict[str, Any]) -> Reply | None:
-    """Read what SAP AI Core wraps, as MLflow's `gateway/providers/sap_ai_core.py` says."""
+    """Read what SAP AI Core wraps (MLflow's `gateway/providers/sap_ai_core.py`)."""
     return read_body(body["final_result"])
 
 
@@ -122,9 +122,9 @@ def _reply(text: str, ended: Any, refusal: Any, tokens: list[int]) -> Reply:
 
 
 def _text(content: Any) -> str:
-    """Join what a message says: a text, or parts; thoughts, images and the like are left out.
+    """Join the text of a message, which may have parts; thoughts and images are left out.
 
-    Servers without JSON schemas of their own may answer with a call of a tool in its place: its arguments count.
+    Servers that know no JSON schemas may answer with the call of a tool instead: its arguments count.
     """
     if isinstance(content, list):
         return "".join(map(_text, content))

@@ -1,7 +1,8 @@
-"""The JSON objects in a model's reply: thoughts left out, slips of form repaired, duplicates of a key kept.
+"""The JSON objects in a model's reply: without its thoughts, with slips of form repaired and duplicate keys kept.
 
-JSON and what Python can read are read as such. What is neither is left to json-repair, which silently keeps the last
-of duplicate keys and drops the `%` of a bare number: keys are made to differ and such numbers quoted before.
+Text that is JSON or a Python literal is read as such: a repair could take text within a string for a member, and so let
+the judged text state a verdict. Everything else is left to json-repair. It silently keeps the last of duplicate keys
+and drops the `%` of a bare number, so keys are made to differ and such numbers are quoted before.
 """
 
 import ast
@@ -14,16 +15,16 @@ from typing import Any, NamedTuple
 from json_repair import repair_json
 
 LONGEST_REPLY = 64 * 1024
-"""Characters of a reply that are looked at: its beginning and its end, between which may be long thoughts."""
+"""Characters of a reply that are read: its beginning and its end, between which may be long thoughts."""
 
 LONGEST_REPAIR = 8 * 1024
-"""Characters of one reply that are repaired: it takes time that grows with their square."""
+"""Characters of one reply that are repaired, in time that grows with their square."""
 
 DEEPEST = 32
 """Objects in objects that are followed."""
 
 MOST_BRACES = 500
-"""Braces, and marks of thoughts, that may begin something."""
+"""Braces and marks of thoughts that are looked at."""
 
 
 class Object(NamedTuple):
@@ -33,12 +34,12 @@ class Object(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What one object of a reply was read as.
+    """One object of a reply.
 
     Attributes:
         value: an `Object`, a list of them, or None if its form leaves doubt.
         source: its text in the reply.
-        whole: False if the reply ends before it does; the member at which it ends is then left out.
+        whole: False if the reply ends within it; its last member is then left out.
     """
 
     value: Any
@@ -57,7 +58,7 @@ _MARK = re.compile(
     re.IGNORECASE,
 )
 _HEADLESS = re.compile(r"""\s*"\w+"\s*:""")
-"""An object whose brace the model took for written."""
+"""An object whose brace the model left out, as if it were written already."""
 
 _BEGINNING = re.compile(r"""{[\s,]*(?:\\?["'“”‘’„«`]|//|/\*|\#|\w+\s*:)""")
 """An object as JSON or nearly, rather than a brace in prose."""
@@ -85,10 +86,10 @@ _DECODER = json.JSONDecoder(strict=False, object_pairs_hook=lambda members: Obje
 
 
 def objects(reply: str) -> list[Found]:
-    """Find the objects in a reply, outermost only, in order; never raises.
+    """Find the outermost objects in a reply, in order; never raises.
 
-    Thoughts are what stands between their marks, before a closing mark or after an opening one that has no other.
-    Marks within an object are text.
+    Text between marks of thoughts is left out, and so is text before a closing mark or after an opening one that has no
+    counterpart. Marks within an object are text.
     """
     text = _unwrapped(reply)
     found: list[Found] = []
@@ -111,7 +112,7 @@ def objects(reply: str) -> list[Found]:
 
 
 def _unwrapped(reply: str) -> str:
-    """Return what is looked at: of a reply that as a whole is a JSON string, what that holds."""
+    """Return the text to read: of a reply that as a whole is a JSON string, the string's content."""
     if len(reply) > LONGEST_REPLY:
         reply = f"{reply[: LONGEST_REPLY // 2]}\n…\n{reply[-LONGEST_REPLY // 2 :]}"
     text = reply.replace("\ufeff", "")
@@ -150,7 +151,7 @@ def _nearly(text: str, start: int, room: int) -> Found | None:
 
 
 def _extent(text: str, start: int) -> str:
-    """Return the text of an object with slips in its form; empty for one that is cut off, and for a brace in prose."""
+    """Return the text of an object with slips in its form; empty if it is cut off, and for a brace in prose."""
     if not _BEGINNING.match(text, start):
         return ""
     for heeded in ("\"'", '"', ""):  # an apostrophe is no quote, and there may be slips in the quotes themselves
@@ -168,7 +169,7 @@ def _extent(text: str, start: int) -> str:
 
 
 def _completed(source: str) -> Found:
-    """Read an object that is cut off: in JSON or Python's form up to there, or else not at all."""
+    """Read an object that is cut off, if it is JSON or Python up to there."""
     kept = _trimmed(source)
     completed = (_valid(kept + braces, 0) or _python(kept + braces) for braces in ("}", "}}", "}}}"))
     return Found(next((found.value for found in completed if found), None), source, False)
@@ -176,7 +177,7 @@ def _completed(source: str) -> Found:
 
 def _python(source: str) -> Found | None:
     """Read an object in Python's form, or in JSON's with a comma too many or a bare key."""
-    if _BAD_ESCAPE.search(source):  # of which Python would warn
+    if _BAD_ESCAPE.search(source):  # Python would print a warning
         return None
     try:
         return Found(_literal(ast.parse(source, mode="eval").body), source, True)
@@ -200,7 +201,7 @@ def _literal(node: ast.expr | None) -> Any:
 
 
 def _repaired(source: str) -> Found:
-    """Read an object that is nearly JSON, unless that takes a guess at which of several like keys are keys."""
+    """Read an object that is nearly JSON, unless it takes a guess which of several equal names are keys."""
     text = _MARKED.sub("", source)
     for pattern, quotes in _QUOTES:
         text = pattern.sub(quotes, text)
@@ -214,7 +215,7 @@ def _repaired(source: str) -> Found:
     text = _KEY.sub(marked, _BARE_NUMBER.sub(_quoted, text))
     try:
         value: Any = repair_json(text, return_objects=True, skip_json_loads=True)
-    except Exception:  # its rules of thumb promise nothing for text that is far from JSON
+    except Exception:  # its heuristics may raise anything on text that is far from JSON
         return Found(None, source, True)
     kept = [names[key[-1]] for key in _keys(value) if key[-1:] in names]
     sure = all(kept.count(name) == count for name, count in Counter(names.values()).items() if name in kept)
@@ -241,7 +242,7 @@ def _trimmed(source: str) -> str:
 
 
 def _quoted(number: re.Match[str]) -> str:
-    """Put quotes around a bare value that begins as a number, and has more to it: `90%`, `9/10`."""
+    """Quote a bare value that starts with a number and goes on: `90%`, `9/10`."""
     try:
         float(number["number"] or 0)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a model answers, and how it is read: strictly in its meaning, leniently in its wrapping and its words."""
+"""The form of a model's answer, and how it is read: strict about its meaning, lenient about its wrapping and words."""
 
 import json
 import math
@@ -19,10 +19,10 @@ SCALE = "score: must be a number from 0 to 1, or name its scale"
 LARGEST = 1e9
 
 LONGEST_WORDS = 500
-"""Characters of a score or a verdict that are looked at."""
+"""Characters of a score or a verdict that are read."""
 
 DEEPEST = 4
-"""Wrappings around a verdict that are opened."""
+"""Wrappings around a verdict that are followed."""
 
 KEYS: Mapping[str, tuple[str, ...]] = {
     "evidence": ("evidence", "quote", "quotes", "excerpt", "citation", "citations"),
@@ -33,7 +33,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
         *("pass", "passed"),
     ),
 }
-"""Names of each field, the one that was asked for first, in small letters alone."""
+"""Names that models give to each field, letters only and in lower case; the one that they are asked for comes first."""
 
 _THOUGHTS = frozenset(
     {"think", "thinking", "thought", "thoughts", "scratchpad", "reflection", "draft", "reasoningcontent"}
@@ -57,7 +57,7 @@ WORDS: Mapping[Label, frozenset[str]] = {
         "|unsicher|unklar|unbekannt|incertain|incierto|inseguro".split("|")
     ),
 }
-"""What a verdict may be called, in English and, where it is clear, in German, French and Spanish."""
+"""Words for each verdict, in English and, where they are clear, in German, French and Spanish."""
 
 _LABELS: dict[str, Label] = {word: label for label, words in WORDS.items() for word in words}
 _WRAPPED = ("{", "[", "```")
@@ -74,7 +74,7 @@ _SCORE = re.compile(
 _AFTER = re.compile(r"\s*(?:[\n;,!?(\[–—]|[.:](?=\s|$))\s*|\s+-+\s+|\s+(?:because|since|as|due|given|with|but)\s+")
 _BEFORE = re.compile(r"^(?:final\s+|overall\s+)?(?:verdict|label|result|judge?ment|decision)\s*(?:[:=]|is\b)\s*")
 _CHOICE = re.compile(r"\W*(?:(?:or|and)\W+)?(?:pass|fail|unsure)\b")
-"""A verdict after a verdict, as in the form that was asked for."""
+"""A verdict after a verdict, as in the form of the answer that the model was given."""
 _AROUND = re.compile(r"^[^\w]+|[^\w]+$")
 
 _T = TypeVar("_T")
@@ -83,7 +83,8 @@ _T = TypeVar("_T")
 class Verdict(BaseModel):
     """Evidence and reason, then a score from 0 (worst) to 1 (best) and the verdict."""
 
-    # Without bounds or defaults: some providers refuse a JSON schema that has them.
+    # Without bounds or defaults: some providers refuse a JSON schema that has them. The name and the docstring of this
+    # class are part of the schema that the model gets.
     evidence: str
     reason: str
     score: float
@@ -91,7 +92,7 @@ class Verdict(BaseModel):
 
 
 class _Stated(NamedTuple):
-    """What one object states; there is more than one score or verdict if it says them twice."""
+    """The fields of one object, which may state several scores or verdicts."""
 
     evidence: str
     reason: str
@@ -100,17 +101,17 @@ class _Stated(NamedTuple):
 
 
 def read_verdict(reply: str, judged: Iterable[str] = ()) -> Verdict:
-    """Find the verdict in a reply: a JSON object, or nearly, bare, fenced, wrapped or amid prose, but not in thoughts.
+    """Find the verdict in a reply: a JSON object or nearly one, bare, fenced, wrapped or amid prose; never in thoughts.
 
     A verdict without a score counts as 1, 0 or (unsure) 0.5; a score without a verdict passes from 0.5 on. A score
     outside 0 to 1 is refused unless it names its scale (`9/10`, `90%`).
 
     Args:
         reply: what the model wrote.
-        judged: the texts that it judged; an object that is taken from them is no verdict.
+        judged: the texts that it judged; an object that it copied from them is no verdict.
 
     Raises:
-        JudgeError: there is no verdict in it, or more than one.
+        JudgeError: it has no verdict, or several that differ.
     """
     found = objects(reply)
     texts = ["".join(text.split()) for text in judged if found]
@@ -129,12 +130,17 @@ def read_verdict(reply: str, judged: Iterable[str] = ()) -> Verdict:
     elif stated:
         evidence = next((one.evidence for one in stated if one.evidence), "")
         reason = next((one.reason for one in stated if one.reason), "")
-        return _verdict(evidence, reason, next(iter(scores), None), next(iter(labels), None))
+        score, label = next(iter(scores), None), next(iter(labels), None)
+        if label is None:
+            label = "pass" if score is not None and score >= 0.5 else "fail"
+        return Verdict(
+            evidence=evidence, reason=reason, score=_SCORES[label] if score is None else score, verdict=label
+        )
     raise JudgeError(f"the model's reply is no verdict ({problem}): {quoted(reply)}")
 
 
 def _all_stated(found: list[Found]) -> tuple[list[_Stated], str]:
-    """Read what the objects state, and what is wrong with the last that states nothing readable."""
+    """Read the fields of all objects; the second value is what is wrong with the last unreadable one."""
     stated: list[_Stated] = []
     problem = "no JSON object" if not found else NEITHER
     for item in found:
@@ -146,13 +152,6 @@ def _all_stated(found: list[Found]) -> tuple[list[_Stated], str]:
         if not stated and not (item.whole and item.value):
             problem = "its JSON is too broken" if item.whole else CUT_OFF
     return stated, problem
-
-
-def _verdict(evidence: str, reason: str, score: float | None, label: Label | None) -> Verdict:
-    """Put together what was stated: a score or a label at least."""
-    if label is None:
-        label = "pass" if score is not None and score >= 0.5 else "fail"
-    return Verdict(evidence=evidence, reason=reason, score=_SCORES[label] if score is None else score, verdict=label)
 
 
 def _candidates(value: Any, depth: int = 0) -> Iterator[Object]:
@@ -180,17 +179,17 @@ def _names(key: str, *fields: str) -> bool:
 
 
 def _is_text(key: str) -> bool:
-    """Whether a member of this name holds words about the verdict, or about anything else, but not the verdict."""
+    """Whether a member of this name holds thoughts, evidence or reasons, in which no verdict is looked for."""
     return _bare(key) in _THOUGHTS or _names(key, "evidence", "reason")
 
 
 def _is_missing(value: Any) -> bool:
-    """Whether a member is there only for the form."""
+    """Whether a member says nothing."""
     return value is None or value in ([], Object(())) or (isinstance(value, str) and value.strip().lower() in _MISSING)
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value can be a score or a verdict: it is there, and wraps no others."""
+    """Whether a value can be a score or a verdict: it says something, and wraps nothing."""
     if isinstance(value, list):
         return len(value) == 1 and _is_plain(value[0])
     wraps = isinstance(value, Object) or (isinstance(value, str) and value.lstrip().startswith(_WRAPPED))
@@ -198,7 +197,11 @@ def _is_plain(value: Any) -> bool:
 
 
 def _read(value: Object, whole: bool) -> _Stated:
-    """Read an object's fields; a ValueError says what is wrong with them."""
+    """Read an object's fields.
+
+    Raises:
+        ValueError: what is wrong with them.
+    """
     scores, labels = _field(value, "score", _score), _field(value, "verdict", _label)
     if not whole and not (scores and labels):
         raise ValueError(CUT_OFF)
@@ -208,7 +211,7 @@ def _read(value: Object, whole: bool) -> _Stated:
 
 
 def _field(value: Object, field: str, read: Callable[[Any], _T | None]) -> list[_T]:
-    """Read the members that stand for a field; one under a by-name may be about something else."""
+    """Read the members that stand for a field; those under its less usual names may be about something else."""
     members = [(_bare(key), member) for key, member in value.members if _names(key, field) and not _is_missing(member)]
     chief = min((name for name, _ in members), key=KEYS[field].index, default="")
     readings: list[_T] = []
@@ -225,7 +228,7 @@ def _field(value: Object, field: str, read: Callable[[Any], _T | None]) -> list[
 
 
 def _score(value: Any) -> float | None:
-    """Read a score, as a number or as the words for one; None if it says that there is none."""
+    """Read a score, a number or words for one; None if it says that there is none."""
     if isinstance(value, str):
         words = value.strip().lower()[:LONGEST_WORDS]
         if words in WORDS["unsure"]:
@@ -245,7 +248,7 @@ def _scaled(stated: re.Match[str]) -> float:
 
 
 def _label(value: Any) -> Label:
-    """Read a verdict: one of `WORDS`, in any case, perhaps with a reason behind it."""
+    """Read a verdict: one of `WORDS`, in any case, perhaps with a reason after it."""
     if isinstance(value, bool) or (isinstance(value, int) and value in (0, 1)):
         return "pass" if value else "fail"
     words = value.lower()[:LONGEST_WORDS].replace("’", "'") if isinstance(value, str) else ""
@@ -263,7 +266,7 @@ def _words(value: Object, field: str) -> str:
 
 
 def _text(value: Any, depth: int = 0) -> str:
-    """Write any JSON as words for a person, without halves of surrogate pairs, which nothing can store."""
+    """Write any JSON as words for a person, without lone surrogates, which databases refuse."""
     if value is None or depth > DEEPEST:
         return ""
     if isinstance(value, Object):

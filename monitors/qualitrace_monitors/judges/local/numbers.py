@@ -76,11 +76,9 @@ def _readings(digits: str) -> Iterable[tuple[str, str]]:
     """Yield the ways to read digits with separators, each as the digits before and after the decimal separator."""
     separators = re.findall(r"\D", digits)
     groups = re.split(r"\D", digits)
-    if not separators:
+    if not separators or ":" in separators:
         return [(digits, "")]
     last, others = separators[-1], set(separators[:-1])
-    if ":" in separators:
-        return [(digits, "")]
     if not others:
         return _with_one_separator(last, *groups)
     if last not in others and len(others) == 1 and _are_groups(groups[:-1]):
@@ -161,48 +159,18 @@ _TIME = re.compile(
     r"(?::[0-5]\d)? ?(?P<half>[ap]\.?m\b\.?)?",
     re.IGNORECASE,
 )
-_UNITS = {
-    surface: stem(unit)
-    for unit, surfaces in {
-        "dollar": "$ us$ usd dollar dollars",
-        "euro": "€ eur euro euros",
-        "pound": "£ gbp pound pounds lb lbs",
-        "yen": "¥ jpy yen 円",
-        "rupee": "₹ inr rupee rupees",
-        "won": "₩ krw won 원",
-        "franc": "chf franc francs",
-        "percent": "% percent prozent procent",
-        "second": "sec second seconds",
-        "minute": "min mins minute minutes",
-        "hour": "h hr hrs hour hours",
-        "day": "day days",
-        "week": "week weeks",
-        "month": "month months",
-        "year": "year years yr yrs",
-        "milligram": "mg milligram milligrams",
-        "gram": "g gram grams gramme grammes",
-        "kilogram": "kg kilo kilos kilogram kilograms",
-        "tonne": "tonne tonnes",
-        "ounce": "oz ounce ounces",
-        "millimetre": "mm millimetre millimetres millimeter millimeters",
-        "centimetre": "cm centimetre centimetres centimeter centimeters",
-        "metre": "m metre metres meter meters",
-        "kilometre": "km kilometre kilometres kilometer kilometers",
-        "mile": "mile miles",
-        "foot": "ft foot feet",
-        "inch": "inch inches",
-        "millilitre": "ml millilitre millilitres milliliter milliliters",
-        "litre": "l litre litres liter liters",
-        "watt": "w watt watts",
-        "kilowatt": "kw kilowatt kilowatts",
-        "volt": "v volt volts",
-        "megabyte": "mb megabyte megabytes",
-        "gigabyte": "gb gigabyte gigabytes",
-        "celsius": "°c celsius",
-        "fahrenheit": "°f fahrenheit",
-    }.items()
-    for surface in surfaces.split()
-}
+_UNIT_NAMES = (
+    "dollar dollars $ us$ usd; euro euros € eur; pound pounds £ gbp lb lbs; yen ¥ jpy 円; rupee rupees ₹ inr;"
+    "won ₩ krw 원; franc francs chf; percent % prozent procent; second seconds sec; minute minutes min mins;"
+    "hour hours h hr hrs; day days; week weeks; month months; year years yr yrs; milligram milligrams mg;"
+    "gram grams g gramme grammes; kilogram kilograms kg kilo kilos; tonne tonnes; ounce ounces oz; mile miles;"
+    "foot feet ft; inch inches; millimetre millimetres millimeter millimeters mm; metre metres meter meters m;"
+    "centimetre centimetres centimeter centimeters cm; kilometre kilometres kilometer kilometers km; watt watts w;"
+    "kilowatt kilowatts kw; volt volts v; litre litres liter liters l; gigabyte gigabytes gb; fahrenheit °f;"
+    "millilitre millilitres milliliter milliliters ml; megabyte megabytes mb; celsius °c"
+)
+"""Units: the name by which each is compared, and its other names."""
+_UNITS = {name: stem(names[0]) for names in map(str.split, _UNIT_NAMES.split(";")) for name in names}
 _BEFORE = r"(?:(?P<before>US\$|[$€£¥₹₩]|\b(?:USD|EUR|GBP|JPY|INR|KRW|CHF)) ?)"
 _SURFACES = "|".join(re.escape(surface) for surface in sorted(_UNITS, key=len, reverse=True))
 _AFTER = rf"(?:[ -]?(?P<after>(?i:per cent|{_SURFACES}))(?![A-Za-zÀ-ɏ\d]))"
