@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans
 
 from qualitrace_collector.journal import GroupCommitter
-from qualitrace_collector.receive.guard import Guard
+from qualitrace_collector.receive.guard import DoorGuard
 from qualitrace_collector.receive.http import http_app
 from qualitrace_collector.receive.intake import Intake
 from qualitrace_collector.settings import CollectorConfig
@@ -158,7 +158,7 @@ def test_http_an_internal_fault_carries_a_status(receiver: Receiver, encoding: A
 
     async def send() -> httpx.Response:
         committer = GroupCommitter(receiver.journal)
-        app = http_app(Intake(committer, lambda: 1 / 0), Guard.of(receiver.config))
+        app = http_app(Intake(committer, lambda: 1 / 0), DoorGuard.of(receiver.config))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://receiver") as client:
             headers = {"content-type": encoding.content_type}

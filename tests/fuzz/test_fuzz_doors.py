@@ -19,7 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceS
 
 from qualitrace_collector.config import parse_config
 from qualitrace_collector.journal import GroupCommitter, SqliteJournal
-from qualitrace_collector.receive.guard import Guard
+from qualitrace_collector.receive.guard import DoorGuard
 from qualitrace_collector.receive.http import http_app
 from qualitrace_collector.receive.intake import Intake
 from qualitrace_collector.settings import CollectorConfig
@@ -57,7 +57,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Generator[App]:
     config = parse_config({"data_dir": str(tmp_path_factory.mktemp("fuzz"))}, CollectorConfig)
     journal = SqliteJournal(config.data_dir / "journal.db", 1 << 30)
     committer = GroupCommitter(journal)
-    door = http_app(Intake(committer, lambda: 1.0), Guard.of(config))
+    door = http_app(Intake(committer, lambda: 1.0), DoorGuard.of(config))
     with asyncio.Runner() as runner:
         client = httpx.AsyncClient(transport=httpx.ASGITransport(door), base_url="http://receiver")
         yield App(runner, client, journal)

@@ -1,1 +1,1 @@
-"""The OTLP doors: HTTP and gRPC in, the journal behind them. Never imports mlflow."""
+"""The `receive` process: OTLP over HTTP and gRPC, and people's feedback, into the journal. Never imports mlflow."""

@@ -1,4 +1,4 @@
-"""HTTP connections with the limits that uvicorn lacks: on their number, and on a request's head in time and size."""
+"""HTTP connections with the limits that uvicorn lacks: on their number, and on a request head's time and size."""
 
 import asyncio
 import math
@@ -19,32 +19,36 @@ from qualitrace_collector.receive.settings import Otlp
 MAX_HEAD_BYTES = 64 << 10
 
 
-class Room:
-    """Places for connections. When all are taken, a new one gets the place of one that waits for its client.
+class ConnectionSlots:
+    """Slots for connections. When all are taken, a new connection gets the slot of one that waits for its client.
 
-    Those that never sent a request go first, then those that are idle between two; of each the longest waiting.
+    To refuse it instead would let idle connections shut the door. Connections that never sent a request are closed
+    first, then those that are idle between two requests; of each the one that has waited longest.
+
+    Args:
+        limit: how many connections there may be.
     """
 
-    def __init__(self, places: int) -> None:
-        self._places = places
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._taken: set[Connection] = set()
-        self._strangers: dict[Connection, None] = {}
-        self._idle: dict[Connection, None] = {}
+        self._silent: dict[Connection, None] = {}  # in order of their arrival; never sent a request
+        self._idle: dict[Connection, None] = {}  # in order of their last answer
 
     def enter(self, connection: "Connection") -> None:
-        """Give a new connection a place, or close it if every other one is busy."""
-        if len(self._taken) >= self._places:
-            victim = next(iter(self._strangers or self._idle), connection)
+        """Give a new connection a slot, or close it if every other one is busy."""
+        if len(self._taken) >= self._limit:
+            victim = next(iter(self._silent or self._idle), connection)
             self.leave(victim)
             victim.transport.abort()
             if victim is connection:
                 return
         self._taken.add(connection)
-        self._strangers[connection] = None
+        self._silent[connection] = None
 
     def busy(self, connection: "Connection") -> None:
         """Note that a connection has a request under way."""
-        self._strangers.pop(connection, None)
+        self._silent.pop(connection, None)
         self._idle.pop(connection, None)
 
     def idle(self, connection: "Connection") -> None:
@@ -52,7 +56,7 @@ class Room:
         self._idle[connection] = None
 
     def leave(self, connection: "Connection") -> None:
-        """Take a place back."""
+        """Free the connection's slot."""
         self._taken.discard(connection)
         self.busy(connection)
 
@@ -61,33 +65,35 @@ class Connection(HttpToolsProtocol):
     """One client's connection.
 
     Args:
-        room: where it needs a place.
-        header_timeout: seconds in which the head of a request must have come, counted from the connection or from
-            the first byte behind the last answer. Waiting for that byte is uvicorn's `timeout_keep_alive`.
+        slots: where it needs a slot.
+        header_timeout: seconds until the head of a request must be complete, counted from the connection or from
+            the first byte after the last answer. uvicorn's `timeout_keep_alive` bounds the wait for that byte.
     """
 
-    def __init__(self, config: Config, server_state: ServerState, room: Room, header_timeout: float) -> None:
+    def __init__(
+        self, config: Config, server_state: ServerState, slots: ConnectionSlots, header_timeout: float
+    ) -> None:
         super().__init__(config, server_state, app_state={})
-        self._room = room
+        self._slots = slots
         self._header_timeout = header_timeout
         self._head_timer: asyncio.TimerHandle | None = None
         self._awaits_head = True
-        self._unparsed = 0  # bytes since the parser last made something of them: of a head, or between two chunks
+        self._unparsed = 0  # bytes of an incomplete head, or between two chunks
 
     def connection_made(self, transport: Any) -> None:
-        """Ask for a place."""
+        """Ask for a slot."""
         super().connection_made(transport)
         self._start_timer()
-        self._room.enter(self)
+        self._slots.enter(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Give the place back."""
+        """Give the slot back."""
         self._stop_timer()
-        self._room.leave(self)
+        self._slots.leave(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse, and see whether a head is too large or about to be awaited."""
+        """Parse; refuse a head that is too large, and start the timer for one that begins."""
         self._unparsed += len(data)
         super().data_received(data)
         if self._unparsed > MAX_HEAD_BYTES and not self.transport.is_closing():
@@ -96,7 +102,7 @@ class Connection(HttpToolsProtocol):
             self._start_timer()
 
     def on_message_begin(self) -> None:
-        """Note that a head begins, which may be behind a request that is under way."""
+        """Note that a head begins, perhaps while an earlier request is under way."""
         self._awaits_head = True
         super().on_message_begin()
 
@@ -105,7 +111,7 @@ class Connection(HttpToolsProtocol):
         self._unparsed = 0
         self._awaits_head = False
         self._stop_timer()
-        self._room.busy(self)
+        self._slots.busy(self)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -118,7 +124,7 @@ class Connection(HttpToolsProtocol):
         super().on_response_complete()
         if self.cycle.response_complete:  # else the next of several requests in a row is under way
             self._awaits_head = True
-            self._room.idle(self)
+            self._slots.idle(self)
 
     def _start_timer(self) -> None:
         self._head_timer = self.loop.call_later(self._header_timeout, self.transport.abort)
@@ -133,10 +139,10 @@ BACKLOG = 2048
 
 
 class HttpServer(uvicorn.Server):
-    """uvicorn that tells when it is ready, leaves signals to others and bounds its connections.
+    """uvicorn with bounded connections. It sets `ready` when it listens, and leaves signals alone.
 
     Args:
-        max_connections: how many it keeps open; see `Room`.
+        max_connections: how many it keeps open; see `ConnectionSlots`.
         grace: seconds in which requests may end after a stop.
     """
 
@@ -156,20 +162,21 @@ class HttpServer(uvicorn.Server):
                 timeout_graceful_shutdown=grace,
             )
         )
-        self._room = Room(max_connections)
+        self._slots = ConnectionSlots(max_connections)
         self._header_timeout = otlp.header_timeout
         self._tls = otlp.tls.context() if otlp.tls else None
         self.ready = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen on `sockets`; uvicorn's own way has no limit for the TLS handshake but asyncio's 60 s."""
+        """Listen on `sockets`."""
+        # uvicorn's own method leaves 60 s, asyncio's default, for a TLS handshake.
         self.servers = [await self._listen(listener, self._tls) for listener in sockets or []]
         self.started = True
         self.ready.set()
 
     async def _listen(self, listener: socket.socket, tls: ssl.SSLContext | None) -> asyncio.Server:
         return await asyncio.get_running_loop().create_server(
-            lambda: Connection(self.config, self.server_state, self._room, self._header_timeout),
+            lambda: Connection(self.config, self.server_state, self._slots, self._header_timeout),
             sock=listener,
             ssl=tls,
             ssl_handshake_timeout=self._header_timeout if tls else None,
@@ -178,5 +185,5 @@ class HttpServer(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
-        """Leave the signals alone."""
+        """Leave the signals to the process."""
         yield

@@ -1,6 +1,6 @@
-"""From bytes to an OTLP request: gzip or deflate off, then protobuf or OTLP's JSON.
+"""Decodes an OTLP request: decompresses gzip or deflate, then parses protobuf or OTLP's JSON.
 
-OTLP's JSON is protobuf's JSON mapping but for three things: trace and span ids are hexadecimal, enums are
+OTLP's JSON differs from protobuf's JSON mapping in three things: trace and span ids are hexadecimal, enums are
 integers, and only lowerCamelCase names count (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding).
 """
 
@@ -13,16 +13,17 @@ from typing import Any
 
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
+from starlette.requests import Request
 
 from qualitrace_collector.receive.errors import TooLarge, Undecodable, Unsupported
-from qualitrace_collector.receive.repair import with_valid_text
 from qualitrace_collector.receive.signals import Signal
+from qualitrace_collector.receive.utf8_repair import with_valid_text
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 
 THREAD_BYTES = 128 << 10
-"""Larger requests are to be decoded in a thread, so that they do not hold up the small ones."""
+"""The doors decode larger requests in a thread, so that small ones need not wait for them."""
 
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 _COMPRESSIONS = ("gzip", "deflate")
@@ -36,8 +37,8 @@ class Decoded:
     """A request as a message.
 
     Attributes:
-        payload: the bytes that it can be parsed from again; None if it came as JSON.
-        repaired: how many texts in it were not UTF-8; what is wrong in them is U+FFFD now.
+        payload: the serialised message; None if it came as JSON.
+        repaired: how many texts in it were not UTF-8; their broken sequences are U+FFFD now.
     """
 
     message: Message
@@ -45,11 +46,16 @@ class Decoded:
     repaired: int = 0
 
 
+def media_type(request: Request) -> str:
+    """Return the content type of an HTTP request without parameters, in lower case."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 def check_headers(content_type: str, encoding: str) -> None:
     """Check the media type (without parameters) and the content encoding, both in lower case.
 
     Raises:
-        Unsupported: for one that is not OTLP's; the message lists those that are.
+        Unsupported: OTLP does not have one of them; the message lists those that it has.
     """
     if content_type not in (PROTOBUF, JSON):
         raise Unsupported(f"content type {content_type!r} is not {PROTOBUF} or {JSON}")
@@ -61,21 +67,21 @@ def decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:
     """Undo the content encoding.
 
     Raises:
-        TooLarge: the result would be beyond `max_bytes`; no more than that is ever held.
+        TooLarge: the result would have more than `max_bytes`; no more than that is ever held.
         Undecodable: the body is damaged or cut off.
     """
     if encoding not in _COMPRESSIONS:
         return body
     parts: list[bytes] = []
-    room = max_bytes
+    left = max_bytes
     while body:  # gzip allows several members in a row
         inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
         try:
-            part = inflater.decompress(body, room + 1)
+            part = inflater.decompress(body, left + 1)
         except zlib.error as error:
             raise Undecodable(f"body is not {encoding}: {error}") from error
-        room -= len(part)
-        if room < 0:
+        left -= len(part)
+        if left < 0:
             raise TooLarge(max_bytes)
         if not inflater.eof:
             raise Undecodable(f"body is not {encoding}: it is cut off")
@@ -85,10 +91,10 @@ def decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:
 
 
 def decode_protobuf(signal: Signal, data: bytes) -> Decoded:
-    """Parse a serialised request; text in it that is not UTF-8 is repaired.
+    """Parse a serialised request; repair text in it that is not UTF-8.
 
     Raises:
-        Undecodable: it is not one.
+        Undecodable: it is not such a request.
     """
     try:
         return Decoded(signal.request.FromString(data), data)
@@ -101,12 +107,10 @@ def decode_protobuf(signal: Signal, data: bytes) -> Decoded:
 
 
 def decode_json(signal: Signal, data: bytes) -> Decoded:
-    """Parse a request in OTLP's JSON; bytes in it that are not UTF-8 are repaired.
-
-    An id that is not hexadecimal becomes one of a wrong length, so that validation takes out its span alone.
+    """Parse a request in OTLP's JSON; repair bytes in it that are not UTF-8.
 
     Raises:
-        Undecodable: it is not one.
+        Undecodable: it is not such a request.
     """
     try:
         text, count = _text(data)
@@ -119,7 +123,7 @@ def decode_json(signal: Signal, data: bytes) -> Decoded:
 
 
 def _text(data: bytes) -> tuple[str, int]:
-    """Return the text (RFC 8259 demands UTF-8), and how many broken sequences in it were replaced."""
+    """Return the text, which RFC 8259 wants in UTF-8, and how many broken sequences in it were replaced."""
     try:
         return data.decode("utf-8-sig"), 0
     except UnicodeDecodeError:
@@ -128,7 +132,7 @@ def _text(data: bytes) -> tuple[str, int]:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Keep what can be a lowerCamelCase name; json_format would take snake_case and trip over brackets."""
+    # Only lowerCamelCase names count: json_format would take snake_case, too, and fails at a bracket in a name.
     return {key: _value(key, value) for key, value in pairs if key.isalnum()}
 
 
@@ -141,7 +145,7 @@ def _value(key: str, value: Any) -> Any:
         return _EnumName(value)
     if value.isascii():
         return value
-    # JavaScript cuts strings in the middle of a surrogate pair; protobuf would refuse the whole request.
+    # JavaScript may cut a string in the middle of a surrogate pair, for which protobuf would refuse the whole request.
     return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -149,11 +153,14 @@ def _id(text: str) -> bytes:
     try:
         return binascii.unhexlify(text)
     except ValueError:
-        return b"?"
+        return b"?"  # an id of a wrong length: validation rejects its span alone, not the request
 
 
 class _EnumName:
-    """Text where an enum may stand: json_format would take it, OTLP forbids it; in unknown fields it is ignored."""
+    """Text where an enum may stand: json_format would accept it, which OTLP forbids. In unknown fields it does no harm.
+
+    Without the name an error would look like a success, so the request is undecodable.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name

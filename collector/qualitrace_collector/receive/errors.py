@@ -1,4 +1,4 @@
-"""Why a request is not taken, with the answer each door gives.
+"""Why a request is refused, with the answer that each door gives.
 
 RequestError           the `reason` labels the counter requests_refused
 ├── Unauthenticated    401, UNAUTHENTICATED
@@ -8,7 +8,7 @@ RequestError           the `reason` labels the counter requests_refused
 ├── TooLarge           413, RESOURCE_EXHAUSTED without RetryInfo, which OTLP clients do not retry
 ├── Unsupported        415, INVALID_ARGUMENT
 ├── RateLimited        429, RESOURCE_EXHAUSTED with a retry delay (feedback only)
-└── Refused            503, UNAVAILABLE with a retry delay: the same request may succeed later
+└── Unavailable        503, UNAVAILABLE with a retry delay: the same request may succeed later
 
 The codes are those of https://opentelemetry.io/docs/specs/otlp/#failures and #failures-1.
 """
@@ -22,29 +22,32 @@ from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 
 RETRY_AFTER_SECONDS = 1
-RETRY = RetryInfo(retry_delay=Duration(seconds=RETRY_AFTER_SECONDS))
-MESSAGE_LIMIT = 500
+RETRY_INFO = RetryInfo(retry_delay=Duration(seconds=RETRY_AFTER_SECONDS))
+MAX_MESSAGE_LENGTH = 500
 
 
 class RequestError(Exception):
-    """A request that is not taken.
+    """A request that is refused.
 
-    Messages quote what the client sent, so they are cut to `MESSAGE_LIMIT` characters: OTLP bounds a response.
+    Attributes:
+        reason: its label in the counter.
+        http_headers: go with the answer over HTTP.
     """
 
     http_status: ClassVar[int]
     rpc_code: ClassVar[int]
+    reason: str
+    http_headers: tuple[tuple[str, str], ...] = ()
 
-    def __init__(self, message: str, reason: str) -> None:
-        super().__init__(message[:MESSAGE_LIMIT])
-        self.reason = reason
+    def __init__(self, message: str) -> None:
+        super().__init__(message[:MAX_MESSAGE_LENGTH])  # it quotes what the client sent, and OTLP bounds an answer
 
     def _details(self) -> list[Message]:
-        """Return what the status tells beside the message."""
+        """Return what the status carries beside the message."""
         return []
 
     def status(self) -> Status:
-        """Return the answer's body."""
+        """Return the body of the answer."""
         status = Status(code=self.rpc_code, message=str(self))
         for detail in self._details():
             status.details.add().Pack(detail)
@@ -56,9 +59,8 @@ class Unauthenticated(RequestError):
 
     http_status = 401
     rpc_code = code_pb2.UNAUTHENTICATED
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, "unauthenticated")
+    reason = "unauthenticated"
+    http_headers = (("WWW-Authenticate", "Bearer"),)
 
 
 class Undecodable(RequestError):
@@ -66,9 +68,7 @@ class Undecodable(RequestError):
 
     http_status = 400
     rpc_code = code_pb2.INVALID_ARGUMENT
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, "undecodable")
+    reason = "undecodable"
 
     def _details(self) -> list[Message]:
         return [BadRequest(field_violations=[BadRequest.FieldViolation(description=str(self))])]
@@ -79,29 +79,33 @@ class Forbidden(RequestError):
 
     http_status = 403
     rpc_code = code_pb2.PERMISSION_DENIED
+    reason = "tenant"
 
     def __init__(self) -> None:
-        super().__init__("trace belongs to another tenant", "tenant")
+        super().__init__("trace belongs to another tenant")
 
 
 class TooSlow(RequestError):
-    """The body did not end within the limit in seconds."""
+    """The body did not end within the limit, in seconds."""
 
     http_status = 408
     rpc_code = code_pb2.DEADLINE_EXCEEDED
+    reason = "slow"
+    http_headers = (("Connection", "close"),)
 
     def __init__(self, limit: float) -> None:
-        super().__init__(f"body did not end within {limit:g} s; send smaller batches", "slow")
+        super().__init__(f"body did not end within {limit:g} s; send smaller batches")
 
 
 class TooLarge(RequestError):
-    """The body, as sent or decompressed, is beyond the limit in bytes."""
+    """The body, as sent or decompressed, is larger than the limit, in bytes."""
 
     http_status = 413
     rpc_code = code_pb2.RESOURCE_EXHAUSTED
+    reason = "too_large"
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"request is larger than {limit} bytes; send smaller batches", "too_large")
+        super().__init__(f"request is larger than {limit} bytes; send smaller batches")
 
 
 class Unsupported(RequestError):
@@ -109,9 +113,7 @@ class Unsupported(RequestError):
 
     http_status = 415
     rpc_code = code_pb2.INVALID_ARGUMENT
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, "unsupported")
+    reason = "unsupported"
 
 
 class RateLimited(RequestError):
@@ -119,17 +121,23 @@ class RateLimited(RequestError):
 
     http_status = 429
     rpc_code = code_pb2.RESOURCE_EXHAUSTED
+    reason = "rate"
 
     def __init__(self, rate: str, retry_after: int) -> None:
-        super().__init__(f"more feedback than {rate} (otlp.feedback_rate); try again in {retry_after} s", "rate")
-        self.retry_after = retry_after
+        super().__init__(f"more feedback than {rate} (otlp.feedback_rate); try again in {retry_after} s")
+        self.http_headers = (("Retry-After", str(retry_after)),)
 
 
-class Refused(RequestError):
+class Unavailable(RequestError):
     """Nothing is wrong with the request, but it cannot be kept now."""
 
     http_status = 503
     rpc_code = code_pb2.UNAVAILABLE
+    http_headers = (("Retry-After", str(RETRY_AFTER_SECONDS)),)
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
     def _details(self) -> list[Message]:
-        return [RETRY]
+        return [RETRY_INFO]

@@ -1,68 +1,53 @@
-"""The door for people's feedback, beside OTLP/HTTP's: `POST /v1/feedback`, answered once the feedback is durable."""
+"""The door for people's feedback, beside OTLP/HTTP's: `POST /v1/feedback`, answered once the feedback is durable.
+
+It is a door of its own because evaluation events in OTLP logs may come from programs, too.
+"""
 
 import math
 import time
 
 import limits
-from google.protobuf import json_format
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 
 from qualitrace_collector.journal import ForeignTraces
 from qualitrace_collector.person_feedback import PersonFeedback
-from qualitrace_collector.receive.body import content_type, read_body
-from qualitrace_collector.receive.decode import JSON
-from qualitrace_collector.receive.errors import (
-    RETRY_AFTER_SECONDS,
-    Forbidden,
-    RateLimited,
-    Refused,
-    RequestError,
-    Undecodable,
-    Unsupported,
-)
-from qualitrace_collector.receive.guard import Guard
+from qualitrace_collector.receive.decode import JSON, media_type
+from qualitrace_collector.receive.errors import Forbidden, RateLimited, Undecodable, Unsupported
+from qualitrace_collector.receive.guard import DoorGuard
 from qualitrace_collector.receive.intake import Intake
 
 MAX_BYTES = 64 << 10
 
 
 class FeedbackDoor:
-    """Answers with the feedback's id as JSON, or with a google.rpc.Status as the OTLP doors do."""
+    """Takes one opinion a request, at the rate that the guard allows each sender."""
 
-    def __init__(self, intake: Intake, guard: Guard) -> None:
+    def __init__(self, intake: Intake, guard: DoorGuard) -> None:
         self._intake = intake
         self._guard = guard
         self._rate = limits.parse(guard.feedback_rate)
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
-    async def answer(self, request: Request) -> Response:
-        """Take one opinion."""
-        try:
-            return JSONResponse({"id": await self._take(request)})
-        except RequestError as error:
-            self._intake.count_refusal(error)
-            wait = getattr(error, "retry_after", RETRY_AFTER_SECONDS if isinstance(error, Refused) else None)
-            headers = {"Retry-After": str(wait)} if wait is not None else {}
-            if error.http_status == 401:
-                headers["WWW-Authenticate"] = "Bearer"
-            return JSONResponse(json_format.MessageToDict(error.status()), error.http_status, headers)
+    async def take(self, request: Request) -> str:
+        """Make the feedback durable and return its id.
 
-    async def _take(self, request: Request) -> str:
+        Raises:
+            RequestError: it is refused.
+        """
         authorization = request.headers.get("authorization", "")
         tenant = self._guard.tokens.tenant_of(authorization)
         if self._guard.tokens.required:
             sender = authorization.partition(" ")[2].strip()
-        else:  # then the header may say anything
+        else:  # then the header may hold anything
             sender = request.client.host if request.client else ""
         self._check_rate(sender)
-        if content_type(request) != JSON or request.headers.get("content-encoding", "identity") != "identity":
-            # Another type could be posted to a loopback address by any web page that is open in a browser.
+        if media_type(request) != JSON or request.headers.get("content-encoding", "identity") != "identity":
+            # Any web page that is open in a browser could post another type to a loopback address.
             raise Unsupported(f"send 'Content-Type: {JSON}', without a content encoding")
-        with self._guard.memory.hold() as hold:
-            body = await read_body(request, MAX_BYTES, self._guard.body_timeout, hold)
+        with self._guard.memory.hold() as add_bytes:
+            body = await self._guard.read_body(request, add_bytes, MAX_BYTES)
             try:
                 feedback = PersonFeedback.parse(body, request.headers.get("idempotency-key"))
                 await self._intake.keep_feedback(feedback, tenant)

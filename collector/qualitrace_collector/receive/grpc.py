@@ -8,27 +8,24 @@ import grpc
 import grpc.aio
 
 from qualitrace_collector.receive.decode import THREAD_BYTES, Decoded, decode_protobuf
-from qualitrace_collector.receive.errors import RETRY, Refused, RequestError, TooSlow, Undecodable
-from qualitrace_collector.receive.guard import Guard
+from qualitrace_collector.receive.errors import RETRY_INFO, RequestError, TooSlow, Unavailable, Undecodable
+from qualitrace_collector.receive.guard import DoorGuard
 from qualitrace_collector.receive.intake import Intake
 from qualitrace_collector.receive.settings import Otlp, Tls
 from qualitrace_collector.receive.signals import SIGNALS, Signal
 
 MAX_STREAMS = 128
-"""Requests under way on one connection; clients wait with further ones."""
+"""Requests under way on one connection; clients hold back further ones."""
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
-def grpc_server(intake: Intake, guard: Guard, otlp: Otlp, max_connections: int) -> grpc.aio.Server:
-    """Make the server, without a port yet.
-
-    grpc itself answers a message beyond the guard's `max_bytes`, as sent or decompressed, with RESOURCE_EXHAUSTED.
-    """
+def grpc_server(intake: Intake, guard: DoorGuard, otlp: Otlp, max_connections: int) -> grpc.aio.Server:
+    """Make the server, without a port yet."""
     server = grpc.aio.server(
         options=[
-            ("grpc.max_receive_message_length", guard.max_bytes),
-            ("grpc.so_reuseport", 0),  # two collectors on one port would share the traffic unnoticed
+            ("grpc.max_receive_message_length", guard.max_bytes),  # as sent and decompressed: RESOURCE_EXHAUSTED
+            ("grpc.so_reuseport", 0),  # a second collector on the port must fail, not take half of the traffic
             ("grpc.max_concurrent_streams", MAX_STREAMS),
             ("grpc.max_allowed_incoming_connections", max_connections),
             ("grpc.server_handshake_timeout_ms", _milliseconds(otlp.header_timeout)),
@@ -38,27 +35,27 @@ def grpc_server(intake: Intake, guard: Guard, otlp: Otlp, max_connections: int) 
         ]
     )
     for signal in SIGNALS:
-        # No deserializer: the bytes are journalled as they came. To clients a stream of one message is the same as
-        # a unary call; to the server it means that it may look at the metadata before it reads the message.
+        # Without a deserializer the bytes reach the journal as they came. For clients a stream of one message is the
+        # same as a unary call; the server can check the token, and the time, before it reads the message.
         export = grpc.stream_unary_rpc_method_handler(_exporter(intake, signal, guard))
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(signal.service, {"Export": export}),))
     return server
 
 
 def credentials(tls: Tls) -> grpc.ServerCredentials:
-    """Make grpc's form of the certificates."""
+    """Return the certificates in grpc's form."""
     ca = tls.client_ca_file.read_bytes() if tls.client_ca_file else None
     pair = (tls.key_file.read_bytes(), tls.cert_file.read_bytes())
     return grpc.ssl_server_credentials([pair], ca, require_client_auth=ca is not None)
 
 
-def _exporter(intake: Intake, signal: Signal, guard: Guard) -> Callable[[Any, Any], Awaitable[bytes]]:
+def _exporter(intake: Intake, signal: Signal, guard: DoorGuard) -> Callable[[Any, Any], Awaitable[bytes]]:
     async def export(_: Any, context: Any) -> bytes:
         try:
             tenant = guard.tokens.tenant_of(_authorization(context))
-            with guard.memory.hold() as hold:
+            with guard.memory.hold() as add_bytes:
                 payload = await _read(context, guard.body_timeout)
-                hold.add(len(payload))
+                add_bytes(len(payload))
                 response = await intake.accept(signal, await _decode(signal, payload), "grpc", tenant)
         except RequestError as error:
             intake.count_refusal(error)
@@ -85,10 +82,9 @@ async def _read(context: Any, seconds: float) -> bytes:
 
 
 async def _decode(signal: Signal, payload: bytes) -> Decoded:
-    """Decode a large message in a thread: to repair one takes long, and the others must not wait for it."""
     if len(payload) < THREAD_BYTES:
         return decode_protobuf(signal, payload)
-    return await asyncio.to_thread(decode_protobuf, signal, payload)
+    return await asyncio.to_thread(decode_protobuf, signal, payload)  # repairing its texts may take long
 
 
 def _milliseconds(seconds: float) -> int:
@@ -96,11 +92,9 @@ def _milliseconds(seconds: float) -> int:
 
 
 def _details(error: RequestError) -> tuple[tuple[str, bytes], ...]:
-    """Return the metadata that tells what is wrong, and when to try again; without that clients drop the request.
-
-    OTLP puts both into the status details; OpenTelemetry's Python exporter looks for the delay under a key of its own.
-    """
+    """Return the metadata with the error, and with the time to try again, without which clients drop the request."""
     status = ("grpc-status-details-bin", error.status().SerializeToString())
-    if not isinstance(error, Refused):
+    if not isinstance(error, Unavailable):
         return (status,)
-    return status, ("google.rpc.retryinfo-bin", RETRY.SerializeToString())
+    # OTLP has the delay in the status details; OpenTelemetry's Python exporter looks for it under a key of its own.
+    return status, ("google.rpc.retryinfo-bin", RETRY_INFO.SerializeToString())

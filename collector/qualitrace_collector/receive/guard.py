@@ -1,20 +1,24 @@
-"""What both doors ask before and while they read a request: who sends it, how large, how fast."""
+"""What every door checks before and while it reads a request: who sends it, how large it is, how long it takes."""
 
+import asyncio
 import hashlib
 import hmac
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 
-from qualitrace_collector.receive.errors import Refused, Unauthenticated
+from starlette.requests import ClientDisconnect, Request
+
+from qualitrace_collector.receive.errors import TooLarge, TooSlow, Unauthenticated, Unavailable, Undecodable
 from qualitrace_collector.receive.settings import OtlpToken, ReceiveConfig
 
 
 class Tokens:
-    """The tokens that are taken, as digests; without any, everybody may send."""
+    """The accepted tokens, as digests; without any, everybody may send."""
 
     def __init__(self, tokens: Iterable[OtlpToken]) -> None:
+        # The digests have no salt: tokens are random, and a slow hash would delay each request.
         self._tenants = {token.digest: token.tenant for token in tokens}
         self._has_tenants = any(self._tenants.values())
 
@@ -24,30 +28,34 @@ class Tokens:
         return bool(self._tenants)
 
     def tenant_of(self, authorization: str) -> str | None:
-        """Check the `Authorization` header (empty if there is none) and return whose traces the sender's are.
+        """Check the `Authorization` header (empty if there is none) and return the tenant of the sender's traces.
 
         Returns:
             The token's tenant, an empty text for a token without one; None if no token has one.
 
         Raises:
-            Unauthenticated: it carries none of the tokens.
+            Unauthenticated: the header holds none of the tokens.
         """
         if not self._tenants:
             return None
         scheme, _, token = authorization.partition(" ")
         given = hashlib.sha256(token.strip().encode()).digest()
-        # Every digest is compared, each in constant time, so that the time tells nothing about them.
+        # Every digest is compared, each in constant time, so that the time reveals nothing about them.
         found = [digest for digest in self._tenants if hmac.compare_digest(digest, given)]
         if scheme.lower() != "bearer" or not found:
             raise Unauthenticated("send 'Authorization: Bearer TOKEN' with a token of this collector (otlp.tokens)")
         return (self._tenants[found[0]] or "") if self._has_tenants else None
 
 
+AddBytes = Callable[[int], None]
+"""Counts that many bytes more for a request; raises Unavailable if all requests together hold too much."""
+
+
 class RequestMemory:
-    """Bounds the bytes of all requests that are under way. Thread-safe.
+    """Bounds the bytes that all requests under way hold. Thread-safe.
 
     Args:
-        limit: bytes; a request that is alone may be larger, so that none is refused for ever.
+        limit: in bytes.
     """
 
     def __init__(self, limit: int) -> None:
@@ -55,60 +63,37 @@ class RequestMemory:
         self._held = 0
         self._lock = threading.Lock()
 
-    def hold(self) -> "Hold":
-        """Begin to hold bytes for one request; they are given back at the end of the `with` block."""
-        return Hold(self)
+    @contextmanager
+    def hold(self) -> Generator[AddBytes]:
+        """Return the function that counts the bytes of one request; they count until the end of the `with` block."""
+        held = 0
 
-    def take(self, size: int, held: int) -> None:
-        """Take `size` bytes for a request that holds `held` of them already.
+        def add(size: int) -> None:
+            nonlocal held
+            with self._lock:
+                # A request that is alone may exceed the limit: otherwise it could never be sent.
+                if self._held > held and self._held + size > self._limit:
+                    raise Unavailable(f"requests under way hold {self._held} bytes already (otlp.max_memory)", "busy")
+                self._held += size
+                held += size
 
-        Raises:
-            Refused: the requests under way hold too much.
-        """
-        with self._lock:
-            if self._held > held and self._held + size > self._limit:
-                raise Refused(f"requests under way hold {self._held} bytes already (otlp.max_memory)", "busy")
-            self._held += size
-
-    def give_back(self, size: int) -> None:
-        """Return what was taken."""
-        with self._lock:
-            self._held -= size
-
-
-class Hold:
-    """The bytes that one request holds."""
-
-    def __init__(self, memory: RequestMemory) -> None:
-        self._memory = memory
-        self._size = 0
-
-    def add(self, size: int) -> None:
-        """Hold `size` bytes more.
-
-        Raises:
-            Refused: the requests under way hold too much.
-        """
-        self._memory.take(size, self._size)
-        self._size += size
-
-    def __enter__(self) -> "Hold":
-        return self
-
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self._memory.give_back(self._size)
+        try:
+            yield add
+        finally:
+            with self._lock:
+                self._held -= held
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
-    """The limits that both doors share.
+class DoorGuard:
+    """The limits that all doors share.
 
     Attributes:
         tokens: who may send.
         memory: bytes of requests under way.
         body_timeout: seconds from the end of a request's head to the end of its body.
         max_bytes: size of a request, both as sent and decompressed.
-        feedback_rate: how much feedback one sender may give.
+        feedback_rate: how much feedback one sender may give, such as `60/minute`.
     """
 
     tokens: Tokens
@@ -118,8 +103,33 @@ class Guard:
     feedback_rate: str
 
     @classmethod
-    def of(cls, config: ReceiveConfig) -> "Guard":
-        """Make the guard that the configuration asks for."""
+    def of(cls, config: ReceiveConfig) -> "DoorGuard":
+        """Make the guard of a configuration."""
         otlp = config.otlp
         memory = RequestMemory(otlp.max_memory)
         return cls(Tokens(otlp.tokens), memory, otlp.body_timeout, config.listen.max_request_size, otlp.feedback_rate)
+
+    async def read_body(self, request: Request, add_bytes: AddBytes, max_bytes: int) -> bytes:
+        """Return the body of an HTTP request as it was sent.
+
+        Raises:
+            TooLarge: it has more than `max_bytes`.
+            TooSlow: it does not end in time.
+            Unavailable: there is no memory for it.
+            Undecodable: the client went away.
+        """
+        chunks: list[bytes] = []
+        left = max_bytes
+        try:
+            async with asyncio.timeout(self.body_timeout):
+                async for chunk in request.stream():
+                    left -= len(chunk)
+                    if left < 0:
+                        raise TooLarge(max_bytes)
+                    add_bytes(len(chunk))
+                    chunks.append(chunk)
+        except ClientDisconnect as error:
+            raise Undecodable("the client went away before the end of the body") from error
+        except TimeoutError as error:
+            raise TooSlow(self.body_timeout) from error
+        return b"".join(chunks)

@@ -1,4 +1,4 @@
-"""The `receive` process: both doors before one journal, from start to a clean stop."""
+"""The `receive` process, from its start to a clean stop: both ports, and one journal behind them."""
 
 import asyncio
 import os
@@ -17,12 +17,12 @@ from qualitrace_collector.journal import GroupCommitter, JournalError, SqliteJou
 from qualitrace_collector.process.startup import when_parent_ends
 from qualitrace_collector.receive.connection import BACKLOG, HttpServer
 from qualitrace_collector.receive.grpc import credentials, grpc_server
-from qualitrace_collector.receive.guard import Guard
+from qualitrace_collector.receive.guard import DoorGuard
 from qualitrace_collector.receive.http import http_app
 from qualitrace_collector.receive.intake import Intake
 from qualitrace_collector.receive.settings import ReceiveConfig
 
-GRACE_SECONDS = 2  # less than the supervisor waits before it kills
+GRACE_SECONDS = 2  # less than the supervisor waits before it kills the process
 OTHER_DESCRIPTORS = 128  # files, listeners and pipes, beside the connections
 
 
@@ -65,11 +65,11 @@ async def serve(config: ReceiveConfig, stop: asyncio.Event, on_ready: Callable[[
         stack.callback(journal.close)
         committer = GroupCommitter(journal)
         stack.push_async_callback(asyncio.to_thread, committer.stop)
-        intake, guard = Intake(committer, time.time), Guard.of(config)
-        http_places, grpc_places = _places(config.otlp.max_connections)
-        grpc_door = await _open_grpc(grpc_server(intake, guard, config.otlp, grpc_places), config)
+        intake, guard = Intake(committer, time.time), DoorGuard.of(config)
+        http_limit, grpc_limit = _connection_limits(config.otlp.max_connections)
+        grpc_door = await _open_grpc(grpc_server(intake, guard, config.otlp, grpc_limit), config)
         stack.push_async_callback(grpc_door.stop, GRACE_SECONDS)
-        http_door = HttpServer(http_app(intake, guard), config.otlp, max_connections=http_places, grace=GRACE_SECONDS)
+        http_door = HttpServer(http_app(intake, guard), config.otlp, max_connections=http_limit, grace=GRACE_SECONDS)
         serving = asyncio.create_task(http_door.serve([http_socket]))
         await http_door.ready.wait()
         on_ready()
@@ -80,20 +80,18 @@ async def serve(config: ReceiveConfig, stop: asyncio.Event, on_ready: Callable[[
 
 
 def _raise_descriptor_limit() -> None:
-    """Take as many file descriptors as the system grants: the usual soft limit of 1024 is for programs with select."""
+    # The usual soft limit, 1024, is there for programs that call select().
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):  # macOS calls it unlimited and then refuses that
+    with suppress(ValueError, OSError):  # macOS reports no limit and then refuses that
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _places(wanted: int) -> tuple[int, int]:
-    """Return how many connections the HTTP and the gRPC door may have, so that the descriptors are enough for both.
-
-    gRPC gets more of them: when it has no place left it turns clients away, while HTTP makes room.
-    """
+def _connection_limits(wanted: int) -> tuple[int, int]:
+    """Return how many connections the HTTP and the gRPC port may have, so that the descriptors suffice for both."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return wanted, wanted
+    # gRPC gets twice as many: without a free one it refuses clients, while HTTP closes an idle connection.
     share = max(1, (soft - OTHER_DESCRIPTORS) // 3)
     return min(wanted, share), min(wanted, 2 * share)
 
@@ -112,7 +110,7 @@ def _bind(setting: str, address: str) -> socket.socket:
 
 async def _open_grpc(server: grpc.aio.Server, config: ReceiveConfig) -> grpc.aio.Server:
     address, tls = config.listen.otlp_grpc, config.otlp.tls
-    _bind("otlp_grpc", address).close()  # grpc itself does not say why it cannot bind
+    _bind("otlp_grpc", address).close()  # grpc does not report why it cannot bind
     try:
         if tls is None:
             server.add_insecure_port(address)

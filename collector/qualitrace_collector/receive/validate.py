@@ -1,13 +1,11 @@
-"""What may pass: a bad span or log record is taken out and told; its neighbours stay.
+"""Rejects invalid spans and log records of a request, and reports each rule that was broken; their neighbours stay.
 
-The rules are those of the OTLP schema: a trace id has 16 bytes, a span id 8, neither all zero; a parent's id
-may be empty. Names may be empty. A span that ends before it starts is kept with a duration of 0: clocks are set back,
-and what it holds is good. Log records are taken for the content they hold of a GenAI span, so they must name one: an
-application's other logs belong elsewhere.
+The rules are those of the OTLP schema: a trace id has 16 bytes, a span id 8, neither all zero; a parent's id may be
+empty, and so may names. Log records are only taken for the content of a GenAI span, so they must name one.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,7 +31,7 @@ GENAI_SCOPES = (
     "gcp.vertex.agent",
     "pydantic-ai",
 )
-"""How the scopes of instrumentations begin whose log records carry prompts and answers."""
+"""How the scopes of those instrumentations begin whose log records carry prompts and answers."""
 
 _GENAI = "gen_ai."
 _NO_TRACE_ID = bytes(16)
@@ -41,8 +39,8 @@ _NO_SPAN_ID = bytes(8)
 
 
 @dataclass(slots=True)
-class Verdict:
-    """What validation left of a request.
+class Validation:
+    """What validation did to a request.
 
     Attributes:
         kept: items that are still in the request.
@@ -58,40 +56,58 @@ class Verdict:
 
     @property
     def message(self) -> str:
-        """Say for each reason the rule, how many items broke it, and where the first one stood."""
+        """For each reason: the rule, how many items broke it, and where the first one stood."""
         return "; ".join(
             f"{count} rejected: {_RULES[reason]} (first: {self.first[reason]})"
             for reason, count in self.rejected.items()
         )
 
 
-def check_traces(request: ExportTraceServiceRequest) -> Verdict:
-    """Take the invalid spans out of `request`; let none of the others end before it starts."""
-    verdict = _sift(
-        (
-            (scope.spans, f"resource_spans[{i}].scope_spans[{j}].spans", _span_fault)
-            for i, resource in enumerate(request.resource_spans)
-            for j, scope in enumerate(resource.scope_spans)
-        )
-    )
-    for resource in request.resource_spans:
-        for scope in resource.scope_spans:
-            for span in scope.spans:
-                if span.end_time_unix_nano < span.start_time_unix_nano:
-                    span.end_time_unix_nano = span.start_time_unix_nano
-                    verdict.adjusted[END_BEFORE_START] += 1
-    return verdict
+Places = Iterator[tuple[Any, str, InstrumentationScope]]
+"""Lists of items in a request, each with the path that leads to it, and the scope of its items."""
 
 
-def check_logs(request: ExportLogsServiceRequest) -> Verdict:
-    """Take the log records out of `request` that give no GenAI span its content."""
-    return _sift(
-        (
-            (scope.log_records, f"resource_logs[{i}].scope_logs[{j}].log_records", _record_rule(scope.scope))
-            for i, resource in enumerate(request.resource_logs)
-            for j, scope in enumerate(resource.scope_logs)
-        )
-    )
+def places_of_spans(request: ExportTraceServiceRequest) -> Places:
+    """Yield the lists of spans in `request`."""
+    for i, resource in enumerate(request.resource_spans):
+        for j, scope in enumerate(resource.scope_spans):
+            yield scope.spans, f"resource_spans[{i}].scope_spans[{j}].spans", scope.scope
+
+
+def places_of_logs(request: ExportLogsServiceRequest) -> Places:
+    """Yield the lists of log records in `request`."""
+    for i, resource in enumerate(request.resource_logs):
+        for j, scope in enumerate(resource.scope_logs):
+            yield scope.log_records, f"resource_logs[{i}].scope_logs[{j}].log_records", scope.scope
+
+
+def check_traces(request: ExportTraceServiceRequest) -> Validation:
+    """Remove the invalid spans from `request`, and adjust those that end before they start."""
+    validation = _check(places_of_spans(request), lambda _: _span_fault)
+    for spans, _, _ in places_of_spans(request):
+        for span in spans:
+            if span.end_time_unix_nano < span.start_time_unix_nano:
+                # A clock was set back, or the end is missing. The span's content is good, so its duration becomes 0.
+                span.end_time_unix_nano = span.start_time_unix_nano
+                validation.adjusted[END_BEFORE_START] += 1
+    return validation
+
+
+def check_logs(request: ExportLogsServiceRequest) -> Validation:
+    """Remove the log records from `request` that carry no content of a GenAI span."""
+    return _check(places_of_logs(request), _record_rule)
+
+
+def reject_foreign(places: Places, foreign: Set[bytes], validation: Validation) -> None:
+    """Remove the items of these traces, which belong to other tenants, and note them in `validation`."""
+    for items, _, _ in places:
+        indexes = {index for index, item in enumerate(items) if item.trace_id in foreign}
+        if indexes:
+            validation.kept -= len(indexes)
+            validation.rejected["tenant"] += len(indexes)
+            # Not the path of the first one: items that were removed before have moved it.
+            validation.first.setdefault("tenant", f"trace_id {items[min(indexes)].trace_id.hex()}")
+            _remove(items, indexes)
 
 
 def _span_fault(span: Span) -> str | None:
@@ -119,7 +135,7 @@ def _record_rule(scope: InstrumentationScope) -> Callable[[LogRecord], str | Non
 
 
 def _is_genai(record: LogRecord) -> bool:
-    """Tell by the event's name, which older SDKs send as the attribute `event.name`, or by an attribute's."""
+    # The event has such a name, which older SDKs send as the attribute `event.name`, or an attribute has.
     return record.event_name.startswith(_GENAI) or any(
         attribute.key.startswith(_GENAI)
         or (attribute.key == "event.name" and attribute.value.string_value.startswith(_GENAI))
@@ -127,21 +143,23 @@ def _is_genai(record: LogRecord) -> bool:
     )
 
 
-def _sift(lists: Iterable[tuple[Any, str, Callable[[Any], str | None]]]) -> Verdict:
-    verdict = Verdict()
-    for items, place, fault_of in lists:
-        faults = [(index, fault) for index, item in enumerate(items) if (fault := fault_of(item))]
-        verdict.kept += len(items) - len(faults)
-        for index, fault in faults:
-            verdict.rejected[fault] += 1
-            verdict.first.setdefault(fault, f"{place}[{index}]")
+def _check(places: Places, rule: Callable[[InstrumentationScope], Callable[[Any], str | None]]) -> Validation:
+    """Remove the items in which the rule for their scope finds a fault; a fault is a key of `_RULES`."""
+    validation = Validation()
+    for items, path, scope in places:
+        fault_of = rule(scope)
+        faults = {index: fault for index, item in enumerate(items) if (fault := fault_of(item))}
+        validation.kept += len(items) - len(faults)
+        for index, fault in faults.items():
+            validation.rejected[fault] += 1
+            validation.first.setdefault(fault, f"{path}[{index}]")
         if faults:
-            remove(items, {index for index, _ in faults})
-    return verdict
+            _remove(items, faults.keys())
+    return validation
 
 
-def remove(items: Any, indexes: set[int]) -> None:
-    """Drop the items at `indexes` in linear time (deleting one by one is quadratic)."""
+def _remove(items: Any, indexes: Set[int]) -> None:
+    # All at once: to delete one by one takes quadratic time.
     kept = [item for index, item in enumerate(items) if index not in indexes]
     del items[:]
     items.extend(kept)

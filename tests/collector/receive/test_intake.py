@@ -10,7 +10,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from qualitrace_collector.journal import GroupCommitter, JournalEntry, SqliteJournal
 from qualitrace_collector.receive.decode import Decoded
-from qualitrace_collector.receive.errors import Refused
+from qualitrace_collector.receive.errors import Unavailable
 from qualitrace_collector.receive.intake import Intake
 from qualitrace_collector.receive.signals import TRACES
 
@@ -31,7 +31,7 @@ def test_requests_under_way_are_finished_at_stop_and_later_ones_refused(
         early = asyncio.create_task(intake.accept(TRACES, Decoded(request, payload), "http"))
         await asyncio.wait([early], timeout=0)
         intake.stop()
-        with pytest.raises(Refused, match="stopping") as caught:
+        with pytest.raises(Unavailable, match="stopping") as caught:
             await intake.accept(TRACES, Decoded(request, payload), "http")
         intake.count_refusal(caught.value)
         await early
@@ -55,7 +55,7 @@ def test_a_journal_that_fails_is_logged_once_until_it_works_again(
         committer = GroupCommitter(journal)
         intake = Intake(committer, lambda: 1.0)
         for _ in range(10):
-            with pytest.raises(Refused, match="journal is full; try again"):
+            with pytest.raises(Unavailable, match="journal is full; try again"):
                 await intake.accept(TRACES, Decoded(large, None), "grpc")
         for _ in range(2):
             await intake.accept(TRACES, Decoded(small, None), "grpc")

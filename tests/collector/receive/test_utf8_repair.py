@@ -197,7 +197,7 @@ def test_the_answer_warns_without_a_rejection(
 
 def test_a_request_of_endless_fields_is_refused(monkeypatch: pytest.MonkeyPatch):
     """The search for broken text takes a bounded time, whatever a client sends."""
-    monkeypatch.setattr("qualitrace_collector.receive.repair.MAX_FIELDS", 50)
+    monkeypatch.setattr("qualitrace_collector.receive.utf8_repair.MAX_FIELDS", 50)
     broken = b"\x0a\x03\x1a\x01\xff"  # a schema's URL
     unknown = bytes((15 << 3, 1))
     assert decode_protobuf(TRACES, broken + unknown * 10).repaired == 1

@@ -1,8 +1,8 @@
-"""Text in a protobuf message that is not UTF-8: replaced in place, so that it costs nothing else.
+"""Repairs text in a protobuf message that is not UTF-8, and leaves everything else as it is.
 
-SDKs for C++, PHP and Rust, and Go's raw strings, pass on what they were given, and protobuf's parser refuses the whole
-request for one such text (https://protobuf.dev/programming-guides/encoding/#structure; proto3 demands UTF-8 of
-`string`). Its neighbours are other people's traces.
+SDKs for C++, PHP and Rust, and Go's raw strings, pass on the bytes that they were given, and protobuf's parser refuses
+the whole request for one such text (https://protobuf.dev/programming-guides/encoding/#structure; proto3 demands UTF-8
+of `string`). The request may hold other people's traces, too.
 """
 
 from collections.abc import Iterator
@@ -16,19 +16,20 @@ MAX_DEPTH = 100
 """Messages within messages; protobuf's parser goes no deeper either."""
 
 MAX_FIELDS = 500_000
-"""Fields of one request that are looked at: each takes microseconds, and other requests wait."""
+"""Fields of one request that are examined: each takes microseconds, and other requests wait."""
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED = {_FIXED64: 8, _FIXED32: 4}
 
 
 def with_valid_text(kind: type[Message], data: bytes) -> tuple[bytes, int]:
-    """Return a serialised message with each broken sequence in its text as U+FFFD, and how many texts had some.
+    """Replace each broken sequence in the text of a serialised message by U+FFFD.
 
-    Only messages that protobuf cannot parse are walked through, so a request costs little more than its bad spans.
+    Returns:
+        The message, serialised, and how many of its texts were repaired.
 
     Raises:
-        DecodeError: something else is wrong with it, or it has too much to look at.
+        DecodeError: something else is wrong with it, or it has more than `MAX_FIELDS`.
     """
     return _repaired(kind, memoryview(data), 0, iter(range(MAX_FIELDS)))
 
@@ -58,6 +59,7 @@ def _value(field: FieldDescriptor, value: memoryview, depth: int, steps: Iterato
         sent = bytes(value)
         text = sent.decode(errors="replace").encode()
         return None if text == sent else (text, 1)
+    # Only messages that protobuf cannot parse are walked through, so a request costs little more than its bad spans.
     if field.message_type is None or _parses(kind := GetMessageClass(field.message_type), value):
         return None
     return _repaired(kind, value, depth + 1, steps)
@@ -80,10 +82,7 @@ def _varint_of(number: int) -> bytes:
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, int, int, int]]:
-    """Yield number, start, start of the value, and end of each field; a value that has no length starts at its field.
-
-    (https://protobuf.dev/programming-guides/encoding/#structure)
-    """
+    """Yield number, start, start of the value, and end of each field; a value without a length starts at its field."""
     position = 0
     while position < len(data):
         start = position
