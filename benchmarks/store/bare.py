@@ -17,9 +17,9 @@ from convert.compare import pieces_of
 from intake.traces import templates
 from qualitrace_collector.convert import convert_all
 from qualitrace_collector.mlflow_store.bulk_insert import CACHE_KIB
-from qualitrace_collector.mlflow_store.experiments import Place
+from qualitrace_collector.mlflow_store.experiments import ExperimentPlace
 from qualitrace_collector.mlflow_store.store import TraceStore
-from qualitrace_collector.mlflow_store.table_rows import Row, Rows, rows_of
+from qualitrace_collector.mlflow_store.table_rows import TableRow, TableRows, rows_of
 from qualitrace_collector.pipeline.batch import BATCH_SPANS
 from store.compare import SERVICE, new_database
 
@@ -49,14 +49,14 @@ def bare_insertion(database: str, seconds: float, postgres: str | None = None) -
     return traces / took
 
 
-def _batches() -> Iterator[Rows]:
-    (template, *_), place = templates(BATCH_SPANS // SPANS_A_TRACE), Place("0", "file:///artifacts")
+def _batches() -> Iterator[TableRows]:
+    (template, *_), place = templates(BATCH_SPANS // SPANS_A_TRACE), ExperimentPlace("0", "file:///artifacts")
     for _ in itertools.count():
         traces, _ = convert_all([(piece, SERVICE) for piece in pieces_of(template.fresh())])
         yield rows_of((place, trace) for trace in traces)
 
 
-def _into_sqlite(cursor: Any, rows: Rows) -> None:
+def _into_sqlite(cursor: Any, rows: TableRows) -> None:
     cursor.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     for table, values in _tables(rows):
         columns = ", ".join(values[0])
@@ -64,13 +64,13 @@ def _into_sqlite(cursor: Any, rows: Rows) -> None:
         cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", [tuple(row.values()) for row in values])
 
 
-def _into_postgres(cursor: Any, rows: Rows) -> None:
+def _into_postgres(cursor: Any, rows: TableRows) -> None:
     for table, values in _tables(rows):
         with cursor.copy(f"COPY {table} ({', '.join(values[0])}) FROM STDIN") as copy:
             for row in values:
                 copy.write_row(list(row.values()))
 
 
-def _tables(rows: Rows) -> list[tuple[str, list[Row]]]:
+def _tables(rows: TableRows) -> list[tuple[str, list[TableRow]]]:
     tables = [("trace_info", rows.traces), ("trace_tags", rows.tags), ("spans", rows.spans)]
     return [*tables, ("trace_request_metadata", rows.metadata)] if rows.metadata else tables

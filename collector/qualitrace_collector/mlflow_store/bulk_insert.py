@@ -1,8 +1,8 @@
-"""Complete new traces, and assessments, in few statements, into MLflow's own tables.
+"""Writes complete new traces, and assessments, into MLflow's own tables with few statements.
 
-`SqlAlchemyStore.log_spans` writes a trace at a time, with a dozen statements for each. Here a batch takes one
-statement a table. The rows are the same; a test compares them. MLflow itself writes what is not new, but for what its
-list shows of a trace. It writes one assessment a transaction, too, which a disk takes some 60 of a second.
+`SqlAlchemyStore.log_spans` writes one trace at a time, with a dozen statements for each; here a batch takes one
+statement a table. A test compares the rows: they are the same. Traces that are not new are left to MLflow, except for
+the state and previews in its list. MLflow also writes one assessment a transaction; a disk manages some 60 a second.
 """
 
 from collections.abc import Sequence
@@ -14,16 +14,16 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import insert, select, text
 
 from qualitrace_collector.mlflow_store.headline import Headline
-from qualitrace_collector.mlflow_store.table_rows import Row, Rows
+from qualitrace_collector.mlflow_store.table_rows import TableRow, TableRows
 
 CACHE_KIB = 128 << 10
-"""For SQLite's pages: random trace ids touch all of an index, which its default of 2 MiB would read again and again."""
+"""For SQLite's pages. Random trace ids touch all of an index, which the default of 2 MiB would read again and again."""
 
 _READ_AT_ONCE = 500
 
 
-def insert_rows(store: SqlAlchemyStore, rows: Rows) -> set[str]:
-    """Write the traces that MLflow does not know yet, all or none; return the ids of the others.
+def insert_rows(store: SqlAlchemyStore, rows: TableRows) -> set[str]:
+    """Write the traces that MLflow does not know yet, all or none; return the ids of those that it knows.
 
     Raises:
         MlflowException: the database refused; nothing was written.
@@ -45,8 +45,8 @@ def insert_rows(store: SqlAlchemyStore, rows: Rows) -> set[str]:
     return known
 
 
-def show_headlines(store: SqlAlchemyStore, headlines: Sequence[Headline]) -> None:
-    """Let traces that are there show these; a root that another collector has stored goes before a child of it.
+def update_headlines(store: SqlAlchemyStore, headlines: Sequence[Headline]) -> None:
+    """Set the state and previews of stored traces.
 
     Raises:
         MlflowException: the database refused; nothing was written.
@@ -54,7 +54,7 @@ def show_headlines(store: SqlAlchemyStore, headlines: Sequence[Headline]) -> Non
     with store.ManagedSessionMaker(read_only=False) as session:
         for headline in sorted(headlines, key=lambda headline: headline.trace_id):  # as MLflow locks them
             of_trace = session.query(SqlTraceInfo).filter(SqlTraceInfo.request_id == headline.trace_id)
-            if headline.of_child:
+            if headline.of_child:  # then a root that another collector has stored has the say
                 root = select(SqlSpan.span_id).where(
                     SqlSpan.trace_id == headline.trace_id, SqlSpan.parent_span_id.is_(None)
                 )
@@ -64,8 +64,8 @@ def show_headlines(store: SqlAlchemyStore, headlines: Sequence[Headline]) -> Non
             of_trace.update({"status": headline.state.value, **known}, synchronize_session=False)
 
 
-def _insert(session: Any, table: Any, rows: Sequence[Row]) -> None:
-    """Write by one statement that the driver repeats; SQLAlchemy would look at each value again."""
+def _insert(session: Any, table: Any, rows: Sequence[TableRow]) -> None:
+    # The driver repeats one statement; SQLAlchemy's own insert would look at each value again.
     connection = session.connection()
     statement = insert(table).compile(dialect=connection.dialect, column_keys=list(rows[0]))
     names = statement.positiontup
@@ -73,8 +73,8 @@ def _insert(session: Any, table: Any, rows: Sequence[Row]) -> None:
     connection.exec_driver_sql(str(statement), values)
 
 
-def _copy(session: Any, table: Any, rows: Sequence[Row]) -> None:
-    """Write by PostgreSQL's COPY, which takes it and us half as much as a statement a row."""
+def _copy(session: Any, table: Any, rows: Sequence[TableRow]) -> None:
+    # PostgreSQL's COPY takes both sides half as long as one statement a row.
     connection = session.connection()
     quoted = connection.dialect.identifier_preparer
     columns = ", ".join(quoted.quote(name) for name in rows[0])
@@ -93,10 +93,10 @@ def _known(session: Any, trace_ids: Sequence[str]) -> set[str]:
 
 
 def insert_assessments(store: SqlAlchemyStore, assessments: Sequence[Assessment]) -> list[Assessment]:
-    """Write assessments that carry ids of their own, all or none; those that are there already count as written.
+    """Write assessments that bring their own ids, all or none; those that are there already count as written.
 
     Returns:
-        Those that were left out, because MLflow does not know their trace.
+        Those that were left out because MLflow does not know their trace.
     """
     by_id = {str(assessment.assessment_id): assessment for assessment in assessments}
     with store.ManagedSessionMaker(read_only=False) as session:
@@ -112,7 +112,7 @@ def insert_assessments(store: SqlAlchemyStore, assessments: Sequence[Assessment]
         known = [assessment for assessment in by_id.values() if assessment.trace_id in traces]
         if known:
             session.execute(
-                insert(SqlAssessments.__table__), [_row(item, *traces[str(item.trace_id)]) for item in known]
+                insert(SqlAssessments.__table__), [_assessment_row(item, *traces[str(item.trace_id)]) for item in known]
             )
         overridden = [assessment.overrides for assessment in known if assessment.overrides]
         if overridden:
@@ -121,11 +121,8 @@ def insert_assessments(store: SqlAlchemyStore, assessments: Sequence[Assessment]
     return [assessment for assessment in by_id.values() if assessment.trace_id not in traces]
 
 
-def _row(assessment: Assessment, experiment_id: int, trace_timestamp_ms: int) -> dict[str, Any]:
-    """Return the columns as MLflow's own class fills them; a plain insert of many rows costs half of its session's."""
-    made = SqlAssessments.from_mlflow_entity(assessment)
-    own = {name: getattr(made, name) for name in _COLUMNS}
-    return {**own, "experiment_id": experiment_id, "trace_timestamp_ms": trace_timestamp_ms}
-
-
-_COLUMNS = tuple(column.name for column in SqlAssessments.__table__.columns)
+def _assessment_row(assessment: Assessment, experiment_id: int, trace_timestamp_ms: int) -> TableRow:
+    # MLflow's class fills the columns; a plain insert of many rows takes half the time of adding them to its session.
+    entity = SqlAssessments.from_mlflow_entity(assessment)
+    columns = {column.name: getattr(entity, column.name) for column in SqlAssessments.__table__.columns}
+    return columns | {"experiment_id": experiment_id, "trace_timestamp_ms": trace_timestamp_ms}

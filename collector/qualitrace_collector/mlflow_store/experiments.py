@@ -1,4 +1,4 @@
-"""The experiment that a trace is stored in: `mlflow.experiment` with its service and tenant filled in."""
+"""Finds the experiment that a trace is stored in: `mlflow.experiment` with its service and tenant filled in."""
 
 import logging
 import re
@@ -16,7 +16,7 @@ from qualitrace_collector.names import clean
 DEFAULT_TENANT = "default"
 
 WRITTEN_BY = "qualitrace_collector"
-"""Tag of the experiments that a collector stores traces in: retention looks at no other."""
+"""Tag of the experiments that a collector has stored traces in; retention deletes from no other."""
 
 PAGE = 1000
 
@@ -24,40 +24,37 @@ _log = logging.getLogger(__name__)
 _PLACEHOLDER = re.compile(r"\{service\.name\}|\{tenant\}")
 
 
-class Place(NamedTuple):
-    """An experiment's id, and where its artifacts are."""
+class ExperimentPlace(NamedTuple):
+    """An experiment: its id, and the URI of its artifacts."""
 
     experiment_id: str
     artifact_location: str
 
 
-PlacedTrace = tuple[Place, ConvertedTrace]
-"""A trace and where it belongs."""
+PlacedTrace = tuple[ExperimentPlace, ConvertedTrace]
+"""A trace, and the experiment that it belongs to."""
 
 
 class Experiments:
-    """Finds or makes experiments, and remembers them.
-
-    A deleted one goes on taking traces. MLflow would refuse a new one of its name, and refusing the traces would lose
-    them; so they are stored, where they are seen once the experiment is restored, and a warning says so.
+    """Finds or creates experiments, and remembers them.
 
     Args:
         store: returns MLflow's store.
-        name: of the experiments; `{service.name}` is replaced by the trace's service, `{tenant}` by its tenant, which
+        name: of the experiments; `{service.name}` stands for the trace's service, `{tenant}` for its tenant, which
             is `default` for traces without one.
     """
 
     def __init__(self, store: Callable[[], AbstractStore], name: str) -> None:
         self._store = store
         self._name = name
-        self._places: dict[tuple[str, str], Place] = {}
+        self._places: dict[tuple[str, str], ExperimentPlace] = {}
         self._deleted: set[str] = set()
 
-    def place(self, trace: ConvertedTrace) -> Place:
-        """Return where a trace belongs.
+    def place(self, trace: ConvertedTrace) -> ExperimentPlace:
+        """Return the experiment of a trace.
 
         Raises:
-            MlflowException: the experiment cannot be found or made.
+            MlflowException: it can be neither found nor created.
         """
         service, tenant = trace.service, trace.tenant or DEFAULT_TENANT
         if (service, tenant) not in self._places:
@@ -67,20 +64,21 @@ class Experiments:
         return self._places[service, tenant]
 
     def forget(self) -> None:
-        """Look for all of them again: one may have been deleted, also for good."""
+        """Look for all of them again, as one may have been deleted."""
         self._places.clear()
 
-    def _marked(self, name: str) -> Place:
+    def _marked(self, name: str) -> ExperimentPlace:
         found = find_or_create(self._store(), name)
         if found.lifecycle_stage == LifecycleStage.DELETED:
-            self._tell_deleted(found)
+            # It still takes traces: MLflow refuses a new experiment of its name, and refused traces would be lost.
+            self._warn_deleted(found)
         else:
             self._deleted.discard(name)
             if WRITTEN_BY not in found.tags:
                 self._store().set_experiment_tag(found.experiment_id, ExperimentTag(WRITTEN_BY, "true"))
-        return Place(str(found.experiment_id), found.artifact_location)
+        return ExperimentPlace(str(found.experiment_id), found.artifact_location)
 
-    def _tell_deleted(self, experiment: Experiment) -> None:
+    def _warn_deleted(self, experiment: Experiment) -> None:
         if experiment.name not in self._deleted:
             _log.warning(
                 "experiment %r is deleted in MLflow: what comes for it is stored, but not shown; restore it (mlflow "
@@ -92,7 +90,7 @@ class Experiments:
 
 
 def find_or_create(mlflow: AbstractStore, name: str) -> Experiment:
-    """Return the experiment of that name, which is made if need be."""
+    """Return the experiment of that name; create it if there is none."""
     store: Any = mlflow  # some of its methods declare no result
     found = store.get_experiment_by_name(name)
     if found is not None:
@@ -100,14 +98,14 @@ def find_or_create(mlflow: AbstractStore, name: str) -> Experiment:
     try:
         return store.get_experiment(store.create_experiment(name, None, []))
     except MlflowException:
-        found = store.get_experiment_by_name(name)  # another process was faster
+        found = store.get_experiment_by_name(name)  # another process may have created it meanwhile
         if found is None:
             raise
         return found
 
 
 def written_experiments(mlflow: AbstractStore) -> list[str]:
-    """Return the ids of the experiments that a collector ever stored traces in, also of those deleted since."""
+    """Return the ids of the experiments that a collector has ever stored traces in, deleted ones too."""
 
     def page(size: int, token: str | None) -> Any:
         ours = f"tags.{WRITTEN_BY} = 'true'"

@@ -1,7 +1,8 @@
-"""What MLflow's list shows of a trace: its state, and previews of request and response.
+"""The headline of a trace in MLflow's list: its state, and previews of request and response.
 
-MLflow takes them from a span without a parent. A trace that began in another service, or whose root was filtered out,
-has none here and would be IN_PROGRESS for ever; so they are taken from its local root, whose parent's id is kept.
+MLflow takes it from a span without a parent. A trace that began in another service, or whose root was filtered out,
+has no such span and would be IN_PROGRESS for ever. So the headline is taken from the local root, which keeps the id of
+its parent.
 """
 
 import json
@@ -23,12 +24,12 @@ from qualitrace_collector.convert.mlflow_span import COST, USAGE, AnySpan, json_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Headline:
-    """What is shown of a whole trace.
+    """What MLflow's list shows of a whole trace.
 
     Attributes:
         state: OK or ERROR.
         started_ms: Unix milliseconds.
-        of_child: the local root has a parent, in another service or filtered out.
+        of_child: the local root has a parent, which is in another service or was filtered out.
     """
 
     trace_id: str
@@ -41,7 +42,7 @@ class Headline:
 
 
 def headline_of(spans: Sequence[AnySpan]) -> Headline:
-    """Return what is to be shown of a trace, given all its spans."""
+    """Return the headline of a trace, given all its spans."""
     root = root_of(spans)
     started = min(span.start_time_ns for span in spans) // 1_000_000
     return Headline(
@@ -56,9 +57,9 @@ def headline_of(spans: Sequence[AnySpan]) -> Headline:
 
 
 def ended_trace(headline: Headline, known: TraceInfo, spans: Sequence[AnySpan]) -> TraceInfo:
-    """Return the headline as MLflow's clients send it at the end of a trace (`AbstractStore.start_trace`).
+    """Return what MLflow's clients send at the end of a trace (`AbstractStore.start_trace`).
 
-    After that MLflow leaves times and sums alone when more spans come, so it takes those of all spans.
+    From then on MLflow does not update times and sums when more spans come, so they are sent as those of all spans.
 
     Args:
         known: what MLflow has of the trace; its tags and the rest of its metadata stay.
@@ -80,15 +81,15 @@ def ended_trace(headline: Headline, known: TraceInfo, spans: Sequence[AnySpan]) 
 
 
 def preview(content: str | None, role: str) -> str | None:
-    """Return the beginning of inputs or outputs, given as JSON text, as MLflow shows it; nothing of odd content."""
+    """Return the beginning of inputs or outputs, given as JSON text, as MLflow shows it."""
     try:
         return _get_truncated_preview(content, role=role) if content else None
-    except Exception:  # MLflow's own store leaves it out, too
+    except Exception:  # odd content has no preview in MLflow's own store, either
         return None
 
 
 def nodes(spans: Sequence[AnySpan], key: str) -> list[SpanAggregationNode]:
-    """Return what MLflow sums amounts from: those of each span under this attribute."""
+    """Return the tree from which MLflow sums tokens or costs: those of each span, which stand under `key`."""
     found: list[SpanAggregationNode] = []
     for span in spans:
         amounts = span.get_attribute(key)

@@ -1,8 +1,6 @@
-"""Old traces are deleted from MLflow, in small batches, by `mlflow.retention`.
+"""Deletes old traces from MLflow, as `mlflow.retention` says.
 
-Only in the experiments that a collector writes to, and never a trace that is still open or waits for a judge here.
-Small batches, with pauses between them, let storing go on: MLflow deletes a trace with its spans, tags and assessments
-in one transaction, and SQLite has one writer.
+It deletes only in experiments that a collector writes to, and never a trace that is still open or waits for a judge.
 """
 
 import logging
@@ -27,17 +25,17 @@ _log = logging.getLogger(__name__)
 DAY_SECONDS = 86_400.0
 
 BATCH = 100
-"""The most that MLflow's client sends in one request to delete (MLFLOW_DELETE_TRACES_MAX_BATCH_SIZE)."""
+"""The limit of MLflow's client for one request to delete (MLFLOW_DELETE_TRACES_MAX_BATCH_SIZE)."""
 
 CHECK_SECONDS = 60.0
 UNAVAILABLE_SECONDS = 30.0
 
 
 class Retainer:
-    """Deletes what is too old or too much, a batch a step; meant for one `Loop`.
+    """Deletes the traces that are too old or too many, one batch a step; meant for one `Loop`.
 
     Args:
-        database: tells which traces are open or wait for a judge.
+        database: knows which traces are open or wait for a judge.
         clock: Unix seconds.
     """
 
@@ -56,20 +54,19 @@ class Retainer:
         self._deleted = metrics.TRACES_DELETED.counter(registry)
 
     def step(self) -> float:
-        """Delete at most a batch in each experiment; return the seconds to wait before the next step.
-
-        While there is more to delete it rests as long as it worked, so that storing has MLflow for itself meanwhile.
-        """
+        """Delete at most one batch in each experiment; return the seconds to wait before the next step."""
         started = self._clock()
         try:
             deleted = sum(self._trim(experiment_id) for experiment_id in self._store.call(written_experiments))
         except (StoreUnavailable, MlflowException) as error:
             _log.warning("old traces cannot be deleted now (%s); trying again in %g s", error, UNAVAILABLE_SECONDS)
             return UNAVAILABLE_SECONDS
+        # While there is more to delete, storing gets as much time as deleting: MLflow deletes a trace with its spans,
+        # tags and assessments in one transaction, and SQLite has one writer.
         return max(0.0, self._clock() - started) if deleted else CHECK_SECONDS
 
     def _trim(self, experiment_id: str) -> int:
-        """Delete at most a batch of an experiment's traces; return how many."""
+        """Delete at most one batch of an experiment's traces; return how many."""
         expired: list[str] = []
         if self._retention.days is not None:
             before = int((self._clock() - self._retention.days * DAY_SECONDS) * 1000)
@@ -84,7 +81,7 @@ class Retainer:
         return count
 
     def _oldest(self, experiment_id: str, limit: int, filter_string: str | None = None) -> list[str]:
-        """Return the oldest traces that nothing waits for, at most `limit`."""
+        """Return the oldest traces that may be deleted, at most `limit`."""
         found: list[str] = []
         for page in self._pages(experiment_id, filter_string):
             kept = self._awaited(page)

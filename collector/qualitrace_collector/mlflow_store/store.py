@@ -1,13 +1,14 @@
-"""Traces and assessments into MLflow: a database URI or a tracking server, through MLflow's own stores or in bulk.
+"""Stores traces and assessments in MLflow: the one face of a database or a tracking server.
 
-Writing is idempotent: MLflow upserts spans on (trace id, span id), and assessments carry an id of ours.
+Writing is idempotent: MLflow upserts spans on (trace id, span id), and an assessment brings its own id.
 """
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from mlflow.entities import Assessment, Span, TraceState
 from mlflow.exceptions import MlflowException
@@ -20,14 +21,12 @@ from qualitrace_collector.config.values import without_credentials
 from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.convert.mlflow_span import AnySpan
 from qualitrace_collector.mlflow_store.experiments import Experiments, PlacedTrace
-from qualitrace_collector.mlflow_store.headline import Headline, ended_trace, headline_of
+from qualitrace_collector.mlflow_store.headline import ended_trace, headline_of
 from qualitrace_collector.mlflow_store.settings import Mlflow
 from qualitrace_collector.mlflow_store.tested_tables import has_tested_tables
 
 if TYPE_CHECKING:
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-    from qualitrace_collector.mlflow_store.table_rows import Rows
+    from qualitrace_collector.mlflow_store.table_rows import TableRows
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -40,12 +39,12 @@ class StoreUnavailable(Exception):
 
 
 class TraceStore:
-    """Stores converted traces.
+    """Stores converted traces and assessments. Every method may raise `StoreUnavailable`.
 
     Attributes:
-        experiments: which trace goes where.
-        unrecorded: ids of the traces that are being stored, and whose outcome is not on record yet: retention keeps
-            away from them.
+        experiments: finds the experiment of a trace.
+        unrecorded: ids of the traces that are being stored and have no outcome in the ledger yet; retention leaves
+            them alone.
 
     Args:
         tracking_uri: `sqlite:///…`, `postgresql://…` or `http(s)://…`.
@@ -58,7 +57,7 @@ class TraceStore:
         self.artifact_uri = artifact_uri
         self.experiments = Experiments(lambda: self._store, experiment)
         self._tested = False
-        self._hidden_reported = False
+        self._refused_headline_reported = False
         self.unrecorded: set[str] = set()
 
     @classmethod
@@ -72,34 +71,37 @@ class TraceStore:
         return mlflow_store(self.tracking_uri, self.artifact_uri)
 
     def check(self) -> None:
-        """Ask MLflow for the default experiment.
-
-        Raises:
-            StoreUnavailable: it does not answer.
-        """
+        """Raise `StoreUnavailable` if MLflow does not answer."""
         try:
             self._store.search_experiments(max_results=1)
         except Exception as error:
             raise StoreUnavailable(f"{without_credentials(self.tracking_uri)}: {reason(error)}") from error
 
+    def call(self, ask: Callable[[AbstractStore], _T]) -> _T:
+        """Call MLflow's own store; `StoreUnavailable` takes the place of errors that are not the data's fault."""
+        with self._asking() as mlflow:
+            return ask(mlflow)
+
     def save(self, traces: Sequence[ConvertedTrace]) -> dict[str, Exception]:
-        """Store the spans of many traces, bisecting a refused batch until only the guilty traces are out.
+        """Store the spans of many traces, and show the state and previews of those that are whole.
+
+        What was stored before a `StoreUnavailable` stays; saving it again is harmless.
 
         Returns:
             The error of each trace that MLflow refused, by trace id; empty if all are stored.
-
-        Raises:
-            StoreUnavailable: nothing can be stored now. What was stored before stays; saving again is harmless.
         """
-        groups: dict[tuple[str, bytes], list[ConvertedTrace]] = defaultdict(list)
         left = self._insert_new(self._placed([trace for trace in traces if trace.stored]))
+        groups: dict[tuple[str, bytes], list[ConvertedTrace]] = defaultdict(list)
         for place, trace in left:
             groups[place.experiment_id, trace.resource.SerializeToString(deterministic=True)].append(trace)
         refused: dict[str, Exception] = {}
         for (experiment_id, _), group in groups.items():
-            self._save_group(experiment_id, group, refused)
+            for trace, error in self._bisect(self._log_spans(experiment_id), group):
+                if not self._saved_where_it_is(trace, experiment_id):
+                    refused[trace.trace_id] = error
         if refused:
-            self.experiments.forget()  # one may have been deleted for good: the next try looks for it
+            self.experiments.forget()  # one may have been deleted for good: the next attempt looks for it
+        # Bulk inserts write state and previews with the trace; for the others they are set now.
         shown = [*(trace for _, trace in left), *(trace for trace in traces if not trace.stored)]
         for late in (False, True):
             whole = [trace.whole for trace in shown if trace.whole and trace.late is late]
@@ -107,63 +109,45 @@ class TraceStore:
         return refused
 
     def show(self, traces: Sequence[Sequence[AnySpan]], *, late: bool) -> None:
-        """Let MLflow's list show state and previews of traces that are stored, each given as all its spans.
+        """Set the state and previews that MLflow's list shows of stored traces.
 
-        Their local root may have a parent elsewhere, of which MLflow makes an unfinished trace without previews.
+        MLflow takes them from a span without a parent. Where the local root has a parent elsewhere it would show
+        an unfinished trace without previews.
 
         Args:
-            late: they were recorded before, so that something else may be shown of them.
-
-        Raises:
-            StoreUnavailable: MLflow cannot be reached now.
+            traces: all spans of each.
+            late: they were recorded before, so that MLflow may show something else now.
         """
-        if not traces:
-            return
-        try:
-            self._show(traces, late=late)
-        except MlflowException as error:  # somebody deleted one, or its experiment
-            if len(traces) == 1:
-                level = logging.DEBUG if self._hidden_reported else logging.WARNING
-                self._hidden_reported = True
-                text = "MLflow does not take the state and previews of trace %s (%s); further ones are not reported"
-                _log.log(level, text, traces[0][0].trace_id, reason(error))
-                return
-            for spans in traces:
-                self.show([spans], late=late)
+        for trace, error in self._bisect(lambda some: self._show(some, late=late), traces):
+            # Somebody deleted the trace, or its experiment.
+            level = logging.DEBUG if self._refused_headline_reported else logging.WARNING
+            self._refused_headline_reported = True
+            text = "MLflow does not take the state and previews of trace %s (%s); further ones are not reported"
+            _log.log(level, text, trace[0].trace_id, reason(error))
 
     def _show(self, traces: Sequence[Sequence[AnySpan]], *, late: bool) -> None:
         headlines, store = [headline_of(spans) for spans in traces], self._store
-        if self._call(lambda: has_tested_tables(store)):
-            from qualitrace_collector.mlflow_store.bulk_insert import show_headlines
+        if has_tested_tables(store):
+            from qualitrace_collector.mlflow_store.bulk_insert import update_headlines
 
-            self._call(lambda: show_headlines(cast("SqlAlchemyStore", store), headlines))
+            update_headlines(store, headlines)
             return
         for spans, headline in zip(traces, headlines, strict=True):
             if headline.of_child or late:
-                self._show_by_api(headline, spans, late=late)
-
-    def _show_by_api(self, headline: Headline, spans: Sequence[AnySpan], *, late: bool) -> None:
-        """End the trace as MLflow's clients do; since later spans change none of its sums then, it is ended again."""
-        info = self._call(lambda: self._store.get_trace_info(headline.trace_id))
-        ended = late and TraceMetadataKey.TRACE_INFO_FINALIZED in info.trace_metadata
-        if ended or (headline.of_child and info.state == TraceState.IN_PROGRESS):
-            self._call(lambda: self._store.start_trace(ended_trace(headline, info, spans)))
+                info = store.get_trace_info(headline.trace_id)
+                # A trace that was ended so keeps its sums whatever comes: it is ended again for late spans.
+                ended = late and TraceMetadataKey.TRACE_INFO_FINALIZED in info.trace_metadata
+                if ended or (headline.of_child and info.state == TraceState.IN_PROGRESS):
+                    store.start_trace(ended_trace(headline, info, spans))
 
     def takes_rows(self) -> bool:
-        """Whether MLflow's tables were tested; if so, it is not asked again: reading waits for those who write.
-
-        Raises:
-            StoreUnavailable: MLflow cannot be reached now.
-        """
-        self._tested = self._tested or self._call(lambda: has_tested_tables(self._store))
+        """Return whether traces can be written as table rows."""
+        # A yes is kept: to ask again would wait for a transaction that is writing.
+        self._tested = self._tested or self.call(has_tested_tables)
         return self._tested
 
-    def rows(self, traces: Sequence[ConvertedTrace]) -> "Rows | None":
-        """Return the rows that traces have in tested tables; None if one's content is too odd.
-
-        Raises:
-            StoreUnavailable: MLflow cannot be reached now.
-        """
+    def rows(self, traces: Sequence[ConvertedTrace]) -> "TableRows | None":
+        """Return the rows of traces for tested tables; None if a trace has content that cannot be written so."""
         from qualitrace_collector.mlflow_store.table_rows import rows_of
 
         placed = self._placed(traces)
@@ -177,24 +161,15 @@ class TraceStore:
         return self.read_all([trace_id]).get(trace_id, [])
 
     def read_all(self, trace_ids: Sequence[str]) -> dict[str, list[Span]]:
-        """Return all stored spans of a few traces, by their ids; nothing of one that is unknown."""
-        traces = self._call(lambda: self._store.batch_get_traces(list(trace_ids))) if trace_ids else []
+        """Return all stored spans of a few traces by trace id, without those that are unknown."""
+        traces = self.call(lambda mlflow: mlflow.batch_get_traces(list(trace_ids))) if trace_ids else []
         return {trace.info.trace_id: trace.data.spans for trace in traces}
 
-    def call(self, ask: Callable[[AbstractStore], _T]) -> _T:
-        """Ask MLflow's own store.
-
-        Raises:
-            StoreUnavailable: it cannot be reached now.
-        """
-        return self._call(lambda: ask(self._store))
-
     def save_assessment(self, assessment: Assessment) -> None:
-        """Write an assessment that carries its own id; present already means done.
+        """Write an assessment that brings its own id; one that is there already counts as written.
 
         Raises:
-            StoreUnavailable: MLflow cannot be reached now.
-            MlflowException: the assessment cannot be stored, for example because its trace is gone.
+            MlflowException: it cannot be stored, for example because its trace is gone.
         """
         try:
             self._store.create_assessment(assessment)
@@ -205,13 +180,10 @@ class TraceStore:
             raise
 
     def save_assessments(self, assessments: Sequence[Assessment]) -> dict[str, Exception]:
-        """Write many assessments that carry their own ids; into a database in one transaction.
+        """Write many assessments that bring their own ids, into a database in one transaction.
 
         Returns:
             The error of each that MLflow refused, by assessment id; empty if all are stored.
-
-        Raises:
-            StoreUnavailable: MLflow cannot be reached now. What was stored before stays; saving again is harmless.
         """
         left, refused, store = assessments, dict[str, Exception](), self._store
         try:
@@ -220,7 +192,7 @@ class TraceStore:
 
                 left = insert_assessments(store, assessments)
         except Exception as error:
-            self._raise_if_unavailable(error)  # else one of them is at fault, and one by one it shows which
+            self._raise_if_unavailable(error)  # else one of them is at fault; written one by one, that one shows
         for assessment in left:
             try:
                 self.save_assessment(assessment)
@@ -238,42 +210,38 @@ class TraceStore:
         return True
 
     def _placed(self, traces: Sequence[ConvertedTrace]) -> list[PlacedTrace]:
-        return [(self._call(lambda: self.experiments.place(trace)), trace) for trace in traces]  # noqa: B023
+        with self._asking():
+            return [(self.experiments.place(trace), trace) for trace in traces]
 
-    def _insert_new(self, traces: list[PlacedTrace]) -> list[PlacedTrace]:
-        """Write new traces in bulk where that was tested; return what is left for MLflow's own path.
+    def _insert_new(self, traces: Sequence[PlacedTrace]) -> list[PlacedTrace]:
+        """Insert new traces in bulk where that was tested; return those that are left for MLflow's own method.
 
-        That is: known traces, those that the database refuses, and those that another collector was faster with.
+        Those are known traces, which another collector may have stored a moment ago, and those that the database
+        refuses.
         """
-        store = self._store
-        try:
-            if not (traces and has_tested_tables(store)):
-                return traces
+        left: set[str] = set()
+
+        def insert(some: Sequence[PlacedTrace]) -> None:
+            store = self._store
+            if not has_tested_tables(store):
+                left.update(trace.trace_id for _, trace in some)
+                return
             from qualitrace_collector.mlflow_store.bulk_insert import insert_rows
             from qualitrace_collector.mlflow_store.table_rows import rows_of
 
-            known = insert_rows(store, rows_of(traces))
-            return [placed for placed in traces if placed[1].trace_id in known]
-        except Exception as error:
-            self._raise_if_unavailable(error)
-            middle = len(traces) // 2
-            return [*self._insert_new(traces[:middle]), *self._insert_new(traces[middle:])] if middle else traces
+            left.update(insert_rows(store, rows_of(some)))
 
-    def _save_group(self, experiment_id: str, traces: list[ConvertedTrace], refused: dict[str, Exception]) -> None:
-        try:
+        left.update(trace.trace_id for (_, trace), _ in self._bisect(insert, traces))
+        return [placed for placed in traces if placed[1].trace_id in left]
+
+    def _log_spans(self, experiment_id: str) -> Callable[[Sequence[ConvertedTrace]], None]:
+        def log(traces: Sequence[ConvertedTrace]) -> None:
             self._store.log_spans(experiment_id, [span for trace in traces for span in trace.spans])
-        except Exception as error:
-            self._raise_if_unavailable(error)
-            if len(traces) == 1:
-                if not self._saved_where_it_is(traces[0], experiment_id):
-                    refused[traces[0].trace_id] = error
-                return
-            middle = len(traces) // 2
-            self._save_group(experiment_id, traces[:middle], refused)
-            self._save_group(experiment_id, traces[middle:], refused)
+
+        return log
 
     def _saved_where_it_is(self, trace: ConvertedTrace, tried: str) -> bool:
-        """Store spans of a trace that exists in another experiment (another service began it) there."""
+        """Store the spans of a trace that another service began in its experiment; return whether there is one."""
         try:
             existing = self._store.get_trace_info(trace.trace_id).experiment_id
             if existing is None or existing == tried:
@@ -283,25 +251,42 @@ class TraceStore:
             return False
         return True
 
-    def _call(self, ask: Callable[[], _T]) -> _T:
+    def _bisect(self, write: Callable[[Sequence[_T]], None], items: Sequence[_T]) -> list[tuple[_T, Exception]]:
+        """Write items; halve a refused batch until only the guilty are left, and return those with their errors."""
+        if not items:
+            return []
         try:
-            return ask()
+            write(items)
+        except Exception as error:
+            self._raise_if_unavailable(error)
+            middle = len(items) // 2
+            if not middle:
+                return [(items[0], error)]
+            return [*self._bisect(write, items[:middle]), *self._bisect(write, items[middle:])]
+        return []
+
+    @contextmanager
+    def _asking(self) -> Generator[AbstractStore]:
+        try:
+            yield self._store
         except Exception as error:
             self._raise_if_unavailable(error)
             raise
 
     def _raise_if_unavailable(self, error: Exception) -> None:
-        """Tell MLflow's own faults, for which a server answers 422 or INTERNAL_ERROR too, from those of the data."""
+        """Raise `StoreUnavailable` unless the data are at fault."""
         if _is_transient(error):
             raise StoreUnavailable(reason(error)) from error
+        # A server answers 422 or INTERNAL_ERROR for faults of its own, too: one that is well answers the check.
         self.check()
 
 
 def mlflow_store(tracking_uri: str, artifact_uri: str | None = None) -> AbstractStore:
-    """Return MLflow's store, the same for the same URIs; a SQLite file has the artifacts of new experiments beside it.
+    """Return MLflow's store, the same one for the same URIs.
 
     Args:
-        artifact_uri: where another database's are kept; None leaves it to MLflow.
+        artifact_uri: where artifacts of new experiments go; None leaves it to MLflow. A SQLite file always has them
+            beside it.
     """
     if tracking_uri.startswith("sqlite") and (path := make_url(tracking_uri).database):
         artifact_uri = (Path(path).resolve().parent / "artifacts").as_uri()

@@ -1,9 +1,9 @@
-"""The rows that a new trace has in MLflow's tables, as its own store would have written them.
+"""Makes the rows of a new trace in MLflow's tables, the same ones that MLflow's own store would write.
 
-With one exception: where no span of a whole trace is without a parent, state and previews are those of its local root,
-as if that had none (`headline.py`); MLflow's own store would call the trace IN_PROGRESS, and show nothing.
+There is one exception: where every span of a whole trace has a parent, its state and previews are those of the local
+root (`headline.py`); MLflow's own store would call the trace IN_PROGRESS and show nothing.
 
-Importable only where `tested_tables.has_tested_tables` holds: older releases of MLflow lack what this is made of.
+Import it only where `tested_tables.has_tested_tables` holds: older releases of MLflow lack names that it imports.
 """
 
 import json
@@ -42,25 +42,25 @@ _TAG_PREFIX = "mlflow.traceTag."
 _HIDDEN_RESOURCE = ("telemetry.sdk.", "mlflow.")
 _ANY_TRACE = "{trace}"
 _LOCAL_ROOT = 0
-"""Its place among the spans of a trace that is converted at once."""
+"""The index of the local root among the spans of a trace that was converted in one piece."""
 
-Row = dict[str, Any]
+TableRow = dict[str, Any]
 
 _dumps = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(slots=True)
-class Rows:
-    """What goes into each table."""
+class TableRows:
+    """The new rows of each table."""
 
-    traces: list[Row] = field(default_factory=list[Row])
-    tags: list[Row] = field(default_factory=list[Row])
-    metadata: list[Row] = field(default_factory=list[Row])
-    spans: list[Row] = field(default_factory=list[Row])
+    traces: list[TableRow] = field(default_factory=list[TableRow])
+    tags: list[TableRow] = field(default_factory=list[TableRow])
+    metadata: list[TableRow] = field(default_factory=list[TableRow])
+    spans: list[TableRow] = field(default_factory=list[TableRow])
 
-    def without(self, trace_ids: Container[str]) -> "Rows":
-        """Return the rows of all traces but these."""
-        return Rows(
+    def without(self, trace_ids: Container[str]) -> "TableRows":
+        """Return the rows of all other traces."""
+        return TableRows(
             traces=[row for row in self.traces if row["request_id"] not in trace_ids],
             tags=[row for row in self.tags if row["request_id"] not in trace_ids],
             metadata=[row for row in self.metadata if row["request_id"] not in trace_ids],
@@ -68,15 +68,16 @@ class Rows:
         )
 
 
-def rows_of(traces: Iterable[PlacedTrace]) -> Rows:
-    """Return the rows of traces, in the order of their ids: the tables' indexes are in this order, too."""
-    rows = Rows()
+def rows_of(traces: Iterable[PlacedTrace]) -> TableRows:
+    """Return the rows of traces."""
+    rows = TableRows()
+    # In the order of the tables' indexes.
     for place, trace in sorted(traces, key=lambda placed: placed[1].trace_id):
         _add_trace(rows, trace, int(place.experiment_id), place.artifact_location)
     return rows
 
 
-def _add_trace(rows: Rows, trace: ConvertedTrace, experiment_id: int, artifact_location: str) -> None:
+def _add_trace(rows: TableRows, trace: ConvertedTrace, experiment_id: int, artifact_location: str) -> None:
     spans = [_span_row(span, experiment_id) for span in trace.stored]
     attributes = [span.data["attributes"] for span in trace.stored]
     roots = [index for index, row in enumerate(spans) if row["parent_span_id"] is None]
@@ -104,7 +105,7 @@ def _add_trace(rows: Rows, trace: ConvertedTrace, experiment_id: int, artifact_l
         rows.metadata.append({"request_id": trace.trace_id, "key": TraceMetadataKey.TRACE_USER, "value": user})
 
 
-def _span_row(span: StoredSpan, experiment_id: int) -> Row:
+def _span_row(span: StoredSpan, experiment_id: int) -> TableRow:
     attributes = span.data["attributes"]
     cost = json.loads(attributes.get(COST, "{}"))
     return {
@@ -126,17 +127,17 @@ def _span_row(span: StoredSpan, experiment_id: int) -> Row:
     }
 
 
-def _state(root: Row) -> str:
+def _state(root: TableRow) -> str:
     return TraceState.ERROR.value if root["status"] == "ERROR" else TraceState.OK.value
 
 
-def _times(spans: Sequence[Row]) -> Row:
+def _times(spans: Sequence[TableRow]) -> TableRow:
     start = min(row["start_time_unix_nano"] for row in spans) // 1_000_000
     ends = [row["end_time_unix_nano"] for row in spans if row["end_time_unix_nano"] is not None]
     return {"timestamp_ms": start, "execution_time_ms": max(ends) // 1_000_000 - start if ends else None}
 
 
-def _sums(spans: Sequence[StoredSpan]) -> Row:
+def _sums(spans: Sequence[StoredSpan]) -> TableRow:
     usage = aggregate_usage_from_span_nodes(nodes(spans, USAGE)) or {}
     cost = aggregate_cost_from_span_nodes(nodes(spans, COST)) or {}
     return {column: token_count_or_none(usage.get(key)) for key, column in TOKEN_COLUMN_BY_KEY.items()} | {
@@ -152,7 +153,7 @@ def _session(attributes: Sequence[dict[str, str]]) -> str | None:
 
 
 def _tags(trace: ConvertedTrace, root: dict[str, str], artifact_location: str) -> dict[str, str]:
-    """Return the trace's tags: MLflow's own, then the resource's attributes, then those that the client set."""
+    """Return the tags of a trace: MLflow's own, the resource's attributes, and those that the client set."""
     tags = {
         MLFLOW_ARTIFACT_LOCATION: _folder(artifact_location).replace(_ANY_TRACE, trace.trace_id),
         TraceTagKey.SPANS_LOCATION: SpansLocation.TRACKING_STORE.value,
@@ -182,16 +183,16 @@ def _resource_tags(serialized: bytes) -> dict[str, str]:
 
 
 def _put_tag(tags: dict[str, str], key: str, value: str) -> None:
-    """Add a tag, cut to MLflow's lengths; one whose name MLflow refuses is left out, as MLflow does."""
+    """Add a tag, cut to MLflow's lengths."""
     try:
         name, cut = _validate_trace_tag(key, value)
     except MlflowException:
-        return
+        return  # MLflow leaves out a tag whose name it refuses
     tags[str(name)] = str(cut)
 
 
 def _opened(value: str | None) -> Any:
-    """Open JSON text that holds a text; return anything else as it is, as MLflow does."""
+    """Return the text that JSON text holds, and anything else as it is, as MLflow does."""
     if value is None or value[:1] != '"':
         return value
     return json.loads(value)

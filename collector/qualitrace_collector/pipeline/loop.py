@@ -200,7 +200,7 @@ class Pipeline:
         """Each minute, end traces whose spans go on coming for too long, and forget old rows and what MLflow said."""
         now = self._clock()
         if self._writer:
-            self._writer.rest()
+            self._writer.stop_if_idle()
         for _ in range(ROUNDS):
             if not (old := self._ledger.unfinished(now - self._assembly.max_age)):
                 break

@@ -1,7 +1,7 @@
 """Stage 2: store a converted batch in MLflow, in another process where there is one."""
 
 from qualitrace_collector.mlflow_store.store import TraceStore
-from qualitrace_collector.mlflow_store.writer_process import Writer, written
+from qualitrace_collector.mlflow_store.writer_process import Writer, wait_until_written
 from qualitrace_collector.pipeline.batch import Batch
 
 
@@ -29,7 +29,7 @@ class StoreStage:
             StoreUnavailable: nothing can be stored now; the same again is harmless.
         """
         traces = batch.traces
-        known = written(batch.writing) if batch.writing else None
+        known = wait_until_written(batch.writing) if batch.writing else None
         if known is not None:
             # The writer leaves traces that exist alone. Traces without new spans have only what MLflow's list shows.
             traces = [trace for trace in traces if trace.trace_id in known or not trace.stored]

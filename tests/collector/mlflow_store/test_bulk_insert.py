@@ -18,7 +18,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from qualitrace_collector.convert import ConvertedTrace, convert
 from qualitrace_collector.mlflow_store.bulk_insert import insert_rows
-from qualitrace_collector.mlflow_store.experiments import Place
+from qualitrace_collector.mlflow_store.experiments import ExperimentPlace
 from qualitrace_collector.mlflow_store.table_rows import rows_of
 from qualitrace_collector.mlflow_store.tested_tables import has_tested_tables
 from qualitrace_collector.piece import Piece, SpanRecord
@@ -128,7 +128,7 @@ def _scope() -> Any:
 def insert(store: SqlAlchemyStore, traces: list[ConvertedTrace], *experiment_ids: str) -> set[str]:
     """Write traces, each into the experiment at its place, or all into the default one."""
     ids = experiment_ids or ["0"] * len(traces)
-    places = [Place(id_, store.get_experiment(id_).artifact_location) for id_ in ids]
+    places = [ExperimentPlace(id_, store.get_experiment(id_).artifact_location) for id_ in ids]
     return insert_rows(store, rows_of(zip(places, traces, strict=True)))
 
 

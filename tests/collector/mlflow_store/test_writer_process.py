@@ -13,7 +13,7 @@ from mlflow.entities import Span
 
 from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
-from qualitrace_collector.mlflow_store.writer_process import Writer, Writing, written
+from qualitrace_collector.mlflow_store.writer_process import Writer, Writing, wait_until_written
 from qualitrace_collector.pipeline import batch
 from support.mlflow_db import converted, new_store, refuse_spans
 from support.pipeline import Collector, rag
@@ -61,9 +61,9 @@ def child_of(owner: psutil.Process, others: Sequence[psutil.Process] = ()) -> ps
 
 def test_what_it_writes_is_stored(store: TraceStore, writer: Writer):
     """As if its owner had written it; what was known before is told and left alone."""
-    assert written(begun(writer, trace(1), trace(2))) == set()
+    assert wait_until_written(begun(writer, trace(1), trace(2))) == set()
     assert len(store.read(trace(2).trace_id)) == 3
-    assert written(begun(writer, trace(2), trace(3))) == {trace(2).trace_id}
+    assert wait_until_written(begun(writer, trace(2), trace(3))) == {trace(2).trace_id}
     assert len(store.read(trace(3).trace_id)) == 3
 
 
@@ -71,9 +71,9 @@ def test_what_it_cannot_write_is_left_to_its_owner(store: TraceStore, writer: Wr
     """With nothing of the batch written, and the process ready for the next."""
     odd = trace(1)
     odd.stored[0].data["start_time_unix_nano"] = 2**80
-    assert written(begun(writer, odd, trace(2))) is None
+    assert wait_until_written(begun(writer, odd, trace(2))) is None
     assert store.read(trace(2).trace_id) == []
-    assert written(begun(writer, trace(3))) == set()
+    assert wait_until_written(begun(writer, trace(3))) == set()
 
 
 def test_tables_that_were_not_tested_are_not_written(store: TraceStore, writer: Writer):
@@ -81,7 +81,7 @@ def test_tables_that_were_not_tested_are_not_written(store: TraceStore, writer: 
     begun(writer, trace(1))
     with sqlalchemy.create_engine(store.tracking_uri).begin() as connection:
         connection.execute(sqlalchemy.text("UPDATE alembic_version SET version_num = 'other'"))
-    assert written(begun(writer, trace(2))) is None
+    assert wait_until_written(begun(writer, trace(2))) is None
     assert Writer(TraceStore(store.tracking_uri, store.artifact_uri, "x")).write([trace(2)]) is None
 
 
@@ -103,7 +103,7 @@ def test_closing_does_not_wait(store: TraceStore, writer: Writer, others: list[p
     finally:
         if child.is_running():
             child.kill()
-    assert written(writing) is None
+    assert wait_until_written(writing) is None
     assert store.read(trace(2).trace_id) == []
 
 
@@ -115,14 +115,14 @@ def test_a_killed_process_costs_nothing(writer: Writer, others: list[psutil.Proc
     eventually(lambda: _none_after_kill(writer))
     eventually(lambda: writer.write([trace(2)]) is None)
     assert not [item for item in psutil.Process().children() if item not in [*others, child, *_tracker()]]
-    writer.rest()
-    assert written(begun(writer, trace(3))) == set()
+    writer.stop_if_idle()
+    assert wait_until_written(begun(writer, trace(3))) == set()
 
 
 def _none_after_kill(writer: Writer) -> bool:
     """Whether the death was noticed: what is begun now is not written."""
     writing = writer.write([trace(2)])
-    return writing is None or written(writing) is None
+    return writing is None or wait_until_written(writing) is None
 
 
 def _tracker() -> list[psutil.Process]:
@@ -134,9 +134,9 @@ def test_it_ends_when_it_is_not_needed(writer: Writer, others: list[psutil.Proce
     """Its memory is given back after a while without a batch for it."""
     begun(writer, trace(1)).result()
     child = child_of(psutil.Process(), others)
-    writer.rest()
+    writer.stop_if_idle()
     assert child.is_running()
-    writer.rest()
+    writer.stop_if_idle()
     child.wait(STARTED)
 
 
