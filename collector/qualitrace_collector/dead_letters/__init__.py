@@ -1,1 +1,1 @@
-"""What MLflow refused, or nobody could decode: kept, shown, replayed or dropped."""
+"""Dead letters: traces that MLflow refused and requests that nothing can decode; to list, show, replay or drop."""

@@ -1,4 +1,4 @@
-"""The collector's commands: `qualitrace journal` shows what was given up, and puts it back or drops it."""
+"""`qualitrace journal`: lists, shows, replays and drops dead letters, beside a running server."""
 
 import json
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from qualitrace_collector.state import DeadLetter, DeadLetters
 
 @click.group()
 def journal() -> None:
-    """Look after dead letters: traces that MLflow refused and requests that could not be decoded."""
+    """Handle dead letters: traces that MLflow refused, and requests that cannot be decoded."""
 
 
 _all_option = click.option("--all", "everything", is_flag=True, help="Every letter.")
@@ -57,14 +57,14 @@ def show_letter(path: Path | None, letter_id: str) -> None:
 @_all_option
 @_ids_argument
 def replay_letters(path: Path | None, ids: tuple[str, ...], everything: bool) -> None:
-    """Put dead letters back into the journal, to take the normal way once more."""
+    """Put dead letters back into the journal, for another attempt."""
     config = load_or_exit(path, CollectorConfig)
     letters = _open(config)
     chosen = _find(letters, ids, everything)
-    spoilt = [letter.letter_id for letter in chosen if not is_decodable(letter)]
-    if spoilt and not everything:
-        raise click.ClickException(f"{', '.join(spoilt)}: cannot be decoded, so no replay would store it; drop it")
-    wanted = [letter for letter in chosen if letter.letter_id not in spoilt]
+    undecodable = [letter.letter_id for letter in chosen if not is_decodable(letter)]
+    if undecodable and not everything:
+        raise click.ClickException(f"{', '.join(undecodable)}: cannot be decoded, so no replay would store it; drop it")
+    wanted = [letter for letter in chosen if letter.letter_id not in undecodable]
     try:
         replay(wanted, letters, SqliteJournal.of(config.journal, config.data_dir))
     except JournalError as error:
@@ -72,8 +72,8 @@ def replay_letters(path: Path | None, ids: tuple[str, ...], everything: bool) ->
             f"{error}; the letters that remain are listed by 'qualitrace journal list'"
         ) from error
     click.echo(f"{len(wanted)} put back into the journal")
-    if spoilt:
-        click.echo(f"{len(spoilt)} left, because they cannot be decoded: {', '.join(spoilt)}")
+    if undecodable:
+        click.echo(f"{len(undecodable)} left, because they cannot be decoded: {', '.join(undecodable)}")
 
 
 @journal.command("drop")

@@ -1,4 +1,4 @@
-"""What goes into a dead letter, how it reads, and how it goes back into the journal."""
+"""The content of a dead letter: how it is made from a piece, shown as JSON, and put back into the journal."""
 
 import base64
 import time
@@ -18,7 +18,7 @@ _ID_KEYS = frozenset({"traceId", "spanId", "parentSpanId"})
 
 
 def requests_of(piece: Piece) -> tuple[ExportTraceServiceRequest, ExportLogsServiceRequest]:
-    """Put the spans and the log records of a piece back into the requests they came from."""
+    """Return the spans and the log records of a piece as OTLP requests."""
     traces, logs = ExportTraceServiceRequest(), ExportLogsServiceRequest()
     for record in piece.spans:
         resource_spans = traces.resource_spans.add(resource=record.resource)
@@ -35,7 +35,7 @@ def otlp_json(letter: DeadLetter) -> dict[str, Any]:
     (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding).
 
     Raises:
-        DecodeError: the payload is no OTLP.
+        DecodeError: the payload is not OTLP.
     """
     parsed = (ExportTraceServiceRequest.FromString(letter.traces), ExportLogsServiceRequest.FromString(letter.logs))
     fields: dict[str, Any] = {}
@@ -45,7 +45,7 @@ def otlp_json(letter: DeadLetter) -> dict[str, Any]:
 
 
 def is_decodable(letter: DeadLetter) -> bool:
-    """Whether the letter holds OTLP; a replay of anything else would only give it up again."""
+    """Return whether the letter holds OTLP; a replay of anything else would make the same letter again."""
     try:
         otlp_json(letter)
     except DecodeError:
@@ -56,15 +56,13 @@ def is_decodable(letter: DeadLetter) -> bool:
 def replay(
     letters: Iterable[DeadLetter], box: DeadLetters, journal: SqliteJournal, clock: Callable[[], float] = time.time
 ) -> None:
-    """Put letters back into the journal, each before it leaves the box, so that a crash loses none.
-
-    A crash in between leaves a letter whose trace is stored all the same; replaying it once more changes nothing.
+    """Move letters from the box into the journal.
 
     Args:
         clock: Unix seconds.
 
     Raises:
-        JournalError: the journal has no room or cannot be written; this letter and those behind it stay.
+        JournalError: the journal is full or cannot be written; this letter and those after it stay.
     """
     for letter in letters:
         payloads: dict[SignalName, bytes] = {"logs": letter.logs, "traces": letter.traces}
@@ -75,6 +73,7 @@ def replay(
                 if payload
             ]
         )
+        # A crash before this line leaves a letter whose trace is stored anyway. Another replay of it changes nothing.
         box.remove([letter])
 
 

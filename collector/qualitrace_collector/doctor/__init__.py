@@ -1,1 +1,1 @@
-"""Why scores are missing: what traces lack, by source, and the settings that help."""
+"""Reports why scores are missing: what traces lack, by source, and the settings that help."""

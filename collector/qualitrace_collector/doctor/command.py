@@ -1,12 +1,11 @@
-"""`qualitrace doctor`: why scores are missing — what traces lack, by source, and what became of the judgements.
+"""`qualitrace doctor` reports why scores are missing: what traces lack, by source, and the outcome of each judgement.
 
-    state.db {coverage, ledger} ─▶ Report ─▶ tables and mends, or JSON
+    state.db {coverage, ledger} ─▶ Report ─▶ tables and remedies, or JSON
 
-It reads the totals that the collector writes with each trace, so it works beside a running server and without one.
+It reads the totals that the collector writes with each trace, so it works with and without a running server.
 """
 
 import json
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from qualitrace_collector.cli import config_option, load_or_exit, open_state
-from qualitrace_collector.doctor.remedies import mend
+from qualitrace_collector.doctor.remedies import remedy_for
 from qualitrace_collector.settings import CollectorConfig
 from qualitrace_collector.state import CoverageTotals, Database, Ledger
 from qualitrace_collector.state.coverage import Content, Source
@@ -34,20 +33,20 @@ NO_RETRIEVER = (
 
 _OUTCOMES = {
     "not_genai": "no span of these was recognised as one of a GenAI library: is it instrumented?",
-    "dead_lettered": "MLflow refused these: 'qualitrace journal list' tells why",
+    "dead_lettered": "MLflow refused these: 'qualitrace journal list' shows why",
     "queued": "wait for 'qualitrace serve' or 'qualitrace monitor'",
     "sampled_out": "not in the judge's sample: raise its rate or sampling.rate",
     "not_applicable": "lack what the judge needs, an answer or documents: see the table above",
     "budget_skipped": "the budget was spent: raise it, or lower the rate",
-    "failed": "the judge failed: qualitrace_judge_errors_total and the server's log tell why",
+    "failed": "the judge failed: qualitrace_judge_errors_total and the server's log show why",
     "expired": "waited for longer than the server keeps them: is the judge still configured, and fast enough?",
 }
-"""What each outcome but the good ones means to someone who misses a score."""
+"""The meaning of each bad outcome to someone who misses a score."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Of a source's traces that should have some content, how many lack it, and what mends that."""
+    """How many of a source's traces should have some content, how many of those lack it, and the remedy."""
 
     source: Source
     content: Content
@@ -55,14 +54,14 @@ class Gap:
     lacking: int
 
     @property
-    def mend(self) -> str:
+    def remedy(self) -> str:
         """What to set in the application."""
-        return mend(self.source, self.content)
+        return remedy_for(self.source, self.content)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How many traces of a service (`judge` empty), or judgements of a judge on it, ended so."""
+    """How many traces of a service (`judge` is empty), or judgements of a judge on it, had this outcome."""
 
     judge: str
     service: str
@@ -71,24 +70,25 @@ class Outcome:
 
     @property
     def meaning(self) -> str:
-        """What it means to someone who misses a score; empty for the good outcomes."""
+        """The meaning to someone who misses a score; empty for a good outcome."""
         return _OUTCOMES.get(self.outcome, "")
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that the state database tells, the most frequent source first."""
+    """The contents of the state database, the most frequent source first."""
 
     gaps: Sequence[Gap]
     outcomes: Sequence[Outcome]
 
     @classmethod
     def read(cls, database: Database) -> "Report":
-        """Read the totals of now."""
-        return cls(
-            [_gap(row) for row in CoverageTotals(database).totals()],
-            [Outcome(**dict(row)) for row in Ledger(database).totals()],
-        )
+        """Read the totals."""
+        gaps = [
+            Gap(Source(row["service"], row["scope"], row["dialect"]), row["content"], row["traces"], row["lacking"])
+            for row in CoverageTotals(database).totals()
+        ]
+        return cls(gaps, [Outcome(**dict(row)) for row in Ledger(database).totals()])
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `--json` prints."""
@@ -96,7 +96,7 @@ class Report:
             "coverage": [
                 gap.source._asdict()
                 | {"content": gap.content, "traces": gap.traces, "lacking": gap.lacking}
-                | ({"mend": gap.mend} if gap.lacking else {})
+                | ({"mend": gap.remedy} if gap.lacking else {})
                 for gap in self.gaps
             ],
             "outcomes": [
@@ -111,7 +111,7 @@ class Report:
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def doctor(path: Path | None, as_json: bool) -> None:
-    """Tell why scores are missing: what traces lack, by source, and how to mend it."""
+    """Show why scores are missing: what traces lack, by source, and how to fix it."""
     config = load_or_exit(path, CollectorConfig)
     report = Report.read(open_state(config))
     if as_json:
@@ -131,26 +131,26 @@ def _show(report: Report, config: CollectorConfig, console: Console) -> None:
     console.print(_coverage_table(report.gaps))
     for service in _without_retriever(report):
         console.print(f"- documents ({service}): {NO_RETRIEVER}", markup=False, highlight=False)
-    for (source, advice), contents in _mends(report.gaps).items():
+    for (source, remedy), contents in _remedies(report.gaps).items():
         what = f"{', '.join(contents)} ({source.service}, {source.scope or 'no scope'})"
-        console.print(f"- {what}: {advice}", markup=False, highlight=False)
+        console.print(f"- {what}: {remedy}", markup=False, highlight=False)
     console.print()
     console.print(_outcome_table(report.outcomes))
 
 
 def _without_retriever(report: Report) -> list[str]:
-    """Return the services whose judges of passages had nothing to judge, and that have no span which fetches any."""
+    """Return the services whose judges lacked passages, and that have no span which retrieves any."""
     fetching = {gap.source.service for gap in report.gaps if gap.content == "documents"}
     idle = {o.service for o in report.outcomes if o.judge in PASSAGE_METRICS and o.outcome == "not_applicable"}
     return sorted(idle - fetching)
 
 
-def _mends(gaps: Iterable[Gap]) -> dict[tuple[Source, str], list[Content]]:
-    """Return what each mend of a source brings: often one setting does for input and output."""
+def _remedies(gaps: Iterable[Gap]) -> dict[tuple[Source, str], list[Content]]:
+    """Return the contents that each remedy of a source brings: often one setting brings input and output."""
     found: dict[tuple[Source, str], list[Content]] = {}
     for gap in gaps:
         if gap.lacking:
-            found.setdefault((gap.source, gap.mend), []).append(gap.content)
+            found.setdefault((gap.source, gap.remedy), []).append(gap.content)
     return found
 
 
@@ -169,12 +169,12 @@ def _coverage_table(gaps: Iterable[Gap]) -> Table:
 
 
 def _share(gap: Gap | None) -> str:
-    """Write a share as percentage; a dash where the content does not apply, no zero for what is merely rare."""
+    """Return a share as percentage, or a dash where the content does not apply."""
     if gap is None:
         return "–"
-    if not gap.lacking:
-        return "0 %"
-    return f"{max(1, min(99, round(100 * gap.lacking / gap.traces)))} %" if gap.lacking < gap.traces else "100 %"
+    if gap.lacking in (0, gap.traces):
+        return "100 %" if gap.lacking else "0 %"
+    return f"{max(1, min(99, round(100 * gap.lacking / gap.traces)))} %"  # 0 and 100 are for none and all
 
 
 def _outcome_table(outcomes: Iterable[Outcome]) -> Table:
@@ -184,7 +184,3 @@ def _outcome_table(outcomes: Iterable[Outcome]) -> Table:
     for item in sorted(outcomes, key=lambda item: (item.judge, item.service, -item.total)):
         table.add_row(item.judge or "(trace)", escape(item.service), item.outcome, str(item.total), item.meaning)
     return table
-
-
-def _gap(row: sqlite3.Row) -> Gap:
-    return Gap(Source(row["service"], row["scope"], row["dialect"]), row["content"], row["traces"], row["lacking"])

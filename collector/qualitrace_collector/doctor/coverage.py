@@ -1,7 +1,8 @@
-"""What each stored trace lacks, and by whose telemetry: the answer to "why are my scores missing?".
+"""Finds what a stored trace lacks, and whose telemetry should have brought it: why scores are missing.
 
 Judges look at question, answer and retrieved documents; tokens make the metrics of use and cost; a session joins the
-turns of a conversation. Each is looked for in the trace as the judges see it, whatever the dialect.
+turns of a conversation. Each is looked for in the trace as judges see it, whatever the dialect: content that a library
+hides (`__REDACTED__`) is lacking although its attribute is there.
 """
 
 import logging
@@ -27,21 +28,21 @@ _log = logging.getLogger(__name__)
 
 _SESSION_NAMES = ("session.id", "gen_ai.conversation.id")
 _HIDDEN = {"", "__REDACTED__"}
-"""OpenInference writes the latter in place of what it is told to hide (openinference.instrumentation.config)."""
+"""OpenInference writes the second in place of content that it hides (openinference.instrumentation.config)."""
 
 
 def coverage_of(trace: ConvertedTrace, spans: Sequence[AnySpan]) -> Coverage:
-    """Look for all that a trace should have; only what applies to it is in the result.
+    """Return for each content that the trace should have whether it is there.
 
     Tokens apply to traces with a model call, documents to those with a retriever, an output to all but those whose
-    root only fetches material; neither output nor tokens to traces that failed.
+    root only retrieves; neither output nor tokens to traces that failed.
 
     Args:
-        spans: all of the trace's, those stored earlier too.
+        spans: all spans of the trace, also those that were stored earlier.
     """
     try:
         return _looked_for(trace, spans)
-    except Exception:  # a client's odd content must not stop what is stored already
+    except Exception:  # a client's odd content must not stop a trace that is stored already
         _log.exception("the content of trace %s cannot be read", trace.trace_id)
         return {}
 
@@ -55,19 +56,19 @@ def _looked_for(trace: ConvertedTrace, spans: Sequence[AnySpan]) -> Coverage:
         (source, "input"): _shows(exchange.question, (root.inputs, *(call.inputs for call in calls))),
         (source, "session"): any(span.get_attribute(name) for span in spans for name in _SESSION_NAMES),
     }
-    failed = is_error(root) and not exchange.answer  # what failed has neither, whatever is captured
+    failed = is_error(root) and not exchange.answer  # then there was no output to record
     if not failed and (calls or root.span_type not in NO_ANSWER_TYPES):
         found[source, "output"] = _shows(exchange.answer, (root.outputs, *(call.outputs for call in calls)))
     if calls and not failed:
         spent = (item for item in spending(spans) if not item.embedding)
         found[source, "tokens"] = any(item.input or item.output for item in spent)
     if retrievers:
-        found[_source(trace, retrievers[0]), "documents"] = any(map(_tells_documents, retrievers))
+        found[_source(trace, retrievers[0]), "documents"] = any(map(_has_documents, retrievers))
     return found
 
 
 def _shows(text: str, recorded: Iterable[Any]) -> bool:
-    """Whether content was recorded: text to judge, or else anything at all, such as a picture or a call of a tool."""
+    """Return whether there is text to judge, or any other content, such as a picture or a tool call."""
     if text.strip():
         return text not in _HIDDEN
     return any(not (isinstance(value, str) and value in _HIDDEN) and _holds_something(value) for value in recorded)
@@ -78,7 +79,7 @@ _FRAME = frozenset("role type id index finish_reason model object created status
 
 
 def _holds_something(value: Any, depth: int = 0) -> bool:
-    """Whether a message or response holds anything: words, a call of a tool, a picture."""
+    """Return whether a message or response holds anything: words, a tool call, a picture."""
     if isinstance(value, dict):
         return any(key not in _FRAME and _holds_something(item, depth + 1) for key, item in value.items())
     if isinstance(value, list):
@@ -86,8 +87,8 @@ def _holds_something(value: Any, depth: int = 0) -> bool:
     return not is_blank(value)
 
 
-def _tells_documents(retriever: AnySpan) -> bool:
-    """Whether the texts of what was found are there, or nothing was found."""
+def _has_documents(retriever: AnySpan) -> bool:
+    """Return whether the texts of the retrieved documents are there, or nothing was found."""
     outputs = retriever.outputs
     if isinstance(outputs, list) and not outputs:
         return True
@@ -95,10 +96,11 @@ def _tells_documents(retriever: AnySpan) -> bool:
 
 
 def _source(trace: ConvertedTrace, span: AnySpan) -> Source:
-    """Tell who recorded a span; of one that was stored earlier only the trace's first span that came now can tell."""
+    """Return the telemetry that recorded a span."""
     records, span_id = trace.piece.spans, bytes.fromhex(span.span_id)
     if not records:  # nothing but log records came now
         return Source(trace.service, "", "none")
+    # A span that was stored earlier has lost its scope: the first span that came now stands in for it.
     record = next((record for record in records if record.span.span_id == span_id), records[0])
     dialect = dialect_of(attribute.key for attribute in record.span.attributes)
     return Source(trace.service, clean(record.scope.name) if record.scope.name else "", dialect)

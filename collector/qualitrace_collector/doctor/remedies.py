@@ -1,6 +1,6 @@
-"""What to set, in which library, so that its spans bring what they lack.
+"""The settings that make a library's spans carry what they lack.
 
-Each setting stands in the library's own source or documentation: opentelemetry.util.genai, openinference's TraceConfig,
+Each comes from the library's own source or documentation: opentelemetry.util.genai, openinference's TraceConfig,
 OpenLLMetry's privacy page, the AI SDK's TelemetrySettings, pydantic_ai.InstrumentationSettings,
 google.adk.telemetry, haystack.tracing, litellm, agent_framework.observability.
 """
@@ -32,7 +32,7 @@ _ANY_SESSION = (
 
 @dataclass(frozen=True, slots=True)
 class _Library:
-    """Settings of a family of libraries, known by the start of its scopes' names or by its dialect."""
+    """The settings of a family of libraries, which is recognised by the names of its scopes or by its dialect."""
 
     scopes: tuple[str, ...]
     dialects: tuple[str, ...]
@@ -84,9 +84,11 @@ _LIBRARIES = (
 _UNKNOWN = _Library((), (), _ANY_CONTENT)
 
 
-def mend(source: Source, content: Content) -> str:
-    """Say what brings `content` into the traces of a source."""
-    library = _library_of(source)
+def remedy_for(source: Source, content: Content) -> str:
+    """Return what brings `content` into the traces of a source."""
+    by_scope = (library for library in _LIBRARIES if _begins_with(source.scope, library.scopes))
+    by_dialect = (library for library in _LIBRARIES if source.dialect in library.dialects)
+    library = next(by_scope, None) or next(by_dialect, _UNKNOWN)
     match content:
         case "input" | "output":
             return library.content
@@ -98,14 +100,8 @@ def mend(source: Source, content: Content) -> str:
             return library.session
 
 
-def _library_of(source: Source) -> _Library:
-    by_scope = (library for library in _LIBRARIES if _starts(source.scope, library.scopes))
-    by_dialect = (library for library in _LIBRARIES if source.dialect in library.dialects)
-    return next(by_scope, None) or next(by_dialect, _UNKNOWN)
-
-
-def _starts(scope: str, starts: tuple[str, ...]) -> bool:
-    """Whether a scope's name is one of these, or begins with one up to a dot or a slash."""
+def _begins_with(scope: str, starts: tuple[str, ...]) -> bool:
+    """Return whether the name of a scope is one of these, or begins with one that a dot, slash or hyphen ends."""
     return any(
         scope == start or scope.startswith((start.rstrip(".") + ".", start + "/", start + "-")) for start in starts
     )

@@ -1,1 +1,1 @@
-"""`qualitrace sample`: what the judges see of a trace, and where each part of it comes from."""
+"""`qualitrace sample`: what judges see of a trace, and where each part of it comes from."""

@@ -1,8 +1,8 @@
-"""`qualitrace sample`: what the judges see of a trace.
+"""`qualitrace sample` shows what judges see of a trace.
 
-    MLflow {spans} + state.db {trace}, or an OTLP/JSON file ─▶ shown_sample ─▶ text, or JSON
+    MLflow {spans} + state.db {trace}, or an OTLP/JSON file ─▶ sample_with_sources ─▶ text, or JSON
 
-It reads a stored trace as the server reads it before it judges, so it works beside a running server and without one.
+It reads a stored trace as the server does before it judges, so it works with and without a running server.
 """
 
 import json
@@ -48,7 +48,7 @@ def sample(trace_id: str | None, request: Path | None, as_json: bool, path: Path
 
 def _from_file(request: Path, config: CollectorConfig) -> list[dict[str, Any]]:
     from qualitrace_collector.show.request_file import RequestFileError, traces_in
-    from qualitrace_collector.show.shown import shown_sample
+    from qualitrace_collector.show.sample_sources import sample_with_sources
 
     try:
         traces, warning = traces_in(request, config)
@@ -56,13 +56,13 @@ def _from_file(request: Path, config: CollectorConfig) -> list[dict[str, Any]]:
         raise click.ClickException(str(error)) from error
     if warning:
         click.echo(f"{request}: {warning}", err=True)
-    return [shown_sample(trace.stored, trace.service, trace.is_genai) for trace in traces]
+    return [sample_with_sources(trace.stored, trace.service, trace.is_genai) for trace in traces]
 
 
 def _stored(given: str, config: CollectorConfig) -> dict[str, Any]:
     from qualitrace_collector.config.values import without_credentials
     from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
-    from qualitrace_collector.show.shown import shown_sample
+    from qualitrace_collector.show.sample_sources import sample_with_sources
 
     match = _TRACE_ID.match(given)
     if match is None:
@@ -80,11 +80,11 @@ def _stored(given: str, config: CollectorConfig) -> dict[str, Any]:
             f"without a root after {config.assembly.max_open:g} s (assembly.max_open)"
         )
     service, complete, judges = _known(trace_id, config)
-    return shown_sample(spans, service, complete, judges)
+    return sample_with_sources(spans, service, complete, judges)
 
 
 def _check_database(tracking_uri: str, where: str) -> None:
-    """End with a word where MLflow would make a new database, or try for minutes to reach one."""
+    """Exit with a message where MLflow would create a database, or try for minutes to reach one."""
     from sqlalchemy import create_engine, make_url
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -102,7 +102,7 @@ def _check_database(tracking_uri: str, where: str) -> None:
 
 
 def _known(trace_id: str, config: CollectorConfig) -> tuple[str, bool | None, dict[str, str]]:
-    """Return the service of a trace, whether it is complete, and what became of it at each judge, by state database."""
+    """Return what the state database has of a trace: its service, whether it is complete, and its status by judge."""
     from qualitrace_collector.state import Database, JudgeQueue, Ledger, StateError
     from qualitrace_collector.state.database import FILE_NAME
 
@@ -163,5 +163,5 @@ def _section(title: str, text: str | None, place: dict[str, str] | None) -> list
 
 
 def _printable(text: str) -> str:
-    """Replace control characters: what users wrote could otherwise steer the terminal."""
+    """Replace control characters, by which content of users could control the terminal."""
     return "".join(c if c in "\n\t" or unicodedata.category(c) != "Cc" else "\ufffd" for c in text)

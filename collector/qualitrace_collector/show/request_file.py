@@ -1,4 +1,4 @@
-"""Traces of an OTLP/JSON request in a file, converted as the server does it, without a server."""
+"""Reads the traces of an OTLP/JSON request from a file, and converts them as the server does, without a server."""
 
 import sys
 from pathlib import Path
@@ -17,33 +17,34 @@ from qualitrace_collector.settings import CollectorConfig
 
 
 class RequestFileError(Exception):
-    """The file is no OTLP/JSON request, or a trace in it cannot be converted; the message says why."""
+    """The file is not an OTLP/JSON request, or a trace in it cannot be converted; the message gives the reason."""
 
 
 def traces_in(path: Path, config: CollectorConfig) -> tuple[list[ConvertedTrace], str]:
-    """Return the traces of OTLP/JSON requests, redacted and converted, in the order of their first spans.
+    """Return the traces of OTLP/JSON requests, redacted and converted, and the message about rejected spans.
 
-    The text beside them says what was rejected, as a server's partial success does; empty if nothing was.
+    The traces are in the order of their first spans. The message, that of a partial success, is empty if no span was
+    rejected.
 
     Args:
-        path: what a client would post to `/v1/traces`, or one such request a line, as file exporters write; `-` reads
+        path: a request as posted to `/v1/traces`, or one such request a line, as file exporters write them; `-` is
             stdin.
-        config: its limit of a request's size and its rules of redaction hold.
+        config: has the limit of a request's size and the rules of redaction.
 
     Raises:
-        RequestFileError: it cannot be read as one.
+        RequestFileError: it cannot be read.
     """
     request = _request(path, config.listen.max_request_size)
-    verdict = TRACES.check(request)
-    if not verdict.kept:
-        why = verdict.message or "no resourceSpans with spans in it"
+    validation = TRACES.check(request)
+    if not validation.kept:
+        why = validation.message or "no resourceSpans with spans in it"
         raise RequestFileError(f"{path}: holds no span of an OTLP/JSON request: {why}")
     Redaction(config.collector.redact).traces(request)
     converted, failures = convert_all([(piece, service_of(piece)) for piece in _pieces(request)])
     if failures:
         piece, _, error = failures[0]
         raise RequestFileError(f"{path}: trace {mlflow_trace_id(piece)} cannot be converted: {error}")
-    return converted, verdict.message
+    return converted, validation.message
 
 
 def _request(path: Path, limit: int) -> ExportTraceServiceRequest:
@@ -69,7 +70,7 @@ def _decoded(data: bytes) -> ExportTraceServiceRequest:
 
 
 def _pieces(request: ExportTraceServiceRequest) -> list[Piece]:
-    """Part the spans by their traces; the first of several with one id counts, as in the server."""
+    """Group the spans by trace; of several with one id the first counts, as in the server."""
     traces: dict[bytes, dict[bytes, SpanRecord]] = {}
     for group in request.resource_spans:
         for scope in group.scope_spans:

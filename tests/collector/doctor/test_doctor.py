@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from qualitrace_collector.doctor.command import doctor
-from qualitrace_collector.doctor.remedies import mend
+from qualitrace_collector.doctor.remedies import remedy_for
 from qualitrace_collector.journal import JournalEntry
 from qualitrace_collector.state import CoverageTotals, Ledger
 from qualitrace_collector.state.coverage import MAX_SOURCES, Source
@@ -271,4 +271,4 @@ def test_a_missing_state_database_is_an_error(ask: Callable[..., Result]):
 )
 def test_the_mend_is_of_the_library_that_spoke(scope: str, dialect: str, setting: str):
     """The scope tells the library, even where several speak one dialect; else the dialect does."""
-    assert setting in mend(Source("shop", scope, dialect), "input")
+    assert setting in remedy_for(Source("shop", scope, dialect), "input")
