@@ -1,25 +1,23 @@
 """Repairs text in a protobuf message that is not UTF-8, and leaves everything else as it is.
 
 SDKs for C++, PHP and Rust, and Go's raw strings, pass on the bytes that they were given, and protobuf's parser refuses
-the whole request for one such text (https://protobuf.dev/programming-guides/encoding/#structure; proto3 demands UTF-8
-of `string`). The request may hold other people's traces, too.
+the whole request for one such text (proto3 demands UTF-8 of `string`). The request may hold other people's traces, too.
+So it is parsed by a copy of its schema in which every text is a field of bytes, which looks the same on the wire
+(https://protobuf.dev/programming-guides/encoding/#structure).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
-MAX_DEPTH = 100
-"""Messages within messages; protobuf's parser goes no deeper either."""
-
-MAX_FIELDS = 500_000
-"""Fields of one request that are examined: each takes microseconds, and other requests wait."""
-
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_FIXED = {_FIXED64: 8, _FIXED32: 4}
+MAX_VALUES = 500_000
+"""Texts and messages of one request that are examined: each takes microseconds, and other requests wait."""
 
 
 def with_valid_text(kind: type[Message], data: bytes) -> tuple[bytes, int]:
@@ -29,87 +27,70 @@ def with_valid_text(kind: type[Message], data: bytes) -> tuple[bytes, int]:
         The message, serialised, and how many of its texts were repaired.
 
     Raises:
-        DecodeError: something else is wrong with it, or it has more than `MAX_FIELDS`.
+        DecodeError: something else is wrong with it, or it has more than `MAX_VALUES`.
     """
-    return _repaired(kind, memoryview(data), 0, iter(range(MAX_FIELDS)))
+    message = _with_bytes_for_text(kind).FromString(data)
+    count = _repair(message, kind, iter(range(MAX_VALUES)))
+    return message.SerializeToString(), count
 
 
-def _repaired(kind: type[Message], data: memoryview, depth: int, steps: Iterator[int]) -> tuple[bytes, int]:
-    if depth > MAX_DEPTH:
-        raise DecodeError(f"messages are nested deeper than {MAX_DEPTH}")
-    fields: Any = kind.DESCRIPTOR.fields_by_number
-    parts: list[bytes | memoryview] = []
+def _repair(message: Any, kind: type[Message], steps: Iterator[int]) -> int:
+    """Repair the texts of a message in place; return how many were broken. `kind` is the class with real texts."""
     count = 0
-    for number, start, value_start, end in _fields(data):
-        if next(steps, None) is None:
-            raise DecodeError(f"text is not UTF-8, and there are more than {MAX_FIELDS} fields to look for it in")
-        field = fields.get(number)
-        value = _value(field, data[value_start:end], depth, steps) if field and value_start > start else None
-        if value is None:
-            parts.append(data[start:end])
-        else:
-            parts += (data[start : _after_varint(data, start)], _varint_of(len(value[0])), value[0])
-            count += value[1]
-    return b"".join(parts), count
+    for field, value in message.ListFields():
+        original: Any = kind.DESCRIPTOR.fields_by_number[field.number]
+        is_text = original.type == FieldDescriptor.TYPE_STRING
+        if not (is_text or original.message_type):
+            continue
+        repeated = _is_repeated(value)
+        for index, item in enumerate(value if repeated else (value,)):
+            if next(steps, None) is None:
+                raise DecodeError(f"text is not UTF-8, and there are more than {MAX_VALUES} values to look for it in")
+            if not is_text:
+                inner = GetMessageClass(original.message_type)
+                # Only messages that cannot be parsed are searched, so a request costs little more than its bad spans.
+                count += 0 if _parses(inner, item) else _repair(item, inner, steps)
+            elif (text := item.decode(errors="replace").encode()) != item:
+                count += 1
+                if repeated:
+                    value[index] = text
+                else:
+                    setattr(message, field.name, text)
+    return count
 
 
-def _value(field: FieldDescriptor, value: memoryview, depth: int, steps: Iterator[int]) -> tuple[bytes, int] | None:
-    """Return the repaired value of a field and how many texts of it were broken, None if none was."""
-    if field.type == FieldDescriptor.TYPE_STRING:
-        sent = bytes(value)
-        text = sent.decode(errors="replace").encode()
-        return None if text == sent else (text, 1)
-    # Only messages that protobuf cannot parse are walked through, so a request costs little more than its bad spans.
-    if field.message_type is None or _parses(kind := GetMessageClass(field.message_type), value):
-        return None
-    return _repaired(kind, value, depth + 1, steps)
+def _is_repeated(value: Any) -> bool:
+    return not isinstance(value, (bytes, Message))
 
 
-def _parses(kind: type[Message], value: memoryview) -> bool:
+def _parses(kind: type[Message], message: Message) -> bool:
     try:
-        kind.FromString(bytes(value))
+        kind.FromString(message.SerializeToString())
     except DecodeError:
         return False
     return True
 
 
-def _varint_of(number: int) -> bytes:
-    written = bytearray()
-    while number > 0x7F:
-        written.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes((*written, number))
+@cache
+def _with_bytes_for_text(kind: type[Message]) -> type[Message]:
+    """Return the same message class with `bytes` in place of `string` in it and in all messages that it holds."""
+    pool = DescriptorPool()
+    _add_file(pool, kind.DESCRIPTOR.file)
+    return GetMessageClass(pool.FindMessageTypeByName(kind.DESCRIPTOR.full_name))
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, int, int, int]]:
-    """Yield number, start, start of the value, and end of each field; a value without a length starts at its field."""
-    position = 0
-    while position < len(data):
-        start = position
-        tag, position = _varint(data, position)
-        value_start, kind = start, tag & 7
-        if kind == _VARINT:
-            position = _after_varint(data, position)
-        elif kind in _FIXED:
-            position += _FIXED[kind]
-        elif kind == _BYTES:
-            size, value_start = _varint(data, position)
-            position = value_start + size
-        else:
-            raise DecodeError(f"wire type {kind} is not one of OTLP's")
-        if position > len(data):
-            raise DecodeError("message is cut off")
-        yield tag >> 3, start, value_start, position
+def _add_file(pool: DescriptorPool, file: Any) -> None:
+    for dependency in file.dependencies:
+        _add_file(pool, dependency)  # the same file twice does no harm
+    copied = FileDescriptorProto()
+    file.CopyToProto(copied)
+    _replace_text(copied.message_type)
+    pool.AddSerializedFile(copied.SerializeToString())
 
 
-def _varint(data: memoryview, position: int) -> tuple[int, int]:
-    """Return a number and where it ends."""
-    end = _after_varint(data, position)
-    return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(data[position:end])), end
-
-
-def _after_varint(data: memoryview, position: int) -> int:
-    for end in range(position, min(position + 10, len(data))):
-        if data[end] < 0x80:
-            return end + 1
-    raise DecodeError("a number is cut off or longer than 10 bytes")
+def _replace_text(messages: Iterable[DescriptorProto]) -> None:
+    for message in messages:
+        for field in message.field:
+            if field.type == FieldDescriptorProto.TYPE_STRING:
+                field.type = FieldDescriptorProto.TYPE_BYTES
+        _replace_text(message.nested_type)
