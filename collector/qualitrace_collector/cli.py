@@ -1,4 +1,4 @@
-"""What the commands of the server share: the configuration that they name, and its state database."""
+"""What the commands share: the option `--config`, loading it, and opening the state database that it names."""
 
 import sys
 from pathlib import Path
@@ -37,7 +37,7 @@ def load_or_exit(path: Path | None, model: type[C], status: int = 1) -> C:
 
 
 def open_state(config: CollectorConfig) -> Database:
-    """Open a server's state database; tell what is wrong and exit with 1 if it is not there or cannot be used."""
+    """Open the state database of a server; exit with a message if it is missing or cannot be used."""
     path = config.data_dir / FILE_NAME
     if not path.exists():
         raise click.ClickException(f"{path.resolve()}: no such file; {NAME_THE_CONFIGURATION}")

@@ -1,4 +1,7 @@
-"""Names that come from outside: cleaned, and bounded in number so that no client can flood the stores."""
+"""Cleans names that come from outside, such as services and models, and bounds their number.
+
+Without a bound one client could flood MLflow with experiments, or Prometheus with series.
+"""
 
 import re
 import threading
@@ -16,10 +19,10 @@ def clean(name: str) -> str:
 
 
 class BoundedNames:
-    """Lets the first `limit` distinct names through and calls the rest `other`. Thread-safe.
+    """Keeps the first `limit` distinct names, and replaces the rest by `other`. Thread-safe.
 
     Args:
-        known: names that were let through before, by an earlier process.
+        known: names that an earlier process kept.
     """
 
     def __init__(self, limit: int, known: Iterable[str] = ()) -> None:

@@ -1,4 +1,4 @@
-"""A named thread that repeats a step until told to stop; a failing step is logged and tried again."""
+"""A named thread that repeats a step until it is stopped; after a failure it logs the error and tries again."""
 
 import logging
 import threading
@@ -10,7 +10,7 @@ RETRY_SECONDS = 1.0
 
 
 class Loop:
-    """Repeat `step` in a thread.
+    """Repeats `step` in a thread.
 
     Args:
         name: the thread's name, shown in logs.
