@@ -8,6 +8,8 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
+from tenacity.wait import wait_exponential
+
 from qualitrace_collector.journal import SqliteJournal
 from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
 from qualitrace_collector.mlflow_store.writer_process import Writer
@@ -18,13 +20,14 @@ from qualitrace_collector.pipeline.journal_reader import JournalReader
 from qualitrace_collector.pipeline.recorder import KEEP_SECONDS, Recorder
 from qualitrace_collector.pipeline.settings import PipelineConfig
 from qualitrace_collector.pipeline.store_stage import StoreStage
+from qualitrace_collector.process.backoff import seconds_after
 from qualitrace_collector.state import Ledger, UnfinishedTrace
 
 _log = logging.getLogger(__name__)
 
 BATCHES_HELD = 2  # one that is being written, and one that is being converted
 IDLE_SECONDS = 0.05
-SHORTEST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.5, 30.0
+UNAVAILABLE_WAIT = wait_exponential(multiplier=0.5, max=30)
 ORPHANS_SECONDS = 10.0
 UPKEEP_SECONDS = 60.0
 ROUNDS = 5  # of unfinished traces that are ended in one step
@@ -154,8 +157,8 @@ class Pipeline:
 
     def _back_off(self, error: StoreUnavailable) -> float:
         self._queue.start_over()
-        wait = min(LONGEST_BACKOFF_SECONDS, SHORTEST_BACKOFF_SECONDS * 2.0 ** min(self._unavailable, 10))
         self._unavailable += 1
+        wait = seconds_after(self._unavailable, UNAVAILABLE_WAIT)
         _log.warning("MLflow is not available (%s); trying again in %g s", error, wait)
         return wait
 
