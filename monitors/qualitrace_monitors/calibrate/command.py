@@ -55,11 +55,8 @@ def calibrate(
     from sqlalchemy.exc import SQLAlchemyError
 
     from qualitrace_collector.mlflow_store.store import reason
-    from qualitrace_monitors.calibrate.agreement import measure
-    from qualitrace_monitors.calibrate.pairs import collect
-    from qualitrace_monitors.calibrate.report import Calibration
-    from qualitrace_monitors.calibrate.storing import store
-    from qualitrace_monitors.calibrate.thresholds import fit
+    from qualitrace_monitors.calibrate.calibration import Calibration, fit, measure, store
+    from qualitrace_monitors.calibrate.labels import collect
 
     place = f"MLflow at {without_credentials(config.tracking_uri)}"
     client = MlflowClient(config.tracking_uri)

@@ -8,17 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
-from qualitrace_monitors.calibrate.agreement import Measured, measure
-from qualitrace_monitors.calibrate.pairs import Pair, read_label
-from qualitrace_monitors.calibrate.thresholds import fit, labels_needed
+from qualitrace_monitors.calibrate.calibration import Measured, fit, labels_needed, measure
+from qualitrace_monitors.calibrate.labels import LabelledScore, read_label
 from qualitrace_monitors.judges import Label
 
 ALPHA, CONFIDENCE = 0.1, 0.9
-PAIRS = st.lists(st.builds(Pair, st.floats(0, 1), st.sampled_from(["pass", "unsure", "fail"]), st.booleans()))
+PAIRS = st.lists(st.builds(LabelledScore, st.floats(0, 1), st.sampled_from(["pass", "unsure", "fail"]), st.booleans()))
 
 
-def answers(count: int, value: float, label: Label, *, good: bool) -> list[Pair]:
-    return [Pair(value, label, good)] * count
+def answers(count: int, value: float, label: Label, *, good: bool) -> list[LabelledScore]:
+    return [LabelledScore(value, label, good)] * count
 
 
 def test_kappa_of_a_worked_example():
@@ -66,7 +65,7 @@ def test_unsure_counts_against_sensitivity_and_specificity():
 
 
 @given(PAIRS)
-def test_any_labels_are_measured(pairs: list[Pair]):
+def test_any_labels_are_measured(pairs: list[LabelledScore]):
     """Estimates lie in their intervals; where there is nothing to measure there is none."""
     found = measure(pairs[:12], 0.95)
     assert (found.sensitivity.estimate is None) == all(pair.good for pair in pairs[:12])
@@ -91,7 +90,7 @@ def test_a_side_begins_with_the_labels_it_needs():
 
 
 @given(PAIRS)
-def test_thresholds_never_overlap(pairs: list[Pair]):
+def test_thresholds_never_overlap(pairs: list[LabelledScore]):
     """A value has one verdict; the verdicts and errors are those of the labels."""
     fitted = fit(pairs * 5, 0.4, 0.6)
     passing, failing = fitted.passing, fitted.failing
@@ -124,7 +123,7 @@ def test_the_bound_holds_on_simulated_judges(good_given: Callable[[np.ndarray], 
     for _ in range(400):
         values = random.random(150)
         good = random.random(150) < good_given(values)
-        pairs = [Pair(float(value), "unsure", bool(truth)) for value, truth in zip(values, good, strict=True)]
+        pairs = [LabelledScore(float(value), "unsure", bool(truth)) for value, truth in zip(values, good, strict=True)]
         fitted = fit(pairs, ALPHA, CONFIDENCE)
         errors = []
         if fitted.passing.threshold is not None:
@@ -141,7 +140,7 @@ def test_a_sharp_judge_gets_both_thresholds():
     """Values that tell good from bad are used: most answers get a verdict."""
     random = np.random.default_rng(3)
     values = random.random(400)
-    pairs = [Pair(float(v), "unsure", bool(v > 0.5)) for v in values]
+    pairs = [LabelledScore(float(v), "unsure", bool(v > 0.5)) for v in values]
     fitted = fit(pairs, ALPHA, CONFIDENCE)
     assert fitted.passing.threshold is not None
     assert fitted.failing.threshold is not None

@@ -15,7 +15,7 @@ PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class LabelledScore:
     """One trace: the judge's value (0 to 1) and verdict, and whether experts call the answer good."""
 
     value: float
@@ -24,7 +24,7 @@ class Pair:
 
 
 @dataclass(slots=True)
-class Labelled:
+class LabelledScores:
     """What was found of a judge and its labels.
 
     Attributes:
@@ -35,12 +35,12 @@ class Labelled:
     """
 
     version: str = ""
-    pairs: dict[str, Pair] = field(default_factory=dict[str, Pair])
+    pairs: dict[str, LabelledScore] = field(default_factory=dict[str, LabelledScore])
     experiments: Counter[str] = field(default_factory=Counter[str])
     left_out: Counter[str] = field(default_factory=Counter[str])
 
 
-def collect(client: MlflowClient, judge: str, label: str, version: str | None = None) -> Labelled:
+def collect(client: MlflowClient, judge: str, label: str, version: str | None = None) -> LabelledScores:
     """Pair the scores of `judge` with the experts' assessments called `label`, over all experiments.
 
     Experts' are the human assessments but those that end users gave by the feedback door. Of several experts the
@@ -52,7 +52,7 @@ def collect(client: MlflowClient, judge: str, label: str, version: str | None = 
     labelled = [(info, opinions) for info in _traces(client, label) if (opinions := _opinions(info, label))]
     scores = {info.trace_id: _scores(info, judge) for info, _ in labelled}
     newest = max((item for items in scores.values() for item in items), key=_created, default=None)
-    found = Labelled(version or (_version(newest) if newest is not None else ""))
+    found = LabelledScores(version or (_version(newest) if newest is not None else ""))
     for info, opinions in labelled:
         own = [item for item in scores[info.trace_id] if _version(item) == found.version]
         if opinions.count(True) * 2 == len(opinions):
@@ -63,7 +63,8 @@ def collect(client: MlflowClient, judge: str, label: str, version: str | None = 
         else:
             score = max(own, key=_created)
             good = opinions.count(True) * 2 > len(opinions)
-            found.pairs[info.trace_id] = Pair(cast(float, score.value), _metadata(score)["qualitrace.label"], good)
+            value, verdict = cast(float, score.value), _metadata(score)["qualitrace.label"]
+            found.pairs[info.trace_id] = LabelledScore(value, verdict, good)
             found.experiments[str(info.experiment_id)] += 1
     return found
 
