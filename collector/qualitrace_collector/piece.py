@@ -1,11 +1,19 @@
-"""Spans of one trace that are due together, each with what it was sent under."""
+"""Spans of one trace that are due together, each with what it was sent under; and which span is their local root."""
 
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, SpanFlags
+
+_REMOTE_KNOWN = SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
+_REMOTE = SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
+
+_Id = TypeVar("_Id", bytes, str)
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +45,37 @@ class Piece:
     positions: frozenset[int]
     conflicts: int = 0
     last_at: float = 0.0
+
+
+def is_local_root(span: Span, span_ids: Container[bytes]) -> bool:
+    """Whether a span's parent is not in the same process, as far as can be said while spans are still coming.
+
+    Args:
+        span_ids: of the trace's spans that have come.
+    """
+    if not span.parent_span_id.strip(b"\0"):
+        return True
+    if span.flags & _REMOTE_KNOWN:
+        return bool(span.flags & _REMOTE)
+    return span.parent_span_id not in span_ids
+
+
+def local_roots(spans: Iterable[_T], links: Callable[[_T], tuple[_Id, _Id | None, int]]) -> list[_T]:
+    """Return the spans whose parent is not among them, the trace's local root first.
+
+    That is one without any parent, else the earliest. If the parents form a circle, all spans are returned.
+
+    Args:
+        spans: those of a trace, in any form.
+        links: returns a span's id, its parent's (empty or None if it has none), and its start.
+    """
+    linked = [(*links(span), span) for span in spans]
+    ids = {span_id for span_id, *_ in linked}
+    tops = [item for item in linked if item[1] not in ids] or linked
+    tops.sort(key=lambda item: (bool(item[1]), item[2]))
+    return [span for *_, span in tops]
+
+
+def links_of(span: Span) -> tuple[bytes, bytes, int]:
+    """Return the links of an OTLP span for `local_roots`."""
+    return span.span_id, span.parent_span_id, span.start_time_unix_nano

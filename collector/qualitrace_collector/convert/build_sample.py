@@ -19,6 +19,7 @@ from qualitrace_collector.convert.dialects import DIALECTS
 from qualitrace_collector.convert.mlflow_span import MODEL, AnySpan, json_text
 from qualitrace_collector.convert.root import NO_ANSWER_TYPES
 from qualitrace_collector.convert.span_draft import CALL_TYPES
+from qualitrace_collector.piece import local_roots
 from qualitrace_collector.sample import Message, Sample, ToolCall
 
 _TOOL_NAMES = tuple(name for dialect in DIALECTS for name in dialect.tool_name)
@@ -31,10 +32,8 @@ _METADATA = {"session.id": "session", "gen_ai.conversation.id": "session", "user
 
 
 def root_of(spans: Sequence[AnySpan]) -> AnySpan:
-    """Return the local root: the earliest span whose parent is not among `spans`."""
-    ids = {span.span_id for span in spans}
-    tops = [span for span in spans if span.parent_id is None or span.parent_id not in ids]
-    return min(tops or spans, key=lambda span: (span.parent_id is not None, span.start_time_ns))
+    """Return the local root, see `local_roots`."""
+    return local_roots(spans, lambda span: (span.span_id, span.parent_id, span.start_time_ns))[0]
 
 
 def outermost(spans: Sequence[AnySpan], span_types: Sequence[str]) -> list[AnySpan]:

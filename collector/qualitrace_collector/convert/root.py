@@ -66,13 +66,6 @@ _Children = Mapping[bytes, Sequence[SpanDraft]]
 _Found = tuple[Any, SpanDraft]
 
 
-def local_root(drafts: Sequence[SpanDraft]) -> SpanDraft:
-    """Return the earliest span whose parent is not among them, one without any parent first."""
-    ids = {draft.span.span_id for draft in drafts}
-    tops = [draft for draft in drafts if draft.span.parent_span_id not in ids]
-    return min(tops or drafts, key=lambda draft: (bool(draft.span.parent_span_id), draft.span.start_time_unix_nano))
-
-
 def complete_root(root: SpanDraft, drafts: Sequence[SpanDraft]) -> None:
     """Fill in at the root what it lacks and other spans of the trace show."""
     children: dict[bytes, list[SpanDraft]] = {}

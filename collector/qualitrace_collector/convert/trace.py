@@ -18,10 +18,10 @@ from qualitrace_collector.convert.dialects import read_span
 from qualitrace_collector.convert.mlflow_span import USAGE, AnySpan, StoredSpan, stored_span
 from qualitrace_collector.convert.one_span_per_call import one_span_per_call, unite_across_traces
 from qualitrace_collector.convert.otlp_span import any_value, attribute_values, restored
-from qualitrace_collector.convert.root import as_identities, complete_root, local_root, take_resource_identity
+from qualitrace_collector.convert.root import as_identities, complete_root, take_resource_identity
 from qualitrace_collector.convert.span_draft import Event, SpanDraft
 from qualitrace_collector.convert.spending import count_once
-from qualitrace_collector.piece import Piece, SpanRecord
+from qualitrace_collector.piece import Piece, SpanRecord, links_of, local_roots
 
 UNKNOWN_SERVICE = "unknown_service"
 """The default of OpenTelemetry's resource specification for a missing `service.name`."""
@@ -83,9 +83,7 @@ def mlflow_trace_id(piece: Piece) -> str:
 
 def service_of(piece: Piece) -> str:
     """Return `service.name` of the local root's resource, or else of any of the piece's resources."""
-    ids = {record.span.span_id for record in piece.spans}
-    tops = [record for record in piece.spans if record.span.parent_span_id not in ids]
-    tops.sort(key=lambda record: (bool(record.span.parent_span_id), record.span.start_time_unix_nano))
+    tops = local_roots(piece.spans, lambda record: links_of(record.span))
     return _resource_text("service.name", (*tops, *piece.spans)) or UNKNOWN_SERVICE
 
 
@@ -145,8 +143,12 @@ def _drafts(piece: Piece) -> list[SpanDraft]:
     logs = _events_by_span(piece.logs)
     drafts = [_draft(record, logs.get(record.span.span_id, ())) for record in piece.spans]
     drafts.sort(key=lambda draft: draft.span.start_time_unix_nano)
-    root = local_root(drafts)
+    root = _local_root(drafts)
     return [root, *(draft for draft in drafts if draft is not root)]
+
+
+def _local_root(drafts: Iterable[SpanDraft]) -> SpanDraft:
+    return local_roots(drafts, lambda draft: links_of(draft.span))[0]
 
 
 def _earlier_drafts(piece: Piece, earlier: Sequence[MlflowSpan]) -> list[SpanDraft]:
@@ -186,7 +188,7 @@ def _converted(piece: Piece, service: str, drafts: list[SpanDraft], earlier: lis
     if is_genai:
         one_span_per_call(everything)
         count_once(everything)
-        root = local_root(everything)
+        root = _local_root(everything)
         complete_root(root, everything)
         if piece.root_seen:  # the root's kind shows whether it served somebody
             take_resource_identity(root, piece.spans)

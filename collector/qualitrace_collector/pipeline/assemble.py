@@ -11,12 +11,8 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
-from opentelemetry.proto.trace.v1.trace_pb2 import Span, SpanFlags
 
-from qualitrace_collector.piece import Piece, SpanRecord
-
-_REMOTE_KNOWN = SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
-_REMOTE = SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
+from qualitrace_collector.piece import Piece, SpanRecord, is_local_root
 
 
 @dataclass(slots=True)
@@ -29,14 +25,7 @@ class _OpenTrace:
     conflicts: int = 0
 
     def has_local_root(self) -> bool:
-        return any(self._is_local_root(record.span) for record in self.spans.values())
-
-    def _is_local_root(self, span: Span) -> bool:
-        if not span.parent_span_id.strip(b"\0"):
-            return True
-        if span.flags & _REMOTE_KNOWN:
-            return bool(span.flags & _REMOTE)
-        return span.parent_span_id not in self.spans
+        return any(is_local_root(record.span, self.spans) for record in self.spans.values())
 
 
 class Assembler:

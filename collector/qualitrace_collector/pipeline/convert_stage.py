@@ -14,10 +14,10 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from qualitrace_collector.convert import ConvertedTrace, convert_all
 from qualitrace_collector.convert.trace import mlflow_trace_id, service_of
-from qualitrace_collector.doctor.coverage import coverage_of
 from qualitrace_collector.mlflow_store.store import TraceStore
 from qualitrace_collector.names import BoundedNames
 from qualitrace_collector.pipeline.batch import Batch, BatchItem
+from qualitrace_collector.pipeline.coverage import coverage_of
 from qualitrace_collector.state import EarlyLogs, Ledger
 
 _log = logging.getLogger(__name__)

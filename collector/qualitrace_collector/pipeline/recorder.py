@@ -10,8 +10,7 @@ from qualitrace_collector.person_feedback import PersonFeedback
 from qualitrace_collector.pipeline.batch import Batch, BatchItem, CompleteTrace, conflicts_by_service
 from qualitrace_collector.pipeline.sampling import Rates, Sampler
 from qualitrace_collector.pipeline.settings import PipelineConfig
-from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
-from qualitrace_collector.spent import added, gained, spent_by_model
+from qualitrace_collector.pipeline.trace_metrics import TraceMetrics, added, gained, spent_by_model
 from qualitrace_collector.state import (
     Count,
     Counted,

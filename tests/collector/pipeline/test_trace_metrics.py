@@ -3,8 +3,7 @@
 import pytest
 from prometheus_client import CollectorRegistry
 
-from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
-from qualitrace_collector.spent import MAX_MODELS, added, gained, spent_by_model
+from qualitrace_collector.pipeline.trace_metrics import MAX_MODELS, TraceMetrics, added, gained, spent_by_model
 from qualitrace_collector.state import Spent
 from support.mlflow_db import converted
 from support.otlp import chat_span, span
