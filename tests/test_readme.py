@@ -9,18 +9,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
 
 import httpx
 import pytest
-import yaml
-from pydantic import BaseModel, TypeAdapter
-from pydantic.fields import FieldInfo
 from standardwebhooks import Webhook
 
 from qualitrace_collector.config import load_config
-from qualitrace_collector.config.values import Address, Duration, Identifier
-from qualitrace_monitors.alerts.settings import Condition
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.demo.llm import model_app
 from qualitrace_monitors.demo.stage import served
@@ -48,85 +42,6 @@ def folder(tmp_path: Path) -> Path:
 def pages() -> list[Path]:
     """Return every page of the documentation."""
     return sorted([*ROOT.glob("*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("docs/**/*.md")])
-
-
-def rows(path: str, heading: str) -> Iterator[list[str]]:
-    """Yield the cells of each row of the first table below a heading of a README."""
-    lines = ("\n" + (ROOT / path).read_text()).split(f"\n{heading}\n", 1)[1].splitlines()
-    start = next(number for number, line in enumerate(lines) if line.startswith("|---"))
-    for line in lines[start + 1 :]:
-        if not line.startswith("|"):
-            return
-        yield [cell.strip() for cell in line.strip("|").split("|")]
-
-
-TYPES = {
-    "str": "text", "float": "number", "int": "integer", "bool": "true or false", "Path": "path", "SecretStr": "secret",
-    "AnyHttpUrl": "URL", "ByteSize": "size", "Condition": "condition", "tuple": "list", "dict": "mapping",
-}  # fmt: skip
-MARKED_TYPES = {
-    get_args(Duration)[1]: "duration",
-    get_args(Address)[1]: "host:port",
-    get_args(Identifier)[-1]: "name",
-}
-"""Types that are told by the validator they bring."""
-
-
-def type_of(annotation: Any, metadata: list[Any]) -> str:
-    """Say the type of a key in the table's words."""
-    for marker, word in MARKED_TYPES.items():
-        if marker in metadata:
-            return word
-    if get_origin(annotation) is Annotated:
-        return type_of(annotation.__origin__, list(annotation.__metadata__))
-    arguments = [argument for argument in get_args(annotation) if argument is not type(None)]
-    if get_origin(annotation) is Literal:
-        return " or ".join(f"`{value}`" for value in arguments)
-    if get_origin(annotation) is tuple and not section_in(annotation):
-        return f"list of {type_of(arguments[0], [])}"
-    if type(None) in get_args(annotation):
-        return "section" if section_in(annotation) else type_of(arguments[0], [])
-    return TYPES[(get_origin(annotation) or annotation).__name__]
-
-
-def section_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the model that a key holds, alone, optional, in a list or in a mapping."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return None if annotation is Condition else annotation
-    return next((model for argument in get_args(annotation) if (model := section_in(argument))), None)
-
-
-def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Yield every key of the configuration as the table writes it, with its field."""
-    for name, field in model.model_fields.items():
-        key, section = prefix + (field.alias or name), section_in(field.annotation)
-        if section is not field.annotation:
-            yield key, field
-        if section is not None:
-            infix = {tuple: "[]", dict: ".<name>"}.get(get_origin(field.annotation) or section, "")
-            yield from keys(section, f"{key}{infix}.")
-
-
-def has_default(field: FieldInfo, cell: str) -> bool:
-    """Whether a key's default is what the table says: required, none, or a value as YAML."""
-    if cell == "required" or field.is_required():
-        return cell == "required" and field.is_required()
-    default = field.get_default(call_default_factory=True)
-    if cell == "none" or default is None:
-        return cell == "none" and default is None
-    checked = TypeAdapter(Annotated[(field.annotation, "", *field.metadata)])
-    return checked.validate_python(yaml.safe_load(cell.strip("`"))) == default
-
-
-def test_the_configuration_table_is_that_of_the_models():
-    """Every key, in the models' order, with its type and its default; none is missing or invented."""
-    table = list(rows("docs/configuration.md", "# Configuration"))
-    fields = dict(keys(Config))
-    assert [row[0].strip("`") for row in table] == list(fields)
-    for (key, word, default, meaning), field in zip(table, fields.values(), strict=True):
-        assert word == type_of(field.annotation, field.metadata), key
-        assert has_default(field, default), f"{key}: {default}"
-        assert meaning, key
 
 
 @pytest.mark.parametrize("name", ["qualitrace.yaml", "ops.yaml"])

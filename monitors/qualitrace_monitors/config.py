@@ -20,10 +20,15 @@ class Config(CollectorConfig):
     judges: tuple[JudgeConfig, ...] = tuple(  # pyright: ignore[reportIncompatibleVariableOverride]  # it is frozen
         JudgeConfig(name=name) for name in DEFAULT_JUDGES
     )
+    """The judges. A bare name is the local judge of that metric; `[]` turns judging off."""
     budget: Budget = Budget()
+    """What all LLM judges together may cost."""
     alerts: tuple[AlertRule, ...] = ()
+    """The rules that notify when quality fell."""
     heartbeat: HeartbeatConfig | None = None
+    """A notification at a steady pace: its absence says that the monitor is dead."""
     notify: dict[str, Receiver] = Field(default_factory=dict)
+    """The receivers of notifications, by name."""
 
     @model_validator(mode="wrap")
     @classmethod

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import ByteSize, Field
+from pydantic import ByteSize
 
 from qualitrace_collector.config.section import Section
 
@@ -11,4 +11,6 @@ class Journal(Section):
     """The durable log of acked requests."""
 
     kind: Literal["sqlite"] = "sqlite"
-    max_size: ByteSize = Field(default=ByteSize(1 << 30), description="refuse with a retryable answer beyond")
+    """Where acked requests wait."""
+    max_size: ByteSize = ByteSize(1 << 30)
+    """Size of the requests that wait. Beyond it, requests get 503 or UNAVAILABLE."""

@@ -12,19 +12,27 @@ from qualitrace_collector.config.values import TrackingUri
 class Retention(Section):
     """How long MLflow keeps the traces of the experiments that the collector writes to; by default for ever."""
 
-    days: float | None = Field(default=None, ge=1, description="a trace older than this is deleted")
-    traces: int | None = Field(default=None, ge=1, description="newest traces of an experiment that are kept")
+    days: float | None = Field(default=None, ge=1)
+    """Traces that began longer ago are deleted."""
+    traces: int | None = Field(default=None, ge=1)
+    """All but this many newest traces of each experiment that the collector writes to are deleted."""
 
 
 class Mlflow(Section):
     """Where traces are stored."""
 
     tracking_uri: TrackingUri = ""
-    token: SecretStr | None = Field(default=None, description="sent to a tracking server as Bearer")
+    """`sqlite:///…`, `postgresql://…` or `http(s)://…`. Empty means `mlflow.db` in `data_dir`."""
+    token: SecretStr | None = None
+    """The Bearer token for a tracking server. For Basic write `https://user:${env:PASSWORD}@host` as the URI."""
     experiment: str = "{service.name}"
+    """The experiment of a trace. `{service.name}` stands for its service, `{tenant}` for its tenant."""
     keep: Literal["genai", "all"] = "genai"
+    """`all` stores traces without a GenAI span too."""
     max_experiments: int = Field(default=200, ge=1)
+    """Distinct services, over all restarts. Further ones are called `other`."""
     retention: Retention = Retention()
+    """How long traces are kept; by default for ever."""
 
     def uri(self, data_dir: Path) -> str:
         """Return the tracking URI: as configured, else that of a SQLite database in `data_dir`."""

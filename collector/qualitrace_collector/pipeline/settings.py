@@ -13,7 +13,8 @@ from qualitrace_collector.mlflow_store.settings import Mlflow
 class Collector(Section):
     """What is done to everything that comes in."""
 
-    redact: tuple[str, ...] = Field(default=(), description="names of patterns, /regular expressions/")
+    redact: tuple[str, ...] = ()
+    """What is replaced in all texts: `email`, `phone`, `card`, `iban`, `ssn`, `ip`, `/regular expression/`."""
 
     @field_validator("redact")
     @classmethod
@@ -26,11 +27,17 @@ class Assembly(Section):
     """When a trace counts as complete."""
 
     quiet_period: Duration = 2.0
+    """A trace is complete when its root has ended and no span has come for this long."""
     orphan_period: Duration = 120.0
+    """A trace whose root does not come is judged without it when no span has come for this long."""
     max_open: Duration = 60.0
+    """A trace that is open for longer is stored unfinished, and judged when its root comes."""
     max_age: Duration = 86_400.0
-    max_spans: int = Field(default=200_000, ge=1, description="spans held in memory over all open traces")
-    max_size: ByteSize = Field(default=ByteSize(32 << 20), ge=1, description="payload held in memory")
+    """A trace that still gets spans is judged without its root after this time."""
+    max_spans: int = Field(default=200_000, ge=1)
+    """Spans in memory over all open traces. Beyond it, the oldest traces are stored first."""
+    max_size: ByteSize = Field(default=ByteSize(32 << 20), ge=1)
+    """Size of the requests in memory. Beyond it, the oldest traces are stored first."""
 
 
 class SampledJudge(Section):
@@ -39,7 +46,9 @@ class SampledJudge(Section):
     model_config = ConfigDict(extra="ignore")
 
     name: Identifier
-    rate: float | None = Field(default=None, ge=0, le=1, description="share of all traffic; else sampling.rate")
+    """The name of the assessment in MLflow, and the label `judge` of the metrics."""
+    rate: float | None = Field(default=None, ge=0, le=1)
+    """The share of all traffic that this judge scores; by default `sampling.rate`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -51,8 +60,11 @@ class Sampling(Section):
     """Which traces are judged: a consistent share of all traffic, and always those of some strata."""
 
     rate: float = Field(default=0.1, ge=0, le=1)
+    """The share of all traffic that is judged."""
     always: tuple[Literal["error", "negative_feedback"], ...] = ("error", "negative_feedback")
-    always_budget_share: float = Field(default=0.5, ge=0, le=1, description="of each budget, for traces always judged")
+    """Traces that are always judged."""
+    always_budget_share: float = Field(default=0.5, ge=0, le=1)
+    """The part of each budget that those may use. Beyond it, they are sampled like others."""
 
     def rate_of(self, judge: SampledJudge) -> float:
         """Return the share of all traffic that `judge` scores."""
@@ -67,7 +79,12 @@ class PipelineConfig(Section):
     """The sections that the pipeline reads."""
 
     collector: Collector = Collector()
+    """What is done to everything that is received."""
     assembly: Assembly = Assembly()
+    """When a trace is complete, and how much of it may wait in memory."""
     mlflow: Mlflow = Mlflow()
+    """Where traces are stored, and for how long."""
     sampling: Sampling = Sampling()
+    """Which traces are judged."""
     judges: tuple[SampledJudge, ...] = tuple(SampledJudge(name=name) for name in DEFAULT_JUDGES)
+    """The judges. A bare name is the local judge of that metric; `[]` turns judging off."""

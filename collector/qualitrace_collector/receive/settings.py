@@ -31,16 +31,19 @@ class Listen(Section):
     """Where the doors are. Loopback by default; elsewhere they need tokens."""
 
     otlp_http: Address = "127.0.0.1:4318"
+    """The address that receives OTLP over HTTP, as protobuf or JSON."""
     otlp_grpc: Address = "127.0.0.1:4317"
+    """The address that receives OTLP over gRPC."""
     web: Address = "127.0.0.1:9464"
-    max_request_size: ByteSize = Field(
-        default=ByteSize(64 << 20), ge=1, le=128 << 20, description="of one request, as sent and decompressed"
-    )
-    web_external_url: AnyHttpUrl | None = Field(default=None, description="the web port as readers of alerts reach it")
+    """The address of `/metrics`, `/healthz`, `/readyz` and the dashboard. Other than loopback it needs `web_token`."""
+    max_request_size: ByteSize = Field(default=ByteSize(64 << 20), ge=1, le=128 << 20)
+    """A larger OTLP request, as sent or decompressed, is refused for good."""
+    web_external_url: AnyHttpUrl | None = None
+    """The URL at which readers of notifications reach the web port, if it is not `listen.web`."""
     web_token: SecretStr | None = None
-    allowed_hosts: tuple[str, ...] = Field(
-        default=(), description="Host names, beside loopback's, that the web port answers to"
-    )
+    """The token for the web port, sent as Bearer or as the password of Basic authentication."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Host names, besides loopback's and the bound one, that the web port answers to."""
 
     @property
     def web_url(self) -> str:
@@ -54,9 +57,12 @@ class OtlpToken(Section):
     The digest has no salt, so tokens should be random (`openssl rand -base64 32`), not made up.
     """
 
-    sha256: str | None = Field(default=None, description="what `printf %s TOKEN | sha256sum` prints")
+    sha256: str | None = None
+    """The token's SHA-256 in hexadecimal digits ([how to make it](security.md#otlp))."""
     token: SecretStr | None = None
-    tenant: Identifier | None = Field(default=None, description="owner of the traces sent with this token")
+    """The token itself, instead of its digest."""
+    tenant: Identifier | None = None
+    """The owner of the traces sent with this token. Other tenants cannot add to them."""
 
     @field_validator("sha256")
     @classmethod
@@ -91,8 +97,11 @@ class Tls(Section):
     """Certificates in PEM files, read at the start. With `client_ca_file` senders must have one from that CA."""
 
     cert_file: Path
+    """The server's certificate with its chain, in PEM."""
     key_file: Path
+    """The certificate's key, in PEM, without a passphrase."""
     client_ca_file: Path | None = None
+    """Senders must show a certificate of this CA."""
 
     @model_validator(mode="after")
     def _can_be_loaded(self) -> "Tls":
@@ -129,16 +138,24 @@ class Tls(Section):
 class Otlp(Section):
     """What both OTLP doors ask of senders."""
 
-    tokens: tuple[OtlpToken, ...] = Field(default=(), description="a request needs one of them, if there are any")
+    tokens: tuple[OtlpToken, ...] = ()
+    """Bearer tokens. If there are any, each OTLP request needs one of them."""
     tls: Tls | None = None
-    allow_unauthenticated: bool = Field(default=False, description="beyond loopback too, on networks that are trusted")
-    header_timeout: Duration = Field(default=10.0, gt=0, description="from connection to the end of a request's head")
-    body_timeout: Duration = Field(default=30.0, gt=0, description="from there to the end of its body")
-    idle_timeout: Duration = Field(default=75.0, ge=1, description="between requests; exporters send each 60 s or less")
-    max_connections: int = Field(default=16_384, ge=1, description="at each door")
-    max_memory: ByteSize = Field(default=ByteSize(512 << 20), description="of requests that are not journalled yet")
-
-    feedback_rate: str = Field(default="600/minute", description="opinions that one sender may give")
+    """TLS at both OTLP ports."""
+    allow_unauthenticated: bool = False
+    """Allow addresses other than loopback without tokens or `client_ca_file`, on a network that is trusted."""
+    header_timeout: Duration = Field(default=10.0, gt=0)
+    """The time from the connection to the end of a request's head, with the TLS handshake."""
+    body_timeout: Duration = Field(default=30.0, gt=0)
+    """The time from there to the end of the request's body."""
+    idle_timeout: Duration = Field(default=75.0, ge=1)
+    """The time between two requests on a connection. Exporters send each minute or more often."""
+    max_connections: int = Field(default=16_384, ge=1)
+    """Connections at each OTLP port. Beyond it, those over HTTP that wait for their client are closed first."""
+    max_memory: ByteSize = ByteSize(512 << 20)
+    """Memory for requests that are not in the journal yet. Beyond it, requests get 503 or UNAVAILABLE."""
+    feedback_rate: str = "600/minute"
+    """Feedback that one token, or without tokens one address, may send. Beyond it, feedback gets 429."""
 
     @field_validator("feedback_rate")
     @classmethod
@@ -164,9 +181,13 @@ class ReceiveConfig(Section):
     model_config = ConfigDict(extra="ignore")
 
     listen: Listen = Listen()
+    """The addresses of the server."""
     otlp: Otlp = Otlp()
+    """Who may send OTLP, and what senders may use of this machine."""
     data_dir: Path = Path("qualitrace-data")
+    """The folder of the journal, the state database and, by default, MLflow's database."""
     journal: Journal = Journal()
+    """The durable log of requests that were acked and are not stored yet."""
 
     @model_validator(mode="wrap")
     @classmethod

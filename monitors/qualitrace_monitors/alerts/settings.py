@@ -27,17 +27,29 @@ class AlertRule(Section):
     """Fires when the interval of an estimate lies wholly beyond the threshold for long enough."""
 
     name: Identifier
+    """The label `alertname`."""
     judge: str
+    """The judge whose scores are watched, by its name under `judges`."""
     when: Condition
-    service: str | None = Field(default=None, description="one service; else each service on its own")
+    """`pass_rate` or `mean_score`, `<` or `>`, and a number from 0 to 1."""
+    service: str | None = None
+    """The service that is watched; by default each service on its own."""
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    """The confidence of the interval that must lie beyond the threshold."""
     window: Duration = Field(default=3600.0, gt=0)
+    """How far back the estimate looks."""
     min_samples: int = Field(default=20, ge=1)
+    """With fewer scores the alert neither fires nor resolves."""
     hold_for: Duration = Field(default=0.0, alias="for")
+    """How long the condition must hold before the alert fires."""
     keep_firing_for: Duration = 0.0
+    """How long the condition must have been gone before the alert resolves."""
     severity: str = "warning"
+    """The label `severity`."""
     summary: str | None = None
+    """The annotation `summary`; by default a sentence with the numbers."""
     notify: tuple[str, ...] = ()
+    """The receivers, by their names under `notify`."""
 
     @model_validator(mode="before")
     @classmethod

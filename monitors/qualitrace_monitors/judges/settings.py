@@ -22,24 +22,33 @@ class Budget(Section):
     """Hard limits of what LLM judges may cost, per UTC hour and UTC day."""
 
     usd_per_hour: float | None = Field(default=None, ge=0)
+    """US dollars per UTC hour. Only models whose price MLflow knows count."""
     usd_per_day: float | None = Field(default=None, ge=0)
+    """US dollars per UTC day. Only models whose price MLflow knows count."""
     tokens_per_hour: int | None = Field(default=None, ge=0)
+    """Tokens per UTC hour."""
     tokens_per_day: int | None = Field(default=None, ge=0)
+    """Tokens per UTC day."""
 
 
 class Cascade(Section):
     """The local judge first; the model for what that is unsure of, and for a random share of the rest."""
 
-    audit_rate: float = Field(default=0.1, gt=0, le=1, description="share of the sure verdicts that the model checks")
+    audit_rate: float = Field(default=0.1, gt=0, le=1)
+    """The share of the local judge's sure verdicts that the model checks."""
 
 
 class GradedExample(Section):
     """An output that a person graded, for the model to learn the scale from."""
 
-    inputs: str = Field(default="", description="what was asked")
-    outputs: str = Field(description="what was answered")
-    score: float = Field(description="its grade, on the grading prompt's scale")
-    justification: str = Field(default="", description="why")
+    inputs: str = ""
+    """What was asked."""
+    outputs: str
+    """What was answered."""
+    score: float
+    """The answer's grade, on the scale of the grading prompt."""
+    justification: str = ""
+    """Why it has this grade."""
 
     @property
     def line(self) -> str:
@@ -51,8 +60,10 @@ class GradedExample(Section):
 class Thresholds(Section):
     """What `qualitrace calibrate` fits: pass from one value on, fail up to the other, unsure between."""
 
-    passing: float | None = Field(default=None, ge=0, le=1, alias="pass", description="pass from this value on")
-    failing: float | None = Field(default=None, ge=0, le=1, alias="fail", description="fail up to this value")
+    passing: float | None = Field(default=None, ge=0, le=1, alias="pass")
+    """An answer passes from this value on."""
+    failing: float | None = Field(default=None, ge=0, le=1, alias="fail")
+    """An answer fails up to this value."""
 
     @model_validator(mode="after")
     def _is_ordered(self) -> "Thresholds":
@@ -69,21 +80,37 @@ class JudgeConfig(SampledJudge):
     model_config = ConfigDict(extra="forbid")
 
     metric: MetricName | None = None
-    model: str | None = Field(default=None, description="MLflow model URI, e.g. openai:/gpt-5-mini")
-    base_url: AnyHttpUrl | None = Field(default=None, description="an OpenAI-compatible endpoint")
+    """What is judged. By default it is the metric of the judge's name, else `custom`."""
+    model: str | None = None
+    """The MLflow model URI of an LLM judge, such as `openai:/gpt-5-mini`. Without one the judge is local."""
+    base_url: AnyHttpUrl | None = None
+    """An OpenAI-compatible server, or another address of the provider."""
     api_key: SecretStr | None = None
+    """The provider's key; by default that in the provider's environment variable."""
     temperature: float = Field(default=0.0, ge=0, le=2)
-    instructions: str | None = Field(default=None, description="{{ inputs }}, {{ outputs }}, {{ context }}")
-    definition: str | None = Field(default=None, description="what a custom metric means, in place of instructions")
-    grading_prompt: str | None = Field(default=None, description="which grade is given for what; with definition")
-    examples: tuple[GradedExample, ...] = Field(default=(), description="graded answers; with definition")
-    threshold: float | None = Field(default=None, ge=0, le=1, description="pass at this score or more")
+    """The model's temperature; it is left out where the model refuses it."""
+    instructions: str | None = None
+    """What the model is asked, with `{{ inputs }}`, `{{ outputs }}`, `{{ context }}`."""
+    definition: str | None = None
+    """What a custom metric means, in place of `instructions`."""
+    grading_prompt: str | None = None
+    """Which grade is given for what, on a scale of your own. It needs `definition`."""
+    examples: tuple[GradedExample, ...] = ()
+    """Answers that a person graded. They need `definition`."""
+    threshold: float | None = Field(default=None, ge=0, le=1)
+    """An answer passes at this score or more; by default at the judge's own mark."""
     thresholds: Thresholds | None = None
+    """Limits that `qualitrace calibrate` fitted. Between them the verdict is unsure."""
     timeout: Duration = Field(default=30.0, gt=0)
+    """How long one call may take."""
     budget: Budget = Budget()
+    """What this judge alone may cost."""
     cascade: Cascade | None = None
-    scorer: str | None = Field(default=None, description="mlflow.Guidelines, deepeval.Faithfulness, python:module:name")
-    arguments: dict[str, Any] = Field(default_factory=dict[str, Any], description="for the scorer")
+    """`true`, or a section: the model judges only what the local judge is unsure of, and a share of the rest."""
+    scorer: str | None = None
+    """An MLflow scorer: `mlflow.Guidelines`, `deepeval.Faithfulness`, `python:package.module:name`."""
+    arguments: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """The scorer's arguments."""
 
     @property
     def kind(self) -> MetricName:
