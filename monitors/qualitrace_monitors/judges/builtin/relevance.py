@@ -93,7 +93,7 @@ def assess_relevance(sample: Sample) -> Finding:
 
 
 def assess_retrieval(sample: Sample) -> Finding:
-    """Rate how much of the question the best passage takes up."""
+    """Rate how much of the question comes back in the best passage."""
     question, passages = sample.inputs, [text for text in sample.passages if text.strip()]
     share = MAX_PASSAGES // len(passages)
     cut: tuple[TextName, ...] = ("passages",) * any(len(text) > share for text in passages)
@@ -127,38 +127,31 @@ def _turns_before(sample: Sample, question: str) -> str:
 
 def _value(question: str, answer: str, first: str) -> tuple[float, str]:
     """Rate an answer by the words of the question that come back, or by its kind where it is short."""
-    answered, heard = words(answer), echo(question, answer)
-    value = _rate(heard)
-    reason = f"{heard.shared} of the {heard.total} content words of the question come back in {first}"
-    if len(answered) <= SHORT and (kind := _kind_asked(question)):
+    answered, echoed = words(answer), echo(question, answer)
+    value = _rate(echoed)
+    reason = f"{echoed.shared} of the {echoed.total} content words of the question come back in {first}"
+    kind = next((kind for kind, pattern in _KINDS.items() if pattern.search(question)), None)
+    if len(answered) <= SHORT and kind:
         fits = _is_of_kind(kind, answer, answered)
-        value = max(value, 0.7) if fits else min(value, 0.4) if not heard.shared else value
+        value = max(value, 0.7) if fits else min(value, 0.4) if not echoed.shared else value
         reason += f"; a {kind} was asked for and {'given' if fits else 'not given'}"
-    elif len(answered) <= SHORT or not heard.total:
+    elif len(answered) <= SHORT or not echoed.total:
         value = max(value, 0.45)
-        reason += "; too short to tell" if heard.total else "; the question has no content words"
+        reason += "; too short to tell" if echoed.total else "; the question has no content words"
     return value, reason
 
 
-def _rate(heard: Echo) -> float:
-    """Count the words that came back, and their share: a long answer to a long question need not repeat all of it."""
-    return 1 - math.exp(-(1.1 * math.log1p(heard.shared) + heard.share) / 1.6)
-
-
-def _kind_asked(question: str) -> str | None:
-    return next((kind for kind, pattern in _KINDS.items() if pattern.search(question)), None)
+def _rate(echoed: Echo) -> float:
+    """Rate the number of words that come back, and their share: a long answer need not repeat a long question."""
+    return 1 - math.exp(-(1.1 * math.log1p(echoed.shared) + echoed.share) / 1.6)
 
 
 def _is_of_kind(kind: str, answer: str, answered: Sequence[Word]) -> bool:
     if kind == "number":
         return any(word.number for word in answered) or _TIME.search(answer) is not None
     if kind == "name":
-        return any(word.capitalised and not word.stop for word in answered) and not _starts_with_number(answered)
+        return any(word.capitalised and not word.stop for word in answered) and not answered[0].number
     return _YES_NO.search((sentences(answer) or [answer])[0]) is not None
-
-
-def _starts_with_number(answered: Sequence[Word]) -> bool:
-    return bool(answered) and answered[0].number
 
 
 def echo(question: str, text: str) -> Echo:
