@@ -1,8 +1,8 @@
 """Lowers the rates at which traces are picked, so that what is left of a budget lasts until its window ends.
 
-The rate falls before traces are picked, and their inclusion probability is the lowered one, so that estimates stay
-unbiased; what was picked is judged, if need be when the next window begins. Traces that are always judged are so as
-long as they have not used up their part of the budgets.
+The rate falls before traces are picked, and their inclusion probability is the lowered one, so estimates stay
+unbiased. What was picked is judged, if need be when the next window begins. Traces that are always judged may take a
+share of each limit; beyond it they are sampled like all others.
 """
 
 import sqlite3
@@ -16,11 +16,11 @@ from qualitrace_monitors.judges.cascade import llm_queue
 from qualitrace_monitors.judges.settings import JudgeConfig
 
 LEAST_RATE = 0.01
-"""No rate is lowered below this: a sample of less could not be weighed against the others."""
+"""The rate that even a spent budget leaves: the weights of a smaller sample would vary too much for an estimate."""
 DEMAND_SECONDS = 300.0
-"""How far back the demand for judgements is measured."""
+"""How far back the demand for calls is measured."""
 STEADY_SECONDS = 5.0
-"""How long a rate is kept: it changes slowly, and every trace asks for it."""
+"""How long the measured rates are used: they change slowly, and every trace needs them."""
 
 
 class Demand(NamedTuple):
@@ -31,7 +31,7 @@ class Demand(NamedTuple):
 
 
 class Pacing:
-    """What the budgets leave the configured judges; `clock` gives Unix seconds.
+    """The rates that the budgets leave to the configured judges; `clock` gives Unix seconds.
 
     Attributes:
         always: the account of the traces that are always judged.
@@ -62,10 +62,12 @@ class Pacing:
         return self._rates.get(judge.name, self._sampling.rate_of(judge))
 
     def admits(self, connection: sqlite3.Connection, trace_id: str, judge: SampledJudge) -> bool:
-        """Whether a trace that is always to be judged has room in their part of the budgets; if so, take it.
+        """Whether a trace that is always to be judged has room in its share of the budgets; if so, take the room.
 
-        It is put on the account in the caller's transaction. Without room it is sampled as any other trace.
+        The pick is put on the account in the caller's transaction. Without room the trace is sampled as any other.
         """
+        # Only the picks before it decide, never the trace's own randomness. So its probability, 1 with room and the
+        # rate without, is known before it is picked, and the weights 1 / probability leave estimates unbiased.
         self._measure()
         limits = [limit for limit in self._left_for_always if judge.name in self._paid and limit.covers(judge.name)]
         if any(self._left_for_always[limit] <= 0 for limit in limits):
@@ -80,62 +82,50 @@ class Pacing:
         now = self._clock()
         if not self._spending.limits or now < self._steady_until:
             return
-        self._costs = {name: self._cost(name) for name in self._paid}
+        self._costs = {name: self._spending.expected_cost(name) for name in self._paid}
         always = self.always.balances(now)
         self._left_for_always = {balance.limit: balance.remaining for balance in always}
-        self._rates = self._lowered(always, now)
+        self._rates = self._affordable_rates(always, now)
         self._steady_until = now + STEADY_SECONDS
 
-    def _cost(self, judge: str) -> dict[Unit, float]:
-        tokens, usd = self._spending.expected(judge)
-        return {"tokens": tokens, "usd": usd}
-
-    def _lowered(self, always: Sequence[Balance], now: float) -> dict[str, float]:
+    def _affordable_rates(self, always: Sequence[Balance], now: float) -> dict[str, float]:
+        """Return the rate of each paid judge that spreads what its limits leave over the rest of their windows."""
         demand = {name: self._demand(judge, now) for name, judge in self._paid.items()}
         waiting = {name: self._waiting(judge) for name, judge in self._paid.items()}
         rates: dict[str, float] = {}
-        for balance, part in zip(self._spending.balances(now), always, strict=True):
-            scope = {name: self._costs[name][balance.limit.unit] for name in self._paid if balance.limit.covers(name)}
-            seconds = _seconds_left(balance, now)
-            spend = sum(demand[name].others * cost for name, cost in scope.items())
-            for_always = min(part.remaining, seconds * sum(demand[name].always * cost for name, cost in scope.items()))
-            free = balance.remaining - for_always - sum(waiting[name] * cost for name, cost in scope.items())
-            share = min(1.0, max(0.0, free) / seconds / spend) if spend else 1.0
-            for name in scope:
+        for balance, share_for_always in zip(self._spending.balances(now), always, strict=True):
+            costs = {name: self._costs[name][balance.limit.unit] for name in self._paid if balance.limit.covers(name)}
+            seconds_left = SECONDS[balance.limit.window] - now % SECONDS[balance.limit.window]
+            spend_on_always = seconds_left * sum(demand[name].always * cost for name, cost in costs.items())
+            spend_on_others = seconds_left * sum(demand[name].others * cost for name, cost in costs.items())
+            owed = sum(waiting[name] * cost for name, cost in costs.items())
+            free = balance.remaining - min(share_for_always.remaining, spend_on_always) - owed
+            share = min(1.0, max(0.0, free) / spend_on_others) if spend_on_others else 1.0
+            for name in costs:
                 full = self._sampling.rate_of(self._paid[name])
                 rates[name] = min(rates.get(name, full), max(min(full, LEAST_RATE), full * share))
         return rates
 
     def _demand(self, judge: JudgeConfig, now: float) -> Demand:
         """Return the calls that the configured rate would make, from the traces that were picked at lower ones."""
-        row = (
-            self._database.connection()
-            .execute(
-                """SELECT count(*) FILTER (WHERE judge = :judge), count(*) FILTER (WHERE judge = :second_stage),
-                       count(always_pick.judge) FILTER (WHERE judge = :judge),
-                       total(max(1.0, :rate / inclusion_probability)) FILTER (
-                           WHERE judge = :judge AND inclusion_probability > 0 AND always_pick.judge IS NULL)
-                   FROM judgement LEFT JOIN always_pick USING (trace_id, judge) WHERE completed_at > :start""",
-                {
-                    "judge": judge.name,
-                    "second_stage": llm_queue(judge.name),
-                    "rate": self._sampling.rate_of(judge),
-                    "start": now - DEMAND_SECONDS,
-                },
-            )
-            .fetchone()
-        )
-        picked, asked, always, others_at_full_rate = row
+        query = """
+            SELECT count(*) FILTER (WHERE judge = :judge), count(*) FILTER (WHERE judge = :second_stage),
+                count(always_pick.judge) FILTER (WHERE judge = :judge),
+                total(max(1.0, :rate / inclusion_probability)) FILTER (
+                    WHERE judge = :judge AND inclusion_probability > 0 AND always_pick.judge IS NULL)
+            FROM judgement LEFT JOIN always_pick USING (trace_id, judge) WHERE completed_at > :start"""
+        values = {
+            "judge": judge.name,
+            "second_stage": llm_queue(judge.name),
+            "rate": self._sampling.rate_of(judge),
+            "start": now - DEMAND_SECONDS,
+        }
+        picked, asked, always, others_at_full_rate = self._database.connection().execute(query, values).fetchone()
         calls_per_pick = asked / max(1, picked) if judge.cascade is not None else 1.0
         per_second = calls_per_pick / DEMAND_SECONDS
         return Demand(always * per_second, others_at_full_rate * per_second)
 
     def _waiting(self, judge: JudgeConfig) -> int:
-        name = judge.name if judge.cascade is None else llm_queue(judge.name)
+        queue = judge.name if judge.cascade is None else llm_queue(judge.name)
         query = "SELECT count(*) FROM judgement WHERE status = 'queued' AND judge = ?"
-        return int(self._database.connection().execute(query, (name,)).fetchone()[0])
-
-
-def _seconds_left(balance: Balance, now: float) -> float:
-    seconds = SECONDS[balance.limit.window]
-    return seconds - now % seconds
+        return int(self._database.rows(query, (queue,))[0][0])

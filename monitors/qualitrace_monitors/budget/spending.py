@@ -7,7 +7,7 @@ all processes share the one account. So a limit is exceeded by no more than the 
 import math
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from qualitrace_collector.state import Database
 from qualitrace_monitors.judges import Usage
@@ -16,14 +16,15 @@ from qualitrace_monitors.judges.settings import Budget, JudgeConfig
 
 Unit = Literal["usd", "tokens"]
 Window = Literal["hour", "day"]
+UNITS: tuple[Unit, ...] = ("usd", "tokens")
 SECONDS: dict[Window, int] = {"hour": 3600, "day": 86_400}
 KEEP_SECONDS = 8 * 86_400.0
 ALL = "*"
 """Stands for all judges together; no judge can have this name."""
+FIRST_CALL_TOKENS = 1000
+"""Tokens that a judge's first call is expected to take, all of them input."""
 _Sums = dict[tuple[str, str], float]
 """Amounts by judge, or `ALL`, and unit."""
-_FIRST_TOKENS = 1000
-"""Tokens that a call is expected to take before any was made; of its price they are the input."""
 
 
 class Limit(NamedTuple):
@@ -65,7 +66,15 @@ class Spending:
 
     def balances(self, now: float) -> list[Balance]:
         """Return where each limit stands."""
-        return self._balances(self._database.connection(), now) if self.limits else []
+        if not self.limits:
+            return []
+        query = "SELECT judge, sum(tokens), sum(usd) FROM {} ? GROUP BY judge"
+        reserved = _sums(self._database.rows(query.format("reservation WHERE expires_at >"), (now,)))
+        spent: dict[Window, _Sums] = {
+            window: _sums(self._database.rows(query.format("spend WHERE hour >="), ((now - now % seconds) // 3600,)))
+            for window, seconds in SECONDS.items()
+        }
+        return [_balance(limit, spent, reserved) for limit in self.limits]
 
     def exhausted(self, judges: Iterable[str], now: float) -> set[str]:
         """Return those of the judges that may make no call now."""
@@ -73,7 +82,7 @@ class Spending:
         return {judge for judge in judges if judge in empty or ALL in empty}
 
     def reserve(self, judge: str, trace_ids: Sequence[str], now: float, seconds: float) -> set[str]:
-        """Reserve a call for each trace, as far as the limits allow.
+        """Reserve the expected cost of a call for each trace, as far as the limits allow.
 
         Args:
             seconds: how long the reservation holds if the process dies.
@@ -84,47 +93,43 @@ class Spending:
         if not self.limits or not trace_ids:
             return set(trace_ids)
         with self._database.transaction() as connection:
-            tokens, usd = self.expected(judge)
-            each = {"tokens": tokens, "usd": usd}
+            cost = self.expected_cost(judge)
             room = [
-                math.ceil(balance.remaining / each[balance.limit.unit])
-                for balance in self._balances(connection, now)
-                if balance.limit.covers(judge) and (each[balance.limit.unit] or balance.remaining <= 0)
+                0 if balance.remaining <= 0 else math.ceil(balance.remaining / cost[balance.limit.unit])
+                for balance in self.balances(now)
+                # A call whose price is not known takes nothing of a limit in US dollars.
+                if balance.limit.covers(judge) and (cost[balance.limit.unit] or balance.remaining <= 0)
             ]
             granted = trace_ids[: min([len(trace_ids), *room])]
-            rows = [(trace_id, judge, tokens, usd, now + seconds) for trace_id in granted]
+            rows = [(trace_id, judge, cost["tokens"], cost["usd"], now + seconds) for trace_id in granted]
             connection.executemany("INSERT OR REPLACE INTO reservation VALUES (?, ?, ?, ?, ?)", rows)
         return set(granted)
 
     @staticmethod
     def book(connection: sqlite3.Connection, judge: str, trace_id: str, usage: Usage | None, now: float) -> None:
-        """Put what a call cost in place of its reservation; None: no call was made. In the caller's transaction."""
+        """Replace the reservation of a call by its cost, in the caller's transaction; None if no call was made."""
         connection.execute("DELETE FROM reservation WHERE trace_id = ? AND judge = ?", (trace_id, judge))
         if usage is not None:
-            tokens = usage.input_tokens + usage.output_tokens
             connection.execute(
                 "INSERT INTO spend VALUES (?, ?, 1, ?, ?) ON CONFLICT (judge, hour) DO UPDATE SET calls = calls + 1, "
                 "tokens = tokens + excluded.tokens, usd = usd + excluded.usd",
-                (judge, int(now // 3600), tokens, usage.cost_usd or 0.0),
+                (judge, int(now // 3600), usage.tokens, usage.cost_usd or 0.0),
             )
 
-    def expected(self, judge: str) -> tuple[float, float]:
-        """Return the tokens and US dollars that a call of this judge takes, on average over the last days.
-
-        Before the first call the price list tells: else all that comes until then would look free.
-        """
-        row = (
-            self._database.connection()
-            .execute("SELECT sum(calls), sum(tokens), sum(usd) FROM spend WHERE judge = ?", (judge,))
-            .fetchone()
-        )
-        if row[0]:
-            return row[1] / row[0], row[2] / row[0]
+    def expected_cost(self, judge: str) -> dict[Unit, float]:
+        """Return what a call of this judge costs: the mean of the last days, before the first call the list price."""
+        query = "SELECT sum(calls), sum(tokens), sum(usd) FROM spend WHERE judge = ?"
+        calls, tokens, usd = self._database.rows(query, (judge,))[0]
+        if calls:
+            return {"tokens": tokens / calls, "usd": usd / calls}
+        # With a cost of 0 a storm of failed traces at the start would be picked whole, and would wait for more money
+        # than the budget has.
         provider, _, model = self._models.get(judge, "").partition(":/")
-        return _FIRST_TOKENS, price(provider, model.lstrip("/"), _FIRST_TOKENS, 0) or 0.0
+        usd = price(provider, model.lstrip("/"), FIRST_CALL_TOKENS, 0) or 0.0
+        return {"tokens": FIRST_CALL_TOKENS, "usd": usd}
 
     def prune(self, now: float) -> None:
-        """Forget the spend of more than a week ago, and reservations of processes that died."""
+        """Delete old spending, reservations of processes that died, and picks whose task is deleted."""
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM spend WHERE hour < ?", ((now - KEEP_SECONDS) // 3600,))
             connection.execute("DELETE FROM reservation WHERE expires_at <= ?", (now,))
@@ -133,23 +138,15 @@ class Spending:
                 "(SELECT 1 FROM judgement WHERE trace_id = pick.trace_id AND judge = pick.judge)"
             )
 
-    def _balances(self, connection: sqlite3.Connection, now: float) -> list[Balance]:
-        query = "SELECT judge, sum(tokens), sum(usd) FROM {} ? GROUP BY judge"
-        reserved = _sums(connection.execute(query.format("reservation WHERE expires_at >"), (now,)))
-        spent: dict[Window, _Sums] = {
-            window: _sums(connection.execute(query.format("spend WHERE hour >="), ((now - now % seconds) // 3600,)))
-            for window, seconds in SECONDS.items()
-        }
-        return [_balance(limit, spent, reserved) for limit in self.limits]
-
 
 class AlwaysPicks:
-    """The account of the traces that are judged because such ones always are: they may take a part of each limit.
+    """The account of the traces that are always judged (`sampling.always`): they may take a share of each limit.
 
-    A pick takes what a call is expected to cost until it has its outcome, then what it did cost.
+    A pick takes the expected cost of a call until it has its outcome, and from then on what it did cost. So the picks
+    are counted, not only what was spent: a storm of a minute would fill the queue before its first call is paid.
 
     Args:
-        share: that part, 0 to 1.
+        share: of each limit, 0 to 1.
     """
 
     def __init__(self, share: float, spending: Spending, database: Database) -> None:
@@ -158,17 +155,16 @@ class AlwaysPicks:
         self._database = database
 
     def balances(self, now: float) -> list[Balance]:
-        """Return where their part of each limit stands, in the order of the limits; `now` is in Unix seconds."""
-        connection = self._database.connection()
+        """Return where their share of each limit stands, in the order of the limits; `now` is in Unix seconds."""
         query = "SELECT judge, sum(tokens), sum(usd) FROM always_pick WHERE spent_at >= ? GROUP BY judge"
         spent: dict[Window, _Sums] = {
-            window: _sums(connection.execute(query, (now - now % seconds,))) for window, seconds in SECONDS.items()
+            window: _sums(self._database.rows(query, (now - now % seconds,))) for window, seconds in SECONDS.items()
         }
-        waiting = connection.execute("SELECT judge, count(*) FROM always_pick WHERE spent_at IS NULL GROUP BY judge")
-        expected = {judge: (count, *self._spending.expected(judge)) for judge, count in waiting.fetchall()}
-        reserved = _sums((judge, count * tokens, count * usd) for judge, (count, tokens, usd) in expected.items())
-        parts = [limit._replace(amount=limit.amount * self._share) for limit in self._spending.limits]
-        return [_balance(part, spent, reserved) for part in parts]
+        query = "SELECT judge, count(*) FROM always_pick WHERE spent_at IS NULL GROUP BY judge"
+        waiting = [(judge, count, self._spending.expected_cost(judge)) for judge, count in self._database.rows(query)]
+        reserved = _sums((judge, count * cost["tokens"], count * cost["usd"]) for judge, count, cost in waiting)
+        shares = [limit._replace(amount=limit.amount * self._share) for limit in self._spending.limits]
+        return [_balance(limit, spent, reserved) for limit in shares]
 
     @staticmethod
     def put(connection: sqlite3.Connection, judge: str, trace_id: str) -> None:
@@ -177,21 +173,20 @@ class AlwaysPicks:
 
     @staticmethod
     def book(connection: sqlite3.Connection, judge: str, trace_id: str, usage: Usage, now: float) -> None:
-        """Add what a trace cost, in the caller's transaction; of another trace than these there is no account."""
+        """Add what a trace cost, in the caller's transaction; do nothing for a trace that is not on the account."""
         connection.execute(
             "UPDATE always_pick SET spent_at = ?, tokens = tokens + ?, usd = usd + ? WHERE trace_id = ? AND judge = ?",
-            (now, usage.input_tokens + usage.output_tokens, usage.cost_usd or 0.0, trace_id, judge),
+            (now, usage.tokens, usage.cost_usd or 0.0, trace_id, judge),
         )
 
 
 def _limits(judge: str, budget: Budget) -> list[Limit]:
-    amounts: tuple[tuple[Unit, Window, float | None], ...] = (
-        ("usd", "hour", budget.usd_per_hour),
-        ("usd", "day", budget.usd_per_day),
-        ("tokens", "hour", budget.tokens_per_hour),
-        ("tokens", "day", budget.tokens_per_day),
-    )
-    return [Limit(judge, unit, window, amount) for unit, window, amount in amounts if amount is not None]
+    return [
+        Limit(judge, unit, window, amount)
+        for unit in UNITS
+        for window in SECONDS
+        if (amount := getattr(budget, f"{unit}_per_{window}")) is not None
+    ]
 
 
 def _balance(limit: Limit, spent: Mapping[Window, _Sums], reserved: _Sums) -> Balance:
@@ -199,8 +194,8 @@ def _balance(limit: Limit, spent: Mapping[Window, _Sums], reserved: _Sums) -> Ba
     return Balance(limit, spent[limit.window].get(scope, 0.0), reserved.get(scope, 0.0))
 
 
-def _sums(rows: Iterable[tuple[str, float, float]]) -> _Sums:
-    """Sum up rows of judge, tokens and US dollars."""
+def _sums(rows: Iterable[Iterable[Any]]) -> _Sums:
+    """Add up rows of judge, tokens and US dollars, for each judge and for all."""
     sums: _Sums = {}
     for judge, tokens, usd in rows:
         for unit, amount in (("tokens", tokens), ("usd", usd)):

@@ -161,7 +161,7 @@ def summarize(judge: Judge, judgements: Sequence[Judgement], confidence: float, 
         pass_rate=labels.count("pass") / decided if decided else None,
         pass_rate_interval=pass_rate_interval,
         unsure_share=labels.count("unsure") / len(scores) if scores else 0.0,
-        tokens=sum(score.input_tokens + score.output_tokens for score in scores),
+        tokens=sum(score.usage.tokens for score in scores),
         cost_usd=sum(score.cost_usd or 0.0 for score in scores),
         reason=mode(errors) if errors else "",
     )

@@ -26,6 +26,11 @@ class Usage(NamedTuple):
     output_tokens: int = 0
     cost_usd: float | None = None
 
+    @property
+    def tokens(self) -> int:
+        """All tokens."""
+        return self.input_tokens + self.output_tokens
+
 
 class NotApplicable(Exception):
     """The sample lacks something that the judge needs, for example passages."""

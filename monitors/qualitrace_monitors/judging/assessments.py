@@ -42,7 +42,7 @@ def score_row(task: JudgeTask, judge: Judge, score: Score, now: float) -> ScoreR
         rationale=score.rationale,
         inclusion_probability=task.inclusion_probability,
         assessment_id=assessment_id(task, judge),
-        tokens=score.input_tokens + score.output_tokens,
+        tokens=score.usage.tokens,
         cost_usd=score.cost_usd,
         completed_at=task.completed_at,
         scored_at=now,
