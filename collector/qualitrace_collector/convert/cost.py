@@ -11,7 +11,7 @@ OpenTelemetry, LangChain or the AI SDK do. A model that the catalog lists withou
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from itertools import product
 from typing import Any
@@ -88,22 +88,30 @@ _IN_RESPONSES = (("usage", "cost"), ("total_cost_usd",))
 _IN_METADATA = (("gateway", "cost"), ("gateway", "marketCost"), ("openrouter", "usage", "cost"))
 
 
-def stated_cost(draft: SpanDraft, names: Mapping[str, tuple[str, ...]]) -> Cost | None:
-    """Return the cost that the client states, None if it states none in US dollars.
+class StatedCosts:
+    """Reads the cost that the client of a span states.
 
     Args:
-        names: attributes by MLflow's name of what they hold.
+        names: attributes by MLflow's name of what they hold, the preferred name first.
     """
-    values = draft.values
-    totals = (*names["total_cost"], *_PLAIN_TOTALS) if draft.usage else names["total_cost"]
-    amounts = [_first(values.get(key) for key in keys) for keys in (totals, names["input_cost"], names["output_cost"])]
-    found = mlflow_cost(*amounts)
-    if found is None and _METADATA in values:
-        metadata = draft.loads(values[_METADATA])
-        found = mlflow_cost(_first(at(metadata, *path) for path in _IN_METADATA))
-    if any(str(values.get(key, "USD")).upper() != "USD" for key in _CURRENCIES):
-        return None
-    return found or (_in_response(draft) if draft.type in RESPONDING_TYPES else None)
+
+    def __init__(self, names: Mapping[str, Sequence[str]]) -> None:
+        self._plain = names["total_cost"], names["input_cost"], names["output_cost"]
+        self._with_tokens = (*names["total_cost"], *_PLAIN_TOTALS), *self._plain[1:]
+        self._all = frozenset(name for keys in self._with_tokens for name in keys) | {_METADATA}
+
+    def of(self, draft: SpanDraft) -> Cost | None:
+        """Return the cost, None if the span states none in US dollars."""
+        values, found = draft.values, None
+        if not self._all.isdisjoint(values):
+            if any(str(values.get(key, "USD")).upper() != "USD" for key in _CURRENCIES):
+                return None
+            names = self._with_tokens if draft.usage else self._plain
+            found = mlflow_cost(*(_first(values[key] for key in keys if key in values) for keys in names))
+            if found is None and _METADATA in values:
+                metadata = draft.loads(values[_METADATA])
+                found = mlflow_cost(_first(at(metadata, *path) for path in _IN_METADATA))
+        return found or (_in_response(draft) if draft.type in RESPONDING_TYPES else None)
 
 
 def mlflow_cost(total: float | None, asked: float | None = None, answered: float | None = None) -> Cost | None:

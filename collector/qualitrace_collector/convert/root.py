@@ -38,10 +38,7 @@ MAX_COMMAND = 1000
 
 # Where a session's id may stand, the most deliberate name first: instrumentations of providers' clients set
 # `gen_ai.conversation.id` by themselves.
-SESSION_KEYS = (
-    *("session.id", *(name for dialect in DIALECTS for name in dialect.session)),
-    "gen_ai.conversation.id",
-)
+SESSION_KEYS = ("session.id", *(key for dialect in DIALECTS for key in dialect.session), "gen_ai.conversation.id")
 USER_KEYS = ("user.id", "enduser.id", *(name for dialect in DIALECTS for name in dialect.user))
 
 _RANKS = {

@@ -6,7 +6,7 @@ Gemini counts thoughts apart from the candidates. The total shows which it is if
 does a part that is larger than the whole.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qualitrace_collector.convert.content import at
@@ -67,13 +67,11 @@ def apart_from(
 
 
 _INPUT_WHOLES = (
-    *("input", "input_tokens", "inputTokens", "prompt_tokens", "promptTokens"),
-    *("prompt_token_count", "promptTokenCount"),
-)
+    "input input_tokens inputTokens prompt_tokens promptTokens prompt_token_count promptTokenCount"
+).split()
 _OUTPUT_WHOLES = (
-    *("output", "output_tokens", "outputTokens", "completion_tokens", "completionTokens"),
-    *("candidates_token_count", "candidatesTokenCount"),
-)
+    "output output_tokens outputTokens completion_tokens completionTokens candidates_token_count candidatesTokenCount"
+).split()
 _TOTALS = ("total", "total_tokens", "totalTokens", "total_token_count", "totalTokenCount")
 _WHOLES = frozenset({*_INPUT_WHOLES, *_OUTPUT_WHOLES, *_TOTALS})
 
@@ -142,7 +140,7 @@ def _flat(details: Mapping[str, Any]) -> dict[str, int]:
     return {str(key): count for key, value in named if (count := whole_number(value)) is not None}
 
 
-def _whole_bucket(buckets: Mapping[str, int], keys: tuple[str, ...]) -> tuple[int | None, str]:
+def _whole_bucket(buckets: Mapping[str, int], keys: Sequence[str]) -> tuple[int | None, str]:
     key = next((key for key in keys if key in buckets), "")
     return buckets.get(key), key
 

@@ -21,7 +21,7 @@ from functools import lru_cache
 
 from mlflow.entities import SpanType
 
-from qualitrace_collector.convert.cost import stated_cost
+from qualitrace_collector.convert.cost import StatedCosts
 from qualitrace_collector.convert.dialects.dialect import Dialect
 from qualitrace_collector.convert.dialects.frameworks import (
     ADK,
@@ -74,10 +74,12 @@ DIALECTS: tuple[Dialect, ...] = (
 _ROOTS = frozenset[str]().union(*(dialect.all_roots for dialect in DIALECTS))
 _SHARED_ROOTS = frozenset[str]().union(*(dialect.shared_roots for dialect in DIALECTS))
 _SPAN_PREFIXES = tuple(dialect.span_prefix for dialect in DIALECTS if dialect.span_prefix)
-_COSTS = {
-    kind: tuple(name for dialect in DIALECTS for name in dialect.costs.get(kind, ()))
-    for kind in ("total_cost", "input_cost", "output_cost")
-}
+_STATED_COSTS = StatedCosts(
+    {
+        kind: tuple(name for dialect in DIALECTS for name in dialect.costs.get(kind, ()))
+        for kind in ("total_cost", "input_cost", "output_cost")
+    }
+)
 
 
 def read_span(draft: SpanDraft) -> None:
@@ -98,7 +100,7 @@ def read_span(draft: SpanDraft) -> None:
     if draft.genai and not draft.native:
         draft.usage = usage_in_response(draft) if draft.usage is None else draft.usage
         draft.usage = whole(draft.usage) if draft.usage else draft.usage
-        draft.cost = stated_cost(draft, _COSTS) if draft.cost is None else draft.cost
+        draft.cost = _STATED_COSTS.of(draft) if draft.cost is None else draft.cost
 
 
 def dialect_of(attributes: Iterable[str]) -> str:

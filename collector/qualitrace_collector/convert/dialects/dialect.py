@@ -9,7 +9,7 @@ from mlflow.entities import SpanType
 from qualitrace_collector.convert.span_draft import SpanDraft
 from qualitrace_collector.convert.usage import with_total
 
-Names = tuple[str, ...]
+Names = Sequence[str]
 
 MAX_INDEX = 10_000
 """A larger number in an attribute's name is not taken for a position in a list."""

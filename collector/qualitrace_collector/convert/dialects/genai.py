@@ -46,21 +46,21 @@ _TOKENS = {
     "output_tokens": ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
     "total_tokens": ("gen_ai.usage.total_tokens", "llm.usage.total_tokens"),
     "cache_read_input_tokens": (
-        *("gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_read_input_tokens"),
-        *("gen_ai.usage.details.cache_read_tokens", "gen_ai.usage.details.cached_tokens"),
-        *("gen_ai.usage.details.cache_read_input_tokens", "gen_ai.usage.input_tokens.cached"),
-        *("gen_ai.usage.cached_tokens", "gen_ai.usage.cache_read_tokens"),
-    ),
+        "gen_ai.usage.cache_read.input_tokens gen_ai.usage.cache_read_input_tokens "
+        "gen_ai.usage.details.cache_read_tokens gen_ai.usage.details.cached_tokens "
+        "gen_ai.usage.details.cache_read_input_tokens gen_ai.usage.input_tokens.cached gen_ai.usage.cached_tokens "
+        "gen_ai.usage.cache_read_tokens"
+    ).split(),
     "cache_creation_input_tokens": (
-        *("gen_ai.usage.cache_write.input_tokens", "gen_ai.usage.cache_creation.input_tokens"),
-        *("gen_ai.usage.cache_creation_input_tokens", "gen_ai.usage.cache_write_input_tokens"),
-        *("gen_ai.usage.details.cache_write_tokens", "gen_ai.usage.details.cache_creation_input_tokens"),
-        *("gen_ai.usage.input_tokens.cache_write", "gen_ai.usage.cache_write_tokens"),
-    ),
+        "gen_ai.usage.cache_write.input_tokens gen_ai.usage.cache_creation.input_tokens "
+        "gen_ai.usage.cache_creation_input_tokens gen_ai.usage.cache_write_input_tokens "
+        "gen_ai.usage.details.cache_write_tokens gen_ai.usage.details.cache_creation_input_tokens "
+        "gen_ai.usage.input_tokens.cache_write gen_ai.usage.cache_write_tokens"
+    ).split(),
     "reasoning_tokens": (
-        *("gen_ai.usage.reasoning.output_tokens", "gen_ai.usage.reasoning_tokens"),
-        *("gen_ai.usage.details.reasoning_tokens", "gen_ai.usage.output_tokens.reasoning"),
-    ),
+        "gen_ai.usage.reasoning.output_tokens gen_ai.usage.reasoning_tokens gen_ai.usage.details.reasoning_tokens "
+        "gen_ai.usage.output_tokens.reasoning"
+    ).split(),
 }
 
 # Scope of OpenLLMetry's Bedrock, which passes on the counts of AWS's Converse: without cached tokens in the input.
@@ -168,10 +168,10 @@ GENAI = Dialect(
     # `gen_ai.usage.*_cost`; Pydantic AI's and Logfire's `operation.cost`; the proposal for OpenTelemetry `….amount`.
     costs={
         "total_cost": (
-            *("gen_ai.cost.total_cost", "gen_ai.usage.cost.amount", "gen_ai.usage.cost", "gen_ai.usage.total_cost"),
-            *("gen_ai.usage.cost.total", "gen_ai.usage.cost_usd", "gen_ai.cost.total", "gen_ai.cost.amount"),
-            *("gen_ai.cost", "operation.cost"),
-        ),
+            "gen_ai.cost.total_cost gen_ai.usage.cost.amount gen_ai.usage.cost gen_ai.usage.total_cost "
+            "gen_ai.usage.cost.total gen_ai.usage.cost_usd gen_ai.cost.total gen_ai.cost.amount gen_ai.cost "
+            "operation.cost"
+        ).split(),
         "input_cost": ("gen_ai.cost.input_cost", "gen_ai.usage.input_cost", "gen_ai.cost.input"),
         "output_cost": ("gen_ai.cost.output_cost", "gen_ai.usage.output_cost", "gen_ai.cost.output"),
     },

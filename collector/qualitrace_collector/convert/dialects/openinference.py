@@ -155,9 +155,8 @@ OPENINFERENCE = Dialect(
     outputs=("output.value",),
     tool_name=("tool.name",),
     model=(
-        *("llm.response.model_name", "llm.model_name", "llm.request.model_name"),
-        *("embedding.model_name", "reranker.model_name"),
-    ),
+        "llm.response.model_name llm.model_name llm.request.model_name embedding.model_name reranker.model_name"
+    ).split(),
     provider=("llm.provider", "llm.system"),
     tokens={
         "input_tokens": ("llm.token_count.prompt",),

@@ -43,11 +43,8 @@ _CACHE_APART = ("anthropic", "bedrock")
 
 # Where the metadata of Anthropic and Bedrock report cached tokens: not all of versions 3 to 5 do so elsewhere.
 _CACHED = {
-    CACHE_READ: (("usage", "cache_read_input_tokens"), ("cacheReadInputTokens",), ("usage", "cacheReadInputTokens")),
-    CACHE_WRITTEN: (
-        *(("usage", "cache_creation_input_tokens"), ("cacheCreationInputTokens",)),
-        ("usage", "cacheWriteInputTokens"),
-    ),
+    CACHE_READ: ("usage.cache_read_input_tokens", "cacheReadInputTokens", "usage.cacheReadInputTokens"),
+    CACHE_WRITTEN: ("usage.cache_creation_input_tokens", "cacheCreationInputTokens", "usage.cacheWriteInputTokens"),
 }
 
 
@@ -70,7 +67,7 @@ def _add_cached_tokens(draft: SpanDraft) -> None:
 
 def _with_cached(usage: dict[str, int], reported: Any) -> dict[str, int]:
     for name, paths in _CACHED.items():
-        counts = (count for path in paths if (count := whole_number(at(reported, *path))) is not None)
+        counts = (count for path in paths if (count := whole_number(at(reported, *path.split(".")))) is not None)
         if name not in usage and (count := next(counts, None)) is not None:
             usage[name] = count
     raw = whole_number(at(reported, "usage", "input_tokens"))
@@ -85,10 +82,9 @@ VERCEL = Dialect(
     types={"ai.operationId": _OPERATIONS},
     inputs=("ai.prompt", "ai.toolCall.args", "ai.value", "ai.values", "ai.prompt.messages"),
     outputs=(
-        *("ai.response.text", "ai.response.object", "ai.response.toolCalls"),
-        *("ai.result.text", "ai.result.object", "ai.result.toolCalls"),
-        *("ai.toolCall.result", "ai.embedding", "ai.embeddings"),
-    ),
+        "ai.response.text ai.response.object ai.response.toolCalls ai.result.text ai.result.object "
+        "ai.result.toolCalls ai.toolCall.result ai.embedding ai.embeddings"
+    ).split(),
     tools=("ai.prompt.tools",),
     tool_name=("ai.toolCall.name",),
     model=("ai.response.model", "ai.model.id"),
