@@ -70,7 +70,9 @@ _dumps = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 @dataclass(slots=True)
 class StoredSpan:
-    """A span as MLflow's stores keep it, with the interface of `mlflow.entities.Span`, which takes far longer to make.
+    """A span as MLflow's stores keep it, with the interface of `mlflow.entities.Span`.
+
+    The entity opens every attribute; to make it took a quarter of the time of conversion.
 
     Attributes:
         data: what `mlflow.entities.Span.to_dict` returns; each attribute is JSON text.

@@ -1,4 +1,7 @@
-"""A piece of an OTLP trace to spans in MLflow's form."""
+"""A piece of an OTLP trace to spans in MLflow's form.
+
+The dialects are read here, not by MLflow's own translation, which knows fewer of them and builds its entities twice.
+"""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -237,7 +240,7 @@ def _resource_text(key: str, records: Iterable[SpanRecord]) -> str:
 
 
 def _events_by_span(logs: Iterable[LogRecord]) -> dict[bytes, list[Event]]:
-    """Turn log records into span events: name, time, attributes, and the fields of a structured body."""
+    """Turn log records into span events, so that the dialects read both: the fields of a body become attributes."""
     events: dict[bytes, list[Event]] = {}
     for record in logs:
         attributes = attribute_values(record.attributes)

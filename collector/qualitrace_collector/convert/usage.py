@@ -50,7 +50,7 @@ def whole(usage: Mapping[str, int], *, apart: bool = False) -> dict[str, int]:
 def apart_from(
     wholes: tuple[int, int], parts: tuple[int, int], total: int | None, default: tuple[bool, bool]
 ) -> tuple[bool, bool]:
-    """Decide for input and output whether their parts are counted apart from them, and are to be added.
+    """Return for input and output whether their parts are counted apart from them, and must be added.
 
     Args:
         total: what all should add up to, if that is known.
@@ -75,7 +75,7 @@ _OUTPUT_WHOLES = (
 _TOTALS = ("total", "total_tokens", "totalTokens", "total_token_count", "totalTokenCount")
 _WHOLES = frozenset({*_INPUT_WHOLES, *_OUTPUT_WHOLES, *_TOTALS})
 
-# The names by which OpenAI and Gemini report a whole with its parts in it.
+# OpenAI's and Gemini's names of a whole that includes its parts.
 _INCLUSIVE = frozenset(
     "prompt_tokens promptTokens completion_tokens completionTokens prompt_token_count promptTokenCount".split()
 )

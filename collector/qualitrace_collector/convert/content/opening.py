@@ -1,6 +1,6 @@
-"""Recorded text to the value that it stands for: JSON, LangChain's serialised objects, Python's way to show values.
+"""Recorded text to the value that it represents: JSON, LangChain's serialised objects, Python's way to show values.
 
-Each reader of this room opens a value before it looks at it. Text that is none of these stays as it is.
+Each reader of this room opens a value before it looks at it. Other text stays as it is.
 
 Instrumentations write a value as Python shows it (`repr`, or a pydantic model's `str`) if JSON cannot hold it:
 `[Document(page_content='…')]`, `ChatCompletion(id=…, choices=[…])`, `content='…' additional_kwargs={}`,
@@ -17,7 +17,7 @@ from typing import Any
 from pydantic_core import from_json
 
 MAX_DEPTH = 12
-"""How deep the readers of this room look into nested values."""
+"""Levels of nested values that the readers of this room look into."""
 
 CLASS = "__class__"
 """Key under which an opened object keeps the name of its class."""
@@ -26,9 +26,9 @@ _MAX_BLANK_DEPTH = 100
 _DECODER = json.JSONDecoder()
 
 MAX_CHARACTERS = 200_000
-"""Longer text is not read: the parser's memory is many times the text."""
+"""Longer text is not parsed as Python: the parser needs many times its memory."""
 
-# A string, or the rest of the line behind a quote that nothing closes: to look further from each would take long.
+# A string, or the rest of the line after an open quote: a longer search from each quote would take quadratic time.
 _STRING = r"""[bruf]{0,2}(?:'(?:[^'\\\n]|\\.)*'?|"(?:[^"\\\n]|\\.)*"?)"""
 
 _STRINGS_AND_OBJECTS = re.compile(
@@ -44,7 +44,7 @@ _CONTENT_FIELDS = frozenset(
     "content page_content text messages answer output result response parts node payload".split()
 )
 
-# OpenAI Agents' way to show a run (agents.util._pretty_print).
+# How OpenAI Agents show a run (agents.util._pretty_print).
 _RUN_RESULT = re.compile(r"RunResult\w*:\n(?:- .*\n)*- Final output \(\w+\):\n((?:    .*(?:\n|\Z))+)")
 _FIELD_START = re.compile(
     rf"(?P<string>{_STRING})|(?P<open>[\[({{])|(?P<close>[\])}}])|(?<!\s)\s+(?=[a-z_]\w*=)", re.DOTALL
@@ -81,7 +81,7 @@ def opened(value: Any) -> Any:
 
 
 def _cut(text: str) -> Any:
-    """Return what is left of JSON that an SDK cut off (OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT), None if it is none."""
+    """Return the rest of JSON that an SDK cut off (OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT), None for other text."""
     if not text.startswith(('{"', '[{"')) or text.rstrip()[-1:] in ("}", "]") or _begins_with_json(text):
         return None
     try:
@@ -92,7 +92,7 @@ def _cut(text: str) -> Any:
 
 
 def _begins_with_json(text: str) -> bool:
-    """Whether text is JSON with words behind it."""
+    """Whether text is JSON with words after it."""
     try:
         _DECODER.raw_decode(text)
     except (ValueError, RecursionError):
@@ -108,7 +108,7 @@ def _constructor(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _lines(text: str) -> list[Any] | None:
-    """Return the objects of a stream that was recorded as text, None if it is none.
+    """Return the objects of a stream that was recorded as text, None for other text.
 
     They are the data of server-sent events, or stand one a line (Ollama's).
     """
@@ -123,7 +123,7 @@ def _lines(text: str) -> list[Any] | None:
 
 
 def at(value: Any, *path: str | int) -> Any:
-    """Return what stands at a path of keys and positions in nested values, None if nothing does."""
+    """Return the value at a path of keys and positions in nested values, None if there is none."""
     for step in path:
         if isinstance(step, int):
             value = value[step] if isinstance(value, list) and len(value) > step else None
@@ -133,7 +133,7 @@ def at(value: Any, *path: str | int) -> Any:
 
 
 def as_sent(value: Any) -> str:
-    """Write a value as a client would have sent it: text as it is, all else as JSON."""
+    """Return a value as a client would have sent it: text as it is, anything else as JSON."""
     if isinstance(value, str):
         return encodable(value)
     try:
@@ -161,7 +161,7 @@ def is_blank(value: Any, depth: int = 0) -> bool:
 
 
 def read_repr(text: str) -> Any:
-    """Return the list, mapping or object that Python's text stands for, None if it is no such text.
+    """Return the list, mapping or object that Python shows as this text, None for other text.
 
     An object becomes a mapping of its fields, with the name of its class under `__class__`.
     """
@@ -179,7 +179,7 @@ def read_repr(text: str) -> Any:
 
 
 def is_cut_repr(text: str) -> bool:
-    """Whether text begins as an object that Python shows, but cannot be read: cut off, or never readable."""
+    """Whether text begins as an object that Python shows, but cannot be parsed: cut off, or shown without content."""
     return text.startswith(("<generator object", "<async_generator object", "<coroutine object")) or (
         bool(re.match(r"[A-Z]\w*\((?:[a-z_]\w*=|\))", text)) and read_repr(text) is None
     )
@@ -198,7 +198,7 @@ def _evaluated(text: str) -> Any:
 
 
 def _plain(match: re.Match[str]) -> str:
-    """Put the value in an enum's place (`<Role.USER: 'user'>`), and None in that of other objects (`<object at …>`).
+    """Replace an enum by its value (`<Role.USER: 'user'>`), and other objects by None (`<object at …>`).
 
     Haystack's documents show their fields as `content: '…'`, and their ids without quotation marks.
     """
@@ -211,7 +211,7 @@ def _plain(match: re.Match[str]) -> str:
 
 
 def _value(node: ast.expr) -> Any:
-    """Return the value of a literal or an object; raise ValueError for anything that would have to be run."""
+    """Return the value of a literal or an object; raise ValueError for code."""
     match node:
         case ast.Constant(value):
             return value.decode("utf-8", "replace") if isinstance(value, bytes) else _json_value(value)

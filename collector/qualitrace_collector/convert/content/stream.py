@@ -1,4 +1,4 @@
-"""Chunks of a stream, as some instrumentations record them, put together into the answer that the app received."""
+"""Chunks of a stream, as some instrumentations record them, joined to the answer that the app received."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from qualitrace_collector.convert.content.opening import at
 Path = tuple[str | int, ...]
 
 _DELTAS: tuple[tuple[str, Path], ...] = (
-    # the sign by which a chunk is known (a key, or `key=value`; a value may end in *), and where its text is
+    # the sign of a chunk (a key, or `key=value`), and where its text is
     ("object=chat.completion.chunk", ("choices", 0, "delta", "content")),  # OpenAI's chat completions
     ("choices", ("choices", 0, "delta", "content")),
     ("choices", ("choices", 0, "delta", "refusal")),
@@ -35,12 +35,12 @@ _OTHER_EVENTS = (
 ).split()
 _OTHER_KEYS = frozenset({"messageStart", "messageStop", "contentBlockStart", "contentBlockStop", "metadata"})
 
-# Events that bring the whole response at the end.
+# Events with the whole response, at the end.
 _WHOLE = {"response.completed": "response", "response.incomplete": "response"}
 
 
 def whole_response(chunks: Sequence[Any]) -> Any:
-    """Return the response that a stream's last event brings, None if there is none."""
+    """Return the response in a stream's last event, None if there is none."""
     for chunk in reversed(chunks):
         if isinstance(chunk, dict) and (key := _WHOLE.get(str(chunk.get("type")))) and chunk.get(key):
             return chunk[key]
@@ -48,7 +48,7 @@ def whole_response(chunks: Sequence[Any]) -> Any:
 
 
 def joined(chunks: Sequence[Any], part_text: Callable[[Any], str]) -> str | None:
-    """Put the texts of chunks together; None if these are no chunks of a stream.
+    """Join the texts of chunks; None if these are no chunks of a stream.
 
     Args:
         chunks: a recorded list.
@@ -73,10 +73,8 @@ def joined(chunks: Sequence[Any], part_text: Callable[[Any], str]) -> str | None
 
 
 def pieces_of_text(items: Sequence[Any]) -> str | None:
-    """Put the tokens that a generator yielded together; None if the texts are items of their own.
-
-    Tokens carry the blanks between words, items of a list do not.
-    """
+    """Join the tokens that a generator yielded; None if the texts are items of a list."""
+    # Tokens contain the blanks between words, items of a list do not.
     if len(items) < 2 or not all(isinstance(item, str) for item in items):
         return None
     inner = [*items[1:], *(item for item in items[:-1] if item[-1:].isspace())]
@@ -84,7 +82,7 @@ def pieces_of_text(items: Sequence[Any]) -> str | None:
 
 
 def added_up(items: Sequence[Any], keys: Sequence[str]) -> dict[str, Any] | None:
-    """Add up mappings of one key each, as LangChain's chains stream their outputs; None if these are none."""
+    """Add up mappings of one key each, as LangChain's chains stream their outputs; None for other lists."""
     if len(items) < 2 or not all(isinstance(item, dict) and len(item) == 1 for item in items):
         return None
     total: dict[str, Any] = {}
@@ -96,7 +94,7 @@ def added_up(items: Sequence[Any], keys: Sequence[str]) -> dict[str, Any] | None
 
 
 def _without_envelope(chunk: dict[str, Any]) -> dict[str, Any]:
-    """Take a chunk out of the event that brought it (Mistral's `data`)."""
+    """Take a chunk out of its event (Mistral's `data`)."""
     inner = chunk.get("data")
     return inner if chunk.keys() <= {"data", "event", "id", "retry"} and isinstance(inner, dict) else chunk
 
