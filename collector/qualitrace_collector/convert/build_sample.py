@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from mlflow.entities import SpanStatusCode, SpanType
 
-from qualitrace_collector.convert.content import as_sent, opened
 from qualitrace_collector.convert.content.answer import answer_text, is_material
 from qualitrace_collector.convert.content.messages import messages_in
+from qualitrace_collector.convert.content.opening import as_sent, opened
 from qualitrace_collector.convert.content.passages import Passage, find_passages
 from qualitrace_collector.convert.content.prompt import split_prompt
 from qualitrace_collector.convert.content.question import Asked, asked, spoken_turns

@@ -156,7 +156,7 @@ def _is_bare(call: SpanDraft) -> bool:
 
 
 def _is_twin(call: SpanDraft, twin: SpanDraft) -> bool:
-    """Whether two libraries recorded one call: they overlap, name one model, and agree in id, or in counts and texts."""
+    """Whether two libraries recorded one call: they overlap, and agree in the model, and in id or counts and texts."""
     return (
         _may_be_two_instrumentors(call, twin)
         and (_starts_within(call, twin) or _is_bare(call) or _is_bare(twin))

@@ -14,9 +14,9 @@ from typing import Any
 from mlflow.entities import SpanType
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from qualitrace_collector.convert.content import answer_text, is_blank, parsed, question_text
+from qualitrace_collector.convert.content import answer_text, question_text
 from qualitrace_collector.convert.content.answer import is_material
-from qualitrace_collector.convert.content.opening import is_cut_repr
+from qualitrace_collector.convert.content.opening import is_blank, is_cut_repr, parsed
 from qualitrace_collector.convert.content.question import asked
 from qualitrace_collector.convert.dialects import DIALECTS
 from qualitrace_collector.convert.one_span_per_call import failed

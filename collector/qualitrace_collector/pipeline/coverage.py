@@ -13,8 +13,7 @@ from mlflow.entities import SpanType
 
 from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.convert.build_sample import is_error, outermost, read_exchange, root_of
-from qualitrace_collector.convert.content import is_blank
-from qualitrace_collector.convert.content.opening import MAX_DEPTH
+from qualitrace_collector.convert.content.opening import MAX_DEPTH, is_blank
 from qualitrace_collector.convert.content.passages import texts_of
 from qualitrace_collector.convert.dialects import dialect_of
 from qualitrace_collector.convert.mlflow_span import AnySpan

@@ -3,19 +3,7 @@
 from qualitrace_collector.convert.content.answer import answer_text
 from qualitrace_collector.convert.content.documents import documents
 from qualitrace_collector.convert.content.messages import messages_in
-from qualitrace_collector.convert.content.opening import as_sent, at, encodable, is_blank, opened, parsed
+from qualitrace_collector.convert.content.opening import at, encodable, opened
 from qualitrace_collector.convert.content.question import earlier_turns, question_text
 
-__all__ = [
-    "answer_text",
-    "as_sent",
-    "at",
-    "documents",
-    "earlier_turns",
-    "encodable",
-    "is_blank",
-    "messages_in",
-    "opened",
-    "parsed",
-    "question_text",
-]
+__all__ = ["answer_text", "at", "documents", "earlier_turns", "encodable", "messages_in", "opened", "question_text"]

@@ -206,7 +206,7 @@ def fill_from_events(draft: SpanDraft, events: Iterable[Event]) -> None:
     choices: list[dict[str, Any]] = []
     for event in events:
         if role := _ROLES.get(event.name):
-            messages.append(_event_message(draft, event, role))
+            messages.append(_event_turn(draft, event, role))
         elif event.name == "gen_ai.choice":
             choices.append(_event_choice(draft, event, len(choices)))
         elif event.name == "gen_ai.content.prompt":
@@ -221,11 +221,9 @@ def fill_from_events(draft: SpanDraft, events: Iterable[Event]) -> None:
         draft.outputs = choices[-1]["message"]["content"] if is_tool else {"choices": choices}
 
 
-def _event_message(draft: SpanDraft, event: Event, role: str) -> dict[str, Any]:
+def _event_turn(draft: SpanDraft, event: Event, role: str) -> dict[str, Any]:
     fields = _body(draft, event)
-    message = {"role": fields.get("role") or role, "content": opened_parts(fields.get("content"))}
-    if calls := draft.loads(fields.get("tool_calls")):
-        message["tool_calls"] = calls
+    message = _chat_message(draft, fields, role, fields.get("tool_calls"))
     if role == "tool" and (call_id := fields.get("id") or fields.get("tool_call_id")):
         message["tool_call_id"] = call_id
     return message
@@ -236,10 +234,13 @@ def _event_choice(draft: SpanDraft, event: Event, index: int) -> dict[str, Any]:
     message = draft.loads(fields.get("message", fields))
     if not isinstance(message, dict):
         message = {"content": message}
-    answer = {"role": message.get("role") or "assistant", "content": opened_parts(message.get("content"))}
-    if calls := draft.loads(message.get("tool_calls") or fields.get("tool_calls")):
-        answer["tool_calls"] = calls
+    answer = _chat_message(draft, message, "assistant", message.get("tool_calls") or fields.get("tool_calls"))
     return {"index": fields.get("index", index), "finish_reason": fields.get("finish_reason"), "message": answer}
+
+
+def _chat_message(draft: SpanDraft, fields: dict[str, Any], role: str, calls: Any) -> dict[str, Any]:
+    message = {"role": fields.get("role") or role, "content": opened_parts(fields.get("content"))}
+    return message | {"tool_calls": opened} if (opened := draft.loads(calls)) else message
 
 
 def _body(draft: SpanDraft, event: Event) -> dict[str, Any]:

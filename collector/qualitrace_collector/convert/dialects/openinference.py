@@ -7,8 +7,8 @@ from typing import Any
 
 from mlflow.entities import SpanType
 
-from qualitrace_collector.convert.content import at, is_blank
 from qualitrace_collector.convert.content.documents import document_of
+from qualitrace_collector.convert.content.opening import at, is_blank
 from qualitrace_collector.convert.dialects.dialect import (
     Dialect,
     mappings_under,
