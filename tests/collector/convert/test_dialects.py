@@ -12,6 +12,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from qualitrace_collector.convert import convert
 from qualitrace_collector.convert.content import answer_text, question_text
+from qualitrace_collector.convert.dialects import DIALECTS
+from qualitrace_collector.convert.dialects.dialect import Dialect
 from qualitrace_collector.piece import Piece, SpanRecord
 from support.otlp import attributes, span, span_id, trace_id
 
@@ -429,3 +431,22 @@ def test_text_that_was_escaped_can_be_read_and_searched():
     (stored,) = convert(piece, "shop").stored
     assert "Straße" in stored.data["attributes"]["mlflow.spanInputs"]
     stored.data["attributes"]["mlflow.spanInputs"].encode()
+
+
+def test_a_root_is_a_familys_own_or_shared_but_not_both():
+    """What other libraries use, too, must not make their spans those of a GenAI library."""
+    own = {root for dialect in DIALECTS for root in dialect.roots}
+    assert own.isdisjoint(root for dialect in DIALECTS for root in dialect.shared_roots)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+def test_session_user_and_cost_are_found_under_the_names_of_each_dialect(dialect: Dialect):
+    """A dialect only declares them."""
+    call = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m-1"}
+    for name in dialect.session:
+        assert converted(recorded(call | {name: "s1"})).get_attribute("session.id") == "s1"
+    for name in dialect.user:
+        assert converted(recorded(call | {name: "u1"})).get_attribute("user.id") == "u1"
+    for name in dialect.costs.get("total_cost", ()):
+        cost = converted(recorded(call | {name: 0.25})).get_attribute("mlflow.llm.cost")
+        assert cost == {"input_cost": 0.0, "output_cost": 0.0, "total_cost": 0.25}
