@@ -269,7 +269,7 @@ def test_content_in_span_events_is_found(events: tuple[Span.Event, ...]):
 
 
 def test_content_in_log_records_is_found():
-    """The details record of the GenAI conventions brings what the span lacks."""
+    """The details record of the GenAI conventions adds what the span lacks."""
     values = attributes({"gen_ai.input.messages": MESSAGES, "gen_ai.output.messages": ANSWERS, "user.id": "u1"})
     log = LogRecord(
         trace_id=trace_id(1),
@@ -330,7 +330,7 @@ def test_pydantic_ais_run_is_parted_into_question_and_answer():
 
 
 def test_logfires_record_of_a_streams_end_is_the_call():
-    """The request's span ended when the stream opened; the record brings the answer."""
+    """The request's span ended when the stream opened; the record has the answer."""
     asked = {"gen_ai.operation.name": "chat", "gen_ai.input.messages": MESSAGES}
     opened = converted(recorded(asked | {"logfire.span_type": "span"}), scope="logfire.openai")
     ended = asked | {"logfire.span_type": "log", "gen_ai.output.messages": ANSWERS}
@@ -360,7 +360,7 @@ def test_a_crew_was_asked_what_its_tasks_say(values: dict[str, Any]):
         ("OpenAIGenerator", {"replies": ["So."], "meta": [{}]}),
     ],
 )
-def test_haystacks_replies_tell_model_and_counts(component: str, output: dict[str, Any]):
+def test_haystacks_replies_have_model_and_counts(component: str, output: dict[str, Any]):
     """Haystack's spans have no attributes for them; both of its generators keep them beside the text."""
     meta = output["meta"][0] if "meta" in output else output["replies"][0]["meta"]
     meta |= {"model": "gpt-5", "usage": {"prompt_tokens": 14, "completion_tokens": 8}}
@@ -370,7 +370,7 @@ def test_haystacks_replies_tell_model_and_counts(component: str, output: dict[st
     assert (found.get_attribute("mlflow.llm.model"), found.get_attribute("mlflow.chat.tokenUsage")) == ("gpt-5", counts)
 
 
-def test_genkits_response_tells_the_counts():
+def test_genkits_response_has_the_counts():
     """Genkit's spans name the model; the counts stand in the response that they record."""
     response = {
         "message": {"role": "model", "content": [{"text": "So."}]},
@@ -385,7 +385,7 @@ def test_genkits_response_tells_the_counts():
 
 @pytest.mark.parametrize("count", ["gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"])
 def test_a_span_with_model_and_counts_is_a_call(count: str):
-    """The Mistral client's own spans tell no operation and use the counts' old names."""
+    """The Mistral client's own spans have no operation and use the counts' old names."""
     found = converted(recorded({"gen_ai.request.model": "m-1", count: 14, "gen_ai.usage.output_tokens": 8}))
     assert (found.span_type, found.get_attribute("mlflow.chat.tokenUsage")["total_tokens"]) == ("CHAT_MODEL", 22)
 

@@ -233,7 +233,7 @@ CHAINS: dict[str, Any] = {
 
 @pytest.mark.parametrize("outputs", CHAINS.values(), ids=CHAINS)
 def test_what_a_chain_answered_is_found(outputs: Any):
-    """Chains and frameworks hand up the answer beside their input, material and thoughts."""
+    """Chains and frameworks return the answer beside their input, material and thoughts."""
     assert answer_text(outputs, {"input": WHY, "question": WHY, "query": WHY}) == FOG
     assert answer_text(outputs, WHY) == FOG
 

@@ -39,7 +39,7 @@ def call(number: int = 1, parent: int = 0, **values: Any) -> Span:
         {"session.id": "s1", "user.id": "u1", "process.command_line": "python celery_report.py"},
     ],
 )
-def test_a_programs_resource_tells_session_and_user(resource: dict[str, Any]):
+def test_a_programs_resource_names_session_and_user(resource: dict[str, Any]):
     """A command-line tool names them in OTEL_RESOURCE_ATTRIBUTES, under any of the names that spans have."""
     assert identity_of(resource, call()) == ("s1", "u1")
 

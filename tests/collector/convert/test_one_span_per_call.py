@@ -67,9 +67,13 @@ def test_a_span_around_several_calls_lends_them_nothing():
 
 def test_two_instrumentors_side_by_side_make_one_call():
     """Spans of one response under one parent are united, the shorter one being the call."""
-    told = chat_span(1, 2, 1, question="Why?", answer="So.", gen_ai__response__id="r1", seconds=2)
+    recorded = chat_span(1, 2, 1, question="Why?", answer="So.", gen_ai__response__id="r1", seconds=2)
     bare = bare_call(1, 3, 1, gen_ai__response__id="r1")
-    assert types_of(piece_of((span(1, 1), "app"), (told, "a"), (bare, "b"))) == {1: None, 2: "CHAIN", 3: "CHAT_MODEL"}
+    assert types_of(piece_of((span(1, 1), "app"), (recorded, "a"), (bare, "b"))) == {
+        1: None,
+        2: "CHAIN",
+        3: "CHAT_MODEL",
+    }
 
 
 def test_the_same_library_calling_twice_is_two_calls():
@@ -80,11 +84,11 @@ def test_the_same_library_calling_twice_is_two_calls():
     assert kinds == {1: None, 2: "CHAT_MODEL", 3: "CHAT_MODEL"}
 
 
-def test_a_call_told_in_two_traces_counts_once():
+def test_a_call_recorded_in_two_traces_counts_once():
     """Without a common parent each instrumentor makes a trace; the one with content is the call."""
-    told = piece_of((chat_span(1, 1, question="Why?", answer="So.", gen_ai__response__id="r1"), "instrumentor"))
+    recorded = piece_of((chat_span(1, 1, question="Why?", answer="So.", gen_ai__response__id="r1"), "instrumentor"))
     bare = piece_of((bare_call(2, 2, gen_ai__response__id="r1"), "client"))
-    traces, failures = convert_all([(bare, "shop"), (told, "shop")])
+    traces, failures = convert_all([(bare, "shop"), (recorded, "shop")])
     spans = {trace.trace_id[-1]: trace.spans[0] for trace in traces}
     assert failures == []
     assert (spans["1"].span_type, spans["2"].span_type) == ("CHAT_MODEL", "CHAIN")
@@ -94,9 +98,9 @@ def test_a_call_told_in_two_traces_counts_once():
 
 def test_calls_at_different_times_stay_apart():
     """The same response id in another hour is another call."""
-    told = piece_of((chat_span(1, 1, question="Why?", answer="So.", gen_ai__response__id="r1"), "instrumentor"))
+    recorded = piece_of((chat_span(1, 1, question="Why?", answer="So.", gen_ai__response__id="r1"), "instrumentor"))
     later = bare_call(2, 2, gen_ai__response__id="r1", start=START + 3600 * SECOND)
-    traces, _ = convert_all([(piece_of((later, "client")), "shop"), (told, "shop")])
+    traces, _ = convert_all([(piece_of((later, "client")), "shop"), (recorded, "shop")])
     assert [trace.spans[0].span_type for trace in traces] == ["CHAT_MODEL", "CHAT_MODEL"]
 
 
@@ -119,7 +123,7 @@ def types_apart(first: Piece, second: Piece, services: tuple[str, str] = ("shop"
 
 
 def test_a_client_below_a_callback_that_is_not_current_is_no_second_call():
-    """A provider's span that got a trace of its own is told by its counts, texts and time, as frameworks hide ids."""
+    """A provider's span that got a trace of its own is recognised by its counts, texts and time, as frameworks hide ids."""
     provider = chat_span(2, 2, question="Why?", answer="So.", **VERSIONED)
     outer, inner = piece_of((framework_call(1, 1), "langchain")), piece_of((provider, "openai"))
     assert types_apart(outer, inner) == ["LLM", "CHAIN"]
@@ -138,14 +142,14 @@ def test_a_client_below_a_callback_that_is_not_current_is_no_second_call():
     ids=["answer", "question", "counts", "model", "time", "service"],
 )
 def test_another_traces_call_that_differs_is_another_call(differs: dict[str, Any], services: tuple[str, str]):
-    """Two traces tell one call only if texts, counts, model, time and service agree."""
+    """Two traces record one call only if texts, counts, model, time and service agree."""
     other = piece_of((chat_span(2, 2, **({"question": "Why?", "answer": "So."} | differs)), "openai"))
     kinds = types_apart(piece_of((framework_call(1, 1), "langchain")), other, services)
     assert kinds == ["LLM", "CHAT_MODEL"]
 
 
 def test_a_bare_call_of_other_counts_is_another_call():
-    """What tells no content is taken for a told call only if that one counts the same."""
+    """A call without content is taken for a recorded one only if that counts the same."""
     bare = piece_of((bare_call(2, 2), "client"))
     assert types_apart(piece_of((framework_call(1, 1), "langchain")), bare) == ["LLM", "CHAT_MODEL"]
     same = piece_of((bare_call(2, 2, gen_ai__usage__output_tokens=8), "client"))
@@ -153,7 +157,7 @@ def test_a_bare_call_of_other_counts_is_another_call():
 
 
 def test_a_framework_beside_its_provider_is_one_call_though_it_hides_the_id():
-    """Under one parent, too, counts and texts tell that both saw one response."""
+    """Under one parent, too, counts and texts show that both saw one response."""
     provider = chat_span(1, 3, 1, question="Why?", answer="So.", **VERSIONED)
     piece = piece_of((span(1, 1), "app"), (framework_call(1, 2, 1), "langchain"), (provider, "openai"))
     assert types_of(piece) == {1: None, 2: "CHAIN", 3: "CHAT_MODEL"}
@@ -244,16 +248,16 @@ def test_of_two_calls_of_equal_times_one_remains():
     ]
 
 
-def test_a_told_call_stands_for_one_bare_call_only():
-    """Of two users' calls at the same time that count alike, the one that nobody else told remains a call."""
-    told = piece_of((framework_call(1, 1), "langchain"))
+def test_a_recorded_call_stands_for_one_bare_call_only():
+    """Of two users' calls at the same time that count alike, the one that nobody else recorded remains a call."""
+    recorded = piece_of((framework_call(1, 1), "langchain"))
     bare = [piece_of((bare_call(trace, 2, gen_ai__usage__output_tokens=8), "client")) for trace in (2, 3)]
-    traces, _ = convert_all([(piece, "shop") for piece in (told, *bare)])
+    traces, _ = convert_all([(piece, "shop") for piece in (recorded, *bare)])
     assert [trace.spans[0].span_type for trace in traces] == ["LLM", "CHAIN", "CHAT_MODEL"]
 
 
 def test_a_late_call_like_a_stored_one_is_a_call_of_its_own():
-    """MLflow does not store who recorded a span, so only a response's id tells that a stored and a late one are one."""
+    """MLflow does not store who recorded a span, so only a response's id shows that a stored and a late one are one."""
     first = chat_span(1, 3, 1, question="Why?", answer="So.")
     late = chat_span(1, 2, 1, question="Why?", answer="So.", seconds=3)
     stored = convert(piece_of((span(1, 1), "app"), (first, "openai")), "shop").spans
@@ -261,17 +265,19 @@ def test_a_late_call_like_a_stored_one_is_a_call_of_its_own():
 
 
 def test_a_bare_call_without_counts_is_no_other_traces_call():
-    """Model and time alone do not tell that two traces have one call; an error of both does."""
+    """Model and time alone do not show that two traces have one call; an error of both does."""
     bare = span(2, 2, gen_ai__operation__name="chat", gen_ai__request__model="gpt-4o-mini")
-    told = span(1, 1, openinference__span__kind="LLM", llm__model_name="gpt-4o-mini", input__value="Why?", seconds=2)
-    assert types_apart(piece_of((told, "langchain")), piece_of((bare, "client"))) == ["LLM", "CHAT_MODEL"]
-    for item in (bare, told):
+    recorded = span(
+        1, 1, openinference__span__kind="LLM", llm__model_name="gpt-4o-mini", input__value="Why?", seconds=2
+    )
+    assert types_apart(piece_of((recorded, "langchain")), piece_of((bare, "client"))) == ["LLM", "CHAT_MODEL"]
+    for item in (bare, recorded):
         item.status.code = Status.STATUS_CODE_ERROR
-    assert types_apart(piece_of((told, "langchain")), piece_of((bare, "client"))) == ["LLM", "CHAIN"]
+    assert types_apart(piece_of((recorded, "langchain")), piece_of((bare, "client"))) == ["LLM", "CHAIN"]
 
 
 def test_long_conversations_that_look_alike_are_read_once_each():
-    """Hundreds of simultaneous calls, two libraries' in turn, are compared in seconds however much they were told."""
+    """Hundreds of simultaneous calls, two libraries' in turn, are compared in seconds however much was recorded."""
     calls: list[tuple[Span, str]] = []
     for number in range(2, 302):
         turns = [{"role": "user", "parts": [{"type": "text", "content": f"Q{number}"}]}] * 200

@@ -56,7 +56,7 @@ def test_an_object_that_was_handed_up_is_answered_by_the_last_call(shown: str):
     assert root_of(engine, splitter, below, chat(4, 3)).outputs == "So."
 
 
-def test_the_nearest_span_tells_what_was_asked():
+def test_the_nearest_span_shows_what_was_asked():
     """The chain below the root knows the question better than the prompt that was made of it."""
     chain = span(1, 2, 1, openinference__span__kind="CHAIN", input__value="Own words?", output__value="Own answer.")
     found = root_of(span(1, 1), chain, chat(3, 2))

@@ -97,12 +97,12 @@ READ, WRITTEN = "gen_ai.usage.cache_read_input_tokens", "gen_ai.usage.cache_crea
         (counts(9, 20, **{READ: 50, "gen_ai.usage.reasoning_tokens": 70, "gen_ai.usage.total_tokens": 149}), (59, 90)),
     ],
 )
-def test_parts_count_once_however_they_are_told(values: dict[str, Any], expected: tuple[int, int]):
+def test_parts_count_once_however_they_are_reported(values: dict[str, Any], expected: tuple[int, int]):
     """Cached tokens are in the input and reasoning is in the output, whether the library put them there or not."""
     assert totals(trace_of(call(**values)))[:2] == expected
 
 
-def test_known_libraries_tell_cached_tokens_apart_whatever_their_total():
+def test_known_libraries_report_cached_tokens_apart_whatever_their_total():
     """Claude's Agent SDK by OpenInference, and OpenLLMetry's Bedrock, add up a total without them."""
     cached = {"llm.token_count.prompt_details.cache_read": 600, "llm.token_count.total": 1100}
     agent = openinference(1, **tokens(1000, 100, **cached))
@@ -165,7 +165,7 @@ ANTHROPIC = {"input_tokens": 9, "cache_read_input_tokens": 2000, "cache_creation
     ],
     ids=["v4", "v5", "v5 raw", "v6 raw", "v6", "openai"],
 )
-def test_the_ai_sdk_tells_anthropics_cached_tokens_apart_before_version_6(
+def test_the_ai_sdk_reports_anthropics_cached_tokens_apart_before_version_6(
     provider: str, values: dict[str, Any], metadata: dict[str, Any], expected: int
 ):
     """Later versions, and other providers, have them in the input."""
@@ -176,7 +176,7 @@ def test_the_ai_sdk_tells_anthropics_cached_tokens_apart_before_version_6(
     assert totals(trace_of(span(1, 1, **spelled(sent))))[:2] == (expected, 5)
 
 
-def test_the_ai_sdk_tells_bedrocks_cached_tokens_apart():
+def test_the_ai_sdk_reports_bedrocks_cached_tokens_apart():
     """They are in the provider's metadata alone."""
     values = {"ai.operationId": "ai.generateText.doGenerate", "ai.model.provider": "amazon-bedrock"}
     metadata = {"bedrock": {"usage": {"cacheReadInputTokens": 600, "cacheWriteInputTokens": 30}}}
@@ -200,9 +200,7 @@ def test_the_ai_sdk_tells_bedrocks_cached_tokens_apart():
     ids=["chat", "responses", "anthropic", "gemini", "gemini python"],
 )
 @pytest.mark.parametrize("kind", ["LLM", "AGENT"])
-def test_a_response_tells_its_usage_where_the_span_does_not(
-    kind: str, usage: dict[str, Any], expected: tuple[int, int]
-):
+def test_a_response_has_its_usage_where_the_span_does_not(kind: str, usage: dict[str, Any], expected: tuple[int, int]):
     """Custom spans record the provider's response, or the result of Claude's Agent SDK, and no counts beside it."""
     for name in ("usage", "usageMetadata"):
         response = json.dumps({"content": [{"type": "text", "text": "So."}], name: usage})
@@ -249,7 +247,7 @@ def test_an_agents_sum_is_not_added_to_its_calls():
     assert totals(trace_of(*spans))[:2] == (90, 9)
 
 
-def test_an_agent_tells_what_its_calls_do_not():
+def test_an_agent_reports_what_its_calls_do_not():
     """Where some or all calls are silent, the sum above them is the best there is."""
     agent, known = openinference(1, **tokens(90, 9)), openinference(2, 1, kind="LLM", **tokens(20, 2))
     assert totals(trace_of(agent, openinference(2, 1, kind="LLM"), openinference(3, 1, kind="LLM")))[:2] == (90, 9)
@@ -466,14 +464,14 @@ def test_a_circle_of_parents_counts_nowhere():
     assert counters(list(trace_of(*spans).stored))["input"] == 0
 
 
-def test_embeddings_are_told_apart():
+def test_embeddings_are_counted_apart():
     """Their tokens are no part of the chat's, which MLflow totals."""
     spans = [call(**counts(10, 5)), openinference(2, 1, kind="EMBEDDING", **tokens(7, 0))]
     spent = spending(trace_of(*spans).stored)
     assert [(item.input, item.embedding) for item in spent] == [(10, False), (7, True)]
 
 
-def test_spending_tells_all_kinds_of_tokens():
+def test_spending_has_all_kinds_of_tokens():
     """For whoever shows what a trace spent."""
     values = counts(1000, 100, **{READ: 600, WRITTEN: 30, "gen_ai.usage.reasoning_tokens": 40})
     (found,) = spending(list(map(MlflowSpan.from_dict, [item.data for item in trace_of(call(**values)).stored])))
@@ -482,7 +480,7 @@ def test_spending_tells_all_kinds_of_tokens():
     assert found.cost_usd == pytest.approx((370 * 3 + 600 * 0.3 + 30 * 3.75 + 100 * 15) / 1e6)
 
 
-def test_a_trace_that_tells_nothing_spent_nothing():
+def test_a_trace_that_reports_nothing_spent_nothing():
     """No span, no spending."""
     assert spending(trace_of(chat_span(1, 1, question="Why?", answer="So.", error="down"), span(1, 2)).stored)
     assert spending(trace_of(span(1, 1, openinference__span__kind="CHAIN")).stored) == []
