@@ -14,12 +14,12 @@ import pandas as pd
 
 from qualitrace_collector.convert.content import (
     answer_text,
-    documents,
     earlier_turns,
     messages_in,
     opened,
     question_text,
 )
+from qualitrace_collector.convert.content.documents import document_texts
 from qualitrace_collector.sample import Message
 
 COLUMNS = {
@@ -96,8 +96,7 @@ def content_of(inputs: Any, outputs: Any = None, context: Any = None) -> Content
 def passages_in(value: Any) -> tuple[str, ...]:
     """Read passages: one text, one document, or a list of texts or documents; also as JSON text."""
     value = opened(value)
-    found = documents([value] if isinstance(value, str) else value)
-    return tuple(document["page_content"] for document in found if document["page_content"].strip())
+    return tuple(document_texts([value] if isinstance(value, str) else value))
 
 
 def _passages_beside(value: Any) -> tuple[str, ...]:

@@ -37,6 +37,11 @@ def documents(value: Any) -> list[Document]:
     return found
 
 
+def document_texts(value: Any) -> list[str]:
+    """Return the texts of the documents in a value."""
+    return [document["page_content"] for document in documents(value) if document["page_content"].strip()]
+
+
 def made(text: str, metadata: dict[str, Any] | None = None, identity: Any = None) -> Document:
     """Return a document in MLflow's form."""
     return {"page_content": text, "metadata": metadata or {}, "id": None if identity is None else str(identity)}

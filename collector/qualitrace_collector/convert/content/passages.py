@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from mlflow.entities import SpanType
 
 from qualitrace_collector.convert.content import forms
-from qualitrace_collector.convert.content.documents import documents
+from qualitrace_collector.convert.content.documents import document_texts
 from qualitrace_collector.convert.content.messages import messages_in
-from qualitrace_collector.convert.content.opening import as_sent, encodable, is_blank, opened
+from qualitrace_collector.convert.content.opening import as_sent, is_blank, opened
 from qualitrace_collector.convert.content.prompt import split_prompt
 from qualitrace_collector.convert.mlflow_span import AnySpan
 from qualitrace_collector.convert.span_draft import CALL_TYPES
@@ -54,7 +54,7 @@ def find_passages(spans: Sequence[AnySpan], question: str) -> tuple[tuple[Passag
 
 def texts_of(value: Any) -> list[str]:
     """Return the texts of a retriever's or a tool's outputs: of its records, or else the value itself."""
-    found = [text for document in documents(value) if (text := encodable(document["page_content"])).strip()]
+    found = document_texts(value)
     if found or is_blank(value):
         return found
     value = opened(value)
@@ -111,7 +111,7 @@ def _material(value: Any) -> list[str]:
     value = opened(value)
     if isinstance(value, str):
         return [value] if " " in value.strip() else []
-    return [document["page_content"] for document in documents(value) if document["page_content"].strip()]
+    return document_texts(value)
 
 
 def _prompted(span: AnySpan, question: str, read: set[Message]) -> Iterator[Passage]:
