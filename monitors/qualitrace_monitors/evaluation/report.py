@@ -12,10 +12,10 @@ from qualitrace_monitors.evaluation.result import Evaluation, Gate, MetricSummar
 
 WORST = 5
 SHOWN_KEYS = 10
-"""Rows that are named of those that are missing; `qualitrace/scores.json` names all."""
+"""Missing rows whose keys are shown; `qualitrace/scores.json` names all."""
 _WORDS = {
     "below": "below: the whole interval is under the threshold",
-    "undecided": "not shown to be below: the interval holds the threshold; more rows would tell",
+    "undecided": "not shown to be below: the interval holds the threshold; more rows would decide",
     "incomplete": "not passed: rows are missing",
     "met": "met: the whole interval is at or over the threshold",
 }
@@ -45,7 +45,7 @@ def show(evaluation: Evaluation, console: Console) -> None:
 
 
 def gate_line(gate: Gate) -> str:
-    """Say what the interval says of one condition of the gate."""
+    """Return one condition of the gate with what the interval says of it."""
     name = gate.metric if gate.quantity == "mean" else f"{gate.metric}.pass_rate"
     found = f"{_number(gate.point)} ({_interval(gate.interval)})"
     unknown = gate.point is None and not gate.missing
@@ -54,12 +54,19 @@ def gate_line(gate: Gate) -> str:
 
 
 def _metrics_table(evaluation: Evaluation) -> Table:
-    table = Table(title=f"{len(evaluation.rows)} rows, intervals at {evaluation.confidence:.0%}", box=SIMPLE_HEAD)
-    for name in ("metric", "mean", "pass rate", "unsure", "scored"):
-        table.add_column(name, justify="left" if name == "metric" else "right", no_wrap=True)
+    title = f"{len(evaluation.rows)} rows, intervals at {evaluation.confidence:.0%}"
+    table = _table(title, "metric", "mean", "pass rate", "unsure", "scored", no_wrap=True)
     for summary in evaluation.metrics.values():
         tier = "" if summary.tier == "local" else f" ({summary.tier})"
         table.add_row(f"{summary.metric}{tier}", *_cells(summary))
+    return table
+
+
+def _table(title: str, name: str, *numbers: str, no_wrap: bool = False) -> Table:
+    table = Table(title=title, box=SIMPLE_HEAD)
+    table.add_column(name, no_wrap=no_wrap)
+    for number in numbers:
+        table.add_column(number, justify="right", no_wrap=no_wrap)
     return table
 
 
@@ -73,15 +80,15 @@ def _cells(summary: MetricSummary) -> list[str]:
 
 
 def _gaps(evaluation: Evaluation) -> Iterator[str]:
-    """Say of each metric with rows that it did not score how many, and the most frequent reason."""
+    """Yield a line for each metric that did not score all rows: how many, and the most frequent reason."""
     for summary in evaluation.metrics.values():
         counts = {"not applicable": summary.not_applicable, "failed": summary.failed, "missing": summary.missing}
-        if told := ", ".join(f"{count} {word}" for word, count in counts.items() if count):
-            yield f"{summary.metric}: {told}" + (f": {summary.reason}" if summary.reason else "")
+        if lacking := ", ".join(f"{count} {word}" for word, count in counts.items() if count):
+            yield f"{summary.metric}: {lacking}" + (f": {summary.reason}" if summary.reason else "")
 
 
 def missing_lines(evaluation: Evaluation) -> Iterator[str]:
-    """Say which rows have no score in MLflow, metrics of the same rows together, and what else the run lacks."""
+    """Yield which rows have no score in MLflow, metrics of the same rows together, and what else the run lacks."""
     metrics_of: dict[tuple[str, ...], list[str]] = {}
     for metric, keys in evaluation.missing.items():
         metrics_of.setdefault(tuple(keys), []).append(metric)
@@ -96,9 +103,8 @@ def missing_lines(evaluation: Evaluation) -> Iterator[str]:
 
 
 def _comparison_table(evaluation: Evaluation) -> Table:
-    table = Table(title=f"against run {evaluation.baseline}", box=SIMPLE_HEAD)
-    for name in ("metric", "pairs", "difference", f"{evaluation.confidence:.0%} interval", "p"):
-        table.add_column(name, justify="left" if name == "metric" else "right")
+    interval = f"{evaluation.confidence:.0%} interval"
+    table = _table(f"against run {evaluation.baseline}", "metric", "pairs", "difference", interval, "p")
     for comparison in evaluation.comparisons:
         if comparison.difference is None:
             table.add_row(comparison.metric, str(comparison.pairs), comparison.reason, "", "")

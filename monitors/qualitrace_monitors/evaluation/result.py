@@ -6,11 +6,12 @@ paired difference is the sign-flip permutation test (scipy.stats.permutation_tes
 
 import json
 import os
+from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import mode
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import mlflow
 import numpy as np
@@ -47,8 +48,7 @@ class ScoredRow:
 
     Attributes:
         scores: by metric.
-        unscored: what became of the row instead, and why, by metric.
-        missing: why the row's score is not in MLflow, by metric.
+        unscored: what became of the row instead, by metric.
         failure: why its answer could not be produced, else empty.
     """
 
@@ -58,9 +58,13 @@ class ScoredRow:
     answer: str
     target: str | None
     scores: Mapping[str, Score]
-    unscored: Mapping[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
-    missing: Mapping[str, str] = field(default_factory=dict[str, str])
-    failure: str = ""
+    unscored: Mapping[str, Judgement]
+    failure: str
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """Why the row's score is not in MLflow, by metric."""
+        return {name: found.error for name, found in self.unscored.items() if found.status == "missing"}
 
     @property
     def worst(self) -> tuple[str, Score]:
@@ -78,8 +82,7 @@ class ScoredRow:
     def to_dict(self) -> dict[str, Any]:
         """Return it as `SCORES` has it."""
         scores = {name: {"value": score.value, "label": score.label} for name, score in self.scores.items()}
-        unscored = {name: {"status": status, "reason": why} for name, (status, why) in self.unscored.items()}
-        unscored |= {name: {"status": "missing", "reason": why} for name, why in self.missing.items()}
+        unscored = {name: {"status": found.status, "reason": found.error} for name, found in self.unscored.items()}
         return {"row": self.key, "trace_id": self.trace_id, "scores": scores, "unscored": unscored}
 
 
@@ -135,8 +138,8 @@ class MetricSummary:
         return {name: getattr(self, name) for name in ("read", "scored", "not_applicable", "failed", "missing")}
 
 
-def summarize(judge: Judge, judgements: Sequence[Judgement], confidence: float, missing: int = 0) -> MetricSummary:
-    """Sum up one judge's judgements over the rows of a run; those of `missing` rows are not among them."""
+def summarize(judge: Judge, judgements: Sequence[Judgement], confidence: float) -> MetricSummary:
+    """Sum up one judge's judgements over the rows of a run."""
     scores = [judgement.score for judgement in judgements if judgement.score is not None]
     labels = [score.label for score in scores]
     decided = len(labels) - labels.count("unsure")
@@ -146,16 +149,17 @@ def summarize(judge: Judge, judgements: Sequence[Judgement], confidence: float, 
         lower, _ = Moments.of([float(label == "pass") for label in labels]).interval(confidence)
         _, upper = Moments.of([float(label != "fail") for label in labels]).interval(confidence)
         pass_rate_interval = (lower, upper)
-    errors = [judgement.error for judgement in judgements if judgement.score is None]
+    counts = Counter(judgement.status for judgement in judgements)
+    errors = [judgement.error for judgement in judgements if judgement.status in ("not_applicable", "failed")]
     return MetricSummary(
         metric=judge.name,
         tier=judge.tier,
         version=judge.version,
-        read=len(judgements) + missing,
+        read=len(judgements),
         scored=len(scores),
-        not_applicable=sum(judgement.status == "not_applicable" for judgement in judgements),
-        failed=sum(judgement.status == "failed" for judgement in judgements),
-        missing=missing,
+        not_applicable=counts["not_applicable"],
+        failed=counts["failed"],
+        missing=counts["missing"],
         mean=sum(score.value for score in scores) / len(scores) if scores else None,
         mean_interval=mean_interval,
         pass_rate=labels.count("pass") / decided if decided else None,
@@ -212,16 +216,21 @@ def _p_value(differences: Any) -> float:
     return float(test.pvalue)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Gate:
     """One condition of `fail_under`, and what the interval says of it; `missing` rows might say otherwise."""
 
     metric: str
     quantity: Quantity
     threshold: float
-    point: float | None
-    interval: Interval
+    point: float | None = None
+    interval: Interval = NOTHING
     missing: int = 0
+
+    def held_against(self, summary: MetricSummary) -> Self:
+        """Return the condition with what a run found."""
+        point, interval = summary.quantity(self.quantity)
+        return replace(self, point=point, interval=interval, missing=summary.missing)
 
     @property
     def verdict(self) -> Literal["below", "incomplete", "undecided", "met"]:

@@ -19,13 +19,11 @@ from qualitrace_monitors.evaluation.result import (
     EarlierRun,
     Evaluation,
     Gate,
-    MetricSummary,
-    Quantity,
     ScoredRow,
     summarize,
     tracking,
 )
-from qualitrace_monitors.evaluation.run_writer import Judgements, Lost, RunWriter, without_tracebacks
+from qualitrace_monitors.evaluation.run_writer import Judgements, RunWriter, without_tracebacks
 from qualitrace_monitors.evaluation.traces import Predict, RowTrace, answerer, predicted, recorded
 from qualitrace_monitors.judges import Judge
 from qualitrace_monitors.rows.score import Judgement, at_once, judge_sample
@@ -90,7 +88,7 @@ def evaluate(
             model_type, metrics, any(row.target is not None for row in rows), model, base_url, temperature
         )
         earlier = None if baseline is None else EarlierRun(baseline)
-        _check_gates(fail_under or {}, judges)
+        gates = _gates(fail_under, judges)
         _check_answers(rows, predict)
         writer = RunWriter(mlflow.get_tracking_uri(), experiment)
         if tracking_uri is None:
@@ -101,7 +99,7 @@ def evaluate(
         try:
             traces = _traces(rows, predict, writer.experiment_id)
             judgements = _judge_all(traces, judges)
-            lost = writer.save(traces, judges, judgements)
+            judgements |= writer.save(traces, judges, judgements)
         except BaseException:
             with suppress(Exception):
                 writer.fail()
@@ -111,13 +109,16 @@ def evaluate(
             tracking_uri=writer.tracking_uri,
             experiment=experiment,
             confidence=confidence,
-            rows=[_scored_row(trace, judges, judgements, lost) for trace in traces],
-            metrics={judge.name: _summary(judge, rows, judgements, lost, confidence) for judge in judges},
+            rows=[_scored_row(trace, judges, judgements) for trace in traces],
+            metrics={
+                judge.name: summarize(judge, [judgements[row.key, judge.name] for row in rows], confidence)
+                for judge in judges
+            },
             baseline=baseline,
         )
         if earlier is not None:
             evaluation.comparisons = [earlier.compare(evaluation, summary) for summary in evaluation.metrics.values()]
-        evaluation.gates = [_gate(evaluation, key, threshold) for key, threshold in (fail_under or {}).items()]
+        evaluation.gates = [gate.held_against(evaluation.metrics[gate.metric]) for gate in gates]
         about = {"model_type": model_type, "data": data if isinstance(data, str) else type(data).__name__}
         writer.finish(evaluation, about)
     return evaluation
@@ -131,16 +132,18 @@ def _col_mapping(evaluator_config: Mapping[str, Any] | None) -> Mapping[str, str
     return mapping
 
 
-def _check_gates(fail_under: Mapping[str, float], judges: Sequence[Judge]) -> None:
-    names = [judge.name for judge in judges]
-    for key, threshold in fail_under.items():
-        metric, _, quantity = key.partition(".")
-        if metric not in names or quantity not in ("", "mean", "pass_rate"):
+def _gates(fail_under: Mapping[str, float] | None, judges: Sequence[Judge]) -> list[Gate]:
+    names, gates = [judge.name for judge in judges], list[Gate]()
+    for key, threshold in (fail_under or {}).items():
+        metric, _, named = key.partition(".")
+        if metric not in names or named not in ("", "mean", "pass_rate"):
             raise DataError(
                 f"fail_under: {key!r} is no metric of this run; there are {', '.join(names)}, each also with .pass_rate"
             )
         if not 0 <= threshold <= 1:
             raise DataError(f"fail_under: {key} must be from 0 to 1, as scores are (got {threshold:g})")
+        gates.append(Gate(metric, "pass_rate" if named == "pass_rate" else "mean", threshold))
+    return gates
 
 
 def _check_answers(rows: Sequence[DatasetRow], predict: Predict | str | None) -> None:
@@ -197,36 +200,15 @@ def _with_progress(what: str, work: Callable[[_T], _R], items: Sequence[_T]) -> 
     return list(track(done, what, len(items), console=progress, transient=True, disable=not progress.is_terminal))
 
 
-def _scored_row(trace: RowTrace, judges: Sequence[Judge], judgements: Judgements, lost: Lost) -> ScoredRow:
-    key = trace.row.key
-    missing = {judge.name: lost[key, judge.name] for judge in judges if (key, judge.name) in lost}
-    kept = {judge.name: judgements[key, judge.name] for judge in judges if judge.name not in missing}
+def _scored_row(trace: RowTrace, judges: Sequence[Judge], judgements: Judgements) -> ScoredRow:
+    own = {judge.name: judgements[trace.row.key, judge.name] for judge in judges}
     return ScoredRow(
-        key=key,
+        key=trace.row.key,
         trace_id=trace.trace_id,
         question=trace.row.question,
         answer=trace.row.answer or "",
         target=trace.row.target,
-        scores={name: found.score for name, found in kept.items() if found.score is not None},
-        unscored={name: (found.status, found.error) for name, found in kept.items() if found.score is None},
-        missing=missing,
+        scores={name: found.score for name, found in own.items() if found.score is not None},
+        unscored={name: found for name, found in own.items() if found.score is None},
         failure=trace.failure,
-    )
-
-
-def _summary(
-    judge: Judge, rows: Sequence[DatasetRow], judgements: Judgements, lost: Lost, confidence: float
-) -> MetricSummary:
-    pairs = [(row.key, judge.name) for row in rows]
-    kept = [judgements[pair] for pair in pairs if pair not in lost]
-    return summarize(judge, kept, confidence, missing=len(pairs) - len(kept))
-
-
-def _gate(evaluation: Evaluation, key: str, threshold: float) -> Gate:
-    metric, _, named = key.partition(".")
-    quantity: Quantity = "pass_rate" if named == "pass_rate" else "mean"
-    summary = evaluation.metrics[metric]
-    point, interval = summary.quantity(quantity)
-    return Gate(
-        metric=metric, quantity=quantity, threshold=threshold, point=point, interval=interval, missing=summary.missing
     )

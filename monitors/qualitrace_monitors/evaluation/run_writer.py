@@ -75,10 +75,8 @@ _MADE_BY = (MLFLOW_USER, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE)
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-Judgements = Mapping[tuple[str, str], Judgement]
+Judgements = dict[tuple[str, str], Judgement]
 """By row key and judge."""
-Lost = dict[tuple[str, str], str]
-"""Why a score is not in MLflow, by row key and judge."""
 
 
 class Patience:
@@ -203,15 +201,15 @@ class RunWriter:
         source = DatasetInput(dataset=DatasetEntity(**{name: about[name] for name in fields if name in about}))
         self._patiently(lambda: self._client.log_inputs(self.run_id, [source]))
 
-    def save(self, traces: Sequence[RowTrace], judges: Sequence[Judge], judgements: Judgements) -> Lost:
-        """Write the traces with their assessments, linked to the run; return what could not be written, and why."""
-        lost: Lost = {}
+    def save(self, traces: Sequence[RowTrace], judges: Sequence[Judge], judgements: Judgements) -> Judgements:
+        """Write the traces with their assessments, linked to the run; return those that are missing, and why."""
+        missing: Judgements = {}
         writers = SERVER_WRITERS if self.tracking_uri.startswith("http") else 1
         with ThreadPoolExecutor(writers) as pool:
             batches = [traces[start : start + BATCH] for start in range(0, len(traces), BATCH)]
             for part in pool.map(self._save, batches, repeat(judges), repeat(judgements)):
-                lost |= part
-        return lost
+                missing |= part
+        return missing
 
     def finish(self, evaluation: Evaluation, params: Mapping[str, Any]) -> None:
         """Write intervals, counts, judge versions, all scores, the worst rows and a plot a metric, and end the run.
@@ -232,7 +230,7 @@ class RunWriter:
         """
         self._patiently(lambda: self._client.set_terminated(self.run_id, "FAILED"))
 
-    def _save(self, traces: Sequence[RowTrace], judges: Sequence[Judge], judgements: Judgements) -> Lost:
+    def _save(self, traces: Sequence[RowTrace], judges: Sequence[Judge], judgements: Judgements) -> Judgements:
         refused = self._save_traces(traces)
         written = [trace for trace in traces if trace.row.key not in refused]
         scores = {
@@ -241,12 +239,11 @@ class RunWriter:
             for judge in judges
             if (judgement := judgements[trace.row.key, judge.name]).status != "not_applicable"
         }
-        expected = [
-            self._about(trace, None, _expectation(trace, self._tags)) for trace in written if _is_to_be_written(trace)
-        ]
+        expected = [self._about(trace, None, target) for trace in written if (target := self._expectation(trace))]
         errors = self._save_assessments([*scores.values(), *expected])
-        lost: Lost = {(key, judge.name): text for key, text in refused.items() for judge in judges}
-        return lost | {pair: errors[own] for pair, score in scores.items() if (own := _id(score)) in errors}
+        why_missing = {(key, judge.name): text for key, text in refused.items() for judge in judges}
+        why_missing |= {pair: errors[own] for pair, score in scores.items() if (own := _id(score)) in errors}
+        return {pair: Judgement(status="missing", error=text) for pair, text in why_missing.items()}
 
     def _save_traces(self, traces: Sequence[RowTrace], tries: int = REFUSALS) -> dict[str, str]:
         """Write traces, or link those that are there; return why some could not be, by row key."""
@@ -295,6 +292,15 @@ class RunWriter:
         assessment.metadata = {**(assessment.metadata or {}), AssessmentMetadataKey.SOURCE_RUN_ID: self.run_id}
         return assessment
 
+    def _expectation(self, trace: RowTrace) -> Expectation | None:
+        """Make the expected answer's assessment, unless a recorded trace has it already."""
+        known = any(item.expectation and item.name == TARGET for item in trace.trace.info.assessments)
+        if trace.row.target is None or known:
+            return None
+        user = self._tags.get(MLFLOW_USER, "unknown")
+        person = AssessmentSource(source_type=AssessmentSourceType.HUMAN, source_id=user)
+        return Expectation(name=TARGET, value=trace.row.target, source=person)
+
     def _save_assessments(self, assessments: Sequence[Assessment]) -> dict[str, str]:
         try:
             errors = self._patiently(lambda: self._store.save_assessments(assessments))
@@ -327,17 +333,6 @@ class RunWriter:
 
 def _id(assessment: Assessment) -> str:
     return str(assessment.assessment_id)
-
-
-def _is_to_be_written(trace: RowTrace) -> bool:
-    """Whether the expected answer is to be written: a recorded trace may have it already."""
-    known = any(item.expectation and item.name == TARGET for item in trace.trace.info.assessments)
-    return trace.row.target is not None and not known
-
-
-def _expectation(trace: RowTrace, tags: Mapping[str, str]) -> Expectation:
-    person = AssessmentSource(source_type=AssessmentSourceType.HUMAN, source_id=tags.get(MLFLOW_USER, "unknown"))
-    return Expectation(name=TARGET, value=trace.row.target, source=person)
 
 
 def _feedback(judge: Judge, judgement: Judgement) -> Feedback:

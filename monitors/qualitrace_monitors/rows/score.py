@@ -38,11 +38,12 @@ class Judgement:
 
     Attributes:
         score: None unless the status is `scored`; `error` then says why.
+        status: `missing` is a judgement that could not be written where it belongs.
         seconds: the time that the judge took.
     """
 
     score: Score | None = None
-    status: Literal["scored", "not_applicable", "failed"] = "scored"
+    status: Literal["scored", "not_applicable", "failed", "missing"] = "scored"
     error: str = ""
     seconds: float = 0.0
 
