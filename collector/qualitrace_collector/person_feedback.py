@@ -1,6 +1,6 @@
 """A person's opinion of a trace: the form that the feedback door takes and the journal keeps, and how values are read.
 
-End users' opinions (a thumb) and experts' labels are told apart by `source`: only the latter calibrate judges.
+`source` says whether it is an end user's opinion (a thumb) or an expert's label: only labels calibrate judges.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StrictBool, Stri
 from pydantic_core import ErrorDetails
 
 SOURCE_KEY = "qualitrace.feedback.source"
-"""The assessment's metadata that tells `user` from `expert`."""
+"""The key of an assessment's metadata that holds `user` or `expert`."""
 
 GOOD_WORDS = frozenset("pass passed positive good thumbs_up correct yes true factual relevant non-toxic".split())
 BAD_WORDS = frozenset("fail failed negative bad thumbs_down incorrect no false hallucinated unrelated toxic".split())
@@ -28,15 +28,15 @@ _A_WORD = f"text of 1 to {LONGEST_WORD} characters, none of them NUL"
 
 
 class PersonFeedback(BaseModel):
-    """One opinion; the fields' descriptions are what a sender of anything else is told.
+    """One opinion. The fields' descriptions are the text of the errors that senders get.
 
     Attributes:
-        trace_id: 32 hexadecimal digits; MLflow's form with `tr-` before them is taken, too.
-        name: of the assessment: a judge's, to calibrate it, or any other such as `thumb`.
+        trace_id: 32 hexadecimal digits; MLflow's form with `tr-` before them is accepted, too.
+        name: the assessment's name: a judge's, to calibrate it, or any other such as `thumb`.
         value: true or false, a number, or a word such as `pass`.
         comment: why, in the person's words.
-        source: whether an end user of the application or an expert speaks.
-        user: who it is.
+        source: whether the person is an end user of the application or an expert.
+        user: who the person is.
         id: the same opinion, sent again, has the same id.
     """
 
@@ -59,7 +59,10 @@ class PersonFeedback(BaseModel):
 
     @classmethod
     def parse(cls, body: bytes, key: str | None = None) -> Self:
-        """Read the JSON of a request; `key` is its Idempotency-Key, which counts where the body has no `id`.
+        """Read the JSON of a request.
+
+        Args:
+            key: the request's Idempotency-Key; it is the `id` if the body has none.
 
         Raises:
             ValueError: it is no such JSON; the message names each bad field.
@@ -102,7 +105,7 @@ def is_dislike(opinion: bool | float | str) -> bool:
 
 
 def _mistake(detail: ErrorDetails) -> str:
-    """Name the field, and what belongs there."""
+    """Return an error that names the field and says what belongs there."""
     if not detail["loc"]:
         syntax = f" ({detail['msg']})" if detail["type"] == "json_invalid" else ""
         return f"body: must be a JSON object with trace_id, name and value{syntax}"

@@ -1,4 +1,4 @@
-"""What is judged: one answer of an application, with what it was given and what it rested on."""
+"""What judges see: one answer of an application, with the question and the passages that it rests on."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """Untrusted text to judge.
+    """An answer to judge. All of it is text that users or models wrote: data, never instructions.
 
     Attributes:
         inputs: the question or the task, as text.
@@ -35,7 +35,7 @@ class Sample:
         passages: the retrieved texts that the answer should rest on, in order of rank.
         passages_source: where the passages were found.
         conversation: the earlier turns, oldest first.
-        tool_calls: what the application called on the way.
+        tool_calls: the tools that the application called on the way.
         metadata: service, model, prompt_version, session, user … all text.
     """
 
@@ -62,7 +62,7 @@ class Sample:
 
     @property
     def content_hash(self) -> str:
-        """SHA-256 (32 hex digits of it) of what a judge may look at; metadata is left out."""
+        """The first 32 hex digits of the SHA-256 of all that a judge may look at, which leaves out the metadata."""
         judged = {key: value for key, value in self._fields().items() if key != "metadata"}
         return hashlib.sha256(json.dumps(judged, default=asdict, sort_keys=True).encode()).hexdigest()[:32]
 

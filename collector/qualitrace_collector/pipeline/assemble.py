@@ -36,7 +36,7 @@ class Assembler:
         orphan_period: seconds without a new span after which a trace without one is complete.
         max_open: seconds after which a trace without one is handed on unfinished.
         max_spans: spans held at most; beyond it `full` is true.
-        ended: returns which of some traces were complete before: their spans are late, and wait for no root.
+        ended: returns those of some traces that were complete before: their spans are late, and wait for no root.
     """
 
     def __init__(
@@ -53,8 +53,9 @@ class Assembler:
         self._max_spans = max_spans
         self._ended = ended
         self._open: dict[bytes, _OpenTrace] = {}  # in the order in which they were opened
-        self._active: dict[bytes, _OpenTrace] = {}  # those of them that were not looked at since their last span, by it
-        self._rootless: dict[bytes, _OpenTrace] = {}  # those that were, and had no local root, by their last span
+        # Both are in the order of the traces' last spans, so that `due` looks at the first of each and not at all:
+        self._active: dict[bytes, _OpenTrace] = {}  # not looked at since their last span
+        self._rootless: dict[bytes, _OpenTrace] = {}  # looked at, and without a local root
         self._now = 0.0
         self._span_count = 0
 
@@ -83,10 +84,7 @@ class Assembler:
         return trace_id in self._open
 
     def due(self, now: float, *, stopping: bool = False) -> list[Piece]:
-        """Take out what is complete or has waited too long; when `stopping`, complete traces need no quiet.
-
-        Each trace is looked at once after its last span, and again when it is too old: all that are open need not be.
-        """
+        """Take out what is complete or has waited too long; when `stopping`, complete traces need no quiet period."""
         self._set_clock(now)
         quiet = dict(takewhile(lambda item: now - item[1].last_at >= self._quiet_period, self._active.items()))
         for trace_id in quiet:
@@ -98,7 +96,7 @@ class Assembler:
         return [*pieces, *(self._take(trace_id) for trace_id, _ in old)]
 
     def _whole(self, trace_ids: Sequence[bytes]) -> list[Piece]:
-        """Take out those that wait for no root; note of the others that they do."""
+        """Take out the traces that wait for no root; let the others wait."""
         rootless = [trace_id for trace_id in trace_ids if not self._open[trace_id].has_local_root()]
         ended = self._ended(rootless) if rootless else ()
         waiting = {trace_id for trace_id in rootless if trace_id not in ended}
@@ -123,7 +121,7 @@ class Assembler:
         return trace
 
     def _set_clock(self, now: float) -> None:
-        """Take a clock that was set back for right: what was to be due by the old one is due by the new one."""
+        """Set the time. If the clock was set back, no trace waits longer for that."""
         if self._now - now > self._quiet_period:
             for trace in self._open.values():
                 trace.opened_at, trace.last_at = min(trace.opened_at, now), min(trace.last_at, now)

@@ -6,7 +6,7 @@ record      nothing: it writes down each item's outcome
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -199,12 +199,3 @@ class BatchQueue:
             self._refused.extend(refused)
             self._retry_at = now + RETRY_SECONDS
         return [item.piece for item in items if not item.try_again]
-
-
-def conflicts_by_service(batch: Batch) -> Mapping[str, int]:
-    """Return how many spans of the batch were left out, for each service."""
-    found: dict[str, int] = {}
-    for item in batch.items:
-        if item.conflicts:
-            found[item.service] = found.get(item.service, 0) + item.conflicts
-    return found

@@ -1,4 +1,4 @@
-"""People's feedback becomes human assessments in MLflow, and what they dislike goes to the judges."""
+"""Writes people's feedback to MLflow as human assessments, and sends the traces that they dislike to the judges."""
 
 import logging
 import time
@@ -24,10 +24,10 @@ UNAVAILABLE_SECONDS = 5.0
 
 
 class FeedbackDelivery:
-    """Writes feedback to MLflow once its trace is there, whole; meant for one `Loop`.
+    """Writes feedback to MLflow once its trace is stored and complete; meant for one `Loop`.
 
-    The assessment is written first, then one transaction removes the feedback and queues its trace: a crash between
-    repeats a write whose id MLflow knows.
+    The assessment is written first, then one transaction removes the feedback and queues its trace. A crash between
+    the two repeats a write whose id MLflow knows.
 
     Args:
         clock: Unix seconds.
@@ -58,8 +58,7 @@ class FeedbackDelivery:
         batch = self._box.due(now, BATCH)
         if not batch:
             return IDLE_SECONDS
-        rows = self._ledger.known_traces([feedback.mlflow_trace_id for feedback, _ in batch])
-        open_traces = {trace_id for trace_id, row in rows.items() if row.outcome == "stored" and not row.root_seen}
+        open_traces = self._ledger.open_traces(feedback.mlflow_trace_id for feedback, _ in batch)
         try:
             ready = [feedback for feedback, _ in batch if feedback.mlflow_trace_id not in open_traces]
             refused = self._store.save_assessments([_assessment(feedback) for feedback in ready])
@@ -81,7 +80,9 @@ class FeedbackDelivery:
         for trace_id in sorted(disliked):
             spans = self._store.read(trace_id)
             row = self._ledger.known_traces([trace_id]).get(trace_id)
-            if spans and row is not None:  # else nobody knows any more how it was sampled
+            # Without its row nobody knows any more how the trace was sampled. A tracestate is not needed: the
+            # probability of a trace that is picked after the fact is 0.
+            if spans and row is not None:
                 traces.append(
                     CompleteTrace(trace_id=trace_id, service=row.service, tracestate="", spans=spans, known=True)
                 )

@@ -163,14 +163,12 @@ class Pipeline:
         return wait
 
     def _end_orphans(self) -> None:
-        """Every few seconds, end the traces whose root never came and whose last span is long ago, if none waits here.
-
-        Time goes by the journal, as in assembling: a backlog may hold more of their spans.
-        """
+        """Every few seconds, end the traces whose root never came and whose last span came long ago."""
         now = self._clock()
         if now < self._next_orphans:
             return
         for _ in range(ROUNDS):
+            # By the journal's time, as in assembling: a backlog may hold more of their spans.
             silent = self._ledger.silent(self._reader.time - self._assembly.orphan_period)
             pending = self._queue.trace_ids() if silent else set[bytes]()
             orphans = [trace for trace in silent if not self._waits(trace, pending)]
@@ -200,7 +198,7 @@ class Pipeline:
         self._recorder.finish(whole, self._clock())
 
     def _upkeep(self) -> None:
-        """Each minute, end traces whose spans go on coming for too long, and forget old rows and what MLflow said."""
+        """Each minute, end traces whose spans have been coming for too long, and forget what is old."""
         now = self._clock()
         if self._writer:
             self._writer.stop_if_idle()
@@ -209,7 +207,7 @@ class Pipeline:
                 break
             self._end(old)
         self._recorder.prune(now)
-        self._store.experiments.forget()
+        self._store.experiments.forget()  # somebody may have deleted or restored one
         self._journal.forget_owners(now - KEEP_SECONDS)
         self._next_upkeep = now + UPKEEP_SECONDS
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from qualitrace_collector.dead_letters.replay import requests_of
 from qualitrace_collector.mlflow_store.store import reason
 from qualitrace_collector.person_feedback import PersonFeedback
-from qualitrace_collector.pipeline.batch import Batch, BatchItem, CompleteTrace, conflicts_by_service
+from qualitrace_collector.pipeline.batch import Batch, BatchItem, CompleteTrace
 from qualitrace_collector.pipeline.sampling import Rates, Sampler
 from qualitrace_collector.pipeline.settings import PipelineConfig
 from qualitrace_collector.pipeline.trace_metrics import TraceMetrics, added, gained, spent_by_model
@@ -71,7 +71,8 @@ class Recorder:
             self.sampler.enqueue(connection, complete, now)
         self._metrics.observe((trace.service, trace.spans) for trace in complete if not trace.known)
         self._metrics.observe_late(late)
-        self._metrics.count_conflicts(conflicts_by_service(batch))
+        for item in batch.items:
+            self._metrics.count_conflicts(item.service, item.conflicts)
         return batch
 
     def finish(self, traces: Sequence[CompleteTrace], now: float) -> None:

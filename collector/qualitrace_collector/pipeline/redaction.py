@@ -1,4 +1,4 @@
-"""The tracer's redaction, for what clients without any send: after the journal, before anything is stored or judged."""
+"""The tracer's redaction, for clients that have none: after the journal, before anything is stored or judged."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ from qualitrace_collector.person_feedback import LONGEST_COMMENT, LONGEST_WORD, 
 
 
 class Redaction:
-    """Redacts decoded requests in place; without rules it does nothing. Resources and scopes are left alone."""
+    """Redacts decoded requests in place, but not their resources and scopes. Without rules it does nothing."""
 
     def __init__(self, rules: Sequence[str]) -> None:
         self._redact = Redactor(rules) if rules else None
@@ -48,7 +48,7 @@ class Redaction:
             self._attributes(record.attributes)
 
     def feedback(self, given: PersonFeedback) -> PersonFeedback:
-        """Return the feedback with the texts that a person wrote redacted."""
+        """Return the feedback with comment and value redacted, as far as they are text."""
         if self._redact is None:
             return given
         limits = {"comment": LONGEST_COMMENT, "value": LONGEST_WORD}  # a replacement may be longer than the text

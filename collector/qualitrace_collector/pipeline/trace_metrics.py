@@ -52,16 +52,20 @@ class TraceMetrics:
         sums.count()
 
     def observe_late(self, traces: Iterable[tuple[str, str, Spent]]) -> None:
-        """Count what late spans add to traces that were counted before: service, MLflow's trace id, what was spent."""
+        """Count what late spans add to traces that were counted before.
+
+        Args:
+            traces: service, MLflow's trace id, and what was spent since.
+        """
         sums = _Sums()
         for service, trace_id, spent in traces:
             self._add_spent(sums, service, spent, {"trace_id": trace_id.removeprefix("tr-")})
         sums.count()
 
-    def count_conflicts(self, spans: Mapping[str, int]) -> None:
-        """Count spans that were left out, by service."""
-        for service, count in spans.items():
-            self._conflicts.labels(service).inc(count)
+    def count_conflicts(self, service: str, spans: int) -> None:
+        """Count spans of a service that were left out."""
+        if spans:  # a service without any has no series
+            self._conflicts.labels(service).inc(spans)
 
     def count_redactions(self, counts: Mapping[str, int]) -> None:
         """Count replacements, by rule."""
@@ -85,7 +89,7 @@ class TraceMetrics:
 
 
 class _Sums:
-    """What a batch adds to counters: one increment for each set of labels, with the last trace as its exemplar."""
+    """Sums up what a batch adds to counters: one increment for each set of labels, its exemplar the last trace."""
 
     def __init__(self) -> None:
         self._sums: dict[tuple[Counter, tuple[str, ...]], tuple[float, dict[str, str]]] = {}
@@ -112,12 +116,11 @@ def spent_by_model(spans: Sequence[AnySpan]) -> Spent:
 
 
 def gained(before: Spent, now: Spent) -> Spent:
-    """Return what a trace spent beyond what was counted of it, but no more of each kind than its sum has grown by.
-
-    A late span may show that a call goes by another model's name, or was counted already.
-    """
+    """Return what a trace spent beyond what was counted before, by model and kind."""
     more: dict[str, dict[str, float]] = {}
     for kind in (INPUT, OUTPUT, USD):
+        # A late span may show that a call goes by another model's name, or was counted already: what the models gain
+        # together is never more than the sum has grown by.
         left = _sum(now, kind) - _sum(before, kind)
         for model, amounts in now.items():
             amount = min(left, amounts.get(kind, 0) - _of(before, model, kind))

@@ -26,7 +26,7 @@ from qualitrace_collector.receive.decode import (
     media_type,
 )
 from qualitrace_collector.receive.errors import RequestError
-from qualitrace_collector.receive.feedback import FeedbackDoor
+from qualitrace_collector.receive.feedback_door import FeedbackDoor
 from qualitrace_collector.receive.guard import AddBytes, DoorGuard
 from qualitrace_collector.receive.intake import Intake
 from qualitrace_collector.receive.signals import SIGNALS, Signal

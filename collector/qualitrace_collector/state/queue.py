@@ -1,4 +1,4 @@
-"""The durable queue of samples: one row a (trace, judge), leased to a worker, kept as proof when done."""
+"""The durable queue of samples: one row for each (trace, judge), leased to a worker, and kept as proof when done."""
 
 import json
 import sqlite3
