@@ -1,4 +1,4 @@
-"""Estimates per (judge, tier, service) from the sums of the score table: one query, no rows in memory."""
+"""Estimates of quality by judge, tier and service, from the sums over their scores."""
 
 import sqlite3
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ class Estimate:
 
     Attributes:
         window: seconds.
-        samples: how many scores it rests on; `unsure` ones count.
-        effective_samples: Kish's size; less than `samples` when the weights differ.
-        pass_rate: share of passes among the passes and fails; None when every score is `unsure`.
-        pass_rate_interval: from the lower bound with all `unsure` failing to the upper with all passing.
+        samples: how many scores it rests on, `unsure` ones included.
+        effective_samples: Kish's effective sample size, which is less than `samples` where the weights differ.
+        pass_rate: share of passes among the passes and fails; None if every score is `unsure`.
+        pass_rate_interval: its lower bound counts `unsure` scores as fails, its upper bound as passes.
         mean_score: weighted mean of the values, 0 to 1.
         unsure_share: weighted share of the `unsure` scores, 0 to 1.
     """
@@ -39,14 +39,14 @@ class Estimate:
     unsure_share: float
 
     def quantity(self, name: Quantity) -> tuple[float | None, Interval]:
-        """Return the point and the interval of a quantity that alert rules know."""
+        """Return the point estimate and the interval of what an alert rule names."""
         if name == "pass_rate":
             return self.pass_rate, self.pass_rate_interval
         return self.mean_score, self.mean_score_interval
 
 
 class Estimator:
-    """Estimates from the scores of a state database; safe to share between threads."""
+    """Makes estimates from the scores in a state database; thread-safe."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -59,13 +59,18 @@ class Estimator:
         judge: str | None = None,
         service: str | None = None,
     ) -> list[Estimate]:
-        """Estimate over the traces completed in (now - window, now], each weighted by 1 / inclusion probability.
+        """Estimate the quality of the traces completed in (now - window, now], weighted by 1 / inclusion probability.
+
+        The intervals hold for one look. A rule that looks again and again is met by chance more often than they say.
 
         Args:
             now: Unix seconds.
             window: seconds.
             confidence: of the two-sided intervals, like 0.95.
-            judge, service: only these; else all of them, in order of judge, tier and service.
+            judge, service: only these; None for all.
+
+        Returns:
+            Estimates in order of judge, tier and service.
         """
         rows = sum_up(self._database, now - window, now, judge, service)
         return [_estimate(row, window, confidence) for row in rows]
@@ -92,7 +97,7 @@ def _estimate(row: sqlite3.Row, window: float, confidence: float) -> Estimate:
 
 
 def _moments(row: sqlite3.Row, name: str, square: str = "1") -> Moments:
-    """Take out the sums over a quantity; a quantity that is 0 or 1 is its own square."""
+    """Return the moments of a quantity; one that is only 0 or 1 is its own square."""
     return Moments(
         weight=row["w"],
         squared_weight=row["ww"],

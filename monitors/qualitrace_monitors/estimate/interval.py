@@ -18,14 +18,14 @@ from typing import Self
 from scipy.special import betaincinv
 
 NEGLIGIBLE = 1e-9
-"""Below this a mean or a variance is taken for 0: rounding, not data."""
+"""A mean or a variance below this is a rounding error, and taken for 0."""
 
 Interval = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moments:
-    """Sums over weighted values y with weights w: what an interval needs to know of a sample.
+    """Sums over the values y of a sample and their weights w, from which an interval is computed.
 
     Attributes:
         weight, squared_weight: Σw and Σw².
@@ -42,7 +42,7 @@ class Moments:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Self:
-        """Sum up values of equal weight; at least one."""
+        """Return the moments of at least one value, all of equal weight."""
         first, second = sum(values), sum(value * value for value in values)
         count = float(len(values))
         return cls(
@@ -61,7 +61,8 @@ class Moments:
 
     @property
     def effective_samples(self) -> float:
-        """Kish's size, or that by the linearised variance of the mean where the heavy values stray more."""
+        """Kish's effective sample size, or the one by the linearised variance of the mean if that is less."""
+        # Kish's alone is too large where the heavily weighted values, those of rarely sampled traces, vary more.
         mean = self.mean
         variance = self.second / self.weight - mean**2
         if variance < NEGLIGIBLE:
@@ -70,7 +71,7 @@ class Moments:
         return min(self.kish_samples, variance * self.weight**2 / strayed)
 
     def interval(self, confidence: float) -> Interval:
-        """Two-sided interval of the mean, within 0 and 1, that contains it; `confidence` like 0.95."""
+        """Return the two-sided interval of the mean, which lies within 0 and 1; `confidence` is like 0.95."""
         tail = (1 - confidence) / 2
         mean, square, samples = self.mean, self.second / self.weight, self.effective_samples
         upper = 1 - _lower_bound(1 - mean, 1 - 2 * mean + square, samples, tail)
@@ -78,7 +79,7 @@ class Moments:
 
 
 def _lower_bound(mean: float, square: float, samples: float, tail: float) -> float:
-    """Lower bound that the true mean undercuts with probability `tail`; `square` is the mean of y²."""
+    """Return the bound that the true mean is below with probability `tail` at most; `square` is the mean of y²."""
     if mean < NEGLIGIBLE:
         return 0.0
     shrink = samples / (samples + 1)

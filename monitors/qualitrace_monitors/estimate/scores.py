@@ -1,6 +1,8 @@
-"""The score table of the state database: one row per (trace, judge), the newest version and content.
+"""The score table of the state database: one row per (trace, judge, tier), of the newest version and content.
 
-What estimates need of the scores is summed up by the minute as they are written, since an hour may hold half a million.
+Estimates need only sums over the scores. The sums of each minute are kept in a second table, `score_minute`, and change
+in the transaction that changes a score: every scrape, page and alert rule reads its window anew, and an hour may hold
+half a million scores.
 """
 
 import json
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 from qualitrace_collector.state import Database
 
 KEEP_SECONDS = 7 * 86_400.0
-"""How long a score is kept at least: as long as its trace can be judged again."""
+"""How long a score is kept at least, which is as long as its trace can be judged again."""
 
 MINUTE = 60.0
 
@@ -31,7 +33,7 @@ _SUMS = {
     "value_w1": "w * w * value",
     "value_w2": "w * w * value * value",
 }
-"""What is summed up over scores of weight w = 1 / inclusion probability; `samples` and `verdicts` are counts."""
+"""The sums over scores of weight w = 1 / inclusion probability, as `Moments` takes them, and two counts."""
 
 _TERMS = f"""
     SELECT cast(completed_at / {MINUTE} AS INTEGER) AS minute, judge, tier, service,
@@ -59,9 +61,12 @@ _SUM_UP = f"""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreRow:
-    """A verdict with where it came from; `completed_at` and `scored_at` are Unix seconds.
+    """A score with its origin.
 
-    `inclusion_probability` 0 means shown, but left out of estimates: picked after the fact, or of earlier content.
+    Attributes:
+        inclusion_probability: 0 leaves the score out of estimates, but not out of the pages: its trace was picked
+            after the fact, or held other content.
+        completed_at, scored_at: Unix seconds.
     """
 
     trace_id: str
@@ -82,19 +87,19 @@ class ScoreRow:
     scored_at: float
 
     def replaces_another(self, connection: sqlite3.Connection) -> bool:
-        """Whether the trace has a score of this judge and tier already."""
+        """Whether the trace already has a score by this judge and tier."""
         query = "SELECT 1 FROM score WHERE trace_id = ? AND judge = ? AND tier = ?"
         return connection.execute(query, (self.trace_id, self.judge, self.tier)).fetchone() is not None
 
     @staticmethod
     def set_aside(connection: sqlite3.Connection, trace_id: str, judge: str) -> None:
-        """Leave the trace's scores by all tiers of the judge out of estimates, in the caller's transaction."""
+        """Leave the trace's scores by all tiers of the judge out of estimates; in the caller's transaction."""
         _count(connection, -1, trace_id, judge)
         query = "UPDATE score SET inclusion_probability = 0 WHERE trace_id = ? AND judge = ?"
         connection.execute(query, (trace_id, judge))
 
     def save(self, connection: sqlite3.Connection) -> None:
-        """Insert or replace, in the caller's transaction."""
+        """Insert or replace the score; in the caller's transaction."""
         _count(connection, -1, self.trace_id, self.judge, self.tier)
         values = [getattr(self, name) for name in self.__slots__]
         marks = ",".join("?" * len(values))
@@ -103,7 +108,10 @@ class ScoreRow:
 
 
 def _count(connection: sqlite3.Connection, sign: int, trace_id: str, judge: str, tier: str | None = None) -> None:
-    """Add a trace's scores, as they stand, to their minutes, or take them out: before and after each change."""
+    """Add a trace's scores, as they are now, `sign` times (1 or -1) to the sums of their minutes.
+
+    Call it with -1 before each change of a score and with 1 after it.
+    """
     connection.execute(_COUNT, {"sign": sign, "trace_id": trace_id, "judge": judge, "tier": tier})
 
 
@@ -117,11 +125,15 @@ def assessment_ids(database: Database, trace_ids: Sequence[str]) -> dict[tuple[s
 def sum_up(
     database: Database, start: float, now: float, judge: str | None = None, service: str | None = None
 ) -> list[sqlite3.Row]:
-    """Sum up the scores of traces completed in (start, now], in Unix seconds: whole minutes and scores around them.
+    """Sum up the scores of the traces that were completed in (start, now], in Unix seconds.
+
+    Args:
+        judge, service: only these; None for all.
 
     Returns:
-        Judge, tier, service and the sums over its scores, in this order; those with probability 0 are left out.
+        Rows of judge, tier, service and the sums over their scores, in order of the three.
     """
+    # Whole minutes come from their sums; single scores are read only before the first and after the last of them.
     first, end = math.floor(start / MINUTE) + 1, math.floor(now / MINUTE)
     edges = {"head": first * MINUTE, "tail": max(first, end) * MINUTE}
     parameters = {"start": start, "now": now, "judge": judge, "service": service, "first": first, "end": end, **edges}
@@ -129,7 +141,7 @@ def sum_up(
 
 
 def prune(database: Database, older_than: float) -> None:
-    """Forget the scores of the minutes before `older_than` (Unix seconds); MLflow keeps their assessments."""
+    """Delete the scores of the minutes before `older_than` (Unix seconds); MLflow keeps their assessments."""
     minute = math.floor(older_than / MINUTE)
     with database.transaction() as connection:
         connection.execute("DELETE FROM score WHERE completed_at < ?", (minute * MINUTE,))

@@ -96,6 +96,14 @@ def test_no_rate_falls_below_a_hundredth(database: Database) -> None:
     assert paced(database, 0, 30) == 0.01
 
 
+def test_a_spent_limit_refuses_a_call_of_unknown_price(database: Database) -> None:
+    """What costs nothing as far as is known needs no money, but gets none of a limit that is used up."""
+    spending = Spending(Budget(usd_per_hour=1), [], database)
+    assert spending.reserve("unpriced", ["1", "2"], NOON, 60) == {"1", "2"}
+    spent(database, "priced", 10, NOON, usd=1.0)
+    assert spending.reserve("unpriced", ["3"], NOON, 60) == set()
+
+
 def test_without_a_budget_the_configured_rate_holds(database: Database) -> None:
     """Nothing is measured where there is nothing to keep."""
     config = parse_config({"judges": [{"name": "safety", "rate": 0.3}]}, Config)
