@@ -35,6 +35,7 @@ class Escalation:
 
     def picks(self, trace_id: str, probability: float) -> bool:
         """Decide for a trace by a hash: the same on a repetition, and independent of the trace's own sampling."""
+        # The hash stays when late spans change the trace's probability: it is picked if any of them reached the hash.
         digest = hashlib.sha256(f"{self.queue}\0{trace_id}".encode()).digest()
         return int.from_bytes(digest[:7]) < probability * (1 << 56)
 

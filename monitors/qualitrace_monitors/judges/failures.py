@@ -75,7 +75,7 @@ def failure_of(who: str, error: BaseException) -> JudgeError:
 def failure_by_name(who: str, names: str, text: str) -> JudgeError:
     """Return the judge's error for one of which only the names and the message are known."""
     message = _message(who, text)
-    if status := _STATUS.search(message):
+    if status := _STATUS.search(message):  # MLflow's integrations keep the text of an error alone
         return http_failure(message, int(status[1]), {})
     return TransientJudgeError(message) if _AWAY.search(names.lower()) else JudgeError(message)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 VERSION = 1
 """Of how a scorer's result becomes a score; raise it when that changes."""
 
+# MLflow 3.17 works with arize-phoenix-evals 0.29, and does not find the metrics of 3.9.
 _PACKAGES = {"phoenix": "arize-phoenix-evals"}
 """Packages that are not called as the scorers that they bring."""
 
@@ -76,6 +77,8 @@ class ScorerJudge:
             if self._scorer is None:
                 try:
                     self._scorer = load_scorer(self._reference, self._model, self._arguments)
+                    # MLflow's own judges ask up to eleven times, with pauses, before they raise. The timeout usually
+                    # ends them first, without the provider's Retry-After.
                     if getattr(self._scorer, "timeout", 0) is None:  # from MLflow 3.16.1 on, if its author set none
                         self._scorer.timeout = self._timeout
                 except JudgeError:

@@ -128,7 +128,7 @@ def test_the_page_on_judges_has_the_lines_of_each_metric() -> None:
 
 
 def test_doctor_knows_the_metrics_of_passages() -> None:
-    """The collector, which knows no metric, tells by name which judges have nothing to judge without a retriever."""
+    """The collector, which knows no metric, lists by name the judges that have nothing to judge without a retriever."""
     assert {
         name for name, metric in BUILTIN_METRICS.items() if "passages" in metric.needs and not metric.any_need_will_do
     } == PASSAGE_METRICS

@@ -42,12 +42,12 @@ def of_botocore(status: int, headers: dict[str, str]) -> Exception:
 @pytest.mark.parametrize("made", [of_requests, of_httpx, of_openai, of_botocore])
 @pytest.mark.parametrize(("status", "transient"), [(429, True), (529, True), (400, False), (403, False)])
 def test_the_answer_inside_decides(made: Any, status: int, transient: bool) -> None:
-    """However often MLflow wrapped it, the status tells whether to try again, and Retry-After when."""
+    """However often MLflow wrapped it, the status decides whether to try again, and Retry-After when."""
     error = MlflowException("call failed")
     error.__cause__ = made(status, {"Retry-After": "7"})
-    told = failure_of("scorer x", error)
-    assert str(told) == "scorer x: call failed"
-    assert (told.retry_after if isinstance(told, TransientJudgeError) else None) == (7.0 if transient else None)
+    failure = failure_of("scorer x", error)
+    assert str(failure) == "scorer x: call failed"
+    assert (failure.retry_after if isinstance(failure, TransientJudgeError) else None) == (7.0 if transient else None)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def raise_while_handling(*, from_none: bool) -> None:
 
 @pytest.mark.parametrize("from_none", [False, True])
 def test_what_an_error_was_raised_from_counts(from_none: bool) -> None:
-    """An error that was raised while another was handled is told by that one, unless it says otherwise."""
+    """An error that was raised while another was handled is classified by that one, unless it says otherwise."""
     with pytest.raises(ValueError, match="no verdict") as caught:
         raise_while_handling(from_none=from_none)
     assert isinstance(failure_of("x", caught.value), TransientJudgeError) != from_none
@@ -105,12 +105,12 @@ def test_an_error_that_was_raised_from_itself_ends() -> None:
     ],
 )
 def test_of_an_error_that_only_its_text_is_left_of(kind: str, text: str, transient: bool) -> None:
-    """Name and message of an error that MLflow kept as feedback are enough to tell."""
+    """Name and message of an error that MLflow kept as feedback are enough to decide."""
     assert isinstance(failure_by_name("scorer x", kind, text), TransientJudgeError) == transient
 
 
 def test_messages_are_short_and_without_the_request() -> None:
     """Neither a long answer nor the judged text, which MLflow repeats in its errors, gets into the log."""
     assert len(str(failure_of("scorer x", ValueError("a" * 10_000)))) < 600
-    told = failure_of("scorer x", MlflowException("- Error: no\n- Input payload: {'messages': 'my secret'}."))
-    assert str(told) == "scorer x: - Error: no"
+    failure = failure_of("scorer x", MlflowException("- Error: no\n- Input payload: {'messages': 'my secret'}."))
+    assert str(failure) == "scorer x: - Error: no"

@@ -198,7 +198,7 @@ def test_refusals_are_final_and_name_the_provider(model: Model, status: int) -> 
     ],
 )
 def test_a_refused_parameter_is_left_out_from_then_on(model: Model, parameter: str, message: str) -> None:
-    """The judge asks once more without it, remembers that, and tells the temperature that was in effect."""
+    """The judge asks once more without it, remembers that, and reports the temperature that was in effect."""
 
     def refuse(body: dict[str, Any]) -> Answer:
         if parameter in body:
@@ -253,7 +253,7 @@ def test_missing_texts_make_it_not_applicable(model: Model, settings: dict[str, 
 
 
 def test_without_a_key_the_error_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The mend for a missing key is in the message."""
+    """The remedy for a missing key is in the message."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     (judge,) = build_judges([JudgeConfig(name="groundedness", model="openai:/gpt-5-mini")])
     with pytest.raises(JudgeError, match="OPENAI_API_KEY"):

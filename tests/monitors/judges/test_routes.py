@@ -245,7 +245,7 @@ def test_bedrocks_public_address_is_the_regions(converse: Wire) -> None:
 
 
 def signature(asked: Asked, url: str, secret: str, region: str) -> str:
-    """Sign what came over the wire once more, by botocore, at the time that the request tells."""
+    """Sign what came over the wire once more, by botocore, at the time that the request states."""
     fields = dict(field.split("=", 1) for field in asked.headers["authorization"].split(" ", 1)[1].split(", "))
     access_key, day, *scope = fields["Credential"].split("/")
     assert scope == [region, "bedrock", "aws4_request"]

@@ -117,7 +117,7 @@ def test_how_a_judge_of_mlflows_failed_decides_whether_it_is_tried_again(
     ],
 )
 def test_what_goes_wrong_is_told(scorer: str, error: type[Exception], wanted: str) -> None:
-    """Each mistake names the scorer and the mend, and is of the kind that the queue treats rightly."""
+    """Each mistake names the scorer and the remedy, and is of the kind that the queue treats rightly."""
     with pytest.raises(error, match=wanted):
         judged(scorer)
 
@@ -188,7 +188,7 @@ def test_a_third_partys_busy_provider_is_tried_again_later(
     ],
 )
 def test_the_configuration_refuses_what_cannot_be(entry: dict[str, Any], wanted: str) -> None:
-    """Mistakes are told when the file is read."""
+    """Mistakes are reported when the file is read."""
     with pytest.raises(ConfigError) as caught:
         parse_config({"judges": [entry]}, Config)
     assert wanted in "\n".join(caught.value.mistakes)

@@ -140,6 +140,7 @@ def assess_faithfulness(sample: Sample) -> Finding:
 
 
 def _grounded(claim: Claim) -> float:
+    # A number that is not in the passages weighs more than a name, which may be another name for something in them.
     numbers = sum(item[0].isdigit() for item in claim.missing)
     names = len(claim.missing) - numbers
     return (0.7 * claim.coverage + 0.3 * claim.order) * 0.5 ** min(numbers, 2) * 0.8 ** min(names, 2)
@@ -156,6 +157,8 @@ def _may_deny(claims: list[Claim]) -> str:
 
 
 def _may_hide_alterations(claims: list[Claim]) -> str:
+    # One changed word in a paraphrase costs too little to fail: on SummEdits, before this, 3 altered summaries passed
+    # for 5 true ones.
     own = sum(claim.words for claim in claims if min(claim.coverage, claim.order) < 1)
     return f"{own} words are not in the source's wording, so a small alteration would not show" if own > SHORT else ""
 
@@ -230,7 +233,7 @@ def index(passages: tuple[str, ...]) -> Passages:
 
 def _sentence_vocabularies(passage: str, limit: int) -> Iterable[Vocabulary]:
     parts = sentences(passage)
-    step = -(-len(parts) // limit) or 1
+    step = -(-len(parts) // limit) or 1  # rounded up, and 1 for a passage without sentences
     for start in range(0, len(parts), step):
         vocabulary = Vocabulary()
         for sentence in parts[start : start + step]:
@@ -250,6 +253,7 @@ def compare(sentence: str, passages: Passages, question: frozenset[str]) -> Clai
     content = [word for word in all_words if not (word.stop or word.denies)]
     if not content:
         return None
+    # An answer that repeats the question's words sounds grounded without saying anything.
     weights = [_weight(word) * (0.5 if word.stem in question else 1.0) for word in content]
     known = passages.everything
     coverage = _share(content, weights, known)
@@ -287,6 +291,7 @@ def _share(content: Sequence[Word], weights: Sequence[float], known: Vocabulary)
 
 def _missing(sentence: Sequence[Word], known: Vocabulary, question: frozenset[str]) -> Iterable[str]:
     for position, word in enumerate(sentence):
+        # Any word is capitalised at the start of a sentence.
         named = word.capitalised and position > 0 and not word.stop and word.stem not in question
         if (word.number or named) and not known.credit(word):
             yield word.stem

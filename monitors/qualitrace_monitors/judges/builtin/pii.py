@@ -64,12 +64,13 @@ def _data(text: str) -> Iterator[_Datum]:
     taken: set[str] = set()
     for kind, pattern, is_valid in numbers:
         for match in list(pattern.finditer(text))[:MAX_MATCHES]:
+            # Order numbers and the like are as long; check digits rule nine in ten of them out.
             if is_valid(_plain(match.group()).upper()):
                 taken.add(_plain(match.group()))
                 yield _Datum(kind, match.group(), contact=False)
-    if _DIGITS.search(text):
+    if _DIGITS.search(text):  # the search for telephone numbers is slow, and most texts have none
         for phone in phonenumbers.PhoneNumberMatcher(text, _HOME_REGION, max_tries=MAX_MATCHES):
-            if _plain(phone.raw_string) not in taken:
+            if _plain(phone.raw_string) not in taken:  # a card's number may look like one
                 yield _Datum("telephone number", phone.raw_string, contact=True)
 
 

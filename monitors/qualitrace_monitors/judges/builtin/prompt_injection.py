@@ -51,7 +51,7 @@ def assess_injection(sample: Sample) -> Finding:
     texts = {"question": sample.inputs, "passages": "\n".join(sample.passages)[:MAX_PASSAGES]}
     cut: tuple[TextName, ...] = ("passages",) * (sum(map(len, sample.passages)) > MAX_PASSAGES)
     for place, text in texts.items():
-        if _INVISIBLE.search(text):
+        if _INVISIBLE.search(text):  # `unified` would drop them
             return Finding(0.1, f"The {place} hold invisible characters that could carry orders.", cut)
         plain = unified(text)
         for sign, pattern in _PATTERNS.items():

@@ -120,6 +120,7 @@ def _turns_before(sample: Sample, question: str) -> str:
     content = sum(not word.stop for word in asked)
     longest = SHORT_REPLY if _ASKS.search(spoken[-1]) else SHORT_TURN
     replies = len(asked) <= longest and not _ASKS.search(question)
+    # "yes", "24" or "the second one" have no words that an answer could repeat.
     if content <= 1 or replies or _FOLLOWS.match(question):
         return "\n".join(spoken[-TURNS:])[-MAX_ANSWER:]
     return ""
@@ -161,7 +162,7 @@ def echo(question: str, text: str) -> Echo:
     by_acronym = _spelled_by_acronyms(question, text)
     asked = {word.stem: word for word in words(question) if not word.stop}
     credits = {name: 1.0 if name in by_acronym else known.credit(word) for name, word in asked.items()}
-    weights = {name: min(len(name), 12) ** 0.8 for name in asked}
+    weights = {name: min(len(name), 12) ** 0.8 for name in asked}  # long words say more, as in `grounding`
     share = sum(credits[name] * weights[name] for name in asked) / (sum(weights.values()) or 1.0)
     return Echo(share, sum(credit > 0 for credit in credits.values()), len(asked))
 

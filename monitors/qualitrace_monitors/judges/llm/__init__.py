@@ -49,7 +49,7 @@ class LlmJudge:
         """
         messages, truncated = prompt.render(self._criterion, sample)
         reply, temperature = self._ask(messages)
-        try:
+        try:  # a reply without a verdict is paid for as well
             verdict = read_verdict(reply.text, _judged(sample))
         except JudgeError as error:
             message = f"{error}; {reply.cut}" if reply.cut else str(error)
@@ -86,6 +86,7 @@ class LlmJudge:
             return "unsure"
         if self._threshold is not None:
             return "pass" if verdict.score >= self._threshold else "fail"
+        # The model mistook either the scale or the verdict, and nobody knows which.
         contradicts = verdict.score < 0.5 if verdict.verdict == "pass" else verdict.score > 0.5
         return "unsure" if contradicts else verdict.verdict
 

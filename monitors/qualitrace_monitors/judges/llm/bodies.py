@@ -96,6 +96,8 @@ def _wrapped(body: dict[str, Any]) -> Reply | None:
     return read_body(body["final_result"])
 
 
+# By the first key that is there: a blocked prompt leaves Gemini without candidates, and an empty answer leaves
+# Anthropic without content.
 _FORMS: Mapping[str, Callable[[dict[str, Any]], Reply | None]] = {
     "choices": _openai,
     "candidates": _gemini,

@@ -80,6 +80,7 @@ class EndpointRoute:
         from mlflow.deployments import get_deployments_target
         from mlflow.utils.credentials import get_default_host_creds
 
+        # Of other targets, for which MLflow has plug-ins, none serves chat models.
         self._auth = httpx.Auth()
         target = get_deployments_target().rstrip("/")
         path = f"{quote(endpoint, safe='')}/invocations"
@@ -110,6 +111,7 @@ def _mlflow_provider(name: str, model: str, base_url: str | None, api_key: str |
         _get_provider_instance,  # pyright: ignore[reportPrivateUsage]
     )
 
+    # Each provider reads variables of its own; MLflow's function that knows them all is not public.
     if base_url is None and api_key is None:
         return _get_provider_instance(name, model)
     provider_class = provider_registry.get(name)

@@ -83,6 +83,7 @@ _T = TypeVar("_T")
 class Verdict(BaseModel):
     """Evidence and reason, then a score from 0 (worst) to 1 (best) and the verdict."""
 
+    # Evidence and reason come first, so that the model writes them before it decides on a score.
     # Without bounds or defaults: some providers refuse a JSON schema that has them. The name and the docstring of this
     # class are part of the schema that the model gets.
     evidence: str

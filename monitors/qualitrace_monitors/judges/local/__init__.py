@@ -31,6 +31,7 @@ class LocalJudge:
         Raises:
             NotApplicable: the sample lacks what the metric needs.
         """
+        # The rules take time linear in the text, so the bound on texts bounds the time of a judgement.
         seen = replace(sample, inputs=sample.inputs[:MAX_ANSWER], outputs=sample.outputs[:MAX_ANSWER])
         self._metric.check(seen)
         finding = self._metric.assess(seen)

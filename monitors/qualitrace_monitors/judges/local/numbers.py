@@ -209,6 +209,7 @@ def _read_date(match: re.Match[str]) -> tuple[Word, ...]:
         number = next(rank for rank, name in enumerate(_MONTHS, 1) if parts["month"].startswith(name[:3]))
         return year + _month_and_day([number], [day] if day else [])
     month = int(parts["month"])
+    # 3/4/2024 is a day in March or in April; dots are used where the day comes first.
     either = parts.get("by") in ("/", "-") and match.start("day") < match.start("month") and month != day
     orders = [(month, day), (day, month)] if either else [(month, day)]
     valid = [(first, second) for first, second in orders if 1 <= first <= 12 and 1 <= second <= 31]
@@ -234,7 +235,7 @@ def _read_time(match: re.Match[str]) -> tuple[Word, ...]:
         return (Word(f"{dial}{minutes}", number=True),)
     unit = half[0].lower() + "m"
     clock = dial % 12 + 12 * (unit == "pm") if dial <= 12 else dial
-    also = (f"{dial}{minutes}",) if clock != dial else ()
+    also = (f"{dial}{minutes}",) if clock != dial else ()  # "at 3" may mean 3 pm
     return (Word(f"{clock}{minutes}", number=True, also=also, unit=unit),)
 
 

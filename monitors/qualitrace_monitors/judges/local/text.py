@@ -108,7 +108,7 @@ def words(text: str) -> tuple[Word, ...]:
         word, run = token.groups()
         if word and word.lower() not in STARTS:
             found.append(_known_word(word) if len(word) <= LONGEST_KNOWN else _word(word))
-        elif run:
+        elif run:  # neighbouring characters overlap, so that no word boundary is needed
             found.extend(Word(run[i : i + 2]) for i in range(max(1, len(run) - 1)))
         elif quantity := quantity_at(plain, start):
             found.extend(quantity.words)

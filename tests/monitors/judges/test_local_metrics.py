@@ -1,4 +1,4 @@
-"""Retrieval relevance, refusal, PII and prompt injection by local rules, and what local rules cannot tell."""
+"""Retrieval relevance, refusal, PII and prompt injection by local rules, and what those cannot decide."""
 
 import pytest
 from hypothesis import given
@@ -28,7 +28,7 @@ def test_a_retrieval_is_as_good_as_its_best_passage(passages: tuple[str, ...], l
 
 
 def test_the_best_passage_is_named_by_its_rank() -> None:
-    """The rationale tells which passage counted."""
+    """The rationale names the passage that counted."""
     score = judged("retrieval_relevance", inputs="How long is the kettle warranty?", passages=(OTHER, PASSAGE))
     assert "number 2" in score.rationale
 
