@@ -17,7 +17,7 @@ from standardwebhooks import Webhook
 from qualitrace_collector.config import load_config
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.demo.llm import model_app
-from qualitrace_monitors.demo.stage import served
+from qualitrace_monitors.web.server import WebServer
 from support.ports import free_port
 from support.serving import QUALITRACE, environment
 from support.waiting import eventually
@@ -67,9 +67,9 @@ def test_promtool_takes_the_shown_scrape_configuration(folder: Path):
 
 def test_the_shown_app_answers_from_its_passages(folder: Path):
     """Under `qualitrace run` with the stand-in model, and nothing at the collector's address."""
-    with served(model_app()) as url:
+    with WebServer(model_app()) as server:
         settings = {
-            "OPENAI_BASE_URL": f"{url}/v1",
+            "OPENAI_BASE_URL": f"{server.url}/v1",
             "OPENAI_API_KEY": "none",
             "QUALITRACE_ENDPOINT": f"http://127.0.0.1:{free_port()}",
         }

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from standardwebhooks import Webhook
 
 from qualitrace_monitors.demo.llm import model_app
-from qualitrace_monitors.demo.stage import served
+from qualitrace_monitors.web.server import WebServer
 from support.prometheus import ask, prometheus
 from support.serving import QUALITRACE, Server, environment
 from support.waiting import eventually
@@ -60,8 +60,8 @@ WRONG = "Parking behind the shop is free for customers on Sundays."
 @pytest.fixture(scope="module")
 def provider() -> Iterator[str]:
     """Serve an OpenAI-compatible model that answers from its prompt, or makes something up."""
-    with served(model_app()) as url:
-        yield url
+    with WebServer(model_app()) as server:
+        yield server.url
 
 
 @pytest.fixture

@@ -17,7 +17,9 @@ from qualitrace_monitors.estimate import Estimator
 from qualitrace_monitors.metrics import BudgetCollector, JudgeMetrics, StateCollector
 from qualitrace_monitors.notify.delivery import NotificationOutcome
 from qualitrace_monitors.notify.payload import Links
-from qualitrace_monitors.web import WebServer, WebServices, create_app
+from qualitrace_monitors.web.app import create_app
+from qualitrace_monitors.web.dashboard import WebServices
+from qualitrace_monitors.web.server import WebServer
 
 NOW = 1_800_000_000.0
 

@@ -33,7 +33,8 @@ class Section(BaseModel):
         known = {name: field.alias or name for name, field in cls.model_fields.items()}
         unknown = [key for key in values if key not in known and key not in known.values()]
         mistakes: list[Mistake] = [((), _unknown_key(key, list(known.values()))) for key in unknown]
-        return validate_with(mistakes, validate, {key: values[key] for key in values if key not in unknown})
+        rest = {key: values[key] for key in values if key not in unknown}
+        return validate_with(mistakes, validate, rest, fields_first=True)
 
     @classmethod
     def _with_secrets(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -66,14 +67,16 @@ def _unknown_key(key: str, known: list[str]) -> str:
     return f"unknown key {key!r}, {hint}"
 
 
-def validate_with(mistakes: Iterable[Mistake], validate: Callable[[Any], T], data: Any) -> T:
+def validate_with(
+    mistakes: Iterable[Mistake], validate: Callable[[Any], T], data: Any, *, fields_first: bool = False
+) -> T:
     """Validate `data`, and report `mistakes`, which concern several of its fields, together with those in one field.
 
     An "after" validator would see several fields only once each of them is right, and a "before" validator that raises
     hides the mistakes in the fields.
 
     Raises:
-        ValidationError: with all of them.
+        ValidationError: with all of them; those in one field come second, unless `fields_first`.
     """
     found = [
         InitErrorDetails(type=PydanticCustomError("value_error", "{text}", {"text": text}), loc=place, input=data)
@@ -84,7 +87,8 @@ def validate_with(mistakes: Iterable[Mistake], validate: Callable[[Any], T], dat
     try:
         validate(data)
     except ValidationError as error:
-        found += map(_again, error.errors(include_url=False))
+        in_fields = [_again(detail) for detail in error.errors(include_url=False)]
+        found = in_fields + found if fields_first else found + in_fields
     raise ValidationError.from_exception_data("configuration", found)
 
 

@@ -1,4 +1,4 @@
-"""Evaluates the rules: each change of state and the notifications that tell of it are one transaction."""
+"""Evaluates the rules. Each change of state and its notifications are one transaction."""
 
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from dataclasses import replace
 from qualitrace_collector.state import Database
 from qualitrace_monitors.alerts import wording
 from qualitrace_monitors.alerts.settings import AlertRule
-from qualitrace_monitors.alerts.status import AlertRecord, AlertStatus
+from qualitrace_monitors.alerts.status import AlertStatus
 from qualitrace_monitors.alerts.transition import advance, weigh
 from qualitrace_monitors.estimate import Estimate, Estimator
 from qualitrace_monitors.notify.delivery import Outbox
@@ -23,54 +23,44 @@ class AlertEngine:
         self._estimator = estimator
         self._links = links
 
-    def statuses(self) -> list[AlertStatus]:
-        """Return where each alert stood at the last evaluation, in order of rule and service."""
-        return [
-            AlertStatus(
-                rule=self._rules[record.rule],
-                service=record.service,
-                state=record.state,
-                since=record.active_since,
-                value=record.value,
-                interval=record.interval,
-                samples=record.samples,
-            )
-            for record in AlertRecord.load_all(self._database.connection())
-            if self._covers(record)
-        ]
+    def statuses(self) -> list[tuple[AlertRule, AlertStatus]]:
+        """Return each alert as it was at the last evaluation, with its rule, in order of rule and service."""
+        saved = AlertStatus.load_all(self._database.connection())
+        return [(self._rules[status.rule], status) for status in saved if self._covers(status)]
 
     def evaluate(self, now: float) -> None:
         """Evaluate every rule at `now`, in Unix seconds, for each service that has data or an active alert.
 
-        An alert whose rule the configuration no longer has is resolved, to the receivers that were told.
+        An alert whose rule the configuration no longer has is resolved, at the receivers of its firing.
         """
         estimates = {name: self._estimates(rule, now) for name, rule in self._rules.items()}
         with self._database.transaction() as connection:
-            saved = AlertRecord.load_all(connection)
-            kept = {(record.rule, record.service): record for record in saved if self._covers(record)}
-            for record in saved:
-                if not self._covers(record):
-                    self._retire(connection, record, now)
+            saved = AlertStatus.load_all(connection)
+            kept = {(status.rule, status.service): status for status in saved if self._covers(status)}
+            for status in saved:
+                if not self._covers(status):
+                    self._retire(connection, status, now)
             for name, rule in self._rules.items():
                 services = {*estimates[name], *(service for rule_name, service in kept if rule_name == name)}
                 for service in sorted(services):
-                    record = kept.get((name, service)) or AlertRecord(rule=name, service=service, judge=rule.judge)
-                    self._follow(connection, rule, record, estimates[name].get(service), now)
+                    status = kept.get((name, service)) or AlertStatus(rule=name, service=service, judge=rule.judge)
+                    self._update(connection, rule, status, estimates[name].get(service), now)
 
     def _estimates(self, rule: AlertRule, now: float) -> Mapping[str, Estimate]:
-        """Map services to estimates; of two tiers (the judge was changed) the one with more samples speaks."""
+        """Map services to estimates."""
         found = self._estimator.estimates(now, rule.window, rule.confidence, rule.judge, rule.service)
+        # A service has several where the judge's tier was changed within the window: the one with most samples counts.
         return {estimate.service: estimate for estimate in sorted(found, key=lambda estimate: estimate.samples)}
 
-    def _covers(self, record: AlertRecord) -> bool:
-        rule = self._rules.get(record.rule)
-        return rule is not None and rule.judge == record.judge and rule.service in (None, record.service)
+    def _covers(self, status: AlertStatus) -> bool:
+        rule = self._rules.get(status.rule)
+        return rule is not None and rule.judge == status.judge and rule.service in (None, status.service)
 
-    def _follow(
+    def _update(
         self,
         connection: sqlite3.Connection,
         rule: AlertRule,
-        before: AlertRecord,
+        before: AlertStatus,
         estimate: Estimate | None,
         now: float,
     ) -> None:
@@ -78,43 +68,44 @@ class AlertEngine:
         if estimate is not None and after.state != before.state:
             if after.state == "firing":
                 after = replace(after, labels=wording.labels(rule, estimate), receivers=rule.notify)
-                told = wording.firing_annotations(connection, rule, estimate, self._links, now)
-                self._tell(connection, after, told, now)
+                annotations = wording.firing_annotations(connection, rule, estimate, self._links, now)
+                self._notify(connection, after, annotations, now)
             elif before.state == "firing":
-                self._tell(connection, before, wording.resolved_annotations(rule, estimate), now, ended=True)
+                annotations = wording.resolved_annotations(rule, estimate)
+                self._notify(connection, before, annotations, now, ended=True)
                 after = replace(after, labels={}, receivers=())
         if after.state == "inactive" and estimate is None:
             after.delete(connection)
         else:
             after.save(connection)
 
-    def _retire(self, connection: sqlite3.Connection, record: AlertRecord, now: float) -> None:
-        text = f"the rule {record.rule} no longer covers {record.judge} of {record.service}"
-        # Unless it fires the record has no receivers: then nobody was told of it.
-        self._tell(connection, record, {"summary": text, "description": f"{text}."}, now, ended=True)
-        record.delete(connection)
+    def _retire(self, connection: sqlite3.Connection, status: AlertStatus, now: float) -> None:
+        text = f"the rule {status.rule} no longer covers {status.judge} of {status.service}"
+        # A status that does not fire has no receivers, so nobody is notified of its end.
+        self._notify(connection, status, {"summary": text, "description": f"{text}."}, now, ended=True)
+        status.delete(connection)
 
-    def _tell(
+    def _notify(
         self,
         connection: sqlite3.Connection,
-        record: AlertRecord,
+        status: AlertStatus,
         annotations: dict[str, str],
         now: float,
         *,
         ended: bool = False,
     ) -> None:
         alert = Alert(
-            labels=record.labels,
+            labels=status.labels,
             annotations=annotations,
-            starts_at=now if record.fired_at is None else record.fired_at,
+            starts_at=now if status.fired_at is None else status.fired_at,
             ends_at=now if ended else None,
         )
-        for receiver in record.receivers:
+        for receiver in status.receivers:
             Outbox.put(connection, receiver, webhook_payload(alert, receiver, self._links), now)
 
 
-def _measured(record: AlertRecord, rule: AlertRule, estimate: Estimate | None) -> AlertRecord:
+def _measured(status: AlertStatus, rule: AlertRule, estimate: Estimate | None) -> AlertStatus:
     if estimate is None:
-        return replace(record, value=None, interval=None, samples=0)
+        return replace(status, value=None, interval=None, samples=0)
     value, interval = estimate.quantity(rule.when.quantity)
-    return replace(record, value=value, interval=interval, samples=estimate.samples)
+    return replace(status, value=value, interval=interval, samples=estimate.samples)

@@ -2,26 +2,25 @@
 
 import json
 import sqlite3
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
-from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.estimate.interval import Interval
 
 AlertState = Literal["inactive", "pending", "firing"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AlertRecord:
-    """The row of a rule, by its name, and a service; times are Unix seconds.
+class AlertStatus:
+    """The status of a rule, by its name, for a service; times are Unix seconds.
 
     Attributes:
         active_since: when the condition was first established; None while inactive.
-        fired_at: when it began to fire; None unless firing.
+        fired_at: when the alert began to fire; None unless firing.
         held_at: when the condition was last established; None unless firing.
         value, interval: the rule's quantity at the last evaluation; None without data.
-        samples: what they rest on.
-        labels, receivers: what the firing notification had, for the resolved one to match; empty unless firing.
+        samples: how many scores they rest on.
+        labels, receivers: those of the firing notification, which the resolved one repeats; empty unless firing.
     """
 
     rule: str
@@ -52,46 +51,13 @@ class AlertRecord:
         return cls(**values)
 
     def save(self, connection: sqlite3.Connection) -> None:
-        """Insert or replace, in the caller's transaction."""
-        lower, upper = self.interval or (None, None)
-        connection.execute(
-            "INSERT OR REPLACE INTO alert_state VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                self.rule,
-                self.service,
-                self.judge,
-                self.state,
-                self.active_since,
-                self.fired_at,
-                self.held_at,
-                self.value,
-                lower,
-                upper,
-                self.samples,
-                json.dumps(self.labels),
-                json.dumps(self.receivers),
-            ),
-        )
+        """Insert or replace the row, in the caller's transaction."""
+        values = asdict(self)
+        values["lower"], values["upper"] = values.pop("interval") or (None, None)
+        values["labels"], values["receivers"] = json.dumps(self.labels), json.dumps(self.receivers)
+        places = ", ".join(f":{column}" for column in values)
+        connection.execute(f"INSERT OR REPLACE INTO alert_state ({', '.join(values)}) VALUES ({places})", values)
 
     def delete(self, connection: sqlite3.Connection) -> None:
-        """Forget it, in the caller's transaction."""
+        """Delete the row, in the caller's transaction."""
         connection.execute("DELETE FROM alert_state WHERE rule = ? AND service = ?", (self.rule, self.service))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertStatus:
-    """Where a rule of the configuration stands for one service, for metrics and the dashboard.
-
-    Attributes:
-        since: when the condition was first established, Unix seconds; None while inactive.
-        value, interval: the rule's quantity at the last evaluation; None without data.
-        samples: what they rest on.
-    """
-
-    rule: AlertRule
-    service: str
-    state: AlertState
-    since: float | None
-    value: float | None
-    interval: Interval | None
-    samples: int

@@ -1,4 +1,4 @@
-"""What an estimate says about a rule, and how an alert's state follows.
+"""What an estimate means for a rule, and how an alert's state follows.
 
     inactive ── established ──▶ pending ── for `for` ──▶ firing ── recovered, and not established
         ▲                          │                        │      for `keep_firing_for`
@@ -11,14 +11,14 @@ from dataclasses import replace
 from typing import Literal
 
 from qualitrace_monitors.alerts.settings import AlertRule
-from qualitrace_monitors.alerts.status import AlertRecord
+from qualitrace_monitors.alerts.status import AlertStatus
 from qualitrace_monitors.estimate import Estimate
 
 Evidence = Literal["established", "recovered", "inconclusive"]
 
 
 def weigh(rule: AlertRule, estimate: Estimate | None) -> Evidence:
-    """Say whether the estimate establishes the rule's condition.
+    """Return whether the estimate establishes the rule's condition.
 
     established: enough samples, and the whole interval lies beyond the threshold.
     recovered: enough samples, and the point estimate is on the threshold or on its good side.
@@ -37,22 +37,22 @@ def weigh(rule: AlertRule, estimate: Estimate | None) -> Evidence:
     return "recovered" if good else "inconclusive"
 
 
-def advance(record: AlertRecord, rule: AlertRule, evidence: Evidence, now: float) -> AlertRecord:
-    """Return the record after an evaluation at `now`."""
-    if record.state == "firing":
-        return _while_firing(record, rule, evidence, now)
+def advance(status: AlertStatus, rule: AlertRule, evidence: Evidence, now: float) -> AlertStatus:
+    """Return the status after an evaluation at `now`."""
+    if status.state == "firing":
+        return _while_firing(status, rule, evidence, now)
     if evidence != "established":
-        return replace(record, state="inactive", active_since=None)
-    since = now if record.active_since is None else record.active_since
+        return replace(status, state="inactive", active_since=None)
+    since = now if status.active_since is None else status.active_since
     if now - since < rule.hold_for:
-        return replace(record, state="pending", active_since=since)
-    return replace(record, state="firing", active_since=since, fired_at=now, held_at=now)
+        return replace(status, state="pending", active_since=since)
+    return replace(status, state="firing", active_since=since, fired_at=now, held_at=now)
 
 
-def _while_firing(record: AlertRecord, rule: AlertRule, evidence: Evidence, now: float) -> AlertRecord:
+def _while_firing(status: AlertStatus, rule: AlertRule, evidence: Evidence, now: float) -> AlertStatus:
     if evidence == "established":
-        return replace(record, held_at=now)
-    held_at = now if record.held_at is None else record.held_at
+        return replace(status, held_at=now)
+    held_at = now if status.held_at is None else status.held_at
     if evidence == "recovered" and now - held_at >= rule.keep_firing_for:
-        return replace(record, state="inactive", active_since=None, fired_at=None, held_at=None)
-    return record
+        return replace(status, state="inactive", active_since=None, fired_at=None, held_at=None)
+    return status

@@ -1,4 +1,4 @@
-"""What a paged engineer reads: labels, a sentence with the numbers and their doubt, and the worst traces."""
+"""What a paged engineer reads: labels, a sentence with the numbers and their interval, and the worst traces."""
 
 import sqlite3
 from datetime import timedelta
@@ -14,7 +14,7 @@ RATIONALE_CHARACTERS = 300
 
 
 def labels(rule: AlertRule, estimate: Estimate) -> dict[str, str]:
-    """Labels of the alert that `rule` fires on `estimate`."""
+    """Return the labels of the alert that `rule` fires on `estimate`."""
     return {
         "alertname": rule.name,
         "service": estimate.service,
@@ -27,14 +27,14 @@ def labels(rule: AlertRule, estimate: Estimate) -> dict[str, str]:
 def firing_annotations(
     connection: sqlite3.Connection, rule: AlertRule, estimate: Estimate, links: Links, now: float
 ) -> dict[str, str]:
-    """Summary (the rule's own, if it has one) and description of an alert that begins to fire."""
+    """Return summary (the rule's own, if it has one) and description of an alert that begins to fire."""
     sentence = _sentence(rule, estimate, "fell" if rule.when.operator == "<" else "rose")
     traces = "".join(f"\n- {line}" for line in _worst_traces(connection, rule, estimate, links, now))
     return {"summary": rule.summary or sentence, "description": f"{sentence}. Worst traces:{traces}"}
 
 
 def resolved_annotations(rule: AlertRule, estimate: Estimate) -> dict[str, str]:
-    """Summary and description of an alert whose quality recovered."""
+    """Return summary and description of an alert whose quality recovered."""
     sentence = _sentence(rule, estimate, "recovered")
     return {"summary": sentence, "description": f"{sentence}."}
 
@@ -53,7 +53,7 @@ def _sentence(rule: AlertRule, estimate: Estimate, change: str) -> str:
 def _worst_traces(
     connection: sqlite3.Connection, rule: AlertRule, estimate: Estimate, links: Links, now: float
 ) -> list[str]:
-    """Tell of the traces that lie furthest on the bad side, each with its value, address and rationale."""
+    """Return a line for each of the worst scores: the trace's address, the value and the rationale."""
     direction = "ASC" if rule.when.operator == "<" else "DESC"
     rows = connection.execute(
         "SELECT trace_id, value, rationale FROM score WHERE judge = ? AND tier = ? AND service = ? "

@@ -21,7 +21,6 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
 
 from qualitrace_monitors.demo.llm import model_app
 from qualitrace_monitors.demo.observe import SERVICE
@@ -83,11 +82,11 @@ def set_stage(directory: Path, on_alert: OnAlert) -> Generator[Stage]:
     secret = "whsec_" + secrets.token_hex(16)  # hexadecimal digits are base64, which the webhooks' library reads
     qualitrace = [sys.executable, "-m", "qualitrace"]
     with ExitStack() as stack:
-        receiver_url = stack.enter_context(served(receiver_app(secret, on_alert)))
-        model_url = stack.enter_context(served(model_app()))
+        receiver = stack.enter_context(WebServer(receiver_app(secret, on_alert)))
+        model = stack.enter_context(WebServer(model_app()))
         otlp_http, otlp_grpc, web, app_port = _free_ports(4)
         template = Template(files("qualitrace_monitors.demo").joinpath("serve.yaml").read_text(encoding="utf-8"))
-        settings = {"otlp_http": otlp_http, "otlp_grpc": otlp_grpc, "web": web, "receiver_url": receiver_url}
+        settings = {"otlp_http": otlp_http, "otlp_grpc": otlp_grpc, "web": web, "receiver_url": receiver.url}
         # A JSON string is a YAML string, whatever characters the path has.
         text = template.substitute(settings, data_dir=json.dumps(str(directory)))
         (config := directory / CONFIG_NAME).write_text(text)
@@ -102,7 +101,7 @@ def set_stage(directory: Path, on_alert: OnAlert) -> Generator[Stage]:
             [*qualitrace, "run", "--service-name", SERVICE, sys.executable, "-m", "qualitrace_monitors.demo.app"],
             directory / "app.log",
             QUALITRACE_ENDPOINT=f"http://127.0.0.1:{otlp_http}",
-            OPENAI_BASE_URL=f"{model_url}/v1",
+            OPENAI_BASE_URL=f"{model.url}/v1",
             OPENAI_API_KEY="not-needed",
             PORT=str(app_port),
         )
@@ -134,17 +133,6 @@ def receiver_app(secret: str, on_alert: OnAlert) -> Starlette:
         return Response(status_code=204)
 
     return Starlette(routes=[Route("/alerts", receive, methods=["POST"])])
-
-
-@contextmanager
-def served(app: ASGIApp) -> Generator[str]:
-    """Serve `app` on a free loopback port while the block runs; gives its base URL."""
-    server = WebServer(app, "127.0.0.1", 0)
-    server.start()
-    try:
-        yield f"http://127.0.0.1:{server.port}"
-    finally:
-        server.stop()
 
 
 def child(name: str, command: list[str], log: Path, **settings: str) -> ChildProcess:

@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from qualitrace_collector import metrics as collector_metrics
 from qualitrace_collector.metrics import Family
 from qualitrace_collector.state import CoverageTotals, Database, DeadLetters, Ledger
+from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.status import AlertStatus
 from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import Balance, Spending
@@ -40,7 +41,7 @@ class StateCollector(Collector):
     Attributes:
         database: the state database.
         estimator: computes the quality over a window.
-        alerts: lists every alert with its state.
+        alerts: lists every alert: its rule and where it stands.
         windows: those of the alert rules, in seconds.
         clock: Unix seconds.
         journal_backlog: counts the requests that were acked and are not settled yet.
@@ -50,7 +51,7 @@ class StateCollector(Collector):
 
     database: Database
     estimator: Estimator
-    alerts: Callable[[], Sequence[AlertStatus]]
+    alerts: Callable[[], Sequence[tuple[AlertRule, AlertStatus]]]
     windows: Sequence[float]
     clock: Callable[[], float]
     journal_backlog: Callable[[], int]
@@ -140,10 +141,10 @@ def _quality_metrics(estimates: Sequence[Estimate]) -> Iterable[Metric]:
         )
 
 
-def _alert_metric(statuses: Iterable[AlertStatus]) -> Metric:
+def _alert_metric(statuses: Iterable[tuple[AlertRule, AlertStatus]]) -> Metric:
     return families.ALERT_STATE.read(
-        ((status.rule.name, status.service, status.rule.judge, status.rule.severity, state), status.state == state)
-        for status in statuses
+        ((rule.name, status.service, rule.judge, rule.severity, state), status.state == state)
+        for rule, status in statuses
         for state in ("pending", "firing")
     )
 

@@ -35,7 +35,9 @@ from qualitrace_monitors.notify.heartbeat import Heartbeat
 from qualitrace_monitors.notify.payload import Links
 from qualitrace_monitors.server.data_dir_lock import one_at_a_time
 from qualitrace_monitors.server.health import Health
-from qualitrace_monitors.web import WebServer, WebServices, create_app
+from qualitrace_monitors.web.app import create_app
+from qualitrace_monitors.web.dashboard import WebServices
+from qualitrace_monitors.web.server import WebServer
 
 _log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from qualitrace_collector.process.startup import (
 )
 from qualitrace_collector.state import StateError
 from qualitrace_monitors.config import Config
-from qualitrace_monitors.web import WebServerError
+from qualitrace_monitors.web.server import WebServerError
 
 DRAIN_SECONDS = 5.0
 SIGNAL_CHECK_SECONDS = 1.0

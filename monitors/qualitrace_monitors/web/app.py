@@ -16,9 +16,8 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainT
 from starlette.routing import Route
 
 from qualitrace_collector.config.values import split_address
-from qualitrace_monitors.web.dashboard import Dashboard
-from qualitrace_monitors.web.guard import Guard
-from qualitrace_monitors.web.services import WebServices
+from qualitrace_monitors.web.dashboard import Dashboard, WebServices
+from qualitrace_monitors.web.guard import WebGuard
 
 T = TypeVar("T")
 
@@ -41,7 +40,7 @@ def create_app(services: WebServices) -> Starlette:
         ],
         middleware=[
             Middleware(
-                Guard,
+                WebGuard,
                 hosts=(split_address(listen.web)[0], *listen.allowed_hosts),
                 token=None if listen.web_token is None else listen.web_token.get_secret_value(),
             )

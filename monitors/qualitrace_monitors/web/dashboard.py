@@ -1,23 +1,27 @@
 """The page at `/`: quality with its interval, alerts, the ledger and the worst recent answers.
 
-It is rendered on the server and has no script, so it works with every browser and under a strict
-Content-Security-Policy. All of its text comes from outside and is escaped.
+It is rendered on the server and has no script, so it works in every browser and under a strict Content-Security-Policy.
+All of its text comes from outside and is escaped.
 """
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import attrgetter
 from typing import NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from prometheus_client import CollectorRegistry
 
 from qualitrace_collector.config.values import without_credentials
-from qualitrace_collector.state import Ledger
+from qualitrace_collector.state import Database, Ledger
+from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.status import AlertStatus
+from qualitrace_monitors.config import Config
+from qualitrace_monitors.estimate import Estimator
 from qualitrace_monitors.metrics import DEFAULT_WINDOW, window_label
 from qualitrace_monitors.notify.payload import Links
-from qualitrace_monitors.web.services import WebServices
 
 REFRESH_SECONDS = 5
 WORST = 12
@@ -27,7 +31,30 @@ TRACE_OUTCOMES = ("stored", "not_genai", "dead_lettered")
 JUDGEMENT_OUTCOMES = (
     "queued", "scored", "sampled_out", "not_applicable", "budget_skipped", "failed", "expired",
 )  # fmt: skip
-_URGENCY = ("firing", "pending")
+_URGENCY = ("firing", "pending", "inactive")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebServices:
+    """What the pages of the web port are made from.
+
+    Attributes:
+        registry: the metrics to expose.
+        problems: lists what is not ready, one line each; empty when everything is.
+        database: the state database.
+        estimator: computes the quality that the dashboard shows.
+        alerts: lists every alert: its rule and where it stands.
+        config: the configuration in force.
+        clock: Unix seconds.
+    """
+
+    registry: CollectorRegistry
+    problems: Callable[[], list[str]]
+    database: Database
+    estimator: Estimator
+    alerts: Callable[[], Sequence[tuple[AlertRule, AlertStatus]]]
+    config: Config
+    clock: Callable[[], float]
 
 
 class LedgerRow(NamedTuple):
@@ -38,7 +65,7 @@ class LedgerRow(NamedTuple):
 
 
 class Dashboard:
-    """Renders the page from the state of the moment."""
+    """Renders the page from the current state."""
 
     def __init__(self, services: WebServices) -> None:
         self._services = services
@@ -67,7 +94,7 @@ class Dashboard:
             estimates=sorted(services.estimator.estimates(now, DEFAULT_WINDOW), key=attrgetter("service")),
             alerts=alerts,
             has_rules=bool(services.config.alerts),
-            firing=sum(alert.state == "firing" for alert in alerts),
+            firing=sum(alert.state == "firing" for _, alert in alerts),
             empty=not totals,
             endpoint=f"http://{services.config.listen.otlp_http}",
             trace_outcomes=TRACE_OUTCOMES,
@@ -101,13 +128,13 @@ def _ledger_rows(totals: Iterable[sqlite3.Row], column: str, outcomes: tuple[str
     return [LedgerRow(name, list(sums[name].values())) for name in sorted(sums)]
 
 
-def _urgency(status: AlertStatus) -> tuple[int, str, str]:
-    order = _URGENCY.index(status.state) if status.state in _URGENCY else len(_URGENCY)
-    return order, status.rule.name, status.service
+def _urgency(alert: tuple[AlertRule, AlertStatus]) -> tuple[int, str, str]:
+    _, status = alert
+    return _URGENCY.index(status.state), status.rule, status.service
 
 
 def _age(seconds: float) -> str:
-    """Say a span of time in its largest unit: `12 s`, `3 min`, `5 h`, `2 d`."""
+    """Write a span of time in its largest unit: `12 s`, `3 min`, `5 h`, `2 d`."""
     for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= size:
             return f"{int(seconds // size)} {unit}"

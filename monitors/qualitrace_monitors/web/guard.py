@@ -26,12 +26,12 @@ SECURITY_HEADERS = {
     "Cache-Control": "no-store",
 }
 OPEN_PATH = "/healthz"
-"""Answered without a token: it tells nothing but that the process lives."""
+"""Answered without a token: it says nothing but that the process runs."""
 
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 
 
-class Guard:
+class WebGuard:
     """ASGI middleware that refuses what does not belong here and adds the security headers to every answer.
 
     Args:

@@ -1,7 +1,8 @@
-"""Serves the web port from a thread, beside the other threads of the process."""
+"""uvicorn in a thread, beside the other threads of the process."""
 
 import socket
 import threading
+from typing import Self
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -15,7 +16,7 @@ class WebServerError(Exception):
 
 
 class WebServer:
-    """uvicorn in a thread; it installs no signal handlers.
+    """Serves an ASGI application; also a context manager that starts and stops it. It installs no signal handlers.
 
     Args:
         app: the ASGI application to serve.
@@ -23,7 +24,7 @@ class WebServer:
         port: the port to bind; 0 takes a free one, which `port` names after `start`.
     """
 
-    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> None:
         self.host = host
         self.port = port
         # The log settings are the process's own; forwarded headers are not believed.
@@ -64,6 +65,22 @@ class WebServer:
         thread.join(STOP_SECONDS + 1)
         self._running = None
 
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """The server's address, once it is started."""
+        return f"http://{self._shown_host}:{self.port}"
+
+    @property
+    def _shown_host(self) -> str:
+        return f"[{self.host}]" if ":" in self.host else self.host
+
     def _listen(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         try:
@@ -71,5 +88,4 @@ class WebServer:
         except OSError as error:
             # create_server appends the address to the text of the error.
             reason = (error.strerror or str(error)).partition(" (while")[0].lower()
-            shown = f"[{self.host}]" if ":" in self.host else self.host
-            raise WebServerError(f"web {shown}:{self.port}: {reason}") from None
+            raise WebServerError(f"web {self._shown_host}:{self.port}: {reason}") from None

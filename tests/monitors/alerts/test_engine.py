@@ -52,7 +52,7 @@ def test_each_service_has_its_own_alert(database: Database, add_score: AddScore,
         add_score(database, "pass", NOW, service="faq")
     engine = engine_on(database, rule_with(), rule_with(name="shop-only", service="shop"))
     engine.evaluate(NOW)
-    found = [(status.rule.name, status.service, status.state) for status in engine.statuses()]
+    found = [(rule.name, status.service, status.state) for rule, status in engine.statuses()]
     assert found == [("low", "faq", "inactive"), ("low", "shop", "firing"), ("shop-only", "shop", "firing")]
 
 
@@ -63,7 +63,7 @@ def test_a_status_shows_the_estimate_of_the_last_evaluation(database: Database, 
     add_score(database, "fail", NOW - 500)
     engine = engine_on(database, rule_with(when="pass_rate < 0.5", window=300, confidence=0.8))
     engine.evaluate(NOW)
-    [status] = engine.statuses()
+    [(_, status)] = engine.statuses()
     [estimate] = Estimator(database).estimates(NOW, 300, 0.8)
     assert (status.value, status.interval, status.samples) == (20 / 30, estimate.pass_rate_interval, 30)
     engine.evaluate(NOW + 10_000)

@@ -137,21 +137,21 @@ def test_timeline(
             add_score(database, label, now)
         engine = engines(rule_with(**options))
         engine.evaluate(now)
-        states = [status.state for status in engine.statuses()]
+        states = [status.state for _, status in engine.statuses()]
         assert states == ([] if expected == "gone" else [expected]), f"at step {number}"
     assert told(database) == notifications
     database.close()
 
 
 def test_an_alert_stays_active_since_its_first_moment(database: Database, add_score: AddScore) -> None:
-    """`since` is when the condition was first established, while pending and while firing."""
+    """`active_since` is when the condition was first established, while pending and while firing."""
     engine = engine_on(database, rule_with(**{"for": 150}))
     for now in (NOW, NOW + 100, NOW + 200, NOW + 300):
         for _ in range(20):
             add_score(database, "fail", now)
         engine.evaluate(now)
-        assert [status.since for status in engine.statuses()] == [NOW]
-    assert [status.state for status in engine.statuses()] == ["firing"]
+        assert [status.active_since for _, status in engine.statuses()] == [NOW]
+    assert [status.state for _, status in engine.statuses()] == ["firing"]
 
 
 @settings(max_examples=60, deadline=None)
@@ -181,7 +181,7 @@ def test_an_alert_never_fires_while_the_interval_includes_the_threshold(
             )
         engine = engine_on(database, rule)
         engine.evaluate(NOW)
-        [status] = engine.statuses()
+        [(_, status)] = engine.statuses()
         database.close()
     assert status.interval is not None
     lower, upper = status.interval

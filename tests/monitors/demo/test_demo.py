@@ -27,10 +27,11 @@ from qualitrace_monitors.demo import stage
 from qualitrace_monitors.demo.llm import answer, model_app
 from qualitrace_monitors.demo.observe import Observation, observe
 from qualitrace_monitors.demo.retrieval import PASSAGES, QUESTIONS, Index
-from qualitrace_monitors.demo.stage import DemoFailed, Stage, child, make_directory, receiver_app, served, wait_for_log
+from qualitrace_monitors.demo.stage import DemoFailed, Stage, child, make_directory, receiver_app, wait_for_log
 from qualitrace_monitors.demo.story import Story
 from qualitrace_monitors.judges import build_judges
 from qualitrace_monitors.judges.settings import JudgeConfig
+from qualitrace_monitors.web.server import WebServer
 from support.serving import QUALITRACE
 from support.waiting import eventually
 
@@ -88,8 +89,8 @@ def test_the_model_always_says_something_and_always_the_same(question: str, prom
 def client() -> Iterator[openai.OpenAI]:
     """A client of the model."""
     with (
-        served(model_app()) as url,
-        openai.OpenAI(base_url=f"{url}/v1", api_key="not-needed", max_retries=0) as client,
+        WebServer(model_app()) as server,
+        openai.OpenAI(base_url=f"{server.url}/v1", api_key="not-needed", max_retries=0) as client,
     ):
         yield client
 
@@ -164,9 +165,9 @@ def test_the_receiver_hears_what_its_secret_signed_and_a_repeat_once(body: str, 
         "webhook-timestamp": str(int(sent.timestamp())),
         "webhook-signature": Webhook(SECRET).sign("msg_1", sent, BODY),
     }
-    with served(receiver_app(SECRET, lambda *alert: heard.append(alert))) as url:
+    with WebServer(receiver_app(SECRET, lambda *alert: heard.append(alert))) as server:
         statuses = [
-            httpx.post(f"{url}/alerts", content=body, headers=headers | changed, trust_env=False).status_code
+            httpx.post(f"{server.url}/alerts", content=body, headers=headers | changed, trust_env=False).status_code
             for _ in range(2)
         ]
     genuine = (body, changed) == (BODY, {})

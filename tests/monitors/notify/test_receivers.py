@@ -91,7 +91,7 @@ def test_each_kind_has_its_own_settings(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(DeliveryFailed, match="7 is busy"):
         pager.deliver(notification(), 0.0)
     assert mistakes(kind="pager", nummer=7) == [
-        "notify.ops: unknown key 'nummer', did you mean 'number'?",
         "notify.ops.number: is required",
+        "notify.ops: unknown key 'nummer', did you mean 'number'?",
     ]
     assert mistakes(kind="fax") == ["notify.ops.kind: must be 'webhook' or 'pager' (got 'fax')"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
-from qualitrace_monitors.web.guard import Guard
+from qualitrace_monitors.web.guard import WebGuard
 from support.web import WebStand
 
 TOKEN = "corréct horse"
@@ -46,7 +46,7 @@ class TestHost:
     @given(host=st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=40))
     def test_no_other_text_passes_for_a_host(self, host: str) -> None:
         """Whatever text is not one of the known names, perhaps with a port, is refused."""
-        client = TestClient(Guard(PlainTextResponse("in"), [], None), raise_server_exceptions=True)
+        client = TestClient(WebGuard(PlainTextResponse("in"), [], None), raise_server_exceptions=True)
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
         known = name.lower() in ("127.0.0.1", "localhost", "[::1]", "::1")
         if not known:

@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from qualitrace_monitors.web import WebServer, WebServerError
+from qualitrace_monitors.web.server import WebServer, WebServerError
 
 APP = Starlette(routes=[Route("/", lambda _request: PlainTextResponse("here"))])
 
