@@ -16,19 +16,13 @@ from typing import Any
 
 import click
 
-from convert.compare import Conversion
-from convert.compare import compare as compare_conversion
-from intake.compare import CONNECTIONS, QUICK_SHAPES, shapes
-from intake.compare import compare as compare_intake
+from conversion import Conversion, compare_conversion
+from intake.measure import CONNECTIONS, QUICK_SHAPES, compare_intake, shapes
 from intake.report import as_json, environment, print_table
 from intake.servers import TARGETS
-from judging.measure import Result, measure_llm, measure_local
+from judging import Result, measure_llm, measure_local
 from qualitrace_collector.process.startup import apply_mlflow_settings, collect_garbage_seldom
-from store.bare import bare_insertion
-from store.compare import BATCHES, Storing
-from store.compare import compare as compare_storing
-from store.growth import Step
-from store.growth import grow as growth
+from storing import BATCHES, Step, Storing, bare_insertion, compare_storing, cost_by_size
 
 
 @click.command()
@@ -123,7 +117,7 @@ def _measure_storing(seconds: float, postgres: str | None) -> Iterator[Storing]:
 
 def _measure_growth(spans: int, postgres: str | None) -> Iterator[Step]:
     for database in _databases(postgres):
-        for step in growth(database, spans, postgres):
+        for step in cost_by_size(database, spans, postgres):
             click.echo(f"{database}, {step.spans:,} spans: {step.cpu:.2f} CPU s, {step.seconds:.2f} s a 1,000 traces")
             yield step
 

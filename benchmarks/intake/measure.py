@@ -1,17 +1,22 @@
-"""One cell of the comparison: a server under one load, from the first request until every trace is stored."""
+"""All servers under all loads, each from the first request until every trace is stored.
+
+They come in turns, so that what else the machine does meets all of them.
+"""
 
 import itertools
 import threading
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
+import click
 import numpy as np
 import psutil
 
-from intake.load import LoadResult, run_load
-from intake.servers import Server, ServerError
+from intake.load import LoadError, LoadResult, run_load
+from intake.servers import TARGETS, Server, ServerError, running
 from intake.traces import Template, templates
 
 # Load ends early at so many traces for each of its seconds: what is acked must be stored, or held, in bounded time.
@@ -29,6 +34,10 @@ class Shape:
 
     traces: int
     connections: int
+
+
+CONNECTIONS = (1, 4, 16)
+QUICK_SHAPES = [Shape(traces=1, connections=16)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +70,7 @@ class Cell:
 
     @property
     def valid(self) -> bool:
-        """Tell whether every request was acked and every acked trace stored."""
+        """Whether every request was acked and every acked trace stored."""
         return not self.failures and not self.missing and self.acked > 0
 
 
@@ -171,3 +180,52 @@ def _cpu_seconds(tree: list[psutil.Process]) -> float:
     except psutil.NoSuchProcess as error:
         raise ServerError(f"a process of the server ended under load: {error}") from error
     return sum(item.user + item.system for item in times)
+
+
+def shapes(connections: Sequence[int]) -> list[Shape]:
+    """Return the loads over these numbers of connections."""
+    return [Shape(traces=traces, connections=number) for traces in (1, 20, 100) for number in connections]
+
+
+def compare_intake(
+    targets: Sequence[str], shapes: Sequence[Shape], seconds: float, folder: Path, postgres: str | None
+) -> tuple[list[Cell], bool]:
+    """Start the targets in `folder` and put each load on each of them for `seconds`.
+
+    Returns:
+        What was measured, and whether every server came through; the others go on without one that fails.
+    """
+    cells: list[Cell] = []
+    servers: dict[str, Server] = {}
+    with ExitStack() as stack:
+        for target in targets:
+            click.echo(f"{target}: {TARGETS[target][0]}", err=True)
+            with _report_and_go_on():
+                server = stack.enter_context(running(target, folder / target, postgres))
+                warm_up(server)
+                servers[target] = server
+        for shape in shapes:
+            for target, server in list(servers.items()):
+                del servers[target]
+                with _report_and_go_on():
+                    _measure_next(target, server, shape, seconds, cells)
+                    servers[target] = server
+    return cells, len(servers) == len(targets)
+
+
+def _measure_next(target: str, server: Server, shape: Shape, seconds: float, cells: list[Cell]) -> None:
+    cell = measure(target, server, shape, seconds)
+    cells.append(cell)
+    load = f"{shape.traces} a request, {shape.connections} connections"
+    click.echo(f"  {load}, {target}: {cell.acked_per_second:,.0f}/s", err=True)
+    if cell.missing:  # the next load would only queue up behind them
+        raise server.error(f"{target}: {cell.missing} acked traces are not stored")
+
+
+@contextmanager
+def _report_and_go_on() -> Generator[None]:
+    """Report why a server fails, and go on."""
+    try:
+        yield
+    except (ServerError, LoadError) as error:
+        click.echo(f"Error: {error}", err=True)

@@ -16,7 +16,7 @@ import psutil
 import sqlalchemy
 from sqlalchemy.exc import OperationalError
 
-from store.compare import new_database
+from storing import new_database
 
 START_SECONDS = 180.0
 STOP_SECONDS = 15.0

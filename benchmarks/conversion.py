@@ -6,7 +6,8 @@ In turns, because clocks and caches of a busy machine change while the benchmark
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from mlflow.entities import Span as MlflowSpan
 from mlflow.tracing.otel.translation import translate_span_when_storing
@@ -15,10 +16,26 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from intake.traces import templates
 from qualitrace_collector.convert import convert
 from qualitrace_collector.piece import Piece, SpanRecord
-from side_by_side import SideBySide
 
 TRACES = 64
 MIN_ROUNDS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class SideBySide:
+    """What qualitrace and MLflow do in a second of the same run; the subclass says of what."""
+
+    qualitrace_per_second: float
+    mlflow_per_second: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times as fast qualitrace is."""
+        return self.qualitrace_per_second / self.mlflow_per_second
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything that was measured."""
+        return asdict(self) | {"ratio": self.ratio}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +46,7 @@ class Conversion(SideBySide):
     rounds: int
 
 
-def compare(seconds: float) -> Conversion:
+def compare_conversion(seconds: float) -> Conversion:
     """Convert the same traces with both, in turns, for at least `seconds`."""
     (template,) = templates(TRACES)
     pieces = pieces_of(template.fresh())

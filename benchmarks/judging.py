@@ -117,7 +117,7 @@ def _piece(number: int) -> Piece:
 def _provider(delay: float) -> Generator[str]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    script = Path(__file__).with_name("provider.py")
+    script = Path(__file__).with_name("fake_provider.py")
     process = subprocess.Popen([sys.executable, str(script), str(port), str(delay)])
     try:
         url = f"http://127.0.0.1:{port}/v1"
