@@ -12,7 +12,7 @@ OpenTelemetry, LangChain or the AI SDK do. A model that the catalog lists withou
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -67,7 +67,7 @@ _MAKERS = {
     "cohere_chat": re.compile(r"command-"),
 }
 
-# What runs on machines of one's own has no price by the token.
+# Servers of models on one's own machine: their tokens have no price.
 _RUNNERS = ("ollama", "lm_studio", "lmstudio", "llamafile", "llama.cpp", "llamacpp", "hosted_vllm", "vllm", "lemonade")
 
 _INTERNAL = ("gateway:/", "endpoints:/")
@@ -79,7 +79,7 @@ _DATE = re.compile(r"-(20\d{2})-?(\d{2})-?(\d{2})$")
 _ALIAS = re.compile(r"-latest$|-default$|(?<=^claude-sonnet-4)-0$|(?<=^claude-opus-4)-0$")
 _BARING = ((_SELLER, ""), (_VERSION, ""), (re.compile("@"), "-"), (_ALIAS, ""), (_DATE, ""))
 
-# What any service's span may call its price: believed only of a span that reports tokens, too.
+# Any service's span may have a price under these names, so they count only at spans that report tokens.
 _PLAIN_TOTALS = ("total_cost_usd", "cost_usd", "usage.cost", "total_cost", "cost")
 
 _METADATA = "ai.response.providerMetadata"
@@ -135,7 +135,7 @@ def _first(values: Iterable[Any]) -> float | None:
 
 def _in_response(draft: SpanDraft) -> Cost | None:
     outputs = draft.outputs
-    # A response without the word is not parsed for it.
+    # A response without the key in its text is not parsed for it.
     if isinstance(outputs, str) and not any(f'"{path[-1]}"' in outputs for path in _IN_RESPONSES):
         return None
     response = draft.loads(outputs)
@@ -217,32 +217,23 @@ def _bared(name: str) -> Iterator[str]:
 def _of_a_dated_version(name: str, hints: Iterable[str]) -> Prices | None:
     """Return the prices of the newest version of a model that the catalog lists under no plain name."""
     for hint in hints:
-        if versions := _versions(hint).get(_plainest(name)):
-            newest = max(versions, key=lambda version: (_date(version), -len(version)))
+        if listed := _listed(hint).get(_plainest(name)):
+            newest = max((version for version, _ in listed), key=lambda version: (_date(version), -len(version)))
             return listed_prices(newest, hint)
     if MLFLOW_MODEL_CATALOG_URI.get():
         return None  # a search of all providers would fetch all of their lists over the network
-    sold = Counter(listed_prices(version, seller) for seller, version in _sellers().get(_plainest(name), ()))
+    sold = Counter(listed_prices(version, seller) for version, seller in _listed(None).get(_plainest(name), ()))
     price, count = next(iter(sold.most_common(1)), (None, 0))
     return price if count * 2 > sold.total() else None
 
 
 @lru_cache(maxsize=MAX_PROVIDERS)
-def _versions(provider: str) -> dict[str, list[str]]:
-    """Return the names of the models of a provider that have a price, by their plainest form."""
-    found: dict[str, list[str]] = {}
+def _listed(provider: str | None) -> dict[str, list[tuple[str, str | None]]]:
+    """Return the models that have a price, each with its provider, by the plainest form of their names."""
+    found: dict[str, list[tuple[str, str | None]]] = {}
     for entry in get_models(provider):
         if entry["input_cost_per_token"]:
-            found.setdefault(_plainest(entry["model"]), []).append(entry["model"])
-    return found
-
-
-@cache
-def _sellers() -> dict[str, list[tuple[str, str]]]:
-    found: dict[str, list[tuple[str, str]]] = {}
-    for entry in get_models():
-        if entry["input_cost_per_token"] and entry["provider"]:
-            found.setdefault(_plainest(entry["model"]), []).append((entry["provider"], entry["model"]))
+            found.setdefault(_plainest(entry["model"]), []).append((entry["model"], entry["provider"]))
     return found
 
 

@@ -88,7 +88,7 @@ _IN_RESPONSES = ("usage", "usage_metadata", "usageMetadata")
 
 def usage_in_response(draft: SpanDraft) -> dict[str, int] | None:
     """Read the usage in a recorded response (OpenAI's, Anthropic's, Gemini's, and the result of Claude's Agent SDK)."""
-    # A response without the word is not parsed for it.
+    # A response without the key in its text is not parsed for it.
     if draft.type not in RESPONDING_TYPES or (isinstance(draft.outputs, str) and '"usage' not in draft.outputs):
         return None
     response = draft.loads(draft.outputs)

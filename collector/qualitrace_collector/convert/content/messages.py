@@ -96,12 +96,10 @@ def _message(role: str, value: dict[str, Any]) -> Iterator[Message]:
     for part in parts if role != "tool" else ():
         kind = part.get("part_kind") if isinstance(part, dict) else None
         other = forms.TYPED_ROLES.get(kind, role) if isinstance(kind, str) else role
-        if is_tool_result(part):
-            continue
-        if other == role:
-            others.append(part)
-        else:  # pydantic-ai keeps instructions, questions and results in one request
+        if other != role and not is_tool_result(part):  # pydantic-ai keeps several roles in one request
             yield from _message(other, part)
+        elif not is_tool_result(part):
+            others.append(part)
     if others or not tools:
         text = parts_text(others) if parts else _said(value)
         words = spoken(text or _refusal_or_speech(value)) if role == "assistant" else without_files(text)
@@ -109,7 +107,7 @@ def _message(role: str, value: dict[str, Any]) -> Iterator[Message]:
 
 
 def _parts(value: dict[str, Any]) -> list[Any]:
-    """Return a message's parts, empty where it says plain text."""
+    """Return a message's parts, empty if it holds plain text."""
     for key in forms.CONTENT_KEYS:
         content = value.get(key)
         if isinstance(content, str):
