@@ -7,7 +7,7 @@ that its mark asks for.
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Sequence, Set
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -41,6 +41,7 @@ _CLOSED_BY = {
 }
 _FENCE = re.compile(r"(?m)^[ \t]{0,8}```")
 _NUMBERED_OR_NAMED = re.compile(r"(?i)\b(?:id|index|name|title)\s*=")
+_REFERS_BACK = re.compile(r"(?i)\W*the above|以上")
 _RUNS_ON = re.compile(r"[ \t]{0,8}(?:[a-zà-ÿ]|[?,;)`'\"])")
 
 # Characters of a line that are looked at.
@@ -203,7 +204,7 @@ def _is_quoted(text: str, pair: Pair, fences: Sequence[int]) -> bool:
 
 
 class _Sections:
-    """The search of a prompt for material behind lines that mark it."""
+    """The search of a prompt for material after lines that mark it."""
 
     def __init__(self, text: str, role: marks.Role, lines: Sequence[_Line]) -> None:
         self._text = text
@@ -235,8 +236,8 @@ class _Sections:
             stop = self._next(first, _CLOSED_BY[line.kind])
             return (first, stop) if line.kind != "block" or self._kind(stop) == "end" else (number, number)
         if line.kind == "paragraph":
-            first = self._behind_introduction(first)
-        if line.kind not in _SECTIONS or (not line.level and self._kind(self._filled(first)) == "inline"):
+            first = self._after_introduction(first)
+        if line.kind not in _SECTIONS or (not line.level and self._kind(self._next_filled(first)) == "inline"):
             return number, number
         return first, self._end_of_section(first, line)
 
@@ -251,8 +252,8 @@ class _Sections:
     def _end_of_records(self, number: int) -> int:
         """Return the line after the rule of the last record that starts here; each has its rule and its value."""
         end = number
-        while self._kind(self._filled(number)) == "record":
-            start = self._filled(number)
+        while self._kind(self._next_filled(number)) == "record":
+            start = self._next_filled(number)
             number = self._next(start + 1, {"rule", "record"}) + 1
             lines = self._text[self._lines[start].end : self._lines[min(number, len(self._lines)) - 1].start]
             if self._kind(number - 1) != "rule" or not RECORD.match(lines):
@@ -260,12 +261,12 @@ class _Sections:
             end = number
         return end
 
-    def _filled(self, number: int) -> int:
+    def _next_filled(self, number: int) -> int:
         while self._kind(number) == "blank":
             number += 1
         return number
 
-    def _behind_introduction(self, number: int) -> int:
+    def _after_introduction(self, number: int) -> int:
         """Return the line after a paragraph that promises material, and after instructions that follow it."""
         last = min(len(self._lines), number + _MAX_INTRODUCTION)
         while number < last and self._kind(number) not in (_CLOSERS - {"stop"}) | {"rule", "blank"}:
@@ -275,17 +276,13 @@ class _Sections:
         return number
 
     def _end_of_section(self, first: int, opener: _Line) -> int:
-        number = first
-        while number < len(self._lines):
+        for number in range(first, len(self._lines)):
             line = self._lines[number]
-            if number > first and line.kind in _CLOSERS:
+            closes = line.kind in _CLOSERS and (number > first or opener.kind not in ("inline", "numbered"))
+            is_next_title = line.level and (self._role == "system" or (number > first and line.level <= opener.level))
+            if closes or is_next_title:
                 return number
-            if number == first and line.kind in _CLOSERS and opener.kind not in ("inline", "numbered"):
-                return number
-            if line.level and (self._role == "system" or (number > first and line.level <= opener.level)):
-                return number
-            number += 1
-        return number
+        return max(first, len(self._lines))
 
     def _block(self, number: int, first: int, stop: int) -> _Block | None:
         line = self._lines[number]
@@ -294,9 +291,9 @@ class _Sections:
         start, end = self._lines[first].start, self._lines[stop - 1].end
         if line.kind in _LISTS:
             start = line.behind if line.kind == "inline" else line.start
-        inner_start, inner_end, end = (
-            (start, end, end) if line.kind == "record" else self._inside(first, stop, start, end)
-        )
+        inner_start, inner_end = start, end
+        if line.kind != "record":
+            inner_start, inner_end, end = self._inside(first, stop, start, end)
         body = self._text[inner_start:inner_end]
         proof = marks.MARKS["said" if line.kind == "ask" else line.kind].proof(self._role)
         rest = self._text[max(end, len(self._text) - _MAX_LINE) :].rstrip()
@@ -336,44 +333,36 @@ class _Sections:
 
     def _inside(self, first: int, stop: int, start: int, end: int) -> tuple[int, int, int]:
         """Return where material begins and ends, and where the rules or quotes that enclose it end."""
-        first = self._filled(first)
+        first = self._next_filled(first)
         if first >= stop:
             return start, start, end
-        fence = self._text[self._lines[first].start : self._lines[first].end].strip()
         if self._kind(first) == "rule":
-            closes = [n for n in range(first + 1, stop) if self._kind(n) == "rule" and self._same(n, fence)]
-            if closes and not self._ends_by_reference(stop):
+            rule = self._line_text(first)
+            closes = [n for n in range(first + 1, stop) if self._kind(n) == "rule" and self._line_text(n) == rule]
+            if closes and not _REFERS_BACK.match(self._line_text(stop)):
                 return self._lines[first].end, self._lines[closes[-1]].start, self._lines[closes[-1]].end
             return self._lines[first].end, end, end
         if self._kind(first) == "code":
             closing = self._next(first + 1, {"code"})
             if closing < stop:
                 return self._lines[first].end, self._lines[closing].start, self._lines[closing].end
-        return start, self._without_request(first, stop, end), self._without_request(first, stop, end)
+        end = self._without_request(first, stop, end)
+        return start, end, end
 
-    def _same(self, number: int, fence: str) -> bool:
-        return self._text[self._lines[number].start : self._lines[number].end].strip() == fence
-
-    def _ends_by_reference(self, stop: int) -> bool:
-        line = self._lines[stop] if stop < len(self._lines) else None
-        return line is not None and re.match(r"(?i)\W*the above|以上", self._text[line.start : line.end]) is not None
+    def _line_text(self, number: int) -> str:
+        line = self._lines[number] if number < len(self._lines) else None
+        return self._text[line.start : line.end].strip() if line else ""
 
     def _without_request(self, first: int, stop: int, end: int) -> int:
         """Return the end without the last paragraphs if they ask or instruct and the section ends with the prompt."""
         if stop < len(self._lines) or self._asked:
             return end
-        while (blank := self._last_blank(first, stop)) > first:
+        while (blank := next((n for n in range(stop - 1, first, -1) if self._kind(n) == "blank"), 0)) > first:
             last = self._text[self._lines[blank].end : self._lines[stop - 1].end].strip()
             if last and not (last.endswith(("?", "？")) or all(marks.TO_MODEL.match(said) for said in sentences(last))):
                 break
             stop, end = blank, self._lines[blank].start
         return end
-
-    def _last_blank(self, first: int, stop: int) -> int:
-        number = stop - 1
-        while number > first and self._kind(number) != "blank":
-            number -= 1
-        return number
 
 
 def _question(text: str, lines: Sequence[_Line], blocks: Sequence[_Block]) -> str:
@@ -395,16 +384,11 @@ def _marked_question(text: str, lines: Sequence[_Line], blocks: Sequence[_Block]
     for number in range(len(lines) - 1, -1, -1):
         line = lines[number]
         if line.kind == "ask" and not _within(line.start, blocks):
-            end = next(_ends(lines, number + 1, blocks), len(text))
-            if asked := text[line.behind : end].strip():
+            after = lines[number + 1 :]
+            ends = (end.start for end in after if end.kind in _CLOSERS | {"rule"} or _within(end.start, blocks))
+            if asked := text[line.behind : next(ends, len(text))].strip():
                 return asked
     return ""
-
-
-def _ends(lines: Sequence[_Line], number: int, blocks: Sequence[_Block]) -> Iterator[int]:
-    for line in lines[number:]:
-        if line.kind in _CLOSERS or line.kind == "rule" or _within(line.start, blocks):
-            yield line.start
 
 
 def _within(position: int, blocks: Sequence[_Block]) -> bool:
