@@ -77,9 +77,11 @@ def complete_root(root: SpanDraft, drafts: Sequence[SpanDraft]) -> None:
         _promote(root, "inputs", _found_below(root, children, lambda draft: draft.inputs, _asked))
     if is_blank(outputs) or _is_unread(outputs):
         _promote(root, "outputs", _last_answer(drafts) or _found_below(root, children, _answer, _said, last=True))
+    attributes = (values for draft in drafts for values in _attributes(draft))
+    named = [values for values in attributes if not _IDENTITIES.isdisjoint(values)]
     for name, ranks in _RANKS.items():
         if not root.values.get(name):
-            _put(root, name, _best((values for draft in drafts for values in _attributes(draft)), ranks))
+            _put(root, name, _best(named, ranks))
 
 
 def _promote(root: SpanDraft, field: str, found: _Found | None) -> None:

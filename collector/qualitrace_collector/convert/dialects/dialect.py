@@ -76,8 +76,8 @@ class Dialect:
         if draft.type is None and self.types:
             draft.type = self._type(draft)
         for name, attributes, read in self._fields:
-            if getattr(draft, name) is None:
-                setattr(draft, name, read(draft, attributes))
+            if getattr(draft, name) is None and (found := read(draft, attributes)) is not None:
+                setattr(draft, name, found)
         if draft.usage is None and self.tokens and not self._token_names.isdisjoint(draft.values):
             counts = ((name, draft.count(attributes)) for name, attributes in self.tokens.items())
             draft.usage = with_total({name: count for name, count in counts if count is not None})
