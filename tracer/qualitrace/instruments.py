@@ -108,6 +108,7 @@ def instrument(names: Iterable[str]) -> None:
             os.environ.setdefault("ANTHROPIC_OPEN_TELEMETRY", "false")
         if name not in _wanted:
             _wanted.add(name)
+            # This calls the hook at once if the library is imported already.
             wrapt.register_post_import_hook(lambda _, name=name: _instrument(name), LIBRARIES[name].module)
 
 

@@ -123,6 +123,7 @@ atexit.register(shutdown)
 @never_raises
 def _flush_on_sigterm() -> None:
     """Flush on SIGTERM, which skips `atexit`, unless the app handles it itself."""
+    # Python calls the handler between two bytecodes: a process in a long C call ends when that returns.
     if threading.current_thread() is threading.main_thread() and (signal.getsignal(signal.SIGTERM) is signal.SIG_DFL):
         signal.signal(signal.SIGTERM, _die_flushed)
 

@@ -31,7 +31,7 @@ def to_text(value: Any) -> tuple[str, str]:
 
 def to_json(value: Any) -> str:
     """Return the value as JSON of at most `LIMIT` characters."""
-    budget = LIMIT - 256  # room for the marks
+    budget = LIMIT - 256  # the rest is for the marks of what was cut
     while len(text := json.dumps(_Pruner(budget).prune(value), ensure_ascii=False)) > LIMIT:
         budget //= 2  # many characters had to be escaped
     return _utf8(text)

@@ -133,6 +133,8 @@ class TraceStore:
             update_headlines(store, headlines)
             return
         for spans, headline in zip(traces, headlines, strict=True):
+            # If another collector has stored a child before, a root that is new here does not replace its state: to
+            # find out would cost a request for each new trace.
             if headline.of_child or late:
                 info = store.get_trace_info(headline.trace_id)
                 # A trace that was ended so keeps its sums whatever comes: it is ended again for late spans.

@@ -1,4 +1,8 @@
-"""Recognises the releases of MLflow whose tables `bulk_insert.py` was tested on."""
+"""Recognises the releases of MLflow whose tables `bulk_insert.py` was tested on.
+
+The newest minor release of MLflow and the one before are supported; MLflow's own methods write to the older one. A test
+fails when a newer release has other tables, and lists the steps to take.
+"""
 
 from typing import TypeGuard
 

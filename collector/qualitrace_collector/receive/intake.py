@@ -96,6 +96,7 @@ class Intake:
             ForeignTraces: the trace belongs to another tenant.
         """
         self._check_running()
+        # Feedback claims the trace for its tenant, as spans do: a trace that nobody has sent is the first speaker's.
         claims = () if tenant is None else (feedback.otlp_trace_id,)
         counts = {("feedback_received", feedback.source): 1}
         await self._append("feedback", feedback.model_dump_json().encode(), tenant, claims, counts)
