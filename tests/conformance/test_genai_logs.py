@@ -1,4 +1,4 @@
-"""/v1/logs: the records of GenAI instrumentations are kept, the others are told and counted."""
+"""/v1/logs: the records of GenAI instrumentations are kept, the others are reported and counted."""
 
 from collections.abc import Callable
 from typing import Any
@@ -76,7 +76,7 @@ def test_logs_of_genai_instrumentations_are_kept(receiver: Receiver, send: Calla
 def test_logs_of_other_kinds_are_rejected_by_partial_success(
     receiver: Receiver, send: Callable[..., Any], reason: str
 ) -> None:
-    """A record that names no span or is an app's own is told and counted by reason; its neighbour is kept."""
+    """A record that names no span or is an app's own is reported and counted by reason; its neighbour is kept."""
     neighbour = LogRecord(**IDS, event_name="gen_ai.choice", body=MESSAGE)
     answer = send(wrap("app", [REJECTED[reason], neighbour, REJECTED[reason]]))
     assert answer.partial_success.rejected_log_records == 2

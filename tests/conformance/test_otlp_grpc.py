@@ -189,7 +189,7 @@ def test_grpc_answers_are_far_below_4_mib(receiver: Receiver, stub: TraceService
 
 
 def test_grpc_metrics_are_unimplemented(receiver: Receiver, connect: Callable[[Receiver], grpc.Channel]) -> None:
-    """A service that is not there is told by gRPC's code for it, which clients do not retry."""
+    """A service that does not exist gets gRPC's code for it, which clients do not retry."""
     error = failure(lambda: MetricsServiceStub(connect(receiver)).Export(ExportMetricsServiceRequest(), timeout=20))
     assert error.code() is grpc.StatusCode.UNIMPLEMENTED
     assert error.code().name not in RETRYABLE

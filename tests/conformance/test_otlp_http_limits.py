@@ -41,7 +41,7 @@ def test_http_the_body_limit_can_be_configured(
     encoding: Any,
     compression: str,
 ) -> None:
-    """`listen.max_request_size` holds for bodies as sent and decompressed; the answer tells it and is final."""
+    """`listen.max_request_size` holds for bodies as sent and decompressed; the answer names the limit and is final."""
     receiver = start_receiver(max_request_size="10kB")
     body = encoding.write(request_of_size(10_001))
     body = gzip.compress(body) if compression else body

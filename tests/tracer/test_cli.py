@@ -104,7 +104,7 @@ def test_run_keeps_the_hidden_sitecustomize(programs: Any, collector: Any) -> No
 
 
 def test_run_passes_signals(programs: Any, collector: Any) -> None:
-    """The process that `run` was is the program itself: a signal reaches it, and its death is told."""
+    """The process that `run` was is the program itself: a signal reaches it, and its death is reported."""
     program = programs.write("print('up', flush=True)\nimport time\nwhile True: time.sleep(60)")
     process = programs.start(*QUALITRACE, "run", "--endpoint", collector.endpoint, sys.executable, program)
     assert process.stdout.readline() == "up\n"
@@ -135,7 +135,7 @@ runpy.run_path({program!r})
 
 @pytest.mark.parametrize(("command", "code"), [("no-such-command", 127), ("/", 126)])
 def test_run_of_nothing(command: str, code: int) -> None:
-    """What cannot be run is told as a shell tells it."""
+    """A program that cannot be run is reported as a shell does it."""
     result = CliRunner().invoke(qualitrace.cli.main, ["run", command])
     assert result.exit_code == code
     assert f"cannot run {command}" in result.output
@@ -185,6 +185,6 @@ def test_server_extra_missing(programs: Any) -> None:
 
 
 def test_version() -> None:
-    """`--version` tells the version."""
+    """`--version` prints the version."""
     result = CliRunner().invoke(qualitrace.cli.main, ["--version"])
     assert "0.1.0" in result.output

@@ -124,5 +124,5 @@ def _http_error(request: Request, error: Exception) -> Response:
 
 def _internal_error(request: Request, _: Exception) -> Response:
     """Answer after a fault in the collector, which the server logs."""
-    status = Status(code=code_pb2.INTERNAL, message="internal error; the collector's log tells more")
+    status = Status(code=code_pb2.INTERNAL, message="internal error; see the collector's log")
     return _reply(media_type(request), 500, status)

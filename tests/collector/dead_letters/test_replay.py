@@ -169,12 +169,14 @@ def test_a_full_journal_keeps_the_letters(box: Box):
 
 def test_what_cannot_be_decoded_is_not_replayed(box: Box):
     """It would only come back; `--all` leaves it and says so, and `show` has its bytes."""
-    spoilt = DeadLetter(trace_id="request-7", service="unknown_service", error="e", traces=b"\xff\xff", recorded_at=AT)
-    box.put(spoilt, letter())
-    assert box.run("replay", spoilt.letter_id).exit_code == 1
-    assert f"1 left, because they cannot be decoded: {spoilt.letter_id}" in box.run("replay", "--all").output
-    assert json.loads(box.run("show", spoilt.letter_id).output)["payload"] == "ffff"
-    assert [item["id"] for item in box.letters.summaries()] == [spoilt.letter_id]
+    undecodable = DeadLetter(
+        trace_id="request-7", service="unknown_service", error="e", traces=b"\xff\xff", recorded_at=AT
+    )
+    box.put(undecodable, letter())
+    assert box.run("replay", undecodable.letter_id).exit_code == 1
+    assert f"1 left, because they cannot be decoded: {undecodable.letter_id}" in box.run("replay", "--all").output
+    assert json.loads(box.run("show", undecodable.letter_id).output)["payload"] == "ffff"
+    assert [item["id"] for item in box.letters.summaries()] == [undecodable.letter_id]
 
 
 def test_drop_asks_before_it_deletes(box: Box):

@@ -23,8 +23,8 @@ OPENINFERENCE_SCOPE = "openinference.instrumentation.langchain"
 
 def bare_call(number: int) -> list[Span]:
     """A model call as OpenTelemetry's instrumentor sends it without content capture."""
-    told = {"operation__name": "chat", "request__model": "gpt-4o-mini", "usage__input_tokens": 14}
-    return [span(number, 1, name="chat gpt-4o-mini", **{f"gen_ai__{key}": value for key, value in told.items()})]
+    recorded = {"operation__name": "chat", "request__model": "gpt-4o-mini", "usage__input_tokens": 14}
+    return [span(number, 1, name="chat gpt-4o-mini", **{f"gen_ai__{key}": value for key, value in recorded.items()})]
 
 
 def hidden_call(number: int) -> list[Span]:
@@ -206,7 +206,7 @@ def test_names_from_outside_are_bounded(make: Callable[..., Collector]):
 
 
 def test_the_report_names_share_mend_and_outcome(make: Callable[..., Collector], ask: Callable[..., Result]):
-    """As text: half the traces lack the input, the variable that mends it, and why a judgement has no score."""
+    """As text: half the traces lack the input, the variable that fixes it, and why a judgement has no score."""
     collector = make(sampling={"rate": 0.0, "always": []})
     send(collector, bare_call(1), GENAI_SCOPE)
     send(collector, [chat_span(2, 1, question="Q?", answer="A.")], GENAI_SCOPE)
@@ -230,15 +230,15 @@ def test_a_narrow_terminal_loses_no_letter(make: Callable[..., Collector], ask: 
 
 
 def test_json_tells_the_same(make: Callable[..., Collector], ask: Callable[..., Result]):
-    """One object, with a mend for each gap and a meaning for each outcome that explains a missing score."""
+    """One object, with a remedy for each gap and a meaning for each outcome that explains a missing score."""
     collector = make()
     send(collector, hidden_call(1), OPENINFERENCE_SCOPE)
     collector.run()
-    told = json.loads(ask("--json").output)
-    (gap,) = (item for item in told["coverage"] if item["content"] == "input")
+    report = json.loads(ask("--json").output)
+    (gap,) = (item for item in report["coverage"] if item["content"] == "input")
     assert (gap["dialect"], gap["traces"], gap["lacking"]) == ("openinference", 1, 1)
     assert "OPENINFERENCE_HIDE_INPUTS" in gap["mend"]
-    assert {item["outcome"] for item in told["outcomes"]} == {"stored", "queued"}
+    assert {item["outcome"] for item in report["outcomes"]} == {"stored", "queued"}
 
 
 def test_nothing_received_says_where_to_send(make: Callable[..., Collector], ask: Callable[..., Result]):
@@ -270,5 +270,5 @@ def test_a_missing_state_database_is_an_error(ask: Callable[..., Result]):
     ],
 )
 def test_the_mend_is_of_the_library_that_spoke(scope: str, dialect: str, setting: str):
-    """The scope tells the library, even where several speak one dialect; else the dialect does."""
+    """The library is known by its scope, even where several share a dialect; else by its dialect."""
     assert setting in remedy_for(Source("shop", scope, dialect), "input")

@@ -92,7 +92,7 @@ def test_one_refused_trace_does_not_cost_its_neighbours(store: TraceStore):
 
 
 def test_a_failing_database_does_not_bring_content_into_the_log(store: TraceStore):
-    """MLflow would log the statement with all its values; the reason is told without."""
+    """MLflow would log the statement with all its values; the reason comes without it."""
     trace = converted(rag_trace(1, question="My name is Ada.", answer="A.", passages=["P."]), "shop")
     with closing(sqlite3.connect(store.tracking_uri.removeprefix("sqlite:///"))) as connection:
         connection.execute("ALTER TABLE spans RENAME TO gone")
@@ -213,7 +213,7 @@ def test_a_deleted_experiment_takes_traces_and_is_told_once(store: TraceStore, c
 def test_what_happens_to_an_experiment_is_noticed_within_a_minute(
     make: Callable[..., Collector], caplog: pytest.LogCaptureFixture
 ):
-    """The pipeline asks for it again in its upkeep: a deletion is told."""
+    """The pipeline asks for it again in its upkeep: a warning reports a deletion."""
     collector = make()
     client = MlflowClient(collector.store.tracking_uri)
     collector.send(rag_trace(1, question="Q?", answer="A.", passages=["P."]))

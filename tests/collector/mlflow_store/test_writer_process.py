@@ -60,7 +60,7 @@ def child_of(owner: psutil.Process, others: Sequence[psutil.Process] = ()) -> ps
 
 
 def test_what_it_writes_is_stored(store: TraceStore, writer: Writer):
-    """As if its owner had written it; what was known before is told and left alone."""
+    """As if its owner had written it; known traces are returned and left alone."""
     assert wait_until_written(begun(writer, trace(1), trace(2))) == set()
     assert len(store.read(trace(2).trace_id)) == 3
     assert wait_until_written(begun(writer, trace(2), trace(3))) == {trace(2).trace_id}

@@ -158,7 +158,7 @@ def mistakes(raw: dict[str, Any]) -> list[str]:
     ],
 )  # fmt: skip
 def test_mistakes_in_the_section_are_told(otlp: dict[str, Any], message: str) -> None:
-    """Each with its place and the mend."""
+    """Each with its place and the remedy."""
     assert any(line.startswith(message) for line in mistakes({"otlp": otlp})), mistakes({"otlp": otlp})
 
 
@@ -171,7 +171,7 @@ def test_tokens_are_not_shown(tmp_path: Path) -> None:
 @pytest.mark.parametrize("door", ["otlp_http", "otlp_grpc"])
 @pytest.mark.parametrize("address", ["0.0.0.0:4318", "[::]:4318", "192.0.2.7:4318"])
 def test_a_door_beyond_loopback_needs_a_guard(door: str, address: str) -> None:
-    """Without tokens the address is a mistake that names the ways out; each way out mends it."""
+    """Without tokens the address is a mistake that names the ways out; each of them works."""
     (mistake,) = mistakes({"listen": {door: address}})
     assert mistake.startswith(f"listen.{door}: ")
     for way_out in ("otlp.tokens", "otlp.tls.client_ca_file", "127.0.0.1", "otlp.allow_unauthenticated"):

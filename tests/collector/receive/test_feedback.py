@@ -47,7 +47,7 @@ COMMENT = "comment: must be text of at most 10,000 characters, none of them NUL"
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"trace_id": "xyz"}, "trace_id: must be 32 hexadecimal digits, with or without 'tr-' before them"),
         ({"trace_id": "0" * 32}, "trace_id: must not be all zero"),
@@ -62,12 +62,12 @@ COMMENT = "comment: must be text of at most 10,000 characters, none of them NUL"
         ({"user": 7, "source": None}, f"source: must be 'user' or 'expert'; user: {WORD}"),
     ],
 )
-def test_bad_feedback_is_refused_by_the_name_of_its_field(receiver: Receiver, change: dict[str, Any], told: str):
+def test_bad_feedback_is_refused_by_the_name_of_its_field(receiver: Receiver, change: dict[str, Any], message: str):
     """400 says what belongs there, once, and nothing is kept."""
     answer = give(receiver, THUMB | change)
     assert answer.status_code == 400
-    assert answer.json()["message"].endswith(told)
-    assert answer.json()["message"].count("must") == told.count("must")
+    assert answer.json()["message"].endswith(message)
+    assert answer.json()["message"].count("must") == message.count("must")
     assert receiver.payloads() == []
 
 
@@ -84,7 +84,7 @@ def test_a_body_without_the_fields_is_told_which(receiver: Receiver):
 
 
 def test_a_token_is_needed_where_there_are_tokens(start_receiver: Callable[..., Receiver]):
-    """401 tells how to send one."""
+    """401 shows how to send one."""
     answer = give(start_receiver(otlp={"tokens": TOKENS}), THUMB, "wrong")
     assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
 

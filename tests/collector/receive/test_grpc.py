@@ -68,7 +68,7 @@ def test_a_span_without_an_end_is_kept(receiver: Any, connect: Callable[..., Any
 
 
 def test_logs_without_a_trace_are_rejected(receiver: Any, connect: Callable[..., Any]) -> None:
-    """The answer tells how many log records belong to no trace; the other one is kept."""
+    """The answer has the number of log records that belong to no trace; the other one is kept."""
     request = ExportLogsServiceRequest()
     records = request.resource_logs.add().scope_logs.add().log_records
     records.add(trace_id=b"t" * 16, span_id=b"s" * 8, event_name="gen_ai.choice").body.string_value = "kept"

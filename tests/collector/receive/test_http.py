@@ -137,7 +137,7 @@ def test_a_span_that_ends_before_it_starts_is_kept(receiver: Any, make_request: 
 def test_nothing_to_keep_is_a_success_without_an_entry(
     receiver: Any, make_request: MakeRequest, eventually: Eventually
 ) -> None:
-    """An empty request is acked, one with bad spans only is told; neither leaves an entry; both are counted."""
+    """An empty request is acked, one with bad spans only gets a partial success; neither leaves an entry; both are counted."""
     assert send(receiver, b"").body == b""
     request = make_request()
     request.resource_spans[0].scope_spans[0].spans[0].trace_id = bytes(16)
@@ -174,9 +174,11 @@ def test_what_cannot_be_taken_is_refused_for_good(
     answer = send(receiver, body, content_type, Content_Encoding=encoding)
     assert answer.status == status
     assert answer.headers["Retry-After"] is None
-    told = Status.FromString(answer.body) if content_type == PROTOBUF else json_format.Parse(answer.body, Status())
+    status_body = (
+        Status.FromString(answer.body) if content_type == PROTOBUF else json_format.Parse(answer.body, Status())
+    )
     expected = code_pb2.RESOURCE_EXHAUSTED if status == 413 else code_pb2.INVALID_ARGUMENT
-    assert (told.code, bool(told.message)) == (expected, True)
+    assert (status_body.code, bool(status_body.message)) == (expected, True)
     eventually(lambda: receiver.journal.counters() == {("requests_refused", reason): 1})
 
 

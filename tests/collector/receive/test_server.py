@@ -165,7 +165,7 @@ def test_it_stops_when_its_parent_dies(spawn: Spawn, receive_config: Callable[..
 
 @pytest.mark.parametrize("setting", ["otlp_http", "otlp_grpc"])
 def test_a_taken_address_is_named(spawn: Spawn, receive_config: Callable[..., CollectorConfig], setting: str) -> None:
-    """The process ends with code 1 and one line: the setting, the address, the reason and the mend."""
+    """The process ends with code 1 and one line: the setting, the address, the reason and the remedy."""
     config = receive_config()
     address = getattr(config.listen, setting)
     with socket.create_server(("127.0.0.1", int(address.rpartition(":")[2]))):

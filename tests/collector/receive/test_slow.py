@@ -80,7 +80,7 @@ def answer_on(connection: socket.socket) -> bytes:
 
 
 def is_open(connection: socket.socket) -> bool:
-    """Tell whether the server has not closed the connection, without waiting."""
+    """Return whether the server has not closed the connection, without waiting."""
     readable, _, _ = select.select([connection], [], [], 0)
     try:
         return not readable or connection.recv(1, socket.MSG_PEEK) != b""

@@ -159,7 +159,7 @@ def entry(tenant: str, *numbers: int, at: float = 0.0) -> JournalEntry:
 
 
 def test_of_two_tenants_in_one_group_the_first_gets_the_trace(journal: SqliteJournal) -> None:
-    """Requests that share a commit are told apart as if they had come alone: one is kept, one is told why not."""
+    """Requests that share a commit are treated as if they had come alone: one is kept, one gets the reason of its rejection."""
 
     async def run() -> list[BaseException | None]:
         committer = GroupCommitter(journal)

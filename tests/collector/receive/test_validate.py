@@ -1,4 +1,4 @@
-"""Validation: a bad item is taken out and told, its neighbours stay."""
+"""Validation: an invalid item is rejected and reported, its neighbours stay."""
 
 from collections.abc import Callable
 
@@ -45,11 +45,11 @@ def request_of(*scopes: list[Span]) -> ExportTraceServiceRequest:
 def test_each_rule_rejects_the_span_that_breaks_it(reason: str, bad: Span) -> None:
     """A zero, short or long id is rejected for its own reason and place."""
     request = request_of([], [good_span("a"), bad, good_span("")])
-    verdict = check_traces(request)
-    assert verdict.kept == 2
-    assert verdict.rejected == {reason: 1}
-    assert verdict.message.startswith(f"1 rejected: {reason}")
-    assert verdict.message.endswith("(first: resource_spans[0].scope_spans[1].spans[1])")
+    validation = check_traces(request)
+    assert validation.kept == 2
+    assert validation.rejected == {reason: 1}
+    assert validation.message.startswith(f"1 rejected: {reason}")
+    assert validation.message.endswith("(first: resource_spans[0].scope_spans[1].spans[1])")
     assert request == request_of([], [good_span("a"), good_span("")])
 
 
@@ -62,12 +62,12 @@ marked = st.one_of(
 def test_exactly_the_valid_spans_stay_in_order(scopes: list[list[Span]]) -> None:
     """However good and bad spans are mixed, the good ones stay in order and every other one is counted."""
     request = request_of(*scopes)
-    verdict = check_traces(request)
+    validation = check_traces(request)
     kept = [[span for span in spans if span.start_time_unix_nano == 5] for spans in scopes]
     assert request == request_of(*kept)
-    assert verdict.kept == sum(map(len, kept))
-    assert verdict.kept + verdict.rejected.total() == sum(map(len, scopes))
-    assert bool(verdict.message) == bool(verdict.rejected)
+    assert validation.kept == sum(map(len, kept))
+    assert validation.kept + validation.rejected.total() == sum(map(len, scopes))
+    assert bool(validation.message) == bool(validation.rejected)
 
 
 @pytest.mark.parametrize("end", [0, 1, 4])
@@ -76,17 +76,17 @@ def test_a_span_that_ends_before_it_starts_ends_when_it_starts(end: int) -> None
     odd = Span(trace_id=TRACE_ID, span_id=SPAN_ID, name="odd", start_time_unix_nano=5, end_time_unix_nano=end)
     odd.events.add(name="first token", time_unix_nano=3)
     request = request_of([good_span("a"), odd], [good_span("b")])
-    verdict = check_traces(request)
-    assert (verdict.kept, verdict.message) == (3, "")
-    assert verdict.adjusted == {"end_before_start": 1}
+    validation = check_traces(request)
+    assert (validation.kept, validation.message) == (3, "")
+    assert validation.adjusted == {"end_before_start": 1}
     odd.end_time_unix_nano = 5
     assert request == request_of([good_span("a"), odd], [good_span("b")])
 
 
 def test_several_reasons_are_told_with_their_counts() -> None:
     """The message has one part for each reason, each with its number and its first place."""
-    verdict = check_traces(request_of([BAD_SPANS["trace_id"][0]], BAD_SPANS["span_id"] + [good_span("a")]))
-    first, second = verdict.message.split("; ")
+    validation = check_traces(request_of([BAD_SPANS["trace_id"][0]], BAD_SPANS["span_id"] + [good_span("a")]))
+    first, second = validation.message.split("; ")
     assert first.startswith("1 rejected: trace_id must be 16 bytes")
     assert second.startswith("4 rejected: span_id must be 8 bytes")
     assert second.endswith("scope_spans[1].spans[0])")
@@ -118,13 +118,13 @@ def attribute(key: str, value: str = "x") -> KeyValue:
     ],
 )
 def test_log_records_need_a_genai_span(record: LogRecord, scope: str, reason: str | None) -> None:
-    """A record is kept if it names its span and is known as GenAI's by event, attribute or scope; else told why not."""
+    """A record is kept if it names its span and is known as GenAI's by event, attribute or scope; else rejected with the reason."""
     request = ExportLogsServiceRequest()
     group = request.resource_logs.add().scope_logs.add(log_records=[record])
     group.scope.name = scope
-    verdict = check_logs(request)
-    assert verdict.rejected == ({reason: 1} if reason else {})
-    assert len(group.log_records) == verdict.kept == (0 if reason else 1)
+    validation = check_logs(request)
+    assert validation.rejected == ({reason: 1} if reason else {})
+    assert len(group.log_records) == validation.kept == (0 if reason else 1)
 
 
 def test_a_valid_request_keeps_its_bytes(make_request: Callable[..., ExportTraceServiceRequest]) -> None:
