@@ -167,22 +167,10 @@ class TraceStore:
         traces = self.call(lambda mlflow: mlflow.batch_get_traces(list(trace_ids))) if trace_ids else []
         return {trace.info.trace_id: trace.data.spans for trace in traces}
 
-    def save_assessment(self, assessment: Assessment) -> None:
-        """Write an assessment that brings its own id; one that is there already counts as written.
-
-        Raises:
-            MlflowException: it cannot be stored, for example because its trace is gone.
-        """
-        try:
-            self._store.create_assessment(assessment)
-        except Exception as error:
-            if self._has_assessment(assessment):
-                return
-            self._raise_if_unavailable(error)
-            raise
-
     def save_assessments(self, assessments: Sequence[Assessment]) -> dict[str, Exception]:
-        """Write many assessments that bring their own ids, into a database in one transaction.
+        """Write assessments that bring their own ids, into a database in one transaction.
+
+        One that is there already counts as written.
 
         Returns:
             The error of each that MLflow refused, by assessment id; empty if all are stored.
@@ -197,11 +185,11 @@ class TraceStore:
             self._raise_if_unavailable(error)  # else one of them is at fault; written one by one, that one shows
         for assessment in left:
             try:
-                self.save_assessment(assessment)
-            except StoreUnavailable:
-                raise
+                store.create_assessment(assessment)
             except Exception as error:
-                refused[str(assessment.assessment_id)] = error
+                if not self._has_assessment(assessment):
+                    self._raise_if_unavailable(error)
+                    refused[str(assessment.assessment_id)] = error
         return refused
 
     def _has_assessment(self, assessment: Assessment) -> bool:

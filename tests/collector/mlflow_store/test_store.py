@@ -111,14 +111,14 @@ def test_a_failing_database_does_not_bring_content_into_the_log(store: TraceStor
     assert not [message for message in heard if "Ada" in message]
 
 
-def test_a_server_that_is_away_is_told_from_a_bad_trace():
+def test_a_server_that_is_away_is_no_bad_trace():
     """Nothing listens there: the traces are kept for later, not given up."""
     store = TraceStore("http://127.0.0.1:9", "file:///unused", "{service.name}")
     with pytest.raises(StoreUnavailable):
         store.save([rag(1)])
 
 
-def test_a_database_that_breaks_is_told_from_bad_data(store: TraceStore):
+def test_a_database_that_breaks_is_no_bad_data(store: TraceStore):
     """Whatever is asked of it first: traces and assessments are kept for later, not given up."""
     store.save([rag(1)])
     Path(store.tracking_uri.removeprefix("sqlite:///")).write_bytes(b"no database" * 1000)
@@ -130,21 +130,23 @@ def test_a_database_that_breaks_is_told_from_bad_data(store: TraceStore):
         store.save_assessments([feedback(rag(1).trace_id)])
 
 
-def test_an_assessment_is_written_once(store: TraceStore):
-    """A second write with the same id is taken for done; a trace that is gone is an error."""
-    trace = rag(1)
+@pytest.mark.parametrize("in_bulk", [True, False])
+def test_an_assessment_is_written_once(store: TraceStore, monkeypatch: pytest.MonkeyPatch, in_bulk: bool):
+    """A second write with the same id counts as done; a trace that is gone is an error."""
+    trace, missing = rag(1), "tr-" + "0" * 31 + "9"
     store.save([trace])
+    if not in_bulk:
+        monkeypatch.setattr("qualitrace_collector.mlflow_store.store.has_tested_tables", lambda _store: False)
     for _ in range(2):
-        store.save_assessment(feedback(trace.trace_id))
+        assert store.save_assessments([feedback(trace.trace_id)]) == {}
     (assessment,) = MlflowClient(store.tracking_uri).get_trace(trace.trace_id).info.assessments
     assert assessment.assessment_id == "qt-1"
-    with pytest.raises(MlflowException):
-        store.save_assessment(feedback("tr-" + "0" * 31 + "9"))
+    assert isinstance(store.save_assessments([feedback(missing, "qt-2")])["qt-2"], MlflowException)
 
 
-def feedback(trace_id: str) -> Feedback:
+def feedback(trace_id: str, assessment_id: str = "qt-1") -> Feedback:
     item = Feedback(name="relevance", value=0.5, source=AssessmentSource("CODE", "x"), trace_id=trace_id)
-    item.assessment_id = "qt-1"
+    item.assessment_id = assessment_id
     return item
 
 
@@ -161,7 +163,7 @@ def test_many_assessments_are_the_rows_that_mlflow_would_write(tmp_path: Path):
         return made
 
     single, *many = [assessment(trace.trace_id) for trace in traces]
-    store.save_assessment(single)
+    store.call(lambda mlflow: mlflow.create_assessment(single))
     unknown = assessment("tr-" + "0" * 31 + "9")
     refused = store.save_assessments([*many, unknown])
     assert refused.keys() == {unknown.assessment_id}
