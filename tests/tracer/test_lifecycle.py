@@ -284,3 +284,28 @@ def test_content_off(tracing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     spans = tracing.flushed()
     assert len(spans) == 4
     assert "secret" not in repr(spans)
+
+
+def test_a_fork_while_tracing_starts_elsewhere(programs: Any) -> None:
+    """A child ends although, at the fork, a thread that it does not have was about to start or end tracing."""
+    done = programs.run(
+        """
+        import os, threading, qualitrace
+        from qualitrace.lifecycle import _State
+        held, release = threading.Event(), threading.Event()
+        def hold():
+            with _State.lock:
+                held.set()
+                release.wait()
+        threading.Thread(target=hold).start()
+        held.wait()
+        child = os.fork()
+        if child == 0:
+            qualitrace.shutdown()
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        release.set()
+        print(status)
+        """
+    )
+    assert done.output == "0\n", done.errors

@@ -116,6 +116,14 @@ def shutdown() -> None:
     close_feedback(deadline - time.monotonic())
 
 
+def _renew_lock() -> None:
+    """The lock may have been held, at a fork, by a thread that the child does not have."""
+    _State.lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_renew_lock)
+
 # At import, not in `init`: feedback is sent without `init`, too. Without either there is nothing to do at exit.
 atexit.register(shutdown)
 
