@@ -7,6 +7,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -96,7 +97,7 @@ class TraceStore:
             groups[place.experiment_id, trace.resource.SerializeToString(deterministic=True)].append(trace)
         refused: dict[str, Exception] = {}
         for (experiment_id, _), group in groups.items():
-            for trace, error in self._bisect(self._log_spans(experiment_id), group):
+            for trace, error in self._bisect(partial(self._log_spans, experiment_id), group):
                 if not self._saved_where_it_is(trace, experiment_id):
                     refused[trace.trace_id] = error
         if refused:
@@ -224,11 +225,8 @@ class TraceStore:
         left.update(trace.trace_id for (_, trace), _ in self._bisect(insert, traces))
         return [placed for placed in traces if placed[1].trace_id in left]
 
-    def _log_spans(self, experiment_id: str) -> Callable[[Sequence[ConvertedTrace]], None]:
-        def log(traces: Sequence[ConvertedTrace]) -> None:
-            self._store.log_spans(experiment_id, [span for trace in traces for span in trace.spans])
-
-        return log
+    def _log_spans(self, experiment_id: str, traces: Sequence[ConvertedTrace]) -> None:
+        self._store.log_spans(experiment_id, [span for trace in traces for span in trace.spans])
 
     def _saved_where_it_is(self, trace: ConvertedTrace, tried: str) -> bool:
         """Store the spans of a trace that another service began in its experiment; return whether there is one."""
