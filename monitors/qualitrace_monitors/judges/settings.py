@@ -32,7 +32,7 @@ class Budget(Section):
 
 
 class Cascade(Section):
-    """The local judge first; the model for what that is unsure of, and for a random share of the rest."""
+    """The local judge first, then the model for answers that it is unsure of and for a random share of the rest."""
 
     audit_rate: float = Field(default=0.1, gt=0, le=1)
     """The share of the local judge's sure verdicts that the model checks."""

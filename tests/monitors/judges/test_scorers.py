@@ -194,6 +194,20 @@ def test_the_configuration_refuses_what_cannot_be(entry: dict[str, Any], wanted:
     assert wanted in "\n".join(caught.value.mistakes)
 
 
+def test_the_version_is_that_of_the_settings_and_of_the_packages_that_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another release, model, argument or threshold is another judge; a package that is not installed is none."""
+
+    def version(release: str = "1", scorer: str = "deepeval.Faithfulness", **settings: Any) -> str:
+        monkeypatch.setattr("qualitrace_monitors.judges.scorers.version", {"mlflow": "3", "deepeval": release}.get)
+        return build_judges([JudgeConfig(name="mine", scorer=scorer, **settings)])[0].version
+
+    settings: list[dict[str, Any]] = [{"model": "openai:/m"}, {"arguments": {"x": 1}}, {"threshold": 0.9}]
+    assert version() == version()
+    assert len({version(), version("2"), *(version(**changed) for changed in settings)}) == 5
+    monkeypatch.undo()
+    assert build_judges([JudgeConfig(name="mine", scorer="python:no.such.module:f")])[0].version.startswith("1-")
+
+
 def test_the_trace_of_a_sample_can_be_read_by_deepeval() -> None:
     """MLflow's integration of DeepEval computes with the trace's duration, so there is one."""
     assert trace_of(Sample(inputs="Q?", outputs="A.")).info.execution_duration == 0

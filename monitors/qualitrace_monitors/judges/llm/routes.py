@@ -5,8 +5,9 @@ single call and lose Retry-After, so these two routes are put together here.
 """
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Generator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import httpx
@@ -27,16 +28,16 @@ class ChatRequest(NamedTuple):
     auth: httpx.Auth = httpx.Auth()
 
 
-class Route(Protocol):
+class Route(ABC):
     """The way to a model. Thread-safe."""
 
+    @abstractmethod
     def request(self, payload: dict[str, Any]) -> ChatRequest:
         """Form the request of a payload in OpenAI's chat form."""
-        ...
 
     def read(self, data: Any) -> Reply | None:
         """Read the JSON of the answer; None, or any exception, if it is no chat completion."""
-        ...
+        return read_body(data)
 
 
 def route_to(name: str, model: str, base_url: str | None, api_key: str | None) -> Route:
@@ -54,7 +55,7 @@ def route_to(name: str, model: str, base_url: str | None, api_key: str | None) -
     return GatewayRoute(name, model, base_url, api_key)
 
 
-class GatewayRoute:
+class GatewayRoute(Route):
     """A provider of MLflow's gateway: from the environment as MLflow does, or with the given key and address."""
 
     def __init__(self, name: str, model: str, base_url: str | None, api_key: str | None) -> None:
@@ -72,7 +73,7 @@ class GatewayRoute:
         return read_body(self._provider.adapter_class.model_to_chat(data, self._provider.config).model_dump())
 
 
-class EndpointRoute:
+class EndpointRoute(Route):
     """An endpoint of MLflow's deployments target, `MLFLOW_DEPLOYMENTS_TARGET`: a gateway's address, or `databricks`."""
 
     def __init__(self, endpoint: str) -> None:
@@ -98,10 +99,6 @@ class EndpointRoute:
         """See `Route`."""
         return ChatRequest(self._url, self._headers(), payload, self._auth)
 
-    def read(self, data: Any) -> Reply | None:
-        """See `Route`."""
-        return read_body(data)
-
 
 def _mlflow_provider(name: str, model: str, base_url: str | None, api_key: str | None) -> Any:
     """Make MLflow's provider: from the environment as MLflow does, or with the given key and address."""
@@ -117,7 +114,9 @@ def _mlflow_provider(name: str, model: str, base_url: str | None, api_key: str |
     provider_class = provider_registry.get(name)
     fields = provider_class.CONFIG_TYPE.model_fields
     settings: dict[str, str] = {}
-    for ending, value in (("api_key", api_key or _environment_key(name)), ("api_base", base_url)):
+    # Private servers often need no key, but MLflow needs some text.
+    key = api_key or os.environ.get(f"{name.upper()}_API_KEY") or "none"
+    for ending, value in (("api_key", key), ("api_base", base_url)):
         if value is None:
             continue
         field = next((field for field in fields if field.endswith(ending)), None)
@@ -130,12 +129,7 @@ def _mlflow_provider(name: str, model: str, base_url: str | None, api_key: str |
     return provider_class(EndpointConfig.model_validate(endpoint))
 
 
-def _environment_key(name: str) -> str:
-    """Read the provider's usual variable; private servers often need no key, but MLflow needs some text."""
-    return os.environ.get(f"{name.upper()}_API_KEY") or "none"
-
-
-class BedrockRoute:
+class BedrockRoute(Route):
     """A model or an inference profile of Amazon Bedrock, by its id or ARN, through the Converse API.
 
     It takes a Bedrock key (a bearer token) or AWS credentials. Botocore finds the latter as any AWS tool does
@@ -173,10 +167,6 @@ class BedrockRoute:
         if "temperature" in payload:
             body["inferenceConfig"] = {"temperature": payload["temperature"]}
         return ChatRequest(self._url, dict(self._headers), body, self._auth)
-
-    def read(self, data: Any) -> Reply | None:
-        """See `Route`."""
-        return read_body(data)
 
 
 class SigV4(httpx.Auth):
