@@ -1,4 +1,4 @@
-"""Group commit: every request that waits goes into one transaction, so many share one sync of the disk."""
+"""Group commit: all requests that wait go into one transaction, so that many share one sync of the disk."""
 
 import asyncio
 import threading
@@ -104,7 +104,7 @@ class GroupCommitter:
                     self._write([waiting], Counter())
             else:
                 self._finish(group, error)
-        except Exception as error:  # whatever it is, those who wait must hear of it
+        except Exception as error:  # whatever it is, those who wait must get it
             self._keep(counts)
             self._finish(group, error)
         else:

@@ -40,13 +40,13 @@ def coverage_of(trace: ConvertedTrace, spans: Sequence[AnySpan]) -> Coverage:
         spans: all spans of the trace, also those that were stored earlier.
     """
     try:
-        return _looked_for(trace, spans)
+        return _coverage(trace, spans)
     except Exception:  # a client's odd content must not stop a trace that is stored already
         _log.exception("the content of trace %s cannot be read", trace.trace_id)
         return {}
 
 
-def _looked_for(trace: ConvertedTrace, spans: Sequence[AnySpan]) -> Coverage:
+def _coverage(trace: ConvertedTrace, spans: Sequence[AnySpan]) -> Coverage:
     root, calls = root_of(spans), outermost(spans, CALL_TYPES)
     retrievers = [span for span in spans if span.span_type == SpanType.RETRIEVER]
     exchange = read_exchange(spans)

@@ -31,7 +31,7 @@ Coverage = Mapping[tuple[Source, Content], bool]
 
 
 def dump_coverage(coverage: Coverage) -> str:
-    """Return it as JSON text."""
+    """Return coverage as JSON text."""
     return json.dumps([[*source, content, has] for (source, content), has in coverage.items()])
 
 
@@ -41,7 +41,7 @@ def load_coverage(text: str) -> Coverage:
 
 
 def joined(before: Coverage, now: Coverage) -> Coverage:
-    """Return what a trace has after more of it came: what was there stays, under its source."""
+    """Return what a trace has after more of it came: what it had stays, under its source."""
     sources = {content: source for source, content in before}
     result = dict(before)
     for (source, content), has in now.items():

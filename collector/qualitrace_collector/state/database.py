@@ -82,6 +82,8 @@ class Database:
     def transaction(self) -> Generator[sqlite3.Connection]:
         """Run the block in one immediate transaction: all of it, durably, or nothing."""
         connection = self.connection()
+        # IMMEDIATE takes the write lock first, and waits for it. A transaction that only wants it after it has read
+        # fails at once if another one has written meanwhile.
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield connection

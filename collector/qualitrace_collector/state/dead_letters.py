@@ -1,4 +1,4 @@
-"""The dead letters: traces and requests that were given up, kept with their payload until someone decides."""
+"""Dead letters: traces and requests that were given up, kept with their payload until somebody decides on them."""
 
 import hashlib
 import sqlite3
@@ -35,7 +35,7 @@ class DeadLetter:
 
     @property
     def letter_id(self) -> str:
-        """Twelve hex digits of the content's SHA-256: giving up the same again makes no second letter."""
+        """Twelve hex digits of the content's SHA-256, so that giving up the same again makes no second letter."""
         digest = hashlib.sha256(self.trace_id.encode())
         for payload in (self.traces, self.logs):
             digest.update(hashlib.sha256(payload).digest())
@@ -71,7 +71,7 @@ class DeadLetters:
         )
 
     def summaries(self) -> list[dict[str, Any]]:
-        """Return what is known of every letter but its payload, oldest first."""
+        """Return every letter without its payload, but with its size, the oldest first."""
         query = (
             "SELECT letter_id AS id, trace_id, service, recorded_at, error, length(traces) + length(logs) AS size "
             "FROM dead_letter ORDER BY recorded_at, letter_id"
@@ -85,7 +85,7 @@ class DeadLetters:
         return DeadLetter(**dict(rows[0])) if rows else None
 
     def remove(self, letters: Sequence[DeadLetter]) -> None:
-        """Delete these letters, but none that was given up again since it was read."""
+        """Delete these letters, except those that were given up again since they were read."""
         with self._database.transaction() as connection:
             connection.executemany(
                 "DELETE FROM dead_letter WHERE letter_id = ? AND recorded_at = ?",

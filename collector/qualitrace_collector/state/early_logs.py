@@ -30,7 +30,7 @@ class EarlyLogs:
 
     @staticmethod
     def replace(connection: sqlite3.Connection, trace_id: str, records: Sequence[LogRecord], now: float) -> None:
-        """Let these, and no others, wait for spans of a trace, in the caller's transaction."""
+        """Let these records wait for spans of a trace, in place of those before, in the caller's transaction."""
         connection.execute("DELETE FROM early_log WHERE trace_id = ?", (trace_id,))
         if records:
             request = ExportLogsServiceRequest()

@@ -105,7 +105,7 @@ class Ledger:
 
     @staticmethod
     def end(connection: sqlite3.Connection, trace_ids: Sequence[str]) -> None:
-        """Take stored traces for whole although their root has not come."""
+        """Record stored traces as whole although their root has not come."""
         connection.execute(f"UPDATE trace SET root_seen = 1 WHERE {_THESE}", (_as_json(trace_ids),))
 
     @staticmethod
@@ -146,11 +146,11 @@ class Ledger:
         connection.execute("DELETE FROM unfinished WHERE last_span_at < ?", (older_than,))
 
     def counters(self) -> list[sqlite3.Row]:
-        """Return every row, with `counted`: how often the outcome was given. It never falls, as a counter must."""
+        """Return every row, with `counted`: how often the outcome was given."""
         return self._database.rows("SELECT * FROM ledger")
 
     def totals(self) -> list[sqlite3.Row]:
-        """Return rows of judge (empty for whole traces), service, outcome, total: what is the case now."""
+        """Return rows of judge (empty for whole traces), service, outcome, and how many have it now."""
         return self._database.rows("SELECT judge, service, outcome, total FROM ledger WHERE total > 0")
 
     def services(self) -> list[str]:

@@ -57,10 +57,7 @@ class JudgeQueue:
 
     @staticmethod
     def put(connection: sqlite3.Connection, task: JudgeTask) -> None:
-        """Enqueue once per (trace, judge); a changed sample is queued again. In the caller's transaction.
-
-        A trace that was picked is judged again whatever it becomes, so the greatest of its probabilities holds.
-        """
+        """Enqueue a (trace, judge) once, and again when its sample changed, in the caller's transaction."""
         content_hash, probability = task.content_hash, task.inclusion_probability
         row = connection.execute(
             "SELECT status, content_hash, inclusion_probability FROM judgement WHERE trace_id = ? AND judge = ?",
@@ -68,6 +65,7 @@ class JudgeQueue:
         ).fetchone()
         if row is not None and row["content_hash"] == content_hash:
             return
+        # A trace that was picked is judged again whatever becomes of it, so the greatest of its probabilities holds.
         connection.execute(
             "INSERT OR REPLACE INTO judgement VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, 0)",
             (
@@ -120,7 +118,7 @@ class JudgeQueue:
         return bool(changed)
 
     def outdated(self, tasks: Sequence[JudgeTask]) -> set[tuple[str, str]]:
-        """Return the (trace id, judge) of those tasks that `finish` would refuse now."""
+        """Return the (trace id, judge) of the tasks that `finish` would refuse now."""
         query = (
             "SELECT trace_id, judge, content_hash FROM judgement WHERE status = 'queued' "
             "AND trace_id IN (SELECT value FROM json_each(?))"
@@ -157,13 +155,14 @@ class JudgeQueue:
 
     @staticmethod
     def holds(connection: sqlite3.Connection, trace_id: str, judge: str) -> bool:
-        """Whether the trace was ever queued for the judge."""
+        """Whether the trace was queued for the judge before, and is not forgotten."""
         query = "SELECT 1 FROM judgement WHERE trace_id = ? AND judge = ?"
         return connection.execute(query, (trace_id, judge)).fetchone() is not None
 
     @staticmethod
     def prune(connection: sqlite3.Connection, older_than: float) -> None:
-        """Forget tasks completed before `older_than`; those that still wait, for a judge that is gone, expire."""
+        """Forget tasks completed before `older_than` (Unix seconds); those that still wait have expired."""
+        # What waits for so long waits for a judge that was taken out of the configuration.
         waiting = connection.execute(
             "SELECT judge, service, count(*) AS tasks FROM judgement WHERE completed_at < ? AND status = 'queued' "
             "GROUP BY judge, service",
@@ -189,4 +188,4 @@ def _task(row: sqlite3.Row) -> JudgeTask:
     )
 
 
-_known_sample = lru_cache(64)(Sample.from_json)  # the judges of a trace have one each, alike
+_known_sample = lru_cache(64)(Sample.from_json)  # the tasks of a trace's judges hold the same sample
