@@ -1,9 +1,10 @@
 """Spans of one trace that are due together, each with what it was sent under; and which span is their local root."""
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
@@ -45,6 +46,19 @@ class Piece:
     positions: frozenset[int]
     conflicts: int = 0
     last_at: float = 0.0
+
+    @property
+    def tenant(self) -> str:
+        """The tenant whose trace it is; empty without tenants."""
+        return self.spans[0].tenant if self.spans else ""
+
+
+def span_records(request: ExportTraceServiceRequest, tenant: str = "") -> Iterator[SpanRecord]:
+    """Yield the spans of a request, each with its resource and scope."""
+    for group in request.resource_spans:
+        for scope in group.scope_spans:
+            for span in scope.spans:
+                yield SpanRecord(span, group.resource, scope.scope, tenant)
 
 
 def is_local_root(span: Span, span_ids: Container[bytes]) -> bool:

@@ -63,7 +63,7 @@ class ConvertedTrace:
     @property
     def tenant(self) -> str:
         """The tenant whose trace it is; empty without tenants."""
-        return self.piece.spans[0].tenant if self.piece.spans else ""
+        return self.piece.tenant
 
     @cached_property
     def spans(self) -> tuple[MlflowSpan, ...]:
@@ -136,7 +136,7 @@ def convert_all(
 
 def _process(piece: Piece) -> tuple[str, str]:
     """Return tenant and replica: calls of two of them are never the same call."""
-    return piece.spans[0].tenant if piece.spans else "", _resource_text("service.instance.id", piece.spans)
+    return piece.tenant, _resource_text("service.instance.id", piece.spans)
 
 
 def _drafts(piece: Piece) -> list[SpanDraft]:

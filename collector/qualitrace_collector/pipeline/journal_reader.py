@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from qualitrace_collector.convert.trace import UNKNOWN_SERVICE
 from qualitrace_collector.journal import JournalEntry, SqliteJournal
 from qualitrace_collector.person_feedback import PersonFeedback
-from qualitrace_collector.piece import Piece, SpanRecord
+from qualitrace_collector.piece import Piece, span_records
 from qualitrace_collector.pipeline.assemble import Assembler
 from qualitrace_collector.pipeline.recorder import Recorder
 from qualitrace_collector.pipeline.redaction import Redaction
@@ -90,12 +90,7 @@ class JournalReader:
             return {record.trace_id for record in records}
         request = ExportTraceServiceRequest.FromString(entry.payload)
         self._redaction.traces(request)
-        spans = [
-            SpanRecord(span, group.resource, scope.scope, entry.tenant)
-            for group in request.resource_spans
-            for scope in group.scope_spans
-            for span in scope.spans
-        ]
+        spans = list(span_records(request, entry.tenant))
         self._assembler.add_spans(entry.position, spans, entry.received_at)
         return {record.span.trace_id for record in spans}
 

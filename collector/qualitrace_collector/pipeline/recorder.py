@@ -128,7 +128,7 @@ def _letter_of(item: BatchItem, now: float) -> DeadLetter:
         traces=traces.SerializeToString(),
         logs=logs.SerializeToString(),
         recorded_at=now,
-        tenant=item.piece.spans[0].tenant if item.piece.spans else "",
+        tenant=item.piece.tenant,
     )
 
 

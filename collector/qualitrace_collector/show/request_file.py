@@ -8,7 +8,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from qualitrace_collector.convert import ConvertedTrace, convert_all
 from qualitrace_collector.convert.trace import mlflow_trace_id, service_of
-from qualitrace_collector.piece import Piece, SpanRecord
+from qualitrace_collector.piece import Piece, SpanRecord, span_records
 from qualitrace_collector.pipeline.redaction import Redaction
 from qualitrace_collector.receive.decode import decode_json
 from qualitrace_collector.receive.errors import TooLarge, Undecodable
@@ -72,11 +72,8 @@ def _decoded(data: bytes) -> ExportTraceServiceRequest:
 def _pieces(request: ExportTraceServiceRequest) -> list[Piece]:
     """Group the spans by trace; of several with one id the first counts, as in the server."""
     traces: dict[bytes, dict[bytes, SpanRecord]] = {}
-    for group in request.resource_spans:
-        for scope in group.scope_spans:
-            for span in scope.spans:
-                spans = traces.setdefault(span.trace_id, {})
-                spans.setdefault(span.span_id, SpanRecord(span, group.resource, scope.scope))
+    for record in span_records(request):
+        traces.setdefault(record.span.trace_id, {}).setdefault(record.span.span_id, record)
     return [
         Piece(trace_id=trace_id, spans=tuple(spans.values()), logs=(), root_seen=True, positions=frozenset[int]())
         for trace_id, spans in traces.items()

@@ -17,7 +17,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 from qualitrace_collector.convert import ConvertedTrace, convert
 from qualitrace_collector.convert.otlp_span import restored
 from qualitrace_collector.journal import SqliteJournal
-from qualitrace_collector.piece import Piece, SpanRecord
+from qualitrace_collector.piece import Piece, SpanRecord, span_records
 from qualitrace_collector.pipeline.recorder import Recorder
 from support.otlp import REMOTE_PARENT, attributes, chat_span, request, span, span_id, trace_id
 from support.pipeline import Collector, rag
@@ -260,12 +260,7 @@ def test_a_crash_between_mlflow_and_the_record_loses_no_late_call(
 def test_a_real_clients_stored_spans_gain_nothing_by_being_read_again(recording: Path):
     """In every dialect: what was converted, stored and restored is complete, so that no row is written twice."""
     sent = ExportTraceServiceRequest.FromString(recording.read_bytes())
-    records = [
-        SpanRecord(item, group.resource, scope.scope)
-        for group in sent.resource_spans
-        for scope in group.scope_spans
-        for item in scope.spans
-    ]
+    records = list(span_records(sent))
     for key in {record.span.trace_id for record in records}:
         first = convert(piece(key, *(record for record in records if record.span.trace_id == key)), "shop")
         again = convert(piece(key), "shop", first.spans)
