@@ -1,4 +1,4 @@
-"""The configuration file: defaults, the documented example, and every mistake at once with its mend."""
+"""The configuration file: defaults, the documented example, and every mistake at once with its remedy."""
 
 from pathlib import Path
 
@@ -139,7 +139,7 @@ def test_the_documented_example_is_read(tmp_path: Path):
         ("journal: {kind: kafka}", "journal.kind: must be 'sqlite' (got 'kafka')"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_told_with_its_place_and_its_mend(text: str, message: str, tmp_path: Path):
+def test_a_mistake_is_reported_with_its_place_and_its_remedy(text: str, message: str, tmp_path: Path):
     """One line, as a person would say it."""
     assert message in mistakes(text, tmp_path)
 
@@ -153,14 +153,14 @@ def test_every_place_that_is_tested_is_taken(uri: str):
     assert parse_config({"mlflow": {"tracking_uri": uri}}, Config).tracking_uri == uri
 
 
-def test_an_unset_variable_is_told_once(tmp_path: Path):
+def test_an_unset_variable_is_reported_once(tmp_path: Path):
     """That the empty text in its place is no secret either would only lead astray."""
-    told = mistakes("notify: {ops: {url: 'http://x', secret: '${env:QUALITRACE_UNSET}'}}", tmp_path)
-    assert told == ["notify.ops.secret: the environment variable QUALITRACE_UNSET is not set"]
+    found = mistakes("notify: {ops: {url: 'http://x', secret: '${env:QUALITRACE_UNSET}'}}", tmp_path)
+    assert found == ["notify.ops.secret: the environment variable QUALITRACE_UNSET is not set"]
 
 
-def test_every_mistake_is_told_at_once(tmp_path: Path):
-    """Nobody mends a file in six rounds; mistakes between sections are among them."""
+def test_every_mistake_is_reported_at_once(tmp_path: Path):
+    """Nobody fixes a file in six rounds; mistakes between sections are among them."""
     text = """
     sampling: {rate: 3, rat: 1}
     judges: [{name: tone}]

@@ -1,7 +1,8 @@
 """The outbox and its delivery: written with the change that a notification reports, kept until it has arrived.
 
 A notification is deleted after the receiver took it; after a crash in between it is sent again with the same id. Each
-receiver gets its notifications in order: while one waits for its next attempt, the later ones wait behind it.
+receiver gets its notifications in order, so that a resolved alert never overtakes its firing: while one waits for its
+next attempt, the later ones wait behind it.
 """
 
 import logging

@@ -45,6 +45,7 @@ class Heartbeat:
             alert = Alert(labels=LABELS, annotations=self._annotations(connection), starts_at=now)
             for receiver in self._config.notify:
                 body = webhook_payload(alert, receiver, self._links)
+                # A receiver that was away needs no backlog: the newest one says that the monitor is alive now.
                 Outbox.put(connection, receiver, body, now, topic="heartbeat")
 
     def _annotations(self, connection: sqlite3.Connection) -> dict[str, str]:

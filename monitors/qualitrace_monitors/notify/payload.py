@@ -35,7 +35,7 @@ class Links:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """An alert to tell of; times are Unix seconds, `ends_at` is None while it fires."""
+    """An alert that fires or has ended; times are Unix seconds, `ends_at` is None while it fires."""
 
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
@@ -54,7 +54,7 @@ class Alert:
 
 
 def webhook_payload(alert: Alert, receiver: str, links: Links) -> str:
-    """Return the JSON body that tells `receiver` of `alert`."""
+    """Return the JSON body that reports `alert` to `receiver`."""
     group = {name: alert.labels[name] for name in GROUP_BY if name in alert.labels}
     matchers = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in group.items())
     body = {

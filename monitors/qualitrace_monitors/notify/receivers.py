@@ -146,7 +146,7 @@ def _check(response: httpx.Response, now: float) -> None:
     raise DeliveryFailed(
         f"the receiver answered {response.status_code}",
         asked or 0.0,
-        permanent=response.status_code == HTTPStatus.GONE,
+        permanent=response.status_code == HTTPStatus.GONE,  # Standard Webhooks: the receiver wants no more of them
     )
 
 

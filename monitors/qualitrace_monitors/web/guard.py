@@ -87,6 +87,7 @@ class WebGuard:
         if self._token is None:
             return True
         given = _token_in(authorization)
+        # Digests are equally long, so the time of the comparison does not depend on the token.
         return given != "" and hmac.compare_digest(_digest(given), self._token)
 
 

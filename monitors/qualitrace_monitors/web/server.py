@@ -86,6 +86,7 @@ class WebServer:
         try:
             return socket.create_server((self.host, self.port), family=family)
         except OSError as error:
+            # uvicorn would end the process without naming the setting.
             # create_server appends the address to the text of the error.
             reason = (error.strerror or str(error)).partition(" (while")[0].lower()
             raise WebServerError(f"web {self._shown_host}:{self.port}: {reason}") from None

@@ -21,7 +21,7 @@ def test_no_uri_shows_its_password(text: str, shown: str):
     assert without_credentials(text) == shown
 
 
-def test_an_outage_of_mlflow_does_not_tell_its_password():
+def test_an_outage_of_mlflow_does_not_show_its_password():
     """The message, which is logged and shown on /readyz, names the server alone, though MLflow's own error does not."""
     store = TraceStore("http://user:s3cret@127.0.0.1:9", "", "x")
     with pytest.raises(StoreUnavailable) as raised:

@@ -1,4 +1,4 @@
-"""What the engine keeps, tells and forgets: services, tiers, rules that vanish, notifications."""
+"""What the engine keeps, reports and forgets: services, tiers, rules that vanish, notifications."""
 
 import json
 import sqlite3
@@ -18,7 +18,7 @@ AddScore = Callable[..., str]
 
 
 def rule_with(**options: object) -> AlertRule:
-    """Make a rule that tells `ops`."""
+    """Make a rule that notifies `ops`."""
     defaults = {"name": "low", "judge": "groundedness", "when": "pass_rate < 0.9", "notify": ["ops"]}
     return AlertRule.model_validate({**defaults, **options})
 
@@ -70,7 +70,7 @@ def test_a_status_shows_the_estimate_of_the_last_evaluation(database: Database, 
     assert engine.statuses() == []
 
 
-def test_the_firing_notification_tells_what_fell_and_where(database: Database, add_score: AddScore) -> None:
+def test_the_firing_notification_says_what_fell_and_where(database: Database, add_score: AddScore) -> None:
     """Labels, a sentence with the numbers, and the three worst answers with links and rationales are in it."""
     for _ in range(17):
         add_score(database, "pass", NOW)
@@ -150,7 +150,7 @@ def test_a_resolved_notification_matches_its_firing_one(
 def test_an_alert_without_its_rule_is_resolved_once(
     rules: list[AlertRule], database: Database, failing: Callable[..., None]
 ) -> None:
-    """A firing alert that no rule covers any more is resolved to those who were told, and forgotten."""
+    """A firing alert that no rule covers any more is resolved at the receivers of its firing, and forgotten."""
     failing()
     engine_on(database, rule_with()).evaluate(NOW)
     engine = engine_on(database, *rules)
@@ -165,7 +165,7 @@ def test_an_alert_without_its_rule_is_resolved_once(
 
 
 def test_a_pending_alert_without_its_rule_goes_silently(database: Database, failing: Callable[..., None]) -> None:
-    """Nobody was told of it, so nobody is told of its end."""
+    """Nobody was notified of it, so nobody is notified of its end."""
     failing()
     engine_on(database, rule_with(**{"for": 60})).evaluate(NOW)
     engine_on(database).evaluate(NOW + 1)

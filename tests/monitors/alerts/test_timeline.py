@@ -28,7 +28,7 @@ BAD, GOOD, NONE, TOO_FEW, UNCERTAIN = (0, 30), (30, 0), (0, 0), (19, 0), (25, 5)
 TIMELINES: dict[str, tuple[dict[str, object], list[Step], list[str]]] = {
     "fires at once without `for`": ({}, [(*BAD, "firing")], ["firing"]),
     "stays quiet while quality is good": ({}, [(*GOOD, "inactive")] * 3, []),
-    "is told once however long it fires": ({}, [(*BAD, "firing")] * 4, ["firing"]),
+    "notifies once however long it fires": ({}, [(*BAD, "firing")] * 4, ["firing"]),
     "waits for `for`": (
         {"for": 150},
         [(*BAD, "pending"), (*BAD, "pending"), (*BAD, "firing")],
@@ -79,7 +79,7 @@ TIMELINES: dict[str, tuple[dict[str, object], list[Step], list[str]]] = {
 
 
 def rule_with(**options: object) -> AlertRule:
-    """Make a rule that tells `ops`."""
+    """Make a rule that notifies `ops`."""
     defaults = {"name": "low", "judge": "groundedness", "when": "pass_rate < 0.9", "notify": ["ops"]}
     return AlertRule.model_validate({**defaults, "window": WINDOW, **options})
 
@@ -89,7 +89,7 @@ def engine_on(database: Database, rule: AlertRule) -> AlertEngine:
     return AlertEngine([rule], database, Estimator(database), Links("http://127.0.0.1:9464"))
 
 
-def told(database: Database) -> list[str]:
+def notified(database: Database) -> list[str]:
     """List the statuses of the notifications in the outbox, in order."""
     rows = database.connection().execute("SELECT body ->> '$.status' FROM outbox ORDER BY sequence")
     return [row[0] for row in rows]
@@ -139,7 +139,7 @@ def test_timeline(
         engine.evaluate(now)
         states = [status.state for _, status in engine.statuses()]
         assert states == ([] if expected == "gone" else [expected]), f"at step {number}"
-    assert told(database) == notifications
+    assert notified(database) == notifications
     database.close()
 
 

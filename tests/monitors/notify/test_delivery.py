@@ -142,9 +142,9 @@ def test_a_dead_receiver_does_not_hold_up_another(database: Database, webhook_re
         "dead": Receiver.model_validate({"url": "http://127.0.0.1:9/", "timeout": 1})
     }
     put(database, "lost", receiver="dead")
-    put(database, "told")
+    put(database, "delivered")
     Notifier(config, database).deliver_due(START)
-    assert bodies(webhook_receiver) == ["told"]
+    assert bodies(webhook_receiver) == ["delivered"]
     assert [row["receiver"] for row in waiting(database)] == ["dead"]
 
 

@@ -17,9 +17,9 @@ def test_a_firing_payload_has_every_field() -> None:
     """All fields of version 4 are there, times in RFC 3339, `endsAt` Go's zero time."""
     alert = Alert(labels=LABELS, annotations={"summary": "it fell"}, starts_at=1_764_000_000.25)
     payload = json.loads(webhook_payload(alert, "ops", LINKS))
-    [told] = payload.pop("alerts")
-    assert re.fullmatch("[0-9a-f]{16}", told.pop("fingerprint"))
-    assert told == {
+    [alert_sent] = payload.pop("alerts")
+    assert re.fullmatch("[0-9a-f]{16}", alert_sent.pop("fingerprint"))
+    assert alert_sent == {
         "status": "firing",
         "labels": LABELS,
         "annotations": {"summary": "it fell"},

@@ -73,7 +73,7 @@ class TestToken:
         return open_web(listen={"web_token": TOKEN})
 
     @pytest.mark.parametrize("path", ["/", "/metrics", "/readyz", "/style.css", "/nowhere"])
-    def test_without_the_token_nothing_is_told(self, locked: WebStand, path: str) -> None:
+    def test_without_the_token_nothing_is_shown(self, locked: WebStand, path: str) -> None:
         """Each path gets 401 with both challenges, one of them for browsers."""
         response = locked.get(path)
         assert response.status_code == 401
@@ -130,7 +130,7 @@ class TestMethodsAndHeaders:
         assert (response.status_code, response.content) == (200, b"")
 
     @pytest.mark.parametrize(("path", "host"), [("/", "localhost"), ("/nowhere", "localhost"), ("/", "evil.example")])
-    def test_every_answer_tells_browsers_to_be_strict(self, web: WebStand, path: str, host: str) -> None:
+    def test_every_answer_has_strict_headers_for_browsers(self, web: WebStand, path: str, host: str) -> None:
         """Pages, errors and refusals alike forbid scripts, framing, sniffing and referrers."""
         headers = web.get(path, Host=host).headers
         assert "default-src 'none'" in headers["content-security-policy"]

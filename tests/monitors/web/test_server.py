@@ -76,7 +76,7 @@ def test_signal_handlers_stay_as_they_were(server: WebServer) -> None:
 
 
 def test_an_address_in_use_is_named() -> None:
-    """The error tells which address of which port is taken."""
+    """The error names which address of which port is taken."""
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
         with pytest.raises(WebServerError, match=rf"^web 127\.0\.0\.1:{port}: address already in use$"):
