@@ -48,7 +48,7 @@ class Agreement:
     Attributes:
         confusion: number of answers by (experts call it good, the judge's verdict).
         kappa: Cohen's (1960), over the answers that the judge decides; its interval is a percentile bootstrap's over
-            the resamples for which it is defined. None where experts and judge know one class each: then it tells
+            the resamples for which it is defined. None where experts and judge know one class each: then it means
             nothing, or is 0 / 0.
         sensitivity: share of the bad answers that the judge fails.
         specificity: share of the good answers that the judge passes.
@@ -145,7 +145,7 @@ def labels_needed(target_error: float, delta: float) -> int:
 
 def fit(pairs: Sequence[LabelledScore], target_error: float, confidence: float) -> Thresholds:
     """Fit both sides, each with half of the error probability 1 - `confidence` (Bonferroni)."""
-    delta = (1 - confidence) / 2
+    delta = (1 - confidence) / 2  # both sides together err with probability 1 - confidence at most
     values = np.array([pair.value for pair in pairs])
     good = np.array([pair.good for pair in pairs], dtype=bool)
     passing, failing = _chosen(
@@ -189,7 +189,7 @@ def _fit(
     steps = range(STEPS, -1, -1) if verdict == "pass" else range(STEPS + 1)
     for step in steps:
         side = _side(values, wrong, step / STEPS, verdict)
-        if side.verdicts < needed:
+        if side.verdicts < needed:  # no test could refute; thresholds less selective may have enough
             continue
         if binom.cdf(side.errors, side.verdicts, target_error) > delta:
             break
@@ -297,6 +297,7 @@ def store(client: MlflowClient, calibration: Calibration) -> str:
     """
     content = calibration.to_dict()
     ((experiment_id, _),) = calibration.labelled.experiments.most_common(1)
+    # The version is a hash of the results and the labels, so the same labels make no second run.
     there = client.search_runs([experiment_id], f"tags.`{VERSION_TAG}` = '{content['version']}'", max_results=1)
     if there:
         return str(there[0].info.run_id)

@@ -85,6 +85,7 @@ def _opinions(info: TraceInfo, label: str) -> list[bool]:
     """Return what each expert says, the newest of each; values that are neither good nor bad are no opinion."""
     newest: dict[str, bool] = {}
     for item in sorted(_feedback(info, label), key=_created):
+        # MLflow's own UI sets no source: whoever assesses there counts as an expert.
         by_expert = _source_type(item) == "HUMAN" and _metadata(item).get(SOURCE_KEY) != "user"
         good = read_label(item.value)
         if by_expert and good is not None:

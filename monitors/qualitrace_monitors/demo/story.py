@@ -16,8 +16,8 @@ from rich.panel import Panel
 from rich.text import Text
 
 from qualitrace_monitors.demo.observe import ALERT, Observation, observe
+from qualitrace_monitors.demo.parts import DemoFailed, log_tail, make_directory, start_parts
 from qualitrace_monitors.demo.retrieval import QUESTIONS
-from qualitrace_monitors.demo.stage import DemoFailed, log_tail, make_directory, set_stage
 
 DIRECTORY = Path("qualitrace-demo")
 STEP_SECONDS, STEP_QUESTIONS = 0.5, 2
@@ -71,13 +71,13 @@ class Story:
         make_directory(self._directory)
         place = f"{self._directory}, made anew each run"
         self.say(f"starting qualitrace serve and the shop assistant; data goes to {place}")
-        with set_stage(self._directory, self.hear) as self._stage:
+        with start_parts(self._directory, self.hear) as self._parts:
             self.say(f"ready; asking {STEP_QUESTIONS / STEP_SECONDS:g} questions a second")
             try:
                 with self._live:
                     end = self._phases()
             except DemoFailed:
-                self.say(log_tail(self._stage.serve), "dim")
+                self.say(log_tail(self._parts.serve), "dim")
                 raise
             self.say(f"{end.answered} questions: as many traces in MLflow, each of them scored")
             self.say(f"freshness, from the end of a request to its exported score: {end.facts()['freshness']}")
@@ -90,15 +90,15 @@ class Story:
                 self._keep()
 
     def _phases(self) -> Observation:
-        retrieval = f"{self._stage.app_url}/admin/retrieval"
+        retrieval = f"{self._parts.app_url}/admin/retrieval"
         self.play("healthy: retrieval works: answers rest on the handbook", 45, lambda now: now.is_healthy)
-        self._stage.request("POST", retrieval, broken=True)
+        self._parts.request("POST", retrieval, broken=True)
         self.play(
             "broken: the index is stale: the model gets the wrong passages and makes answers up",
             60,
             lambda now: now.notified == "firing" and not now.is_healthy,
         )
-        self._stage.request("POST", retrieval, broken=False)
+        self._parts.request("POST", retrieval, broken=False)
         self.play(
             "recovered: the index is fixed: groundedness comes back",
             60,
@@ -129,9 +129,9 @@ class Story:
     def step(self, questions: int) -> Observation:
         """Ask some questions, and look at everything."""
         for question in itertools.islice(self._questions, questions):
-            self._stage.request("POST", f"{self._stage.app_url}/ask", question=question)
+            self._parts.request("POST", f"{self._parts.app_url}/ask", question=question)
             self._answered += 1
-        metrics = self._stage.request("GET", f"{self._stage.web_url}/metrics")
+        metrics = self._parts.request("GET", f"{self._parts.web_url}/metrics")
         return observe(metrics, self._directory, self._answered, self._notified)
 
     def say(self, text: str, style: str = "") -> None:
@@ -160,7 +160,7 @@ class Story:
         return self._clock() - self._started
 
     def _keep(self) -> None:
-        web, app = self._stage.web_url, self._stage.app_url
+        web, app = self._parts.web_url, self._parts.app_url
         self.say(f"dashboard: {web}/  metrics: {web}/metrics  questions: POST {app}/ask")
         self.say(f"break retrieval yourself: curl -d '{{\"broken\": true}}' {app}/admin/retrieval")
         self.say("everything keeps running under a trickle of questions; Ctrl-C stops it", "bold")

@@ -62,6 +62,7 @@ def judges_of(
         raise DataError(f"model_type: must be one of {', '.join(MODEL_TYPES)} (got {model_type!r})")
     defaults = MODEL_TYPES[model_type] if model_type else ()
     configs = {config.name: config for config in map(_config, (*defaults, *metrics))}
+    # A cascade judges by its model alone here: a data set is small, and its rows should have one scale.
     judges = build_judges(list(configs.values()))
     if with_targets:
         place = {"model": model, "base_url": base_url, "temperature": temperature}

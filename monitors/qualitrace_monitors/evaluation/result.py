@@ -145,6 +145,7 @@ def summarize(judge: Judge, judgements: Sequence[Judgement], confidence: float) 
     decided = len(labels) - labels.count("unsure")
     mean_interval = pass_rate_interval = NOTHING
     if scores:
+        # Unsure values count in the mean, too; the pass rate lies between all of them failing and all passing.
         mean_interval = Moments.of([score.value for score in scores]).interval(confidence)
         lower, _ = Moments.of([float(label == "pass") for label in labels]).interval(confidence)
         _, upper = Moments.of([float(label != "fail") for label in labels]).interval(confidence)
@@ -218,7 +219,7 @@ def _p_value(differences: Any) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One condition of `fail_under`, and what the interval says of it; `missing` rows might say otherwise."""
+    """One condition of `fail_under`, with the numbers that decide it once a run has them."""
 
     metric: str
     quantity: Quantity
@@ -234,9 +235,10 @@ class Gate:
 
     @property
     def verdict(self) -> Literal["below", "incomplete", "undecided", "met"]:
-        """Below when the whole interval is, met when none of it is, else undecided, as without any score.
+        """What the interval says: below when all of it is, met when none of it is, else undecided.
 
-        Incomplete when it is not below, but rows are missing: they might be the bad ones.
+        The point does not count: a few rows must close no gate. Incomplete when it is not below, but rows are missing:
+        they might be the bad ones.
         """
         lower, upper = self.interval
         if upper < self.threshold:

@@ -91,7 +91,9 @@ def evaluate(
         gates = _gates(fail_under, judges)
         _check_answers(rows, predict)
         writer = RunWriter(mlflow.get_tracking_uri(), experiment)
-        if tracking_uri is None:
+        if (
+            tracking_uri is None
+        ):  # what the caller traces next belongs to the experiment, as after mlflow.genai.evaluate
             mlflow.set_experiment(experiment_id=writer.experiment_id)
         # The digest of these columns shows whether two runs had the same rows.
         named = [{"question": row.question, "answer": row.answer, "expected": row.target} for row in rows]
@@ -181,6 +183,7 @@ def _sample(trace: RowTrace) -> Sample | str:
     if trace.failure:
         return f"there is no answer: {trace.failure}"
     try:
+        # The collector makes the same sample of a trace in production, so that one answer has one score.
         sample = build_sample(trace.trace.data.spans, service="evaluation")
     except Exception as error:  # a trace that cannot be read is one row's failure, not the end of the run
         return f"its trace cannot be read: {error!r}"

@@ -32,7 +32,10 @@ COLUMNS = {
     "targets": (),
     "id": ("id",),
 }
-"""Metric inputs, and the columns that are taken for them where the caller names none. Targets are always named."""
+"""Metric inputs, and the columns that are taken for them where the caller names none.
+
+Targets are always named: a column that only looks like one would add metrics that nobody asked for.
+"""
 DEEPEVAL = frozenset(
     "actual_output actualOutput expected_output expectedOutput retrieval_context retrievalContext".split()
 )

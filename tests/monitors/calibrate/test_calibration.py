@@ -38,7 +38,7 @@ def test_kappa_of_a_worked_example():
 @pytest.mark.parametrize("label", ["pass", "fail", "unsure"])
 @pytest.mark.parametrize("good", [True, False])
 def test_kappa_of_one_class_each_is_not_defined(label: Label, good: bool):
-    """Where nothing differs no agreement can be told from chance, and no number is made up for it."""
+    """Where nothing differs agreement cannot differ from chance, and no number is made up for it."""
     assert measure(answers(10, 0.5, label, good=good), 0.95).kappa == Measured()
 
 
@@ -137,7 +137,7 @@ def test_the_bound_holds_on_simulated_judges(good_given: Callable[[np.ndarray], 
 
 
 def test_a_sharp_judge_gets_both_thresholds():
-    """Values that tell good from bad are used: most answers get a verdict."""
+    """Values that separate good from bad are used: most answers get a verdict."""
     random = np.random.default_rng(3)
     values = random.random(400)
     pairs = [LabelledScore(float(v), "unsure", bool(v > 0.5)) for v in values]

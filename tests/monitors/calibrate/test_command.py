@@ -1,4 +1,4 @@
-"""`qualitrace calibrate` on a real MLflow: labels found, agreement told, thresholds stored and usable."""
+"""`qualitrace calibrate` on a real MLflow: labels found, agreement shown, thresholds stored and usable."""
 
 import json
 from dataclasses import dataclass, field
@@ -112,7 +112,7 @@ def test_end_users_do_not_calibrate(bench: Bench):
     assert bench.json()["labels"] == 1
 
 
-def test_what_has_no_pair_is_told(bench: Bench):
+def test_what_has_no_pair_is_counted(bench: Bench):
     """Labels without a score, of another version, and experts who disagree evenly; a majority decides."""
     unscored, old, split, voted = bench.answers(4)
     bench.score([old], 0.9, "pass", version="v0")
@@ -133,7 +133,7 @@ def test_labels_may_have_a_name_of_their_own(bench: Bench):
     assert bench.json("--label", "is-grounded")["labels"] == 1
 
 
-def test_too_few_labels_are_told_with_how_many_it_takes(bench: Bench):
+def test_too_few_labels_are_reported_with_how_many_it_takes(bench: Bench):
     """With 2.5 % a side and an error of 10 %, (1 - 0.1)^n must be at most 0.025: 36; nor is there a kappa of one class."""
     ids = bench.answers(3)
     bench.score(ids, 0.9, "pass")
@@ -176,7 +176,7 @@ def test_the_same_labels_are_the_same_calibration(bench: Bench):
 
 
 def test_a_calibrated_judge_decides_by_its_thresholds():
-    """The value stays; between the thresholds it is unsure, and the version tells the thresholds apart."""
+    """The value stays; between the thresholds it is unsure, and the version depends on the thresholds."""
     sample = Sample(
         inputs="How long is the warranty?",
         outputs="The warranty lasts 24 months.",

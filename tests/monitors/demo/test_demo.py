@@ -23,11 +23,18 @@ from rich.console import Console
 from standardwebhooks import Webhook
 
 from qualitrace_collector.sample import Sample
-from qualitrace_monitors.demo import stage
+from qualitrace_monitors.demo import parts
 from qualitrace_monitors.demo.llm import answer, model_app
 from qualitrace_monitors.demo.observe import Observation, observe
+from qualitrace_monitors.demo.parts import (
+    DemoFailed,
+    RunningParts,
+    child,
+    make_directory,
+    receiver_app,
+    wait_for_log,
+)
 from qualitrace_monitors.demo.retrieval import PASSAGES, QUESTIONS, Index
-from qualitrace_monitors.demo.stage import DemoFailed, Stage, child, make_directory, receiver_app, wait_for_log
 from qualitrace_monitors.demo.story import Story
 from qualitrace_monitors.judges import build_judges
 from qualitrace_monitors.judges.settings import JudgeConfig
@@ -195,7 +202,7 @@ def test_a_process_that_ends_too_early_is_reported_with_its_log(tmp_path: Path):
 
 def test_a_process_that_never_gets_ready_fails_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """It is reported after its time, and stopped."""
-    monkeypatch.setattr(stage, "START_SECONDS", 0.0)
+    monkeypatch.setattr(parts, "START_SECONDS", 0.0)
     with (
         child("the child", [sys.executable, "-c", FOREVER], tmp_path / "child.log") as process,
         pytest.raises(DemoFailed, match="the child was not ready within 0 s"),
@@ -209,7 +216,7 @@ def test_processes_die_when_the_demo_is_killed(tmp_path: Path):
     """Even SIGKILL on the parent leaves no child behind."""
     parent_code = f"""
 import pathlib, sys, threading
-from qualitrace_monitors.demo.stage import child, wait_for_log
+from qualitrace_monitors.demo.parts import child, wait_for_log
 with child("c", [sys.executable, "-c", {FOREVER!r}], pathlib.Path({str(tmp_path / "log")!r})) as process:
     wait_for_log(process, "ready")
     print(process.pid, flush=True)
@@ -254,7 +261,7 @@ def test_a_request_without_an_answer_fails_the_demo(tmp_path: Path):
     """The message has the address that was asked, and the question."""
     process = child("c", ["true"], tmp_path / "log")
     with pytest.raises(DemoFailed, match=r"POST http://127\.0\.0\.1:9/ask .*dogs welcome.* failed: "):
-        Stage("", "", process, process).request("POST", "http://127.0.0.1:9/ask", question="Are dogs welcome?")
+        RunningParts("", "", process, process).request("POST", "http://127.0.0.1:9/ask", question="Are dogs welcome?")
 
 
 OURS = 'judge="groundedness",tier="local",service="shop-assistant"'

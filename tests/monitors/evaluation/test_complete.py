@@ -96,7 +96,7 @@ def test_rows_that_never_reach_mlflow_are_named_and_pass_no_gate(tracking: str, 
     assert "not passed: rows are missing" in " ".join(done.stdout.split())
 
 
-def test_a_database_that_is_locked_for_good_is_told(tracking: str, monkeypatch: pytest.MonkeyPatch):
+def test_a_database_that_is_locked_for_good_is_reported(tracking: str, monkeypatch: pytest.MonkeyPatch):
     """Nothing can be scored: exit code 2 and one line that says so."""
     monkeypatch.setattr(run_writer, "PATIENCE", 0.5)
     Path("rows.csv").write_text("question,answer\nWhy?,Because.\n")

@@ -78,12 +78,12 @@ def test_the_same_question_twice_has_two_keys_that_stay():
     ],
 )
 def test_data_that_cannot_be_read_says_what_is_wrong(data: Any, options: dict[str, Any], message: str):
-    """The message names the place and the mend."""
+    """The message says where it is wrong and what to do."""
     with pytest.raises(DataError, match=message):
         read_rows(data, **options)
 
 
-def test_a_broken_line_is_told(tmp_path: Path):
+def test_a_broken_line_is_reported(tmp_path: Path):
     """A JSONL file with half a line is refused with its name."""
     path = tmp_path / "rows.jsonl"
     path.write_text('{"question": "Q"}\n{"question"\n')

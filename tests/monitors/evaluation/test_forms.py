@@ -94,12 +94,12 @@ def test_earlier_turns_are_no_part_of_the_question(inputs: Any, kind: str, tmp_p
     assert (row.question, row.conversation) == (QUESTION, TURNS)
 
 
-def test_a_transcript_as_output_tells_the_earlier_turns():
+def test_a_transcript_as_output_holds_the_earlier_turns():
     """They reach the judges also where the input is only the question."""
     assert content_of(QUESTION, [*EARLIER, ASKED, SAID]).conversation == TURNS
 
 
-def test_a_transcript_as_input_tells_the_answer():
+def test_a_transcript_as_input_holds_the_answer():
     """As in Ragas's samples of many turns and in files for fine-tuning: what the assistant said last."""
     content = content_of([*EARLIER, ASKED, SAID])
     assert (content.question, content.answer, content.conversation) == (QUESTION, ANSWER, TURNS)

@@ -112,7 +112,7 @@ def test_a_later_run_is_compared_row_by_row(tracking: str):
 
 
 def test_another_judge_is_not_compared(tracking: str):
-    """Two versions of a judge do not share a scale: the reason is told instead of a difference."""
+    """Two versions of a judge do not share a scale: the reason is given instead of a difference."""
     first = run_over(GOOD, metrics=["refusal"])
     second = run_over(GOOD, metrics=[{"name": "groundedness", "threshold": 0.9}, "pii"], baseline=first.run_id)
     reasons = {item.metric: item.reason for item in second.comparisons if item.reason}
@@ -122,7 +122,7 @@ def test_another_judge_is_not_compared(tracking: str):
 
 
 def test_the_worst_rows_become_a_data_set_that_is_evaluated_again(tracking: str):
-    """Question and expected answer of what failed are kept in MLflow, and the mended app is tried on them."""
+    """Question and expected answer of what failed are kept in MLflow, and the fixed app is tried on them."""
     run_over(GOOD, BAD).save_worst_rows("regressions")
     (dataset,) = search_datasets(filter_string="name = 'regressions'")
     again = qualitrace_monitors.evaluate(
@@ -141,7 +141,7 @@ def test_recorded_traces_are_evaluated_where_they_are(tracking: str):
     assert sorted(again.values("groundedness").values()) == sorted(first.values("groundedness").values())
 
 
-def test_a_custom_metric_is_told_definition_grades_and_examples(tracking: str):
+def test_a_model_is_shown_a_custom_metrics_definition_grades_and_examples(tracking: str):
     """As make_genai_metric had them: the model is shown all three, and its verdict is the score."""
     with judge_model() as (url, requests):
         metric = {
@@ -156,8 +156,8 @@ def test_a_custom_metric_is_told_definition_grades_and_examples(tracking: str):
     assert evaluation.metrics["plain_words"].pass_rate == 0.0
     assert (evaluation.metrics["plain_words"].tier, evaluation.metrics["plain_words"].tokens) == ("llm", 120)
     prompt = requests[0]["messages"][-1]["content"]
-    for told in (metric["definition"], metric["grading_prompt"], "'Q.E.D.': grade 1, because Latin", "A pineapple."):
-        assert told in prompt
+    for shown in (metric["definition"], metric["grading_prompt"], "'Q.E.D.': grade 1, because Latin", "A pineapple."):
+        assert shown in prompt
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_settings_that_cannot_be_used_say_so_before_anything_is_scored(
 
 
 def test_rows_without_answers_need_someone_who_answers(tracking: str):
-    """Neither column nor function: the message says how many rows, and the mend."""
+    """Neither column nor function: the message says how many rows, and what to do."""
     with pytest.raises(DataError, match="1 of 2 rows have no answer: name their column with predictions, or give"):
         run_over(GOOD, {"question": "Q"})
 
@@ -223,22 +223,22 @@ def test_an_app_that_answers_nothing_is_no_evaluation(tracking: str):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (["--tracking-uri", "http://127.0.0.1:1"], "MLflow at http://127.0.0.1:1: API request to "),
         (["--config", "none.yaml"], "none.yaml: cannot be read"),
     ],
 )
-def test_what_cannot_be_used_is_told_apart_from_a_closed_gate(tracking: str, options: list[str], told: str):
+def test_what_cannot_be_used_has_another_exit_code_than_a_closed_gate(tracking: str, options: list[str], message: str):
     """Exit code 2, not 1, and one line instead of a traceback: without MLflow, and without the configuration file."""
     Path("rows.csv").write_text("question,answer\nWhy?,Because.\n")
     done = CliRunner().invoke(evaluate_data, ["--data", "rows.csv", "--metric", "safety", *options])
     assert (done.exit_code, done.stdout) == (2, "")
-    assert told in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_gate_without_any_score_is_told(tracking: str):
+def test_a_gate_without_any_score_is_reported(tracking: str):
     """A judge that applied to no row, or failed on all, says nothing: the gate neither passes nor fails on it."""
     evaluation = run_over(BARE, fail_under={"groundedness": 0.5, "safety": 0.1})
     assert [gate.verdict for gate in evaluation.gates] == ["undecided", "undecided"]

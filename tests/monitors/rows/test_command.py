@@ -51,7 +51,7 @@ def test_bad_lines_and_missing_fields_say_why_and_end_nothing(tmp_path: Path) ->
     assert result.exit_code == 0
 
 
-def test_when_nothing_can_be_scored_the_exit_code_tells(tmp_path: Path) -> None:
+def test_when_nothing_can_be_scored_the_exit_code_is_one(tmp_path: Path) -> None:
     """A file of the wrong kind is not taken for success."""
     assert run(tmp_path, ["<xml/>"], "--metric", "toxicity")[0].exit_code == 1
 
@@ -86,7 +86,7 @@ def test_a_threshold_moves_the_pass_mark(tmp_path: Path) -> None:
 
 
 def test_a_model_judges_many_rows_at_once_and_in_order(tmp_path: Path) -> None:
-    """An LLM judge's scores keep the order of the rows, and tell tokens and tier; custom instructions are asked."""
+    """An LLM judge's scores keep the order of the rows, and show tokens and tier; custom instructions are asked."""
     with judge_model() as (url, requests):
         rows = [{"output": f"pineapple {n}" if n % 3 == 0 else f"pear {n}"} for n in range(40)]
         options = ["--name", "fruit", "--instructions", "No fruit: {{ outputs }}", "--model", "openai:/m"]
@@ -110,7 +110,7 @@ def test_a_scorer_of_mlflows_judges(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert lines[0]["source"] == "mlflow.RetrievalGroundedness openai:/m"
 
 
-def test_a_wrong_choice_is_told_before_a_row_is_read(tmp_path: Path) -> None:
+def test_a_wrong_choice_is_reported_before_a_row_is_read(tmp_path: Path) -> None:
     """A custom judge without a model or with a wrong one, an unknown metric and a missing file are errors of usage."""
     assert "custom judge needs" in run(tmp_path, [GOOD], "--instructions", "{{ outputs }}")[0].output
     place = ["--instructions", "{{ outputs }}", "--model", "openai:/m", "--base-url", "nonsense"]

@@ -44,7 +44,7 @@ def test_unsure_scores_widen_the_interval_both_ways():
 
 
 def test_rows_without_a_score_are_counted_with_their_reason():
-    """They lower no mean, and the most frequent reason is told."""
+    """They lower no mean, and the most frequent reason is given."""
     lacking = [Judgement(status="not_applicable", error="the sample has no passages")] * 2
     summary = summary_of(["pass"], [*lacking, Judgement(status="failed", error="away")])
     assert (summary.scored, summary.not_applicable, summary.failed) == (1, 2, 1)

@@ -40,7 +40,7 @@ class DemoFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class RunningParts:
     """The running parts, and where they are."""
 
     web_url: str
@@ -69,7 +69,7 @@ def make_directory(directory: Path) -> None:
 
 
 @contextmanager
-def set_stage(directory: Path, on_alert: OnAlert) -> Generator[Stage]:
+def start_parts(directory: Path, on_alert: OnAlert) -> Generator[RunningParts]:
     """Start everything, wait until it is ready, and stop it when the block ends.
 
     Args:
@@ -109,7 +109,7 @@ def set_stage(directory: Path, on_alert: OnAlert) -> Generator[Stage]:
         stack.enter_context(app)
         wait_for_log(serve, "qualitrace ready")
         wait_for_log(app, "Uvicorn running")
-        yield Stage(f"http://127.0.0.1:{web}", f"http://127.0.0.1:{app_port}", serve, app)
+        yield RunningParts(f"http://127.0.0.1:{web}", f"http://127.0.0.1:{app_port}", serve, app)
 
 
 def receiver_app(secret: str, on_alert: OnAlert) -> Starlette:
