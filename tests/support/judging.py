@@ -14,7 +14,7 @@ from qualitrace_monitors.judges.cascade import Escalation
 from qualitrace_monitors.judges.settings import Budget
 from qualitrace_monitors.judging.calls import CallsInTurn
 from qualitrace_monitors.judging.worker import JudgeWorker
-from qualitrace_monitors.metrics import JudgeMetrics
+from qualitrace_monitors.metrics.judge import JudgeMetrics
 from support.mlflow_db import converted, new_store
 from support.otlp import rag_trace
 

@@ -13,8 +13,9 @@ from qualitrace_monitors.alerts.engine import AlertEngine
 from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.config import Config
-from qualitrace_monitors.estimate import Estimator
-from qualitrace_monitors.metrics import BudgetCollector, JudgeMetrics, StateCollector
+from qualitrace_monitors.estimate.estimator import Estimator
+from qualitrace_monitors.metrics.judge import JudgeMetrics
+from qualitrace_monitors.metrics.scrape import BudgetCollector, StateCollector
 from qualitrace_monitors.notify.delivery import NotificationOutcome
 from qualitrace_monitors.notify.payload import Links
 from qualitrace_monitors.web.app import create_app

@@ -9,7 +9,7 @@ from qualitrace_monitors.alerts import wording
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.status import AlertStatus
 from qualitrace_monitors.alerts.transition import advance, weigh
-from qualitrace_monitors.estimate import Estimate, Estimator
+from qualitrace_monitors.estimate.estimator import Estimate, Estimator
 from qualitrace_monitors.notify.delivery import Outbox
 from qualitrace_monitors.notify.payload import Alert, Links, webhook_payload
 

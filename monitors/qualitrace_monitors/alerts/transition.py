@@ -12,7 +12,7 @@ from typing import Literal
 
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.status import AlertStatus
-from qualitrace_monitors.estimate import Estimate
+from qualitrace_monitors.estimate.estimator import Estimate
 
 Evidence = Literal["established", "recovered", "inconclusive"]
 

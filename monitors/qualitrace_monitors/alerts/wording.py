@@ -6,7 +6,7 @@ from datetime import timedelta
 import durationpy
 
 from qualitrace_monitors.alerts.settings import AlertRule
-from qualitrace_monitors.estimate import Estimate
+from qualitrace_monitors.estimate.estimator import Estimate
 from qualitrace_monitors.notify.payload import Links
 
 TRACES_SHOWN = 3

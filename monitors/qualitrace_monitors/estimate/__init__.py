@@ -1,5 +1,1 @@
-"""Quality of a service by a judge over a window: the estimate, its interval and its sample size."""
-
-from qualitrace_monitors.estimate.estimator import Estimate, Estimator
-
-__all__ = ["Estimate", "Estimator"]
+"""Quality of a service by a judge over a window: scores, the estimate from them, and its interval."""

@@ -22,7 +22,7 @@ from qualitrace_monitors.judges.cascade import JudgeStage
 from qualitrace_monitors.judging.assessments import assessment, score_row
 from qualitrace_monitors.judging.calls import Calls, Pauses
 from qualitrace_monitors.judging.judgement import Judgement, write
-from qualitrace_monitors.metrics import JudgeMetrics
+from qualitrace_monitors.metrics.judge import JudgeMetrics
 
 _log = logging.getLogger(__name__)
 

@@ -41,5 +41,5 @@ class JudgeMetrics:
         self._duration.labels(judge, tier).observe(seconds)
 
     def count_error(self, judge: str, kind: str) -> None:
-        """Count a call without a verdict; `kind` is one of a few fixed words."""
+        """Count a call without a verdict; `kind` is `transient` or `permanent`."""
         self._errors.labels(judge, kind).inc()

@@ -20,7 +20,7 @@ from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.status import AlertStatus
 from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import Balance, Spending
-from qualitrace_monitors.estimate import Estimate, Estimator
+from qualitrace_monitors.estimate.estimator import Estimate, Estimator
 from qualitrace_monitors.judges.settings import JudgeConfig
 from qualitrace_monitors.metrics import families
 from qualitrace_monitors.notify.delivery import NotificationOutcome

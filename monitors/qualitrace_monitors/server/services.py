@@ -23,13 +23,15 @@ from qualitrace_monitors.alerts.engine import AlertEngine
 from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.config import Config
-from qualitrace_monitors.estimate import Estimator, scores
+from qualitrace_monitors.estimate import scores
+from qualitrace_monitors.estimate.estimator import Estimator
 from qualitrace_monitors.judges import JudgeStage, build_stages
 from qualitrace_monitors.judges.cache import VerdictCache
 from qualitrace_monitors.judging.calls import Calls, CallsInTurn, ConcurrentCalls
 from qualitrace_monitors.judging.judgement import Judgement
 from qualitrace_monitors.judging.worker import JudgeWorker
-from qualitrace_monitors.metrics import BudgetCollector, JudgeMetrics, StateCollector
+from qualitrace_monitors.metrics.judge import JudgeMetrics
+from qualitrace_monitors.metrics.scrape import BudgetCollector, StateCollector
 from qualitrace_monitors.notify.delivery import Notifier
 from qualitrace_monitors.notify.heartbeat import Heartbeat
 from qualitrace_monitors.notify.payload import Links

@@ -1,5 +1,7 @@
 """The `work` process: everything behind the journal — collect, judge, alert, notify — and the web port.
 
+It is one process because Prometheus' client has no exemplars in its mode for several.
+
 `python -m qualitrace_monitors.server.work [--config FILE] [--parts collector,monitor]`
 """
 

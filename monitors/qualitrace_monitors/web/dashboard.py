@@ -19,8 +19,8 @@ from qualitrace_collector.state import Database, Ledger
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.status import AlertStatus
 from qualitrace_monitors.config import Config
-from qualitrace_monitors.estimate import Estimator
-from qualitrace_monitors.metrics import DEFAULT_WINDOW, window_label
+from qualitrace_monitors.estimate.estimator import Estimator
+from qualitrace_monitors.metrics.scrape import DEFAULT_WINDOW, window_label
 from qualitrace_monitors.notify.payload import Links
 
 REFRESH_SECONDS = 5

@@ -10,7 +10,7 @@ import pytest
 from qualitrace_collector.state import Database
 from qualitrace_monitors.alerts.engine import AlertEngine
 from qualitrace_monitors.alerts.settings import AlertRule
-from qualitrace_monitors.estimate import Estimator
+from qualitrace_monitors.estimate.estimator import Estimator
 from qualitrace_monitors.notify.payload import Links
 
 NOW = 1_000_000.0

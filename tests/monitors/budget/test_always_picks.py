@@ -19,7 +19,7 @@ from qualitrace_monitors.budget.spending import AlwaysPicks, Spending
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.judges import JudgeError, NotApplicable, Usage
 from qualitrace_monitors.judges.settings import Budget
-from qualitrace_monitors.metrics import BudgetCollector
+from qualitrace_monitors.metrics.scrape import BudgetCollector
 from support.judging import Monitor, verdict
 from support.mlflow_db import converted
 from support.otlp import rag_trace

@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import binomtest
 
 from qualitrace_collector.state import Database
-from qualitrace_monitors.estimate import Estimator
+from qualitrace_monitors.estimate.estimator import Estimator
 
 NOW = 1_000_000.0
 AddScore = Callable[..., str]

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qualitrace_collector.state import Database
-from qualitrace_monitors.estimate import Estimator, scores
+from qualitrace_monitors.estimate import scores
+from qualitrace_monitors.estimate.estimator import Estimator
 from qualitrace_monitors.estimate.interval import Moments
 from qualitrace_monitors.estimate.scores import ScoreRow
 

@@ -6,7 +6,7 @@ import pytest
 
 from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import Ledger
-from qualitrace_monitors.estimate import Estimator
+from qualitrace_monitors.estimate.estimator import Estimator
 from qualitrace_monitors.judges import JudgeError, NotApplicable, Score
 from support.judging import Monitor, verdict
 

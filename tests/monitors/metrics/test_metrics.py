@@ -16,7 +16,8 @@ from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import CoverageTotals, Database, JudgeQueue, JudgeTask, Ledger, TraceRecord
 from qualitrace_collector.state.coverage import Source
 from qualitrace_monitors.estimate.scores import ScoreRow
-from qualitrace_monitors.metrics import JudgeMetrics, window_label
+from qualitrace_monitors.metrics.judge import JudgeMetrics
+from qualitrace_monitors.metrics.scrape import window_label
 from support.web import NOW, WebStand
 
 HEX_ID = "5b8efff798038103d269b633813fc60c"
