@@ -33,6 +33,8 @@ MLFLOW_ENVIRONMENT = {
 GARBAGE_THRESHOLDS = (100_000, 20, 20)
 
 PARENT_CHECK_SECONDS = 1.0
+PARENT_VARIABLE = "QUALITRACE_PARENT_PID"
+"""The environment variable that holds the parent's process id."""
 
 
 def configure_logging() -> None:
@@ -79,9 +81,9 @@ def when_parent_ends(act: Callable[[], object], parent: int | None = None) -> No
     """Call `act` in a thread when the parent process has ended, however it ended.
 
     Args:
-        parent: its process id; by default that of the parent at this moment.
+        parent: its process id; by default the one in `PARENT_VARIABLE`, else that of the parent at this moment.
     """
-    expected = os.getppid() if parent is None else parent
+    expected = parent or int(os.environ.get(PARENT_VARIABLE, os.getppid()))
 
     def watch() -> None:
         # A process whose parent has ended gets another one. Nothing but a look at its id works on macOS, too.

@@ -14,6 +14,7 @@ from typing import IO, Self
 from tenacity.wait import wait_exponential
 
 from qualitrace_collector.process.backoff import seconds_after
+from qualitrace_collector.process.startup import PARENT_VARIABLE
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class ChildProcess:
 
     def start(self) -> None:
         """Start the process."""
+        environment = os.environ if self.environment is None else self.environment
         with ExitStack() as files:
             output: IO[bytes] | None = self.output and files.enter_context(self.output.open("ab"))
             self._process = subprocess.Popen(  # noqa: S603  # our own programs
@@ -54,7 +56,8 @@ class ChildProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=self.environment,
+                # The child looks for its parent seconds after the start, when that may have ended already.
+                env={**environment, PARENT_VARIABLE: str(os.getpid())},
                 pass_fds=self.pass_fds,
                 start_new_session=True,  # Ctrl-C in the terminal reaches the parent alone, which stops in its own order
             )

@@ -262,7 +262,7 @@ def test_the_installed_release_has_tested_tables(make_store: MakeStore):
         revision = connection.execute(sqlalchemy.text("SELECT version_num FROM alembic_version")).scalar_one()
     assert has_tested_tables(store), (
         f"MLflow {VERSION} has schema {revision}: add it to TESTED_REVISIONS (tested_tables.py), run this file, and let "
-        "rows.py and assessments.py fill the columns by which rows differ"
+        "table_rows.py and bulk_insert.py fill the columns by which rows differ"
     )
 
 
