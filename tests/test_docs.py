@@ -1,4 +1,4 @@
-"""The READMEs tell the truth: what they show is read from them and compared or run."""
+"""The documentation is right: what it shows is read from it and compared or run."""
 
 import base64
 import re
