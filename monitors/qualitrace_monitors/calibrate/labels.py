@@ -25,7 +25,7 @@ class LabelledScore:
 
 @dataclass(slots=True)
 class LabelledScores:
-    """What was found of a judge and its labels.
+    """A judge's scores of labelled traces, and why other labelled traces have none.
 
     Attributes:
         version: the judge's version that the pairs are of.
@@ -43,8 +43,8 @@ class LabelledScores:
 def collect(client: MlflowClient, judge: str, label: str, version: str | None = None) -> LabelledScores:
     """Pair the scores of `judge` with the experts' assessments called `label`, over all experiments.
 
-    Experts' are the human assessments but those that end users gave by the feedback door. Of several experts the
-    majority counts.
+    Experts' assessments are the human ones, except those that end users sent to the feedback door. Where several
+    experts labelled a trace, the majority counts.
 
     Args:
         version: of the judge; by default that of its newest score on a labelled trace.
@@ -82,7 +82,7 @@ def _traces(client: MlflowClient, label: str) -> Iterator[TraceInfo]:
 
 
 def _opinions(info: TraceInfo, label: str) -> list[bool]:
-    """Return what each expert says, the newest of each; values that are neither good nor bad are no opinion."""
+    """Return each expert's newest opinion, true for good; values that are neither good nor bad are left out."""
     newest: dict[str, bool] = {}
     for item in sorted(_feedback(info, label), key=_created):
         # MLflow's own UI sets no source: whoever assesses there counts as an expert.
@@ -103,7 +103,7 @@ def _feedback(info: TraceInfo, name: str) -> Sequence[Feedback]:
 
 
 def read_label(value: Any) -> bool | None:
-    """Read an expert's value: true, 1 or from 0.5 on, and `pass`, `yes` … are good; None if it is neither."""
+    """Read an expert's value: true, numbers from 0.5 to 1, and `pass`, `yes` … are good; None if it is neither."""
     if isinstance(value, bool | int | float):
         return value >= 0.5 if 0 <= value <= 1 else None
     return is_good(str(value))

@@ -88,7 +88,7 @@ class ScoredRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricSummary:
-    """How one metric came out.
+    """The numbers of one metric.
 
     Attributes:
         read, scored, not_applicable, failed: rows.
@@ -98,7 +98,7 @@ class MetricSummary:
         pass_rate_interval: from the lower bound with all `unsure` failing to the upper with all passing.
         unsure_share: of the scored rows.
         tokens, cost_usd: what models took.
-        reason: the most frequent one of the rows without a score.
+        reason: why rows have no score; the most frequent reason.
     """
 
     metric: str

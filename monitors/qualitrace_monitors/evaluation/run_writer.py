@@ -80,9 +80,9 @@ Judgements = dict[tuple[str, str], Judgement]
 
 
 class Patience:
-    """Calls MLflow, again and again where that helps. Thread-safe.
+    """Calls MLflow, and repeats a call where that can help. Thread-safe.
 
-    Once it has waited in vain it waits no more, so that a run ends within about `PATIENCE` of MLflow's going away.
+    After it has waited in vain once, it does not wait again: a run ends within about `PATIENCE` of MLflow's going away.
     """
 
     def __init__(self, store: TraceStore) -> None:
@@ -106,7 +106,7 @@ class Patience:
             raise
 
     def first(self, ask: Callable[[], _T]) -> _T:
-        """Return what `ask` returns; only a lock is waited for, because at first an address may just be wrong.
+        """Return what `ask` returns; wait only for a lock, because before the first answer the address may be wrong.
 
         Raises:
             StoreUnavailable, Exception: as above.

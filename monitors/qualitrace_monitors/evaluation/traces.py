@@ -110,7 +110,7 @@ class RowTrace:
 
 
 def recorded(row: DatasetRow, experiment_id: str) -> RowTrace:
-    """Make the trace that an application would have left of a row; a row that is a trace keeps it, or gets a copy."""
+    """Make a row's trace as an application would have recorded it; a row that is a trace keeps it, or gets a copy."""
     if row.trace is None:
         return RowTrace(row=row, trace=_written(row, experiment_id))
     if row.trace.info.experiment_id == experiment_id:
@@ -119,7 +119,7 @@ def recorded(row: DatasetRow, experiment_id: str) -> RowTrace:
 
 
 def predicted(row: DatasetRow, answer: Answer, experiment_id: str) -> RowTrace:
-    """Have the question of a row answered, and return the trace of it, with all that MLflow traced meanwhile."""
+    """Ask the application a row's question; return the row's trace, with everything that MLflow traced meanwhile."""
     failure, held = "", None
     place = MlflowExperimentLocation(experiment_id)
     try:
@@ -153,7 +153,7 @@ def _inputs(row: DatasetRow) -> dict[str, Any]:
 
 
 def _written(row: DatasetRow, experiment_id: str) -> Trace:
-    """Make the trace of a row's question, context and answer, as an application's; it is stored nowhere."""
+    """Make a trace of a row's question, context and answer in memory, in the form of an application's."""
     trace_id = new_trace_id()
     spans = made_spans(trace_id, row.question, row.context, row.answer, _inputs(row))
     info = TraceInfo(
@@ -192,5 +192,5 @@ def _copy(trace: Trace, experiment_id: str) -> Trace:
 
 
 def _is_copied(tag: str) -> bool:
-    """Whether a tag says something of the trace itself, and not of where MLflow keeps it."""
+    """Whether a tag describes the trace itself, and not where MLflow keeps it."""
     return tag == TraceTagKey.TRACE_NAME or not tag.startswith("mlflow.")

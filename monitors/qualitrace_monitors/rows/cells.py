@@ -117,7 +117,7 @@ def _last_words(inputs: Any) -> str | None:
 
 
 def plain(value: Any, depth: int = 0) -> Any:
-    """Return a cell as a JSON value: without NumPy's arrays, objects of libraries, and cells that are not there."""
+    """Return a cell as a JSON value: without NumPy's arrays, objects of libraries, and missing values."""
     if depth > MAX_DEPTH:
         return None
     value = unwrapped(value.tolist() if hasattr(value, "tolist") else value)  # NumPy's, as Parquet files have them
