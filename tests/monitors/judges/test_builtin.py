@@ -6,7 +6,8 @@ record them:
 
     RECORD_SCORES=1 .venv/bin/pytest tests/monitors/judges/test_builtin.py
 
-Nothing is recorded for a version that is recorded already. It is the one place where recorded outputs are expected.
+What is recorded for a version stays; a sample that is new in the corpus is added to it. This is the one place where
+recorded outputs are the expectation.
 """
 
 import hashlib
@@ -43,22 +44,17 @@ def samples() -> dict[str, Sample]:
 
 
 def check(what: str, version: list[int], outputs: dict[str, str], raise_it: str) -> None:
-    """Compare outputs with those recorded for the version; record them if asked to, and the version is new."""
+    """Compare outputs with those recorded for the version; if asked to, record a new version, and new samples."""
     recorded = json.loads(RECORD_FILE.read_text())
     known = recorded.get(what, {"version": [], "outputs": {}})
-    if version > known["version"]:
+    assert version >= known["version"], f"{what}: a version never falls"
+    if version == known["version"]:
+        changed = [name for name, output in known["outputs"].items() if outputs.get(name, output) != output]
+        assert not changed, f"{what} {version} changed on {changed}: raise {raise_it}, then run with RECORD_SCORES=1"
+    if (version, outputs) != (known["version"], known["outputs"]):
         assert os.environ.get("RECORD_SCORES"), f"{what} {version} is not recorded: run with RECORD_SCORES=1"
         recorded[what] = {"version": version, "outputs": outputs}
-        text = json.dumps(dict(sorted(recorded.items())), ensure_ascii=False, indent=1)
-        RECORD_FILE.write_text(text + "\n")
-        return
-    assert version == known["version"], f"{what}: a version never falls"
-    changed = [
-        name for name in outputs.keys() | known["outputs"].keys() if outputs.get(name) != known["outputs"].get(name)
-    ]
-    assert not changed, (
-        f"{what} {version} changed on {sorted(changed)}: raise {raise_it}, then run with RECORD_SCORES=1"
-    )
+        RECORD_FILE.write_text(json.dumps(dict(sorted(recorded.items())), ensure_ascii=False, indent=1) + "\n")
 
 
 def digest(value: object) -> str:
@@ -113,7 +109,7 @@ def test_what_prompts_share_changes_only_with_its_version() -> None:
 
 
 def test_the_corpus_shows_each_local_judge_pass_and_fail() -> None:
-    """A change of a metric's rules has a chance to be seen."""
+    """So that a change of its rules shows: give a new metric the samples that it needs."""
     recorded = json.loads(RECORD_FILE.read_text())
     for name in BUILTIN_METRICS:
         labels = {output.split()[0] for output in recorded[f"{name}, local"]["outputs"].values()}
