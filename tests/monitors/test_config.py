@@ -7,6 +7,7 @@ import pytest
 from qualitrace_collector.config import ConfigError, load_config, parse_config
 from qualitrace_collector.config.values import split_address
 from qualitrace_monitors.config import Config
+from qualitrace_monitors.judges.settings import METRICS
 
 EXAMPLE = """
 listen:   {otlp_http: 127.0.0.1:4318, otlp_grpc: 127.0.0.1:4317, web: 127.0.0.1:9464}
@@ -110,7 +111,7 @@ def test_the_documented_example_is_read(tmp_path: Path):
         ("alerts: [{name: a, judge: relevance, when: pass_rate < 1, notify: [ops]}]", "alerts.0.notify: no receiver named 'ops' under notify"),
         ("heartbeat: {notify: [ops]}", "heartbeat.notify: no receiver named 'ops' under notify"),
         ("data_dir: ${env:QUALITRACE_NO_SUCH}", "data_dir: the environment variable QUALITRACE_NO_SUCH is not set"),
-        ("judges: [{name: tone, definition: Kindness}]", "judges.0: 'tone' is no built-in metric (faithfulness, groundedness, pii, prompt_injection, refusal, relevance, retrieval_relevance, safety, toxicity): a custom judge needs instructions (or a definition) and model"),
+        ("judges: [{name: tone, definition: Kindness}]", f"judges.0: 'tone' is no built-in metric ({', '.join(METRICS)}): a custom judge needs instructions (or a definition) and model"),
         ("judges: [{name: tone, model: 'openai:/m', instructions: 'Is {{ outputs }} kind?', definition: Kindness}]", "judges.0: instructions and definition: give one of them"),
         ("judges: [{name: safety, model: 'openai:/m', grading_prompt: 1 to 5}]", "judges.0: grading_prompt and examples: need a definition"),
         ("judges: [{name: safety, definition: Safety}]", "judges.0: definition: the local judge takes none; set model, for example openai:/gpt-5-mini"),
