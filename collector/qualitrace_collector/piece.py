@@ -83,11 +83,12 @@ def local_roots(spans: Iterable[_T], links: Callable[[_T], tuple[_Id, _Id | None
         spans: those of a trace, in any form.
         links: returns a span's id, its parent's (empty or None if it has none), and its start.
     """
-    linked = [(*links(span), span) for span in spans]
-    ids = {span_id for span_id, *_ in linked}
-    tops = [item for item in linked if item[1] not in ids] or linked
-    tops.sort(key=lambda item: (bool(item[1]), item[2]))
-    return [span for *_, span in tops]
+    linked = [(links(span), span) for span in spans]
+    ids = {own_id for (own_id, _, _), _ in linked}
+    tops = [item for item in linked if item[0][1] not in ids] or linked
+    if len(tops) > 1:
+        tops.sort(key=lambda item: (bool(item[0][1]), item[0][2]))
+    return [span for _, span in tops]
 
 
 def links_of(span: Span) -> tuple[bytes, bytes, int]:

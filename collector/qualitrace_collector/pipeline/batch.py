@@ -49,6 +49,7 @@ class BatchItem:
     """A piece of one trace.
 
     Attributes:
+        trace_id: MLflow's.
         attempts: how often the piece was refused before.
         service: the service that the trace is stored and counted under.
         known: the ledger's record of the trace; None if the trace is new.
@@ -63,6 +64,7 @@ class BatchItem:
     """
 
     piece: Piece
+    trace_id: str = field(init=False)
     attempts: int = 0
     service: str = ""
     known: TraceRecord | None = None
@@ -75,10 +77,8 @@ class BatchItem:
     error: Exception | None = None
     outcome: TraceOutcome | None = None
 
-    @property
-    def trace_id(self) -> str:
-        """MLflow's id of the trace."""
-        return mlflow_trace_id(self.piece)
+    def __post_init__(self) -> None:
+        self.trace_id = mlflow_trace_id(self.piece)
 
     @property
     def try_again(self) -> bool:
