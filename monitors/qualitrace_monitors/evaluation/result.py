@@ -25,7 +25,7 @@ from qualitrace_monitors.estimate.interval import Interval, Moments
 from qualitrace_monitors.evaluation.dataset import TARGET, DataError
 from qualitrace_monitors.evaluation.metrics import DESCRIPTIVE
 from qualitrace_monitors.judges import Judge, Score
-from qualitrace_monitors.rows.score import Judgement
+from qualitrace_monitors.rows.score import RowJudgement
 
 ROW_TAG = "qualitrace.row"
 """Tag of a trace that holds the key of its row."""
@@ -58,7 +58,7 @@ class ScoredRow:
     answer: str
     target: str | None
     scores: Mapping[str, Score]
-    unscored: Mapping[str, Judgement]
+    unscored: Mapping[str, RowJudgement]
     failure: str
 
     @property
@@ -138,7 +138,7 @@ class MetricSummary:
         return {name: getattr(self, name) for name in ("read", "scored", "not_applicable", "failed", "missing")}
 
 
-def summarize(judge: Judge, judgements: Sequence[Judgement], confidence: float) -> MetricSummary:
+def summarize(judge: Judge, judgements: Sequence[RowJudgement], confidence: float) -> MetricSummary:
     """Sum up one judge's judgements over the rows of a run."""
     scores = [judgement.score for judgement in judgements if judgement.score is not None]
     labels = [score.label for score in scores]

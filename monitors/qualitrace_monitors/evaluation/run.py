@@ -26,7 +26,7 @@ from qualitrace_monitors.evaluation.result import (
 from qualitrace_monitors.evaluation.run_writer import Judgements, RunWriter, without_tracebacks
 from qualitrace_monitors.evaluation.traces import Predict, RowTrace, answerer, predicted, recorded
 from qualitrace_monitors.judges import Judge
-from qualitrace_monitors.rows.score import Judgement, at_once, judge_sample
+from qualitrace_monitors.rows.score import RowJudgement, at_once, judge_sample
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -192,8 +192,8 @@ def _sample(trace: RowTrace) -> Sample | str:
     return sample
 
 
-def _judged(sample: Sample | str, judge: Judge) -> Judgement:
-    return Judgement(status="failed", error=sample) if isinstance(sample, str) else judge_sample(judge, sample)
+def _judged(sample: Sample | str, judge: Judge) -> RowJudgement:
+    return RowJudgement(status="failed", error=sample) if isinstance(sample, str) else judge_sample(judge, sample)
 
 
 def _with_progress(what: str, work: Callable[[_T], _R], items: Sequence[_T]) -> list[_R]:

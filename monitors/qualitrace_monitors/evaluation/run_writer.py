@@ -55,7 +55,7 @@ from qualitrace_monitors.evaluation.result import ROW_TAG, SCORES, VERSION_TAG, 
 from qualitrace_monitors.evaluation.traces import RowTrace
 from qualitrace_monitors.judges import Judge
 from qualitrace_monitors.judging.assessments import ID_PREFIX, feedback_of, source_of
-from qualitrace_monitors.rows.score import Judgement
+from qualitrace_monitors.rows.score import RowJudgement
 
 PATIENCE = 120.0
 """Seconds for which one thing is tried while MLflow is busy or away: its server takes a minute to start."""
@@ -75,7 +75,7 @@ _MADE_BY = (MLFLOW_USER, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE)
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-Judgements = dict[tuple[str, str], Judgement]
+Judgements = dict[tuple[str, str], RowJudgement]
 """By row key and judge."""
 
 
@@ -243,7 +243,7 @@ class RunWriter:
         errors = self._save_assessments([*scores.values(), *expected])
         why_missing = {(key, judge.name): text for key, text in refused.items() for judge in judges}
         why_missing |= {pair: errors[own] for pair, score in scores.items() if (own := _id(score)) in errors}
-        return {pair: Judgement(status="missing", error=text) for pair, text in why_missing.items()}
+        return {pair: RowJudgement(status="missing", error=text) for pair, text in why_missing.items()}
 
     def _save_traces(self, traces: Sequence[RowTrace], tries: int = REFUSALS) -> dict[str, str]:
         """Write traces, or link those that are there; return why some could not be, by row key."""
@@ -335,7 +335,7 @@ def _id(assessment: Assessment) -> str:
     return str(assessment.assessment_id)
 
 
-def _feedback(judge: Judge, judgement: Judgement) -> Feedback:
+def _feedback(judge: Judge, judgement: RowJudgement) -> Feedback:
     if judgement.score is not None:
         return feedback_of(judge, judgement.score)
     error = AssessmentError(error_code="JUDGE_FAILED", error_message=judgement.error)

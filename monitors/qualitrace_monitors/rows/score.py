@@ -33,7 +33,7 @@ _R = TypeVar("_R")
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class RowJudgement:
     """What came of one sample with one judge.
 
     Attributes:
@@ -48,7 +48,7 @@ class Judgement:
     seconds: float = 0.0
 
 
-def judge_sample(judge: Judge, sample: Sample) -> Judgement:
+def judge_sample(judge: Judge, sample: Sample) -> RowJudgement:
     """Judge one sample, again while the provider is busy; whatever goes wrong is in the result, never raised."""
     tries = Retrying(
         retry=retry_if_exception_type(TransientJudgeError),
@@ -60,12 +60,12 @@ def judge_sample(judge: Judge, sample: Sample) -> Judgement:
     try:
         score = tries(judge.score, sample)
     except NotApplicable as error:
-        return Judgement(None, "not_applicable", str(error), time.perf_counter() - started)
+        return RowJudgement(None, "not_applicable", str(error), time.perf_counter() - started)
     except JudgeError as error:
-        return Judgement(None, "failed", str(error), time.perf_counter() - started)
+        return RowJudgement(None, "failed", str(error), time.perf_counter() - started)
     except Exception as error:  # a judge's bug is one row's failure, not the end of the run
-        return Judgement(None, "failed", repr(error), time.perf_counter() - started)
-    return Judgement(score, seconds=time.perf_counter() - started)
+        return RowJudgement(None, "failed", repr(error), time.perf_counter() - started)
+    return RowJudgement(score, seconds=time.perf_counter() - started)
 
 
 def _seconds_to_wait(state: RetryCallState) -> float:
@@ -92,7 +92,7 @@ class JudgedLine:
     """A line of a JSONL file with its judgement; `row` is empty if the line holds none."""
 
     number: int
-    judgement: Judgement
+    judgement: RowJudgement
     row: dict[str, Any] = field(default_factory=dict[str, Any])
 
     @property
@@ -123,7 +123,7 @@ def judge_lines(judge: Judge, metric: str, lines: Iterable[str]) -> Iterator[Jud
             row = read_record(line)
             sample = _sample(row, metric)
         except ValueError as error:
-            return JudgedLine(number, Judgement(status="failed", error=str(error)))
+            return JudgedLine(number, RowJudgement(status="failed", error=str(error)))
         return JudgedLine(number, judge_sample(judge, sample), row)
 
     numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())

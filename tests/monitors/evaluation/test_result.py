@@ -11,14 +11,14 @@ from scipy.stats import binomtest
 from qualitrace_monitors.evaluation.metrics import reference_judges
 from qualitrace_monitors.evaluation.result import Gate, MetricSummary, compare, summarize
 from qualitrace_monitors.judges import Label, Score
-from qualitrace_monitors.rows.score import Judgement
+from qualitrace_monitors.rows.score import RowJudgement
 
 JUDGE = reference_judges(None)[0]
 VALUES = {"pass": 1.0, "fail": 0.0, "unsure": 0.5}
 
 
-def summary_of(labels: Sequence[Label], others: Sequence[Judgement] = ()) -> MetricSummary:
-    scores = [Judgement(score=Score(value=VALUES[label], label=label, rationale="")) for label in labels]
+def summary_of(labels: Sequence[Label], others: Sequence[RowJudgement] = ()) -> MetricSummary:
+    scores = [RowJudgement(score=Score(value=VALUES[label], label=label, rationale="")) for label in labels]
     return summarize(JUDGE, [*scores, *others], 0.95)
 
 
@@ -45,8 +45,8 @@ def test_unsure_scores_widen_the_interval_both_ways():
 
 def test_rows_without_a_score_are_counted_with_their_reason():
     """They lower no mean, and the most frequent reason is given."""
-    lacking = [Judgement(status="not_applicable", error="the sample has no passages")] * 2
-    summary = summary_of(["pass"], [*lacking, Judgement(status="failed", error="away")])
+    lacking = [RowJudgement(status="not_applicable", error="the sample has no passages")] * 2
+    summary = summary_of(["pass"], [*lacking, RowJudgement(status="failed", error="away")])
     assert (summary.scored, summary.not_applicable, summary.failed) == (1, 2, 1)
     assert (summary.mean, summary.reason) == (1.0, "the sample has no passages")
 
