@@ -1,7 +1,10 @@
-"""How long to wait after failures in a row, for loops and durable queues that keep the schedule themselves.
+"""How long to wait after failures: by a schedule, for loops and durable queues, or as a server asks by `Retry-After`.
 
 A call that may block its caller until it succeeds is better repeated by `tenacity.Retrying`.
 """
+
+import math
+from email.utils import parsedate_to_datetime
 
 from tenacity import RetryCallState, Retrying
 from tenacity.wait import wait_base
@@ -12,3 +15,25 @@ def seconds_after(failures: int, wait: wait_base) -> float:
     state = RetryCallState(Retrying(), None, (), {})
     state.attempt_number = failures
     return wait(state)
+
+
+def seconds_asked(header: str | None, now: float) -> float | None:
+    """Read Retry-After (RFC 9110, 10.2.3): a date, or seconds, which some providers give with a fraction.
+
+    Args:
+        header: its value; None where there is none.
+        now: Unix seconds, from which a date is counted.
+
+    Returns:
+        Seconds, at least 0; None when absent or unreadable.
+    """
+    if header is None:
+        return None
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(header).timestamp() - now
+        except (ValueError, OverflowError):
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None

@@ -24,7 +24,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 from qualitrace_collector.config.values import without_credentials
 from qualitrace_monitors.evaluation.dataset import DatasetRow
-from qualitrace_monitors.made_spans import (
+from qualitrace_monitors.judges.made_spans import (
     RETRIEVER_NAME,
     ROOT_NAME,
     documents_of,

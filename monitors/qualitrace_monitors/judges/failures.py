@@ -11,8 +11,8 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from qualitrace_collector.process.backoff import seconds_asked
 from qualitrace_monitors.judges.contract import JudgeError, TransientJudgeError
-from qualitrace_monitors.retry_after import seconds_asked
 
 BUSY = frozenset({408, 409, 425, 429})
 """HTTP statuses below 500 that are worth another try."""

@@ -149,7 +149,7 @@ def trace_of(sample: Sample) -> "Trace":
     """
     from mlflow.entities import Trace, TraceData, TraceInfo, TraceLocation, TraceState
 
-    from qualitrace_monitors.made_spans import made_spans, new_trace_id
+    from qualitrace_monitors.judges.made_spans import made_spans, new_trace_id
 
     trace_id = new_trace_id()
     info = TraceInfo(

@@ -2,7 +2,7 @@
 
 To add a kind, write a subclass of `Receiver` here, with its name as the field `kind` (`kind: Literal["pager"]`), its
 settings, and `deliver`, and add it to `KINDS`. The configuration then takes it under `notify`, the notifier delivers to
-it with retries, and `python -m qualitrace_monitors.config_reference` lists its settings in docs/configuration.md. Its
+it with retries, and `python -m qualitrace_monitors.config.reference` lists its settings in docs/configuration.md. Its
 test stands in tests/monitors/notify/test_receivers.py.
 """
 
@@ -21,7 +21,7 @@ from pydantic_core import InitErrorDetails, ValidationError
 
 from qualitrace_collector.config.section import Section
 from qualitrace_collector.config.values import Duration
-from qualitrace_monitors.retry_after import seconds_asked
+from qualitrace_collector.process.backoff import seconds_asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

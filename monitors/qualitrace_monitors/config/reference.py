@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md: `python -m qualitrace_monitors.config_reference > docs/configuration.md`."""
+"""Writes docs/configuration.md: `python -m qualitrace_monitors.config.reference > docs/configuration.md`."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -20,7 +20,7 @@ _HEAD = """\
 # Configuration
 
 One YAML file; without it every default holds ([configure](configure.md)). This page is generated from the code:
-`python -m qualitrace_monitors.config_reference > docs/configuration.md`.
+`python -m qualitrace_monitors.config.reference > docs/configuration.md`.
 
 - A duration is a number of seconds, or text such as `1h30m`; it is not negative.
 - A size is a number of bytes, or text such as `1GiB`.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qualitrace_monitors.retry_after import seconds_asked
+from qualitrace_collector.process.backoff import seconds_asked
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,17 @@
+"""The page of every key of the configuration is that of the models."""
+
+from pathlib import Path
+
+from qualitrace_monitors.config import reference
+
+PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
+
+
+def test_the_committed_page_is_up_to_date():
+    """`python -m qualitrace_monitors.config.reference > docs/configuration.md` would change nothing."""
+    assert PAGE.read_text() == reference.page()
+
+
+def test_every_key_has_a_meaning():
+    """A field without a docstring would have an empty cell."""
+    assert "|  |\n" not in reference.page()
