@@ -23,17 +23,17 @@ from qualitrace_collector.convert.content import at
 from qualitrace_collector.convert.span_draft import RESPONDING_TYPES, SpanDraft, number
 from qualitrace_collector.convert.usage import CACHE_READ, CACHE_WRITTEN, INPUT, OUTPUT
 
+# US dollars by MLflow's names: `input_cost`, `output_cost`, `total_cost`.
 Cost = dict[str, float]
-"""US dollars by MLflow's names: `input_cost`, `output_cost`, `total_cost`."""
 
+# US dollars for one token of input, of output, read from the cache and written to it.
 Prices = tuple[float, float, float, float]
-"""US dollars for one token of input, of output, read from the cache and written to it."""
 
+# Providers whose models are kept in memory. The catalog has fewer, but the names come from clients.
 MAX_PROVIDERS = 128
-"""Providers whose models are kept in memory. The catalog has fewer, but the names come from clients."""
 
+# Characters of the longest model's name that is looked up; Amazon's resource names are the longest.
 MAX_NAME = 300
-"""Characters of the longest model's name that is looked up; Amazon's resource names are the longest."""
 
 # The catalog's name of a provider by others'; OpenTelemetry's are those of `gen_ai.provider.name`.
 _PROVIDERS = {

@@ -26,20 +26,20 @@ from qualitrace_collector.convert.cost import cost_of
 from qualitrace_collector.convert.otlp_span import attribute_values
 from qualitrace_collector.convert.span_draft import Event, SpanDraft
 
+# MLflow's attributes (`mlflow.tracing.constant.SpanAttributeKey`).
 USAGE, COST, MODEL = "mlflow.chat.tokenUsage", "mlflow.llm.cost", "mlflow.llm.model"
-"""MLflow's attributes (`mlflow.tracing.constant.SpanAttributeKey`)."""
 
+# Tokens of an embedding: MLflow's `mlflow.chat.tokenUsage`, and the trace's sum of it, is about chat alone.
 EMBEDDING_USAGE = "qualitrace.embedding.tokenUsage"
-"""Tokens of an embedding: MLflow's `mlflow.chat.tokenUsage`, and the trace's sum of it, is about chat alone."""
 
 STATUS_PREFIX = "STATUS_CODE_"
 _STATUS_CODES = dict(zip(Status.StatusCode.values(), Status.StatusCode.keys(), strict=True))
 
+# Shorter base64 stays: it costs little, and may be no base64 at all.
 MIN_CHARACTERS = 1024
-"""Shorter base64 stays: it costs little, and may be no base64 at all."""
 
+# Levels of a value in which base64 is looked for.
 MAX_DEPTH = 200
-"""Levels of a value in which base64 is looked for."""
 
 # Stands for usage that is not to be counted. If the attribute were missing, MLflow would derive it from the others.
 _UNCOUNTED = "null"
@@ -131,8 +131,8 @@ class StoredSpan:
         return SpanStatus(status["code"].removeprefix(STATUS_PREFIX), status["message"])
 
 
+# A span of a trace of which some may have been read back from MLflow.
 AnySpan = Span | StoredSpan
-"""A span of a trace of which some may have been read back from MLflow."""
 
 
 def json_text(span: AnySpan, key: str) -> str | None:

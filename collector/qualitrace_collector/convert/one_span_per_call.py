@@ -15,14 +15,14 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 from qualitrace_collector.convert.content import answer_text, question_text
 from qualitrace_collector.convert.span_draft import CALL_TYPES, SpanDraft
 
+# Levels above a call at which another span of it is looked for. This bounds the time that a hostile trace takes.
 MAX_DEPTH = 200
-"""Levels above a call at which another span of it is looked for. This bounds the time that a hostile trace takes."""
 
+# Calls that started before another, and after it, that are compared with it. This bounds the time, too.
 MAX_TWINS = 100
-"""Calls that started before another, and after it, that are compared with it. This bounds the time, too."""
 
+# Nanoseconds from a call's end to the record of it: Logfire looks up the price of a streamed call before it writes.
 MAX_DELAY = 1_000_000_000
-"""Nanoseconds from a call's end to the record of it: Logfire looks up the price of a streamed call before it writes."""
 
 _GROUPS = (frozenset(CALL_TYPES), frozenset({SpanType.EMBEDDING}))
 

@@ -19,27 +19,44 @@ from qualitrace_collector.convert.content.answer import is_material
 from qualitrace_collector.convert.content.opening import is_blank, is_cut_repr, parsed
 from qualitrace_collector.convert.content.question import asked
 from qualitrace_collector.convert.dialects import DIALECTS
+from qualitrace_collector.convert.dialects.dialect import Dialect
 from qualitrace_collector.convert.one_span_per_call import failed
 from qualitrace_collector.convert.otlp_span import attribute_values
 from qualitrace_collector.convert.span_draft import CALL_TYPES, SpanDraft
 from qualitrace_collector.piece import SpanRecord
 
+# Types of spans whose outputs are material for an answer, not one.
 NO_ANSWER_TYPES = (SpanType.RETRIEVER, SpanType.EMBEDDING, SpanType.RERANKER, SpanType.TOOL)
-"""Types of spans whose outputs are material for an answer, not one."""
 
+# Prefix of the root's attributes that name the span from which its inputs or outputs were taken, by its id.
 PROMOTED = "qualitrace.from."
-"""Prefix of the root's attributes that name the span from which its inputs or outputs were taken, by its id."""
 
+# MLflow refuses a trace with a longer session id (MAX_CHARS_IN_TRACE_INFO_METADATA).
 MAX_IDENTITY = 250
-"""MLflow refuses a trace with a longer session id (MAX_CHARS_IN_TRACE_INFO_METADATA)."""
 
+# Characters of a process's command in which a server's name is looked for.
 MAX_COMMAND = 1000
-"""Characters of a process's command in which a server's name is looked for."""
+
+# Names that applications give to a session in their metadata, as `session_id` or `sessionId`.
+_SESSIONS = ("session", "conversation", "chat", "thread")
+
+
+def _in_metadata(dialect: Dialect, names: Iterable[str]) -> list[str]:
+    return [dialect.metadata + name + suffix for name in names for suffix in ("_id", "Id")] if dialect.metadata else []
+
 
 # Where a session's id may stand, the most deliberate name first: instrumentations of providers' clients set
 # `gen_ai.conversation.id` by themselves.
-SESSION_KEYS = ("session.id", *(key for dialect in DIALECTS for key in dialect.session), "gen_ai.conversation.id")
-USER_KEYS = ("user.id", "enduser.id", *(name for dialect in DIALECTS for name in dialect.user))
+SESSION_KEYS = (
+    "session.id",
+    *(name for dialect in DIALECTS for name in (*_in_metadata(dialect, _SESSIONS), *dialect.session)),
+    "gen_ai.conversation.id",
+)
+USER_KEYS = (
+    "user.id",
+    "enduser.id",
+    *(name for dialect in DIALECTS for name in (*_in_metadata(dialect, ("user",)), *dialect.user)),
+)
 
 _RANKS = {
     name: {key: rank for rank, key in enumerate(keys)}

@@ -11,11 +11,11 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from qualitrace_collector.convert.content.opening import load_json
 
+# Types of spans that stand for one call of a language model.
 CALL_TYPES = (SpanType.CHAT_MODEL, SpanType.LLM)
-"""Types of spans that stand for one call of a language model."""
 
+# Types of spans whose outputs may be a provider's response, with usage and cost in it.
 RESPONDING_TYPES = (*CALL_TYPES, SpanType.AGENT)
-"""Types of spans whose outputs may be a provider's response, with usage and cost in it."""
 
 _Number = TypeVar("_Number", int, float)
 

@@ -26,8 +26,8 @@ from qualitrace_collector.convert.span_draft import Event, SpanDraft
 from qualitrace_collector.convert.spending import count_once
 from qualitrace_collector.piece import Piece, SpanRecord, links_of, local_roots
 
+# The default of OpenTelemetry's resource specification for a missing `service.name`.
 UNKNOWN_SERVICE = "unknown_service"
-"""The default of OpenTelemetry's resource specification for a missing `service.name`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,8 +15,9 @@ from qualitrace_collector.convert.content.messages import is_silent, parts_text
 from qualitrace_collector.convert.content.opening import as_sent, at, encodable, opened
 
 MAX_DEPTH = 8
+
+# More records of one retrieval are left out: no prompt holds as many.
 MAX_DOCUMENTS = 1000
-"""More records of one retrieval are left out: no prompt holds as many."""
 
 Document = dict[str, Any]
 

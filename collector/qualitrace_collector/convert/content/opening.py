@@ -16,17 +16,17 @@ from typing import Any
 
 from pydantic_core import from_json
 
+# Levels of nested values that the readers of this room look into.
 MAX_DEPTH = 12
-"""Levels of nested values that the readers of this room look into."""
 
+# Key under which an opened object keeps the name of its class.
 CLASS = "__class__"
-"""Key under which an opened object keeps the name of its class."""
 
 _MAX_BLANK_DEPTH = 100
 _DECODER = json.JSONDecoder()
 
+# Longer text is not parsed as Python: the parser needs many times its memory.
 MAX_CHARACTERS = 200_000
-"""Longer text is not parsed as Python: the parser needs many times its memory."""
 
 # A string, or the rest of the line after an open quote: a longer search from each quote would take quadratic time.
 _STRING = r"""[bruf]{0,2}(?:'(?:[^'\\\n]|\\.)*'?|"(?:[^"\\\n]|\\.)*"?)"""

@@ -11,8 +11,8 @@ from qualitrace_collector.convert.usage import with_total
 
 Names = Sequence[str]
 
+# A larger number in an attribute's name is not taken for a position in a list.
 MAX_INDEX = 10_000
-"""A larger number in an attribute's name is not taken for a position in a list."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +28,7 @@ class Dialect:
         types: for each attribute that decides the span's type, MLflow's type by its value (`span_types`).
         tokens: attribute names by MLflow's name of the count; `costs` likewise, in US dollars.
         session, user: attributes that hold the id of a session or of a user.
+        metadata: prefix of attributes with the application's own metadata, in which a session or a user may be named.
         message_format: MLflow's name of the form of messages, where its page knows it.
         before: reads what names alone cannot; runs before the names are looked up.
         unwrap: returns the inputs or outputs as text, a JSON value, or messages in OpenAI's chat form, for a family
@@ -51,6 +52,7 @@ class Dialect:
     costs: Mapping[str, Names] = field(default_factory=dict[str, Names])
     session: Names = ()
     user: Names = ()
+    metadata: str = ""
     message_format: str | None = None
     before: Callable[[SpanDraft], None] | None = None
     unwrap: Callable[[SpanDraft, Any], Any] | None = None
@@ -95,21 +97,16 @@ class Dialect:
         return None
 
 
-def span_types(**names: str) -> dict[str, str]:
-    """Return MLflow's span type by each of the names: `span_types(TOOL="tool mcp_tool")`."""
-    return {name: getattr(SpanType, kind) for kind, listed in names.items() for name in listed.split()}
+def span_types(same: str = "", /, **names: str) -> dict[str, str]:
+    """Return MLflow's span type by each of the names: `span_types("llm agent", TOOL="tool mcp_tool")`.
 
-
-def session_names(prefix: str) -> Names:
-    """Return the names that applications give to a session's id in metadata, behind a library's prefix."""
-    return tuple(
-        prefix + name + suffix for name in ("session", "conversation", "chat", "thread") for suffix in ("_id", "Id")
-    )
-
-
-def user_names(prefix: str) -> Names:
-    """Return the names of a user's id, as `session_names` does of a session's."""
-    return (f"{prefix}user_id", f"{prefix}userId")
+    Args:
+        same: names that are MLflow's own, in any case.
+        names: other names, by MLflow's.
+    """
+    kinds = {name: name.upper() for name in same.split()}
+    kinds |= {name: kind for kind, listed in names.items() for name in listed.split()}
+    return {name: getattr(SpanType, kind) for name, kind in kinds.items()}
 
 
 def subtree(values: Mapping[str, Any], prefix: str) -> list[Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from mlflow.entities import SpanType
 
 from qualitrace_collector.convert.content import answer_text
-from qualitrace_collector.convert.dialects.dialect import Dialect, session_names, span_types, user_names
+from qualitrace_collector.convert.dialects.dialect import Dialect, span_types
 from qualitrace_collector.convert.dialects.genai import fill_from_events
 from qualitrace_collector.convert.span_draft import CALL_TYPES, Event, SpanDraft, numbers_in, whole_number
 from qualitrace_collector.convert.usage import with_total
@@ -76,8 +76,7 @@ MASTRA = Dialect(
             EVALUATOR="scorer_run",
         )
     },
-    session=session_names("mastra.metadata."),
-    user=user_names("mastra.metadata."),
+    metadata="mastra.metadata.",
     before=_read_mastra,
 )
 
@@ -101,7 +100,7 @@ LIVEKIT = Dialect(
     before=_read_livekit,
 )
 
-_VOLTAGENT_TYPES = span_types(AGENT="agent", LLM="llm", TOOL="tool", MEMORY="memory", RETRIEVER="retriever")
+_VOLTAGENT_TYPES = span_types("agent llm tool memory retriever")
 
 VOLTAGENT = Dialect(
     name="voltagent",
@@ -260,13 +259,7 @@ GENKIT = Dialect(
     roots={"genkit"},
     types={
         "genkit:metadata:subtype": span_types(
-            CHAT_MODEL="model",
-            TOOL="tool",
-            RETRIEVER="retriever",
-            EMBEDDING="embedder",
-            RERANKER="reranker",
-            EVALUATOR="evaluator",
-            WORKFLOW="flow",
+            "tool retriever reranker evaluator", CHAT_MODEL="model", EMBEDDING="embedder", WORKFLOW="flow"
         )
     },
     inputs=("genkit:input",),

@@ -9,15 +9,7 @@ from mlflow.entities import SpanType
 
 from qualitrace_collector.convert.content.documents import document_of
 from qualitrace_collector.convert.content.opening import at, is_blank
-from qualitrace_collector.convert.dialects.dialect import (
-    Dialect,
-    mappings_under,
-    session_names,
-    span_types,
-    subtree,
-    tool_call,
-    user_names,
-)
+from qualitrace_collector.convert.dialects.dialect import Dialect, mappings_under, span_types, subtree, tool_call
 from qualitrace_collector.convert.span_draft import CALL_TYPES, SpanDraft
 from qualitrace_collector.convert.usage import CACHE_READ, whole
 
@@ -140,15 +132,7 @@ OPENINFERENCE = Dialect(
     shared_roots={"llm", "input", "output"},
     types={
         "openinference.span.kind": span_types(
-            LLM="LLM",
-            CHAIN="CHAIN PROMPT",
-            AGENT="AGENT",
-            TOOL="TOOL",
-            RETRIEVER="RETRIEVER",
-            EMBEDDING="EMBEDDING",
-            RERANKER="RERANKER",
-            GUARDRAIL="GUARDRAIL",
-            EVALUATOR="EVALUATOR",
+            "LLM CHAIN AGENT TOOL RETRIEVER EMBEDDING RERANKER GUARDRAIL EVALUATOR", CHAIN="PROMPT"
         )
     },
     inputs=("input.value", "reranker.query"),
@@ -174,8 +158,7 @@ OPENINFERENCE = Dialect(
         "input_cost": ("llm.cost.prompt",),
         "output_cost": ("llm.cost.completion",),
     },
-    session=session_names("metadata."),
-    user=user_names("metadata."),
+    metadata="metadata.",
     before=_read,
     after=_correct,
 )

@@ -10,7 +10,7 @@ from typing import Any
 from mlflow.entities import SpanType
 
 from qualitrace_collector.convert.content.documents import documents
-from qualitrace_collector.convert.dialects.dialect import Dialect, session_names, span_types, user_names
+from qualitrace_collector.convert.dialects.dialect import Dialect, span_types
 from qualitrace_collector.convert.span_draft import SpanDraft
 
 _RETRIEVES = re.compile(r"retriev", re.IGNORECASE)
@@ -50,11 +50,11 @@ def _refine_task(draft: SpanDraft) -> None:
 TRACELOOP = Dialect(
     name="openllmetry",
     roots={"traceloop"},
-    types={"traceloop.span.kind": span_types(WORKFLOW="workflow", TASK="task", AGENT="agent", TOOL="tool")},
+    types={"traceloop.span.kind": span_types("workflow task agent tool")},
     inputs=("traceloop.entity.input",),
     outputs=("traceloop.entity.output",),
-    session=session_names("traceloop.association.properties."),
-    user=(*user_names("traceloop.association.properties."), "llm.user"),
+    user=("llm.user",),
+    metadata="traceloop.association.properties.",
     unwrap=_unwrap,
     after=_refine_task,
 )

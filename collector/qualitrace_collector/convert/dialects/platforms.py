@@ -12,7 +12,7 @@ from typing import Any
 from mlflow.entities import SpanType
 
 from qualitrace_collector.convert.cost import mlflow_cost
-from qualitrace_collector.convert.dialects.dialect import Dialect, session_names, span_types, user_names
+from qualitrace_collector.convert.dialects.dialect import Dialect, span_types
 from qualitrace_collector.convert.span_draft import CALL_TYPES, SpanDraft, number, numbers_in, whole_number
 from qualitrace_collector.convert.usage import (
     CACHE_READ,
@@ -56,17 +56,9 @@ LANGSMITH = Dialect(
     name="langsmith",
     roots={"langsmith"},
     types={
-        "langsmith.span.kind": span_types(
-            CHAT_MODEL="llm",
-            CHAIN="chain prompt",
-            TOOL="tool",
-            RETRIEVER="retriever",
-            EMBEDDING="embedding",
-            PARSER="parser",
-        )
+        "langsmith.span.kind": span_types("chain tool retriever embedding parser", CHAT_MODEL="llm", CHAIN="prompt")
     },
-    session=session_names("langsmith.metadata."),
-    user=user_names("langsmith.metadata."),
+    metadata="langsmith.metadata.",
 )
 
 _RAW_REQUEST = re.compile(r"^llm\.[\w-]+\.(messages|contents|prompt|input)$")
@@ -120,14 +112,7 @@ LANGFUSE = Dialect(
     roots={"langfuse"},
     types={
         "langfuse.observation.type": span_types(
-            CHAT_MODEL="generation",
-            EMBEDDING="embedding",
-            AGENT="agent",
-            TOOL="tool",
-            CHAIN="chain",
-            RETRIEVER="retriever",
-            GUARDRAIL="guardrail",
-            EVALUATOR="evaluator",
+            "embedding agent tool chain retriever guardrail evaluator", CHAT_MODEL="generation"
         )
     },
     inputs=("langfuse.observation.input", "langfuse.trace.input"),
@@ -143,11 +128,11 @@ LAMINAR = Dialect(
     roots={"lmnr"},
     types={
         "lmnr.span.type": span_types(
-            LLM="LLM CACHED",
-            TOOL="TOOL",
+            "LLM TOOL EVALUATOR",
+            LLM="CACHED",
             CHAIN="DEFAULT PIPELINE",
             AGENT="EXECUTOR",
-            EVALUATOR="EVALUATOR HUMAN_EVALUATOR EVALUATION",
+            EVALUATOR="HUMAN_EVALUATOR EVALUATION",
         )
     },
     inputs=("lmnr.span.input",),

@@ -3,7 +3,7 @@
 from typing import Any
 
 from qualitrace_collector.convert.content import at
-from qualitrace_collector.convert.dialects.dialect import Dialect, session_names, span_types, user_names
+from qualitrace_collector.convert.dialects.dialect import Dialect, span_types
 from qualitrace_collector.convert.span_draft import SpanDraft, whole_number
 from qualitrace_collector.convert.usage import CACHE_READ, CACHE_WRITTEN, INPUT, whole
 
@@ -98,8 +98,7 @@ VERCEL = Dialect(
         "cache_creation_input_tokens": ("ai.usage.inputTokenDetails.cacheWriteTokens",),
         "reasoning_tokens": ("ai.usage.reasoningTokens", "ai.usage.outputTokenDetails.reasoningTokens"),
     },
-    session=session_names("ai.telemetry.metadata."),
-    user=user_names("ai.telemetry.metadata."),
+    metadata="ai.telemetry.metadata.",
     before=_read,
     after=_add_cached_tokens,
 )

@@ -15,16 +15,16 @@ Role = Literal["system", "user"]
 class Proof(Enum):
     """What the text after a mark must show, besides words that are no placeholder, no code and not mostly orders."""
 
+    # Nothing more.
     FILLED = auto()
-    """Nothing more."""
+    # A statement or labelled parts, and not what users say of themselves unless a question is marked.
     STATED = auto()
-    """A statement or labelled parts, and not what users say of themselves unless a question is marked."""
+    # A statement or labelled parts, nothing that users say of themselves, and a question or an introduction beside.
     ASKED = auto()
-    """A statement or labelled parts, nothing that users say of themselves, and a question or an introduction beside."""
+    # Two statements, or one with an introduction beside it, and hardly an order.
     FACTS = auto()
-    """Two statements, or one with an introduction beside it, and hardly an order."""
+    # A statement, hardly an order, and an introduction beside it: a sentence that says to answer from material.
     LED = auto()
-    """A statement, hardly an order, and an introduction beside it: a sentence that says to answer from material."""
 
 
 class Mark(NamedTuple):

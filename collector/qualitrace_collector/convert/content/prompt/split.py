@@ -24,8 +24,8 @@ from qualitrace_collector.convert.content.prompt.material import (
     tag_parts,
 )
 
+# Characters of a prompt that are searched for material; the rest belongs to the question.
 MAX_READ = 2_000_000
-"""Characters of a prompt that are searched for material; the rest belongs to the question."""
 
 # Lines that an introduction may have, lines around material in which a sentence may lead to it, and lines before it in
 # which a question may stand.
