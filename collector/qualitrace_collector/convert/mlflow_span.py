@@ -1,7 +1,11 @@
-"""Drafts to the JSON form in which MLflow's stores keep spans (`mlflow.entities.Span.to_dict`).
+"""Drafts to the JSON form in which MLflow's stores keep spans (`mlflow.entities.Span.to_dict`), and back to OTLP.
 
 MLflow keeps each attribute as JSON text. Text that is JSON already (an object, an array, a string) is kept as it is,
 as in `mlflow.tracing.otel.translation.sanitize_attributes`.
+
+A stored span takes part when more of its trace is converted: `restored` is the inverse of `stored_span`. Fields that
+conversion found before (`mlflow.*`) are kept as MLflow's own clients send them, so that its dialect reads them again,
+and the others fill in what is still missing.
 
 Pictures, sounds and files in recorded content would make traces of many megabytes. Long base64 is replaced by a
 reference: `blob:<media type>;size=<bytes>;sha256=<hex digits of the decoded bytes>`.
@@ -12,18 +16,19 @@ import hashlib
 import json
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring
 from typing import Any
 
 from mlflow.entities import Span, SpanStatus, SpanType
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from qualitrace_collector.convert.content import encodable
 from qualitrace_collector.convert.content.opening import load_json
 from qualitrace_collector.convert.cost import cost_of
-from qualitrace_collector.convert.otlp_span import attribute_values
 from qualitrace_collector.convert.span_draft import Event, SpanDraft
 
 # MLflow's attributes (`mlflow.tracing.constant.SpanAttributeKey`).
@@ -64,6 +69,9 @@ _MAGIC = {
     b"ID3": "audio/mpeg",
     b"OggS": "audio/ogg",
 }
+
+_MAX_INT = 1 << 63
+_FIELDS = {bool: "bool_value", int: "int_value", float: "double_value", str: "string_value"}
 
 _dumps = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
@@ -292,3 +300,87 @@ def _reference_of(match: re.Match[str]) -> str:
     except binascii.Error:
         return match[0]
     return _reference(data, match["type"] or "")
+
+
+def attribute_values(pairs: Iterable[KeyValue]) -> dict[str, Any]:
+    """Return attributes by name; if a name comes twice, the last one counts, as in MLflow."""
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        value = pair.value
+        is_text = value.WhichOneof("value") == "string_value"  # most are; this is the hottest loop of conversion
+        values[pair.key] = _without_zero(value.string_value) if is_text else any_value(value)
+    return values
+
+
+def any_value(value: AnyValue) -> Any:
+    """Return the Python value of an `AnyValue`: text, number, boolean, bytes, list, mapping or None."""
+    kind = value.WhichOneof("value")
+    if kind == "string_value":
+        return _without_zero(value.string_value)
+    if kind == "array_value":
+        return [any_value(item) for item in value.array_value.values]
+    if kind == "kvlist_value":
+        return attribute_values(value.kvlist_value.values)
+    return getattr(value, kind) if kind else None
+
+
+def _without_zero(text: str) -> str:
+    return text.replace("\0", "\ufffd") if "\0" in text else text  # PostgreSQL refuses a zero byte
+
+
+def restored(span: Span) -> OtlpSpan:
+    """Return the OTLP span. Its flags and trace state are empty: MLflow does not store them."""
+    data = span.to_dict()
+    status = data["status"]
+    return OtlpSpan(
+        trace_id=b64decode(data["trace_id"]),
+        span_id=b64decode(data["span_id"]),
+        parent_span_id=b64decode(data["parent_span_id"] or ""),
+        name=data["name"],
+        start_time_unix_nano=data["start_time_unix_nano"],
+        end_time_unix_nano=data["end_time_unix_nano"] or 0,
+        attributes=[KeyValue(key=key, value=_attribute(key, text)) for key, text in data["attributes"].items()],
+        events=[
+            OtlpSpan.Event(
+                name=event["name"],
+                time_unix_nano=event["time_unix_nano"],
+                attributes=_pairs((event["attributes"] or {}).items()),
+            )
+            for event in data["events"]
+        ],
+        links=[_restored_link(link) for link in data.get("links") or ()],
+        status=Status(code=Status.StatusCode.Value(status["code"]), message=status["message"]),
+    )
+
+
+def _attribute(key: str, text: Any) -> AnyValue:
+    """Return an attribute's value; JSON objects and arrays stay text, as instrumentors send them."""
+    value = load_json(text, text) if isinstance(text, str) else text
+    if isinstance(value, (dict, list)) or (key.startswith("mlflow.") and value is not None):
+        return AnyValue(string_value=text)
+    return _any_value(value)
+
+
+def _any_value(value: Any) -> AnyValue:
+    if value is None:
+        return AnyValue()
+    if isinstance(value, dict):
+        return AnyValue(kvlist_value=KeyValueList(values=_pairs(value.items())))
+    if isinstance(value, (list, tuple)):
+        return AnyValue(array_value=ArrayValue(values=[_any_value(item) for item in value]))
+    field = _FIELDS.get(type(value))
+    if field is None or (field == "int_value" and not -_MAX_INT <= value < _MAX_INT):
+        return AnyValue(string_value=str(value))
+    return AnyValue(**{field: value})
+
+
+def _pairs(items: Iterable[tuple[str, Any]]) -> list[KeyValue]:
+    return [KeyValue(key=key, value=_any_value(value)) for key, value in items]
+
+
+def _restored_link(link: Mapping[str, Any]) -> OtlpSpan.Link:
+    return OtlpSpan.Link(
+        trace_id=bytes.fromhex(link["trace_id"].removeprefix("tr-")),
+        span_id=bytes.fromhex(link["span_id"]),
+        attributes=_pairs((link["attributes"] or {}).items()),
+    )

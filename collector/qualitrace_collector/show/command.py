@@ -47,8 +47,7 @@ def sample(trace_id: str | None, request: Path | None, as_json: bool, path: Path
 
 
 def _from_file(request: Path, config: CollectorConfig) -> list[dict[str, Any]]:
-    from qualitrace_collector.show.request_file import RequestFileError, traces_in
-    from qualitrace_collector.show.sample_sources import sample_with_sources
+    from qualitrace_collector.show.traces import RequestFileError, sample_with_sources, traces_in
 
     try:
         traces, warning = traces_in(request, config)
@@ -62,7 +61,7 @@ def _from_file(request: Path, config: CollectorConfig) -> list[dict[str, Any]]:
 def _stored(given: str, config: CollectorConfig) -> dict[str, Any]:
     from qualitrace_collector.config.values import without_credentials
     from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
-    from qualitrace_collector.show.sample_sources import sample_with_sources
+    from qualitrace_collector.show.traces import sample_with_sources
 
     match = _TRACE_ID.match(given)
     if match is None:

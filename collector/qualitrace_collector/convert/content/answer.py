@@ -11,18 +11,21 @@ from typing import Any
 
 from qualitrace_collector.convert.content import forms
 from qualitrace_collector.convert.content.messages import (
+    added_up,
     is_part,
     is_silent,
+    joined,
     messages_in,
     part_text,
     parts_text,
+    pieces_of_text,
     role_of,
     spoken,
+    whole_response,
     without_files,
 )
 from qualitrace_collector.convert.content.opening import MAX_DEPTH, as_sent, is_blank, opened, parsed
 from qualitrace_collector.convert.content.question import asked
-from qualitrace_collector.convert.content.stream import added_up, joined, pieces_of_text, whole_response
 from qualitrace_collector.sample import Message
 
 _MATERIAL = frozenset(forms.MATERIAL_KEYS)
@@ -135,7 +138,7 @@ def _listed_response(items: list[Any], depth: int = 0) -> str | None:
     """Return the text of chunks, parts, choices or messages."""
     if (response := whole_response(items)) is not None:
         return _response_text(response, depth + 1)
-    if (text := joined(items, parts_text) or pieces_of_text(items)) is not None:
+    if (text := joined(items) or pieces_of_text(items)) is not None:
         return spoken(text)
     if turns := messages_in(items):
         choices = len(turns) > 1 and all(isinstance(item, dict) and "finish_reason" in item for item in items)

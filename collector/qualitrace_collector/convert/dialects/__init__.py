@@ -22,23 +22,10 @@ from functools import lru_cache
 from mlflow.entities import SpanType
 
 from qualitrace_collector.convert.cost import StatedCosts
+from qualitrace_collector.convert.dialects import frameworks, platforms
 from qualitrace_collector.convert.dialects.dialect import Dialect
-from qualitrace_collector.convert.dialects.frameworks import (
-    ADK,
-    CLAUDE_CODE,
-    CREWAI,
-    GENKIT,
-    HAYSTACK,
-    LIVEKIT,
-    MASTRA,
-    PYDANTIC_AI,
-    SPRING,
-    VOLTAGENT,
-)
 from qualitrace_collector.convert.dialects.genai import GENAI, GENAI_EVENTS, merge_details
 from qualitrace_collector.convert.dialects.openinference import OPENINFERENCE
-from qualitrace_collector.convert.dialects.openllmetry import TRACELOOP, VECTOR_STORES
-from qualitrace_collector.convert.dialects.platforms import LAMINAR, LANGFUSE, LANGSMITH, LITELLM, LOGFIRE, MLFLOW
 from qualitrace_collector.convert.dialects.vercel import VERCEL
 from qualitrace_collector.convert.span_draft import CALL_TYPES, SpanDraft
 from qualitrace_collector.convert.usage import usage_in_response, whole
@@ -47,28 +34,28 @@ __all__ = ["DIALECTS", "dialect_of", "read_span"]
 
 # In the order in which they fill a field: the first that finds anything wins.
 DIALECTS: tuple[Dialect, ...] = (
-    MLFLOW,
-    LANGSMITH,  # before GENAI: its retrievers are `embeddings` there
-    LITELLM,
+    platforms.MLFLOW,
+    platforms.LANGSMITH,  # before GENAI: its retrievers are `embeddings` there
+    platforms.LITELLM,
     OPENINFERENCE,
-    CLAUDE_CODE,
+    frameworks.CLAUDE_CODE,
     VERCEL,
-    LANGFUSE,
-    LAMINAR,
-    LIVEKIT,
-    PYDANTIC_AI,
+    platforms.LANGFUSE,
+    platforms.LAMINAR,
+    frameworks.LIVEKIT,
+    frameworks.PYDANTIC_AI,
     GENAI,
     GENAI_EVENTS,
-    ADK,
-    VECTOR_STORES,
-    TRACELOOP,
-    LOGFIRE,
-    HAYSTACK,
-    CREWAI,
-    GENKIT,
-    MASTRA,
-    VOLTAGENT,
-    SPRING,
+    frameworks.ADK,
+    platforms.VECTOR_STORES,
+    platforms.TRACELOOP,
+    platforms.LOGFIRE,
+    frameworks.HAYSTACK,
+    frameworks.CREWAI,
+    frameworks.GENKIT,
+    frameworks.MASTRA,
+    frameworks.VOLTAGENT,
+    frameworks.SPRING,
 )
 
 _ROOTS = frozenset[str]().union(*(dialect.all_roots for dialect in DIALECTS))

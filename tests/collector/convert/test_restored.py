@@ -11,7 +11,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from qualitrace_collector.convert import convert
-from qualitrace_collector.convert.otlp_span import restored
+from qualitrace_collector.convert.mlflow_span import restored
 from qualitrace_collector.piece import Piece, SpanRecord
 from support.mlflow_db import converted
 from support.otlp import chat_span, rag_trace
