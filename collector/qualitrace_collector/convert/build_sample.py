@@ -1,7 +1,7 @@
-"""MLflow spans of one trace to the sample that is judged.
+"""Builds the sample that judges see from the MLflow spans of one trace.
 
-The question and the answer are the local root's. If it recorded none, as an HTTP server's span, or only material for an
-answer, they are those of the model's calls below it.
+Question and answer are the local root's. If it recorded none, as an HTTP server's span does, or only material for an
+answer, they are those of the model calls below it.
 """
 
 from collections.abc import Sequence
@@ -27,8 +27,12 @@ _TOOL_NAMES = tuple(name for dialect in DIALECTS for name in dialect.tool_name)
 # Types of spans whose messages hold what was said; messages of others may hold a chain's values as JSON (LangChain).
 _SPEAKING_TYPES = (*CALL_TYPES, SpanType.AGENT)
 
-PROMPT_VERSION = "qualitrace.prompt.version"
-_METADATA = {"session.id": "session", "gen_ai.conversation.id": "session", "user.id": "user"}
+_METADATA = {
+    "session.id": "session",
+    "gen_ai.conversation.id": "session",
+    "user.id": "user",
+    "qualitrace.prompt.version": "prompt_version",
+}
 
 
 def root_of(spans: Sequence[AnySpan]) -> AnySpan:
@@ -68,10 +72,9 @@ def is_error(span: AnySpan) -> bool:
 
 
 class Exchange(NamedTuple):
-    """What was asked and what was answered, each empty if the trace does not show it.
+    """Question and answer, each empty if the trace does not show it, and the turns before the question.
 
     Attributes:
-        earlier: the turns before the question.
         asked_by, answered_by, continued_in: the spans that recorded question, answer and earlier turns.
     """
 
@@ -107,7 +110,7 @@ def _question(root: AnySpan, calls: Sequence[AnySpan]) -> tuple[Asked, AnySpan |
 
 
 def _asked_by(span: AnySpan, calls: Sequence[AnySpan]) -> Asked:
-    """Read a span's question; a framework's message may hold its arguments as JSON, a user's message does not."""
+    """Read a span's question. A framework's message may hold its arguments as JSON; a user's message does not."""
     found = asked(span.inputs, of_model=span.span_type in CALL_TYPES)
     inner = opened(found.question) if found.question[:1] in ("{", "[") else None
     if span.span_type in _SPEAKING_TYPES or not isinstance(inner, (dict, list)):
@@ -119,7 +122,7 @@ def _asked_by(span: AnySpan, calls: Sequence[AnySpan]) -> Asked:
 
 
 def _answer(root: AnySpan, calls: Sequence[AnySpan], question: str) -> tuple[str, AnySpan | None]:
-    """Return the root's answer, or else the last call's, if the root only repeats the question or holds material."""
+    """Return the root's answer, or the last call's if the root only repeats the question or holds material."""
     last_first = list(reversed(calls))
     own = "" if root.span_type in NO_ANSWER_TYPES else _answered_by(root, last_first)
     if own and own != question and not is_material(root.outputs, root.inputs):
@@ -135,7 +138,7 @@ def _model_answer(call: AnySpan) -> str:
 
 
 def _sent(span: AnySpan, text: str) -> str:
-    """Return an answer that is JSON as the client wrote it, other text as it is."""
+    """Return the text, or the client's own spelling of it if it is JSON."""
     if not isinstance(span.outputs, (dict, list)) or text != as_sent(span.outputs):
         return text
     return json_text(span, "mlflow.spanOutputs") or text
@@ -236,7 +239,7 @@ def _metadata(spans: Sequence[AnySpan], calls: Sequence[AnySpan], service: str) 
     if calls and (model := calls[-1].get_attribute(MODEL)):
         metadata["model"] = str(model)
     for span in spans:
-        for key, name in (*_METADATA.items(), (PROMPT_VERSION, "prompt_version")):
+        for key, name in _METADATA.items():
             if value := span.get_attribute(key):
                 metadata.setdefault(name, str(value))
     return metadata

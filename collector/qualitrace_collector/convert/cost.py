@@ -1,12 +1,12 @@
-"""What a call cost in US dollars: by its client's own word, or by the price catalog that MLflow brings along.
+"""The cost of a call in US dollars, as its client states it or by the price catalog that comes with MLflow.
 
-Clients state costs under many names. Those of a dialect stand in its table; here are those that any service may use,
+Clients state costs under many names. A dialect's own names are in its table; here are those that any service may use,
 and those in recorded responses: Claude's SDKs (`total_cost_usd`), OpenRouter's usage accounting (`usage.cost`), the AI
 SDK's providerMetadata (Vercel's gateway, OpenRouter).
 
-In the catalog a model has one spelling. A client names it as its provider does (`us.anthropic.claude-…-v1:0`,
-`models/gemini-…`), as a gateway does (`openrouter/anthropic/…`), or by an alias (`…-latest`), and the provider as
-OpenTelemetry, LangChain or the AI SDK do. A model that the catalog lists without a price has none: it is not free.
+The catalog has one spelling for a model. A client may use its provider's (`us.anthropic.claude-…-v1:0`,
+`models/gemini-…`), a gateway's (`openrouter/anthropic/…`) or an alias (`…-latest`), and OpenTelemetry, LangChain and
+the AI SDK name providers differently. The price of a model that is listed without one is unknown, not zero.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Drafts to the JSON form in which MLflow's stores keep spans (`mlflow.entities.Span.to_dict`), and back to OTLP.
+"""Writes drafts in the JSON form in which MLflow's stores keep spans (`mlflow.entities.Span.to_dict`), and reads it.
 
 MLflow keeps each attribute as JSON text. Text that is JSON already (an object, an array, a string) is kept as it is,
 as in `mlflow.tracing.otel.translation.sanitize_attributes`.
@@ -34,7 +34,7 @@ from qualitrace_collector.convert.span_draft import Event, SpanDraft
 # MLflow's attributes (`mlflow.tracing.constant.SpanAttributeKey`).
 USAGE, COST, MODEL = "mlflow.chat.tokenUsage", "mlflow.llm.cost", "mlflow.llm.model"
 
-# Tokens of an embedding: MLflow's `mlflow.chat.tokenUsage`, and the trace's sum of it, is about chat alone.
+# Tokens of an embedding: MLflow's `mlflow.chat.tokenUsage`, and the trace's sum of it, count chat alone.
 EMBEDDING_USAGE = "qualitrace.embedding.tokenUsage"
 
 STATUS_PREFIX = "STATUS_CODE_"
@@ -46,7 +46,7 @@ MIN_CHARACTERS = 1024
 # Levels of a value in which base64 is looked for.
 MAX_DEPTH = 200
 
-# Stands for usage that is not to be counted. If the attribute were missing, MLflow would derive it from the others.
+# Marks usage that must not be counted. Without the attribute MLflow would derive the usage from others.
 _UNCOUNTED = "null"
 
 # What may be an escaped zero byte, or half of a surrogate pair, in JSON text.
@@ -80,7 +80,7 @@ _dumps = json.JSONEncoder(ensure_ascii=False, default=str).encode
 class StoredSpan:
     """A span as MLflow's stores keep it, with the interface of `mlflow.entities.Span`.
 
-    The entity opens every attribute; to make it took a quarter of the time of conversion.
+    MLflow's entity parses every attribute when it is made, which took a quarter of the time of conversion.
 
     Attributes:
         data: what `mlflow.entities.Span.to_dict` returns; each attribute is JSON text.
@@ -183,8 +183,7 @@ def _link(link: Any) -> dict[str, Any]:
 
 def _attributes(draft: SpanDraft, trace_id: str) -> dict[str, str]:
     attributes = {key: _text(draft, value) for key, value in draft.values.items()}
-    for key, value in draft.added.items():
-        attributes[key] = _quoted(value)
+    attributes |= {key: _quoted(value) for key, value in draft.added.items()}
     attributes["mlflow.traceRequestId"] = f'"{trace_id}"'
     known = attributes.get("mlflow.spanType")
     if draft.type is not None and known in (None, '"UNKNOWN"'):

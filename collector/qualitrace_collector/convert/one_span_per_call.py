@@ -1,7 +1,7 @@
-"""One span for each call of a model, though a framework and a provider's client, or two instrumentors, recorded it.
+"""Leaves one span for each model call that a framework and a provider's client, or two instrumentors, recorded.
 
-The innermost span is the call: it is closest to the wire. A span that contains it becomes a chain, and lends it what it
-lacks. No span is dropped.
+The innermost span is the call, because it is closest to the wire. A span around it becomes a chain, and lends the call
+what it lacks. No span is dropped.
 """
 
 from bisect import bisect_left, insort
@@ -18,7 +18,7 @@ from qualitrace_collector.convert.span_draft import CALL_TYPES, SpanDraft
 # Levels above a call at which another span of it is looked for. This bounds the time that a hostile trace takes.
 MAX_DEPTH = 200
 
-# Calls that started before another, and after it, that are compared with it. This bounds the time, too.
+# How many calls that started before a call, and after it, are compared with it. This bounds the time, too.
 MAX_TWINS = 100
 
 # Nanoseconds from a call's end to the record of it: Logfire looks up the price of a streamed call before it writes.

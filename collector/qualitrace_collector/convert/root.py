@@ -1,15 +1,15 @@
-"""What a trace as a whole shows at its root: question and answer, session and user, and whether it failed.
+"""Shows at a trace's root what the whole trace says: question and answer, session and user, and whether it failed.
 
-Sessions and users stand there under the names by which MLflow finds them. Spans name them under many names. Where none
-does, the root's resource may: a command-line tool, a batch or a page is one session of one user, and
-`OTEL_RESOURCE_ATTRIBUTES` is the one place that needs no code. A server's resource is the same for all whom it serves,
-so it names nobody's session. A server is recognised by a span of kind SERVER or CONSUMER in the trace, by an HTTP
-request at the root that is not a client's, or by a server's name in its resource.
+The root gets session and user under the names by which MLflow finds them; spans use many other names. Where no span
+names them, the root's resource may: a command-line tool, a batch or a page is one session of one user, and
+`OTEL_RESOURCE_ATTRIBUTES` is the one place that needs no code. A server's resource is the same for everybody it
+serves, so it names nobody's session. A server has a span of kind SERVER or CONSUMER in the trace, an HTTP request at
+the root that is not a client's, or a server's name in its resource.
 """
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from mlflow.entities import SpanType
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -19,7 +19,6 @@ from qualitrace_collector.convert.content.answer import is_material
 from qualitrace_collector.convert.content.opening import is_blank, is_cut_repr, parsed
 from qualitrace_collector.convert.content.question import asked
 from qualitrace_collector.convert.dialects import DIALECTS
-from qualitrace_collector.convert.dialects.dialect import Dialect
 from qualitrace_collector.convert.mlflow_span import attribute_values
 from qualitrace_collector.convert.one_span_per_call import failed
 from qualitrace_collector.convert.span_draft import CALL_TYPES, SpanDraft
@@ -37,26 +36,20 @@ MAX_IDENTITY = 250
 # Characters of a process's command in which a server's name is looked for.
 MAX_COMMAND = 1000
 
-# Names that applications give to a session in their metadata, as `session_id` or `sessionId`.
-_SESSIONS = ("session", "conversation", "chat", "thread")
 
-
-def _in_metadata(dialect: Dialect, names: Iterable[str]) -> list[str]:
-    return [dialect.metadata + name + suffix for name in names for suffix in ("_id", "Id")] if dialect.metadata else []
+def _in_dialects(field: Literal["session", "user"], *names: str) -> Iterator[str]:
+    """Yield the dialects' attributes for an id: those in the application's metadata (`user_id`, `userId`) first."""
+    for dialect in DIALECTS:
+        if dialect.metadata:
+            yield from (dialect.metadata + name + suffix for name in names for suffix in ("_id", "Id"))
+        yield from getattr(dialect, field)
 
 
 # Where a session's id may stand, the most deliberate name first: instrumentations of providers' clients set
 # `gen_ai.conversation.id` by themselves.
-SESSION_KEYS = (
-    "session.id",
-    *(name for dialect in DIALECTS for name in (*_in_metadata(dialect, _SESSIONS), *dialect.session)),
-    "gen_ai.conversation.id",
-)
-USER_KEYS = (
-    "user.id",
-    "enduser.id",
-    *(name for dialect in DIALECTS for name in (*_in_metadata(dialect, ("user",)), *dialect.user)),
-)
+_IN_DIALECTS = _in_dialects("session", "session", "conversation", "chat", "thread")
+SESSION_KEYS = ("session.id", *_IN_DIALECTS, "gen_ai.conversation.id")
+USER_KEYS = ("user.id", "enduser.id", *_in_dialects("user", "user"))
 
 _RANKS = {
     name: {key: rank for rank, key in enumerate(keys)}
@@ -81,7 +74,7 @@ _Found = tuple[Any, SpanDraft]
 
 
 def complete_root(root: SpanDraft, drafts: Sequence[SpanDraft]) -> None:
-    """Fill in at the root what it lacks and other spans of the trace show."""
+    """Fill in what the root lacks and other spans of the trace show."""
     children: dict[bytes, list[SpanDraft]] = {}
     for draft in drafts:
         if draft is not root:
@@ -102,7 +95,7 @@ def complete_root(root: SpanDraft, drafts: Sequence[SpanDraft]) -> None:
 
 
 def _promote(root: SpanDraft, field: str, found: _Found | None) -> None:
-    """Show a content of a span below at the root, and name that span in an attribute."""
+    """Copy the content of a span below to the root, and name that span in an attribute."""
     if found is not None:
         content, draft = found
         setattr(root, field, content)
@@ -119,7 +112,7 @@ def _said(draft: SpanDraft) -> str:
 
 
 def _last_answer(drafts: Sequence[SpanDraft]) -> _Found | None:
-    """Return what the last call answered, if some step returned an object that nobody can read instead."""
+    """Return the last call's answer if some step returned an unreadable object instead of text."""
     if not any(_is_unread(draft.loads(draft.outputs)) for draft in drafts):
         return None
     calls = [draft for draft in drafts if draft.type in CALL_TYPES and draft.outputs is not None]
@@ -128,7 +121,7 @@ def _last_answer(drafts: Sequence[SpanDraft]) -> _Found | None:
 
 
 def _is_unread(outputs: Any) -> bool:
-    """Whether outputs only show that there was an object: LlamaIndex's unread streams, events that were cut off."""
+    """Whether outputs only name an object without its content: LlamaIndex's unread streams, events cut off."""
     text = outputs.get("response_gen") if isinstance(outputs, dict) else outputs
     return isinstance(text, str) and is_cut_repr(text)
 
@@ -166,9 +159,9 @@ def _found_below(
 
 
 def _failure(root: SpanDraft, children: _Children) -> str | None:
-    """Return why a trace failed though its root does not say so: its last step failed, and it returned nothing.
+    """Return the reason if the last step failed and the root, without an error of its own, returned nothing.
 
-    Some frameworks close their outermost span without a look at how it ended.
+    Some frameworks close their outermost span without checking how it ended.
     """
     http = root.count(_HTTP_STATUS)
     # A response below 400 means that the application handled the failure.
@@ -187,17 +180,17 @@ def _failure(root: SpanDraft, children: _Children) -> str | None:
 
 
 def as_identities(values: dict[str, Any]) -> None:
-    """Turn all ids among the attributes into text of bounded length: many are numbers in databases."""
+    """Turn all ids among the attributes into text of bounded length; many are sent as numbers."""
     for key in _IDENTITIES & values.keys():
         if _is_identity(value := values[key]):
             values[key] = _text(value)
 
 
 def take_resource_identity(root: SpanDraft, records: Sequence[SpanRecord]) -> None:
-    """Give the root the session and user of its resource where its spans name none, unless that is a server's.
+    """Give the root the session and user of its resource where no span names them, unless a server sent it.
 
     Args:
-        records: the spans of the trace as they came.
+        records: the spans of the trace as received.
     """
     resource = next((record.resource for record in records if record.span.span_id == root.span.span_id), None)
     if resource is None or _IDENTITIES.isdisjoint(attribute.key for attribute in resource.attributes):

@@ -1,4 +1,4 @@
-"""A span between the dialects, which fill in its fields, and the form in which MLflow stores it."""
+"""A span while it is converted: the dialects fill in its fields, and `mlflow_span.py` writes them as MLflow does."""
 
 import math
 import re
@@ -44,13 +44,13 @@ class SpanDraft:
         scope: name of the instrumentation scope; empty if unknown, as MLflow does not store it.
         values: the attributes as sent, decoded.
         events: span events, and log records that belong to the span.
-        native: MLflow's own client recorded it; its fields are MLflow's already.
+        native: whether MLflow's own client recorded it, so that its fields are in MLflow's form already.
         type: MLflow's span type, None if no dialect finds one.
         inputs: text, JSON text, or a JSON value; None if not recorded. `outputs` and `tools` likewise.
         usage: tokens by MLflow's names, and `reasoning_tokens`.
         cost: US dollars by MLflow's names, where the client states them.
-        counted: its usage counts in the trace's totals.
-        failure: why the span failed, if it took its status from another span.
+        counted: whether its usage counts in the trace's totals.
+        failure: why the span failed, where its own OTLP status does not say so.
         added: attributes that conversion adds.
     """
 

@@ -1,13 +1,13 @@
-"""Tokens and US dollars of a trace, each counted once.
+"""Counts the tokens and US dollars of a trace once.
 
-`count_once` decides, while a trace is converted, at which spans they count: at the calls, or at a span above them that
-reports more than they do. Spans above calls sum them up; an agent may stand alone (Claude's Agent SDK), or report calls
-that do not report theirs. But where all calls report, a larger sum is no better: Strands' grows over an agent's life.
+While a trace is converted, `count_once` decides at which spans they count: at the calls, or at a span above that
+reports more than they do. Spans above calls usually report the sum of the calls. But an agent may stand alone (Claude's
+Agent SDK), or cover calls that report nothing. Where all calls report, a larger sum is no better: Strands' grows over
+an agent's life.
 
-`spending` adds up what counts in stored spans, by the rule of MLflow's own totals: the spans that report tokens and
+`spending` adds up what counts in stored spans by the rule of MLflow's own totals: the spans that report tokens and
 have no other such span above them, and likewise costs (`mlflow.tracing.utils.aggregate_usage_from_spans`). The sums
-are the same. But where a span only sums up others and names no model, those that it sums up stand for it, under their
-models.
+are the same. But where a span only sums up others and names no model, those others count, under their own models.
 """
 
 import math
@@ -26,7 +26,7 @@ Amounts = Mapping[str, Any]
 
 _TOKENS, _COST = (INPUT, OUTPUT), ("total_cost",)
 
-# Tokens, seconds or dollars that nothing has: a client that reports as many is wrong.
+# No call takes as many tokens, seconds or dollars: a client that reports more is wrong.
 _MOST = 1e15
 
 
@@ -57,7 +57,7 @@ class _Inside:
     """What is below a span that reports tokens or costs.
 
     Attributes:
-        has_calls: some call is not made by a tool.
+        has_calls: whether any call was made outside of tools.
     """
 
     calls: list[SpanDraft] = field(default_factory=list[SpanDraft])
@@ -165,7 +165,7 @@ def _of(amounts: Amounts, key: str) -> float:
 
 
 class _Tree:
-    """The spans by their parents. A circle of parents is in no tree, and counts nowhere, as in MLflow."""
+    """The spans by their parents. Spans in a circle of parents count nowhere, as in MLflow."""
 
     def __init__(self, spans: Sequence[AnySpan]) -> None:
         ids = {span.span_id for span in spans}

@@ -1,6 +1,6 @@
-"""A piece of an OTLP trace to spans in MLflow's form.
+"""Converts a piece of an OTLP trace to spans in MLflow's form.
 
-The dialects are read here, not by MLflow's own translation, which knows fewer of them and builds its entities twice.
+MLflow has a translation of its own, but it knows fewer dialects and builds its entities twice.
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -39,17 +39,17 @@ UNKNOWN_SERVICE = "unknown_service"
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertedTrace:
-    """Spans of one trace in MLflow's form.
+    """The spans of one trace in MLflow's form.
 
     Attributes:
         trace_id: MLflow's (`tr-` and 32 hex digits).
-        service: the service that the trace is stored and counted under.
+        service: the service under which the trace is stored and counted.
         stored: the spans as MLflow's stores keep them, the local root first.
-        renewed: ids of spans that were stored before and changed by what came now.
-        is_genai: some span is one of a GenAI library.
-        tracestate: of the local root; head sampling is recorded in it.
-        whole: all spans of the trace once its local root is there, those stored earlier too; empty until then.
-        late: some of the trace was recorded before.
+        renewed: ids of the spans that were stored earlier and that this piece changed.
+        is_genai: whether a GenAI library recorded any of the spans.
+        tracestate: the local root's; it records head sampling.
+        whole: all spans of the trace, those stored earlier included, once its local root has come; empty until then.
+        late: whether another piece of the trace was recorded before.
     """
 
     trace_id: str
@@ -66,11 +66,6 @@ class ConvertedTrace:
     def resource(self) -> Resource:
         """The resource from which the trace's tags are made; an empty one if only log records came."""
         return self.piece.spans[0].resource if self.piece.spans else Resource()
-
-    @property
-    def tenant(self) -> str:
-        """The tenant whose trace it is; empty without tenants."""
-        return self.piece.tenant
 
     @cached_property
     def spans(self) -> tuple[MlflowSpan, ...]:
@@ -112,12 +107,15 @@ def convert(piece: Piece, service: str, earlier: Sequence[MlflowSpan] = ()) -> C
 def convert_all(
     pieces: Iterable[tuple[Piece, str]], earlier: Mapping[str, Sequence[MlflowSpan]] | None = None
 ) -> tuple[list[ConvertedTrace], list[tuple[Piece, str, Exception]]]:
-    """Convert pieces that are due together, each with its service; also return those that cannot be, and why.
+    """Convert pieces that are due together, each with its service.
 
     They are converted together because two instrumentors without a common parent make two traces of one call.
 
     Args:
         earlier: the spans that are stored already, by MLflow's trace id.
+
+    Returns:
+        The converted traces, and the pieces that cannot be converted, each with its service and the error.
     """
     drafted: list[tuple[Piece, str, list[SpanDraft], list[SpanDraft]]] = []
     converted: list[ConvertedTrace] = []
@@ -142,7 +140,7 @@ def convert_all(
 
 
 def _process(piece: Piece) -> tuple[str, str]:
-    """Return tenant and replica: calls of two of them are never the same call."""
+    """Return tenant and replica: two of them never record the same call."""
     return piece.tenant, _resource_text("service.instance.id", piece.spans)
 
 
@@ -176,7 +174,7 @@ def _earlier_drafts(piece: Piece, earlier: Sequence[MlflowSpan]) -> list[SpanDra
 
 
 def _draft_again(record: SpanRecord, logs: Iterable[Event]) -> SpanDraft:
-    """Read a stored span: what was found in it before stays, and the dialects only add what it lacked."""
+    """Read a stored span: keep what was found in it before, and let the dialects add only what it lacked."""
     draft = _draft(record, logs)
     draft.inputs = draft.values.get("mlflow.spanInputs", draft.inputs)
     draft.outputs = draft.values.get("mlflow.spanOutputs", draft.outputs)
@@ -227,12 +225,7 @@ def _completed_fields(draft: SpanDraft) -> tuple[Any, ...]:
 def _draft(record: SpanRecord, logs: Iterable[Event]) -> SpanDraft:
     span = record.span
     events = [Event(event.name, event.time_unix_nano, attribute_values(event.attributes)) for event in span.events]
-    draft = SpanDraft(
-        span=span,
-        scope=record.scope.name,
-        values=attribute_values(span.attributes),
-        events=[*events, *logs],
-    )
+    draft = SpanDraft(span, record.scope.name, attribute_values(span.attributes), [*events, *logs])
     as_identities(draft.values)
     read_span(draft)
     if draft.type == SpanType.RETRIEVER and not draft.native and draft.outputs is not None:

@@ -1,9 +1,9 @@
-"""Tokens of a call in MLflow's form: input with all cached tokens in it, output with all reasoning in it.
+"""A call's tokens in MLflow's form: the input includes all cached tokens, the output all reasoning.
 
 Libraries report cached tokens as a part of the input (OpenAI, Gemini, OpenTelemetry's gen_ai.usage.input_tokens), or
-apart from it (Anthropic, Bedrock's Converse), and many pass on what the provider reports. The same goes for reasoning:
-Gemini counts thoughts apart from the candidates. The total shows which it is if only one reading adds up to it; so
-does a part that is larger than the whole.
+apart from it (Anthropic, Bedrock's Converse), and many pass on what the provider reports. The same holds for reasoning:
+Gemini counts thoughts apart from the candidates. The total decides if only one of the two readings adds up to it. A
+part that is larger than the whole was counted apart.
 """
 
 from collections.abc import Mapping, Sequence

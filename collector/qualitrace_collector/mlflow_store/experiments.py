@@ -56,7 +56,7 @@ class Experiments:
         Raises:
             MlflowException: it can be neither found nor created.
         """
-        service, tenant = trace.service, trace.tenant or DEFAULT_TENANT
+        service, tenant = trace.service, trace.piece.tenant or DEFAULT_TENANT
         if (service, tenant) not in self._places:
             values = {"{service.name}": service, "{tenant}": tenant}
             name = clean(_PLACEHOLDER.sub(lambda match: values[match[0]], self._name))

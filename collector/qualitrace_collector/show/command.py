@@ -2,7 +2,7 @@
 
     MLflow {spans} + state.db {trace}, or an OTLP/JSON file ─▶ sample_with_sources ─▶ text, or JSON
 
-It reads a stored trace as the server does before it judges, so it works with and without a running server.
+It reads a stored trace as the server does before judging, so it works with and without a running server.
 """
 
 import json
@@ -47,12 +47,9 @@ def sample(trace_id: str | None, request: Path | None, as_json: bool, path: Path
 
 
 def _from_file(request: Path, config: CollectorConfig) -> list[dict[str, Any]]:
-    from qualitrace_collector.show.traces import RequestFileError, sample_with_sources, traces_in
+    from qualitrace_collector.show.traces import sample_with_sources, traces_in
 
-    try:
-        traces, warning = traces_in(request, config)
-    except RequestFileError as error:
-        raise click.ClickException(str(error)) from error
+    traces, warning = traces_in(request, config)
     if warning:
         click.echo(f"{request}: {warning}", err=True)
     return [sample_with_sources(trace.stored, trace.service, trace.is_genai) for trace in traces]
@@ -83,7 +80,7 @@ def _stored(given: str, config: CollectorConfig) -> dict[str, Any]:
 
 
 def _check_database(tracking_uri: str, where: str) -> None:
-    """Exit with a message where MLflow would create a database, or try for minutes to reach one."""
+    """Exit with a message where MLflow would create a missing database, or try for minutes to reach one."""
     from sqlalchemy import create_engine, make_url
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -101,7 +98,7 @@ def _check_database(tracking_uri: str, where: str) -> None:
 
 
 def _known(trace_id: str, config: CollectorConfig) -> tuple[str, bool | None, dict[str, str]]:
-    """Return what the state database has of a trace: its service, whether it is complete, and its status by judge."""
+    """Return a trace's service, whether it is complete, and its status by judge, from the state database."""
     from qualitrace_collector.state import Database, JudgeQueue, Ledger, StateError
     from qualitrace_collector.state.database import FILE_NAME
 
@@ -162,5 +159,5 @@ def _section(title: str, text: str | None, place: dict[str, str] | None) -> list
 
 
 def _printable(text: str) -> str:
-    """Replace control characters, by which content of users could control the terminal."""
+    """Replace control characters, with which users' content could control the terminal."""
     return "".join(c if c in "\n\t" or unicodedata.category(c) != "Cc" else "\ufffd" for c in text)

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
+import click
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from qualitrace_collector.convert import ConvertedTrace, convert_all
@@ -29,10 +30,6 @@ _FIELDS = {"inputs": "mlflow.spanInputs", "outputs": "mlflow.spanOutputs"}
 _TOKENS = ("input", "output", "cached", "cache_written", "reasoning")
 
 
-class RequestFileError(Exception):
-    """The file is not an OTLP/JSON request, or a trace in it cannot be converted; the message gives the reason."""
-
-
 def traces_in(path: Path, config: CollectorConfig) -> tuple[list[ConvertedTrace], str]:
     """Return the traces of OTLP/JSON requests, redacted and converted, and the message about rejected spans.
 
@@ -45,18 +42,18 @@ def traces_in(path: Path, config: CollectorConfig) -> tuple[list[ConvertedTrace]
         config: has the limit of a request's size and the rules of redaction.
 
     Raises:
-        RequestFileError: it cannot be read.
+        click.ClickException: the file is not an OTLP/JSON request, or a trace in it cannot be converted.
     """
     request = _request(path, config.listen.max_request_size)
     validation = TRACES.check(request)
     if not validation.kept:
         why = validation.message or "no resourceSpans with spans in it"
-        raise RequestFileError(f"{path}: holds no span of an OTLP/JSON request: {why}")
+        raise click.ClickException(f"{path}: holds no span of an OTLP/JSON request: {why}")
     Redaction(config.collector.redact).traces(request)
     converted, failures = convert_all([(piece, service_of(piece)) for piece in _pieces(request)])
     if failures:
         piece, _, error = failures[0]
-        raise RequestFileError(f"{path}: trace {mlflow_trace_id(piece)} cannot be converted: {error}")
+        raise click.ClickException(f"{path}: trace {mlflow_trace_id(piece)} cannot be converted: {error}")
     return converted, validation.message
 
 
@@ -68,7 +65,7 @@ def _request(path: Path, limit: int) -> ExportTraceServiceRequest:
             raise TooLarge(limit)
         return _decoded(data)
     except (OSError, TooLarge, Undecodable) as error:
-        raise RequestFileError(f"{path}: {error}") from error
+        raise click.ClickException(f"{path}: {error}") from error
 
 
 def _decoded(data: bytes) -> ExportTraceServiceRequest:
@@ -128,11 +125,10 @@ def sample_with_sources(
     }
 
 
-def _tokens(spent: Iterable[Spending]) -> dict[str, int]:
+def _tokens(spent: Sequence[Spending]) -> dict[str, int]:
     """Return the sums; cached and reasoning tokens are parts of input and output."""
-    items = list(spent)
-    sums = {name: int(sum(getattr(item, name) for item in items)) for name in _TOKENS}
-    return {name: count for name, count in sums.items() if count or (items and name in ("input", "output"))}
+    sums = {name: int(sum(getattr(item, name) for item in spent)) for name in _TOKENS}
+    return {name: count for name, count in sums.items() if count or (spent and name in ("input", "output"))}
 
 
 Origin = dict[str, str]

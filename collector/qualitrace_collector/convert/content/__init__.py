@@ -1,4 +1,4 @@
-"""What people asked and applications answered, read out of the many forms in which libraries record it."""
+"""Reads what people asked and what applications answered from the many forms in which libraries record it."""
 
 from qualitrace_collector.convert.content.answer import answer_text
 from qualitrace_collector.convert.content.documents import documents

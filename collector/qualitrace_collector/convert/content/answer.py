@@ -1,8 +1,8 @@
-"""What was answered: what a model said, or what a chain, a framework or a function returned.
+"""Reads what was answered: what a model said, or what a chain, a framework or a function returned.
 
-A model's text is its answer whole, whatever it looks like. Outputs of all else are read by their keys, in this order:
-turns of an assistant; an answer by its name; the only text there is; or else the value as it was sent, so that
-recorded output never becomes an empty answer. What the outputs only repeat of the inputs is left out.
+A model's text is the whole answer, whatever it looks like. All other outputs are read by their keys, in this order:
+turns of an assistant; an answer by its name; the only text there is. Otherwise the answer is the value as it was sent,
+so that recorded output never becomes an empty answer. What the outputs only repeat of the inputs is left out.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ _BESIDE_ANSWERS = _MATERIAL.union(forms.HISTORY_KEYS, forms.THOUGHT_KEYS, forms.
 
 
 class _Given:
-    """The inputs beside some outputs: what is compared with the outputs is read once."""
+    """A span's inputs, to compare its outputs with; each part is read once."""
 
     def __init__(self, inputs: Any) -> None:
         self._value = opened(inputs)

@@ -1,8 +1,8 @@
-"""What a retriever, a vector store, a tool or MCP found, as MLflow's documents: `page_content`, `metadata` and `id`.
+"""Reads what a retriever, a vector store, a tool or MCP found as MLflow's documents (`page_content`, `metadata`, `id`).
 
-The records are looked for in this order: columns of a store, a list under a usual name, a record that wraps another,
-any list of records further down. A record's text stands under a usual name, or under a name that ends like one. The
-text of a record without any is its JSON. Null values are left out.
+It looks for records in this order: columns of a store, a list under a usual name, a record that wraps another, any list
+of records further down. A record's text stands under a usual name, or under a name that ends like one. A record without
+text is shown as JSON. Null values are left out.
 """
 
 import re
@@ -20,6 +20,8 @@ MAX_DEPTH = 8
 MAX_DOCUMENTS = 1000
 
 Document = dict[str, Any]
+
+_COLUMNS = ("ids", "metadatas", "distances")
 
 # How Python shows an object without its content.
 _OBJECT = re.compile(r"<[\w.]+(?:\(.*\)| object at 0x\w+)>", re.DOTALL)
@@ -123,9 +125,6 @@ def _columns(value: dict[str, Any]) -> list[Document]:
             document = made(encodable(text), dict(metadata) if isinstance(metadata, dict) else {}, at(ids, row))
             found.append(_scored(document, at(distances, row)))
     return found
-
-
-_COLUMNS = ("ids", "metadatas", "distances")
 
 
 def _of_record(item: dict[str, Any], depth: int) -> Iterator[Document]:

@@ -1,8 +1,8 @@
-"""Messages in the shapes in which libraries record them: who speaks, and what is said.
+"""Reads who speaks and what is said from messages, in the shapes in which libraries record them.
 
-A message is a mapping that names a role, or a type or class that stands for one. It holds text or parts. Of these only
-the speaker's own words count: no thoughts, no calls of tools, no files. A tool's result is a turn of the tool, wherever
-it stands. Some instrumentations record the chunks of a stream, which are joined to the message that the app received.
+A message is a mapping that names a role, or a type or class that stands for one. It holds text or parts. Only the
+speaker's own words count: no thoughts, tool calls or files. A tool's result is a turn of the tool, wherever it stands.
+Some instrumentations record the chunks of a stream; these are joined to the message that the app received.
 """
 
 import re

@@ -1,6 +1,6 @@
-"""Recorded text to the value that it represents: JSON, LangChain's serialised objects, Python's way to show values.
+"""Opens recorded text as the value it represents: JSON, LangChain's serialised objects, Python's `repr`.
 
-Each reader of this room opens a value before it looks at it. Other text stays as it is.
+Every reader in this package opens a value before it looks at it. Other text stays as it is.
 
 Instrumentations write a value as Python shows it (`repr`, or a pydantic model's `str`) if JSON cannot hold it:
 `[Document(page_content='…')]`, `ChatCompletion(id=…, choices=[…])`, `content='…' additional_kwargs={}`,
@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-# Levels of nested values that the readers of this room look into.
+# Levels of nested values that the readers of this package look into.
 MAX_DEPTH = 12
 
 # Key under which an opened object keeps the name of its class.

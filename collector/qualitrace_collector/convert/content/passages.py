@@ -1,8 +1,7 @@
-"""The passages that an answer should rest on.
+"""Finds the passages that an answer should rest on.
 
-They are taken from the first place that has any: outputs of retrievers' spans; of rerankers' spans; documents beside
-the question and the answer in the inputs and outputs of chains; results of tools and marked material in the prompt;
-outputs of tools' spans.
+The first of these places that has any counts: outputs of retriever spans; of reranker spans; documents beside question
+and answer in the inputs and outputs of chains; tool results and marked material in the prompt; outputs of tool spans.
 """
 
 import re

@@ -1,7 +1,7 @@
-"""What was asked: the newest turn of the user, or what a function's arguments call a question.
+"""Reads what was asked: the user's newest turn, or what a function's arguments call a question.
 
-It is looked for in this order: messages with roles; a question by its name, with the turns before it; the same inside a
-wrapper of the arguments; the only text there is; or else the value as it was sent.
+It looks in this order: messages with roles; a question by its name, with the turns before it; the same inside a wrapper
+of the arguments; the only text there is. Otherwise the question is the value as it was sent.
 """
 
 import re

@@ -1,8 +1,8 @@
-"""The tables of marks: what opens material in a prompt, and what shows that a text is none.
+"""Tables of marks: what opens material in a prompt, and what shows that a text is not material.
 
-Most prompts carry no material, and lines such as `Knowledge cutoff: 2024` or `# Context` alone mean nothing. So each
-mark also asks for a proof, which its text must show; it depends on the role of the turn. Every pattern looks at a
-bounded part of one line, so that a prompt is read in time linear in its length.
+Most prompts carry no material, and lines such as `Knowledge cutoff: 2024` or `# Context` alone mean nothing. So the
+text after a mark must also pass a test, the mark's `Proof` for the role of the turn. Every pattern looks at a bounded
+part of one line, so that the time to read a prompt is linear in its length.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Marked material: whether it reads as such, and its passages, without the markup between them."""
+"""Tests whether a marked text reads as material, and splits it into passages without the markup between them."""
 
 import re
 from collections.abc import Iterator

@@ -1,8 +1,8 @@
-"""A prompt to its question and its passages.
+"""Splits a prompt into its question and its passages.
 
 Each line of a prompt is a mark, a question, the stub of an answer, or plain text. A line with one of `MARKS` may open
-material, which goes on until a line of another kind; tags may stand anywhere. The material counts if it shows the proof
-that its mark asks for.
+material, which goes on until a line of another kind; tags may stand anywhere. The material counts if it passes the
+test (`Proof`) of its mark.
 """
 
 import re
@@ -74,7 +74,7 @@ class _Line(NamedTuple):
     Attributes:
         behind: where the text after the mark begins.
         level: of a Markdown title, 0 for other lines.
-        leads: it says to answer from material.
+        leads: whether it says to answer from material.
     """
 
     start: int
@@ -138,14 +138,14 @@ def _kind(line: str, openers: Sequence[str], leads: bool) -> tuple[str, int]:
 
 
 def _without_code(lines: list[_Line]) -> list[_Line]:
-    """Make lines within a fence of code plain."""
+    """Make the lines inside a code fence plain."""
     fences = [number for number, line in enumerate(lines) if line.kind in ("code", "fence")]
     inside = {number for start, end in zip(fences[::2], fences[1::2], strict=False) for number in range(start + 1, end)}
     return [line._replace(kind="", leads=False) if number in inside else line for number, line in enumerate(lines)]
 
 
 def _without_examples(lines: list[_Line]) -> list[_Line]:
-    """Make questions that are answered plain, and everything up to the answer of an example."""
+    """Make answered questions plain text, and everything up to the answer of an example."""
     found = [line for line in lines if line.kind in ("ask", "answered")]
     done = {line.start for line, after in pairwise(found) if (line.kind, after.kind) == ("ask", "answered")}
     plain = [line._replace(kind="", behind=line.end) if line.start in done else line for line in lines]
