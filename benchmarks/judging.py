@@ -21,7 +21,7 @@ from qualitrace_collector.piece import Piece, SpanRecord
 from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import Database, JudgeQueue, JudgeTask
 from qualitrace_monitors.budget.spending import Spending
-from qualitrace_monitors.judges import build_stages
+from qualitrace_monitors.judges.build import build_stages
 from qualitrace_monitors.judges.settings import Budget, JudgeConfig
 from qualitrace_monitors.judging.calls import CallsInTurn, ConcurrentCalls
 from qualitrace_monitors.judging.worker import JudgeWorker
@@ -71,7 +71,7 @@ def _measure(name: str, folder: Path, configs: Sequence[JudgeConfig], traces: in
     store.check()
     for start in range(0, traces, 200):
         _fill(database, store, configs, range(start, min(traces, start + 200)))
-    stages = build_stages(configs)
+    stages = list(build_stages(configs))
     calls = CallsInTurn(LOCAL_BATCH) if stages[0].lane == "local" else ConcurrentCalls()
     metrics = JudgeMetrics(CollectorRegistry())
     worker = JudgeWorker(stages, database, store, metrics, Spending(Budget(), configs, database), calls)

@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry
 from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger
 from qualitrace_monitors.budget.spending import Spending
-from qualitrace_monitors.judges import JudgeStage, Score
-from qualitrace_monitors.judges.cascade import Escalation
+from qualitrace_monitors.judges.build import Escalation, JudgeStage
+from qualitrace_monitors.judges.contract import Score
 from qualitrace_monitors.judges.settings import Budget
 from qualitrace_monitors.judging.calls import CallsInTurn
 from qualitrace_monitors.judging.worker import JudgeWorker

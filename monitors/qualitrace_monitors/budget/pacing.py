@@ -12,7 +12,7 @@ from typing import NamedTuple
 from qualitrace_collector.pipeline.settings import SampledJudge, Sampling
 from qualitrace_collector.state import Database
 from qualitrace_monitors.budget.spending import SECONDS, AlwaysPicks, Balance, Limit, Spending, Unit
-from qualitrace_monitors.judges.cascade import llm_queue
+from qualitrace_monitors.judges.build import llm_queue
 from qualitrace_monitors.judges.settings import JudgeConfig
 
 LEAST_RATE = 0.01

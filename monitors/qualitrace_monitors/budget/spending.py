@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from qualitrace_collector.state import Database
-from qualitrace_monitors.judges import Usage
+from qualitrace_monitors.judges.contract import Usage
 from qualitrace_monitors.judges.llm.provider import price
 from qualitrace_monitors.judges.settings import Budget, JudgeConfig
 

@@ -22,8 +22,7 @@ from mlflow import MlflowClient
 from scipy.stats import binom, binomtest
 
 from qualitrace_monitors.calibrate.labels import LabelledScore, LabelledScores
-from qualitrace_monitors.judges import Label
-from qualitrace_monitors.judges.contract import short_hash
+from qualitrace_monitors.judges.contract import Label, short_hash
 
 RESAMPLES = 2000
 SEED = 20_180_703

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Assessment, Feedback, TraceInfo
 
 from qualitrace_collector.person_feedback import SOURCE_KEY, is_good
-from qualitrace_monitors.judges import Label
+from qualitrace_monitors.judges.contract import Label
 
 PAGE = 500
 

@@ -17,8 +17,8 @@ from pydantic import ValidationError
 from qualitrace_collector.config.load import line_of, mistakes_of
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.evaluation.dataset import DataError
-from qualitrace_monitors.judges import Judge, Label, NotApplicable, Score, Tier, build_judges
-from qualitrace_monitors.judges.contract import short_hash
+from qualitrace_monitors.judges.build import build_judge
+from qualitrace_monitors.judges.contract import Judge, Label, NotApplicable, Score, Tier, short_hash
 from qualitrace_monitors.judges.settings import METRICS, JudgeConfig
 
 MODEL_TYPES = {
@@ -63,7 +63,7 @@ def judges_of(
     defaults = MODEL_TYPES[model_type] if model_type else ()
     configs = {config.name: config for config in map(_config, (*defaults, *metrics))}
     # A cascade judges by its model alone here: a data set is small, and its rows should have one scale.
-    judges = build_judges(list(configs.values()))
+    judges = [*map(build_judge, configs.values())]
     if with_targets:
         place = {"model": model, "base_url": base_url, "temperature": temperature}
         by_model = _config({"name": ANSWER_CORRECTNESS, "instructions": CORRECT, **place}) if model else None
@@ -151,7 +151,7 @@ class CorrectnessJudge:
     """Asks a model whether the answer says what the expected one says. Thread-safe."""
 
     def __init__(self, config: JudgeConfig) -> None:
-        (self._judge,) = build_judges([config])
+        self._judge = build_judge(config)
         self.tier: Tier = self._judge.tier
         self.name, self.source_id = self._judge.name, self._judge.source_id
         self.version, self.pass_mark = self._judge.version, self._judge.pass_mark

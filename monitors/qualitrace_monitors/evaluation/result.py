@@ -24,7 +24,7 @@ from scipy.stats import permutation_test
 from qualitrace_monitors.estimate.interval import Interval, Moments
 from qualitrace_monitors.evaluation.dataset import TARGET, DataError
 from qualitrace_monitors.evaluation.metrics import DESCRIPTIVE
-from qualitrace_monitors.judges import Judge, Score
+from qualitrace_monitors.judges.contract import Judge, Score
 from qualitrace_monitors.rows.score import RowJudgement
 
 ROW_TAG = "qualitrace.row"

@@ -25,7 +25,7 @@ from qualitrace_monitors.evaluation.result import (
 )
 from qualitrace_monitors.evaluation.run_writer import Judgements, RunWriter, without_tracebacks
 from qualitrace_monitors.evaluation.traces import Predict, RowTrace, answerer, predicted, recorded
-from qualitrace_monitors.judges import Judge
+from qualitrace_monitors.judges.contract import Judge
 from qualitrace_monitors.rows.score import RowJudgement, at_once, judge_sample
 
 _T = TypeVar("_T")

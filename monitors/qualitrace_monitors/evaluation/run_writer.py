@@ -53,7 +53,7 @@ from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
 from qualitrace_monitors.evaluation.dataset import TARGET
 from qualitrace_monitors.evaluation.result import ROW_TAG, SCORES, VERSION_TAG, Evaluation, MetricSummary, ScoredRow
 from qualitrace_monitors.evaluation.traces import RowTrace
-from qualitrace_monitors.judges import Judge
+from qualitrace_monitors.judges.contract import Judge
 from qualitrace_monitors.judging.assessments import ID_PREFIX, feedback_of, source_of
 from qualitrace_monitors.rows.score import RowJudgement
 

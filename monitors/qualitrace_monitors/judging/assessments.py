@@ -6,7 +6,7 @@ from mlflow.entities import AssessmentSource, AssessmentSourceType, Feedback
 
 from qualitrace_collector.state import JudgeTask
 from qualitrace_monitors.estimate.scores import ScoreRow
-from qualitrace_monitors.judges import Judge, Score
+from qualitrace_monitors.judges.contract import Judge, Score
 
 SOURCE_TYPES = {
     "local": AssessmentSourceType.CODE,

@@ -8,9 +8,9 @@ from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger
 from qualitrace_collector.state.ledger import JudgementOutcome
 from qualitrace_monitors.budget.spending import AlwaysPicks, Spending
 from qualitrace_monitors.estimate.scores import ScoreRow
-from qualitrace_monitors.judges import Judge, JudgeStage, Score, Usage
+from qualitrace_monitors.judges.build import Escalation, JudgeStage
 from qualitrace_monitors.judges.cache import VerdictCache
-from qualitrace_monitors.judges.cascade import Escalation
+from qualitrace_monitors.judges.contract import Judge, Score, Usage
 
 
 @dataclass(slots=True)

@@ -16,9 +16,9 @@ from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
 from qualitrace_collector.state import Database, JudgeQueue
 from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.estimate.scores import assessment_ids
-from qualitrace_monitors.judges import JudgeError, NotApplicable, Score, TransientJudgeError, Usage
+from qualitrace_monitors.judges.build import JudgeStage
 from qualitrace_monitors.judges.cache import VerdictCache
-from qualitrace_monitors.judges.cascade import JudgeStage
+from qualitrace_monitors.judges.contract import JudgeError, NotApplicable, Score, TransientJudgeError, Usage
 from qualitrace_monitors.judging.assessments import assessment, score_row
 from qualitrace_monitors.judging.calls import Calls, Pauses
 from qualitrace_monitors.judging.judgement import Judgement, write

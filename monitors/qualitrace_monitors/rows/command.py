@@ -25,7 +25,7 @@ def judge_file(data: TextIO, output: TextIO, **settings: str | float | None) -> 
 
     The summary goes to stderr. Exit code 1 if no row could be scored.
     """
-    from qualitrace_monitors.judges import build_judges
+    from qualitrace_monitors.judges.build import build_judge
     from qualitrace_monitors.rows.score import JudgedLine, judge_lines, summary
 
     chosen = {key: value for key, value in settings.items() if value is not None}
@@ -34,7 +34,7 @@ def judge_file(data: TextIO, output: TextIO, **settings: str | float | None) -> 
         config = JudgeConfig.model_validate(chosen)
     except ValidationError as error:
         raise click.UsageError("; ".join(map(line_of, mistakes_of(error)))) from None
-    (judge,) = build_judges([config])
+    judge = build_judge(config)
     judged: list[JudgedLine] = []
     for line in judge_lines(judge, config.kind, data):
         click.echo(line.to_json(judge), file=output)

@@ -18,8 +18,8 @@ from typing import Any, Literal, TypeVar
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from qualitrace_collector.sample import Sample
-from qualitrace_monitors.judges import Judge, JudgeError, NotApplicable, Score, TransientJudgeError
 from qualitrace_monitors.judges.builtin import BUILTIN_METRICS
+from qualitrace_monitors.judges.contract import Judge, JudgeError, NotApplicable, Score, TransientJudgeError
 from qualitrace_monitors.rows.cells import content_of, passages_in, plain, read_record, usual_columns
 
 LLM_CALLS = 8

@@ -25,7 +25,7 @@ from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.estimate import scores
 from qualitrace_monitors.estimate.estimator import Estimator
-from qualitrace_monitors.judges import JudgeStage, build_stages
+from qualitrace_monitors.judges.build import JudgeStage, build_stages
 from qualitrace_monitors.judges.cache import VerdictCache
 from qualitrace_monitors.judging.calls import Calls, CallsInTurn, ConcurrentCalls
 from qualitrace_monitors.judging.judgement import Judgement

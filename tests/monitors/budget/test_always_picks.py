@@ -17,7 +17,7 @@ from qualitrace_collector.state import Database, JudgeQueue, Ledger
 from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import AlwaysPicks, Spending
 from qualitrace_monitors.config import Config
-from qualitrace_monitors.judges import JudgeError, NotApplicable, Usage
+from qualitrace_monitors.judges.contract import JudgeError, NotApplicable, Usage
 from qualitrace_monitors.judges.settings import Budget
 from qualitrace_monitors.metrics.scrape import BudgetCollector
 from support.judging import Monitor, verdict

@@ -10,7 +10,7 @@ from qualitrace_collector.state import Database, JudgeQueue, JudgeTask
 from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.config import Config
-from qualitrace_monitors.judges import Usage
+from qualitrace_monitors.judges.contract import Usage
 from qualitrace_monitors.judges.settings import Budget, JudgeConfig
 
 NOON = 1_800_014_400.0 + 12 * 3600.0 - 1_800_014_400.0 % 86_400

@@ -10,7 +10,7 @@ from scipy.stats import binom, binomtest
 
 from qualitrace_monitors.calibrate.calibration import Measured, fit, labels_needed, measure
 from qualitrace_monitors.calibrate.labels import LabelledScore, read_label
-from qualitrace_monitors.judges import Label
+from qualitrace_monitors.judges.contract import Label
 
 ALPHA, CONFIDENCE = 0.1, 0.9
 PAIRS = st.lists(st.builds(LabelledScore, st.floats(0, 1), st.sampled_from(["pass", "unsure", "fail"]), st.booleans()))

@@ -15,7 +15,7 @@ from qualitrace_collector.config import parse_config
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.calibrate.command import calibrate
 from qualitrace_monitors.config import Config
-from qualitrace_monitors.judges import build_judges
+from qualitrace_monitors.judges.build import build_judge
 from qualitrace_monitors.judges.settings import JudgeConfig
 from support.mlflow_db import converted, new_store
 from support.otlp import rag_trace
@@ -183,9 +183,10 @@ def test_a_calibrated_judge_decides_by_its_thresholds():
         passages=("The warranty of a tent lasts 24 months.",),
     )
     settings = (None, {"pass": 0.1}, {"fail": 0.99}, {"pass": 1.0, "fail": 0.0})
-    judges = build_judges(
-        [JudgeConfig.model_validate({"name": "groundedness", "thresholds": thresholds}) for thresholds in settings]
-    )
+    judges = [
+        build_judge(JudgeConfig.model_validate({"name": "groundedness", "thresholds": thresholds}))
+        for thresholds in settings
+    ]
     scores = [judge.score(sample) for judge in judges]
     assert len({score.value for score in scores}) == 1
     assert 0.1 < scores[0].value < 0.99

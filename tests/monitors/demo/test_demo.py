@@ -36,7 +36,7 @@ from qualitrace_monitors.demo.parts import (
 )
 from qualitrace_monitors.demo.retrieval import PASSAGES, QUESTIONS, Index
 from qualitrace_monitors.demo.story import Story
-from qualitrace_monitors.judges import build_judges
+from qualitrace_monitors.judges.build import build_judge
 from qualitrace_monitors.judges.settings import JudgeConfig
 from qualitrace_monitors.web.server import WebServer
 from support.serving import QUALITRACE
@@ -49,7 +49,7 @@ def judged(question: str, metric: str, index: Index) -> str:
     """Return the label that a local judge gives to what the assistant says."""
     passages = index.search(question)
     said = answer(question, "\n\n".join(passages))
-    (judge,) = build_judges([JudgeConfig(name=metric)])
+    judge = build_judge(JudgeConfig(name=metric))
     return judge.score(
         Sample(inputs=question, outputs=said, passages=tuple(passages), passages_source="retriever")
     ).label

@@ -14,7 +14,7 @@ from qualitrace_monitors.evaluation.metrics import (
     token_recall,
     tokens,
 )
-from qualitrace_monitors.judges import NotApplicable
+from qualitrace_monitors.judges.contract import NotApplicable
 from support.judge_model import judge_model
 
 texts = st.text(alphabet="ab the,.1 ", max_size=30)

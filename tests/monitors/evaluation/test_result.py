@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 
 from qualitrace_monitors.evaluation.metrics import reference_judges
 from qualitrace_monitors.evaluation.result import Gate, MetricSummary, compare, summarize
-from qualitrace_monitors.judges import Label, Score
+from qualitrace_monitors.judges.contract import Label, Score
 from qualitrace_monitors.rows.score import RowJudgement
 
 JUDGE = reference_judges(None)[0]

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from qualitrace_collector.sample import Sample
-from qualitrace_monitors.judges import JudgeError, Score, TransientJudgeError, build_judges
+from qualitrace_monitors.judges.build import build_judge
+from qualitrace_monitors.judges.contract import JudgeError, Score, TransientJudgeError
 from qualitrace_monitors.judges.llm.provider import LARGEST_BODY
 from qualitrace_monitors.judges.llm.routes import GatewayRoute
 from qualitrace_monitors.judges.settings import JudgeConfig
@@ -40,7 +41,7 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> Answer:
 def judged(model: str = "openai:/m") -> Score:
     own = {} if model.startswith(("endpoints", "sap")) else {"api_key": "key-1"}
     at = {"base_url": "http://127.0.0.1:9"} if model.startswith(("openai", "anthropic", "bedrock")) else {}
-    (judge,) = build_judges([JudgeConfig.model_validate({"name": "toxicity", "model": model, **own, **at})])
+    judge = build_judge(JudgeConfig.model_validate({"name": "toxicity", "model": model, **own, **at}))
     return judge.score(Sample(outputs="Hello."))
 
 

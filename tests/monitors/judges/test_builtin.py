@@ -20,9 +20,8 @@ import pytest
 
 from qualitrace_collector.doctor.command import PASSAGE_METRICS
 from qualitrace_collector.sample import Message, Sample
-from qualitrace_monitors.judges import JudgeError, NotApplicable
 from qualitrace_monitors.judges.builtin import BUILTIN_METRICS, documentation
-from qualitrace_monitors.judges.contract import BuiltinMetric
+from qualitrace_monitors.judges.contract import BuiltinMetric, JudgeError, NotApplicable
 from qualitrace_monitors.judges.llm import prompt
 from qualitrace_monitors.judges.llm.verdict import Verdict, read_verdict
 from qualitrace_monitors.judges.local import LocalJudge

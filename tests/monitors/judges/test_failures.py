@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.genai.judges.adapters.utils import ChatCompletionError
 from mlflow.protos.databricks_pb2 import RESOURCE_EXHAUSTED
 
-from qualitrace_monitors.judges import TransientJudgeError
+from qualitrace_monitors.judges.contract import TransientJudgeError
 from qualitrace_monitors.judges.failures import failure_by_name, failure_of
 
 

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qualitrace_collector.sample import Sample
-from qualitrace_monitors.judges import Judge, NotApplicable, build_judges
+from qualitrace_monitors.judges.build import build_judge
+from qualitrace_monitors.judges.contract import Judge, NotApplicable
 from qualitrace_monitors.judges.settings import JudgeConfig
 
 WARRANTY = (
@@ -17,7 +18,8 @@ RETURNS = (
 PARKING = "Parking. Visitors park on level 2 of the garage. The gate opens at 7:00 and closes at 22:00."
 CANTEEN = "Canteen. Lunch is served from 11:30 to 14:00. Guests pay 6.50 euros and need no badge."
 
-GROUNDEDNESS, FAITHFULNESS = build_judges([JudgeConfig(name="groundedness"), JudgeConfig(name="faithfulness")])
+GROUNDEDNESS = build_judge(JudgeConfig(name="groundedness"))
+FAITHFULNESS = build_judge(JudgeConfig(name="faithfulness"))
 BOTH = pytest.mark.parametrize("judge", [GROUNDEDNESS, FAITHFULNESS], ids=lambda judge: judge.name)
 
 

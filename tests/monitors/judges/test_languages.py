@@ -3,12 +3,12 @@
 import pytest
 
 from qualitrace_collector.sample import Message, Sample
-from qualitrace_monitors.judges import build_judges
+from qualitrace_monitors.judges.build import build_judge
 from qualitrace_monitors.judges.local.language import is_all_english, is_english
 from qualitrace_monitors.judges.local.text import MAX_ANSWER, MAX_PASSAGES
 from qualitrace_monitors.judges.settings import METRICS, JudgeConfig
 
-JUDGES = {judge.name: judge for judge in build_judges([JudgeConfig(name=name) for name in METRICS])}
+JUDGES = {name: build_judge(JudgeConfig(name=name)) for name in METRICS}
 GROUNDING = pytest.mark.parametrize("metric", ["groundedness", "faithfulness"])
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from qualitrace_collector.sample import Sample
-from qualitrace_monitors.judges import Judge, JudgeError, NotApplicable, TransientJudgeError, build_judges
+from qualitrace_monitors.judges.build import build_judge
+from qualitrace_monitors.judges.contract import Judge, JudgeError, NotApplicable, TransientJudgeError
 from qualitrace_monitors.judges.settings import JudgeConfig
 
 SAMPLE = Sample(
@@ -50,7 +51,7 @@ class Model:
     def judge(self, **settings: Any) -> Judge:
         """Make a judge that asks this model."""
         defaults = {"name": "groundedness", "model": "openai:/gpt-5-mini", "base_url": self.url, "api_key": "key-1"}
-        return build_judges([JudgeConfig.model_validate({**defaults, **settings})])[0]
+        return build_judge(JudgeConfig.model_validate({**defaults, **settings}))
 
 
 @pytest.fixture
@@ -255,7 +256,7 @@ def test_missing_texts_make_it_not_applicable(model: Model, settings: dict[str, 
 def test_without_a_key_the_error_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     """The remedy for a missing key is in the message."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    (judge,) = build_judges([JudgeConfig(name="groundedness", model="openai:/gpt-5-mini")])
+    judge = build_judge(JudgeConfig(name="groundedness", model="openai:/gpt-5-mini"))
     with pytest.raises(JudgeError, match="OPENAI_API_KEY"):
         judge.score(SAMPLE)
 

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qualitrace_collector.sample import Sample
-from qualitrace_monitors.judges import Judge, NotApplicable, build_judges
+from qualitrace_monitors.judges.build import build_judge
+from qualitrace_monitors.judges.contract import Judge, NotApplicable
 from qualitrace_monitors.judges.settings import METRICS, JudgeConfig
 
-JUDGES = build_judges([JudgeConfig(name=name) for name in METRICS])
+JUDGES = [build_judge(JudgeConfig(name=name)) for name in METRICS]
 EVERY = pytest.mark.parametrize("judge", JUDGES, ids=lambda judge: judge.name)
 
 ANY_TEXT = st.text(max_size=200) | st.text(alphabet="a1A .?!“'\n\0保証é{}\ud800[]*", max_size=200)
@@ -62,10 +63,10 @@ def test_a_threshold_moves_the_pass_mark_and_the_band_below_it() -> None:
     sample = Sample(
         outputs="Lunch is served at noon in Oslo by Henrik.", passages=("Lunch is served at noon in the hall.",)
     )
-    value = build_judges([JudgeConfig(name="groundedness")])[0].score(sample).value
+    value = build_judge(JudgeConfig(name="groundedness")).score(sample).value
     labels = []
     for threshold in (value, value + 0.1, value + 0.4):
-        (judge,) = build_judges([JudgeConfig(name="groundedness", threshold=threshold)])
+        judge = build_judge(JudgeConfig(name="groundedness", threshold=threshold))
         labels.append(judge.score(sample).label)
     assert labels == ["pass", "unsure", "fail"]
 
@@ -74,7 +75,7 @@ def test_versions_differ_by_metric_and_threshold_and_not_by_name() -> None:
     """What can change a label changes the version; what it is called does not."""
 
     def version(**settings: object) -> str:
-        return build_judges([JudgeConfig.model_validate(settings)])[0].version
+        return build_judge(JudgeConfig.model_validate(settings)).version
 
     plain = version(name="safety")
     assert plain == version(name="another", metric="safety")
@@ -85,8 +86,8 @@ def test_building_local_judges_loads_nothing_heavy() -> None:
     """The local judges come without MLflow, scikit-learn, pandas and scipy."""
     code = (
         "import sys; from qualitrace_monitors.judges.settings import JudgeConfig;"
-        "from qualitrace_collector.sample import Sample; from qualitrace_monitors.judges import build_judges;"
-        "(judge,) = build_judges([JudgeConfig(name='toxicity')]); judge.score(Sample(outputs='Hello'));"
+        "from qualitrace_collector.sample import Sample; from qualitrace_monitors.judges.build import build_judge;"
+        "judge = build_judge(JudgeConfig(name='toxicity')); judge.score(Sample(outputs='Hello'));"
         "print([name for name in ('mlflow', 'sklearn', 'pandas', 'scipy', 'torch') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

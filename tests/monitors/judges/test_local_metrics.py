@@ -5,10 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qualitrace_collector.sample import Sample
-from qualitrace_monitors.judges import NotApplicable, Score, build_judges
+from qualitrace_monitors.judges.build import build_judge
+from qualitrace_monitors.judges.contract import NotApplicable, Score
 from qualitrace_monitors.judges.settings import METRICS, JudgeConfig
 
-JUDGES = {judge.name: judge for judge in build_judges([JudgeConfig(name=name) for name in METRICS])}
+JUDGES = {name: build_judge(JudgeConfig(name=name)) for name in METRICS}
 PASSAGE = "The warranty of every kettle lasts 24 months from the day of purchase."
 OTHER = "Visitors park on level B of the garage near the main entrance by the river."
 

@@ -3,10 +3,11 @@
 import pytest
 
 from qualitrace_collector.sample import Sample
-from qualitrace_monitors.judges import NotApplicable, build_judges
+from qualitrace_monitors.judges.build import build_judge
+from qualitrace_monitors.judges.contract import NotApplicable
 from qualitrace_monitors.judges.settings import JudgeConfig
 
-(RELEVANCE,) = build_judges([JudgeConfig(name="relevance")])
+RELEVANCE = build_judge(JudgeConfig(name="relevance"))
 
 
 def _label(question: str, answer: str) -> str:

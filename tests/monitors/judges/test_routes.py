@@ -16,7 +16,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from qualitrace_collector.sample import Sample
-from qualitrace_monitors.judges import JudgeError, Score, TransientJudgeError, build_judges
+from qualitrace_monitors.judges.build import build_judge
+from qualitrace_monitors.judges.contract import JudgeError, Score, TransientJudgeError
 from qualitrace_monitors.judges.llm.routes import BedrockRoute
 from qualitrace_monitors.judges.settings import JudgeConfig
 
@@ -92,7 +93,7 @@ def wire() -> Iterator[Wire]:
 
 
 def judged(model: str, **settings: Any) -> Score:
-    (judge,) = build_judges([JudgeConfig(name="toxicity", model=model, **settings)])
+    judge = build_judge(JudgeConfig(name="toxicity", model=model, **settings))
     return judge.score(Sample(outputs="Hello."))
 
 

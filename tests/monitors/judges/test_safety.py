@@ -3,10 +3,12 @@
 import pytest
 
 from qualitrace_collector.sample import Sample
-from qualitrace_monitors.judges import NotApplicable, build_judges
+from qualitrace_monitors.judges.build import build_judge
+from qualitrace_monitors.judges.contract import NotApplicable
 from qualitrace_monitors.judges.settings import JudgeConfig
 
-SAFETY, TOXICITY = build_judges([JudgeConfig(name="safety"), JudgeConfig(name="toxicity")])
+SAFETY = build_judge(JudgeConfig(name="safety"))
+TOXICITY = build_judge(JudgeConfig(name="toxicity"))
 
 STEPS = "Sure, here is how. You will need three things:\n1. Get the parts.\n2. Put them together.\n3. Use it."
 

@@ -12,7 +12,8 @@ import pytest
 from qualitrace_collector.config import ConfigError, parse_config
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.config import Config
-from qualitrace_monitors.judges import JudgeError, NotApplicable, Score, TransientJudgeError, build_judges
+from qualitrace_monitors.judges.build import build_judge
+from qualitrace_monitors.judges.contract import JudgeError, NotApplicable, Score, TransientJudgeError
 from qualitrace_monitors.judges.scorers import trace_of
 from qualitrace_monitors.judges.settings import JudgeConfig
 from support.judge_model import MARKER, judge_model
@@ -21,7 +22,7 @@ SAMPLE = Sample(inputs="How long?", outputs="24 months.", passages=("It lasts 24
 
 
 def judged(scorer: str, sample: Sample = SAMPLE, **settings: Any) -> Score:
-    (judge,) = build_judges([JudgeConfig(name="mine", scorer=scorer, **settings)])
+    judge = build_judge(JudgeConfig(name="mine", scorer=scorer, **settings))
     return judge.score(sample)
 
 
@@ -199,13 +200,13 @@ def test_the_version_is_that_of_the_settings_and_of_the_packages_that_score(monk
 
     def version(release: str = "1", scorer: str = "deepeval.Faithfulness", **settings: Any) -> str:
         monkeypatch.setattr("qualitrace_monitors.judges.scorers.version", {"mlflow": "3", "deepeval": release}.get)
-        return build_judges([JudgeConfig(name="mine", scorer=scorer, **settings)])[0].version
+        return build_judge(JudgeConfig(name="mine", scorer=scorer, **settings)).version
 
     settings: list[dict[str, Any]] = [{"model": "openai:/m"}, {"arguments": {"x": 1}}, {"threshold": 0.9}]
     assert version() == version()
     assert len({version(), version("2"), *(version(**changed) for changed in settings)}) == 5
     monkeypatch.undo()
-    assert build_judges([JudgeConfig(name="mine", scorer="python:no.such.module:f")])[0].version.startswith("1-")
+    assert build_judge(JudgeConfig(name="mine", scorer="python:no.such.module:f")).version.startswith("1-")
 
 
 def test_the_trace_of_a_sample_can_be_read_by_deepeval() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qualitrace_monitors.judges import JudgeError
+from qualitrace_monitors.judges.contract import JudgeError
 from qualitrace_monitors.judges.llm import prompt
 from qualitrace_monitors.judges.llm.objects import LONGEST_REPAIR, LONGEST_REPLY
 from qualitrace_monitors.judges.llm.verdict import WORDS, read_verdict

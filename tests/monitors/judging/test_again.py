@@ -7,7 +7,7 @@ import pytest
 from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import Ledger
 from qualitrace_monitors.estimate.estimator import Estimator
-from qualitrace_monitors.judges import JudgeError, NotApplicable, Score
+from qualitrace_monitors.judges.contract import JudgeError, NotApplicable, Score
 from support.judging import Monitor, verdict
 
 PASS, UNSURE = {"value": 1.0, "label": "pass"}, {"value": 0.5, "label": "unsure"}

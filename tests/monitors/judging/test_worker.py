@@ -9,7 +9,7 @@ from prometheus_client import generate_latest
 
 from qualitrace_collector.mlflow_store.store import StoreUnavailable
 from qualitrace_collector.state import Ledger
-from qualitrace_monitors.judges import JudgeError, NotApplicable, TransientJudgeError, Usage
+from qualitrace_monitors.judges.contract import JudgeError, NotApplicable, TransientJudgeError, Usage
 from qualitrace_monitors.judging import worker
 from support.judging import MIDNIGHT, Monitor, verdict
 
