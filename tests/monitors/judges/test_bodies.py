@@ -11,8 +11,7 @@ import pytest
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges.build import build_judge
 from qualitrace_monitors.judges.contract import JudgeError, Score, TransientJudgeError
-from qualitrace_monitors.judges.llm.provider import LARGEST_BODY
-from qualitrace_monitors.judges.llm.routes import GatewayRoute
+from qualitrace_monitors.judges.llm.provider import LARGEST_BODY, GatewayRoute
 from qualitrace_monitors.judges.settings import JudgeConfig
 
 FIELDS = {"evidence": "e", "reason": "r", "score": 0.9, "verdict": "pass"}
