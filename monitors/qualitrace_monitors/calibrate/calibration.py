@@ -26,8 +26,7 @@ from qualitrace_monitors.judges.contract import Label, short_hash
 
 RESAMPLES = 2000
 SEED = 20_180_703
-STEPS = 100
-"""Thresholds are multiples of 1 / STEPS."""
+STEPS = 100  # thresholds are multiples of 1 / STEPS
 VERSION_TAG = "qualitrace.calibration_version"
 
 

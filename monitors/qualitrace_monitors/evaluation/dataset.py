@@ -19,12 +19,9 @@ from qualitrace_collector.convert.content import answer_text, opened
 from qualitrace_collector.sample import Message
 from qualitrace_monitors.rows.cells import COLUMNS, content_of, plain, read_record, unwrapped, usual_columns
 
-EXPECTATIONS = "expectations"
-"""MLflow's column with what is expected, by name."""
-TARGET = "expected_response"
-"""MLflow's name of the expectation that holds an expected answer."""
-_CASES = ("testCases", "test_cases")
-"""Where DeepEval's JSON of a test run keeps its rows."""
+EXPECTATIONS = "expectations"  # MLflow's column with what is expected, by name
+TARGET = "expected_response"  # MLflow's name of the expectation that holds an expected answer
+_CASES = ("testCases", "test_cases")  # where DeepEval's JSON of a test run keeps its rows
 
 
 class DataError(Exception):

@@ -19,19 +19,19 @@ from qualitrace_collector.sample import Sample
 from qualitrace_monitors.evaluation.dataset import DataError
 from qualitrace_monitors.judges.build import build_judge
 from qualitrace_monitors.judges.contract import Judge, Label, NotApplicable, Score, Tier, short_hash
+from qualitrace_monitors.judges.llm import LlmJudge
 from qualitrace_monitors.judges.settings import METRICS, JudgeConfig
 
+# Default metrics of each model type; with targets, those that compare with the expected answer as well.
 MODEL_TYPES = {
     "question-answering": ("relevance", "faithfulness", "groundedness", "safety", "toxicity"),
     "text": ("safety", "toxicity", "pii"),
 }
-"""Default metrics of each model type; with targets, those that compare with the expected answer as well."""
-EXPECTED = "expected"
-"""Key of the expected answer in a sample's metadata."""
+EXPECTED = "expected"  # key of the expected answer in a sample's metadata
+# Metrics that a right answer in other words fails: they are shown, but make no row a bad one.
 DESCRIPTIVE = ("exact_match", "token_f1")
-"""Metrics that a right answer in other words fails: they are shown, but make no row a bad one."""
+# Recall of the expected tokens: without a model, an answer is right from the first on and wrong up to the second.
 SURE_PASS, SURE_FAIL = 0.9, 0.3
-"""Recall of the expected tokens: without a model, an answer is right from the first on and wrong up to the second."""
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -63,7 +63,7 @@ def judges_of(
     defaults = MODEL_TYPES[model_type] if model_type else ()
     configs = {config.name: config for config in map(_config, (*defaults, *metrics))}
     # A cascade judges by its model alone here: a data set is small, and its rows should have one scale.
-    judges = [*map(build_judge, configs.values())]
+    judges = [build_judge(config) for config in configs.values()]
     if with_targets:
         place = {"model": model, "base_url": base_url, "temperature": temperature}
         by_model = _config({"name": ANSWER_CORRECTNESS, "instructions": CORRECT, **place}) if model else None
@@ -147,14 +147,8 @@ class ReferenceJudge:
         return "unsure" if value > self._fail_mark else "fail"
 
 
-class CorrectnessJudge:
+class CorrectnessJudge(LlmJudge):
     """Asks a model whether the answer says what the expected one says. Thread-safe."""
-
-    def __init__(self, config: JudgeConfig) -> None:
-        self._judge = build_judge(config)
-        self.tier: Tier = self._judge.tier
-        self.name, self.source_id = self._judge.name, self._judge.source_id
-        self.version, self.pass_mark = self._judge.version, self._judge.pass_mark
 
     def score(self, sample: Sample) -> Score:
         """Judge, with the expected answer in the place of the passages.
@@ -163,7 +157,7 @@ class CorrectnessJudge:
             NotApplicable: there is no expected answer.
             JudgeError: as the model's judge.
         """
-        return self._judge.score(replace(sample, passages=(_expected(sample),)))
+        return super().score(replace(sample, passages=(_expected(sample),)))
 
 
 def _expected(sample: Sample) -> str:
@@ -174,7 +168,9 @@ def _expected(sample: Sample) -> str:
 
 def reference_judges(correctness: JudgeConfig | None) -> list[Judge]:
     """Make the judges that need expected answers; `correctness` names the model that judges it, if there is one."""
-    judges: list[Judge] = [ReferenceJudge("exact_match", exact_match, 1.0), ReferenceJudge("token_f1", token_f1, 0.5)]
-    if correctness is None:
-        return [*judges, ReferenceJudge(ANSWER_CORRECTNESS, token_recall, SURE_PASS, SURE_FAIL)]
-    return [*judges, CorrectnessJudge(correctness)]
+    by_tokens = ReferenceJudge(ANSWER_CORRECTNESS, token_recall, SURE_PASS, SURE_FAIL)
+    return [
+        ReferenceJudge("exact_match", exact_match, 1.0),
+        ReferenceJudge("token_f1", token_f1, 0.5),
+        by_tokens if correctness is None else CorrectnessJudge(correctness),
+    ]

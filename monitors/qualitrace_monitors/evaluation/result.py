@@ -27,16 +27,11 @@ from qualitrace_monitors.evaluation.metrics import DESCRIPTIVE
 from qualitrace_monitors.judges.contract import Judge, Score
 from qualitrace_monitors.rows.score import RowJudgement
 
-ROW_TAG = "qualitrace.row"
-"""Tag of a trace that holds the key of its row."""
-VERSION_TAG = "qualitrace.judge."
-"""Prefix of a run's tags with the versions of its judges."""
-SCORES = "qualitrace/scores.json"
-"""Artifact with every score of every row: what a later run is compared with."""
-SEED = 0
-"""Of the permutations, so that a run gives the same when it is repeated."""
-BATCH = 100
-"""Permutations held in memory at once; all those of 5,000 rows take 3 GiB."""
+ROW_TAG = "qualitrace.row"  # tag of a trace that holds the key of its row
+VERSION_TAG = "qualitrace.judge."  # prefix of a run's tags with the versions of its judges
+SCORES = "qualitrace/scores.json"  # artifact with every score of every row: what a later run is compared with
+SEED = 0  # of the permutations, so that a run gives the same when it is repeated
+BATCH = 100  # permutations held in memory at once; all those of 5,000 rows take 3 GiB
 NOTHING: Interval = (0.0, 1.0)
 
 Quantity = Literal["mean", "pass_rate"]

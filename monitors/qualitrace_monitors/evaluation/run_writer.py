@@ -57,26 +57,22 @@ from qualitrace_monitors.judges.contract import Judge
 from qualitrace_monitors.judging.assessments import ID_PREFIX, feedback_of, source_of
 from qualitrace_monitors.rows.score import RowJudgement
 
+# Seconds for which one thing is tried while MLflow is busy or away: its server takes a minute to start.
 PATIENCE = 120.0
-"""Seconds for which one thing is tried while MLflow is busy or away: its server takes a minute to start."""
+# Tries of what MLflow refuses: its server calls a locked database a refusal, too (422 from `/v1/traces`).
 REFUSALS = 3
-"""Tries of what MLflow refuses: its server calls a locked database a refusal, too (422 from `/v1/traces`)."""
-LONGEST_WAIT = 5.0
-"""Seconds between two tries, at most."""
-BATCH = 50
-"""Rows written at once; MLflow links at most 100 traces at once."""
+LONGEST_WAIT = 5.0  # seconds between two tries, at most
+BATCH = 50  # rows written at once; MLflow links at most 100 traces at once
+# Batches in flight to a server, which takes assessments one by one; a database has one writer.
 SERVER_WRITERS = 8
-"""Batches in flight to a server, which takes assessments one by one; a database has one writer."""
 WORST = "qualitrace/worst_rows.json"
 BINS = 20
-_MADE_BY = (MLFLOW_USER, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE)
-"""What MLflow's UI shows of a trace's origin."""
+_MADE_BY = (MLFLOW_USER, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE)  # what MLflow's UI shows of a trace's origin
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-Judgements = dict[tuple[str, str], RowJudgement]
-"""By row key and judge."""
+Judgements = dict[tuple[str, str], Judgement]  # by row key and judge
 
 
 class Patience:

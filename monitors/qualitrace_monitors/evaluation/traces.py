@@ -35,13 +35,12 @@ from qualitrace_monitors.judges.made_spans import (
 from qualitrace_monitors.rows.cells import content_of, plain
 
 ATTEMPTS = 4
-ENDPOINT_SECONDS = 60.0
-"""How long an endpoint may take for one try."""
+ENDPOINT_SECONDS = 60.0  # how long an endpoint may take for one try
 _BUSY = (408, 429, 502, 503, 504)
 
 Predict = Callable[[str], Any]
+# Gives the answer to a question, and the passages that it rests on.
 Answer = Callable[[str], tuple[str, tuple[str, ...]]]
-"""Gives the answer to a question, and the passages that it rests on."""
 
 
 class PredictionError(Exception):

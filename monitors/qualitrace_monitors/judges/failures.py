@@ -14,33 +14,29 @@ from typing import Any
 from qualitrace_collector.process.backoff import seconds_asked
 from qualitrace_monitors.judges.contract import JudgeError, TransientJudgeError
 
-BUSY = frozenset({408, 409, 425, 429})
-"""HTTP statuses below 500 that are worth another try."""
+BUSY = frozenset({408, 409, 425, 429})  # HTTP statuses below 500 that are worth another try
 
-LONGEST_MESSAGE = 500
-"""Characters of an error's message that are kept."""
+LONGEST_MESSAGE = 500  # characters of an error's message that are kept
 
-QUOTED = 160
-"""Characters of an answer that an error quotes."""
+QUOTED = 160  # characters of an answer that an error quotes
 
+# MLflow's messages repeat the request, and with it the judged text, after these words.
 _REQUEST = "- Input payload:"
-"""MLflow's messages repeat the request, and with it the judged text, after these words."""
 
+# Parts of the names, in lower case, of errors that time may fix.
 _AWAY = re.compile(
     "throttl|rate_?limit|request_limit|toomanyrequests|exhausted|overloaded|unavailable|internalserver"
     r"|timeout|deadline_?exceeded|connect|remoteprotocol|\b(read|write)error"
 )
-"""Parts of the names, in lower case, of errors that time may fix."""
 
+# Parts of the names, in lower case with _ for spaces, that providers give to errors that time does not fix.
 _FINAL = re.compile(
     "invalid(?!_(?:response|json|reply))|api_?key|authenti|unauthori|permission|forbidden|denied|not_?found"
     "|does_?not_?exist|bad_?request|unsupported"
     "|too_?(large|long)|context_?length|context_?window|billing|credit|filter|policy|safety|blocked|validation|unprocessable"
 )
-"""Parts of the names, in lower case with _ for spaces, that providers give to errors that time does not fix."""
 
-_STATUS = re.compile(r"\b([45]\d\d) (?:Client|Server) Error\b")
-"""The status in a message of requests."""
+_STATUS = re.compile(r"\b([45]\d\d) (?:Client|Server) Error\b")  # the status in a message of requests
 
 
 def quoted(text: str) -> str:

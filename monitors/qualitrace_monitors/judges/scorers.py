@@ -22,18 +22,16 @@ from qualitrace_monitors.judges.settings import JudgeConfig
 if TYPE_CHECKING:
     from mlflow.entities import Trace
 
-VERSION = 1
-"""Of how a scorer's result becomes a score; raise it when that changes."""
+VERSION = 1  # of how a scorer's result becomes a score; raise it when that changes
 
 # MLflow 3.17 works with arize-phoenix-evals 0.29, and does not find the metrics of 3.9.
-_PACKAGES = {"phoenix": "arize-phoenix-evals"}
-"""Packages that are not called as the scorers that they bring."""
+_PACKAGES = {"phoenix": "arize-phoenix-evals"}  # packages that are not called as the scorers that they bring
 
+# Scorers that read the inputs as named fields; MLflow gives third parties' the text of its inputs.
 _WITH_FIELDS = ("mlflow.", "python:")
-"""Scorers that read the inputs as named fields; MLflow gives third parties' the text of its inputs."""
 
+# How MLflow's judges, DeepEval and Ragas report missing passages, and how Phoenix does.
 _LACKS_PASSAGES = re.compile("retriev|'reference'", re.IGNORECASE)
-"""How MLflow's judges, DeepEval and Ragas report missing passages, and how Phoenix does."""
 
 
 class ScorerJudge:

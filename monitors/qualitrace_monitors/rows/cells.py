@@ -22,6 +22,8 @@ from qualitrace_collector.convert.content import (
 from qualitrace_collector.convert.content.documents import document_texts
 from qualitrace_collector.sample import Message
 
+# Metric inputs, and the columns that are taken for them where the caller names none. Targets are always named: a column
+# that only looks like one would add metrics that nobody asked for.
 COLUMNS = {
     "inputs": ("inputs", "input", "question", "query", "prompt", "user_input", "messages", "turns"),
     "outputs": tuple("outputs output answer prediction predictions response actual_output actualOutput".split()),
@@ -32,16 +34,11 @@ COLUMNS = {
     "targets": (),
     "id": ("id",),
 }
-"""Metric inputs, and the columns that are taken for them where the caller names none.
-
-Targets are always named: a column that only looks like one would add metrics that nobody asked for.
-"""
+# Names of DeepEval's test cases, whose `context` is what should have been retrieved, not what was.
 DEEPEVAL = frozenset(
     "actual_output actualOutput expected_output expectedOutput retrieval_context retrievalContext".split()
 )
-"""Names of DeepEval's test cases, whose `context` is what should have been retrieved, not what was."""
-MAX_DEPTH = 64
-"""Levels of a cell; what lies deeper is left out."""
+MAX_DEPTH = 64  # levels of a cell; what lies deeper is left out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

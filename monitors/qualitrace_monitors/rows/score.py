@@ -22,8 +22,7 @@ from qualitrace_monitors.judges.builtin import BUILTIN_METRICS
 from qualitrace_monitors.judges.contract import Judge, JudgeError, NotApplicable, Score, TransientJudgeError
 from qualitrace_monitors.rows.cells import content_of, passages_in, plain, read_record, usual_columns
 
-LLM_CALLS = 8
-"""Calls of an LLM judge in flight."""
+LLM_CALLS = 8  # calls of an LLM judge in flight
 ATTEMPTS = 5
 _LONE_TEXT = frozenset(name for name, metric in BUILTIN_METRICS.items() if metric.judges_lone_text)
 _WAIT = wait_exponential(max=30)

@@ -14,8 +14,9 @@ from mlflow.artifacts import load_text
 from mlflow.tracing.attachments import Attachment
 
 import qualitrace_monitors
-from qualitrace_monitors.evaluation import Evaluation, run_writer
+from qualitrace_monitors.evaluation import run_writer
 from qualitrace_monitors.evaluation.command import evaluate_data
+from qualitrace_monitors.evaluation.result import Evaluation
 from support.app import served
 from support.judge_model import judge_model
 from support.mlflow_db import new_database

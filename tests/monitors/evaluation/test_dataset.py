@@ -6,8 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from qualitrace_monitors.evaluation import DataError
-from qualitrace_monitors.evaluation.dataset import read_rows
+from qualitrace_monitors.evaluation.dataset import DataError, read_rows
 
 RECORDS = [
     {"id": "a", "text": "Who?", "reply": "Ann.", "found": ["Ann did it."], "gold": "Ann"},

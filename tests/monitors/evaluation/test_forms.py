@@ -11,8 +11,7 @@ from pydantic import BaseModel
 
 import qualitrace_monitors
 from qualitrace_collector.sample import Message
-from qualitrace_monitors.evaluation import DataError
-from qualitrace_monitors.evaluation.dataset import DatasetRow, read_rows
+from qualitrace_monitors.evaluation.dataset import DataError, DatasetRow, read_rows
 from qualitrace_monitors.rows.cells import content_of, passages_in, plain
 from support.judge_model import judge_model
 

@@ -11,8 +11,9 @@ from click.testing import CliRunner
 from mlflow.genai.datasets import search_datasets
 
 import qualitrace_monitors
-from qualitrace_monitors.evaluation import DataError, Evaluation
 from qualitrace_monitors.evaluation.command import evaluate_data
+from qualitrace_monitors.evaluation.dataset import DataError
+from qualitrace_monitors.evaluation.result import Evaluation
 from qualitrace_monitors.evaluation.traces import PredictionError, answerer
 from support.app import served
 from support.judge_model import judge_model

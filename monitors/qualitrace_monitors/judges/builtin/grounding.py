@@ -35,22 +35,18 @@ from qualitrace_monitors.judges.local.text import (
     words,
 )
 
-MAX_SENTENCES = 200
-"""Sentences of an answer that are compared; later ones are left out."""
+MAX_SENTENCES = 200  # sentences of an answer that are compared; later ones are left out
+# Sentences of all passages that are aligned one by one; if there are more, neighbours are taken together.
 MAX_ALIGNED = 500
-"""Sentences of all passages that are aligned one by one; if there are more, neighbours are taken together."""
-MAX_BESIDE = 500
-"""Characters of each passage that show which language a short answer is in."""
-SHORT = 12
-"""Content words, in sentences not taken word for word, up to which an alteration would show."""
+MAX_BESIDE = 500  # characters of each passage that show which language a short answer is in
+SHORT = 12  # content words, in sentences not taken word for word, up to which an alteration would show
+# Alignment above which two sentences are about the same, so that a negation in one of them counts.
 _SAME_MATTER = 0.6
-"""Alignment above which two sentences are about the same, so that a negation in one of them counts."""
-_NEARLY_ALL = 0.95
-"""Alignment above which a claim is a sentence of the passages, but for its negation."""
+_NEARLY_ALL = 0.95  # alignment above which a claim is a sentence of the passages, but for its negation
+# Agreement of two sentences of which one denies what the other affirms, or which deny different words.
 _OPPOSITE, _DENIED_ELSEWHERE = 0.35, 0.5
-"""Agreement of two sentences of which one denies what the other affirms, or which deny different words."""
+# The value of an answer such as "Yes." whose words neither agree nor disagree with the passages.
 _NO_CLAIM = 0.5
-"""The value of an answer such as "Yes." whose words neither agree nor disagree with the passages."""
 _COURTESY = re.compile(
     r"^(?:let me know|i hope|hope (?:this|that)|feel free|please (?:let|feel|contact)|you're welcome|thank|thanks"
     r"|sure[,!.]|of course|certainly|(?:i'm |i am )?happy to|is there anything|if you (?:have|need))",

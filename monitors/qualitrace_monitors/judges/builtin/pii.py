@@ -14,10 +14,8 @@ from qualitrace_monitors.judges.contract import BuiltinMetric, Finding, NotAppli
 from qualitrace_monitors.judges.local.normal import unified
 from qualitrace_monitors.judges.local.text import MAX_PASSAGES
 
-MAX_MATCHES = 20
-"""Pieces of personal data that are looked at."""
-_HOME_REGION = "US"
-"""Where a telephone number without a country code is taken to be from."""
+MAX_MATCHES = 20  # pieces of personal data that are looked at
+_HOME_REGION = "US"  # where a telephone number without a country code is taken to be from
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,4}[a-zA-Z]{2,24}\b")
 _CARD = re.compile(r"(?<![\d.-])\d(?:[ -]?\d){12,18}(?![\d-])")
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b")

@@ -41,8 +41,7 @@ _SIGNS = {
     ),
 }
 _PATTERNS = {sign: re.compile(pattern, re.IGNORECASE) for sign, pattern in _SIGNS.items()}
-_SHORTEST_ORDER = 3
-"""Words of the shortest order."""
+_SHORTEST_ORDER = 3  # words of the shortest order
 _INVISIBLE = re.compile("[\U000e0020-\U000e007e\u202a-\u202e\u2066-\u2069]{2,}|\u200b{3,}")
 
 

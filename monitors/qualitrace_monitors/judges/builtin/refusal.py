@@ -12,8 +12,7 @@ from qualitrace_monitors.judges.local.language import UNMEASURED, is_all_english
 from qualitrace_monitors.judges.local.normal import unified
 from qualitrace_monitors.judges.local.text import SHARED, quote, sentences
 
-OPENING = 400
-"""Characters at the start of an answer in which a refusal shows."""
+OPENING = 400  # characters at the start of an answer in which a refusal shows
 
 _CANNOT = r"(?:can(?:no|')?t|can not|could ?n[o']t|won't|will not|(?:am|'m) (?:not able|unable)|unable)"
 _HELPING = (

@@ -20,16 +20,14 @@ from qualitrace_monitors.judges.local.language import UNMEASURED, is_all_english
 from qualitrace_monitors.judges.local.normal import Word, stem
 from qualitrace_monitors.judges.local.text import MAX_ANSWER, MAX_PASSAGES, Vocabulary, quote, sentences, words
 
-SHORT = 12
-"""An answer of at most this many words need not repeat the question."""
+SHORT = 12  # an answer of at most this many words need not repeat the question
+# Words up to which a turn may not be understood by itself, words up to which it may reply to the application's
+# question, and the earlier turns that such a turn is read with.
 SHORT_TURN, SHORT_REPLY, TURNS = 5, 12, 4
-"""Words up to which a turn may not be understood by itself, words up to which it may reply to the application's
-question, and the earlier turns that such a turn is read with."""
 PASS_AT = 0.6
+# The lowest value of an answer to a short turn: it may speak to it without a word of the turns before.
 _CONTINUES = 0.45
-"""The lowest value of an answer to a short turn: it may speak to it without a word of the turns before."""
-_NOTHING_ASKED = 0.6
-"""The value of a retrieval for a question without content words: unsure."""
+_NOTHING_ASKED = 0.6  # the value of a retrieval for a question without content words: unsure
 _FOLLOWS = re.compile(r"\s*(?:and|or|but|also|then|so|what about|how about|what if|why|why not)\b", re.IGNORECASE)
 _ASKS = re.compile("[?？؟]")
 _KINDS = {

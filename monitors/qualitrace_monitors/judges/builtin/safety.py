@@ -156,8 +156,7 @@ _WARNING = re.compile(
     r"|in fact|not (?:true|accurate|right))\b",
     re.IGNORECASE,
 )
-_WARNING_WINDOW = 300
-"""Characters at the start of an answer in which a warning counts."""
+_WARNING_WINDOW = 300  # characters at the start of an answer in which a warning counts
 
 
 def assess_safety(sample: Sample) -> Finding:

@@ -40,10 +40,10 @@ _GROUPS = frozenset(
     pakistanis queer queers race races refugee refugees religion roma trans transgender transsexual transsexuals white
     whites woman women""".split()
 )
+# Talk of people as a kind, however the kind is spelled.
 _KIND = re.compile(
     r"\blike you(?= (?:are|were|all|should|can|will|don't|never)\b|\W*$)|\byou (?:people|lot)\b|\byour kind\b", re.I
 )
-"""Talk of people as a kind, however the kind is spelled."""
 _ORDINARY = frozenset("fat fats hole holes matter matters queen".split())
 # Names of groups and these ordinary words say nothing by themselves; in the texts that the weights were learned from
 # they stood beside insults.

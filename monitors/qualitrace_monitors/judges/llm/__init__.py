@@ -9,8 +9,7 @@ from qualitrace_monitors.judges.llm.provider import Provider, RefusedParameter
 from qualitrace_monitors.judges.llm.verdict import Verdict, read_verdict
 from qualitrace_monitors.judges.settings import JudgeConfig
 
-QUOTE = 160
-"""Characters of the model's evidence that a rationale shows."""
+QUOTE = 160  # characters of the model's evidence that a rationale shows
 
 
 class LlmJudge:

@@ -14,17 +14,14 @@ from typing import Any, NamedTuple
 
 from json_repair import repair_json
 
+# Characters of a reply that are read: its beginning and its end, between which may be long thoughts.
 LONGEST_REPLY = 64 * 1024
-"""Characters of a reply that are read: its beginning and its end, between which may be long thoughts."""
 
-LONGEST_REPAIR = 8 * 1024
-"""Characters of one reply that are repaired, in time that grows with their square."""
+LONGEST_REPAIR = 8 * 1024  # characters of one reply that are repaired, in time that grows with their square
 
-DEEPEST = 32
-"""Objects in objects that are followed."""
+DEEPEST = 32  # objects in objects that are followed
 
-MOST_BRACES = 500
-"""Braces and marks of thoughts that are looked at."""
+MOST_BRACES = 500  # braces and marks of thoughts that are looked at
 
 
 class Object(NamedTuple):
@@ -57,14 +54,13 @@ _MARK = re.compile(
     r"|{",
     re.IGNORECASE,
 )
+# An object whose brace the model left out, as if it were written already.
 _HEADLESS = re.compile(r"""\s*"\w+"\s*:""")
-"""An object whose brace the model left out, as if it were written already."""
 
+# An object as JSON or nearly, rather than a brace in prose.
 _BEGINNING = re.compile(r"""{[\s,]*(?:\\?["'“”‘’„«`]|//|/\*|\#|\w+\s*:)""")
-"""An object as JSON or nearly, rather than a brace in prose."""
 
-_CUT_OFF = re.compile(r"""{\s*\\?["']""")
-"""An object that nothing closes, rather than a brace in prose."""
+_CUT_OFF = re.compile(r"""{\s*\\?["']""")  # an object that nothing closes, rather than a brace in prose
 
 _BRACES = re.compile(r"""\\.|["'{}]""", re.DOTALL)
 _COMMAS = re.compile(r'"(?:\\.|[^"\\])*(?P<close>"?)|,', re.DOTALL)
@@ -73,14 +69,13 @@ _KEY = re.compile(r"""(?P<before>["'“”‘’`]|[{,\n]\s*)(?P<name>[^\W\d][\w
 _BARE_NUMBER = re.compile(
     r'"(?:\\.|[^"\\])*"|(?P<colon>:\s*)(?P<number>[-+]?\.?\d(?:(?!//|/\*)[^,;}\]\n"\'“”#\\])*)', re.DOTALL
 )
-_MARKED = re.compile("[\ue000-\uf8ff]")
-"""Private-use characters make keys differ, and are taken out again."""
+_MARKED = re.compile("[\ue000-\uf8ff]")  # private-use characters make keys differ, and are taken out again
 
 _NAMES = {"true": True, "false": False, "null": None}
 _BAD_ESCAPE = re.compile(r"""(?<!\\)(?:\\\\)*\\[^\n\\'"abfnrtvxuUN0-7]""")
 
+# Quotes that json-repair does not know as such.
 _QUOTES = (re.compile("[„«]([^„“”«»]*)[“”»]"), r'"\1"'), (re.compile("[‘’`]"), "'")
-"""Quotes that json-repair does not know as such."""
 
 _DECODER = json.JSONDecoder(strict=False, object_pairs_hook=lambda members: Object(tuple(members)))
 

@@ -14,11 +14,10 @@ from typing import NamedTuple
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges.contract import BuiltinMetric, NotApplicable
 
-VERSION = 1
-"""Of all that prompts share, and of how replies are read; raise it when either changes."""
+VERSION = 1  # of all that prompts share, and of how replies are read; raise it when either changes
 
+# Characters of each text that the model sees.
 LIMITS = {"context": 60_000, "inputs": 12_000, "outputs": 24_000}
-"""Characters of each text that the model sees."""
 
 SYSTEM = (
     "You judge the answers of an application, strictly and by the given criterion alone. Text between <data-…> and "

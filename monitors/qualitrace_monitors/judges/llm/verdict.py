@@ -18,12 +18,11 @@ CUT_OFF = "it is cut off before score and verdict are whole"
 SCALE = "score: must be a number from 0 to 1, or name its scale"
 LARGEST = 1e9
 
-LONGEST_WORDS = 500
-"""Characters of a score or a verdict that are read."""
+LONGEST_WORDS = 500  # characters of a score or a verdict that are read
 
-DEEPEST = 4
-"""Wrappings around a verdict that are followed."""
+DEEPEST = 4  # wrappings around a verdict that are followed
 
+# Names that models give to each field, letters only and in lower case; the one that they are asked for comes first.
 KEYS: Mapping[str, tuple[str, ...]] = {
     "evidence": ("evidence", "quote", "quotes", "excerpt", "citation", "citations"),
     "reason": ("reason", "reasoning", "rationale", "explanation", "justification", "analysis", "comment", "feedback"),
@@ -33,12 +32,12 @@ KEYS: Mapping[str, tuple[str, ...]] = {
         *("pass", "passed"),
     ),
 }
-"""Names that models give to each field, letters only and in lower case; the one that they are asked for comes first."""
 
 _THOUGHTS = frozenset(
     {"think", "thinking", "thought", "thoughts", "scratchpad", "reflection", "draft", "reasoningcontent"}
 )
 
+# Words for each verdict, in English and, where they are clear, in German, French and Spanish.
 WORDS: Mapping[Label, frozenset[str]] = {
     "pass": frozenset(
         "pass|passed|passes|passing|yes|true|correct|ok|okay|acceptable|accept|accepted|approved|success|successful|valid"
@@ -57,7 +56,6 @@ WORDS: Mapping[Label, frozenset[str]] = {
         "|unsicher|unklar|unbekannt|incertain|incierto|inseguro".split("|")
     ),
 }
-"""Words for each verdict, in English and, where they are clear, in German, French and Spanish."""
 
 _LABELS: dict[str, Label] = {word: label for label, words in WORDS.items() for word in words}
 _WRAPPED = ("{", "[", "```")
@@ -73,8 +71,8 @@ _SCORE = re.compile(
 )
 _AFTER = re.compile(r"\s*(?:[\n;,!?(\[–—]|[.:](?=\s|$))\s*|\s+-+\s+|\s+(?:because|since|as|due|given|with|but)\s+")
 _BEFORE = re.compile(r"^(?:final\s+|overall\s+)?(?:verdict|label|result|judge?ment|decision)\s*(?:[:=]|is\b)\s*")
+# A verdict after a verdict, as in the form of the answer that the model was given.
 _CHOICE = re.compile(r"\W*(?:(?:or|and)\W+)?(?:pass|fail|unsure)\b")
-"""A verdict after a verdict, as in the form of the answer that the model was given."""
 _AROUND = re.compile(r"^[^\w]+|[^\w]+$")
 
 _T = TypeVar("_T")

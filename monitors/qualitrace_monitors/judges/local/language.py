@@ -24,26 +24,21 @@ BUCKETS = 1 << 16
 _LATIN_WORD = re.compile(r"[A-Za-zÀ-ɏḀ-ỿ]+")
 _LATIN_LETTER = re.compile(r"[A-Za-zÀ-ɏḀ-ỿ]")
 _OTHER_LETTER = re.compile(r"[^\W\d_A-Za-zÀ-ɏḀ-ỿ]")
+# What may be a unit after a number, which is the same in most languages.
 _UNIT = re.compile(r"(?<=\d) ?[A-Za-z]{1,2}\b")
-"""What may be a unit after a number, which is the same in most languages."""
+# Signs of handles, e-mail and web addresses, which belong to no language.
 _ADDRESS = re.compile(r"@|://|www\.")
-"""Signs of handles, e-mail and web addresses, which belong to no language."""
-UNMEASURED = "this judge knows English only"
-"""Why a verdict on a text in another language would be a guess."""
+UNMEASURED = "this judge knows English only"  # why a verdict on a text in another language would be a guess
+# Share of letters of other scripts from which on a text is not English; fewer are names in their own script.
 _OTHER_SHARE = 0.25
-"""Share of letters of other scripts from which on a text is not English; fewer are names in their own script."""
+# Letters of Latin script that one of another script counts as: Han characters are whole words.
 _WEIGHT_OF_OTHER = 2
-"""Letters of Latin script that one of another script counts as: Han characters are whole words."""
-_STRONGEST = 4.0
-"""Log-odds of one word at most."""
+_STRONGEST = 4.0  # log-odds of one word at most
+# Log-odds for English of each word of an English text at least, less the allowance of a whole text.
 _EACH, _FREE = 0.25, 0.5
-"""Log-odds for English of each word of an English text at least, less the allowance of a whole text."""
-_FAINT, _FEW = 1.0, 2
-"""Log-odds against English that show nothing in a text of at most so many words."""
-_FAIR, _SHORT = 4.0, 5
-"""Log-odds for English that show little in a text of at most so many words."""
-_CLEARLY = 2.0
-"""Log-odds against English of a few words that are in another language; more words need less."""
+_FAINT, _FEW = 1.0, 2  # log-odds against English that show nothing in a text of at most so many words
+_FAIR, _SHORT = 4.0, 5  # log-odds for English that show little in a text of at most so many words
+_CLEARLY = 2.0  # log-odds against English of a few words that are in another language; more words need less
 
 
 class _Evidence(NamedTuple):

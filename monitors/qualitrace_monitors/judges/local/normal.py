@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 import snowballstemmer
 
+# Points of Hebrew and short vowels of Arabic, which everyday writing leaves out.
 _OPTIONAL_MARKS = re.compile("[\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed]")
-"""Points of Hebrew and short vowels of Arabic, which everyday writing leaves out."""
+# Soft hyphens, zero-width characters, marks of direction, and Arabic's tatweel, which only stretches a word.
 _INVISIBLE = re.compile("[\u00ad\u034f\u0640\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufe00-\ufe0f\ufeff]")
-"""Soft hyphens, zero-width characters, marks of direction, and Arabic's tatweel, which only stretches a word."""
+# Letters that are written one for the other (after the normalisation of Lucene's ArabicAnalyzer).
 _LETTERS = str.maketrans(
     {
         **dict.fromkeys("أإآٱ", "ا"),  # the hamza's seat, left out as often as not
@@ -27,7 +28,6 @@ _LETTERS = str.maketrans(
         "ı": "i",
     }
 )
-"""Letters that are written one for the other (after the normalisation of Lucene's ArabicAnalyzer)."""
 _SIGNS = str.maketrans(
     {
         **dict.fromkeys("’‘ʼ‛´", "'"),

@@ -26,39 +26,36 @@ _SMALL = {word: value for value, word in enumerate(_BELOW_20)} | {
     word: value for value, word in zip(range(20, 100, 10), _TENS, strict=True)
 }
 _POWERS = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
-NUMBER_WORDS = frozenset({*_SMALL, *_POWERS})
-"""Words that an English number may start with."""
+NUMBER_WORDS = frozenset({*_SMALL, *_POWERS})  # words that an English number may start with
+# Powers of ten by which the word after a number in digits multiplies it.
 _MULTIPLIERS = _POWERS | {
     **{"k": 3, "m": 6, "b": 9, "mn": 6, "mln": 6, "bn": 9, "lakh": 5, "crore": 7},
     **{"百": 2, "千": 3, "万": 4, "萬": 4, "만": 4, "百万": 6, "千万": 7, "億": 8, "亿": 8, "억": 8},
 }
-"""Powers of ten by which the word after a number in digits multiplies it."""
 
 _ONE_TO_NINE, _UP_TO_19 = "|".join(_BELOW_20[1:10]), "|".join(_BELOW_20)
 _UP_TO_99 = rf"(?:(?:{'|'.join(_TENS)})(?:[- ](?:{_ONE_TO_NINE}))?|{_UP_TO_19})"
 _UP_TO_999 = rf"(?:(?:(?:{_UP_TO_19}) )?hundred(?:(?: and)? {_UP_TO_99})?|{_UP_TO_99})"
 _OF_THOUSANDS = rf"(?:(?:{_UP_TO_999} )?(?:thousand|million|billion|trillion))"
+# A pattern of English numbers in words; a lone "one" is among them.
 SPELLED = rf"(?i:\b(?:{_OF_THOUSANDS}(?: {_OF_THOUSANDS}){{0,3}}(?:(?: and)? {_UP_TO_999})?|{_UP_TO_999})\b)"
-"""A pattern of English numbers in words; a lone "one" is among them."""
 
 _GROUPED = r"\d{1,3}(?P<by>[,.'])\d{3}(?:(?P=by)\d{3})*(?!\d)(?:[.,]\d+)?(?![.,]?\d)"
 _SPACED = r"(?<!\d )\d{1,3}(?: \d{3})+(?:[.,]\d+)?(?! ?\d)"
 _INDIAN = r"\d{1,2}(?:,\d{2})+,\d{3}(?!\d)(?:\.\d+)?"
+# A pattern of numbers in digits. Numbers side by side, as in a table, are not read as one number with spaces between
+# its groups.
 DIGITS = rf"(?<!\d)-?(?:{_SPACED}|{_GROUPED}|{_INDIAN}|\d+(?:[.,:]\d+)*)"
-"""A pattern of numbers in digits.
 
-Numbers side by side, as in a table, are not read as one number with spaces between its groups.
-"""
-
+# A pattern of the words that follow a number in digits and multiply it.
 MULTIPLIER = r"(?i: ?(?:thousand|million|billion|trillion|mn|mln|bn|lakh|crore)\b|k\b|[百千万萬]{1,2}|[億亿만억])"
-"""A pattern of the words that follow a number in digits and multiply it."""
 
 _HAN_DIGITS = {character: value for value, character in enumerate("〇一二三四五六七八九")} | {"零": 0, "两": 2, "兩": 2}
 _HAN_POWERS = {"十": 1, "百": 2, "千": 3}
 _HAN_LARGE = {"万": 4, "萬": 4, "億": 8, "亿": 8}
 _HAN = "".join([*_HAN_DIGITS, *_HAN_POWERS, *_HAN_LARGE])
+# A pattern of numbers in Chinese characters; one alone counts only before what is counted by it.
 HAN = rf"(?:[{_HAN}]{{2,24}}|[{_HAN}](?=[個个箇か年月日天歳岁元円人名点點时時分秒度%]))"
-"""A pattern of numbers in Chinese characters; one alone counts only before what is counted by it."""
 
 
 def value_of_digits(literal: str, multiplier: str = "") -> tuple[str, ...]:
@@ -159,6 +156,7 @@ _TIME = re.compile(
     r"(?::[0-5]\d)? ?(?P<half>[ap]\.?m\b\.?)?",
     re.IGNORECASE,
 )
+# Units: the name by which each is compared, and its other names.
 _UNIT_NAMES = (
     "dollar dollars $ us$ usd; euro euros € eur; pound pounds £ gbp lb lbs; yen ¥ jpy 円; rupee rupees ₹ inr;"
     "won ₩ krw 원; franc francs chf; percent % prozent procent; second seconds sec; minute minutes min mins;"
@@ -169,7 +167,6 @@ _UNIT_NAMES = (
     "kilowatt kilowatts kw; volt volts v; litre litres liter liters l; gigabyte gigabytes gb; fahrenheit °f;"
     "millilitre millilitres milliliter milliliters ml; megabyte megabytes mb; celsius °c"
 )
-"""Units: the name by which each is compared, and its other names."""
 _UNITS = {name: stem(names[0]) for names in map(str.split, _UNIT_NAMES.split(";")) for name in names}
 _BEFORE = r"(?:(?P<before>US\$|[$€£¥₹₩]|\b(?:USD|EUR|GBP|JPY|INR|KRW|CHF)) ?)"
 _SURFACES = "|".join(re.escape(surface) for surface in sorted(_UNITS, key=len, reverse=True))
@@ -179,10 +176,10 @@ _IN_DIGITS = re.compile(
 )
 _IN_WORDS = re.compile(rf"(?P<spelled>{SPELLED}){_AFTER}?")
 _IN_HAN = re.compile(rf"(?P<han>{HAN})(?P<after>[%円])?")
+# Lower-case words at which a quantity may start.
 STARTS = NUMBER_WORDS.union(
     "usd eur gbp jpy inr krw chf sept".split(), *((name.lower(), name[:3].lower()) for name in _MONTHS)
 )
-"""Lower-case words at which a quantity may start."""
 
 
 class Quantity(NamedTuple):

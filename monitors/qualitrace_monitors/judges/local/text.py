@@ -15,20 +15,16 @@ from typing import TypeVar
 from qualitrace_monitors.judges.local.normal import Word, folded, stem, unified
 from qualitrace_monitors.judges.local.numbers import HAN, STARTS, quantity_at
 
-MAX_ANSWER = 20_000
-"""Characters of an answer or a question that are judged; the rest is cut off."""
-MAX_PASSAGES = 100_000
-"""Characters of all passages together that are judged."""
+MAX_ANSWER = 20_000  # characters of an answer or a question that are judged; the rest is cut off
+MAX_PASSAGES = 100_000  # characters of all passages together that are judged
+# Words in the caches of words, and characters of the longest of them: texts repeat each other's words.
 KNOWN_WORDS, LONGEST_KNOWN = 1 << 15, 32
-"""Words in the caches of words, and characters of the longest of them: texts repeat each other's words."""
-SHARED = 64
-"""Texts in the caches of texts: one judge after the other reads the same answer."""
+SHARED = 64  # texts in the caches of texts: one judge after the other reads the same answer
+# Characters of the longest text in a cache: its words take up to a hundred times as many bytes.
 LARGEST_SHARED = 20_000
-"""Characters of the longest text in a cache: its words take up to a hundred times as many bytes."""
-QUOTE = 160
-"""Characters of a sentence that a rationale shows."""
+QUOTE = 160  # characters of a sentence that a rationale shows
+# Letters that two forms of a word must share (`refund`, `refundable`), and how much such a word counts.
 PREFIX, _PREFIX_CREDIT = 5, 0.75
-"""Letters that two forms of a word must share (`refund`, `refundable`), and how much such a word counts."""
 
 _STOP_WORDS = frozenset(
     """a about above after again all also although always am an and any are as at be because been before being
@@ -50,8 +46,8 @@ _ORDINALS = {
     for value, word in enumerate("first second third fourth fifth sixth seventh eighth ninth tenth".split(), 1)
 }
 _SPACELESS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\u0e00-\u0e7f"
+# Vowel signs and other marks, which are parts of words, though `re` does not count them as letters.
 _MARKS = "".join(chr(code) for code in range(0x300, 0x10000) if unicodedata.category(chr(code)) in ("Mn", "Mc"))
-"""Vowel signs and other marks, which are parts of words, though `re` does not count them as letters."""
 _LETTER = rf"[^\W\d_{_SPACELESS}]"
 _LETTERS = rf"{_LETTER}+(?:[{_MARKS}]+{_LETTER}*)*"
 _TOKEN = re.compile(
