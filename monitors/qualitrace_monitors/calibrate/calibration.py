@@ -12,6 +12,7 @@ any test are skipped; for that step the surer of two values must not be the one 
 """
 
 import math
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 from mlflow import MlflowClient
+from mlflow.entities import Metric, Param
 from scipy.stats import binom, binomtest
 
 from qualitrace_monitors.calibrate.labels import LabelledScore, LabelledScores
@@ -307,10 +309,8 @@ def store(client: MlflowClient, calibration: Calibration) -> str:
     run = client.create_run(experiment_id, run_name=f"calibrate {calibration.judge}", tags=tags)
     run_id = str(run.info.run_id)
     thresholds, agreement = calibration.thresholds, calibration.agreement
-    for name in ("judge", "judge_version", "label"):
-        client.log_param(run_id, name, content[name])
-    client.log_param(run_id, "target_error", thresholds.target_error)
-    client.log_param(run_id, "confidence", thresholds.confidence)
+    params = {name: content[name] for name in ("judge", "judge_version", "label")}
+    params |= {"target_error": thresholds.target_error, "confidence": thresholds.confidence}
     metrics = {
         "labels": len(calibration.labelled.pairs),
         "kappa": agreement.kappa.estimate,
@@ -320,9 +320,9 @@ def store(client: MlflowClient, calibration: Calibration) -> str:
         "threshold_fail": thresholds.failing.threshold,
         "coverage": thresholds.coverage,
     }
-    for name, value in metrics.items():
-        if value is not None:
-            client.log_metric(run_id, name, value)
+    now = int(time.time() * 1000)
+    measured = [Metric(name, value, now, 0) for name, value in metrics.items() if value is not None]
+    client.log_batch(run_id, measured, [Param(name, str(value)) for name, value in params.items()])
     client.log_dict(run_id, content, "calibration.json")
     client.set_terminated(run_id)
     return run_id

@@ -178,11 +178,11 @@ def _columns(frame: pd.DataFrame, named: Mapping[str, str]) -> dict[str, str]:
 def _row(record: Mapping[str, Any], columns: Mapping[str, str], targets: str | None) -> DatasetRow:
     cells = {key: record.get(column) for key, column in columns.items()}
     content = content_of(cells["inputs"], cells.get("outputs"), cells.get("context"))
-    target = cells.get("targets")
+    target, row_id = cells.get("targets"), cells.get("id")
     if target is None:
         target = _expected(record.get(EXPECTATIONS), targets or TARGET)
     return DatasetRow(
-        key=_key(content.question, cells.get("id")),
+        key=hashlib.sha256(content.question.encode()).hexdigest()[:16] if row_id is None else str(row_id),
         question=content.question,
         answer=content.answer,
         context=content.passages,
@@ -207,10 +207,6 @@ def _trace_row(trace: Trace, targets: str | None) -> DatasetRow:
         target=answer_text(plain(expected[-1])) if expected else None,
         trace=trace,
     )
-
-
-def _key(question: str, identifier: Any) -> str:
-    return str(identifier) if identifier is not None else hashlib.sha256(question.encode()).hexdigest()[:16]
 
 
 def _with_unique_keys(rows: Sequence[DatasetRow]) -> list[DatasetRow]:

@@ -63,15 +63,12 @@ class ScoredRow:
 
     @property
     def worst(self) -> tuple[str, Score]:
-        """The failed metric with the least value, and its score; only of a row that `is_bad`."""
-        return min(self._failed(), key=lambda item: item[1].value)
+        """The failed metric with the least value, and its score; only of a row that failed one."""
+        return min(self.failed, key=lambda item: item[1].value)
 
     @property
-    def is_bad(self) -> bool:
-        """Whether a judge failed it."""
-        return bool(self._failed())
-
-    def _failed(self) -> list[tuple[str, Score]]:
+    def failed(self) -> list[tuple[str, Score]]:
+        """The metrics that it failed, with its scores."""
         return [(n, score) for n, score in self.scores.items() if score.label == "fail" and n not in DESCRIPTIVE]
 
     def to_dict(self) -> dict[str, Any]:
@@ -297,7 +294,7 @@ class Evaluation:
 
     def worst_rows(self, limit: int) -> list[ScoredRow]:
         """Return the rows that a judge failed, the worst first."""
-        return sorted((row for row in self.rows if row.is_bad), key=lambda row: row.worst[1].value)[:limit]
+        return sorted((row for row in self.rows if row.failed), key=lambda row: row.worst[1].value)[:limit]
 
     def save_worst_rows(self, name: str, limit: int = 50) -> Any:
         """Add the worst rows to the MLflow evaluation data set `name`, which is made if there is none.

@@ -184,12 +184,8 @@ def _copy(trace: Trace, experiment_id: str) -> Trace:
         client_request_id=None,
         trace_location=TraceLocation.from_experiment_id(experiment_id),
         trace_metadata={k: v for k, v in trace.info.trace_metadata.items() if k != TraceMetadataKey.SOURCE_RUN},
-        tags={k: v for k, v in trace.info.tags.items() if _is_copied(k)},
+        # MLflow's other tags describe where it keeps the trace.
+        tags={k: v for k, v in trace.info.tags.items() if k == TraceTagKey.TRACE_NAME or not k.startswith("mlflow.")},
         assessments=[],
     )
     return Trace(info=info, data=TraceData(spans=spans))
-
-
-def _is_copied(tag: str) -> bool:
-    """Whether a tag describes the trace itself, and not where MLflow keeps it."""
-    return tag == TraceTagKey.TRACE_NAME or not tag.startswith("mlflow.")

@@ -49,7 +49,8 @@ class LlmJudge:
         messages, truncated = prompt.render(self._criterion, sample)
         reply, temperature = self._ask(messages)
         try:  # a reply without a verdict is paid for as well
-            verdict = read_verdict(reply.text, _judged(sample))
+            earlier = [turn.content for turn in sample.conversation]
+            verdict = read_verdict(reply.text, [sample.inputs, sample.outputs, *sample.passages, *earlier])
         except JudgeError as error:
             message = f"{error}; {reply.cut}" if reply.cut else str(error)
             raise JudgeError(message, Usage(reply.input_tokens, reply.output_tokens, reply.cost_usd)) from None
@@ -88,10 +89,6 @@ class LlmJudge:
         # The model mistook either the scale or the verdict, and nobody knows which.
         contradicts = verdict.score < 0.5 if verdict.verdict == "pass" else verdict.score > 0.5
         return "unsure" if contradicts else verdict.verdict
-
-
-def _judged(sample: Sample) -> list[str]:
-    return [sample.inputs, sample.outputs, *sample.passages, *(turn.content for turn in sample.conversation)]
 
 
 def _rationale(verdict: Verdict) -> str:

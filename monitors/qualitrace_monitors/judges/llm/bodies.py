@@ -54,11 +54,8 @@ def error_in(body: Any) -> Any:
     if not reported and body.keys().isdisjoint(_FORMS):  # FastAPI, AWS, Databricks, vLLM
         message = body.get("detail") or body.get("message") or body.get("Message") or body.get("error_code")
         return body if message and not isinstance(message, dict) else None
-    return reported if _says_something(reported) else None
-
-
-def _says_something(error: Any) -> bool:
-    return any(error.values()) if isinstance(error, dict) else bool(error)
+    says_something = any(reported.values()) if isinstance(reported, dict) else reported
+    return reported if says_something else None
 
 
 def _openai(body: dict[str, Any]) -> Reply:
@@ -91,11 +88,6 @@ def _converse(body: dict[str, Any]) -> Reply:
     return _reply(_text(message.get("content")), body.get("stopReason"), None, tokens)
 
 
-def _wrapped(body: dict[str, Any]) -> Reply | None:
-    """Read what SAP AI Core wraps (MLflow's `gateway/providers/sap_ai_core.py`)."""
-    return read_body(body["final_result"])
-
-
 # By the first key that is there: a blocked prompt leaves Gemini without candidates, and an empty answer leaves
 # Anthropic without content.
 _FORMS: Mapping[str, Callable[[dict[str, Any]], Reply | None]] = {
@@ -105,7 +97,7 @@ _FORMS: Mapping[str, Callable[[dict[str, Any]], Reply | None]] = {
     "output": _converse,
     "content": _anthropic,
     "stop_reason": _anthropic,
-    "final_result": _wrapped,
+    "final_result": lambda body: read_body(body["final_result"]),  # SAP AI Core wraps the answer of another provider
 }
 
 

@@ -95,7 +95,8 @@ def objects(reply: str) -> list[Found]:
             break
         start, position, item = mark.start(), mark.end(), None
         if mark["open"]:
-            position = _thoughts_end(text, position)
+            closing = (later.end() for later in _MARK.finditer(text, position) if later["close"])
+            position = next(closing, len(text))
         elif mark["close"]:
             found.clear()
         elif (item := _valid(text, start)) is None and (item := _nearly(text, start, room)):
@@ -120,11 +121,6 @@ def _unwrapped(reply: str) -> str:
             break
         text = value
     return "{" + text if _HEADLESS.match(text) else text
-
-
-def _thoughts_end(text: str, position: int) -> int:
-    marks = _MARK.finditer(text, position)
-    return next((mark.end() for mark in marks if mark["close"]), len(text))
 
 
 def _valid(text: str, start: int) -> Found | None:

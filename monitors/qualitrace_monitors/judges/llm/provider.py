@@ -9,8 +9,8 @@ MLflow is imported at the first call: its import takes seconds.
 
 import json
 import os
-import threading
 from collections.abc import Generator
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
 
@@ -72,8 +72,6 @@ class Provider:
         self._model = model.lstrip("/")
         self._base_url, self._api_key = base_url, api_key
         self._client = httpx.Client(timeout=timeout)
-        self._lock = threading.Lock()
-        self._known_route: Route | None = None
 
     def chat(self, messages: list[dict[str, str]], schema: type[BaseModel] | None, temperature: float | None) -> Reply:
         """Ask once.
@@ -92,13 +90,14 @@ class Provider:
         if temperature is not None:
             payload["temperature"] = temperature
         if schema is not None:
-            payload["response_format"] = _response_format(schema)
-        route = self._route()
+            from mlflow.genai.utils.message_utils import pydantic_to_response_format
+
+            payload["response_format"] = pydantic_to_response_format(schema)
         try:
-            request = route.request(payload)
+            request = self._route.request(payload)
         except Exception as error:
             raise failure_of(f"{self._name}: cannot form the request", error) from error
-        reply = self._read(route, *self._post(request))
+        reply = self._read(*self._post(request))
         return reply._replace(cost_usd=price(self._name, self._model, reply.input_tokens, reply.output_tokens))
 
     def _post(self, request: ChatRequest) -> tuple[bytes, httpx.Headers]:
@@ -126,7 +125,7 @@ class Provider:
                 raise JudgeError(f"{self._name}: the response is larger than {LARGEST_BODY >> 20} MiB")
         return bytes(body)
 
-    def _read(self, route: Route, body: bytes, headers: httpx.Headers) -> Reply:
+    def _read(self, body: bytes, headers: httpx.Headers) -> Reply:
         """Read the body of an answer whose status means success; it may report an error nevertheless."""
         shown = quoted(body[:1000].decode(errors="replace"))
         try:
@@ -139,29 +138,21 @@ class Provider:
                 raise error
             raise _about_parameter(error, body.decode(errors="replace"))
         try:
-            reply = route.read(data)
+            reply = self._route.read(data)
         except Exception:
             reply = None
         if reply is None:
             raise JudgeError(f"{self._name}: the response is no chat completion: {shown}")
         return reply
 
+    @cached_property  # set up by the first calls, and again by the next call if it fails
     def _route(self) -> Route:
-        with self._lock:
-            if self._known_route is None:
-                try:
-                    self._known_route = route_to(self._name, self._model, self._base_url, self._api_key)
-                except JudgeError:
-                    raise
-                except Exception as error:
-                    raise JudgeError(f"{self._name}:/{self._model} cannot be set up: {error}") from error
-            return self._known_route
-
-
-def _response_format(schema: type[BaseModel]) -> dict[str, Any]:
-    from mlflow.genai.utils.message_utils import pydantic_to_response_format
-
-    return pydantic_to_response_format(schema)
+        try:
+            return route_to(self._name, self._model, self._base_url, self._api_key)
+        except JudgeError:
+            raise
+        except Exception as error:
+            raise JudgeError(f"{self._name}:/{self._model} cannot be set up: {error}") from error
 
 
 def _about_parameter(error: JudgeError, text: str) -> JudgeError:
