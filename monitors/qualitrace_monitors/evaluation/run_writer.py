@@ -72,7 +72,7 @@ _MADE_BY = (MLFLOW_USER, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE)  # what MLflow'
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-Judgements = dict[tuple[str, str], Judgement]  # by row key and judge
+Judgements = dict[tuple[str, str], RowJudgement]  # by row key and judge
 
 
 class Patience:
