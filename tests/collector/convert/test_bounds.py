@@ -7,15 +7,14 @@ from functools import partial
 from typing import Any
 
 import pytest
-from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from qualitrace_collector.convert import convert_all
 from qualitrace_collector.convert.content import answer_text, opened, question_text
 from qualitrace_collector.convert.content.prompt import split_prompt
 from qualitrace_collector.convert.mlflow_span import without_blobs
-from qualitrace_collector.piece import Piece, SpanRecord
+from qualitrace_collector.piece import Piece
+from support.pieces import piece_of
 
 LONG = 100_000
 SECONDS = 2.0
@@ -104,5 +103,4 @@ def piece(attributes: dict[str, str]) -> Piece:
     span = Span(trace_id=b"t" * 16, span_id=b"s" * 8, name="call", start_time_unix_nano=1, end_time_unix_nano=2)
     for key, text in attributes.items():
         span.attributes.add(key=key).value.string_value = text
-    record = SpanRecord(span, Resource(), InstrumentationScope())
-    return Piece(trace_id=span.trace_id, spans=(record,), logs=(), root_seen=True, positions=frozenset())
+    return piece_of(span)

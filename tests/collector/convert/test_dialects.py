@@ -5,17 +5,16 @@ from typing import Any
 
 import pytest
 from mlflow.entities import Span as MlflowSpan
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, InstrumentationScope, KeyValueList
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValueList
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from qualitrace_collector.convert import convert
 from qualitrace_collector.convert.content import answer_text, question_text
 from qualitrace_collector.convert.dialects import DIALECTS
 from qualitrace_collector.convert.dialects.dialect import Dialect
-from qualitrace_collector.piece import Piece, SpanRecord
 from support.otlp import attributes, span, span_id, trace_id
+from support.pieces import piece_of
 
 MESSAGES = json.dumps([{"role": "user", "parts": [{"type": "text", "content": "Why?"}]}])
 ANSWERS = json.dumps([{"role": "assistant", "parts": [{"type": "text", "content": "So."}]}])
@@ -29,9 +28,7 @@ def recorded(values: dict[str, Any], events: tuple[Span.Event, ...] = ()) -> Spa
 
 
 def converted(item: Span, *logs: LogRecord, scope: str = "") -> MlflowSpan:
-    record = SpanRecord(item, Resource(), InstrumentationScope(name=scope))
-    piece = Piece(trace_id=item.trace_id, spans=(record,), logs=logs, root_seen=True, positions=frozenset[int]())
-    (result,) = convert(piece, "shop").spans
+    (result,) = convert(piece_of(item, scope=scope, logs=logs), "shop").spans
     return result
 
 
@@ -416,19 +413,14 @@ def test_a_library_that_no_one_knows_still_gives_a_usable_span():
 )
 def test_other_services_are_not_taken_for_genai(values: dict[str, str]):
     """A database, a web server and a batch job have queries, models and outputs, too."""
-    item = recorded(values)
-    record = SpanRecord(item, Resource(), InstrumentationScope())
-    piece = Piece(trace_id=item.trace_id, spans=(record,), logs=(), root_seen=True, positions=frozenset[int]())
-    assert not convert(piece, "shop").is_genai
+    assert not convert(piece_of(recorded(values)), "shop").is_genai
 
 
 def test_text_that_was_escaped_can_be_read_and_searched():
     """Letters outside ASCII stand in the stored content as they are, and half a pair of surrogates breaks nothing."""
     messages = '[{"role": "user", "parts": [{"type": "text", "content": "Stra\\u00dfe \\ud83d"}]}]'
     call = recorded({"gen_ai.operation.name": "chat", "gen_ai.input.messages": messages})
-    record = SpanRecord(call, Resource(), InstrumentationScope())
-    piece = Piece(trace_id=call.trace_id, spans=(record,), logs=(), root_seen=True, positions=frozenset[int]())
-    (stored,) = convert(piece, "shop").stored
+    (stored,) = convert(piece_of(call), "shop").stored
     assert "Straße" in stored.data["attributes"]["mlflow.spanInputs"]
     stored.data["attributes"]["mlflow.spanInputs"].encode()
 

@@ -9,8 +9,9 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from qualitrace_collector.convert import convert
-from qualitrace_collector.piece import Piece, SpanRecord
+from qualitrace_collector.piece import SpanRecord
 from support.otlp import attributes, chat_span, span
+from support.pieces import piece_of
 
 MINE = {"service.name": "cli", "session.id": "s1", "user.id": "u1"}
 
@@ -20,9 +21,8 @@ def identity_of(
 ) -> tuple[Any, Any]:
     """Return session and user of the trace of these spans, all of one resource but for `others`."""
     named = Resource(attributes=attributes(resource))
-    records = tuple(SpanRecord(item, named, InstrumentationScope(name="test")) for item in spans) + others
-    piece = Piece(trace_id=spans[0].trace_id, spans=records, logs=(), root_seen=root_seen, positions=frozenset({1}))
-    root: MlflowSpan = convert(piece, "shop").spans[0]
+    records = (SpanRecord(item, named, InstrumentationScope(name="test")) for item in spans)
+    root: MlflowSpan = convert(piece_of(*records, *others, whole=root_seen), "shop").spans[0]
     return root.get_attribute("session.id"), root.get_attribute("user.id")
 
 

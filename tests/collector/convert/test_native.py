@@ -9,14 +9,13 @@ from hypothesis import strategies as st
 from mlflow.entities import Span as MlflowSpan
 from mlflow.tracing.otel.translation import translate_span_when_storing
 from mlflow.tracing.utils import calculate_cost_by_model_and_token_usage
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, InstrumentationScope, KeyValue
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from qualitrace_collector.convert import convert
 from qualitrace_collector.convert.cost import cost_of
-from qualitrace_collector.piece import Piece, SpanRecord
 from support.otlp import START, attributes, span, trace_id
+from support.pieces import piece_of
 
 NATIVE: dict[str, Any] = {
     "mlflow.traceRequestId": json.dumps("tr-" + trace_id(1).hex()),
@@ -32,9 +31,7 @@ NATIVE: dict[str, Any] = {
 
 
 def ours(item: Span) -> dict[str, Any]:
-    record = SpanRecord(item, Resource(), InstrumentationScope())
-    piece = Piece(trace_id=item.trace_id, spans=(record,), logs=(), root_seen=True, positions=frozenset[int]())
-    return json.loads(json.dumps(convert(piece, "shop").stored[0].data))
+    return json.loads(json.dumps(convert(piece_of(item), "shop").stored[0].data))
 
 
 def mlflows(item: Span) -> dict[str, Any]:

@@ -8,24 +8,20 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from qualitrace_collector.convert import build_sample, convert
 from qualitrace_collector.convert.content import passages
 from qualitrace_collector.convert.content.opening import parsed
 from qualitrace_collector.convert.content.prompt import split_prompt
-from qualitrace_collector.piece import Piece, SpanRecord
 from qualitrace_collector.sample import Sample
 from support.otlp import chat_span, retriever_span, span
+from support.pieces import piece_of
 
 
 def sample_of(*spans: Span) -> Sample:
     """Build the sample of a trace that came at once."""
-    records = tuple(SpanRecord(item, Resource(), InstrumentationScope()) for item in spans)
-    piece = Piece(trace_id=spans[0].trace_id, spans=records, logs=(), root_seen=True, positions=frozenset())
-    return build_sample(convert(piece, "shop").spans, "shop")
+    return build_sample(convert(piece_of(*spans), "shop").spans, "shop")
 
 
 def test_each_tagged_block_is_material_and_the_rest_is_the_question():

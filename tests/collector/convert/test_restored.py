@@ -6,42 +6,24 @@ from pathlib import Path
 import pytest
 from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from qualitrace_collector.convert import convert
 from qualitrace_collector.convert.mlflow_span import restored
-from qualitrace_collector.piece import Piece, SpanRecord
 from support.mlflow_db import converted
 from support.otlp import chat_span, rag_trace
+from support.pieces import piece_of, pieces_in
 from support.recordings import RECORDINGS
-
-
-def recorded(path: Path) -> list[list[SpanRecord]]:
-    """Read a recording of a real client, trace by trace."""
-    message = ExportTraceServiceRequest.FromString(path.read_bytes())
-    traces: dict[bytes, list[SpanRecord]] = {}
-    for group in message.resource_spans:
-        for scope in group.scope_spans:
-            for span in scope.spans:
-                traces.setdefault(span.trace_id, []).append(SpanRecord(span, group.resource, scope.scope))
-    return list(traces.values())
-
-
-def piece_of(records: list[SpanRecord], logs: tuple[LogRecord, ...] = ()) -> Piece:
-    trace_id = records[0].span.trace_id
-    return Piece(trace_id=trace_id, spans=tuple(records), logs=logs, root_seen=True, positions=frozenset({1}))
 
 
 @pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.name)
 def test_a_stored_span_that_is_written_again_changes_in_nothing_but_the_new_event(path: Path):
     """Every span of every recording gets a meaningless log record, with its whole trace stored earlier."""
-    for records in recorded(path):
-        stored = convert(piece_of(records), "shop").spans
+    for piece in pieces_in(ExportTraceServiceRequest.FromString(path.read_bytes())):
+        stored = convert(piece, "shop").spans
         ids = {span.span_id: bytes.fromhex(span.span_id) for span in stored}
         logs = tuple(LogRecord(span_id=span_id, event_name="note", time_unix_nano=1) for span_id in ids.values())
-        empty = replace(piece_of(records, logs), spans=())
+        empty = replace(piece, logs=logs, spans=())
         again = {span.span_id: span.to_dict() for span in convert(empty, "shop", stored).spans}
         assert again.keys() == ids.keys()
         for span in stored:
@@ -67,7 +49,7 @@ def test_half_a_character_in_a_stored_span_does_not_refuse_what_comes_late():
     sent = chat_span(1, 1, question="Q?", answer="A.", note='"a \\ud800"')
     stored = converted([sent], "shop").spans
     assert stored[0].attributes["note"] == "a ?"
-    late = [SpanRecord(chat_span(1, 2, 1, question="Q?", answer="B."), Resource(), InstrumentationScope())]
-    assert convert(piece_of(late), "shop", stored).spans[0].span_id == late[0].span.span_id.hex()
-    again = convert(piece_of(late, (LogRecord(span_id=sent.span_id, event_name="x"),)), "shop", stored)
+    late = chat_span(1, 2, 1, question="Q?", answer="B.")
+    assert convert(piece_of(late), "shop", stored).spans[0].span_id == late.span_id.hex()
+    again = convert(piece_of(late, logs=(LogRecord(span_id=sent.span_id, event_name="x"),)), "shop", stored)
     assert again.spans[-1].attributes["note"] == stored[0].attributes["note"]

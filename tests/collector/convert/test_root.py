@@ -6,19 +6,15 @@ from typing import Any
 import pytest
 from mlflow.entities import Span as MlflowSpan
 from mlflow.entities import SpanStatusCode
-from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from qualitrace_collector.convert import convert
-from qualitrace_collector.piece import Piece, SpanRecord
 from support.otlp import chat_span, retriever_span, span
+from support.pieces import piece_of
 
 
 def root_of(*spans: Span) -> MlflowSpan:
-    records = tuple(SpanRecord(item, Resource(), InstrumentationScope()) for item in spans)
-    piece = Piece(trace_id=spans[0].trace_id, spans=records, logs=(), root_seen=True, positions=frozenset[int]())
-    return convert(piece, "shop").spans[0]
+    return convert(piece_of(*spans), "shop").spans[0]
 
 
 def chat(number: int, parent: int, **values: Any) -> Span:

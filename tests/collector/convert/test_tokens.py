@@ -9,26 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.entities import Span as MlflowSpan
 from mlflow.tracing.utils import aggregate_cost_from_spans, aggregate_usage_from_spans
-from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client import CollectorRegistry
 
 from qualitrace_collector.convert import ConvertedTrace, convert
 from qualitrace_collector.convert.cost import prices_of
 from qualitrace_collector.convert.spending import Spending, spending
-from qualitrace_collector.piece import Piece, SpanRecord
 from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
 from support.otlp import chat_span, span
+from support.pieces import piece_of
 
 MODEL = "claude-sonnet-4-20250514"
 OTHER = "gpt-4o-mini"
 
 
 def trace_of(*spans: Span, scope: str = "test") -> ConvertedTrace:
-    records = tuple(SpanRecord(item, Resource(), InstrumentationScope(name=scope)) for item in spans)
-    piece = Piece(trace_id=spans[0].trace_id, spans=records, logs=(), root_seen=True, positions=frozenset[int]())
-    return convert(piece, "shop")
+    return convert(piece_of(*spans, scope=scope), "shop")
 
 
 def totals(trace: ConvertedTrace) -> tuple[int, int, float | None]:

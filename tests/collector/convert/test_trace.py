@@ -1,6 +1,7 @@
 """Real clients' recordings and built traces become MLflow spans and samples."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,27 +12,15 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from qualitrace_collector.convert import ConvertedTrace, build_sample, convert
 from qualitrace_collector.convert.trace import mlflow_trace_id, service_of
-from qualitrace_collector.piece import Piece, SpanRecord
 from qualitrace_collector.sample import Sample
 from support.otlp import attributes, chat_span, rag_trace, request, retriever_span, span, span_id, trace_id
+from support.pieces import pieces_in
 from support.recordings import RECORDINGS
 
 
-def pieces_of(message: ExportTraceServiceRequest, logs: tuple[LogRecord, ...] = ()) -> list[Piece]:
-    by_trace: dict[bytes, list[SpanRecord]] = {}
-    for group in message.resource_spans:
-        for scope in group.scope_spans:
-            for item in scope.spans:
-                by_trace.setdefault(item.trace_id, []).append(SpanRecord(item, group.resource, scope.scope))
-    return [
-        Piece(trace_id=key, spans=tuple(records), logs=logs, root_seen=True, positions=frozenset({1}))
-        for key, records in by_trace.items()
-    ]
-
-
 def converted(spans: list[Span], logs: tuple[LogRecord, ...] = ()) -> ConvertedTrace:
-    (piece,) = pieces_of(request(spans), logs)
-    return convert(piece, service_of(piece))
+    (piece,) = pieces_in(request(spans))
+    return convert(replace(piece, logs=logs), service_of(piece))
 
 
 def sample_of(spans: list[Span]) -> Sample:
@@ -43,7 +32,7 @@ def sample_of(spans: list[Span]) -> Sample:
 def test_a_real_clients_question_answer_and_documents_reach_the_sample(recording: Path):
     """What the recorded client really sent is what the judges get to see."""
     truth = json.loads(recording.with_name(recording.name.replace(".otlp.pb", ".expect.json")).read_text())
-    pieces = pieces_of(ExportTraceServiceRequest.FromString(recording.read_bytes()))
+    pieces = pieces_in(ExportTraceServiceRequest.FromString(recording.read_bytes()))
     traces = [convert(piece, service_of(piece)) for piece in pieces]
     samples = [build_sample(trace.spans, trace.service) for trace in traces]
     assert all(trace.is_genai for trace in traces)
@@ -147,6 +136,6 @@ def test_the_service_is_that_of_the_local_root():
     """In a trace over two services the one that was called first names it."""
     message = request([span(1, 1)], service="front")
     message.resource_spans.extend(request([span(1, 2, 1)], service="back").resource_spans)
-    (piece,) = pieces_of(message)
+    (piece,) = pieces_in(message)
     assert service_of(piece) == "front"
     assert mlflow_trace_id(piece) == "tr-" + trace_id(1).hex()
