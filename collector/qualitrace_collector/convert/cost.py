@@ -114,17 +114,17 @@ class StatedCosts:
         return found or (_in_response(draft) if draft.type in RESPONDING_TYPES else None)
 
 
-def mlflow_cost(total: float | None, asked: float | None = None, answered: float | None = None) -> Cost | None:
+def mlflow_cost(total: float | None, input_cost: float | None = None, output_cost: float | None = None) -> Cost | None:
     """Return a cost in MLflow's form, None unless the whole is known; an unknown part is 0."""
     if total is None:
-        if asked is None or answered is None:
+        if input_cost is None or output_cost is None:
             return None
-        total = asked + answered
-    if asked is None and answered is not None:
-        asked = max(total - answered, 0.0)
-    elif answered is None and asked is not None:
-        answered = max(total - asked, 0.0)
-    return {"input_cost": asked or 0.0, "output_cost": answered or 0.0, "total_cost": float(total)}
+        total = input_cost + output_cost
+    if input_cost is None and output_cost is not None:
+        input_cost = max(total - output_cost, 0.0)
+    elif output_cost is None and input_cost is not None:
+        output_cost = max(total - input_cost, 0.0)
+    return {"input_cost": input_cost or 0.0, "output_cost": output_cost or 0.0, "total_cost": float(total)}
 
 
 def _first(values: Iterable[Any]) -> float | None:
@@ -149,12 +149,12 @@ def cost_of(model: str | None, provider: str | None, usage: Mapping[str, int]) -
     `mlflow.tracing.utils.calculate_cost_by_model_and_token_usage`. That function is not used because it tries to
     import litellm at each call, and looks the model up again.
     """
-    asked, answered = usage.get(INPUT, 0), usage.get(OUTPUT, 0)
-    if not model or not (asked or answered) or (prices := prices_of(model, provider)) is None:
+    input_tokens, output_tokens = usage.get(INPUT, 0), usage.get(OUTPUT, 0)
+    if not model or not (input_tokens or output_tokens) or (prices := prices_of(model, provider)) is None:
         return None
     read, written = usage.get(CACHE_READ, 0), usage.get(CACHE_WRITTEN, 0)
-    input_cost = max(asked - read - written, 0) * prices[0] + read * prices[2] + written * prices[3]
-    output_cost = answered * prices[1]
+    input_cost = max(input_tokens - read - written, 0) * prices[0] + read * prices[2] + written * prices[3]
+    output_cost = output_tokens * prices[1]
     return {"input_cost": input_cost, "output_cost": output_cost, "total_cost": input_cost + output_cost}
 
 

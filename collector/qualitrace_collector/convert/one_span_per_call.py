@@ -130,7 +130,7 @@ def unite_across_traces(traces: Sequence[Sequence[SpanDraft]]) -> None:
 
 
 def _near(call: SpanDraft, ordered: Sequence[SpanDraft]) -> Sequence[SpanDraft]:
-    """Return those of `ordered`, calls in order of their start, that started closest before and after this one."""
+    """Return the calls that started closest before and after this one; `ordered` are calls by their start."""
     at = bisect_left(ordered, _start(call), key=_start)
     return ordered[max(0, at - MAX_TWINS) : at + MAX_TWINS]
 
@@ -139,7 +139,7 @@ def _count_at_twin(call: SpanDraft, twins: Iterable[SpanDraft], taken: set[tuple
     """Count a call at the twin that started closest to it.
 
     Args:
-        taken: twins at which a call of a scope is counted already, by their identity and that scope.
+        taken: a twin's `id()` with each scope whose call is counted there already.
     """
     free = [twin for twin in twins if twin.type in CALL_TYPES and (id(twin), call.scope) not in taken]
     found = [twin for twin in free if _is_twin(call, twin)]

@@ -88,7 +88,7 @@ class SpanDraft:
         return value if known is _NOT_JSON else known
 
     def read(self, text: Callable[[Any], str], value: Any) -> str:
-        """Return what `text` reads in a value, JSON text opened; the result for the last value is kept."""
+        """Return `text` of a value with JSON opened; the last result is kept, as one call is compared with many."""
         known = self._texts.get(text)
         if known is None or known[0] is not value:
             known = self._texts[text] = (value, text(self.loads(value)))
@@ -153,7 +153,7 @@ def whole_number(value: Any) -> int | None:
 def numbers_in(
     value: Any, names: Mapping[str, Iterable[str]], read: Callable[[Any], _Number | None]
 ) -> dict[str, _Number]:
-    """Return for each of `names` the first of its keys that holds a number in a mapping; none from anything else."""
+    """Return by each of `names` the first number under one of its keys; empty if `value` is no mapping."""
     found: dict[str, _Number] = {}
     for name, keys in names.items() if isinstance(value, dict) else ():
         amount = next((amount for key in keys if (amount := read(value.get(key))) is not None), None)

@@ -34,14 +34,16 @@ def whole(usage: Mapping[str, int], *, apart: bool = False) -> dict[str, int]:
     cached, reasoning = usage.get(CACHE_READ, 0) + usage.get(CACHE_WRITTEN, 0), usage.get(REASONING, 0)
     if not cached and not reasoning:
         return dict(usage)
-    asked, answered = usage.get(INPUT, 0), usage.get(OUTPUT, 0)
+    input_count, output_count = usage.get(INPUT, 0), usage.get(OUTPUT, 0)
     total = None if apart else usage.get(TOTAL)
-    more_input, more_output = apart_from((asked, answered), (cached, reasoning), total, default=(apart, False))
+    more_input, more_output = apart_from(
+        (input_count, output_count), (cached, reasoning), total, default=(apart, False)
+    )
     found = dict(usage)
     if more_input:
-        found[INPUT] = asked + cached
+        found[INPUT] = input_count + cached
     if more_output:
-        found[OUTPUT] = answered + reasoning
+        found[OUTPUT] = output_count + reasoning
     if more_input or more_output:
         found[TOTAL] = found.get(INPUT, 0) + found.get(OUTPUT, 0)
     return found
@@ -105,28 +107,28 @@ def usage_of(details: Mapping[str, Any]) -> dict[str, int] | None:
     packages/shared/src/server/ingestion/types.ts); so do people with other shapes. The total shows which it is.
     """
     buckets = _flat(details)
-    asked, asked_key = _whole_bucket(buckets, _INPUT_WHOLES)
-    answered, answered_key = _whole_bucket(buckets, _OUTPUT_WHOLES)
+    input_count, input_key = _whole_bucket(buckets, _INPUT_WHOLES)
+    output_count, output_key = _whole_bucket(buckets, _OUTPUT_WHOLES)
     total, _ = _whole_bucket(buckets, _TOTALS)
-    if asked is None and answered is None:
+    if input_count is None and output_count is None:
         return None if total is None else {TOTAL: total}
     parts = {key: count for key, count in buckets.items() if key not in _WHOLES and "priority" not in key}
-    answered_parts = {key: parts.pop(key) for key in list(parts) if is_output_bucket(key)}
-    asked_parts = {key: count for key, count in parts.items() if _has(key, "input", "prompt", "cache")}
-    more_input, more_output = sum(asked_parts.values()), sum(answered_parts.values())
+    output_parts = {key: parts.pop(key) for key in list(parts) if is_output_bucket(key)}
+    input_parts = {key: count for key, count in parts.items() if _has(key, "input", "prompt", "cache")}
+    more_input, more_output = sum(input_parts.values()), sum(output_parts.values())
     is_nested = not _DETAILS.keys().isdisjoint(details)
     adds_input, adds_output = apart_from(
-        (asked or 0, answered or 0),
+        (input_count or 0, output_count or 0),
         (more_input, more_output),
         total,
-        default=(not is_nested and asked_key not in _INCLUSIVE, not is_nested and answered_key not in _INCLUSIVE),
+        default=(not is_nested and input_key not in _INCLUSIVE, not is_nested and output_key not in _INCLUSIVE),
     )
     usage = {
-        INPUT: (asked or 0) + adds_input * more_input,
-        OUTPUT: (answered or 0) + adds_output * more_output,
-        CACHE_READ: sum(count for key, count in asked_parts.items() if _has(key, "read", "cached")),
-        CACHE_WRITTEN: sum(count for key, count in asked_parts.items() if _has(key, "creation", "write")),
-        REASONING: sum(count for key, count in answered_parts.items() if _has(key, "reasoning", "thoughts")),
+        INPUT: (input_count or 0) + adds_input * more_input,
+        OUTPUT: (output_count or 0) + adds_output * more_output,
+        CACHE_READ: sum(count for key, count in input_parts.items() if _has(key, "read", "cached")),
+        CACHE_WRITTEN: sum(count for key, count in input_parts.items() if _has(key, "creation", "write")),
+        REASONING: sum(count for key, count in output_parts.items() if _has(key, "reasoning", "thoughts")),
     }
     return with_total({name: count for name, count in usage.items() if count or name in (INPUT, OUTPUT)})
 

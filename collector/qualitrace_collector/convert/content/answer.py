@@ -11,14 +11,12 @@ from typing import Any
 
 from qualitrace_collector.convert.content import forms
 from qualitrace_collector.convert.content.messages import (
-    added_up,
     is_part,
     is_silent,
     joined,
     messages_in,
     part_text,
     parts_text,
-    pieces_of_text,
     role_of,
     spoken,
     whole_response,
@@ -76,7 +74,7 @@ def answer_text(outputs: Any, inputs: Any = None, *, from_model: bool = False) -
 
 
 def is_material(outputs: Any, inputs: Any = None) -> bool:
-    """Whether outputs hold, beside what they repeat of the inputs, only what an answer may rest on."""
+    """Whether outputs hold only material for an answer, apart from what they repeat of the inputs."""
     rest = _Given(inputs).left_out(outputs)
     return isinstance(rest, dict) and rest.keys() <= _MATERIAL
 
@@ -138,7 +136,7 @@ def _listed_response(items: list[Any], depth: int = 0) -> str | None:
     """Return the text of chunks, parts, choices or messages."""
     if (response := whole_response(items)) is not None:
         return _response_text(response, depth + 1)
-    if (text := joined(items) or pieces_of_text(items)) is not None:
+    if (text := joined(items) or _joined_tokens(items)) is not None:
         return spoken(text)
     if turns := messages_in(items):
         choices = len(turns) > 1 and all(isinstance(item, dict) and "finish_reason" in item for item in items)
@@ -150,8 +148,29 @@ def _listed_response(items: list[Any], depth: int = 0) -> str | None:
     return None
 
 
+def _joined_tokens(items: Sequence[Any]) -> str | None:
+    """Join the tokens that a generator yielded; None if the texts are items of a list."""
+    # Tokens contain the blanks between words, items of a list do not.
+    if len(items) < 2 or not all(isinstance(item, str) for item in items):
+        return None
+    inner = [*items[1:], *(item for item in items[:-1] if item[-1:].isspace())]
+    return "".join(items) if any(item[:1].isspace() or item[-1:].isspace() for item in inner) else None
+
+
+def _added_up(items: Sequence[Any], keys: Sequence[str]) -> dict[str, Any] | None:
+    """Add up mappings of one key each, as LangChain's chains stream their outputs; None for other lists."""
+    if len(items) < 2 or not all(isinstance(item, dict) and len(item) == 1 for item in items):
+        return None
+    total: dict[str, Any] = {}
+    for item in items:
+        ((key, value),) = item.items()
+        before = total.get(key)
+        total[key] = before + value if isinstance(before, str) and isinstance(value, str) else value
+    return total if len(total) < len(items) and not total.keys().isdisjoint(keys) else None
+
+
 def _first_choice(items: list[Any], depth: int, *, from_model: bool) -> str:
-    """Return the first of the alternatives that says anything: the one that an app shows."""
+    """Return the first alternative with words in it, which is the one that apps show."""
     if depth > MAX_DEPTH:
         return ""
     for item in items:
@@ -199,7 +218,7 @@ def _found(value: Any, given: _Given, depth: int = 0) -> str | None:
 
 
 def _in_list(items: list[Any], given: _Given, depth: int) -> str | None:
-    if (total := added_up(items, forms.ANSWER_KEYS)) is not None:
+    if (total := _added_up(items, forms.ANSWER_KEYS)) is not None:
         return _found(total, given, depth + 1)
     if (text := _listed_response(items)) is not None:
         return text

@@ -45,7 +45,7 @@ def document_texts(value: Any) -> list[str]:
     return [document["page_content"] for document in documents(value) if document["page_content"].strip()]
 
 
-def made(text: str, metadata: dict[str, Any] | None = None, identity: Any = None) -> Document:
+def _document(text: str, metadata: dict[str, Any] | None = None, identity: Any = None) -> Document:
     """Return a document in MLflow's form."""
     return {"page_content": text, "metadata": metadata or {}, "id": None if identity is None else str(identity)}
 
@@ -81,7 +81,7 @@ def _records_of_item(item: Any, depth: int) -> Iterator[Document]:
     item = opened(item)
     if isinstance(item, str):
         if item.strip() and not _OBJECT.fullmatch(item):
-            yield made(encodable(item))
+            yield _document(encodable(item))
     elif isinstance(item, list):
         yield from _records(item, depth)
     elif isinstance(item, dict) and depth <= MAX_DEPTH:
@@ -122,7 +122,7 @@ def _columns(value: dict[str, Any]) -> list[Document]:
     for row, text in enumerate(texts):
         if isinstance(text, str) and text.strip():
             metadata = at(metadatas, row)
-            document = made(encodable(text), dict(metadata) if isinstance(metadata, dict) else {}, at(ids, row))
+            document = _document(encodable(text), dict(metadata) if isinstance(metadata, dict) else {}, at(ids, row))
             found.append(_scored(document, at(distances, row)))
     return found
 
@@ -131,7 +131,7 @@ def _of_record(item: dict[str, Any], depth: int) -> Iterator[Document]:
     text = _own_text(item)
     if text:
         inside = list(_records(text, depth + 1)) if text[0] in ("{", "[") and "type" in item else []
-        yield from inside or [_scored(made(text, _metadata(item), _id(item)), _score(item))]
+        yield from inside or [_scored(_document(text, _metadata(item), _id(item)), _score(item))]
         return
     if "type" in item and is_silent(item) and not _wrapped(item):
         return  # a picture beside the texts of a tool
@@ -141,11 +141,11 @@ def _of_record(item: dict[str, Any], depth: int) -> Iterator[Document]:
             yield from (_scored(document, _score(item)) for document in found)
             return
     if item and all(isinstance(record, dict) and _own_text(record) for record in item.values()):  # records by their ids
-        yield from (made(_own_text(record), _metadata(record), key) for key, record in item.items())
+        yield from (_document(_own_text(record), _metadata(record), key) for key, record in item.items())
         return
     text = _text_like(item) or _as_json(item)
     if text or _id(item) is not None:
-        yield _scored(made(text, _metadata(item), _id(item)), _score(item))
+        yield _scored(_document(text, _metadata(item), _id(item)), _score(item))
 
 
 def _own_text(item: dict[str, Any]) -> str:
@@ -224,7 +224,7 @@ def _row(items: Sequence[Any], depth: int) -> Iterator[Document]:
         if isinstance(opened_text, (dict, list)):
             yield from (_scored(document, score) for document in _records_of_item(opened_text, depth + 1))
         else:
-            yield _scored(made(encodable((sentences or texts)[-1])), score)
+            yield _scored(_document(encodable((sentences or texts)[-1])), score)
 
 
 def _is_vector(value: Any) -> bool:

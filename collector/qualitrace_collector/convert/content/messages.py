@@ -326,27 +326,6 @@ def joined(chunks: Sequence[Any]) -> str | None:
     return "".join(texts) if is_stream else None
 
 
-def pieces_of_text(items: Sequence[Any]) -> str | None:
-    """Join the tokens that a generator yielded; None if the texts are items of a list."""
-    # Tokens contain the blanks between words, items of a list do not.
-    if len(items) < 2 or not all(isinstance(item, str) for item in items):
-        return None
-    inner = [*items[1:], *(item for item in items[:-1] if item[-1:].isspace())]
-    return "".join(items) if any(item[:1].isspace() or item[-1:].isspace() for item in inner) else None
-
-
-def added_up(items: Sequence[Any], keys: Sequence[str]) -> dict[str, Any] | None:
-    """Add up mappings of one key each, as LangChain's chains stream their outputs; None for other lists."""
-    if len(items) < 2 or not all(isinstance(item, dict) and len(item) == 1 for item in items):
-        return None
-    total: dict[str, Any] = {}
-    for item in items:
-        ((key, value),) = item.items()
-        before = total.get(key)
-        total[key] = before + value if isinstance(before, str) and isinstance(value, str) else value
-    return total if len(total) < len(items) and not total.keys().isdisjoint(keys) else None
-
-
 def _without_envelope(chunk: dict[str, Any]) -> dict[str, Any]:
     """Take a chunk out of its event (Mistral's `data`)."""
     inner = chunk.get("data")

@@ -31,7 +31,7 @@ class Asked(NamedTuple):
     earlier: tuple[Message, ...] = ()
 
 
-# What each mapping asks, by its identity. The mapping is kept, so that no other one gets the same identity.
+# What each mapping asks, by its `id()`. Keeping the mapping stops Python from giving its id to another one.
 _Read = dict[int, tuple[Any, Asked | None]]
 
 

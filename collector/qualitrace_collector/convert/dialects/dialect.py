@@ -1,4 +1,4 @@
-"""What a dialect is: where a family of libraries records the fields of a span."""
+"""Declares where a family of libraries records the fields of a span."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -149,6 +149,6 @@ def tool_call(call_id: Any, function: Any) -> dict[str, Any]:
 
 
 def mappings_under(items: Iterable[Any], key: str) -> list[dict[str, Any]]:
-    """Return the mappings that stand under a key of each item, of those that have one."""
+    """Return what each item holds under a key, for the items in which that is a mapping."""
     inner = (item.get(key) for item in items if isinstance(item, dict))
     return [item for item in inner if isinstance(item, dict)]

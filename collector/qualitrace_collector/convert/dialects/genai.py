@@ -181,7 +181,7 @@ GENAI = Dialect(
 
 
 def merge_details(draft: SpanDraft) -> None:
-    """Take over attributes of the details event that the span itself lacks, as if it carried its content."""
+    """Copy the attributes of the details event to the span where it lacks them."""
     if not any(_is_details(event) for event in draft.events):
         return
     for event in draft.events:

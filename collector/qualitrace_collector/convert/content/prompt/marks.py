@@ -285,7 +285,7 @@ PLACEHOLDER = re.compile(
 # Attributes that make <source> and <article> those of HTML, unless they bear a number or a name too.
 HTML_SOURCE = re.compile(r"(?i)\s(?:src|srcset|type|media|href|class|style)\s*=")
 
-# What agents are told about where they run, which nobody asks about.
+# What a prompt says about the place and time in which an agent runs, which nobody asks about.
 ENVIRONMENT = re.compile(
     r"(?i)\W*(?:(?:the |my |user['’]?s? |today['’]?s )?(?:current |local )?(?:date|time|timezone|time zone|os|"
     r"operating system|user|workspace|working directory)\b[^.\n]{0,60}(?: is|[:：])|today is\b|platform[:：])"
@@ -297,7 +297,8 @@ CODE = re.compile(r"[ \t]*(?:[<`|}\])]|(?:import|export|def|class|const|let|var|
 # The end of a line of code.
 CODE_ENDS = ("{", "}", ";")
 
-# Words, one of which stands in every line of ASCII that opens material, speaks of it, or asks.
+# Every line of ASCII that opens material, mentions it or asks contains one of these words. Looking for them first
+# spares most other lines the patterns above.
 HINTS = tuple(
     "text: q: a: context kontext contest document dokument docs passage source quelle fuente fonte excerpt knowledge "
     "dataset result "

@@ -51,7 +51,7 @@ class Setting(NamedTuple):
 
 
 def shows(proof: marks.Proof, text: str, setting: Setting) -> bool:
-    """Whether a marked text shows the proof that its mark asks for."""
+    """Whether a marked text passes the test of its mark."""
     text = text[:_MAX_WEIGHED]
     said = sentences(words_only(text))
     orders = [marks.TO_MODEL.match(sentence) is not None for sentence in said]
