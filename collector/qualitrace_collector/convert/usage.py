@@ -34,16 +34,14 @@ def whole(usage: Mapping[str, int], *, apart: bool = False) -> dict[str, int]:
     cached, reasoning = usage.get(CACHE_READ, 0) + usage.get(CACHE_WRITTEN, 0), usage.get(REASONING, 0)
     if not cached and not reasoning:
         return dict(usage)
-    input_count, output_count = usage.get(INPUT, 0), usage.get(OUTPUT, 0)
+    counts = usage.get(INPUT, 0), usage.get(OUTPUT, 0)
     total = None if apart else usage.get(TOTAL)
-    more_input, more_output = apart_from(
-        (input_count, output_count), (cached, reasoning), total, default=(apart, False)
-    )
+    more_input, more_output = apart_from(counts, (cached, reasoning), total, default=(apart, False))
     found = dict(usage)
     if more_input:
-        found[INPUT] = input_count + cached
+        found[INPUT] = counts[0] + cached
     if more_output:
-        found[OUTPUT] = output_count + reasoning
+        found[OUTPUT] = counts[1] + reasoning
     if more_input or more_output:
         found[TOTAL] = found.get(INPUT, 0) + found.get(OUTPUT, 0)
     return found
@@ -109,8 +107,8 @@ def usage_of(details: Mapping[str, Any]) -> dict[str, int] | None:
     buckets = _flat(details)
     input_count, input_key = _whole_bucket(buckets, _INPUT_WHOLES)
     output_count, output_key = _whole_bucket(buckets, _OUTPUT_WHOLES)
-    total, _ = _whole_bucket(buckets, _TOTALS)
-    if input_count is None and output_count is None:
+    total = next((buckets[key] for key in _TOTALS if key in buckets), None)
+    if not input_key and not output_key:
         return None if total is None else {TOTAL: total}
     parts = {key: count for key, count in buckets.items() if key not in _WHOLES and "priority" not in key}
     output_parts = {key: parts.pop(key) for key in list(parts) if is_output_bucket(key)}
@@ -118,14 +116,14 @@ def usage_of(details: Mapping[str, Any]) -> dict[str, int] | None:
     more_input, more_output = sum(input_parts.values()), sum(output_parts.values())
     is_nested = not _DETAILS.keys().isdisjoint(details)
     adds_input, adds_output = apart_from(
-        (input_count or 0, output_count or 0),
+        (input_count, output_count),
         (more_input, more_output),
         total,
         default=(not is_nested and input_key not in _INCLUSIVE, not is_nested and output_key not in _INCLUSIVE),
     )
     usage = {
-        INPUT: (input_count or 0) + adds_input * more_input,
-        OUTPUT: (output_count or 0) + adds_output * more_output,
+        INPUT: input_count + adds_input * more_input,
+        OUTPUT: output_count + adds_output * more_output,
         CACHE_READ: sum(count for key, count in input_parts.items() if _has(key, "read", "cached")),
         CACHE_WRITTEN: sum(count for key, count in input_parts.items() if _has(key, "creation", "write")),
         REASONING: sum(count for key, count in output_parts.items() if _has(key, "reasoning", "thoughts")),
@@ -142,9 +140,10 @@ def _flat(details: Mapping[str, Any]) -> dict[str, int]:
     return {str(key): count for key, value in named if (count := whole_number(value)) is not None}
 
 
-def _whole_bucket(buckets: Mapping[str, int], keys: Sequence[str]) -> tuple[int | None, str]:
+def _whole_bucket(buckets: Mapping[str, int], keys: Sequence[str]) -> tuple[int, str]:
+    """Return the first of these buckets that is there with its key; 0 and an empty key if none is."""
     key = next((key for key in keys if key in buckets), "")
-    return buckets.get(key), key
+    return buckets.get(key, 0), key
 
 
 def is_output_bucket(name: str) -> bool:
