@@ -13,8 +13,7 @@ from qualitrace_monitors.judges.build import Escalation, JudgeStage
 from qualitrace_monitors.judges.contract import Score
 from qualitrace_monitors.judges.settings import Budget
 from qualitrace_monitors.judging.calls import CallsInTurn
-from qualitrace_monitors.judging.worker import JudgeWorker
-from qualitrace_monitors.metrics.judge import JudgeMetrics
+from qualitrace_monitors.judging.worker import JudgeMetrics, JudgeWorker
 from support.mlflow_db import converted, new_store
 from support.otlp import rag_trace
 

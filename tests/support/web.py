@@ -8,18 +8,18 @@ import httpx
 from prometheus_client import CollectorRegistry
 
 from qualitrace_collector.config.load import parse_config
+from qualitrace_collector.config.values import without_credentials
 from qualitrace_collector.state import Database
 from qualitrace_monitors.alerts.engine import AlertEngine
 from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.estimate.estimator import Estimator
-from qualitrace_monitors.metrics.judge import JudgeMetrics
+from qualitrace_monitors.judging.worker import JudgeMetrics
 from qualitrace_monitors.metrics.scrape import BudgetCollector, StateCollector
-from qualitrace_monitors.notify.delivery import NotificationOutcome
 from qualitrace_monitors.notify.payload import Links
 from qualitrace_monitors.web.app import create_app
-from qualitrace_monitors.web.dashboard import WebServices
+from qualitrace_monitors.web.dashboard import Dashboard
 from qualitrace_monitors.web.server import WebServer
 
 NOW = 1_800_000_000.0
@@ -38,15 +38,15 @@ class WebStand:
         estimator = Estimator(database)
         self.registry = CollectorRegistry()
         self.judge_metrics = JudgeMetrics(self.registry)
-        self.alerts = AlertEngine(parsed.alerts, database, estimator, Links("http://127.0.0.1:9464"))
+        links = Links("http://127.0.0.1:9464", without_credentials(parsed.tracking_uri))
+        self.alerts = AlertEngine(parsed.alerts, database, estimator, links)
         self.received: dict[tuple[str, str], int] = {}
-        self.notified: dict[tuple[str, NotificationOutcome], int] = {}
+        self.notified: dict[tuple[str, str], int] = {}
         self.problems: list[str] = []
         state = StateCollector(
             database=database,
             estimator=estimator,
-            alerts=self.alerts.statuses,
-            windows=[rule.window for rule in parsed.alerts],
+            alerts=self.alerts,
             clock=lambda: NOW,
             journal_backlog=lambda: 7,
             receive_counts=lambda: self.received,
@@ -56,16 +56,17 @@ class WebStand:
         self.spending = Spending(parsed.budget, parsed.judges, database)
         pacing = Pacing(parsed.judges, parsed.sampling, self.spending, database, lambda: NOW)
         self.registry.register(BudgetCollector(parsed.judges, self.spending, pacing, lambda: NOW))
-        services = WebServices(
-            registry=self.registry,
-            problems=lambda: self.problems,
+        dashboard = Dashboard(
             database=database,
             estimator=estimator,
-            alerts=self.alerts.statuses,
-            config=parsed,
+            alerts=self.alerts,
+            otlp_http=parsed.listen.otlp_http,
+            mlflow_uri=links.tracking_uri,
+            trace_url=links.trace,
             clock=lambda: NOW,
         )
-        self.server = WebServer(create_app(services), "127.0.0.1", 0)
+        app = create_app(parsed.listen, self.registry, lambda: self.problems, dashboard)
+        self.server = WebServer(app, "127.0.0.1", 0)
 
     @property
     def url(self) -> str:

@@ -25,6 +25,11 @@ def _seconds(value: Any) -> float:
         raise ValueError(f"must be a duration such as 30s, 5m, 1h or 1d (got {value!r})") from None
 
 
+def duration_text(seconds: float) -> str:
+    """Write a duration as the configuration has it: `1h`, `5m`, `1h30m`."""
+    return durationpy.to_str(timedelta(seconds=seconds))
+
+
 def _bounded(value: float) -> float:
     if value < 0:
         raise ValueError(f"must not be negative (got {value:g} s)")

@@ -1,23 +1,29 @@
-"""Evaluates the rules. Each change of state and its notifications are one transaction."""
+"""Evaluates the rules. Each change of state and its notifications are one transaction.
+
+A paged engineer reads labels, a sentence with the numbers and their interval, and the worst traces.
+"""
 
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from qualitrace_collector.config.values import duration_text
 from qualitrace_collector.state import Database
-from qualitrace_monitors.alerts import wording
 from qualitrace_monitors.alerts.settings import AlertRule
-from qualitrace_monitors.alerts.status import AlertStatus
-from qualitrace_monitors.alerts.transition import advance, weigh
+from qualitrace_monitors.alerts.status import AlertStatus, advance, weigh
 from qualitrace_monitors.estimate.estimator import Estimate, Estimator
 from qualitrace_monitors.notify.delivery import Outbox
 from qualitrace_monitors.notify.payload import Alert, Links, webhook_payload
+
+TRACES_SHOWN = 3
+RATIONALE_CHARACTERS = 300
 
 
 class AlertEngine:
     """The rules of the configuration over the scores of a state database."""
 
     def __init__(self, rules: Sequence[AlertRule], database: Database, estimator: Estimator, links: Links) -> None:
+        self.rules = rules
         self._rules = {rule.name: rule for rule in rules}
         self._database = database
         self._estimator = estimator
@@ -67,11 +73,11 @@ class AlertEngine:
         after = _measured(advance(before, rule, weigh(rule, estimate), now), rule, estimate)
         if estimate is not None and after.state != before.state:
             if after.state == "firing":
-                after = replace(after, labels=wording.labels(rule, estimate), receivers=rule.notify)
-                annotations = wording.firing_annotations(connection, rule, estimate, self._links, now)
+                after = replace(after, labels=_labels(rule, estimate), receivers=rule.notify)
+                annotations = _firing_annotations(connection, rule, estimate, self._links, now)
                 self._notify(connection, after, annotations, now)
             elif before.state == "firing":
-                annotations = wording.resolved_annotations(rule, estimate)
+                annotations = _resolved_annotations(rule, estimate)
                 self._notify(connection, before, annotations, now, ended=True)
                 after = replace(after, labels={}, receivers=())
         if after.state == "inactive" and estimate is None:
@@ -109,3 +115,59 @@ def _measured(status: AlertStatus, rule: AlertRule, estimate: Estimate | None) -
         return replace(status, value=None, interval=None, samples=0)
     value, interval = estimate.quantity(rule.when.quantity)
     return replace(status, value=value, interval=interval, samples=estimate.samples)
+
+
+def _labels(rule: AlertRule, estimate: Estimate) -> dict[str, str]:
+    """Return the labels of the alert that `rule` fires on `estimate`."""
+    return {
+        "alertname": rule.name,
+        "service": estimate.service,
+        "judge": rule.judge,
+        "tier": estimate.tier,
+        "severity": rule.severity,
+    }
+
+
+def _firing_annotations(
+    connection: sqlite3.Connection, rule: AlertRule, estimate: Estimate, links: Links, now: float
+) -> dict[str, str]:
+    """Return summary (the rule's own, if it has one) and description of an alert that begins to fire."""
+    sentence = _sentence(rule, estimate, "fell" if rule.when.operator == "<" else "rose")
+    traces = "".join(f"\n- {line}" for line in _worst_traces(connection, rule, estimate, links, now))
+    return {"summary": rule.summary or sentence, "description": f"{sentence}. Worst traces:{traces}"}
+
+
+def _resolved_annotations(rule: AlertRule, estimate: Estimate) -> dict[str, str]:
+    """Return summary and description of an alert whose quality recovered."""
+    sentence = _sentence(rule, estimate, "recovered")
+    return {"summary": sentence, "description": f"{sentence}."}
+
+
+def _sentence(rule: AlertRule, estimate: Estimate, change: str) -> str:
+    value, (lower, upper) = estimate.quantity(rule.when.quantity)
+    shown = "undecided" if value is None else f"{value:.2f}"
+    window = duration_text(rule.window)
+    return (
+        f"{rule.judge} of {estimate.service} {change}: {rule.when.quantity.replace('_', ' ')} {shown} "
+        f"({rule.confidence * 100:g} % interval {lower:.2f}–{upper:.2f}, {estimate.samples} answers in {window}), "
+        f"threshold {rule.when.threshold:g}"
+    )
+
+
+def _worst_traces(
+    connection: sqlite3.Connection, rule: AlertRule, estimate: Estimate, links: Links, now: float
+) -> list[str]:
+    """Return a line for each of the worst scores: the trace's address, the value and the rationale."""
+    direction = "ASC" if rule.when.operator == "<" else "DESC"
+    rows = connection.execute(
+        "SELECT trace_id, value, rationale FROM score WHERE judge = ? AND tier = ? AND service = ? "
+        "AND completed_at > ? AND completed_at <= ? AND inclusion_probability > 0 "
+        f"ORDER BY value {direction}, completed_at DESC LIMIT ?",
+        (rule.judge, estimate.tier, estimate.service, now - rule.window, now, TRACES_SHOWN),
+    ).fetchall()
+    return [f"{links.trace(row['trace_id'])} scored {row['value']:.2f}: {_shortened(row['rationale'])}" for row in rows]
+
+
+def _shortened(rationale: str) -> str:
+    text = " ".join(rationale.split())
+    return text if len(text) <= RATIONALE_CHARACTERS else text[: RATIONALE_CHARACTERS - 1] + "…"

@@ -1,17 +1,15 @@
 """Writes docs/configuration.md: `python -m qualitrace_monitors.config.reference > docs/configuration.md`."""
 
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-import durationpy
 import yaml
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import ByteSize
 from pydantic.fields import FieldInfo
 
 from qualitrace_collector.config.section import Section
-from qualitrace_collector.config.values import Address, Duration, Identifier
+from qualitrace_collector.config.values import Address, Duration, Identifier, duration_text
 from qualitrace_monitors.alerts.settings import Condition
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.notify.receivers import KINDS, Receiver
@@ -102,7 +100,7 @@ def _text_of(default: Any, field: FieldInfo) -> str:
     if isinstance(default, ByteSize):
         return f"`{default.human_readable(separator='').replace('.0', '')}`"
     if _type_of(field.annotation, field.metadata) == "duration":
-        return f"`{durationpy.to_str(timedelta(seconds=default))}`"
+        return f"`{duration_text(default)}`"
     if isinstance(default, tuple):
         default = [getattr(entry, "name", entry) for entry in default]
     elif not isinstance(default, (int, float, dict)):

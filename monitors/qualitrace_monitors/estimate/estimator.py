@@ -8,6 +8,9 @@ from qualitrace_collector.state import Database
 from qualitrace_monitors.estimate.interval import Interval, Moments
 from qualitrace_monitors.estimate.scores import sum_up
 
+DEFAULT_WINDOW = 3600.0
+"""Seconds over which quality is estimated for metrics and dashboard, beside the windows of the alert rules."""
+
 Quantity = Literal["pass_rate", "mean_score"]
 
 

@@ -11,18 +11,19 @@ from functools import partial
 
 from mlflow.entities import Feedback
 from mlflow.exceptions import MlflowException
+from prometheus_client import CollectorRegistry
 
 from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
 from qualitrace_collector.state import Database, JudgeQueue
 from qualitrace_monitors.budget.spending import Spending
-from qualitrace_monitors.estimate.scores import assessment_ids
+from qualitrace_monitors.estimate.scores import ScoreRow, assessment_ids
 from qualitrace_monitors.judges.build import JudgeStage
 from qualitrace_monitors.judges.cache import VerdictCache
 from qualitrace_monitors.judges.contract import JudgeError, NotApplicable, Score, TransientJudgeError, Usage
 from qualitrace_monitors.judging.assessments import assessment, score_row
 from qualitrace_monitors.judging.calls import Calls, Pauses
 from qualitrace_monitors.judging.judgement import Judgement, write
-from qualitrace_monitors.metrics.judge import JudgeMetrics
+from qualitrace_monitors.metrics import families
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +34,44 @@ EXPIRE_SECONDS = 86_400.0
 """A sample that is older is judged no more; one that no budget pays for is skipped after as long a wait."""
 BUDGET_SECONDS = 1.0
 """How long a sample waits that the budget has no room for now."""
+
+
+class JudgeMetrics:
+    """Counts scores, errors, tokens and cost as they come in; thread-safe."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._evaluations = families.EVALUATIONS.counter(registry)
+        self._score = families.SCORE.histogram(registry)
+        self._freshness = families.FRESHNESS.histogram(registry)
+        self._duration = families.JUDGE_DURATION.histogram(registry)
+        self._tokens = families.JUDGE_TOKENS.counter(registry)
+        self._cost = families.JUDGE_COST_USD.counter(registry)
+        self._errors = families.JUDGE_ERRORS.counter(registry)
+
+    def observe(self, row: ScoreRow, root_ended_at: float, now: float) -> None:
+        """Count a score that was just exported.
+
+        Args:
+            row: the score.
+            root_ended_at: end of the trace's root span by the application's clock, Unix seconds.
+            now: Unix seconds.
+        """
+        exemplar = {"trace_id": row.trace_id.removeprefix("tr-")}
+        self._evaluations.labels(row.judge, row.tier, row.service, row.label).inc(exemplar=exemplar)
+        self._score.labels(row.judge, row.tier, row.service).observe(row.value, exemplar)
+        # The application's clock may be ahead of ours.
+        freshness = max(0.0, now - root_ended_at)
+        self._freshness.labels(row.judge, row.service).observe(freshness, exemplar)
+        self._tokens.labels(row.judge, row.tier).inc(row.tokens)
+        self._cost.labels(row.judge, row.tier).inc(row.cost_usd or 0.0)
+
+    def observe_duration(self, judge: str, tier: str, seconds: float) -> None:
+        """Count the time that one call of a judge took."""
+        self._duration.labels(judge, tier).observe(seconds)
+
+    def count_error(self, judge: str, kind: str) -> None:
+        """Count a call without a verdict; `kind` is `transient` or `permanent`."""
+        self._errors.labels(judge, kind).inc()
 
 
 class JudgeWorker:

@@ -1,1 +1,1 @@
-"""The Prometheus metrics: what is declared, what is counted as scores come in, what is read at a scrape."""
+"""The Prometheus metrics: what is declared, and what is read at a scrape."""

@@ -7,31 +7,20 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
-import durationpy
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from qualitrace_collector import metrics as collector_metrics
+from qualitrace_collector.config.values import duration_text
 from qualitrace_collector.metrics import Family
+from qualitrace_collector.pipeline.settings import SampledJudge
 from qualitrace_collector.state import CoverageTotals, Database, DeadLetters, Ledger
-from qualitrace_monitors.alerts.settings import AlertRule
-from qualitrace_monitors.alerts.status import AlertStatus
+from qualitrace_monitors.alerts.engine import AlertEngine
 from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import Balance, Spending
-from qualitrace_monitors.estimate.estimator import Estimate, Estimator
-from qualitrace_monitors.judges.settings import JudgeConfig
+from qualitrace_monitors.estimate.estimator import DEFAULT_WINDOW, Estimate, Estimator
 from qualitrace_monitors.metrics import families
-from qualitrace_monitors.notify.delivery import NotificationOutcome
-
-DEFAULT_WINDOW = 3600.0
-"""Seconds over which quality is estimated, beside the windows of the alert rules."""
-
-
-def window_label(seconds: float) -> str:
-    """Write a window as the `window` label does: `1h`, `5m`, `1h30m`."""
-    return durationpy.to_str(timedelta(seconds=seconds))
 
 
 @dataclass(eq=False, slots=True, kw_only=True)  # prometheus_client keeps collectors in a dict: by identity
@@ -41,8 +30,6 @@ class StateCollector(Collector):
     Attributes:
         database: the state database.
         estimator: computes the quality over a window.
-        alerts: lists every alert: its rule and where it stands.
-        windows: those of the alert rules, in seconds.
         clock: Unix seconds.
         journal_backlog: counts the requests that were acked and are not settled yet.
         receive_counts: what the receive process counted, by name and by door or reason.
@@ -51,19 +38,18 @@ class StateCollector(Collector):
 
     database: Database
     estimator: Estimator
-    alerts: Callable[[], Sequence[tuple[AlertRule, AlertStatus]]]
-    windows: Sequence[float]
+    alerts: AlertEngine
     clock: Callable[[], float]
     journal_backlog: Callable[[], int]
     receive_counts: Callable[[], Mapping[tuple[str, str], int]]
-    notification_counts: Callable[[], Mapping[tuple[str, NotificationOutcome], int]]
+    notification_counts: Callable[[], Mapping[tuple[str, str], int]]
 
     def collect(self) -> Iterable[Metric]:
         """Yield every metric family, also those without a sample yet."""
         yield from _ledger_metrics(Ledger(self.database).counters())
         yield from _coverage_metrics(CoverageTotals(self.database).totals())
         yield from _quality_metrics(self._estimates())
-        yield _alert_metric(self.alerts())
+        yield _alert_metric(self.alerts)
         yield families.NOTIFICATIONS.read(self.notification_counts().items())
         received = self.receive_counts()
         for name, family in collector_metrics.OTLP.items():
@@ -73,7 +59,7 @@ class StateCollector(Collector):
 
     def _estimates(self) -> list[Estimate]:
         now = self.clock()
-        windows = sorted({DEFAULT_WINDOW, *self.windows})
+        windows = sorted({DEFAULT_WINDOW, *(rule.window for rule in self.alerts.rules)})
         return [estimate for window in windows for estimate in self.estimator.estimates(now, window)]
 
 
@@ -81,7 +67,7 @@ class StateCollector(Collector):
 class BudgetCollector(Collector):
     """Exposes the balances of all limits and the effective rates, read at scrape time; `clock` gives Unix seconds."""
 
-    judges: Sequence[JudgeConfig]
+    judges: Sequence[SampledJudge]
     spending: Spending
     pacing: Pacing
     clock: Callable[[], float]
@@ -135,16 +121,16 @@ def _quality_metrics(estimates: Sequence[Estimate]) -> Iterable[Metric]:
     for family, value_of in _QUALITY:
         values = [(estimate, value_of(estimate)) for estimate in estimates]
         yield family.read(
-            ((estimate.judge, estimate.tier, estimate.service, window_label(estimate.window)), value)
+            ((estimate.judge, estimate.tier, estimate.service, duration_text(estimate.window)), value)
             for estimate, value in values
             if value is not None
         )
 
 
-def _alert_metric(statuses: Iterable[tuple[AlertRule, AlertStatus]]) -> Metric:
+def _alert_metric(alerts: AlertEngine) -> Metric:
     return families.ALERT_STATE.read(
         ((rule.name, status.service, rule.judge, rule.severity, state), status.state == state)
-        for rule, status in statuses
+        for rule, status in alerts.statuses()
         for state in ("pending", "firing")
     )
 

@@ -10,7 +10,6 @@ import sqlite3
 import uuid
 from collections import Counter
 from collections.abc import Mapping
-from typing import Literal
 
 from tenacity.wait import wait_exponential, wait_random_exponential
 
@@ -20,9 +19,6 @@ from qualitrace_monitors.notify.receivers import DeliveryFailed, Notification, R
 
 # Doubles from 1 s to 5 min; half of it is random, so that receivers that failed together are not asked together.
 RETRY_WAIT = wait_exponential(multiplier=0.5, max=150) + wait_random_exponential(multiplier=0.5, max=150)
-
-NotificationOutcome = Literal["sent", "failed", "given_up"]
-"""`failed` counts attempts that will be repeated; the others count notifications."""
 
 _log = logging.getLogger(__name__)
 
@@ -80,11 +76,14 @@ class Notifier:
     def __init__(self, receivers: Mapping[str, Receiver], database: Database) -> None:
         self._receivers = receivers
         self._outbox = Outbox(database)
-        self._totals: Counter[tuple[str, NotificationOutcome]] = Counter()
+        self._totals: Counter[tuple[str, str]] = Counter()
 
     @property
-    def notifications(self) -> dict[tuple[str, NotificationOutcome], int]:
-        """Totals by (receiver, outcome) since this process started."""
+    def notifications(self) -> dict[tuple[str, str], int]:
+        """Totals by receiver and outcome since this process started.
+
+        `sent` and `given_up` count notifications, `failed` counts attempts that will be repeated.
+        """
         return dict(self._totals)
 
     def deliver_due(self, now: float) -> None:

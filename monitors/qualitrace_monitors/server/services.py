@@ -29,8 +29,7 @@ from qualitrace_monitors.judges.build import JudgeStage, build_stages
 from qualitrace_monitors.judges.cache import VerdictCache
 from qualitrace_monitors.judging.calls import Calls, CallsInTurn, ConcurrentCalls
 from qualitrace_monitors.judging.judgement import Judgement
-from qualitrace_monitors.judging.worker import JudgeWorker
-from qualitrace_monitors.metrics.judge import JudgeMetrics
+from qualitrace_monitors.judging.worker import JudgeMetrics, JudgeWorker
 from qualitrace_monitors.metrics.scrape import BudgetCollector, StateCollector
 from qualitrace_monitors.notify.delivery import Notifier
 from qualitrace_monitors.notify.heartbeat import Heartbeat
@@ -38,7 +37,7 @@ from qualitrace_monitors.notify.payload import Links
 from qualitrace_monitors.server.data_dir_lock import one_at_a_time
 from qualitrace_monitors.server.health import Health
 from qualitrace_monitors.web.app import create_app
-from qualitrace_monitors.web.dashboard import WebServices
+from qualitrace_monitors.web.dashboard import Dashboard
 from qualitrace_monitors.web.server import WebServer
 
 _log = logging.getLogger(__name__)
@@ -68,7 +67,8 @@ class Services:
         self._journal = SqliteJournal.of(config.journal, config.data_dir)
         self._store = TraceStore.of(config.mlflow, config.data_dir)
         self._estimator = Estimator(self._database)
-        self._links = Links(web=config.listen.web_url, tracking_uri=without_credentials(config.tracking_uri))
+        self._mlflow_uri = without_credentials(config.tracking_uri)
+        self._links = Links(config.listen.web_url, self._mlflow_uri)
         self._alerts = AlertEngine(config.alerts, self._database, self._estimator, self._links)
         self._notifier = Notifier(config.notify, self._database)
         self._health = Health(self._store, config.listen.otlp_http if collect else None)
@@ -176,8 +176,7 @@ class Services:
         state = StateCollector(
             database=self._database,
             estimator=self._estimator,
-            alerts=self._alerts.statuses,
-            windows=[rule.window for rule in self._config.alerts],
+            alerts=self._alerts,
             clock=time.time,
             journal_backlog=lambda: self._journal.pending()[0],
             receive_counts=self._journal.counters,
@@ -185,17 +184,16 @@ class Services:
         )
         self._registry.register(state)
         self._registry.register(BudgetCollector(self._config.judges, self._spending, self._pacing, time.time))
-        app = create_app(
-            WebServices(
-                registry=self._registry,
-                problems=self._health.problems,
-                database=self._database,
-                estimator=self._estimator,
-                alerts=self._alerts.statuses,
-                config=self._config,
-                clock=time.time,
-            )
+        dashboard = Dashboard(
+            database=self._database,
+            estimator=self._estimator,
+            alerts=self._alerts,
+            otlp_http=self._config.listen.otlp_http,
+            mlflow_uri=self._mlflow_uri,
+            trace_url=self._links.trace,
+            clock=time.time,
         )
+        app = create_app(self._config.listen, self._registry, self._health.problems, dashboard)
         return WebServer(app, *split_address(self._config.listen.web))
 
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -16,7 +17,8 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainT
 from starlette.routing import Route
 
 from qualitrace_collector.config.values import split_address
-from qualitrace_monitors.web.dashboard import Dashboard, WebServices
+from qualitrace_collector.receive.settings import Listen
+from qualitrace_monitors.web.dashboard import Dashboard
 from qualitrace_monitors.web.guard import WebGuard
 
 T = TypeVar("T")
@@ -26,10 +28,16 @@ READERS = 2
 """Threads that read the state database for the pages: each keeps a connection, so they are few and stay."""
 
 
-def create_app(services: WebServices) -> Starlette:
-    """Make the web port's application, guarded as `config.listen` says."""
-    listen = services.config.listen
-    pages = _Pages(services)
+def create_app(
+    listen: Listen, registry: CollectorRegistry, problems: Callable[[], list[str]], dashboard: Dashboard
+) -> Starlette:
+    """Make the web port's application, guarded as `listen` says.
+
+    Args:
+        registry: the metrics to expose.
+        problems: lists what is not ready, one line each; empty when everything is.
+    """
+    pages = _Pages(registry, problems, dashboard)
     return Starlette(
         routes=[
             Route("/", pages.dashboard),
@@ -50,9 +58,10 @@ def create_app(services: WebServices) -> Starlette:
 
 
 class _Pages:
-    def __init__(self, services: WebServices) -> None:
-        self._services = services
-        self._dashboard = Dashboard(services)
+    def __init__(self, registry: CollectorRegistry, problems: Callable[[], list[str]], dashboard: Dashboard) -> None:
+        self._registry = registry
+        self._problems = problems
+        self._dashboard = dashboard
 
     @asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncGenerator[None]:
@@ -73,13 +82,13 @@ class _Pages:
             encode, content_type = choose_encoder(request.headers.get("accept", ""))
         except TypeError:  # its comparison of versions assumes numbers
             return PlainTextResponse("Accept: the version must be a number such as 1.0.0\n", 406)
-        body = await self._read(lambda: encode(self._services.registry))
+        body = await self._read(lambda: encode(self._registry))
         return Response(body, headers={"Content-Type": content_type})
 
     async def healthz(self, _request: Request) -> Response:
         return PlainTextResponse("ok")
 
     async def readyz(self, _request: Request) -> Response:
-        problems = await self._read(self._services.problems)
+        problems = await self._read(self._problems)
         answer = {"ready": not problems, "problems": problems, "pid": os.getpid()}
         return JSONResponse(answer, 503 if problems else 200)

@@ -5,23 +5,20 @@ All of its text comes from outside and is escaped.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import attrgetter
 from typing import NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from prometheus_client import CollectorRegistry
 
-from qualitrace_collector.config.values import without_credentials
+from qualitrace_collector.config.values import duration_text
 from qualitrace_collector.state import Database, Ledger
+from qualitrace_monitors.alerts.engine import AlertEngine
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.status import AlertStatus
-from qualitrace_monitors.config import Config
-from qualitrace_monitors.estimate.estimator import Estimator
-from qualitrace_monitors.metrics.scrape import DEFAULT_WINDOW, window_label
-from qualitrace_monitors.notify.payload import Links
+from qualitrace_monitors.estimate.estimator import DEFAULT_WINDOW, Estimator
 
 REFRESH_SECONDS = 5
 WORST = 12
@@ -34,29 +31,6 @@ JUDGEMENT_OUTCOMES = (
 _URGENCY = ("firing", "pending", "inactive")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WebServices:
-    """What the pages of the web port are made from.
-
-    Attributes:
-        registry: the metrics to expose.
-        problems: lists what is not ready, one line each; empty when everything is.
-        database: the state database.
-        estimator: computes the quality that the dashboard shows.
-        alerts: lists every alert: its rule and where it stands.
-        config: the configuration in force.
-        clock: Unix seconds.
-    """
-
-    registry: CollectorRegistry
-    problems: Callable[[], list[str]]
-    database: Database
-    estimator: Estimator
-    alerts: Callable[[], Sequence[tuple[AlertRule, AlertStatus]]]
-    config: Config
-    clock: Callable[[], float]
-
-
 class LedgerRow(NamedTuple):
     """The totals of one service or one judge, in the order of the outcomes."""
 
@@ -64,58 +38,57 @@ class LedgerRow(NamedTuple):
     totals: list[int]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dashboard:
-    """Renders the page from the current state."""
+    """Renders the page from the current state.
 
-    def __init__(self, services: WebServices) -> None:
-        self._services = services
-        self._mlflow_uri = without_credentials(services.config.tracking_uri)
-        environment = Environment(
-            loader=PackageLoader("qualitrace_monitors.web"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        environment.filters.update(age=_age, percent=_percent, trace_page=Links("", self._mlflow_uri).trace)
-        self._template = environment.get_template("dashboard.html")
+    Attributes:
+        otlp_http: where traces are received, shown until the first one has come.
+        mlflow_uri: without credentials.
+        trace_url: returns the address of a trace in MLflow's UI.
+        clock: Unix seconds.
+    """
+
+    database: Database
+    estimator: Estimator
+    alerts: AlertEngine
+    otlp_http: str
+    mlflow_uri: str
+    trace_url: Callable[[str], str]
+    clock: Callable[[], float]
 
     def render(self) -> str:
         """Return the page as HTML."""
-        services = self._services
-        now = services.clock()
-        totals = Ledger(services.database).totals()
-        alerts = sorted(services.alerts(), key=_urgency)
-        return self._template.render(
+        now = self.clock()
+        totals = Ledger(self.database).totals()
+        alerts = sorted(self.alerts.statuses(), key=_urgency)
+        return _ENVIRONMENT.get_template("dashboard.html").render(
             now=now,
             time=datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
             refresh=REFRESH_SECONDS,
-            window=window_label(DEFAULT_WINDOW),
-            estimates=sorted(services.estimator.estimates(now, DEFAULT_WINDOW), key=attrgetter("service")),
+            window=duration_text(DEFAULT_WINDOW),
+            estimates=sorted(self.estimator.estimates(now, DEFAULT_WINDOW), key=attrgetter("service")),
             alerts=alerts,
-            has_rules=bool(services.config.alerts),
+            has_rules=bool(self.alerts.rules),
             firing=sum(alert.state == "firing" for _, alert in alerts),
             empty=not totals,
-            endpoint=f"http://{services.config.listen.otlp_http}",
+            endpoint=f"http://{self.otlp_http}",
             trace_outcomes=TRACE_OUTCOMES,
             traces=_ledger_rows(totals, "service", TRACE_OUTCOMES),
             judgement_outcomes=JUDGEMENT_OUTCOMES,
             judgements=_ledger_rows(totals, "judge", JUDGEMENT_OUTCOMES),
             worst=self._worst(now - DEFAULT_WINDOW),
-            mlflow_uri=self._mlflow_uri,
-            has_pages=self._mlflow_uri.startswith(("http://", "https://")),
+            mlflow_uri=self.mlflow_uri,
+            trace_url=self.trace_url,
+            has_pages=self.mlflow_uri.startswith(("http://", "https://")),
         )
 
     def _worst(self, since: float) -> list[sqlite3.Row]:
-        return (
-            self._services.database.connection()
-            .execute(
-                "SELECT trace_id, judge, service, value, label, rationale, completed_at FROM score "
-                "WHERE completed_at > ? ORDER BY value, completed_at DESC LIMIT ?",
-                (since, WORST),
-            )
-            .fetchall()
+        query = (
+            "SELECT trace_id, judge, service, value, label, rationale, completed_at FROM score "
+            "WHERE completed_at > ? ORDER BY value, completed_at DESC LIMIT ?"
         )
+        return self.database.rows(query, (since, WORST))
 
 
 def _ledger_rows(totals: Iterable[sqlite3.Row], column: str, outcomes: tuple[str, ...]) -> list[LedgerRow]:
@@ -143,3 +116,13 @@ def _age(seconds: float) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
+
+
+_ENVIRONMENT = Environment(
+    loader=PackageLoader("qualitrace_monitors.web"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_ENVIRONMENT.filters.update(age=_age, percent=_percent)

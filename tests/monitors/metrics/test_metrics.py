@@ -12,12 +12,12 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from qualitrace_collector.config.values import duration_text
 from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import CoverageTotals, Database, JudgeQueue, JudgeTask, Ledger, TraceRecord
 from qualitrace_collector.state.coverage import Source
 from qualitrace_monitors.estimate.scores import ScoreRow
-from qualitrace_monitors.metrics.judge import JudgeMetrics
-from qualitrace_monitors.metrics.scrape import window_label
+from qualitrace_monitors.judging.worker import JudgeMetrics
 from support.web import NOW, WebStand
 
 HEX_ID = "5b8efff798038103d269b633813fc60c"
@@ -234,4 +234,4 @@ class TestReadAtAScrape:
 )
 def test_windows_are_labelled_in_gos_duration_form(seconds: float, label: str) -> None:
     """The `window` label reads like the duration in the configuration file."""
-    assert window_label(seconds) == label
+    assert duration_text(seconds) == label
