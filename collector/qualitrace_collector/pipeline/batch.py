@@ -8,18 +8,23 @@ record      nothing: it writes down each item's outcome
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain
 
 from mlflow.entities import Span
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from qualitrace_collector.convert import ConvertedTrace
+from qualitrace_collector.convert.build_sample import outermost, root_of
 from qualitrace_collector.convert.mlflow_span import AnySpan
+from qualitrace_collector.convert.span_draft import CALL_TYPES
+from qualitrace_collector.convert.spending import Spending, spending
 from qualitrace_collector.convert.trace import mlflow_trace_id
 from qualitrace_collector.mlflow_store.writer_process import Writing
+from qualitrace_collector.names import BoundedNames
 from qualitrace_collector.piece import Piece
-from qualitrace_collector.state import TraceOutcome, TraceRecord
-from qualitrace_collector.state.coverage import Coverage
+from qualitrace_collector.state import Spent, TraceOutcome, TraceRecord
+from qualitrace_collector.state.coverage import INPUT, OUTPUT, USD, Coverage
 
 # Batches are small so that a lock, a refusal or a stop holds up little, and one conversion takes little memory.
 BATCH_SPANS = 2000
@@ -27,21 +32,54 @@ BATCH_BYTES = 4 << 20
 MAX_ATTEMPTS = 3
 RETRY_SECONDS = 0.5
 
+# A client that makes up names of models must not make the state of one trace, or Prometheus, grow with them.
+MAX_MODELS = 100
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CompleteTrace:
-    """A trace that is stored whole.
+
+@dataclass(frozen=True, kw_only=True)
+class StoredTrace:
+    """A trace with all the spans that MLflow has of it once its batch is stored.
+
+    Coverage, sampling and metrics read the same things of it, each of which takes a walk over its spans.
 
     Attributes:
-        spans: all of them, in their translated form.
+        trace_id: MLflow's.
+        tracestate: of the local root; empty if it does not matter.
         known: it was complete before: a late span came, or the journal was replayed.
     """
 
     trace_id: str
     service: str
-    tracestate: str
     spans: Sequence[AnySpan]
-    known: bool
+    tracestate: str = ""
+    known: bool = False
+
+    @cached_property
+    def root(self) -> AnySpan:
+        """The local root."""
+        return root_of(self.spans)
+
+    @cached_property
+    def calls(self) -> Sequence[AnySpan]:
+        """The model calls that no other call contains, in order of their start."""
+        return outermost(self.spans, CALL_TYPES)
+
+    @cached_property
+    def spending(self) -> Sequence[Spending]:
+        """The tokens and US dollars, at the spans where they count."""
+        return spending(self.spans)
+
+    @cached_property
+    def spent(self) -> Spent:
+        """The sums of `spending` by model; models beyond `MAX_MODELS` are called `other`."""
+        totals: dict[str, dict[str, float]] = {}
+        models = BoundedNames(MAX_MODELS)
+        for item in self.spending:
+            for kind, amount in ((INPUT, item.input), (OUTPUT, item.output), (USD, item.cost_usd)):
+                if amount:
+                    of_model = totals.setdefault(models.bound(item.model or "unknown"), {})
+                    of_model[kind] = of_model.get(kind, 0) + amount
+        return totals
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,6 +94,7 @@ class BatchItem:
         earlier: the trace's spans that are stored already.
         early_logs: those of the piece's log records whose span has not come.
         trace: what is to be stored; None if nothing is.
+        stored: the whole trace, with `trace` and `earlier` in it; None if nothing is stored.
         coverage: what the trace has of what judges and metrics need.
         conflicts: spans left out because a different one with the same id came before.
         whole: the trace's root has come, or is not waited for any more.
@@ -71,6 +110,7 @@ class BatchItem:
     earlier: Sequence[Span] = ()
     early_logs: Sequence[LogRecord] = ()
     trace: ConvertedTrace | None = None
+    stored: StoredTrace | None = None
     coverage: Coverage = field(default_factory=dict)
     conflicts: int = 0
     whole: bool = False
@@ -90,19 +130,10 @@ class BatchItem:
         self.error = error
         self.outcome = "dead_lettered" if self.attempts + 1 >= MAX_ATTEMPTS else None
 
-    def complete_trace(self) -> CompleteTrace | None:
-        """Return the trace if it is stored, and whole."""
-        if self.trace is None or self.outcome != "stored" or not self.whole:
-            return None
-        # What was seen of the trace without any GenAI span did not go to the judges.
-        known = self.known is not None and self.known.outcome != "not_genai" and self.known.root_seen
-        return CompleteTrace(
-            trace_id=self.trace_id,
-            service=self.service,
-            tracestate=self.trace.tracestate,
-            spans=self.trace.whole,
-            known=known,
-        )
+    @property
+    def complete(self) -> StoredTrace | None:
+        """The trace if it is stored, and whole."""
+        return self.stored if self.outcome == "stored" and self.whole else None
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from qualitrace_collector.convert import ConvertedTrace, convert_all
 from qualitrace_collector.convert.trace import mlflow_trace_id, service_of
 from qualitrace_collector.mlflow_store.store import TraceStore
 from qualitrace_collector.names import BoundedNames
-from qualitrace_collector.pipeline.batch import Batch, BatchItem
+from qualitrace_collector.pipeline.batch import Batch, BatchItem, StoredTrace
 from qualitrace_collector.pipeline.coverage import coverage_of
 from qualitrace_collector.state import EarlyLogs, Ledger
 
@@ -95,7 +95,12 @@ class ConvertStage:
             )
         spans = (*(span for span in item.earlier if span.span_id not in trace.renewed), *trace.stored)
         item.trace = replace(trace, whole=spans if item.whole else (), late=item.known is not None)
-        item.coverage = coverage_of(trace, spans)
+        # What was seen of the trace without any GenAI span did not go to the judges.
+        known = item.known is not None and item.known.outcome != "not_genai" and item.known.root_seen
+        item.stored = StoredTrace(
+            trace_id=item.trace_id, service=item.service, spans=spans, tracestate=trace.tracestate, known=known
+        )
+        item.coverage = coverage_of(item.stored, item.piece)
         item.outcome = "stored"  # unless MLflow refuses it
 
 

@@ -6,21 +6,20 @@ hides (`__REDACTED__`) is lacking although its attribute is there.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from mlflow.entities import SpanType
 
-from qualitrace_collector.convert import ConvertedTrace
-from qualitrace_collector.convert.build_sample import is_error, outermost, read_exchange, root_of
+from qualitrace_collector.convert.build_sample import is_error, read_exchange
 from qualitrace_collector.convert.content.opening import MAX_DEPTH, is_blank
 from qualitrace_collector.convert.content.passages import texts_of
 from qualitrace_collector.convert.dialects import dialect_of
 from qualitrace_collector.convert.mlflow_span import AnySpan
 from qualitrace_collector.convert.root import NO_ANSWER_TYPES
-from qualitrace_collector.convert.span_draft import CALL_TYPES
-from qualitrace_collector.convert.spending import spending
 from qualitrace_collector.names import clean
+from qualitrace_collector.piece import Piece
+from qualitrace_collector.pipeline.batch import StoredTrace
 from qualitrace_collector.state.coverage import Content, Coverage, Source
 
 _log = logging.getLogger(__name__)
@@ -30,27 +29,27 @@ _HIDDEN = {"", "__REDACTED__"}
 """OpenInference writes the second in place of content that it hides (openinference.instrumentation.config)."""
 
 
-def coverage_of(trace: ConvertedTrace, spans: Sequence[AnySpan]) -> Coverage:
+def coverage_of(trace: StoredTrace, piece: Piece) -> Coverage:
     """Return for each content that the trace should have whether it is there.
 
     Tokens apply to traces with a model call, documents to those with a retriever, an output to all but those whose
     root only retrieves; neither output nor tokens to traces that failed.
 
     Args:
-        spans: all spans of the trace, also those that were stored earlier.
+        piece: what came of the trace now.
     """
     try:
-        return _coverage(trace, spans)
+        return _coverage(trace, piece)
     except Exception:  # a client's odd content must not stop a trace that is stored already
         _log.exception("the content of trace %s cannot be read", trace.trace_id)
         return {}
 
 
-def _coverage(trace: ConvertedTrace, spans: Sequence[AnySpan]) -> Coverage:
-    root, calls = root_of(spans), outermost(spans, CALL_TYPES)
+def _coverage(trace: StoredTrace, piece: Piece) -> Coverage:
+    spans, root, calls = trace.spans, trace.root, trace.calls
     retrievers = [span for span in spans if span.span_type == SpanType.RETRIEVER]
     exchange = read_exchange(spans)
-    source = _source(trace, calls[0] if calls else root)
+    source = _source(trace.service, piece, calls[0] if calls else root)
     found: dict[tuple[Source, Content], bool] = {
         (source, "input"): _shows(exchange.question, (root.inputs, *(call.inputs for call in calls))),
         (source, "session"): any(span.get_attribute(name) for span in spans for name in _SESSION_NAMES),
@@ -59,10 +58,9 @@ def _coverage(trace: ConvertedTrace, spans: Sequence[AnySpan]) -> Coverage:
     if not failed and (calls or root.span_type not in NO_ANSWER_TYPES):
         found[source, "output"] = _shows(exchange.answer, (root.outputs, *(call.outputs for call in calls)))
     if calls and not failed:
-        spent = (item for item in spending(spans) if not item.embedding)
-        found[source, "tokens"] = any(item.input or item.output for item in spent)
+        found[source, "tokens"] = any(item.input or item.output for item in trace.spending if not item.embedding)
     if retrievers:
-        found[_source(trace, retrievers[0]), "documents"] = any(map(_has_documents, retrievers))
+        found[_source(trace.service, piece, retrievers[0]), "documents"] = any(map(_has_documents, retrievers))
     return found
 
 
@@ -94,12 +92,12 @@ def _has_documents(retriever: AnySpan) -> bool:
     return any(text.strip() not in _HIDDEN for text in texts_of(outputs))
 
 
-def _source(trace: ConvertedTrace, span: AnySpan) -> Source:
+def _source(service: str, piece: Piece, span: AnySpan) -> Source:
     """Return the telemetry that recorded a span."""
-    records, span_id = trace.piece.spans, bytes.fromhex(span.span_id)
+    records, span_id = piece.spans, bytes.fromhex(span.span_id)
     if not records:  # nothing but log records came now
-        return Source(trace.service, "", "none")
+        return Source(service, "", "none")
     # A span that was stored earlier has lost its scope: the first span that came now stands in for it.
     record = next((record for record in records if record.span.span_id == span_id), records[0])
     dialect = dialect_of(attribute.key for attribute in record.span.attributes)
-    return Source(trace.service, clean(record.scope.name) if record.scope.name else "", dialect)
+    return Source(service, clean(record.scope.name) if record.scope.name else "", dialect)

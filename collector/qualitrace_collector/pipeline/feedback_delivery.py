@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from qualitrace_collector import metrics
 from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
 from qualitrace_collector.person_feedback import SOURCE_KEY, PersonFeedback, is_dislike
-from qualitrace_collector.pipeline.batch import CompleteTrace
+from qualitrace_collector.pipeline.batch import StoredTrace
 from qualitrace_collector.pipeline.sampling import Sampler
 from qualitrace_collector.pipeline.settings import PipelineConfig
 from qualitrace_collector.state import Database, Ledger
@@ -73,25 +73,23 @@ class FeedbackDelivery:
         self._record(stored, picked, [feedback for feedback, _ in waiting], expired)
         return 0.0
 
-    def _picked(self, stored: Sequence[PersonFeedback]) -> list[CompleteTrace]:
+    def _picked(self, stored: Sequence[PersonFeedback]) -> list[StoredTrace]:
         """Read the traces that are to be judged after the fact."""
         disliked = {item.mlflow_trace_id for item in stored if self._picks and is_dislike(item.value)}
-        traces: list[CompleteTrace] = []
+        traces: list[StoredTrace] = []
         for trace_id in sorted(disliked):
             spans = self._store.read(trace_id)
             row = self._ledger.known_traces([trace_id]).get(trace_id)
             # Without its row nobody knows any more how the trace was sampled. A tracestate is not needed: the
             # probability of a trace that is picked after the fact is 0.
             if spans and row is not None:
-                traces.append(
-                    CompleteTrace(trace_id=trace_id, service=row.service, tracestate="", spans=spans, known=True)
-                )
+                traces.append(StoredTrace(trace_id=trace_id, service=row.service, spans=spans, known=True))
         return traces
 
     def _record(
         self,
         stored: Sequence[PersonFeedback],
-        picked: Sequence[CompleteTrace],
+        picked: Sequence[StoredTrace],
         waiting: Sequence[PersonFeedback],
         expired: Sequence[PersonFeedback],
     ) -> None:

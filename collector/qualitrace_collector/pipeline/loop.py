@@ -14,7 +14,7 @@ from qualitrace_collector.journal import SqliteJournal
 from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
 from qualitrace_collector.mlflow_store.writer_process import Writer
 from qualitrace_collector.pipeline.assemble import Assembler
-from qualitrace_collector.pipeline.batch import Batch, BatchQueue, CompleteTrace
+from qualitrace_collector.pipeline.batch import Batch, BatchQueue, StoredTrace
 from qualitrace_collector.pipeline.convert_stage import ConvertStage
 from qualitrace_collector.pipeline.journal_reader import JournalReader
 from qualitrace_collector.pipeline.recorder import KEEP_SECONDS, Recorder
@@ -186,12 +186,11 @@ class Pipeline:
         spans = self._store.read_all([trace.trace_id for trace in traces])
         self._store.show([spans[trace.trace_id] for trace in traces if spans.get(trace.trace_id)], late=True)
         whole = [
-            CompleteTrace(
+            StoredTrace(
                 trace_id=trace.trace_id,
                 service=trace.service,
                 tracestate=trace.tracestate,
                 spans=spans.get(trace.trace_id, ()),
-                known=False,
             )
             for trace in traces
         ]

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from qualitrace_collector.dead_letters.replay import requests_of
 from qualitrace_collector.mlflow_store.store import reason
 from qualitrace_collector.person_feedback import PersonFeedback
-from qualitrace_collector.pipeline.batch import Batch, BatchItem, CompleteTrace
+from qualitrace_collector.pipeline.batch import Batch, BatchItem, StoredTrace
 from qualitrace_collector.pipeline.sampling import Rates, Sampler
 from qualitrace_collector.pipeline.settings import PipelineConfig
-from qualitrace_collector.pipeline.trace_metrics import TraceMetrics, added, gained, spent_by_model
+from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
 from qualitrace_collector.state import (
     Count,
     Counted,
@@ -24,7 +24,7 @@ from qualitrace_collector.state import (
     Spent,
     TraceRecord,
 )
-from qualitrace_collector.state.coverage import Coverage, joined
+from qualitrace_collector.state.coverage import Coverage, added, gained, joined
 from qualitrace_collector.state.waiting_feedback import FeedbackBox
 
 _log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Recorder:
 
     def record(self, batch: Batch, now: float) -> Batch:
         """Record a batch durably; recording it again changes nothing."""
-        complete = [trace for item in batch.items if (trace := item.complete_trace())]
+        complete = [trace for item in batch.items if (trace := item.complete)]
         coverage = {item.trace_id: item.coverage for item in batch.items}
         with self._database.transaction() as connection:
             Ledger.record_traces(connection, [r for item in batch.items if (r := _record_of(item))], now)
@@ -69,20 +69,20 @@ class Recorder:
                     EarlyLogs.replace(connection, item.trace_id, item.early_logs, now)
             late = _count(connection, complete, coverage, now)
             self.sampler.enqueue(connection, complete, now)
-        self._metrics.observe((trace.service, trace.spans) for trace in complete if not trace.known)
+        self._metrics.observe(trace for trace in complete if not trace.known)
         self._metrics.observe_late(late)
         for item in batch.items:
             self._metrics.count_conflicts(item.service, item.conflicts)
         return batch
 
-    def finish(self, traces: Sequence[CompleteTrace], now: float) -> None:
+    def finish(self, traces: Sequence[StoredTrace], now: float) -> None:
         """Judge and measure traces that were stored before their root came, and will not get one."""
         there = [trace for trace in traces if trace.spans]  # else somebody deleted it in MLflow
         with self._database.transaction() as connection:
             Ledger.end(connection, [trace.trace_id for trace in traces])
             _count(connection, there, {}, now)
             self.sampler.enqueue(connection, there, now)
-        self._metrics.observe((trace.service, trace.spans) for trace in there)
+        self._metrics.observe(there)
 
     def keep_letter(self, letter: DeadLetter) -> None:
         """Record a request that cannot be decoded."""
@@ -133,7 +133,7 @@ def _letter_of(item: BatchItem, now: float) -> DeadLetter:
 
 
 def _count(
-    connection: sqlite3.Connection, traces: Sequence[CompleteTrace], coverage: Mapping[str, Coverage], now: float
+    connection: sqlite3.Connection, traces: Sequence[StoredTrace], coverage: Mapping[str, Coverage], now: float
 ) -> list[tuple[str, str, Spent]]:
     """Count what complete traces have, and remember it for each, so that what comes late is counted once.
 
@@ -146,11 +146,10 @@ def _count(
     late: list[tuple[str, str, Spent]] = []
     for trace in traces:
         has = joined(waited.get(trace.trace_id, {}), coverage.get(trace.trace_id, {}))
-        spent = spent_by_model(trace.spans)
         if not trace.known:
-            counts[trace.trace_id] = Count(has, spent)
+            counts[trace.trace_id] = Count(has, trace.spent)
         elif (known := before.get(trace.trace_id)) is not None:  # else it was counted so long ago that it is forgotten
-            more = gained(known.spent, spent)
+            more = gained(known.spent, trace.spent)
             counts[trace.trace_id] = Count(joined(known.coverage, has), added(known.spent, more))
             late.append((trace.service, trace.trace_id, more))
     unknown = Count({}, {})

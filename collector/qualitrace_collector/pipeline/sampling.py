@@ -13,10 +13,10 @@ from functools import partial
 from typing import Protocol
 
 from qualitrace_collector.convert import build_sample
-from qualitrace_collector.convert.build_sample import is_error, root_of
+from qualitrace_collector.convert.build_sample import is_error
 from qualitrace_collector.convert.mlflow_span import AnySpan
 from qualitrace_collector.person_feedback import is_dislike
-from qualitrace_collector.pipeline.batch import CompleteTrace
+from qualitrace_collector.pipeline.batch import StoredTrace
 from qualitrace_collector.pipeline.settings import PipelineConfig, SampledJudge
 from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import JudgeQueue, JudgeTask, Ledger
@@ -62,31 +62,31 @@ class Sampler:
         self._always = config.sampling.always
         self._rates = rates or ConfiguredRates(config)
 
-    def enqueue(self, connection: sqlite3.Connection, traces: Iterable[CompleteTrace], now: float) -> None:
+    def enqueue(self, connection: sqlite3.Connection, traces: Iterable[StoredTrace], now: float) -> None:
         """Queue complete traces for the judges that pick them, and count those that are sampled out."""
         sampled_out: Counter[tuple[str, str]] = Counter()
         for trace in traces if self._judges else ():
-            always = in_always_stratum(root_of(trace.spans), trace.spans, self._always)
+            always = in_always_stratum(trace, self._always)
             probability = partial(self._probability, connection, trace, always=always, sampled_out=sampled_out)
             self._put(connection, trace, now, probability)
         for (service, judge), count in sampled_out.items():
             Ledger.add(connection, service, "sampled_out", judge, count)
 
-    def queue_after_dislike(self, connection: sqlite3.Connection, trace: CompleteTrace, now: float) -> None:
+    def queue_after_dislike(self, connection: sqlite3.Connection, trace: StoredTrace, now: float) -> None:
         """Queue a stored trace for the judges that it was sampled out of."""
         self._put(connection, trace, now, partial(self._late_probability, connection, trace))
 
     def _put(
         self,
         connection: sqlite3.Connection,
-        trace: CompleteTrace,
+        trace: StoredTrace,
         now: float,
         probability_for: Callable[[SampledJudge], float | None],
     ) -> None:
         picked = [(judge, chance) for judge in self._judges if (chance := probability_for(judge)) is not None]
         if not picked:
             return
-        root, sample = root_of(trace.spans), _sample(trace)
+        root, sample = trace.root, _sample(trace)
         content_hash = sample.content_hash
         for judge, probability in picked:
             task = JudgeTask(
@@ -104,7 +104,7 @@ class Sampler:
     def _probability(
         self,
         connection: sqlite3.Connection,
-        trace: CompleteTrace,
+        trace: StoredTrace,
         judge: SampledJudge,
         *,
         always: bool,
@@ -127,7 +127,7 @@ class Sampler:
         return probability
 
     def _late_probability(
-        self, connection: sqlite3.Connection, trace: CompleteTrace, judge: SampledJudge
+        self, connection: sqlite3.Connection, trace: StoredTrace, judge: SampledJudge
     ) -> float | None:
         """Return 0, which keeps the trace out of estimates; None if the judge has it already, or cannot take it."""
         held = JudgeQueue.holds(connection, trace.trace_id, judge.name)
@@ -137,7 +137,7 @@ class Sampler:
         return 0.0
 
 
-def _sample(trace: CompleteTrace) -> Sample:
+def _sample(trace: StoredTrace) -> Sample:
     """Return what the judges see; nothing, which no judge can judge, if a client's content cannot be read."""
     try:
         return build_sample(trace.spans, trace.service)
@@ -179,10 +179,10 @@ def inclusion_probability(trace_id: str, tracestate: str, rate: float, *, always
     return wanted if picked else None
 
 
-def in_always_stratum(root: AnySpan, spans: Sequence[AnySpan], strata: Sequence[str]) -> bool:
+def in_always_stratum(trace: StoredTrace, strata: Sequence[str]) -> bool:
     """Whether the trace failed, or carries negative feedback, and such traces are always judged."""
-    return ("error" in strata and is_error(root)) or (
-        "negative_feedback" in strata and any(_has_negative_feedback(span) for span in spans)
+    return ("error" in strata and is_error(trace.root)) or (
+        "negative_feedback" in strata and any(map(_has_negative_feedback, trace.spans))
     )
 
 

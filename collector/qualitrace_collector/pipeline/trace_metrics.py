@@ -1,22 +1,18 @@
-"""Prometheus metrics of every stored trace: requests, errors, duration, time to first token, tokens and cost.
+"""Prometheus metrics of every stored trace: requests, errors, duration, time to first token, tokens and cost."""
 
-Beside them, what a trace spent by model, and what late spans add to that.
-"""
-
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter
 
 from qualitrace_collector import metrics
-from qualitrace_collector.convert.build_sample import is_error, outermost, root_of
+from qualitrace_collector.convert.build_sample import is_error
 from qualitrace_collector.convert.mlflow_span import MODEL, AnySpan
-from qualitrace_collector.convert.span_draft import CALL_TYPES
-from qualitrace_collector.convert.spending import countable, spending
+from qualitrace_collector.convert.spending import countable
 from qualitrace_collector.names import BoundedNames
+from qualitrace_collector.pipeline.batch import MAX_MODELS, StoredTrace
 from qualitrace_collector.state import Spent
+from qualitrace_collector.state.coverage import USD
 
-INPUT, OUTPUT, USD = "input", "output", "usd"
-MAX_MODELS = 100
 FIRST_TOKEN_ATTRIBUTES = ("gen_ai.response.time_to_first_chunk", "gen_ai.server.time_to_first_token")
 
 
@@ -34,11 +30,11 @@ class TraceMetrics:
         self._conflicts = metrics.SPANS_CONFLICTING.counter(registry)
         self._redactions = metrics.REDACTIONS.counter(registry)
 
-    def observe(self, traces: Iterable[tuple[str, Sequence[AnySpan]]]) -> None:
-        """Count complete traces, each given as its service and its spans in their translated form."""
+    def observe(self, traces: Iterable[StoredTrace]) -> None:
+        """Count complete traces."""
         sums = _Sums()
-        for service, spans in traces:
-            root = root_of(spans)
+        for trace in traces:
+            service, root = trace.service, trace.root
             exemplar = {"trace_id": root.trace_id.removeprefix("tr-")}
             sums.add(self._requests, (service,), 1, exemplar)
             if is_error(root):
@@ -46,8 +42,8 @@ class TraceMetrics:
             if root.end_time_ns:
                 seconds = (root.end_time_ns - root.start_time_ns) / 1e9
                 self._duration.labels(service).observe(seconds, exemplar=exemplar)
-            self._add_spent(sums, service, spent_by_model(spans), exemplar)
-            for span in outermost(spans, CALL_TYPES):
+            self._add_spent(sums, service, trace.spent, exemplar)
+            for span in trace.calls:
                 self._observe_first_token(span, service, exemplar)
         sums.count()
 
@@ -101,48 +97,3 @@ class _Sums:
     def count(self) -> None:
         for (counter, labels), (amount, exemplar) in self._sums.items():
             counter.labels(*labels).inc(amount, exemplar=exemplar)
-
-
-def spent_by_model(spans: Sequence[AnySpan]) -> Spent:
-    """Return the tokens and US dollars of a trace's spans; models beyond `MAX_MODELS` are called `other`."""
-    totals: dict[str, dict[str, float]] = {}
-    models = BoundedNames(MAX_MODELS)
-    for item in spending(spans):
-        for kind, amount in ((INPUT, item.input), (OUTPUT, item.output), (USD, item.cost_usd)):
-            if amount:
-                of_model = totals.setdefault(models.bound(item.model or "unknown"), {})
-                of_model[kind] = of_model.get(kind, 0) + amount
-    return totals
-
-
-def gained(before: Spent, now: Spent) -> Spent:
-    """Return what a trace spent beyond what was counted before, by model and kind."""
-    more: dict[str, dict[str, float]] = {}
-    for kind in (INPUT, OUTPUT, USD):
-        # A late span may show that a call goes by another model's name, or was counted already: what the models gain
-        # together is never more than the sum has grown by.
-        left = _sum(now, kind) - _sum(before, kind)
-        for model, amounts in now.items():
-            amount = min(left, amounts.get(kind, 0) - _of(before, model, kind))
-            if amount > 0:
-                more.setdefault(model, {})[kind] = amount
-                left -= amount
-    return more
-
-
-def added(before: Spent, more: Spent) -> Spent:
-    """Return the sum of both."""
-    models = before.keys() | more.keys()
-    kinds = (INPUT, OUTPUT, USD)
-    return {
-        model: {kind: total for kind in kinds if (total := _of(before, model, kind) + _of(more, model, kind))}
-        for model in models
-    }
-
-
-def _of(spent: Mapping[str, Mapping[str, float]], model: str, kind: str) -> float:
-    return spent.get(model, {}).get(kind, 0)
-
-
-def _sum(spent: Spent, kind: str) -> float:
-    return sum(amounts.get(kind, 0) for amounts in spent.values())

@@ -50,8 +50,43 @@ def joined(before: Coverage, now: Coverage) -> Coverage:
     return result
 
 
+INPUT, OUTPUT, USD = "input", "output", "usd"
+
 Spent = Mapping[str, Mapping[str, float]]
 """What the calls of a trace used, by model and by kind: tokens (`input`, `output`) and US dollars (`usd`)."""
+
+
+def gained(before: Spent, now: Spent) -> Spent:
+    """Return what a trace spent beyond what was counted before, by model and kind."""
+    more: dict[str, dict[str, float]] = {}
+    for kind in (INPUT, OUTPUT, USD):
+        # A late span may show that a call goes by another model's name, or was counted already: what the models gain
+        # together is never more than the sum has grown by.
+        left = _sum(now, kind) - _sum(before, kind)
+        for model, amounts in now.items():
+            amount = min(left, amounts.get(kind, 0) - _of(before, model, kind))
+            if amount > 0:
+                more.setdefault(model, {})[kind] = amount
+                left -= amount
+    return more
+
+
+def added(before: Spent, more: Spent) -> Spent:
+    """Return the sum of both."""
+    models = before.keys() | more.keys()
+    kinds = (INPUT, OUTPUT, USD)
+    return {
+        model: {kind: total for kind in kinds if (total := _of(before, model, kind) + _of(more, model, kind))}
+        for model in models
+    }
+
+
+def _of(spent: Mapping[str, Mapping[str, float]], model: str, kind: str) -> float:
+    return spent.get(model, {}).get(kind, 0)
+
+
+def _sum(spent: Spent, kind: str) -> float:
+    return sum(amounts.get(kind, 0) for amounts in spent.values())
 
 
 class Count(NamedTuple):

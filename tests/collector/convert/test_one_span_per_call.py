@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from qualitrace_collector.convert import convert, convert_all
 from qualitrace_collector.convert.content import question_text
 from qualitrace_collector.piece import Piece, SpanRecord
+from qualitrace_collector.pipeline.batch import StoredTrace
 from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
 from support.mlflow_db import converted
 from support.otlp import SECOND, START, attributes, chat_span, span
@@ -201,7 +202,7 @@ def test_embeddings_are_priced_but_are_no_chat_tokens():
     embedding = span(1, 1, gen_ai__usage__input_tokens=50, **values)
     (found,) = convert(piece_of((embedding, "a")), "shop").spans
     registry = CollectorRegistry()
-    TraceMetrics(registry).observe([("shop", [found])])
+    TraceMetrics(registry).observe([StoredTrace(trace_id="tr-1", service="shop", spans=[found])])
     labels = {"service": "shop", "model": "text-embedding-3-small", "type": "input"}
     assert (found.span_type, found.get_attribute(USAGE)) == ("EMBEDDING", None)
     assert found.get_attribute("mlflow.llm.cost")["total_cost"] > 0

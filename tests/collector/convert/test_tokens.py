@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from qualitrace_collector.convert import ConvertedTrace, convert
 from qualitrace_collector.convert.cost import prices_of
 from qualitrace_collector.convert.spending import Spending, spending
+from qualitrace_collector.pipeline.batch import StoredTrace
 from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
 from support.otlp import chat_span, span
 from support.pieces import piece_of
@@ -42,7 +43,7 @@ def totals(trace: ConvertedTrace) -> tuple[int, int, float | None]:
 def counters(spans: Sequence[Any]) -> dict[str, float]:
     """Return the sums of the metrics' tokens and costs over all models."""
     registry = CollectorRegistry()
-    TraceMetrics(registry).observe([("shop", spans)])
+    TraceMetrics(registry).observe([StoredTrace(trace_id="tr-1", service="shop", spans=spans)])
     found = {"input": 0.0, "output": 0.0, "cost": 0.0}
     for sample in (sample for family in registry.collect() for sample in family.samples):
         if sample.name == "qualitrace_tokens_total":

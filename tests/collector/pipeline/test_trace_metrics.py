@@ -1,10 +1,15 @@
 """The metrics of every trace: what clients tell is counted, what cannot be counted is left out."""
 
+from collections.abc import Sequence
+
 import pytest
 from prometheus_client import CollectorRegistry
 
-from qualitrace_collector.pipeline.trace_metrics import MAX_MODELS, TraceMetrics, added, gained, spent_by_model
+from qualitrace_collector.convert.mlflow_span import AnySpan
+from qualitrace_collector.pipeline.batch import MAX_MODELS, StoredTrace
+from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
 from qualitrace_collector.state import Spent
+from qualitrace_collector.state.coverage import added, gained
 from support.mlflow_db import converted
 from support.otlp import chat_span, span
 
@@ -28,6 +33,10 @@ def call(**values: object) -> list:
     return list(converted([native], "shop").spans)
 
 
+def stored(spans: Sequence[AnySpan]) -> StoredTrace:
+    return StoredTrace(trace_id=spans[0].trace_id, service="shop", spans=spans)
+
+
 def test_tokens_cost_and_first_token_of_a_call_are_counted(metrics: TraceMetrics, registry: CollectorRegistry):
     """Requests and duration by service; tokens, US dollars and seconds to the first token by model."""
     spans = call(
@@ -37,7 +46,7 @@ def test_tokens_cost_and_first_token_of_a_call_are_counted(metrics: TraceMetrics
             "gen_ai.server.time_to_first_token": 0.5,
         }
     )
-    metrics.observe([("shop", spans)])
+    metrics.observe([stored(spans)])
     assert registry.get_sample_value("qualitrace_requests_total", {"service": "shop"}) == 1
     assert registry.get_sample_value("qualitrace_request_duration_seconds_sum", {"service": "shop"}) == 1
     assert registry.get_sample_value("qualitrace_tokens_total", SHOP | {"type": "input"}) == 14
@@ -57,7 +66,7 @@ def test_a_number_that_cannot_be_counted_spoils_nothing(
         "gen_ai.server.time_to_first_token": float("nan"),
     }
     later = converted([chat_span(2, 1, question="Q?", answer="A.")], "shop").stored
-    metrics.observe([("shop", call(**odd)), ("shop", later)])
+    metrics.observe([stored(call(**odd)), stored(later)])
     assert registry.get_sample_value("qualitrace_requests_total", {"service": "shop"}) == 2
     assert registry.get_sample_value("qualitrace_tokens_total", SHOP | {"type": "input"}) == 14
     assert registry.get_sample_value("qualitrace_tokens_total", SHOP | {"type": "output"}) == 16
@@ -67,7 +76,7 @@ def test_a_number_that_cannot_be_counted_spoils_nothing(
 @pytest.mark.parametrize("value", ["[1]", '"free"', "3"])
 def test_usage_of_an_odd_shape_is_left_out(metrics: TraceMetrics, registry: CollectorRegistry, value: str):
     """A list, a text or a number where a mapping belongs."""
-    metrics.observe([("shop", call(**{"mlflow.chat.tokenUsage": value, "mlflow.llm.cost": value}))])
+    metrics.observe([stored(call(**{"mlflow.chat.tokenUsage": value, "mlflow.llm.cost": value}))])
     assert registry.get_sample_value("qualitrace_requests_total", {"service": "shop"}) == 1
     assert registry.get_sample_value("qualitrace_tokens_total", SHOP | {"type": "input"}) is None
 
@@ -99,7 +108,7 @@ def test_the_models_of_a_trace_are_bounded():
         span(1, 1),
         *(chat_span(1, 2 + n, 1, question="Q?", answer="A.", **named(n)) for n in range(MAX_MODELS + 5)),
     ]
-    spent = spent_by_model(converted(calls, "shop").stored)
+    spent = stored(converted(calls, "shop").stored).spent
     assert len(spent) == MAX_MODELS + 1
     assert spent["other"]["input"] == 5 * 14
 

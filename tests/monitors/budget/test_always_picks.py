@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from qualitrace_collector.config import parse_config
-from qualitrace_collector.pipeline.batch import CompleteTrace
+from qualitrace_collector.pipeline.batch import StoredTrace
 from qualitrace_collector.pipeline.recorder import Recorder
 from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
 from qualitrace_collector.state import Database, JudgeQueue, Ledger
@@ -57,10 +57,10 @@ class Traffic:
         self.pacing = Pacing(self.config.judges, self.config.sampling, self.spending, self.database, lambda: self.now)
         self.recorder = Recorder(self.config, self.database, TraceMetrics(CollectorRegistry()), self.pacing)
 
-    def run(self, *failed: bool) -> list[CompleteTrace]:
+    def run(self, *failed: bool) -> list[StoredTrace]:
         """Record traces at once, that failed or not."""
         traces = [
-            CompleteTrace(
+            StoredTrace(
                 trace_id=f"tr-{self.random.getrandbits(128):032x}",
                 service="shop",
                 tracestate="",
@@ -84,7 +84,7 @@ class Traffic:
 def test_an_error_storm_leaves_the_sample_its_budget_and_the_estimate_unbiased(database: Database) -> None:
     """Of 6,000 traces in a minute four fifths fail: half of the budget judges 2,000 of these, the rest is a sample."""
     traffic = Traffic(database, tokens=400_000)
-    traces: list[CompleteTrace] = []
+    traces: list[StoredTrace] = []
     for _ in range(6):
         traces += traffic.run(*(traffic.random.random() < 0.8 for _ in range(1000)))
         traffic.now += 10
