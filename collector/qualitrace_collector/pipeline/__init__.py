@@ -1,1 +1,1 @@
-"""From the journal to MLflow and the judges' queue, one stage a module."""
+"""From the journal to MLflow and the judges' queue; `loop` has the whole way."""

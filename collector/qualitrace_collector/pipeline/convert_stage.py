@@ -1,4 +1,4 @@
-"""Stage 1: look up what is known of a batch's traces, convert their pieces, and leave out spans that are stored.
+"""Looks up what is known of a batch's traces, converts their pieces, and leaves out spans that are stored.
 
 A stored span is never overwritten by another: MLflow would let a later one with the same ids take its place. OTLP sends
 a span once, when it has ended, so a second one is a resend (the same again), a mistake or an attack (different).
@@ -43,7 +43,7 @@ class ConvertStage:
         self._keep_all = keep_all
         self._services = BoundedNames(max_services, ledger.services())
 
-    def __call__(self, batch: Batch) -> Batch:
+    def __call__(self, batch: Batch) -> None:
         """Give each item its trace, or the error that kept it from being converted.
 
         Raises:
@@ -63,7 +63,6 @@ class ConvertStage:
         for trace in converted:
             self._fill_in(items[trace.trace_id], trace)
         batch.converted = True
-        return batch
 
     def _look_up(self, batch: Batch) -> None:
         trace_ids = [item.trace_id for item in batch.items]

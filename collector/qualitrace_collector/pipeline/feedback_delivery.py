@@ -14,7 +14,7 @@ from qualitrace_collector.pipeline.batch import StoredTrace
 from qualitrace_collector.pipeline.sampling import Sampler
 from qualitrace_collector.pipeline.settings import PipelineConfig
 from qualitrace_collector.state import Database, Ledger
-from qualitrace_collector.state.waiting_feedback import FeedbackBox
+from qualitrace_collector.state.waiting import FeedbackBox
 
 _log = logging.getLogger(__name__)
 

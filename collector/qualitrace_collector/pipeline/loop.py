@@ -12,14 +12,13 @@ from tenacity.wait import wait_exponential
 
 from qualitrace_collector.journal import SqliteJournal
 from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
-from qualitrace_collector.mlflow_store.writer_process import Writer
+from qualitrace_collector.mlflow_store.writer_process import Writer, wait_until_written
 from qualitrace_collector.pipeline.assemble import Assembler
 from qualitrace_collector.pipeline.batch import Batch, BatchQueue, StoredTrace
 from qualitrace_collector.pipeline.convert_stage import ConvertStage
 from qualitrace_collector.pipeline.journal_reader import JournalReader
 from qualitrace_collector.pipeline.recorder import KEEP_SECONDS, Recorder
 from qualitrace_collector.pipeline.settings import PipelineConfig
-from qualitrace_collector.pipeline.store_stage import StoreStage
 from qualitrace_collector.process.backoff import seconds_after
 from qualitrace_collector.state import Ledger, UnfinishedTrace
 
@@ -64,7 +63,6 @@ class Pipeline:
             keep_all=config.mlflow.keep == "all",
             max_services=config.mlflow.max_experiments,
         )
-        self._store_stage = StoreStage(store, writer)
         self._recorder = recorder
         self._assembly = assembly
         self._journal = journal
@@ -104,7 +102,8 @@ class Pipeline:
             self._begin(batch, in_background=behind is not None)
             if behind is not None and batch.writing:
                 self._begin_early(behind)
-            self._recorder.record(self._store_stage(batch), self._clock())
+            self._save(batch)
+            self._recorder.record(batch, self._clock())
             self._store.unrecorded.difference_update(item.trace_id for item in batch.items)
             for piece in self._queue.finish_first(self._clock()):
                 self._reader.finish(piece)
@@ -112,13 +111,13 @@ class Pipeline:
         return batch is not None
 
     def _begin(self, batch: Batch, *, in_background: bool) -> None:
-        """Convert a batch, unless it was begun early; let it be written in the background if that is possible."""
+        """Convert a batch, unless it was begun early; let the writer write its new traces in the background."""
         if batch.converted:
             return
         self._store.unrecorded.update(item.trace_id for item in batch.items)
         self._convert(batch)
-        if in_background:
-            self._store_stage.begin(batch)
+        if in_background and self._writer:
+            batch.writing = self._writer.write([trace for trace in batch.traces if trace.stored])
 
     def _begin_early(self, batch: Batch) -> None:
         """Begin the next batch while this one is being written."""
@@ -126,6 +125,22 @@ class Pipeline:
             self._begin(batch, in_background=True)
         except StoreUnavailable:  # must not hold up this batch; the next one meets it when it is its turn
             batch.start_over()
+
+    def _save(self, batch: Batch) -> None:
+        """Store what the writer has not stored; give refused traces their error.
+
+        Raises:
+            StoreUnavailable: nothing can be stored now; the same again is harmless.
+        """
+        traces = batch.traces
+        known = wait_until_written(batch.writing) if batch.writing else None
+        if known is not None:
+            # The writer leaves traces that exist alone. Traces without new spans have only what MLflow's list shows.
+            traces = [trace for trace in traces if trace.trace_id in known or not trace.stored]
+        refused = self._store.save(traces)
+        for item in batch.items:
+            if item.trace_id in refused:
+                item.refuse(refused[item.trace_id])
 
     def drain(self, deadline: float) -> None:
         """Store every complete trace, until `deadline` (Unix seconds); the rest stays in the journal."""

@@ -1,4 +1,4 @@
-"""Stage 3: what became of each trace, and who judges it, written in one transaction; then the traces are measured."""
+"""Records what became of each trace and who judges it, in one transaction; then the traces are measured."""
 
 import logging
 import sqlite3
@@ -25,7 +25,7 @@ from qualitrace_collector.state import (
     TraceRecord,
 )
 from qualitrace_collector.state.coverage import Coverage, added, gained, joined
-from qualitrace_collector.state.waiting_feedback import FeedbackBox
+from qualitrace_collector.state.waiting import FeedbackBox
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Recorder:
         self.early_logs = EarlyLogs(database)
         self.sampler = Sampler(config, rates)
 
-    def record(self, batch: Batch, now: float) -> Batch:
+    def record(self, batch: Batch, now: float) -> None:
         """Record a batch durably; recording it again changes nothing."""
         complete = [trace for item in batch.items if (trace := item.complete)]
         coverage = {item.trace_id: item.coverage for item in batch.items}
@@ -73,7 +73,6 @@ class Recorder:
         self._metrics.observe_late(late)
         for item in batch.items:
             self._metrics.count_conflicts(item.service, item.conflicts)
-        return batch
 
     def finish(self, traces: Sequence[StoredTrace], now: float) -> None:
         """Judge and measure traces that were stored before their root came, and will not get one."""

@@ -1,19 +1,29 @@
-"""The OTLP/HTTP door: protobuf and JSON (https://opentelemetry.io/docs/specs/otlp/#otlphttp), and feedback's path."""
+"""The doors over HTTP: OTLP in protobuf and JSON (https://opentelemetry.io/docs/specs/otlp/#otlphttp), and feedback.
+
+All of them answer once what they took is durable.
+"""
 
 import asyncio
+import math
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import cast
 
+import limits
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.rpc import code_pb2
 from google.rpc.status_pb2 import Status
+from limits.storage import MemoryStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from qualitrace_collector.journal import ForeignTraces
+from qualitrace_collector.person_feedback import PersonFeedback
 from qualitrace_collector.receive.decode import (
     JSON,
     PROTOBUF,
@@ -25,11 +35,12 @@ from qualitrace_collector.receive.decode import (
     decompress,
     media_type,
 )
-from qualitrace_collector.receive.errors import RequestError
-from qualitrace_collector.receive.feedback_door import FeedbackDoor
+from qualitrace_collector.receive.errors import Forbidden, RateLimited, RequestError, Undecodable, Unsupported
 from qualitrace_collector.receive.guard import AddBytes, DoorGuard
 from qualitrace_collector.receive.intake import Intake
 from qualitrace_collector.receive.signals import SIGNALS, Signal
+
+MAX_FEEDBACK_BYTES = 64 << 10
 
 _DECODERS = 4
 """Large requests that are decoded at once: only after that is it known how much memory they need."""
@@ -126,3 +137,48 @@ def _internal_error(request: Request, _: Exception) -> Response:
     """Answer after a fault in the collector, which the server logs."""
     status = Status(code=code_pb2.INTERNAL, message="internal error; see the collector's log")
     return _reply(media_type(request), 500, status)
+
+
+class FeedbackDoor:
+    """Takes one opinion a request, at the rate that the guard allows each sender.
+
+    It is a door of its own because evaluation events in OTLP logs may come from programs, too.
+    """
+
+    def __init__(self, intake: Intake, guard: DoorGuard) -> None:
+        self._intake = intake
+        self._guard = guard
+        self._rate = limits.parse(guard.feedback_rate)
+        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+
+    async def take(self, request: Request) -> str:
+        """Make the feedback durable and return its id.
+
+        Raises:
+            RequestError: it is refused.
+        """
+        authorization = request.headers.get("authorization", "")
+        tenant = self._guard.tokens.tenant_of(authorization)
+        if self._guard.tokens.required:
+            sender = authorization.partition(" ")[2].strip()
+        else:  # then the header may hold anything
+            sender = request.client.host if request.client else ""
+        self._check_rate(sender)
+        if media_type(request) != JSON or request.headers.get("content-encoding", "identity") != "identity":
+            # Any web page that is open in a browser could post another type to a loopback address.
+            raise Unsupported(f"send 'Content-Type: {JSON}', without a content encoding")
+        with self._guard.memory.hold() as add_bytes:
+            body = await self._guard.read_body(request, add_bytes, MAX_FEEDBACK_BYTES)
+            try:
+                feedback = PersonFeedback.parse(body, request.headers.get("idempotency-key"))
+                await self._intake.keep_feedback(feedback, tenant)
+            except ValueError as error:
+                raise Undecodable(str(error)) from None
+            except ForeignTraces as error:
+                raise Forbidden from error
+        return feedback.id
+
+    def _check_rate(self, sender: str) -> None:
+        if not self._limiter.hit(self._rate, sender):
+            reset = self._limiter.get_window_stats(self._rate, sender).reset_time
+            raise RateLimited(self._guard.feedback_rate, max(1, math.ceil(reset - time.time())))

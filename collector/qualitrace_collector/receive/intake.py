@@ -19,8 +19,7 @@ from qualitrace_collector.journal.entry import Counts
 from qualitrace_collector.person_feedback import PersonFeedback
 from qualitrace_collector.receive.decode import Decoded
 from qualitrace_collector.receive.errors import RequestError, Unavailable
-from qualitrace_collector.receive.signals import Signal
-from qualitrace_collector.receive.validate import Validation, reject_foreign
+from qualitrace_collector.receive.signals import Signal, Validation, reject_foreign
 
 Door = Literal["http", "grpc"]
 

@@ -1,7 +1,13 @@
-"""The two OTLP signals that are taken, traces and logs, side by side: everything in which they differ."""
+"""The two OTLP signals that are taken, traces and logs: everything in which they differ, and which items are rejected.
 
-from collections.abc import Callable
-from dataclasses import dataclass
+Invalid spans and log records are taken out of a request, and each rule that was broken is reported; their neighbours
+stay. The rules are those of the OTLP schema: a trace id has 16 bytes, a span id 8, neither all zero; a parent's id may
+be empty, and so may names. Log records are only taken for the content of a GenAI span, so they must name one.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Set
+from dataclasses import dataclass, field
 from typing import Any
 
 from google.protobuf.message import Message
@@ -10,16 +16,160 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from qualitrace_collector.journal import SignalName
-from qualitrace_collector.receive.validate import (
-    Places,
-    Validation,
-    check_logs,
-    check_traces,
-    places_of_logs,
-    places_of_spans,
+
+_RULES = {
+    "trace_id": "trace_id must be 16 bytes, not all zero",
+    "span_id": "span_id must be 8 bytes, not all zero",
+    "parent_span_id": "parent_span_id must be empty or 8 bytes",
+    "not_genai": "only log records of GenAI instrumentations are taken; send the others to a log store",
+    "tenant": "trace belongs to another tenant",
+}
+END_BEFORE_START = "end_before_start"
+GENAI_SCOPES = (
+    "opentelemetry.instrumentation.genai.",
+    "opentelemetry.instrumentation.openai_v2",
+    "opentelemetry.util.genai",
+    "openinference.instrumentation.",
+    "gcp.vertex.agent",
+    "pydantic-ai",
 )
+"""How the scopes of those instrumentations begin whose log records carry prompts and answers."""
+
+_GENAI = "gen_ai."
+_NO_TRACE_ID = bytes(16)
+_NO_SPAN_ID = bytes(8)
+
+
+@dataclass(slots=True)
+class Validation:
+    """What validation did to a request.
+
+    Attributes:
+        kept: items that are still in the request.
+        adjusted: items among them that were changed to be valid, by reason.
+        rejected: items taken out, by reason.
+        first: where the first item of each reason stood.
+    """
+
+    kept: int = 0
+    adjusted: Counter[str] = field(default_factory=Counter[str])
+    rejected: Counter[str] = field(default_factory=Counter[str])
+    first: dict[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def message(self) -> str:
+        """For each reason: the rule, how many items broke it, and where the first one stood."""
+        return "; ".join(
+            f"{count} rejected: {_RULES[reason]} (first: {self.first[reason]})"
+            for reason, count in self.rejected.items()
+        )
+
+
+Places = Iterator[tuple[Any, str, InstrumentationScope]]
+"""Lists of items in a request, each with the path that leads to it, and the scope of its items."""
+
+
+def places_of_spans(request: ExportTraceServiceRequest) -> Places:
+    """Yield the lists of spans in `request`."""
+    for i, resource in enumerate(request.resource_spans):
+        for j, scope in enumerate(resource.scope_spans):
+            yield scope.spans, f"resource_spans[{i}].scope_spans[{j}].spans", scope.scope
+
+
+def places_of_logs(request: ExportLogsServiceRequest) -> Places:
+    """Yield the lists of log records in `request`."""
+    for i, resource in enumerate(request.resource_logs):
+        for j, scope in enumerate(resource.scope_logs):
+            yield scope.log_records, f"resource_logs[{i}].scope_logs[{j}].log_records", scope.scope
+
+
+def check_traces(request: ExportTraceServiceRequest) -> Validation:
+    """Remove the invalid spans from `request`, and adjust those that end before they start."""
+    validation = _check(places_of_spans(request), lambda _: _span_fault)
+    for spans, _, _ in places_of_spans(request):
+        for span in spans:
+            if span.end_time_unix_nano < span.start_time_unix_nano:
+                # A clock was set back, or the end is missing. The span's content is good, so its duration becomes 0.
+                span.end_time_unix_nano = span.start_time_unix_nano
+                validation.adjusted[END_BEFORE_START] += 1
+    return validation
+
+
+def check_logs(request: ExportLogsServiceRequest) -> Validation:
+    """Remove the log records from `request` that carry no content of a GenAI span."""
+    return _check(places_of_logs(request), _record_rule)
+
+
+def reject_foreign(places: Places, foreign: Set[bytes], validation: Validation) -> None:
+    """Remove the items of these traces, which belong to other tenants, and note them in `validation`."""
+    for items, _, _ in places:
+        indexes = {index for index, item in enumerate(items) if item.trace_id in foreign}
+        if indexes:
+            validation.kept -= len(indexes)
+            validation.rejected["tenant"] += len(indexes)
+            # Not the path of the first one: items that were removed before have moved it.
+            validation.first.setdefault("tenant", f"trace_id {items[min(indexes)].trace_id.hex()}")
+            _remove(items, indexes)
+
+
+def _span_fault(span: Span) -> str | None:
+    trace_id, span_id = span.trace_id, span.span_id
+    if len(trace_id) != 16 or trace_id == _NO_TRACE_ID:
+        return "trace_id"
+    if len(span_id) != 8 or span_id == _NO_SPAN_ID:
+        return "span_id"
+    if len(span.parent_span_id) not in (0, 8):
+        return "parent_span_id"
+    return None
+
+
+def _record_rule(scope: InstrumentationScope) -> Callable[[LogRecord], str | None]:
+    genai_scope = scope.name.startswith(GENAI_SCOPES)
+
+    def fault(record: LogRecord) -> str | None:
+        if len(record.trace_id) != 16 or record.trace_id == _NO_TRACE_ID:
+            return "trace_id"
+        if len(record.span_id) != 8 or record.span_id == _NO_SPAN_ID:
+            return "span_id"
+        return None if genai_scope or _is_genai(record) else "not_genai"
+
+    return fault
+
+
+def _is_genai(record: LogRecord) -> bool:
+    # The event has such a name, which older SDKs send as the attribute `event.name`, or an attribute has.
+    return record.event_name.startswith(_GENAI) or any(
+        attribute.key.startswith(_GENAI)
+        or (attribute.key == "event.name" and attribute.value.string_value.startswith(_GENAI))
+        for attribute in record.attributes
+    )
+
+
+def _check(places: Places, rule: Callable[[InstrumentationScope], Callable[[Any], str | None]]) -> Validation:
+    """Remove the items in which the rule for their scope finds a fault; a fault is a key of `_RULES`."""
+    validation = Validation()
+    for items, path, scope in places:
+        fault_of = rule(scope)
+        faults = {index: fault for index, item in enumerate(items) if (fault := fault_of(item))}
+        validation.kept += len(items) - len(faults)
+        for index, fault in faults.items():
+            validation.rejected[fault] += 1
+            validation.first.setdefault(fault, f"{path}[{index}]")
+        if faults:
+            _remove(items, faults.keys())
+    return validation
+
+
+def _remove(items: Any, indexes: Set[int]) -> None:
+    # All at once: to delete one by one takes quadratic time.
+    kept = [item for index, item in enumerate(items) if index not in indexes]
+    del items[:]
+    items.extend(kept)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,9 @@
 from qualitrace_collector.state.coverage import Count, Counted, CoverageTotals, Spent
 from qualitrace_collector.state.database import Database, StateError
 from qualitrace_collector.state.dead_letters import DeadLetter, DeadLetters
-from qualitrace_collector.state.early_logs import EarlyLogs
 from qualitrace_collector.state.ledger import Ledger, TraceOutcome, TraceRecord, UnfinishedTrace
 from qualitrace_collector.state.queue import JudgeQueue, JudgeTask
+from qualitrace_collector.state.waiting import EarlyLogs
 
 __all__ = [
     "Count",

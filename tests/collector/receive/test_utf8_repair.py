@@ -197,7 +197,7 @@ def test_the_answer_warns_without_a_rejection(
 
 def test_a_request_of_endless_values_is_refused(monkeypatch: pytest.MonkeyPatch):
     """The search for broken text takes a bounded time, whatever a client sends."""
-    monkeypatch.setattr("qualitrace_collector.receive.utf8_repair.MAX_VALUES", 50)
+    monkeypatch.setattr("qualitrace_collector.receive.decode.MAX_VALUES", 50)
     broken = b"\x0a\x03\x1a\x01\xff"  # a schema's URL
     valid = b"\x0a\x00"
     assert decode_protobuf(TRACES, broken + valid * 10).repaired == 1

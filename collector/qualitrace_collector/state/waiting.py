@@ -1,6 +1,7 @@
-"""Log records that came before their span, for instance the prompt of a call that is still running.
+"""What waits in the state database: log records for their span, and people's feedback for its trace.
 
-They wait on disk, where they hold neither memory nor the journal: a span may take hours, or have been sampled out.
+Log records come before their span if they hold, for instance, the prompt of a call that is still running. On disk they
+hold neither memory nor the journal: a span may take hours, or have been sampled out.
 """
 
 import json
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
+from qualitrace_collector.person_feedback import PersonFeedback
 from qualitrace_collector.state.database import Database
 
 
@@ -45,3 +47,41 @@ class EarlyLogs:
             "sum(length(logs)) OVER (ORDER BY recorded_at DESC, trace_id) AS size FROM early_log) WHERE size > ?)",
             (older_than, max_size),
         ).rowcount
+
+
+SHORTEST_WAIT_SECONDS = 1.0
+
+
+class FeedbackBox:
+    """Feedback on its way from the journal to MLflow."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @staticmethod
+    def put(connection: sqlite3.Connection, feedback: PersonFeedback, received_at: float) -> None:
+        """Keep feedback, once however often it is sent, in the caller's transaction."""
+        connection.execute(
+            "INSERT OR IGNORE INTO feedback VALUES (?, ?, ?, ?)",
+            (feedback.assessment_id, feedback.model_dump_json(), received_at, received_at),
+        )
+
+    def due(self, now: float, limit: int) -> list[tuple[PersonFeedback, float]]:
+        """Return feedback that is to be tried now, with the time it was received (Unix seconds)."""
+        rows = self._database.rows(
+            "SELECT content, received_at FROM feedback WHERE due_at <= ? ORDER BY due_at LIMIT ?", (now, limit)
+        )
+        return [(PersonFeedback.model_validate_json(row["content"]), row["received_at"]) for row in rows]
+
+    @staticmethod
+    def postpone(connection: sqlite3.Connection, feedback: PersonFeedback, now: float) -> None:
+        """Try again when the feedback is twice as old as at `now`, in the caller's transaction."""
+        connection.execute(
+            "UPDATE feedback SET due_at = ?1 + max(?2, ?1 - received_at) WHERE assessment_id = ?3",
+            (now, SHORTEST_WAIT_SECONDS, feedback.assessment_id),
+        )
+
+    @staticmethod
+    def remove(connection: sqlite3.Connection, feedback: PersonFeedback) -> None:
+        """Forget feedback that is stored or given up, in the caller's transaction."""
+        connection.execute("DELETE FROM feedback WHERE assessment_id = ?", (feedback.assessment_id,))

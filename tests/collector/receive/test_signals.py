@@ -1,4 +1,4 @@
-"""Validation: an invalid item is rejected and reported, its neighbours stay."""
+"""The signals: traces and logs; an invalid item is rejected and reported, its neighbours stay."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from qualitrace_collector.receive.validate import check_logs, check_traces
+from qualitrace_collector.receive.signals import check_logs, check_traces
 
 TRACE_ID, SPAN_ID = b"t" * 16, b"s" * 8
 
