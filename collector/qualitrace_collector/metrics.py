@@ -105,7 +105,9 @@ TRACES_LACKING = Family(
     ("service", "scope", "dialect", "content"),
 )
 JOURNAL_BACKLOG = Family(
-    "qualitrace_journal_backlog_requests", "gauge", "OTLP requests that were acked and are not settled yet."
+    "qualitrace_journal_backlog_requests",
+    "gauge",
+    "OTLP requests that were acked and whose traces are not all stored yet.",
 )
 DEAD_LETTERS = Family(
     "qualitrace_dead_letters",

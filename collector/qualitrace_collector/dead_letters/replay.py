@@ -54,9 +54,9 @@ def is_decodable(letter: DeadLetter) -> bool:
 
 
 def replay(
-    letters: Iterable[DeadLetter], box: DeadLetters, journal: SqliteJournal, clock: Callable[[], float] = time.time
+    letters: Iterable[DeadLetter], kept: DeadLetters, journal: SqliteJournal, clock: Callable[[], float] = time.time
 ) -> None:
-    """Move letters from the box into the journal.
+    """Move letters from the state database into the journal.
 
     Args:
         clock: Unix seconds.
@@ -74,7 +74,7 @@ def replay(
             ]
         )
         # A crash before this line leaves a letter whose trace is stored anyway. Another replay of it changes nothing.
-        box.remove([letter])
+        kept.remove([letter])
 
 
 def _with_hex_ids(value: Any) -> Any:

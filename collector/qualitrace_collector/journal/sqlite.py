@@ -144,7 +144,11 @@ class SqliteJournal:
                 f"WHERE seen_at < excluded.seen_at - {OWNER_REFRESH_SECONDS}",
                 [(trace_id, item.tenant, item.received_at) for item in entries for trace_id in item.claims],
             )
-            _add(connection, counts or {})
+            connection.executemany(
+                "INSERT INTO counter VALUES (?, ?, ?) "
+                "ON CONFLICT (name, label) DO UPDATE SET total = total + excluded.total",
+                [(name, label, amount) for (name, label), amount in (counts or {}).items()],
+            )
 
     def foreign(self, entries: Sequence[JournalEntry]) -> list[frozenset[bytes]]:
         """Return, for each entry, the traces that it may not claim.
@@ -202,11 +206,6 @@ class SqliteJournal:
             requests, size = connection.execute("SELECT requests, bytes FROM pending").fetchone()
         return requests, size
 
-    def count(self, counts: Counts) -> None:
-        """Add `counts` to the counters."""
-        with self._transaction() as connection:
-            _add(connection, counts)
-
     def counters(self) -> dict[tuple[str, str], int]:
         """Return every counter's total since the file was made, by name and label."""
         with self._using() as connection:
@@ -251,13 +250,6 @@ def _number(connection: sqlite3.Connection, query: str) -> int:
 def _owner(connection: sqlite3.Connection, trace_id: bytes) -> str | None:
     row = connection.execute("SELECT tenant FROM owner WHERE trace_id = ?", (trace_id,)).fetchone()
     return None if row is None else str(row[0])
-
-
-def _add(connection: sqlite3.Connection, counts: Counts) -> None:
-    connection.executemany(
-        "INSERT INTO counter VALUES (?, ?, ?) ON CONFLICT (name, label) DO UPDATE SET total = total + excluded.total",
-        [(name, label, amount) for (name, label), amount in counts.items()],
-    )
 
 
 def ignored_tail(database: Path) -> int:

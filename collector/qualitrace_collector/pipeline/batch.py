@@ -1,8 +1,8 @@
-"""What travels through the pipeline: batches of pieces, to which each stage adds what it found out or did.
+"""What travels through the pipeline: batches of pieces, to which each step adds what it found or did.
 
 convert     service, what is known of the trace, its earlier spans; the converted trace, or an error
 store       an error where MLflow refused the trace
-record      nothing: it writes down each item's outcome
+record      nothing: it writes each item's outcome to the state database
 """
 
 from collections import deque

@@ -14,7 +14,7 @@ from qualitrace_collector.pipeline.batch import StoredTrace
 from qualitrace_collector.pipeline.sampling import Sampler
 from qualitrace_collector.pipeline.settings import PipelineConfig
 from qualitrace_collector.state import Database, Ledger
-from qualitrace_collector.state.waiting import FeedbackBox
+from qualitrace_collector.state.waiting import WaitingFeedback
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class FeedbackDelivery:
         self._max_age = config.assembly.max_age
         self._picks = "negative_feedback" in config.sampling.always
         self._database = database
-        self._box = FeedbackBox(database)
+        self._waiting = WaitingFeedback(database)
         self._ledger = Ledger(database)
         self._store = store
         self._sampler = sampler
@@ -55,7 +55,7 @@ class FeedbackDelivery:
     def step(self) -> float:
         """Write what can be written now; return the seconds to wait before the next step."""
         now = self._clock()
-        batch = self._box.due(now, BATCH)
+        batch = self._waiting.due(now, BATCH)
         if not batch:
             return IDLE_SECONDS
         open_traces = self._ledger.open_traces(feedback.mlflow_trace_id for feedback, _ in batch)
@@ -98,9 +98,9 @@ class FeedbackDelivery:
             for trace in picked:
                 self._sampler.queue_after_dislike(connection, trace, now)
             for feedback in waiting:
-                FeedbackBox.postpone(connection, feedback, now)
+                WaitingFeedback.postpone(connection, feedback, now)
             for feedback in (*stored, *expired):
-                FeedbackBox.remove(connection, feedback)
+                WaitingFeedback.remove(connection, feedback)
         for feedback in stored:
             self._outcomes.labels(feedback.source, "stored").inc()
         for feedback in expired:

@@ -25,7 +25,7 @@ from qualitrace_collector.state import (
     TraceRecord,
 )
 from qualitrace_collector.state.coverage import Coverage, added, gained, joined
-from qualitrace_collector.state.waiting import FeedbackBox
+from qualitrace_collector.state.waiting import WaitingFeedback
 
 _log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class Recorder:
     def keep_feedback(self, feedback: PersonFeedback, received_at: float) -> None:
         """Keep a person's feedback until it can be written to MLflow."""
         with self._database.transaction() as connection:
-            FeedbackBox.put(connection, feedback, received_at)
+            WaitingFeedback.put(connection, feedback, received_at)
 
     def count_redactions(self, counts: Mapping[str, int]) -> None:
         """Count replacements by rule."""

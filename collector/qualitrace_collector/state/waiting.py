@@ -52,7 +52,7 @@ class EarlyLogs:
 SHORTEST_WAIT_SECONDS = 1.0
 
 
-class FeedbackBox:
+class WaitingFeedback:
     """Feedback on its way from the journal to MLflow."""
 
     def __init__(self, database: Database) -> None:

@@ -31,7 +31,7 @@ class StateCollector(Collector):
         database: the state database.
         estimator: computes the quality over a window.
         clock: Unix seconds.
-        journal_backlog: counts the requests that were acked and are not settled yet.
+        journal_backlog: counts the requests that wait in the journal.
         receive_counts: what the receive process counted, by name and by door or reason.
         notification_counts: notifications by receiver and outcome.
     """

@@ -1,4 +1,4 @@
-"""A lock for each part on a data_dir: two collectors would each store what the other has not settled yet."""
+"""A lock for each part on a data_dir: two collectors would each store what waits in the journal."""
 
 import fcntl
 import os

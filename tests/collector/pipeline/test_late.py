@@ -215,7 +215,7 @@ def test_a_late_span_that_tells_of_a_counted_call_adds_nothing(make: Callable[..
 
 
 def test_a_replay_after_a_restart_counts_nothing(make: Callable[..., Collector], monkeypatch: pytest.MonkeyPatch):
-    """The late call was recorded, its request not settled: what is counted is on disk, and the counters begin anew."""
+    """The late call was recorded, its request not deleted from the journal: what is counted is on disk, and the counters begin anew."""
     collector = make()
     late = chat_span(1, 2, 1, question="Q?", answer="A.", flags=REMOTE_PARENT)
     collector.send([span(1, 1, name="GET /", gen_ai__system="x")])

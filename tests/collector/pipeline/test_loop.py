@@ -31,7 +31,7 @@ def test_a_trace_is_stored_queued_measured_and_settled(make: Callable[..., Colle
 
 
 def test_a_crash_before_the_journal_is_settled_repeats_nothing(make: Callable[..., Collector], monkeypatch):
-    """Stored and recorded, but not settled: the replay leaves one trace, one task a judge, one count."""
+    """Stored and recorded, but not deleted from the journal: the replay leaves one trace, one task a judge, one count."""
     collector = make()
     collector.send(rag(1))
     monkeypatch.setattr(SqliteJournal, "delete_done", lambda *_: None)
