@@ -1,11 +1,11 @@
-"""A judge held against experts' labels: agreement, thresholds whose error is bounded, the page and the run in MLflow.
+"""Compares a judge with experts' labels: agreement, thresholds of bounded error, the printed page, the MLflow run.
 
-The verdicts beyond a fitted threshold disagree with experts at most so often. Thresholds are fitted by fixed-sequence
-testing, after Jung, Brahman and Choi, "Trust or Escalate" (arXiv 2407.18370): they are tried from the most to the least
-selective; each is tested, by an exact binomial test on the labelled answers beyond it, against the hypothesis that
-experts disagree with more than `target_error` of its verdicts; the first that is not refuted ends the sequence, and the
-last before it is taken, or, where both sides could decide, an earlier one. All tests of a side together err with
-probability `delta` at most.
+The share of verdicts beyond a fitted threshold that disagree with experts is at most `target_error`. Thresholds are
+fitted by fixed-sequence testing, after Jung, Brahman and Choi, "Trust or Escalate" (arXiv 2407.18370): they are tried
+from the most to the least selective; each is tested, by an exact binomial test on the labelled answers beyond it,
+against the hypothesis that experts disagree with more than `target_error` of its verdicts; the first that is not
+refuted ends the sequence, and the last before it is taken, or, where both sides could decide, an earlier one. All
+tests of a side together err with probability `delta` at most.
 
 The grid is fixed before the labels are seen, as the proof wants. Thresholds beyond which there are too few answers for
 any test are skipped; for that step the surer of two values must not be the one that is wrong more often.
@@ -138,7 +138,7 @@ class Thresholds:
 
 
 def labels_needed(target_error: float, delta: float) -> int:
-    """Return the smallest n with (1 - target_error)^n ≤ delta: so many answers without an error pass the test."""
+    """Return the smallest n with (1 - target_error)^n ≤ delta: n answers without an error pass the test."""
     n = math.ceil(math.log(delta) / math.log1p(-target_error))
     return n if (1 - target_error) ** n <= delta else n + 1
 
@@ -204,7 +204,7 @@ def _side(values: np.ndarray, wrong: np.ndarray, threshold: float, verdict: Lite
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """A judge held against experts' labels called `label`."""
+    """A judge compared with experts' labels called `label`."""
 
     judge: str
     label: str

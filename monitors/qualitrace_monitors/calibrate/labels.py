@@ -1,4 +1,4 @@
-"""Experts' labels in MLflow, beside what the judge said of the same traces."""
+"""Reads experts' labels from MLflow, and pairs them with the judge's scores of the same traces."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Which judges score: the defaults of a model type, metrics by name, and those that compare with an expected answer.
+"""The judges of a run: the defaults of a model type, metrics by name, and comparisons with an expected answer.
 
 The expected answer travels in the sample's metadata. Exact match and token F1 are SQuAD's (Rajpurkar et al., "SQuAD:
 100,000+ Questions for Machine Comprehension of Text", EMNLP 2016, section 6.1): both texts in lower case, without

@@ -1,4 +1,4 @@
-"""What an evaluation found: rows with their scores, means with intervals, differences to an earlier run, and the gate.
+"""The result of an evaluation: scores by row, means with intervals, differences to an earlier run, and the gate.
 
 Intervals are those of the online estimates (Gaffke's bound; for shares exactly Clopper and Pearson's). The test of a
 paired difference is the sign-flip permutation test (scipy.stats.permutation_test with permutation_type="samples").

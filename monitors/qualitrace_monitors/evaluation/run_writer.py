@@ -1,9 +1,9 @@
-"""An evaluation run of MLflow: it is written with patience, and what could not be written is reported.
+"""Writes an evaluation run to MLflow, retries while MLflow is busy, and reports what could not be written.
 
 MLflow's own harness (mlflow/genai/evaluation/harness.py) logs a warning when it cannot write a trace or an assessment,
-and leaves the row out of its result. This one leaves the same behind: the run's type, its data set, and a trace for
-each row, linked to the run, with the scores and the expected answer as assessments that name the run. Every write may
-be done again without harm.
+and leaves the row out of its result. This one writes the same things: the run's type, its data set, and a trace for
+each row, linked to the run, with the scores and the expected answer as assessments that name the run. Every write can
+be repeated safely.
 """
 
 import hashlib
@@ -76,9 +76,9 @@ Judgements = dict[tuple[str, str], RowJudgement]  # by row key and judge
 
 
 class Patience:
-    """Calls MLflow, and repeats a call where that can help. Thread-safe.
+    """Calls MLflow, and retries a call while MLflow is busy or away. Thread-safe.
 
-    After it has waited in vain once, it does not wait again: a run ends within about `PATIENCE` of MLflow's going away.
+    It gives up once: after that no call waits, so a run ends within about `PATIENCE` seconds of MLflow's going away.
     """
 
     def __init__(self, store: TraceStore) -> None:

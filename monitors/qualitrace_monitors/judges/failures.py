@@ -1,4 +1,4 @@
-"""The judge's error for a failed call: whether another try is worth it, and when the provider wants it.
+"""Turns a failed call into a judge's error: whether a retry can help, and how long the provider asks to wait.
 
 MLflow, its integrations and the providers' clients wrap each other's errors. If there was an HTTP answer, one of these
 errors carries it: as `response` in those of requests, httpx, openai, anthropic and botocore (a dictionary there), or as
@@ -69,7 +69,7 @@ def failure_of(who: str, error: BaseException) -> JudgeError:
 
 
 def failure_by_name(who: str, names: str, text: str) -> JudgeError:
-    """Return the judge's error for one of which only the names and the message are known."""
+    """Return the judge's error for an error known only by its names and its message."""
     message = _message(who, text)
     if status := _STATUS.search(message):  # MLflow's integrations keep the text of an error alone
         return http_failure(message, int(status[1]), {})
@@ -77,10 +77,10 @@ def failure_by_name(who: str, names: str, text: str) -> JudgeError:
 
 
 def failure_in_body(who: str, error: Any, headers: Mapping[str, str]) -> JudgeError:
-    """Return the judge's error for one that a server reports in a body, under a status that means success.
+    """Return the judge's error for an error in the body of a response whose status means success.
 
-    Its code decides if it is an HTTP status, as OpenRouter's and Gemini's are; else the names that the provider gives
-    it, or its message if there are none. An unknown error is worth another try.
+    A code that is an HTTP status decides, as OpenRouter and Gemini send it; else the provider's names for the error,
+    else its message. An unknown error is worth a retry.
 
     Args:
         who: the caller that failed, for the message.

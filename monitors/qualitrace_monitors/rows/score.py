@@ -1,4 +1,4 @@
-"""Judges over many samples: patient with a busy provider, several calls at a time, and in order.
+"""Score many samples with a judge: retry while its provider is busy, run several calls at once, keep the order.
 
 `evaluate` uses them on the rows of a data set, `qualitrace judge` on the lines of a JSONL file. A line has `input` (the
 question or a conversation), `context` (a passage or a list of them), `output` (the answer), and maybe `id` and `label`
@@ -48,7 +48,7 @@ class RowJudgement:
 
 
 def judge_sample(judge: Judge, sample: Sample) -> RowJudgement:
-    """Judge one sample, again while the provider is busy; whatever goes wrong is in the result, never raised."""
+    """Judge one sample, and retry while the provider is busy. Errors are returned in the result, never raised."""
     tries = Retrying(
         retry=retry_if_exception_type(TransientJudgeError),
         stop=stop_after_attempt(ATTEMPTS),
@@ -75,7 +75,7 @@ def _seconds_to_wait(state: RetryCallState) -> float:
 
 
 def at_once(work: Callable[[_T], _R], items: Iterable[_T], workers: int) -> Iterator[_R]:
-    """Do some work on each item in threads, and yield the results in order; items are taken as they are needed."""
+    """Apply `work` to each item in threads, and yield the results in order; items are read as they are needed."""
     with ThreadPoolExecutor(workers) as pool:
         begun: deque[Future[_R]] = deque()
         for item in items:
@@ -163,7 +163,7 @@ def _is_blank(context: Any) -> bool:
 
 
 def summary(judge: Judge, lines: Sequence[JudgedLine]) -> str:
-    """Say how many lines were scored and how; if there are labels (0 or 1), how well.
+    """Return how many lines were scored and with what result; with labels (0 or 1), how well the judge did.
 
     AUROC is of the values. Balanced accuracy is at the judge's pass mark over all scored lines, and again over those
     that the judge decided.
