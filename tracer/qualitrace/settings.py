@@ -109,7 +109,7 @@ def read_all_but(value: Any) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Source:
+class OtelVariable:
     """An `OTEL_*` variable that a setting may come from, and how its text is read.
 
     `part` takes what belongs to the setting out of the variable's text; None there means not set.
@@ -125,12 +125,12 @@ class Source:
         return self.part(text, environ) if text else None
 
 
-def _resource_attribute(name: str) -> Source:
+def _resource_attribute(name: str) -> OtelVariable:
     def part(text: str, _: Environment) -> str | None:
         pairs = (pair.partition("=") for pair in text.split(","))
         return next((unquote(value.strip()) for key, _, value in pairs if key.strip() == name), None)
 
-    return Source("OTEL_RESOURCE_ATTRIBUTES", read_text, part)
+    return OtelVariable("OTEL_RESOURCE_ATTRIBUTES", read_text, part)
 
 
 def _sampler_ratio(sampler: str, environ: Environment) -> str | None:
@@ -138,7 +138,7 @@ def _sampler_ratio(sampler: str, environ: Environment) -> str | None:
     return fixed.get(sampler.lower().removeprefix("parentbased_"))
 
 
-def _setting(help_text: str, parse: Callable[[Any], Any], default: Any, *sources: Source) -> Any:
+def _setting(help_text: str, parse: Callable[[Any], Any], default: Any, *sources: OtelVariable) -> Any:
     return field(default=default, metadata={"help": help_text, "parse": parse, "sources": sources})
 
 
@@ -150,34 +150,34 @@ class Settings:
         "service.name of the traces; else the script's name",
         read_text,
         "",
-        Source("OTEL_SERVICE_NAME", read_text),
+        OtelVariable("OTEL_SERVICE_NAME", read_text),
         _resource_attribute("service.name"),
     )
     endpoint: str = _setting(
         f"base URL of the OTLP/HTTP collector; {TRACES_PATH} is appended",
         read_base_url,
         "http://127.0.0.1:4318" + TRACES_PATH,
-        Source("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", read_url),
-        Source("OTEL_EXPORTER_OTLP_ENDPOINT", lambda value: read_url(value).rstrip("/") + TRACES_PATH),
+        OtelVariable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", read_url),
+        OtelVariable("OTEL_EXPORTER_OTLP_ENDPOINT", lambda value: read_url(value).rstrip("/") + TRACES_PATH),
     )
     headers: Mapping[str, str] | None = _setting(
         "headers of each export, key=value,key=value",
         read_headers,
         None,
-        Source("OTEL_EXPORTER_OTLP_TRACES_HEADERS", read_headers),
-        Source("OTEL_EXPORTER_OTLP_HEADERS", read_headers),
+        OtelVariable("OTEL_EXPORTER_OTLP_TRACES_HEADERS", read_headers),
+        OtelVariable("OTEL_EXPORTER_OTLP_HEADERS", read_headers),
     )
     enabled: bool = _setting(
         "false turns everything off",
         read_flag,
         True,
-        Source("OTEL_SDK_DISABLED", lambda value: not read_flag(value)),
+        OtelVariable("OTEL_SDK_DISABLED", lambda value: not read_flag(value)),
     )
     capture_content: bool = _setting(
         "record prompts, answers, arguments and documents on the spans",
         read_flag,
         True,
-        Source("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", read_content_mode),
+        OtelVariable("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", read_content_mode),
     )
     redact: Callable[[str], str] | None = _setting(  # noqa: RUF009  # a field like the others
         f"what is replaced in all texts before they leave: {', '.join(PATTERNS)}, or /regular expressions/",
@@ -194,32 +194,32 @@ class Settings:
         "share of the traces that is exported (head sampling), 0 to 1",
         read_ratio,
         1.0,
-        Source("OTEL_TRACES_SAMPLER", read_ratio, _sampler_ratio),
+        OtelVariable("OTEL_TRACES_SAMPLER", read_ratio, _sampler_ratio),
     )
     schedule_delay: float = _setting(
         "seconds between two exports",
         read_seconds,
         0.5,
-        Source("OTEL_BSP_SCHEDULE_DELAY", lambda value: read_seconds(float(value) / 1000)),
+        OtelVariable("OTEL_BSP_SCHEDULE_DELAY", lambda value: read_seconds(float(value) / 1000)),
     )
     queue_size: int = _setting(
         "ended spans held in memory; the oldest is dropped beyond",
         read_count,
         2048,
-        Source("OTEL_BSP_MAX_QUEUE_SIZE", read_count),
+        OtelVariable("OTEL_BSP_MAX_QUEUE_SIZE", read_count),
     )
     export_timeout: float = _setting(
         "seconds for one export, retries included",
         read_seconds,
         10.0,
-        Source("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", read_seconds),
-        Source("OTEL_EXPORTER_OTLP_TIMEOUT", read_seconds),
+        OtelVariable("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", read_seconds),
+        OtelVariable("OTEL_EXPORTER_OTLP_TIMEOUT", read_seconds),
     )
     instrument: tuple[str, ...] = _setting(
         f"libraries to trace: {', '.join(LIBRARIES)}, or none",
         read_libraries,
         tuple(LIBRARIES),
-        Source("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", read_all_but),
+        OtelVariable("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", read_all_but),
     )
 
 
@@ -249,19 +249,19 @@ def resolve(keywords: Mapping[str, Any], environ: Environment = os.environ) -> S
     return Settings(**resolved)
 
 
-class _Process:
+class _CurrentSettings:
     settings: Settings | None = None
 
 
 def use_settings(settings: Settings | None) -> None:
     """Let `current_settings` return these from now on; None: those of the environment."""
-    _Process.settings = settings
+    _CurrentSettings.settings = settings
 
 
 def current_settings() -> Settings:
     """Return the settings of `init`; without it, those of the environment."""
-    _Process.settings = _Process.settings or resolve({})
-    return _Process.settings
+    _CurrentSettings.settings = _CurrentSettings.settings or resolve({})
+    return _CurrentSettings.settings
 
 
 def _candidates(

@@ -103,7 +103,7 @@ def _sum(calls: Iterable[SpanDraft], name: str) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spending:
+class SpanUsage:
     """Tokens and dollars that count at one span.
 
     Attributes:
@@ -125,20 +125,20 @@ class Spending:
     embedding: bool = False
 
 
-def spending(spans: Sequence[AnySpan]) -> list[Spending]:
+def spending(spans: Sequence[AnySpan]) -> list[SpanUsage]:
     """Return what the spans of one trace spent, at the spans where it counts."""
     tree = _Tree(spans)
     embeddings, usages, costs = (
         dict(tree.counted(key, sums)) for key, sums in ((EMBEDDING_USAGE, _TOKENS), (USAGE, _TOKENS), (COST, _COST))
     )
-    found: list[Spending] = []
+    found: list[SpanUsage] = []
     for span in spans:
         usage, embedding, cost = (amounts.get(span.span_id) for amounts in (usages, embeddings, costs))
         if usage is None and embedding is None and cost is None:
             continue
         tokens: Amounts = usage or embedding or {}
         found.append(
-            Spending(
+            SpanUsage(
                 span_id=span.span_id,
                 model=tree.model_of(span),
                 input=_of(tokens, INPUT),

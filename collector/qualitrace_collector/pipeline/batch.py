@@ -18,7 +18,7 @@ from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.convert.build_sample import outermost, root_of
 from qualitrace_collector.convert.mlflow_span import AnySpan
 from qualitrace_collector.convert.span_draft import CALL_TYPES
-from qualitrace_collector.convert.spending import Spending, spending
+from qualitrace_collector.convert.spending import SpanUsage, spending
 from qualitrace_collector.convert.trace import mlflow_trace_id
 from qualitrace_collector.mlflow_store.writer_process import Writing
 from qualitrace_collector.names import BoundedNames
@@ -65,7 +65,7 @@ class StoredTrace:
         return outermost(self.spans, CALL_TYPES)
 
     @cached_property
-    def spending(self) -> Sequence[Spending]:
+    def spending(self) -> Sequence[SpanUsage]:
         """The tokens and US dollars, at the spans where they count."""
         return spending(self.spans)
 

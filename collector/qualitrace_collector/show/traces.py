@@ -17,7 +17,7 @@ from qualitrace_collector.convert.build_sample import TracedSample, is_error, ou
 from qualitrace_collector.convert.mlflow_span import MODEL, USAGE, AnySpan, StoredSpan
 from qualitrace_collector.convert.root import PROMOTED, SESSION_KEYS, USER_KEYS
 from qualitrace_collector.convert.span_draft import CALL_TYPES
-from qualitrace_collector.convert.spending import Spending, spending
+from qualitrace_collector.convert.spending import SpanUsage, spending
 from qualitrace_collector.convert.trace import mlflow_trace_id, service_of
 from qualitrace_collector.piece import Piece, SpanRecord, span_records
 from qualitrace_collector.pipeline.redaction import Redaction
@@ -125,7 +125,7 @@ def sample_with_sources(
     }
 
 
-def _tokens(spent: Sequence[Spending]) -> dict[str, int]:
+def _tokens(spent: Sequence[SpanUsage]) -> dict[str, int]:
     """Return the sums; cached and reasoning tokens are parts of input and output."""
     sums = {name: int(sum(getattr(item, name) for item in spent)) for name in _TOKENS}
     return {name: count for name, count in sums.items() if count or (spent and name in ("input", "output"))}
@@ -134,7 +134,7 @@ def _tokens(spent: Sequence[Spending]) -> dict[str, int]:
 Origin = dict[str, str]
 
 
-def _sources(spans: Sequence[AnySpan], traced: TracedSample, spent: Sequence[Spending]) -> dict[str, Any]:
+def _sources(spans: Sequence[AnySpan], traced: TracedSample, spent: Sequence[SpanUsage]) -> dict[str, Any]:
     by_id = {span.span_id: span for span in spans}
     exchange, sample = traced.exchange, traced.sample
     return {

@@ -121,7 +121,7 @@ class FittedThreshold:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Thresholds:
+class ThresholdFit:
     """Both sides: with probability `confidence` each disagrees with experts in `target_error` of its verdicts at most.
 
     Attributes:
@@ -143,7 +143,7 @@ def labels_needed(target_error: float, delta: float) -> int:
     return n if (1 - target_error) ** n <= delta else n + 1
 
 
-def fit(pairs: Sequence[LabelledScore], target_error: float, confidence: float) -> Thresholds:
+def fit(pairs: Sequence[LabelledScore], target_error: float, confidence: float) -> ThresholdFit:
     """Fit both sides, each with half of the error probability 1 - `confidence` (Bonferroni)."""
     delta = (1 - confidence) / 2  # both sides together err with probability 1 - confidence at most
     values = np.array([pair.value for pair in pairs])
@@ -151,7 +151,7 @@ def fit(pairs: Sequence[LabelledScore], target_error: float, confidence: float) 
     passing, failing = _chosen(
         _fit(values, ~good, target_error, delta, "pass"), _fit(values, good, target_error, delta, "fail")
     )
-    return Thresholds(
+    return ThresholdFit(
         target_error=target_error,
         confidence=confidence,
         needed=labels_needed(target_error, delta),
@@ -210,7 +210,7 @@ class Calibration:
     label: str
     labelled: LabelledScores
     agreement: Agreement
-    thresholds: Thresholds
+    thresholds: ThresholdFit
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON values; `version` is the hash of the rest, the labels' traces included."""
@@ -284,7 +284,7 @@ def _measured(value: Measured, otherwise: str = "not measurable") -> str:
     return f"{value.estimate:5.3f} [{value.lower:5.3f}, {value.upper:5.3f}]"
 
 
-def _side_line(verdict: str, preposition: str, side: FittedThreshold, fitted: Thresholds) -> str:
+def _side_line(verdict: str, preposition: str, side: FittedThreshold, fitted: ThresholdFit) -> str:
     if side.threshold is None:
         return f"  {verdict}: no threshold keeps the bound (it takes {fitted.needed} answers or more on this side)"
     return f"  {verdict} {preposition} {side.threshold:g}: {side.verdicts} verdicts, {side.errors} of them wrong"

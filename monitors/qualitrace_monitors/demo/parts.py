@@ -23,11 +23,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from qualitrace_monitors.demo.llm import model_app
-from qualitrace_monitors.demo.observe import SERVICE
 from qualitrace_monitors.server.child_process import ChildProcess
 from qualitrace_monitors.web.server import WebServer
 
-CONFIG_NAME = "qualitrace-demo.yaml"
+CONFIG_NAME, SERVICE = "qualitrace-demo.yaml", "shop-assistant"
 START_SECONDS, STOP_SECONDS = 60.0, 15.0
 _FOREIGN_SETTINGS = ("OTEL_", "QUALITRACE_", "OPENAI_", "MLFLOW_")
 

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from qualitrace_collector.convert import ConvertedTrace, convert
 from qualitrace_collector.convert.cost import prices_of
-from qualitrace_collector.convert.spending import Spending, spending
+from qualitrace_collector.convert.spending import SpanUsage, spending
 from qualitrace_collector.pipeline.batch import StoredTrace
 from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
 from support.otlp import chat_span, span
@@ -228,7 +228,7 @@ def test_usage_at_an_agent_alone_counts_under_its_model():
     trace = trace_of(agent, openinference(2, 1, kind="TOOL"))
     assert totals(trace) == (800, 40, 0.021)
     (spent,) = spending(trace.stored)
-    expected = Spending(span_id=f"{1:016x}", model=MODEL, input=800, output=40, cost_usd=0.021)
+    expected = SpanUsage(span_id=f"{1:016x}", model=MODEL, input=800, output=40, cost_usd=0.021)
     assert spent == expected
 
 

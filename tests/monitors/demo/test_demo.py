@@ -25,7 +25,6 @@ from standardwebhooks import Webhook
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.demo import parts
 from qualitrace_monitors.demo.llm import answer, model_app
-from qualitrace_monitors.demo.observe import Observation, observe
 from qualitrace_monitors.demo.parts import (
     DemoFailed,
     RunningParts,
@@ -35,7 +34,7 @@ from qualitrace_monitors.demo.parts import (
     wait_for_log,
 )
 from qualitrace_monitors.demo.retrieval import PASSAGES, QUESTIONS, Index
-from qualitrace_monitors.demo.story import Story
+from qualitrace_monitors.demo.story import Observation, Story, observe
 from qualitrace_monitors.judges.build import build_judge
 from qualitrace_monitors.judges.settings import JudgeConfig
 from qualitrace_monitors.web.server import WebServer
