@@ -115,6 +115,7 @@ DEAD_LETTERS = Family(
     "Traces and requests that were given up and wait for `qualitrace journal` to replay or drop them.",
 )
 
+# What the receive process counts, by the name that it counts under in the journal.
 OTLP = {
     name: Family(f"qualitrace_otlp_{name}_total", "counter", meaning, (label,))
     for name, label, meaning in (
@@ -130,6 +131,5 @@ OTLP = {
         ("feedback_received", "source", "People's opinions taken; the source is user or expert."),
     )
 }
-"""What the receive process counts, by the name that it counts under in the journal."""
 
 FAMILIES = (*(family for family in list(globals().values()) if isinstance(family, Family)), *OTLP.values())

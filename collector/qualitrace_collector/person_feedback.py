@@ -10,16 +10,16 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StrictBool, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 
+# The key in an assessment's metadata for `user` or `expert`.
 SOURCE_KEY = "qualitrace.feedback.source"
-"""The key of an assessment's metadata that holds `user` or `expert`."""
 
 GOOD_WORDS = frozenset("pass passed positive good thumbs_up correct yes true factual relevant non-toxic".split())
-BAD_WORDS = frozenset("fail failed negative bad thumbs_down incorrect no false hallucinated unrelated toxic".split())
-"""How people, evaluation events and MLflow's scorers say in a word what they think of an answer; the last of both are
-Phoenix' labels (`phoenix.evals.default_templates`)."""
 
-LONGEST_WORD, LONGEST_COMMENT = 200, 10_000
-"""Characters."""
+# How people, evaluation events and MLflow's scorers say in a word what they think of an answer; the last of both are
+# Phoenix' labels (`phoenix.evals.default_templates`).
+BAD_WORDS = frozenset("fail failed negative bad thumbs_down incorrect no false hallucinated unrelated toxic".split())
+
+LONGEST_WORD, LONGEST_COMMENT = 200, 10_000  # characters
 
 _NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps none
 Word = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_WORD, strip_whitespace=True, pattern=_NO_NUL)]

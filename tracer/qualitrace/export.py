@@ -24,8 +24,8 @@ from qualitrace.redact import Redact
 from qualitrace.session import session_attributes
 from qualitrace.settings import Settings
 
+# Spans in one request: they carry prompts and documents, and the exporter drops requests over 64 MiB.
 BATCH_SPANS = 128
-"""Spans in one request: they carry prompts and documents, and the exporter drops requests over 64 MiB."""
 
 logging.getLogger(OTLPSpanExporter.__module__).addFilter(SparseFilter())
 

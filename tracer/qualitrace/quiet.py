@@ -9,8 +9,8 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
+# For what is queued at exit; with the interpreter's own end it stays under 3 s on a busy machine, too.
 SHUTDOWN_SECONDS = 2.0
-"""For what is queued at exit; with the interpreter's own end it stays under 3 s on a busy machine, too."""
 
 logger = logging.getLogger("qualitrace")
 

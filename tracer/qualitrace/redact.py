@@ -15,6 +15,8 @@ Redact = Callable[[str], str]
 
 EXTRA = "pip install 'qualitrace[redact]'"
 FAILED = "[redaction failed]"
+
+# By name, in RE2's syntax. Cards and IBANs are redacted if their check digits are right.
 PATTERNS: Mapping[str, str] = {
     "email": r"[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,4}[a-zA-Z]{2,24}\b",
     "phone": r"\+\d{1,3}(?:[ ().-]{0,2}\d){6,13}\b|(?:\(\d{3}\) ?|\b\d{3}[ .-])\d{3}[ .-]\d{4}\b",
@@ -23,7 +25,6 @@ PATTERNS: Mapping[str, str] = {
     "ssn": r"\b\d{3}-\d{2}-\d{4}\b",
     "ip": r"\b(?:\d{1,3}\.){3}\d{1,3}\b",
 }
-"""By name, in RE2's syntax. Cards and IBANs are redacted if their check digits are right."""
 
 
 class Redactor:

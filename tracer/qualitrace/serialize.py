@@ -12,8 +12,7 @@ from enum import Enum
 from itertools import islice
 from typing import Any
 
-LIMIT = 65_536
-"""Characters of one attribute's text."""
+LIMIT = 65_536  # characters of one attribute's text
 
 CUT = "…[cut]"
 MAX_DEPTH = 20

@@ -9,8 +9,9 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 C = TypeVar("C", bound=BaseModel)
+
+# Path in the file, what is wrong there.
 LocatedMistake = tuple[str, str]
-"""Path in the file, what is wrong there."""
 
 _TOO_DEEP = "nested too deeply, or an anchor that contains itself"
 

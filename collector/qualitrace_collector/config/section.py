@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, SecretStr
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 T = TypeVar("T")
+
+# The place below the validated section, and what is wrong there.
 Mistake = tuple[tuple[int | str, ...], str]
-"""The place below the validated section, and what is wrong there."""
 
 
 class Section(BaseModel):

@@ -89,14 +89,14 @@ def _identifier(value: str) -> str:
     return value
 
 
+# Seconds; written as a number or in Go's duration form (`1h30m`).
 Duration = Annotated[float, BeforeValidator(_seconds), AfterValidator(_bounded), PlainSerializer(float)]
-"""Seconds; written as a number or in Go's duration form (`1h30m`)."""
 
+# `host:port`.
 Address = Annotated[str, AfterValidator(_address)]
-"""`host:port`."""
 
+# Where MLflow is: a kind of place that qualitrace is tested with, or empty.
 TrackingUri = Annotated[str, AfterValidator(_tracking_uri)]
-"""Where MLflow is: a kind of place that qualitrace is tested with, or empty."""
 
+# A name that becomes a Prometheus label value, an assessment name or a file name.
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=60), AfterValidator(_identifier)]
-"""A name that becomes a Prometheus label value, an assessment name or a file name."""

@@ -31,6 +31,7 @@ NO_RETRIEVER = (
     '@qualitrace.trace(kind="retriever")'
 )
 
+# The meaning of each bad outcome to someone who misses a score.
 _OUTCOMES = {
     "not_genai": "no span of these was recognised as one of a GenAI library: is it instrumented?",
     "dead_lettered": "MLflow refused these: 'qualitrace journal list' shows why",
@@ -41,7 +42,6 @@ _OUTCOMES = {
     "failed": "the judge failed: qualitrace_judge_errors_total and the server's log show why",
     "expired": "waited for longer than the server keeps them: is the judge still configured, and fast enough?",
 }
-"""The meaning of each bad outcome to someone who misses a score."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from typing import Literal
 
 SignalName = Literal["traces", "logs", "feedback"]
 
+# Amounts to add to counters, by name and label, for example `("spans_received", "http")`.
 Counts = Mapping[tuple[str, str], int]
-"""Amounts to add to counters, by name and label, for example `("spans_received", "http")`."""
 
 
 class JournalError(Exception):

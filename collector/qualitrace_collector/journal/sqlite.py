@@ -26,8 +26,8 @@ _WAL_HEADER_BYTES = 32
 _FRAME_HEADER_BYTES = 24
 _Checksum = tuple[int, int]
 
+# How old an owner's `seen_at` may be although the trace still goes on: most requests need not write it.
 OWNER_REFRESH_SECONDS = 86_400
-"""How old an owner's `seen_at` may be although the trace still goes on: most requests need not write it."""
 
 # How to change it: raise VERSION by one, and add the statements that lead from the version before, for example
 #

@@ -25,8 +25,9 @@ from qualitrace_collector.state.coverage import Content, Coverage, Source
 _log = logging.getLogger(__name__)
 
 _SESSION_NAMES = ("session.id", "gen_ai.conversation.id")
+
+# OpenInference writes the second in place of content that it hides (openinference.instrumentation.config).
 _HIDDEN = {"", "__REDACTED__"}
-"""OpenInference writes the second in place of content that it hides (openinference.instrumentation.config)."""
 
 
 def coverage_of(trace: StoredTrace, piece: Piece) -> Coverage:
@@ -71,8 +72,8 @@ def _shows(text: str, recorded: Iterable[Any]) -> bool:
     return any(not (isinstance(value, str) and value in _HIDDEN) and _holds_something(value) for value in recorded)
 
 
+# Keys of messages and responses that are there without any content.
 _FRAME = frozenset("role type id index finish_reason model object created status usage".split())
-"""Keys of messages and responses that are there without any content."""
 
 
 def _holds_something(value: Any, depth: int = 0) -> bool:

@@ -29,8 +29,8 @@ from qualitrace_collector.state.waiting import WaitingFeedback
 
 _log = logging.getLogger(__name__)
 
+# How long a trace's row is kept: a span that comes later than this starts the trace anew in the ledger.
 KEEP_SECONDS = 7 * 86_400.0
-"""How long a trace's row is kept: a span that comes later than this starts the trace anew in the ledger."""
 
 
 class Recorder:

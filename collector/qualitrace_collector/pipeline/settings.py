@@ -71,8 +71,8 @@ class Sampling(Section):
         return self.rate if judge.rate is None else judge.rate
 
 
+# Names of the judges that run when the file lists none.
 DEFAULT_JUDGES = ("relevance", "faithfulness", "groundedness", "safety", "toxicity")
-"""Names of the judges that run when the file lists none."""
 
 
 class PipelineConfig(Section):

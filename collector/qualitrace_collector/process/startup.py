@@ -11,14 +11,14 @@ from types import FrameType
 
 from pydantic import SecretStr
 
+# Loggers of libraries that are limited to warnings.
 CHATTY_LOGGERS = ("alembic", "mlflow.store.db", "httpx", "httpcore", "uvicorn")
-"""Loggers of libraries that are limited to warnings."""
 
+# Loggers whose failures this package logs itself, and the level from which on they are still shown.
 LOGGED_BY_US = {
     "urllib3.connectionpool": logging.ERROR,  # it warns about each retry of a call to MLflow
     "mlflow.store.db.utils": logging.CRITICAL,  # it logs a refused statement with its values: what users wrote
 }
-"""Loggers whose failures this package logs itself, and the level from which on they are still shown."""
 
 MLFLOW_ENVIRONMENT = {
     # Use the bundled price catalog: the first model span of a provider would otherwise wait for the network.
@@ -33,8 +33,9 @@ MLFLOW_ENVIRONMENT = {
 GARBAGE_THRESHOLDS = (100_000, 20, 20)
 
 PARENT_CHECK_SECONDS = 1.0
+
+# The environment variable that holds the parent's process id.
 PARENT_VARIABLE = "QUALITRACE_PARENT_PID"
-"""The environment variable that holds the parent's process id."""
 
 
 def configure_logging() -> None:

@@ -32,11 +32,11 @@ from qualitrace_collector.receive.signals import Signal
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 
+# The doors decode larger requests in a thread, so that small ones need not wait for them.
 THREAD_BYTES = 128 << 10
-"""The doors decode larger requests in a thread, so that small ones need not wait for them."""
 
+# Texts and messages of one request that are examined: each takes microseconds, and other requests wait.
 MAX_VALUES = 500_000
-"""Texts and messages of one request that are examined: each takes microseconds, and other requests wait."""
 
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 _COMPRESSIONS = ("gzip", "deflate")

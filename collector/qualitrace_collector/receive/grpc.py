@@ -14,8 +14,8 @@ from qualitrace_collector.receive.intake import Intake
 from qualitrace_collector.receive.settings import Otlp, Tls
 from qualitrace_collector.receive.signals import SIGNALS, Signal
 
+# Requests under way on one connection; clients hold back further ones.
 MAX_STREAMS = 128
-"""Requests under way on one connection; clients hold back further ones."""
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 

@@ -47,8 +47,8 @@ class Tokens:
         return (self._tenants[found[0]] or "") if self._has_tenants else None
 
 
+# Counts that many bytes more for a request; raises Unavailable if all requests together hold too much.
 AddBytes = Callable[[int], None]
-"""Counts that many bytes more for a request; raises Unavailable if all requests together hold too much."""
 
 
 class RequestMemory:

@@ -42,8 +42,8 @@ from qualitrace_collector.receive.signals import SIGNALS, Signal
 
 MAX_FEEDBACK_BYTES = 64 << 10
 
+# Large requests that are decoded at once: only after that is it known how much memory they need.
 _DECODERS = 4
-"""Large requests that are decoded at once: only after that is it known how much memory they need."""
 
 # Metrics get the answer that OTLP's clients expect of a server without that signal, as gRPC's UNIMPLEMENTED is: they
 # do not try again, and report why. A partial success would look like a working metrics pipeline.

@@ -25,8 +25,7 @@ Door = Literal["http", "grpc"]
 
 logger = logging.getLogger(__name__)
 
-WARNING_SECONDS = 3600.0
-"""Between two warnings of the same kind."""
+WARNING_SECONDS = 3600.0  # between two warnings of the same kind
 
 
 class Intake:

@@ -30,6 +30,8 @@ _RULES = {
     "tenant": "trace belongs to another tenant",
 }
 END_BEFORE_START = "end_before_start"
+
+# How the scopes of those instrumentations begin whose log records carry prompts and answers.
 GENAI_SCOPES = (
     "opentelemetry.instrumentation.genai.",
     "opentelemetry.instrumentation.openai_v2",
@@ -38,7 +40,6 @@ GENAI_SCOPES = (
     "gcp.vertex.agent",
     "pydantic-ai",
 )
-"""How the scopes of those instrumentations begin whose log records carry prompts and answers."""
 
 _GENAI = "gen_ai."
 _NO_TRACE_ID = bytes(16)
@@ -70,8 +71,8 @@ class Validation:
         )
 
 
+# Lists of items in a request, each with the path that leads to it, and the scope of its items.
 Places = Iterator[tuple[Any, str, InstrumentationScope]]
-"""Lists of items in a request, each with the path that leads to it, and the scope of its items."""
 
 
 def places_of_spans(request: ExportTraceServiceRequest) -> Places:

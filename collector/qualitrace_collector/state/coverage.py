@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple
 from qualitrace_collector.names import OTHER
 from qualitrace_collector.state.database import Database
 
+# Scopes' names come from outside; those of further sources are called `other`.
 MAX_SOURCES = 500
-"""Scopes' names come from outside; those of further sources are called `other`."""
 
 Content = Literal["input", "output", "tokens", "documents", "session"]
 
@@ -26,8 +26,8 @@ class Source(NamedTuple):
     dialect: str
 
 
+# Whether a trace has what it should have, by who should have recorded it.
 Coverage = Mapping[tuple[Source, Content], bool]
-"""Whether a trace has what it should have, by who should have recorded it."""
 
 
 def dump_coverage(coverage: Coverage) -> str:
@@ -52,8 +52,8 @@ def joined(before: Coverage, now: Coverage) -> Coverage:
 
 INPUT, OUTPUT, USD = "input", "output", "usd"
 
+# What the calls of a trace used, by model and by kind: tokens (`input`, `output`) and US dollars (`usd`).
 Spent = Mapping[str, Mapping[str, float]]
-"""What the calls of a trace used, by model and by kind: tokens (`input`, `output`) and US dollars (`usd`)."""
 
 
 def gained(before: Spent, now: Spent) -> Spent:

@@ -17,14 +17,14 @@ from qualitrace_collector.state.database import Database
 TraceOutcome = Literal["stored", "not_genai", "dead_lettered"]
 JudgementOutcome = Literal["queued", "scored", "sampled_out", "not_applicable", "budget_skipped", "failed", "expired"]
 
+# Unfinished traces that are returned together: all their spans are read back at once.
 MOST_AT_ONCE = 20
-"""Unfinished traces that are returned together: all their spans are read back at once."""
 
+# The `judge` column of the rows that count traces.
 WHOLE_TRACE = ""
-"""The `judge` column of the rows that count traces."""
 
+# One parameter for any number of ids: SQLite limits how many `?` a statement may have.
 _THESE = "trace_id IN (SELECT value FROM json_each(?))"
-"""One parameter for any number of ids: SQLite limits how many `?` a statement may have."""
 
 _KNOWN = f"SELECT trace_id, service, outcome, root_seen FROM trace WHERE {_THESE}"
 
