@@ -52,7 +52,7 @@ def retrieve(question: str, retriever: str) -> list[str]:
 
 @qualitrace.trace
 def answer(question: str, retriever: str = "tfidf") -> dict[str, object]:
-    """Answer with the sentence of the passage that fits best; say so if none shares a word with the question."""
+    """Answer with the sentence of the passage that fits best."""
     context = retrieve(question, retriever)
     sentences = re.split(r"(?<=\.)\s+", " ".join(context))
     return {"answer": Search(sentences).best(question), "context": context}
