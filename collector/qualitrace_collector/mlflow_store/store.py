@@ -7,7 +7,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -16,7 +16,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.abstract_store import AbstractStore
 from mlflow.tracing.constant import TraceMetadataKey
 from mlflow.tracking._tracking_service.utils import _get_store  # pyright: ignore[reportPrivateUsage]
+from mlflow.utils.credentials import get_default_host_creds
 from sqlalchemy import make_url
+from sqlalchemy.exc import OperationalError
 
 from qualitrace_collector.config.values import without_credentials
 from qualitrace_collector.convert import ConvertedTrace
@@ -25,6 +27,8 @@ from qualitrace_collector.mlflow_store.experiments import Experiments, PlacedTra
 from qualitrace_collector.mlflow_store.headline import ended_trace, headline_of
 from qualitrace_collector.mlflow_store.settings import Mlflow
 from qualitrace_collector.mlflow_store.tested_tables import has_tested_tables
+from qualitrace_collector.mlflow_store.tracking_server import TrackingServer
+from qualitrace_collector.mlflow_store.unavailable import StoreUnavailable, is_shortage
 
 if TYPE_CHECKING:
     from qualitrace_collector.mlflow_store.table_rows import TableRows
@@ -32,11 +36,15 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-_TRANSIENT_CODES = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
-
-
-class StoreUnavailable(Exception):
-    """MLflow cannot be reached or written to now; the same call may succeed later."""
+_TRANSIENT_CODES = {
+    "TEMPORARILY_UNAVAILABLE",
+    "REQUEST_LIMIT_EXCEEDED",
+    "RESOURCE_EXHAUSTED",
+    "DEADLINE_EXCEEDED",
+    # A server that cannot take any trace.
+    "ENDPOINT_NOT_FOUND",
+    "NOT_IMPLEMENTED",
+}
 
 
 class TraceStore:
@@ -98,7 +106,7 @@ class TraceStore:
         refused: dict[str, Exception] = {}
         for (experiment_id, _), group in groups.items():
             for trace, error in self._bisect(partial(self._log_spans, experiment_id), group):
-                if not self._saved_where_it_is(trace, experiment_id):
+                if not self._is_there(trace, experiment_id):
                     refused[trace.trace_id] = error
         if refused:
             self.experiments.forget()  # one may have been deleted for good: the next attempt looks for it
@@ -188,15 +196,16 @@ class TraceStore:
             try:
                 store.create_assessment(assessment)
             except Exception as error:
+                self._raise_if_unavailable(error)
                 if not self._has_assessment(assessment):
-                    self._raise_if_unavailable(error)
                     refused[str(assessment.assessment_id)] = error
         return refused
 
     def _has_assessment(self, assessment: Assessment) -> bool:
         try:
             self._store.get_assessment(str(assessment.trace_id), str(assessment.assessment_id))
-        except Exception:
+        except Exception as error:
+            self._raise_if_unavailable(error)
             return False
         return True
 
@@ -228,16 +237,22 @@ class TraceStore:
     def _log_spans(self, experiment_id: str, traces: Sequence[ConvertedTrace]) -> None:
         self._store.log_spans(experiment_id, [span for trace in traces for span in trace.spans])
 
-    def _saved_where_it_is(self, trace: ConvertedTrace, tried: str) -> bool:
-        """Store the spans of a trace that another service began in its experiment; return whether there is one."""
+    def _is_there(self, trace: ConvertedTrace, tried: str) -> bool:
+        """Return whether a refused trace is stored after all.
+
+        It may be in the experiment where another service began it, and then the spans are stored there. Or MLflow had
+        it already, and the refusal came from elsewhere.
+        """
         try:
             existing = self._store.get_trace_info(trace.trace_id).experiment_id
-            if existing is None or existing == tried:
-                return False
-            self._store.log_spans(existing, list(trace.spans))
-        except MlflowException:
+            if existing is not None and existing != tried:
+                self._store.log_spans(existing, list(trace.spans))
+                return True
+            there = {span.span_id for span in self.read(trace.trace_id)}
+            return not trace.renewed and there.issuperset(span.span_id for span in trace.spans)
+        except Exception as error:
+            self._raise_if_unavailable(error)
             return False
-        return True
 
     def _bisect(self, write: Callable[[Sequence[_T]], None], items: Sequence[_T]) -> list[tuple[_T, Exception]]:
         """Write items; halve a refused batch until only the guilty are left, and return those with their errors."""
@@ -263,6 +278,8 @@ class TraceStore:
 
     def _raise_if_unavailable(self, error: Exception) -> None:
         """Raise `StoreUnavailable` unless the data are at fault."""
+        if isinstance(error, StoreUnavailable):
+            raise error
         if _is_transient(error):
             raise StoreUnavailable(reason(error)) from error
         # A server answers 422 or INTERNAL_ERROR for faults of its own, too: one that is well answers the check.
@@ -276,15 +293,25 @@ def mlflow_store(tracking_uri: str, artifact_uri: str | None = None) -> Abstract
         artifact_uri: where artifacts of new experiments go; None leaves it to MLflow. A SQLite file always has them
             beside it.
     """
+    if tracking_uri.startswith("http"):
+        return _tracking_server(tracking_uri)
     if tracking_uri.startswith("sqlite") and (path := make_url(tracking_uri).database):
         artifact_uri = (Path(path).resolve().parent / "artifacts").as_uri()
     return _get_store(tracking_uri, artifact_uri)
 
 
+@cache
+def _tracking_server(tracking_uri: str) -> AbstractStore:
+    return TrackingServer(partial(get_default_host_creds, tracking_uri))
+
+
 def _is_transient(error: Exception) -> bool:
+    if is_shortage(error):
+        return True
     if isinstance(error, MlflowException):
         return error.error_code in _TRANSIENT_CODES
-    return isinstance(error, OSError)
+    # What is asked outside of MLflow's sessions raises what MLflow calls TEMPORARILY_UNAVAILABLE.
+    return isinstance(error, (OSError, OperationalError))
 
 
 def reason(error: Exception) -> str:

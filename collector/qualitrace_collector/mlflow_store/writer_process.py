@@ -43,15 +43,17 @@ class Writer:
             StoreUnavailable: MLflow cannot be reached now.
         """
         self._used = True
-        # Rows are sent, not spans: they take half the time to send, and all decisions stay in one process.
-        pool = self._ready() if self._store.takes_rows() else None
-        rows = self._store.rows(traces) if pool else None
-        if pool is None or rows is None:
+        if not self._store.takes_rows():
             return None
         try:
+            # Rows are sent, not spans: they take half the time to send, and all decisions stay in one process.
+            pool = self._ready()
+            rows = self._store.rows(traces) if pool else None
+            if pool is None or rows is None:
+                return None
             return pool.submit(_insert, self._store.tracking_uri, self._store.artifact_uri, rows)
-        except BrokenExecutor as error:
-            _log.warning("the writer process ended unexpectedly (%s); another starts in a minute", error)
+        except (BrokenExecutor, OSError) as error:  # OSError: too many open files to start one
+            _log.warning("the writer process cannot be used (%s); another starts in a minute", error)
             self._failed = True
             self.close()
             return None

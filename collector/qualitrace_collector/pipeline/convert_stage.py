@@ -14,7 +14,8 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from qualitrace_collector.convert import ConvertedTrace, convert_all
 from qualitrace_collector.convert.trace import mlflow_trace_id, service_of
-from qualitrace_collector.mlflow_store.store import TraceStore
+from qualitrace_collector.mlflow_store.store import TraceStore, reason
+from qualitrace_collector.mlflow_store.unavailable import StoreUnavailable, is_shortage
 from qualitrace_collector.names import BoundedNames
 from qualitrace_collector.pipeline.batch import Batch, BatchItem, StoredTrace
 from qualitrace_collector.pipeline.coverage import coverage_of
@@ -47,7 +48,7 @@ class ConvertStage:
         """Give each item its trace, or the error that kept it from being converted.
 
         Raises:
-            StoreUnavailable: earlier spans cannot be read from MLflow now.
+            StoreUnavailable: earlier spans cannot be read from MLflow now, or memory or the like is short.
         """
         self._look_up(batch)
         # A trace of which nothing but log records came so far is not made yet: its records wait for their spans.
@@ -59,6 +60,8 @@ class ConvertStage:
             {trace_id: item.earlier for trace_id, item in items.items()},
         )
         for piece, _, error in failures:
+            if is_shortage(error):
+                raise StoreUnavailable(f"a trace cannot be converted now: {reason(error)}") from error
             items[mlflow_trace_id(piece)].refuse(error)
         for trace in converted:
             self._fill_in(items[trace.trace_id], trace)
