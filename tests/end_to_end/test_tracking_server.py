@@ -9,12 +9,16 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import TraceState
 
+from qualitrace_collector.journal import JournalEntry
 from qualitrace_collector.mlflow_store.store import TraceStore
+from qualitrace_collector.person_feedback import PersonFeedback
+from qualitrace_collector.pipeline import batch
 from support.gate import Gate, gate
 from support.judge_model import MARKER, judge_model
 from support.mlflow_server import mlflow_server
 from support.otlp import REMOTE_PARENT, chat_span, rag_trace, request, span, trace_id
-from support.pipeline import Collector
+from support.pipeline import Collector, rag
+from support.rough_proxy import ANSWERS, BROKEN, rough_proxy
 from support.serving import Server
 from support.waiting import eventually
 
@@ -132,6 +136,56 @@ def test_credentials_open_a_tracking_server(
     found = MlflowClient(upstream).get_trace(f"tr-{trace_id(first + 401).hex()}")
     assert len(found.data.spans) == 3
     assert "s3cret" not in (server.folder / "serve.log").read_text()
+
+
+def test_nothing_is_lost_behind_a_proxy_that_answers_anything(
+    upstream: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Login pages, refusals, resets, cut and late answers to two in five requests: all is stored once, none given up."""
+    monkeypatch.setattr(batch, "BATCH_SPANS", 30)  # for more requests
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+    whole, children = range(2000, 2200), range(2200, 2220)
+    traces = {f"tr-{trace_id(number).hex()}": number for number in (*whole, *children)}
+    with rough_proxy(upstream, seed=7, share=0.4, hang=2.5) as proxy:
+        collector = Collector(tmp_path, {"judges": []})
+        collector.store = TraceStore(proxy.url, "", "{service.name}")
+        collector.restart()
+        proxy.faults = (*ANSWERS, *BROKEN)
+        for number in whole:
+            collector.send(rag(number), "rough")
+        for number in children:
+            collector.send([chat_span(number, 3, 2, question="Q?", answer="A.", flags=REMOTE_PARENT)], "rough")
+        eventually(lambda: _settles(collector, len(traces)), timeout=60, interval=0)
+        for number in (*whole[:10], *children[:5]):
+            collector.send([chat_span(number, 9, 1, question="More?", answer="Yes.")], "rough")
+            feedback = PersonFeedback(trace_id=trace_id(number).hex(), name="thumb", value=True, id=str(number))
+            payload = feedback.model_dump_json().encode()
+            collector.journal.append([JournalEntry(signal="feedback", payload=payload, received_at=collector.now)])
+        written = 'qualitrace_feedback_total{outcome="stored",source="user"} 15.0'
+        eventually(lambda: _settles(collector, len(traces)) and written in collector.metrics(), 60, interval=0)
+    assert proxy.done.total() > 100
+    assert collector.totals() == {("", "stored"): len(traces)}
+
+    client = MlflowClient(upstream)
+    experiment = client.get_experiment_by_name("rough")
+    assert experiment is not None
+    found = client.search_traces(locations=[experiment.experiment_id], max_results=500)
+    assert {trace.info.trace_id for trace in found} == traces.keys()
+    assert len(found) == len(traces)
+    assert {trace.info.state for trace in found} == {TraceState.OK}
+    late = {*whole[:10], *children[:5]}
+    for trace in found:
+        number = traces[trace.info.trace_id]
+        wanted = (3 if number in whole else 1) + (number in late)
+        assert len({span.span_id for span in trace.data.spans}) == len(trace.data.spans) == wanted
+        assert len(trace.info.assessments) == (number in late)
+
+
+def _settles(collector: Collector, stored: int) -> bool:
+    """Go on; return whether nothing is left to do."""
+    collector.run(1)
+    return collector.journal.pending()[0] == 0 and collector.totals() == {("", "stored"): stored}
 
 
 def test_retention_counts_what_a_server_keeps(serve: Callable[..., Server], upstream: str):

@@ -24,7 +24,7 @@ from qualitrace_collector.config.values import without_credentials
 from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.convert.mlflow_span import AnySpan
 from qualitrace_collector.mlflow_store.experiments import Experiments, PlacedTrace
-from qualitrace_collector.mlflow_store.headline import ended_trace, headline_of
+from qualitrace_collector.mlflow_store.headline import Headline, ended_trace, headline_of
 from qualitrace_collector.mlflow_store.settings import Mlflow
 from qualitrace_collector.mlflow_store.tested_tables import has_tested_tables
 from qualitrace_collector.mlflow_store.tracking_server import TrackingServer
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
+
+READ_AT_ONCE = 50
+"""Traces that are read with one request, whose address names them all."""
 
 _TRANSIENT_CODES = {
     "TEMPORARILY_UNAVAILABLE",
@@ -68,6 +71,10 @@ class TraceStore:
         self._tested = False
         self._refused_headline_reported = False
         self.unrecorded: set[str] = set()
+        # What a call has written when it fails in the middle. A server takes these one by one: if each try began anew,
+        # a bad line would let no large batch through.
+        self._shown: set[Headline] = set()
+        self._assessed: set[str] = set()
 
     @classmethod
     def of(cls, settings: Mlflow, data_dir: Path) -> Self:
@@ -144,12 +151,14 @@ class TraceStore:
         for spans, headline in zip(traces, headlines, strict=True):
             # If another collector has stored a child before, a root that is new here does not replace its state: to
             # find out would cost a request for each new trace.
-            if headline.of_child or late:
+            if (headline.of_child or late) and headline not in self._shown:
                 info = store.get_trace_info(headline.trace_id)
                 # A trace that was ended so keeps its sums whatever comes: it is ended again for late spans.
                 ended = late and TraceMetadataKey.TRACE_INFO_FINALIZED in info.trace_metadata
                 if ended or (headline.of_child and info.state == TraceState.IN_PROGRESS):
                     store.start_trace(ended_trace(headline, info, spans))
+                self._shown.add(headline)
+        self._shown.difference_update(headlines)
 
     def takes_rows(self) -> bool:
         """Return whether traces can be written as table rows."""
@@ -172,9 +181,13 @@ class TraceStore:
         return self.read_all([trace_id]).get(trace_id, [])
 
     def read_all(self, trace_ids: Sequence[str]) -> dict[str, list[Span]]:
-        """Return all stored spans of a few traces by trace id, without those that are unknown."""
-        traces = self.call(lambda mlflow: mlflow.batch_get_traces(list(trace_ids))) if trace_ids else []
-        return {trace.info.trace_id: trace.data.spans for trace in traces}
+        """Return all stored spans of traces by trace id, without those that are unknown."""
+        found: dict[str, list[Span]] = {}
+        for start in range(0, len(trace_ids), READ_AT_ONCE):
+            some = list(trace_ids[start : start + READ_AT_ONCE])
+            traces = self.call(lambda mlflow, some=some: mlflow.batch_get_traces(some))
+            found.update((trace.info.trace_id, trace.data.spans) for trace in traces)
+        return found
 
     def save_assessments(self, assessments: Sequence[Assessment]) -> dict[str, Exception]:
         """Write assessments that bring their own ids, into a database in one transaction.
@@ -193,12 +206,17 @@ class TraceStore:
         except Exception as error:
             self._raise_if_unavailable(error)  # else one of them is at fault; written one by one, that one shows
         for assessment in left:
+            if str(assessment.assessment_id) in self._assessed:
+                continue
             try:
                 store.create_assessment(assessment)
             except Exception as error:
                 self._raise_if_unavailable(error)
                 if not self._has_assessment(assessment):
                     refused[str(assessment.assessment_id)] = error
+                    continue
+            self._assessed.add(str(assessment.assessment_id))
+        self._assessed.difference_update(str(assessment.assessment_id) for assessment in left)
         return refused
 
     def _has_assessment(self, assessment: Assessment) -> bool:

@@ -70,10 +70,10 @@ class ConvertStage:
     def _look_up(self, batch: Batch) -> None:
         trace_ids = [item.trace_id for item in batch.items]
         known, early = self._ledger.known_traces(trace_ids), self._early_logs.of(trace_ids)
+        stored = [trace_id for trace_id, record in known.items() if record.outcome != "not_genai"]
+        earlier = self._store.read_all(stored)
         for trace_id, item in zip(trace_ids, batch.items, strict=True):
-            item.known = known.get(trace_id)
-            if item.known and item.known.outcome != "not_genai":
-                item.earlier = self._store.read(trace_id)
+            item.known, item.earlier = known.get(trace_id), earlier.get(trace_id, ())
             if trace_id in early:
                 item.piece = replace(item.piece, logs=_each_once((*early[trace_id], *item.piece.logs)))
             if item.piece.logs:

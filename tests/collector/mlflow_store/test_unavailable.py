@@ -54,7 +54,7 @@ def test_a_shortage_costs_no_trace(
         while len(met) < ATTEMPTS:
             collector.run(1)
     assert collector.totals() == {}
-    collector.run(60)
+    collector.run(5)
     assert collector.stored(1) == 3
     assert collector.totals() == {("", "stored"): 1}
     assert collector.journal.pending() == (0, 0)
@@ -81,11 +81,11 @@ def test_nothing_is_given_up_while_no_file_can_be_opened(make: Callable[..., Col
     for number in range(1, 4):
         collector.send(rag(number))
     with without_file_descriptors():
-        for _ in range(20):
+        for _ in range(6):
             with suppress(Exception):  # as the loop does, which calls the step again
                 collector.pipeline.step()
             collector.now += 2
-    collector.run(60)
+    collector.run(5)
     assert [collector.stored(number) for number in range(1, 4)] == [3, 3, 3]
     assert collector.totals() == {("", "stored"): 4}
     assert collector.journal.pending() == (0, 0)

@@ -188,11 +188,13 @@ def test_what_hinders_the_next_batch_does_not_hold_up_this_one(collector: Collec
     collector.send(rag(1))
     collector.run()
 
-    def away(_: str) -> list[Span]:
+    def away(trace_ids: Sequence[str]) -> dict[str, list[Span]]:
+        if not trace_ids:
+            return {}
         raise StoreUnavailable("down")
 
     with monkeypatch.context() as outage:
-        outage.setattr(collector.store, "read", away)
+        outage.setattr(collector.store, "read_all", away)
         for number in (2, 3, 4, 1):
             collector.send(rag(number))
         collector.run()
