@@ -23,7 +23,7 @@ class AlertEngine:
     """The rules of the configuration over the scores of a state database."""
 
     def __init__(self, rules: Sequence[AlertRule], database: Database, estimator: Estimator, links: Links) -> None:
-        self.rules = rules
+        self.rules = rules  # the scrape reads their windows, the dashboard whether there are any
         self._rules = {rule.name: rule for rule in rules}
         self._database = database
         self._estimator = estimator

@@ -94,6 +94,7 @@ class Spending:
             return set(trace_ids)
         with self._database.transaction() as connection:
             cost = self.expected_cost(judge)
+            # Rounded up: a call may begin while anything is left of a limit.
             room = [
                 0 if balance.remaining <= 0 else math.ceil(balance.remaining / cost[balance.limit.unit])
                 for balance in self.balances(now)

@@ -38,6 +38,8 @@ class Config(CollectorConfig):
 
 def _name_mistakes(data: Any) -> Iterator[Mistake]:
     """Yield each name of the raw configuration that is used twice, or that refers to nothing."""
+    # The raw data is read, because pydantic skips a model's own checks once one field is wrong, and every mistake is
+    # to be reported at once.
     if not isinstance(data, dict):
         return
     judges = _names(data.get("judges", list(DEFAULT_JUDGES)))

@@ -35,6 +35,7 @@ class Outbox:
 
         A notification with a `topic` replaces those of the same topic that still wait for the receiver.
         """
+        # A receiver that comes back needs the newest of a topic, not the backlog.
         if topic:
             connection.execute("DELETE FROM outbox WHERE receiver = ? AND topic = ?", (receiver, topic))
         connection.execute(

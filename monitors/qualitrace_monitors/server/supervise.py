@@ -15,7 +15,7 @@ from qualitrace_monitors.server.data_dir_lock import lock_data_dir
 
 POLL_SECONDS = 0.2
 RECEIVE_STOP_SECONDS = 3.0
-WORK_STOP_SECONDS = 6.5
+WORK_STOP_SECONDS = 6.5  # `work` looks for the signal once a second, and then drains for five
 
 
 def supervise(config: Config, config_path: Path | None, parts: Sequence[str]) -> int:
