@@ -7,8 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qualitrace import settings as module
 from qualitrace.instruments import LIBRARIES
-from qualitrace.settings import Settings, resolve, script_name, settings_help, variable
+from qualitrace.settings import (
+    Settings,
+    current_settings,
+    resolve,
+    script_name,
+    settings_help,
+    use_settings,
+    variable,
+)
 
 
 def test_order_of_sources() -> None:
@@ -121,3 +130,20 @@ def test_any_environment(environ: dict[str, str]) -> None:
 def test_script_name(argv: list[str], orig_argv: list[str], name: str) -> None:
     """The service is named after what runs, also while the interpreter still starts."""
     assert script_name(argv, orig_argv) == name
+
+
+def test_settings_of_init_win_over_a_thread_that_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`init` may be called while feedback, in another thread, still resolves the settings of the environment."""
+    of_init = Settings(service_name="of init")
+
+    def resolve_while_init_is_called(_keywords: dict[str, Any]) -> Settings:
+        use_settings(of_init)
+        return Settings(service_name="of the environment")
+
+    use_settings(None)
+    monkeypatch.setattr(module, "resolve", resolve_while_init_is_called)
+    try:
+        assert current_settings() is of_init
+        assert current_settings() is of_init
+    finally:
+        use_settings(None)

@@ -260,8 +260,12 @@ def use_settings(settings: Settings | None) -> None:
 
 def current_settings() -> Settings:
     """Return the settings of `init`; without it, those of the environment."""
-    _CurrentSettings.settings = _CurrentSettings.settings or resolve({})
-    return _CurrentSettings.settings
+    settings = _CurrentSettings.settings
+    if settings is None:
+        resolved = resolve({})
+        # Those of `init` count even if it was called meanwhile, in another thread: redaction is among them.
+        _CurrentSettings.settings = settings = _CurrentSettings.settings or resolved
+    return settings
 
 
 def _candidates(
