@@ -33,8 +33,8 @@ OWNER_REFRESH_SECONDS = 86_400
 #
 #     MIGRATIONS = {3: ("ALTER TABLE entry ADD COLUMN priority INTEGER NOT NULL DEFAULT 0",)}
 #
-# which `_prepare` runs, in order, for every version above that of the file. SCHEMA is what a new file gets. No release
-# has written another version yet, so there is none; 1 was never released.
+# and let `_prepare` run them, in order, for every version above that of the file. SCHEMA is what a new file gets. No
+# release has written another version yet, so `_prepare` only refuses others; 1 was never released.
 VERSION = 2
 SCHEMA = (
     # AUTOINCREMENT never hands out a position twice, not even after the last row is deleted. `size` stands before
@@ -108,6 +108,11 @@ class SqliteJournal:
                 raise JournalError(
                     f"{self.path}: has format {version}, newer than this qualitrace's {VERSION}; "
                     f"upgrade qualitrace, or {_REMEDY}"
+                )
+            if tables and version < VERSION:
+                raise JournalError(
+                    f"{self.path}: has format {version}, which this qualitrace ({VERSION}) cannot read; let the "
+                    f"qualitrace that wrote it store what waits there, or {_REMEDY}"
                 )
             for statement in () if tables else SCHEMA:
                 connection.execute(statement)

@@ -11,7 +11,7 @@ from tenacity.wait import wait_base
 
 
 def seconds_after(failures: int, wait: wait_base) -> float:
-    """Return the seconds that a wait strategy of tenacity gives after `failures` failures in a row, at least 1."""
+    """Return the seconds to wait after so many failures in a row, by a wait strategy of tenacity."""
     state = RetryCallState(Retrying(), None, (), {})
     state.attempt_number = failures
     return wait(state)

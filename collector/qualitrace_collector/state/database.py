@@ -75,7 +75,7 @@ class Database:
         return connection
 
     def rows(self, query: str, parameters: tuple[Any, ...] = ()) -> list[sqlite3.Row]:
-        """Return all rows of a query, outside of any transaction."""
+        """Return all rows of a query, as this thread's transaction sees them if it has one open."""
         return self.connection().execute(query, parameters).fetchall()
 
     @contextmanager

@@ -6,8 +6,8 @@
 #
 #     MIGRATIONS = {2: ("ALTER TABLE trace ADD COLUMN tenant TEXT NOT NULL DEFAULT ''",)}
 #
-# which `Database` runs, in order, for every version above that of the file, in the transaction that reads the version
-# and before the statements below. No release has written another version yet, so there is none.
+# and let `Database` run them, in order, for every version above that of the file, in the transaction that reads the
+# version and before the statements below. No release has written another version yet, so it only refuses others.
 VERSION = 1
 
 STATEMENTS = (

@@ -213,6 +213,16 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
         open_journal(tmp_path)
 
 
+def test_an_older_format_is_refused(tmp_path: Path) -> None:
+    """At the start, not at the first request; requests of an unreleased format may wait in it."""
+    open_journal(tmp_path).close()
+    older = sqlite3.connect(tmp_path / "journal.db")
+    older.execute("PRAGMA user_version = 1")
+    older.close()
+    with pytest.raises(JournalError, match=r"format 1, which this qualitrace \(2\) cannot read; let the qualitrace"):
+        open_journal(tmp_path)
+
+
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     """A text file in the journal's place is named with the remedy."""
     (tmp_path / "journal.db").write_text("not a database, but longer than a hundred bytes " * 10)
