@@ -1,6 +1,7 @@
 """`evaluate`: scores a data set with the judges of production, as an MLflow evaluation run."""
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -26,7 +27,7 @@ from qualitrace_monitors.evaluation.result import (
 from qualitrace_monitors.evaluation.run_writer import Judgements, RunWriter, without_tracebacks
 from qualitrace_monitors.evaluation.traces import Predict, RowTrace, answerer, predicted, recorded
 from qualitrace_monitors.judges.contract import Judge
-from qualitrace_monitors.rows.score import RowJudgement, at_once, judge_sample
+from qualitrace_monitors.rows.score import RowJudgement, judge_sample
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -91,9 +92,8 @@ def evaluate(
         gates = _gates(fail_under, judges)
         _check_answers(rows, predict)
         writer = RunWriter(mlflow.get_tracking_uri(), experiment)
-        if (
-            tracking_uri is None
-        ):  # what the caller traces next belongs to the experiment, as after mlflow.genai.evaluate
+        if tracking_uri is None:
+            # What the caller traces next belongs to the experiment, as after mlflow.genai.evaluate.
             mlflow.set_experiment(experiment_id=writer.experiment_id)
         # The digest of these columns shows whether two runs had the same rows.
         named = [{"question": row.question, "answer": row.answer, "expected": row.target} for row in rows]
@@ -199,8 +199,10 @@ def _judged(sample: Sample | str, judge: Judge) -> RowJudgement:
 def _with_progress(what: str, work: Callable[[_T], _R], items: Sequence[_T]) -> list[_R]:
     """Do some work on each item, in as many threads as `mlflow.genai.evaluate` takes, and show how far it is."""
     progress = Console(stderr=True)
-    done = at_once(work, items, MLFLOW_GENAI_EVAL_MAX_WORKERS.get())
-    return list(track(done, what, len(items), console=progress, transient=True, disable=not progress.is_terminal))
+    # Not `at_once`: all items are known, so one that takes long need not hold up those far behind it.
+    with ThreadPoolExecutor(MLFLOW_GENAI_EVAL_MAX_WORKERS.get()) as pool:
+        done = pool.map(work, items)
+        return list(track(done, what, len(items), console=progress, transient=True, disable=not progress.is_terminal))
 
 
 def _scored_row(trace: RowTrace, judges: Sequence[Judge], judgements: Judgements) -> ScoredRow:

@@ -126,7 +126,8 @@ def judge_lines(judge: Judge, metric: str, lines: Iterable[str]) -> Iterator[Jud
         return JudgedLine(number, judge_sample(judge, sample), row)
 
     numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
-    return at_once(judged, numbered, 1 if judge.tier == "local" else LLM_CALLS)
+    # A local judge scores each line before the next is read: whoever writes them to a pipe may wait for the score.
+    return map(judged, numbered) if judge.tier == "local" else at_once(judged, numbered, LLM_CALLS)
 
 
 def _sample(row: dict[str, Any], metric: str) -> Sample:

@@ -3,6 +3,7 @@
 import json
 import os
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,26 @@ def test_rows_wait_for_a_database_that_another_process_has_locked(tracking: str,
     assert evaluation.is_complete
     assert evaluation.passed
     assert evaluation.metrics["safety"].scored == len(ROWS)
+
+
+def test_a_row_that_takes_long_holds_up_no_other(tracking: str, monkeypatch: pytest.MonkeyPatch):
+    """The first question is answered once all others are, by the second of two threads."""
+    monkeypatch.setenv("MLFLOW_GENAI_EVAL_MAX_WORKERS", "2")
+    answered, others = 0, threading.Event()
+
+    def predict(question: str) -> str:
+        nonlocal answered
+        if question == ROWS[0]["question"]:
+            assert others.wait(20)
+        else:
+            answered += 1
+            if answered == 9:
+                others.set()
+        return PASSAGE
+
+    evaluation = qualitrace_monitors.evaluate(ROWS[:10], metrics=["safety"], predict=predict)
+    assert not evaluation.failures
+    assert evaluation.metrics["safety"].scored == 10
 
 
 def test_a_database_that_is_locked_at_first_is_waited_for(tracking: str):

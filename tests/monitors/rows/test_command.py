@@ -1,6 +1,7 @@
 """`qualitrace judge`: one line out for each line in, in order, whatever the lines are; and how good a judge is."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from qualitrace.cli import main
+from qualitrace_monitors.judges.build import build_judge
+from qualitrace_monitors.judges.settings import JudgeConfig
+from qualitrace_monitors.rows.score import JudgedLine, judge_lines
 from support.judge_model import MARKER, judge_model
 
 PASSAGE = "The warranty lasts 24 months from the day of purchase."
@@ -49,6 +53,21 @@ def test_bad_lines_and_missing_fields_say_why_and_end_nothing(tmp_path: Path) ->
     assert "line 2: " in result.stderr
     assert "6 rows, 1 scored, 1 not applicable, 4 failed" in result.stderr
     assert result.exit_code == 0
+
+
+def test_a_local_judge_scores_a_line_before_it_reads_the_next() -> None:
+    """Whoever writes lines to a pipe may wait for each score; nothing but the next line would bring it otherwise."""
+    judge = build_judge(JudgeConfig(name="groundedness"))
+    scored: list[JudgedLine] = []
+
+    def lines() -> Iterator[str]:
+        for number in (1, 2, 3):
+            yield json.dumps(GOOD)
+            assert [line.number for line in scored] == list(range(1, number + 1))
+
+    for line in judge_lines(judge, "groundedness", lines()):
+        scored.append(line)
+    assert len(scored) == 3
 
 
 def test_when_nothing_can_be_scored_the_exit_code_is_one(tmp_path: Path) -> None:
