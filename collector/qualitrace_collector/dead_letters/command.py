@@ -29,7 +29,10 @@ _ids_argument = click.argument("ids", metavar="[ID]...", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_letters(path: Path | None, as_json: bool) -> None:
     """List the dead letters, oldest first."""
-    for letter in _open(load_or_exit(path, CollectorConfig)).summaries():
+    letters = _open(load_or_exit(path, CollectorConfig)).summaries()
+    if not letters and not as_json:
+        click.echo("no dead letters", err=True)
+    for letter in letters:
         letter["recorded_at"] = datetime.fromtimestamp(letter["recorded_at"], UTC).isoformat(timespec="seconds")
         if as_json:
             click.echo(json.dumps(letter))

@@ -28,6 +28,8 @@ _ANY_DOCUMENTS = (
 _ANY_SESSION = (
     "put session.id or gen_ai.conversation.id on the spans: `with qualitrace.session(session_id): ...` around a turn"
 )
+# Their instrumentations record requests, not content; OpenLLMetry's have names that begin in the same way.
+_WEB_FRAMEWORKS = "aiohttp_server asgi django falcon fastapi flask pyramid starlette tornado wsgi".split()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,11 @@ _LIBRARIES = (
         (),
         "set OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true, or span_only together with "
         "OTEL_SEMCONV_STABILITY_OPT_IN=gen_ai_latest_experimental",
+    ),
+    _Library(
+        tuple(f"opentelemetry.instrumentation.{framework}" for framework in _WEB_FRAMEWORKS),
+        (),
+        "trace the function that answers with @qualitrace.trace, so that a span has its question and its answer",
     ),
     _Library(
         ("opentelemetry.instrumentation.", "traceloop"),

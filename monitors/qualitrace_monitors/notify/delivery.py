@@ -101,7 +101,8 @@ class Notifier:
             return
         try:
             receiver.deliver(notification, now)
-        except DeliveryFailed as failure:
+        except Exception as error:  # whatever a kind of receiver raises must not stop the others
+            failure = error if isinstance(error, DeliveryFailed) else DeliveryFailed(f"{type(error).__name__}: {error}")
             deadline = notification.created_at + receiver.give_up_after
             if failure.permanent or now >= deadline:
                 self._give_up(notification, str(failure))

@@ -29,6 +29,8 @@ def judge_file(data: TextIO, output: TextIO, **settings: str | float | None) -> 
     from qualitrace_monitors.rows.score import JudgedLine, judge_lines, summary
 
     chosen = {key: value for key, value in settings.items() if value is not None}
+    if not {"metric", "scorer", "instructions"} & chosen.keys():
+        raise click.UsageError("give --metric, --scorer, or --instructions with --model")
     chosen.setdefault("name", settings["metric"] or "custom")
     try:
         config = JudgeConfig.model_validate(chosen)

@@ -115,7 +115,9 @@ def test_a_failed_call_lacks_nothing(make: Callable[..., Collector]):
     assert lacking(collector, GENAI_SCOPE)["output"] == (1, 1)
 
 
-def test_a_service_without_a_retriever_is_told_to_mark_it(make: Callable[..., Collector], ask: Callable[..., Result]):
+def test_a_service_without_a_retriever_is_advised_to_mark_it(
+    make: Callable[..., Collector], ask: Callable[..., Result]
+):
     """Its passages are in no span, so that the judges of passages have nothing to judge; with a retriever they have."""
     collector = make()
     send(collector, [chat_span(1, 1, question="Q?", answer="A.")], GENAI_SCOPE, "bare")
@@ -205,7 +207,7 @@ def test_names_from_outside_are_bounded(make: Callable[..., Collector]):
     assert {row["traces"] for row in rows if row["scope"] == "other"} == {5}
 
 
-def test_the_report_names_share_mend_and_outcome(make: Callable[..., Collector], ask: Callable[..., Result]):
+def test_the_report_names_share_remedy_and_outcome(make: Callable[..., Collector], ask: Callable[..., Result]):
     """As text: half the traces lack the input, the variable that fixes it, and why a judgement has no score."""
     collector = make(sampling={"rate": 0.0, "always": []})
     send(collector, bare_call(1), GENAI_SCOPE)
@@ -229,7 +231,7 @@ def test_a_narrow_terminal_loses_no_letter(make: Callable[..., Collector], ask: 
     assert "qualitrace_judge_errors_total" in "".join(shown.output.split())
 
 
-def test_json_tells_the_same(make: Callable[..., Collector], ask: Callable[..., Result]):
+def test_json_reports_the_same(make: Callable[..., Collector], ask: Callable[..., Result]):
     """One object, with a remedy for each gap and a meaning for each outcome that explains a missing score."""
     collector = make()
     send(collector, hidden_call(1), OPENINFERENCE_SCOPE)
@@ -267,8 +269,9 @@ def test_a_missing_state_database_is_an_error(ask: Callable[..., Result]):
         ("gcp.vertex.agent", "opentelemetry-genai", "ADK_CAPTURE_MESSAGE_CONTENT_IN_SPANS"),
         ("my.wrapper", "openinference", "OPENINFERENCE_HIDE_INPUTS"),
         ("aiohttp", "none", "gen_ai.input.messages"),
+        ("opentelemetry.instrumentation.starlette", "none", "@qualitrace.trace"),
     ],
 )
-def test_the_mend_is_of_the_library_that_spoke(scope: str, dialect: str, setting: str):
+def test_the_remedy_is_that_of_the_library_that_recorded(scope: str, dialect: str, setting: str):
     """The library is known by its scope, even where several share a dialect; else by its dialect."""
     assert setting in remedy_for(Source("shop", scope, dialect), "input")

@@ -9,7 +9,9 @@ PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
 
 def test_the_committed_page_is_up_to_date():
     """`python -m qualitrace_monitors.config.reference > docs/configuration.md` would change nothing."""
-    assert PAGE.read_text() == reference.page()
+    assert PAGE.read_text() == reference.page(), (
+        "run: python -m qualitrace_monitors.config.reference > docs/configuration.md"
+    )
 
 
 def test_every_key_has_a_meaning():

@@ -16,7 +16,7 @@ from standardwebhooks import Webhook
 from qualitrace_collector.process.backoff import seconds_after
 from qualitrace_collector.state import Database
 from qualitrace_monitors.notify.delivery import RETRY_WAIT, Notifier, Outbox
-from qualitrace_monitors.notify.receivers import Receiver
+from qualitrace_monitors.notify.receivers import Notification, Receiver
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 START = float(int(time.time()))
@@ -146,6 +146,24 @@ def test_a_dead_receiver_does_not_hold_up_another(database: Database, webhook_re
     Notifier(config, database).deliver_due(START)
     assert bodies(webhook_receiver) == ["delivered"]
     assert [row["receiver"] for row in waiting(database)] == ["dead"]
+
+
+def test_a_kind_that_breaks_does_not_hold_up_another(database: Database, webhook_receiver: Any) -> None:
+    """Whatever a receiver raises is a failed attempt of its own notification."""
+
+    class Broken(Receiver):
+        def deliver(self, notification: Notification, now: float) -> None:
+            raise OSError("the disk is full")
+
+    put(database, "lost", receiver="broken")
+    put(database, "delivered")
+    config = receivers(webhook_receiver.url)
+    notifier = Notifier({"broken": Broken.model_construct(give_up_after=60.0)} | config, database)
+    notifier.deliver_due(START)
+    assert bodies(webhook_receiver) == ["delivered"]
+    assert [row["last_error"] for row in waiting(database)] == ["OSError: the disk is full"]
+    notifier.deliver_due(START + 60)
+    assert notifier.notifications["broken", "given_up"] == 1
 
 
 def test_a_message_is_given_up_after_its_time(

@@ -138,6 +138,7 @@ def test_a_wrong_choice_is_reported_before_a_row_is_read(tmp_path: Path) -> None
         "Error: instructions: use at least one of"
         in run(tmp_path, [GOOD], "--instructions", "x", *place[2:4])[0].output
     )
+    assert "give --metric, --scorer" in run(tmp_path, [GOOD])[0].output
     assert "'nonsense' is not one of" in run(tmp_path, [GOOD], "--metric", "nonsense")[0].output
     missing = CliRunner().invoke(main, ["judge", "--metric", "safety", "--data", str(tmp_path / "none.jsonl")])
     assert missing.exit_code == 2
