@@ -76,10 +76,10 @@ def _row(cell: Cell, peers: Sequence[Cell]) -> list[str]:
 
 
 def _failures(cell: Cell) -> str:
-    told = [f"{count} × {reason}" for reason, count in cell.failures.items()]
+    causes = [f"{count} × {reason}" for reason, count in cell.failures.items()]
     if cell.missing:
-        told.append(f"{cell.missing} not stored")
-    return f"INVALID: {', '.join(told) or 'nothing acked'}" if not cell.valid else ""
+        causes.append(f"{cell.missing} not stored")
+    return f"INVALID: {', '.join(causes) or 'nothing acked'}" if not cell.valid else ""
 
 
 def _cpu_model() -> str:

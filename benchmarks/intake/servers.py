@@ -60,7 +60,7 @@ class Server:
     log: Path
 
     def error(self, what: str) -> ServerError:
-        """Return an error that tells `what` happened, with the end of the server's log."""
+        """Return an error that says `what` happened, with the end of the server's log."""
         return ServerError(f"{what}; the end of its log:\n{self.log.read_text()[-2000:]}")
 
     def stored(self) -> int:

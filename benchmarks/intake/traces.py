@@ -43,7 +43,7 @@ _RULES = (
     "Groups of more than {count} {people} ask the keeper of the {thing} for a date of their own.",
     "Food stays outside the {thing}, but bottles that close may be kept in locker {count}.",
     "In the {thing} at most {count} {people} are let in at once, so that everybody finds a seat.",
-    "Damage in the {thing} is told to the desk on the same day; repairs take about {count} days.",
+    "Damage in the {thing} is reported to the desk on the same day; repairs take about {count} days.",
 )
 _QUESTIONS = (
     "How do I book the {thing}, and what does it cost for {people}?",

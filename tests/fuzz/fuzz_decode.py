@@ -116,7 +116,7 @@ outcomes = Counter[str]()
 
 
 def one_input(data: bytes) -> None:
-    """Take an input; tell now and then what came of all so far, and the most memory that the process had."""
+    """Take an input; report now and then what came of all so far, and the most memory that the process had."""
     outcomes[take(data)] += 1
     if (total := outcomes.total()) % REPORT_EVERY == 0:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

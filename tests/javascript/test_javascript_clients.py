@@ -85,6 +85,6 @@ def test_the_http_exporters_come_back_after_a_refusal(
 
 
 def test_the_grpc_exporter_reports_a_refusal(start_client: Start, full_receiver: Receiver) -> None:
-    """JavaScript's gRPC exporter never tries again, whatever it is told; its error says what the collector said."""
+    """JavaScript's gRPC exporter never tries again, whatever the answer; its error says what the collector said."""
     _, err = start_client("grpc", url_of(full_receiver, "grpc"), "none").communicate(timeout=60)
     assert "UNAVAILABLE: the journal is full; try again" in err

@@ -14,7 +14,7 @@ def short(outputs: str) -> bool:
 
 @scorer
 def from_trace(trace: object) -> Feedback:
-    """Tell what of the sample is in the trace."""
+    """Return what of the sample is in the trace."""
     spans = trace.data.spans  # type: ignore[attr-defined]
     kinds = ",".join(span.span_type for span in spans)
     passages = [document["page_content"] for span in spans[1:] for document in span.outputs]

@@ -118,7 +118,7 @@ class Server:
     def crash(self) -> None:
         """Kill everything at once, as a power cut does."""
         assert self.process is not None
-        self.process.send_signal(signal.SIGSTOP)  # lest it start a child anew between the list and its own end
+        self.process.send_signal(signal.SIGSTOP)  # so that it starts no child between the list and its own end
         pids = self.children()
         self.process.kill()
         self.process.wait(10)

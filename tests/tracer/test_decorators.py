@@ -1,4 +1,4 @@
-"""`@trace` on every kind of function: the function behaves as before, and the span tells the call."""
+"""`@trace` on every kind of function: the function behaves as before, and the span records the call."""
 
 import asyncio
 import inspect

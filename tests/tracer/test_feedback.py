@@ -117,7 +117,7 @@ def test_a_process_ends_though_the_collector_hangs(programs: Any, collector: Any
 def test_feedback_that_cannot_be_taken_never_reaches_the_app(
     door: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A refused token, a value that is none, and one that JSON cannot hold: told, not raised; the next is sent."""
+    """A refused token, a value that is none, and one that JSON cannot hold are logged, not raised; the next is sent."""
     monkeypatch.setenv("QUALITRACE_ENDPOINT", f"http://{door.http}")
     monkeypatch.setenv("QUALITRACE_HEADERS", "Authorization=Bearer%20t0ken")
     for value in (float("nan"), object(), ["list"]):
@@ -160,7 +160,7 @@ def test_a_redirect_takes_the_token_nowhere(collector: Any, status: int, caplog:
 
 
 def test_nothing_is_taken_after_the_end(caplog: pytest.LogCaptureFixture) -> None:
-    """What comes after `close` is dropped and told, and the thread ends."""
+    """What comes after `close` is dropped and logged, and the thread ends."""
     before = set(threading.enumerate())
     sender = FeedbackSender("http://127.0.0.1:9", {}, 1)
     (thread,) = set(threading.enumerate()) - before

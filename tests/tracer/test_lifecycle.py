@@ -48,7 +48,7 @@ def test_exit_with_dead_collector(programs: Any, collector: Any, refused: str, w
     assert done.code == 0, done.errors
     assert time.time() - float(done.output) <= EXIT_SECONDS
     assert "Traceback" not in done.errors
-    assert len(done.errors.splitlines()) <= 2  # told about, not complained about
+    assert len(done.errors.splitlines()) <= 2  # reported, and no more than that
 
 
 def test_dead_collector_slows_nothing(programs: Any, collector: Any) -> None:
@@ -216,7 +216,7 @@ def test_resource_headers_and_environment(programs: Any, collector: Any) -> None
 
 
 def test_head_sampling(programs: Any, collector: Any) -> None:
-    """A quarter of the traces is exported, whole, and each span tells its probability (threshold c: 3/4)."""
+    """A quarter of the traces is exported, whole, and each span carries its probability (threshold c: 3/4)."""
     done = programs.run(
         """
         import qualitrace

@@ -66,7 +66,7 @@ def test_variables(environ: dict[str, str], name: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "bad", "mend"),
+    ("name", "bad", "remedy"),
     [
         ("endpoint", "localhost:4318", "must be a URL such as http://127.0.0.1:4318"),
         ("endpoint", "http://c:port", "Port could not be cast"),
@@ -79,12 +79,12 @@ def test_variables(environ: dict[str, str], name: str, value: Any) -> None:
         ("service_name", " ", "must be text"),
     ],
 )
-def test_bad_value(name: str, bad: Any, mend: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A bad value is warned about with its place and its mend, and the default is used."""
+def test_bad_value(name: str, bad: Any, remedy: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A bad value is warned about with its place and the remedy, and the default is used."""
     with caplog.at_level(logging.WARNING):
         assert resolve({name: bad}, {}) == resolve({}, {})
     assert f"{name} is ignored" in caplog.text
-    assert mend in caplog.text
+    assert remedy in caplog.text
 
 
 def test_bad_headers_stay_secret(caplog: pytest.LogCaptureFixture) -> None:

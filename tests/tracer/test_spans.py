@@ -89,7 +89,7 @@ def test_concurrent_tasks(tracing: Any) -> None:
 
 @pytest.mark.parametrize("error", [KeyError("lost"), asyncio.CancelledError(), RuntimeError("\ud800")])
 def test_error_passes_unchanged(tracing: Any, error: BaseException) -> None:
-    """The app's error comes out as the same object, and the span tells it."""
+    """The app's error comes out as the same object, and the span records it."""
     with pytest.raises(type(error)) as caught, qualitrace.span("step"):
         raise error
     assert caught.value is error

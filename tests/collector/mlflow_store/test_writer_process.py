@@ -108,7 +108,7 @@ def test_closing_does_not_wait(store: TraceStore, writer: Writer, others: list[p
 
 
 def test_a_killed_process_costs_nothing(writer: Writer, others: list[psutil.Process]):
-    """What it had is for its owner to write; only a while later another takes its place, lest each batch start one."""
+    """What it had is for its owner to write; another takes its place only a while later, not at each batch."""
     begun(writer, trace(1)).result()
     child = child_of(psutil.Process(), others)
     child.kill()

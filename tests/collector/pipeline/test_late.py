@@ -42,7 +42,7 @@ def test_a_late_root_shows_what_was_asked_and_answered_before(make: Callable[...
 
 
 def test_a_late_call_fills_in_a_root_that_showed_nothing(make: Callable[..., Collector]):
-    """The root's batch may come first: its row is written again when the call comes that tells question and answer."""
+    """The root's batch may come first: its row is written again when the call with question and answer comes."""
     collector = make(mlflow={"keep": "all"})
     root, _, chat = rag(1)
     collector.send([root])
@@ -95,7 +95,7 @@ def test_late_log_records_change_nothing_that_a_span_tells(make: Callable[..., C
 
 @pytest.mark.parametrize("others", [[], rag(1)[1:2]], ids=["nothing else", "another span"])
 def test_log_records_wait_for_a_span_that_runs_for_long(make: Callable[..., Collector], others: list[OtlpSpan]):
-    """A prompt told at the start of a call reaches its span hours later, over a restart; the journal is not held."""
+    """A prompt logged at the start of a call reaches its span hours later, over a restart; the journal is not held."""
     collector = make()
     collector.send_logs(message("gen_ai.user.message", "Why?"))
     collector.send(others)

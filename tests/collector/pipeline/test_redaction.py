@@ -49,14 +49,14 @@ def test_without_rules_texts_stay(make: Callable[..., Collector]):
     assert {task.sample.inputs for task in collector.tasks()} == {f"I am {SECRET}?"}
 
 
-@pytest.mark.parametrize(("rule", "told"), [("emial", "neither one of email"), ("/(/", "no regular expression")])
-def test_a_bad_rule_is_a_mistake_of_the_configuration(rule: str, told: str):
-    """Told with its place."""
+@pytest.mark.parametrize(("rule", "message"), [("emial", "neither one of email"), ("/(/", "no regular expression")])
+def test_a_bad_rule_is_a_mistake_of_the_configuration(rule: str, message: str):
+    """It is reported with its place."""
     with pytest.raises(ConfigError) as caught:
         parse_config({"collector": {"redact": [rule]}}, CollectorConfig)
     (mistake,) = caught.value.mistakes
     assert mistake.startswith("collector.redact")
-    assert told in mistake
+    assert message in mistake
 
 
 def test_redacted_feedback_can_be_read_back():

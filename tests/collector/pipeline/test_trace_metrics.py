@@ -1,4 +1,4 @@
-"""The metrics of every trace: what clients tell is counted, what cannot be counted is left out."""
+"""The metrics of every trace: what clients report is counted, what cannot be counted is left out."""
 
 from collections.abc import Sequence
 

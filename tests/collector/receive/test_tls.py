@@ -94,7 +94,7 @@ def test_both_doors_speak_tls(
 def test_plain_text_is_not_answered_where_tls_is_asked(
     start_receiver: Callable[..., Any], authority: Authority, make_request: MakeRequest
 ) -> None:
-    """A client without TLS gets nothing, lest prompts travel in the clear unnoticed."""
+    """A client without TLS gets nothing, so that no prompt travels in the clear unnoticed."""
     receiver = start_receiver(otlp={"tls": authority.server(client_ca=False)})
     connection = http.client.HTTPConnection(receiver.http, timeout=20)
     connection.request("POST", "/v1/traces", make_request().SerializeToString())

@@ -55,7 +55,7 @@ set_aside = st.tuples(st.integers(0, 9).map(lambda n: f"tr-{n}"), st.sampled_fro
 def test_the_estimates_are_those_of_the_scores_one_by_one(
     changes: list[Any], more: list[ScoreRow], forgotten: float
 ) -> None:
-    """Saved, replaced, set aside and forgotten: every window tells what a loop over the scores in it tells."""
+    """Saved, replaced, set aside and forgotten: every window sums up to what a loop over its scores does."""
     with TemporaryDirectory() as folder:
         database = Database(Path(folder) / "state.db")
         apply(database, changes)

@@ -56,7 +56,7 @@ def sample(answer: str, expected: str | None) -> Sample:
 
 
 def test_without_a_model_half_an_answer_is_unsure():
-    """All of the expected tokens pass, none fail, and between no rule can tell."""
+    """All of the expected tokens pass, none fail, and between them no rule can decide."""
     correctness = reference_judges(None)[-1]
     labels = [
         correctness.score(sample(answer, "two whole years")).label for answer in ("two whole years.", "years", "no")

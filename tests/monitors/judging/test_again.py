@@ -14,7 +14,7 @@ PASS, UNSURE = {"value": 1.0, "label": "pass"}, {"value": 0.5, "label": "unsure"
 
 
 def estimated(monitor: Monitor) -> dict[str, float]:
-    """Return the mean score that each tier's estimate tells."""
+    """Return the mean score of each tier's estimate."""
     return {found.tier: found.mean_score for found in Estimator(monitor.database).estimates(monitor.now, 60)}
 
 

@@ -1,4 +1,4 @@
-"""What is not ready is told on /readyz and, once, in the log."""
+"""What is not ready is reported on /readyz and, once, in the log."""
 
 import logging
 import socket
