@@ -4,6 +4,7 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
@@ -59,6 +60,17 @@ def span_records(request: ExportTraceServiceRequest, tenant: str = "") -> Iterat
         for scope in group.scope_spans:
             for span in scope.spans:
                 yield SpanRecord(span, group.resource, scope.scope, tenant)
+
+
+def requests_of(piece: Piece) -> tuple[ExportTraceServiceRequest, ExportLogsServiceRequest]:
+    """Return the spans and the log records of a piece as OTLP requests."""
+    traces, logs = ExportTraceServiceRequest(), ExportLogsServiceRequest()
+    for record in piece.spans:
+        resource_spans = traces.resource_spans.add(resource=record.resource)
+        resource_spans.scope_spans.add(scope=record.scope, spans=[record.span])
+    if piece.logs:
+        logs.resource_logs.add().scope_logs.add(log_records=piece.logs)
+    return traces, logs
 
 
 def is_local_root(span: Span, span_ids: Container[bytes]) -> bool:

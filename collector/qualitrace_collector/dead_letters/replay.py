@@ -1,4 +1,4 @@
-"""The content of a dead letter: how it is made from a piece, shown as JSON, and put back into the journal."""
+"""The content of a dead letter: shown as JSON, and put back into the journal."""
 
 import base64
 import time
@@ -11,21 +11,9 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from qualitrace_collector.journal import JournalEntry, SignalName, SqliteJournal
-from qualitrace_collector.piece import Piece
 from qualitrace_collector.state import DeadLetter, DeadLetters
 
 _ID_KEYS = frozenset({"traceId", "spanId", "parentSpanId"})
-
-
-def requests_of(piece: Piece) -> tuple[ExportTraceServiceRequest, ExportLogsServiceRequest]:
-    """Return the spans and the log records of a piece as OTLP requests."""
-    traces, logs = ExportTraceServiceRequest(), ExportLogsServiceRequest()
-    for record in piece.spans:
-        resource_spans = traces.resource_spans.add(resource=record.resource)
-        resource_spans.scope_spans.add(scope=record.scope, spans=[record.span])
-    if piece.logs:
-        logs.resource_logs.add().scope_logs.add(log_records=piece.logs)
-    return traces, logs
 
 
 def otlp_json(letter: DeadLetter) -> dict[str, Any]:

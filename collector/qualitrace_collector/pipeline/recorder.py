@@ -4,9 +4,9 @@ import logging
 import sqlite3
 from collections.abc import Mapping, Sequence
 
-from qualitrace_collector.dead_letters.replay import requests_of
 from qualitrace_collector.mlflow_store.store import reason
 from qualitrace_collector.person_feedback import PersonFeedback
+from qualitrace_collector.piece import requests_of
 from qualitrace_collector.pipeline.batch import Batch, BatchItem, StoredTrace
 from qualitrace_collector.pipeline.sampling import Rates, Sampler
 from qualitrace_collector.pipeline.settings import PipelineConfig

@@ -11,9 +11,9 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from qualitrace_collector.dead_letters.command import journal as journal_command
-from qualitrace_collector.dead_letters.replay import otlp_json, replay, requests_of
+from qualitrace_collector.dead_letters.replay import otlp_json, replay
 from qualitrace_collector.journal import SqliteJournal
-from qualitrace_collector.piece import Piece, SpanRecord
+from qualitrace_collector.piece import Piece, SpanRecord, requests_of
 from qualitrace_collector.receive.decode import decode_json
 from qualitrace_collector.receive.signals import SIGNALS
 from qualitrace_collector.state import Database, DeadLetter, DeadLetters, Ledger, TraceRecord
