@@ -70,6 +70,7 @@ def test_grpc_none_and_gzip_compression(receiver: Receiver, stub: TraceServiceSt
     assert [ExportTraceServiceRequest.FromString(payload) for payload in receiver.payloads()] == [GOOD]
 
 
+@pytest.mark.slow
 def test_grpc_the_default_message_limit_is_64_mib(
     receiver: Receiver, stub: TraceServiceStub, request_of_size: SizedRequest
 ) -> None:

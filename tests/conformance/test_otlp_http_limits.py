@@ -19,6 +19,7 @@ RETRYABLE = {429, 502, 503, 504}
 MIB = 1 << 20
 
 
+@pytest.mark.slow
 def test_http_the_default_body_limit_is_64_mib(
     receiver: Receiver, post: Post, request_of_size: Callable[[int], Any]
 ) -> None:

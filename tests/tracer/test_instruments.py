@@ -7,6 +7,8 @@ from opentelemetry.util.genai.types import ContentCapturingMode
 
 from qualitrace.instruments import LIBRARIES
 
+pytestmark = pytest.mark.slow
+
 OPENAI = """
 import asyncio, os, qualitrace
 qualitrace.init()

@@ -14,6 +14,7 @@ from support.pipeline import Collector, rag
 from support.recordings import RECORDINGS
 
 
+@pytest.mark.slow
 def test_an_outage_keeps_the_backlog_out_of_memory(make: Callable[..., Collector], monkeypatch):
     """With MLflow away the journal is read up to `assembly.max_size`, however long it lasts; then it drains."""
     collector = make(assembly={"max_size": "40kB"})

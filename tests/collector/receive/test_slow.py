@@ -24,6 +24,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceS
 from qualitrace_collector.receive.connection import MAX_HEAD_BYTES
 from qualitrace_collector.receive.grpc import MAX_STREAMS
 
+pytestmark = pytest.mark.slow
+
 MakeRequest = Callable[..., ExportTraceServiceRequest]
 Connect = Callable[..., socket.socket]
 

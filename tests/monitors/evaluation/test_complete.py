@@ -30,7 +30,7 @@ MARKER = "the broken one"
 METRICS = ("relevance", "groundedness", "safety")
 
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
 
 
 @pytest.fixture(autouse=True)

@@ -80,6 +80,7 @@ def test_the_gate_closes_only_when_the_whole_interval_is_below(one: float, other
     assert (gate.verdict == "met") == (lower >= threshold)
 
 
+@pytest.mark.slow
 def test_a_large_comparison_needs_little_memory():
     """The permutations of 500 rows, all at once, would take 300 MB, and so on with each row."""
     rows = {str(i): (i % 10) / 10 for i in range(500)}
