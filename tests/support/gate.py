@@ -1,12 +1,13 @@
 """A gate in front of an HTTP server: it lets through who has the credentials, and can be shut."""
 
-import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import httpx
+
+from support.listening import listening
 
 _HOP_BY_HOP = {"connection", "content-encoding", "content-length", "date", "server", "transfer-encoding"}
 
@@ -54,12 +55,5 @@ def gate(upstream: str, authorization: str) -> Generator[Gate]:
         def log_message(self, format: str, *args: object) -> None:
             """Keep the test output quiet."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    made.url = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with client, listening(Handler) as made.url:
         yield made
-    finally:
-        server.shutdown()
-        server.server_close()
-        client.close()

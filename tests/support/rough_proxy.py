@@ -17,10 +17,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from support.listening import listening
 from support.load import Load
 from support.mlflow_server import mlflow_server
 from support.serving import Server
@@ -168,14 +169,8 @@ class _Handler(BaseHTTPRequestHandler):
 def rough_proxy(upstream: str = "", seed: int = 1, *, share: float = 0.5, hang: float = 2.0) -> Generator[RoughProxy]:
     """Serve the proxy on a free port."""
     proxy = RoughProxy(upstream, random.Random(seed), share=share, hang=hang)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": proxy}))
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    proxy.url = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with listening(type("Handler", (_Handler,), {"proxy": proxy})) as proxy.url:
         yield proxy
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def main() -> int:

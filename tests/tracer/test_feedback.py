@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import trustme
 import qualitrace
 from qualitrace.feedback import QUEUE_SIZE, FeedbackSender
 from qualitrace_collector.person_feedback import PersonFeedback
+from support.listening import listening
 from support.receiving import Receiver, receive_config, receiving
 
 TRACE = "0123456789abcdef0123456789abcdef"
@@ -52,10 +53,8 @@ def redirecting(status: int, place: str) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:
             return
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Moved) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with listening(Moved) as url:
+        yield url
 
 
 def kept(door: Receiver) -> list[PersonFeedback]:

@@ -203,23 +203,20 @@ def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "journal.db").read_bytes() == before
 
 
-def test_a_newer_format_is_refused(tmp_path: Path) -> None:
-    """A journal of a later qualitrace is not touched; the message says to upgrade."""
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [
+        (3, r"format 3, newer than .* 2; upgrade qualitrace"),
+        (1, r"format 1, which this qualitrace \(2\) cannot read; let the qualitrace"),
+    ],
+)
+def test_another_format_is_refused(tmp_path: Path, version: int, message: str) -> None:
+    """At the start, not at the first request; the message says what to do with the requests that may wait in it."""
     open_journal(tmp_path).close()
-    newer = sqlite3.connect(tmp_path / "journal.db")
-    newer.execute("PRAGMA user_version = 3")
-    newer.close()
-    with pytest.raises(JournalError, match=r"format 3, newer than .* 2; upgrade qualitrace"):
-        open_journal(tmp_path)
-
-
-def test_an_older_format_is_refused(tmp_path: Path) -> None:
-    """At the start, not at the first request; requests of an unreleased format may wait in it."""
-    open_journal(tmp_path).close()
-    older = sqlite3.connect(tmp_path / "journal.db")
-    older.execute("PRAGMA user_version = 1")
-    older.close()
-    with pytest.raises(JournalError, match=r"format 1, which this qualitrace \(2\) cannot read; let the qualitrace"):
+    other = sqlite3.connect(tmp_path / "journal.db")
+    other.execute(f"PRAGMA user_version = {version}")
+    other.close()
+    with pytest.raises(JournalError, match=message):
         open_journal(tmp_path)
 
 

@@ -5,7 +5,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges.build import build_judge
 from qualitrace_monitors.judges.contract import Judge, JudgeError, NotApplicable, TransientJudgeError
 from qualitrace_monitors.judges.settings import JudgeConfig
+from support.listening import listening
 
 SAMPLE = Sample(
     inputs="How long does the warranty last?", outputs="24 months.", passages=("The warranty lasts 24 months.",)
@@ -76,14 +77,9 @@ def model() -> Iterator[Model]:
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    state.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    yield state
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with listening(Handler) as url:
+        state.url = f"{url}/v1"
+        yield state
 
 
 def test_the_request_is_openais_with_document_question_answer_task(model: Model) -> None:
