@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from support.mlflow_db import new_database
 from support.otlp import rag_trace, request
 from support.ports import free_port
 from support.serving import QUALITRACE, Server, environment
@@ -17,7 +18,14 @@ from support.waiting import eventually
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*QUALITRACE, *arguments], cwd=cwd, env=environment(), capture_output=True, text=True, timeout=90, check=False
+        [*QUALITRACE, *arguments],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+        umask=0o022,
     )
 
 
@@ -47,6 +55,35 @@ def test_serve_starts_from_nothing_and_stops_cleanly(serve: Callable[..., Server
     assert set(pids) == {"receive", "work"}
     assert server.stop() == 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids.values())
+
+
+def test_files_are_private_in_a_folder_that_was_there_before(tmp_path: Path):
+    """A 0755 folder with a database that all may read, and umask 022: nothing in it stays open to others."""
+    server = Server(tmp_path)
+    (data := tmp_path / "data").mkdir()
+    new_database(data)
+    (data / "artifacts").mkdir()
+    for path in (data, data / "artifacts"):
+        path.chmod(0o755)
+    (data / "mlflow.db").chmod(0o644)
+    server.start()
+    try:
+        spans = rag_trace(1, question="Is it open?", answer="It is open.", passages=["It is open."])
+        server.send(request(spans).SerializeToString())
+        eventually(lambda: server.sample("qualitrace_evaluations_total") >= 1)
+        found = {str(path): oct(path.lstat().st_mode) for path in [data, *data.rglob("*")]}
+    finally:
+        server.stop()
+    assert {Path(name).name for name in found} >= {"mlflow.db", "state.db-wal", "journal.db"}
+    assert [f"{name} {mode}" for name, mode in found.items() if int(mode, 8) & 0o077] == []
+
+
+def test_what_a_command_writes_is_private(tmp_path: Path):
+    """The scores of `qualitrace judge` quote what was judged."""
+    (tmp_path / "rows.jsonl").write_text('{"input": "Is it open?", "output": "I cannot answer that."}\n')
+    done = run("judge", "--metric", "refusal", "--data", "rows.jsonl", "--output", "scores.jsonl", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "scores.jsonl").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_taken_port_ends_serve_with_the_address(tmp_path: Path):

@@ -73,6 +73,7 @@ class Server:
             text=True,
             env=environment(**self._variables),
             cwd=self.folder,
+            umask=0o022,  # as most hosts have it
         )
         threading.Thread(target=self._collect_lines, daemon=True).start()
         wanted = len(self.lines) + 1

@@ -35,6 +35,7 @@ class _ServerCommand(click.Command):
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """Load the command and let it take over."""
+        os.umask(0o077)  # what the commands write are prompts, answers and their scores
         module, _, attribute = self._target.partition(":")
         try:
             command: click.Command = getattr(importlib.import_module(module), attribute)

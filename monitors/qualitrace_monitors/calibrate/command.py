@@ -8,6 +8,7 @@ import click
 
 from qualitrace_collector.cli import config_option, load_or_exit
 from qualitrace_collector.config.values import without_credentials
+from qualitrace_collector.process.private_files import make_private
 from qualitrace_collector.process.startup import configure_logging
 from qualitrace_monitors.config import Config
 
@@ -47,6 +48,7 @@ def calibrate(
     """
     config = load_or_exit(path, Config)
     configure_logging()
+    make_private(config.data_dir)
     from qualitrace_collector.process.startup import apply_mlflow_settings
 
     apply_mlflow_settings(config.mlflow.token)

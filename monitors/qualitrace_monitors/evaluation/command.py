@@ -75,6 +75,7 @@ def evaluate_data(path: Path | None, save_worst: str | None, col_mapping: dict[s
     Exit code 1 when a whole interval lies under its --fail-under threshold;
     2 when data or settings cannot be used, or rows are missing in MLflow; else 0.
     """
+    from qualitrace_collector.process.private_files import make_private
     from qualitrace_collector.process.startup import apply_mlflow_settings
 
     config = load_or_exit(path, Config, UNUSABLE)
@@ -86,6 +87,7 @@ def evaluate_data(path: Path | None, save_worst: str | None, col_mapping: dict[s
     from qualitrace_monitors.evaluation.run import DataError, evaluate
     from qualitrace_monitors.evaluation.run_writer import why, without_tracebacks
 
+    make_private(config.data_dir)
     options["tracking_uri"] = options["tracking_uri"] or os.environ.get("MLFLOW_TRACKING_URI") or config.tracking_uri
     options["metrics"] = (*(config.judges if path else ()), *options["metrics"])
     broken = (StoreUnavailable, MlflowException, SQLAlchemyError)

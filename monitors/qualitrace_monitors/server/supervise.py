@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 
 from qualitrace_collector.config.values import connect_address, without_credentials
+from qualitrace_collector.process.private_files import make_private
 from qualitrace_collector.process.startup import stop_event
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.server.child_process import ChildProcess
@@ -29,6 +30,7 @@ def supervise(config: Config, config_path: Path | None, parts: Sequence[str]) ->
     """
     stop = stop_event()
     children = _children(config_path, parts, lock_data_dir(config.data_dir, parts))
+    make_private(config.data_dir)
     for child in children:
         child.start()
     try:

@@ -15,6 +15,7 @@ import click
 
 from qualitrace_collector.cli import config_option, load_or_exit
 from qualitrace_collector.journal import JournalError
+from qualitrace_collector.process.private_files import create_private_files
 from qualitrace_collector.process.startup import (
     apply_mlflow_settings,
     collect_garbage_seldom,
@@ -51,6 +52,7 @@ def run(config: Config, parts: Sequence[str]) -> None:
 @click.option("--parts", default="collector,monitor")
 def main(path: Path | None, parts: str) -> None:
     """Run the process; report an error at start in one line, with exit code 1."""
+    create_private_files()
     configure_logging()
     config = load_or_exit(path, Config)
     try:
