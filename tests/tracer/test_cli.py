@@ -158,15 +158,15 @@ def test_help_lists_every_command(programs: Any) -> None:
         print([name for name in sys.modules if name.startswith(("qualitrace_monitors", "mlflow"))])
         """
     )
-    for name, (_, summary) in qualitrace.cli.SERVER_COMMANDS.items():
+    for name, (_, summary) in qualitrace.cli.COMMANDS.items():
         assert any(line.split(maxsplit=1) == [name, summary] for line in done.output.splitlines()), name
     assert done.output.endswith("[]\n")
 
 
-@pytest.mark.parametrize("name", qualitrace.cli.SERVER_COMMANDS)
+@pytest.mark.parametrize("name", qualitrace.cli.COMMANDS)
 def test_server_commands_exist(name: str) -> None:
     """Each server command is where the table says."""
-    module, _, attribute = qualitrace.cli.SERVER_COMMANDS[name][0].partition(":")
+    module, _, attribute = qualitrace.cli.COMMANDS[name][0].partition(":")
     assert isinstance(getattr(importlib.import_module(module), attribute), click.Command)
 
 

@@ -7,8 +7,20 @@ think of the answers. None of them ever breaks or holds up the app.
 
 from qualitrace.decorators import trace
 from qualitrace.feedback import feedback
+from qualitrace.libraries.start import instrument
 from qualitrace.lifecycle import flush, init, shutdown
 from qualitrace.session import session
 from qualitrace.spans import Span, current_trace_id, span
 
-__all__ = ["Span", "current_trace_id", "feedback", "flush", "init", "session", "shutdown", "span", "trace"]
+__all__ = [
+    "Span",
+    "current_trace_id",
+    "feedback",
+    "flush",
+    "init",
+    "instrument",
+    "session",
+    "shutdown",
+    "span",
+    "trace",
+]

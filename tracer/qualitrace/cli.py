@@ -1,4 +1,4 @@
-"""The command `qualitrace`. It lists the commands of the server, but imports one only when it is called."""
+"""The command `qualitrace`. It lists all commands, but imports one only when it is called."""
 
 import importlib
 import importlib.metadata
@@ -10,7 +10,8 @@ import click
 
 from qualitrace.settings import settings_help, variable
 
-SERVER_COMMANDS = {
+COMMANDS = {
+    "bootstrap": ("qualitrace.libraries.bootstrap:bootstrap", "Find installed libraries; bring their instrumentors."),
     "serve": ("qualitrace_monitors.server.commands:serve", "Run collector and monitors in one go."),
     "collector": ("qualitrace_monitors.server.commands:collector", "Run the collector alone."),
     "monitor": ("qualitrace_monitors.server.commands:monitor", "Run the monitors alone."),
@@ -26,8 +27,8 @@ SERVER_COMMANDS = {
 ZERO_CODE_DIRECTORY = Path(__file__).parent / "zero_code"
 
 
-class _ServerCommand(click.Command):
-    """Stands in for a command of the server until it is called."""
+class _LazyCommand(click.Command):
+    """Stands in for a command until it is called."""
 
     def __init__(self, name: str, target: str, summary: str) -> None:
         super().__init__(name, help=summary)
@@ -54,8 +55,8 @@ def main() -> None:
     """Trace GenAI applications with OpenTelemetry and watch their quality."""
 
 
-for _name, (_target, _summary) in SERVER_COMMANDS.items():
-    main.add_command(_ServerCommand(_name, _target, _summary))
+for _name, (_target, _summary) in COMMANDS.items():
+    main.add_command(_LazyCommand(_name, _target, _summary))
 
 
 def _run(command: tuple[str, ...], **options: str | None) -> NoReturn:

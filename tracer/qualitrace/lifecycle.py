@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from qualitrace.content import capture_content as set_content_capture
 from qualitrace.feedback import close_feedback, flush_feedback
-from qualitrace.instruments import capture_content as set_content_capture
-from qualitrace.instruments import instrument as instrument_libraries
+from qualitrace.libraries.table import default_libraries
 from qualitrace.quiet import SHUTDOWN_SECONDS, logger, never_raises
 from qualitrace.redact import Redact
 from qualitrace.settings import resolve, use_settings
@@ -40,9 +40,9 @@ def init(
     schedule_delay: float | None = None,
     queue_size: int | None = None,
     export_timeout: float | None = None,
-    instrument: tuple[str, ...] | list[str] | None = None,
+    instrument: Sequence[str] | None = None,
 ) -> None:
-    """Start tracing: OpenAI, Anthropic, LangChain and web frameworks, exported by OTLP/HTTP. Never raises.
+    """Start tracing: the libraries that the app imports, and its own spans, exported by OTLP/HTTP. Never raises.
 
     Call it before the app imports its web framework. A keyword left out is taken from `QUALITRACE_<NAME>`,
     then from OpenTelemetry's variable, then from the default; a bad value causes a warning, and its default is
@@ -61,8 +61,8 @@ def init(
         schedule_delay: seconds between two exports (default 0.5).
         queue_size: ended spans to hold, the oldest is dropped beyond (default 2048).
         export_timeout: seconds for one export, retries included (default 10).
-        instrument: the libraries to trace (default all of `openai`, `anthropic`, `langchain`, `starlette`,
-            `fastapi`, `flask`).
+        instrument: the libraries to trace, or changes of the default list such as `["-openai", "+httpx"]`; by default
+            all that `qualitrace bootstrap` lists as traced by default.
     """
     _init(locals())
 
@@ -83,7 +83,9 @@ def _init(keywords: Mapping[str, Any]) -> None:
         if _State.processor is None:
             return
     set_content_capture(settings.capture_content)
-    instrument_libraries(settings.instrument)
+    from qualitrace.libraries.start import trace_libraries  # parses version specifiers, which takes time to import
+
+    trace_libraries(default_libraries() if settings.instrument is None else settings.instrument)
     _flush_on_sigterm()
 
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from opentelemetry.util.re import parse_env_headers
 
-from qualitrace.instruments import LIBRARIES
+from qualitrace.libraries.table import default_libraries, libraries
 from qualitrace.quiet import logger
 from qualitrace.redact import PATTERNS, redaction
 
@@ -94,18 +94,31 @@ def read_headers(value: Any) -> Mapping[str, str]:
 
 
 def read_libraries(value: Any) -> tuple[str, ...]:
-    """Read names of `LIBRARIES`, as a sequence or separated by commas; `none` is none of them."""
-    names = [name.strip() for name in value.split(",")] if isinstance(value, str) else list(value)
-    names = [name for name in names if name and name != "none"]
-    if unknown := [name for name in names if name not in LIBRARIES]:
-        raise ValueError(f"unknown library {unknown[0]!r}; known: {', '.join(LIBRARIES)}, or none")
-    return tuple(names)
+    """Read names of the table of libraries, as a sequence or separated by commas; `none` is none of them.
+
+    `+name` and `-name` change the default list instead.
+    """
+    names = value.split(",") if isinstance(value, str) else list(value)
+    names = [name.strip() for name in names if name.strip() not in ("", "none")]
+    if unknown := [name for name in names if name.lstrip("+-") not in libraries()]:
+        raise ValueError(f"unknown library {unknown[0]!r}; known: {', '.join(libraries())}, or none")
+    changes = [name for name in names if name[0] in "+-"]
+    if not changes:
+        return tuple(names)
+    if len(changes) < len(names):
+        raise ValueError("either names alone, or each with + or -")
+    chosen = dict.fromkeys(default_libraries())
+    for change in changes:
+        chosen.pop(change[1:], None)
+        if change[0] == "+":
+            chosen[change[1:]] = None
+    return tuple(chosen)
 
 
 def read_all_but(value: Any) -> tuple[str, ...]:
     """Read the names that are *not* to be traced; `*` is all of them."""
     disabled = {name.strip() for name in read_text(value).split(",")}
-    return () if "*" in disabled else tuple(name for name in LIBRARIES if name not in disabled)
+    return () if "*" in disabled else tuple(name for name in default_libraries() if name not in disabled)
 
 
 @dataclass(frozen=True)
@@ -215,10 +228,10 @@ class Settings:
         OtelVariable("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", read_seconds),
         OtelVariable("OTEL_EXPORTER_OTLP_TIMEOUT", read_seconds),
     )
-    instrument: tuple[str, ...] = _setting(
-        f"libraries to trace: {', '.join(LIBRARIES)}, or none",
+    instrument: tuple[str, ...] | None = _setting(
+        "libraries to trace: names, none, or +name,-name to change the default (`qualitrace bootstrap` lists them)",
         read_libraries,
-        tuple(LIBRARIES),
+        None,
         OtelVariable("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", read_all_but),
     )
 

@@ -10,8 +10,8 @@ from opentelemetry import trace as otel
 from opentelemetry.context import attach, detach, get_current
 from opentelemetry.trace import INVALID_SPAN, StatusCode, format_trace_id, set_span_in_context
 
+from qualitrace.content import captures_content
 from qualitrace.documents import retrieval_attributes
-from qualitrace.instruments import captures_content
 from qualitrace.quiet import logger, never_raises
 from qualitrace.serialize import to_json, to_text
 

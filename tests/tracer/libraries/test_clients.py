@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from opentelemetry.util.genai.types import ContentCapturingMode
 
-from qualitrace.instruments import LIBRARIES
+from qualitrace.libraries.table import libraries
 
 pytestmark = pytest.mark.slow
 
@@ -150,7 +150,7 @@ def test_nothing_is_imported_for_the_app(programs: Any) -> None:
         f"""
         import sys, qualitrace
         qualitrace.init()
-        print([m for m in {[row.module for row in LIBRARIES.values()]} if m in sys.modules])
+        print([m for m in {[row.module for row in libraries().values()]} if m in sys.modules])
         """
     )
     assert done.output == "[]\n", done.errors

@@ -1,0 +1,157 @@
+"""What is not traced is said once, with the command that fixes it; a second instrumentor is kept away."""
+
+import importlib.metadata
+import os
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+
+from tracer.libraries.test_table import add_distribution
+
+RIVAL = """
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+
+class Rival(BaseInstrumentor):
+    def instrumentation_dependencies(self):
+        return ("OpenAI >= 1",)
+    def _instrument(self, **kwargs):
+        print("rival is on")
+    def _uninstrument(self, **kwargs):
+        pass
+"""
+
+
+def run(programs: Any, code: str, **variables: str) -> Any:
+    done = programs.run("import qualitrace\n" + code, **variables)
+    assert done.code == 0, done.errors
+    return done
+
+
+def test_missing_instrumentor(programs: Any) -> None:
+    """The import of a library whose instrumentor is missing costs one line with the command; without it, none."""
+    add_distribution(programs.directory, "flask", "3.1.0")
+    done = run(programs, "qualitrace.init()\nimport flask\nimport flask")
+    assert done.errors.splitlines() == ["flask is not traced: pip install 'qualitrace[flask]'"]
+    assert run(programs, "qualitrace.init()").errors == ""
+
+
+STUB = """
+import sys, types
+name = "opentelemetry.instrumentation.flask"
+sys.modules[name] = module = types.ModuleType(name)
+class FlaskInstrumentor:
+    def instrument(self, **kwargs):
+        import {needs}
+        print("flask is traced")
+module.FlaskInstrumentor = FlaskInstrumentor
+"""
+
+
+def test_broken_instrumentor_is_no_missing_one(programs: Any) -> None:
+    """An instrumentor that is installed and lacks something else is not reported as missing."""
+    add_distribution(programs.directory, "flask", "3.1.0")
+    done = run(programs, STUB.format(needs="lacking") + "qualitrace.init()\nimport flask")
+    assert done.errors.splitlines() == ["flask is not traced: ModuleNotFoundError: No module named 'lacking'"]
+
+
+def test_untested_version(programs: Any) -> None:
+    """A version out of the tested range is traced, and one line says so."""
+    add_distribution(programs.directory, "flask", "99.0")
+    done = run(programs, STUB.format(needs="sys") + "qualitrace.init()\nimport flask")
+    assert done.output == "flask is traced\n"
+    (line,) = done.errors.splitlines()
+    assert line.startswith("flask 99.0 is traced, but only versions ")
+
+
+def test_later_rival_is_refused(programs: Any) -> None:
+    """An instrumentor of a library that is traced already does not start, and the line names the way out."""
+    programs.write(RIVAL, "rival.py")
+    code = "qualitrace.init()\nimport openai, rival\nrival.Rival().instrument()\nqualitrace.instrument(rival.Rival)"
+    done = run(programs, code)
+    assert done.output == ""
+    assert len(done.errors.splitlines()) == 2
+    assert "rival.Rival is refused: qualitrace traces openai already" in done.errors
+    done = run(programs, code, QUALITRACE_INSTRUMENT="-openai")
+    assert done.output.splitlines()[0] == "rival is on"
+    assert "refused" not in done.errors
+
+
+def test_earlier_rival_stays(programs: Any, collector: Any, llm: str) -> None:
+    """A library that the app has given another instrumentor is left to it, and the line names it."""
+    programs.write(RIVAL, "rival.py")
+    done = run(programs, "import rival\nrival.Rival().instrument()\nqualitrace.init()\nimport openai")
+    assert done.output == "rival is on\n"
+    assert done.errors.splitlines() == ["openai is left to rival.Rival, which traces it already"]
+
+
+def test_same_instrumentor_of_the_app(programs: Any) -> None:
+    """An app that started the instrumentor of our choice itself loses nothing, and nothing is said."""
+    done = run(
+        programs,
+        """
+from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
+OpenAIInstrumentor().instrument()
+qualitrace.init()
+import openai
+print(type(openai.resources.chat.completions.Completions.create).__name__)
+""",
+    )
+    assert done.errors == ""
+    assert "Wrapper" in done.output
+
+
+def test_instrument_takes_anything(programs: Any) -> None:
+    """Something that is no instrumentor costs a warning, not an exception."""
+    done = run(programs, "qualitrace.init()\nqualitrace.instrument('openai')\nprint('on')")
+    assert done.output == "on\n"
+    assert "takes an object with a method instrument, not 'openai'" in done.errors
+
+
+def bootstrap(programs: Any, *arguments: str, **variables: str) -> Any:
+    path = os.pathsep.join([str(programs.directory), os.environ.get("PYTHONPATH", "")])
+    return programs.run(
+        "import sys, qualitrace.cli\nqualitrace.cli.main(sys.argv[1:])",
+        "bootstrap",
+        *arguments,
+        PYTHONPATH=path,
+        **variables,
+    )
+
+
+def test_bootstrap(programs: Any) -> None:
+    """The command lists what is installed, and fails while an instrumentor is missing."""
+    add_distribution(programs.directory, "flask", "3.1.0")
+    done = bootstrap(programs)
+    assert done.code == 1, done.errors
+    lines = [line.split(maxsplit=2) for line in done.output.splitlines()]
+    assert ["flask", "3.1.0", "not traced"] in lines
+    assert re.search(r"pip install 'qualitrace\[[a-z,-]*\bflask\b", done.output)
+    requirements = bootstrap(programs, "--requirements")
+    assert requirements.code == 0
+    assert "opentelemetry-instrumentation-flask>=" in requirements.output
+
+
+def make_wheel(folder: Path, distribution: str) -> None:
+    """Make an installable distribution without content, of a version that the table takes."""
+    name = f"{distribution.replace('-', '_')}-0.99b0"
+    with zipfile.ZipFile(folder / f"{name}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{name}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 0.99b0\n")
+        wheel.writestr(f"{name}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{name}.dist-info/RECORD", "")
+
+
+def test_bootstrap_installs(programs: Any, tmp_path_factory: Any) -> None:
+    """`--install` brings the missing instrumentors by pip; here from a folder, into a folder."""
+    add_distribution(programs.directory, "flask", "3.1.0")
+    wheels, target = tmp_path_factory.mktemp("wheels"), tmp_path_factory.mktemp("target")
+    missing = bootstrap(programs, "--requirements").output.split()
+    for requirement in missing:
+        make_wheel(wheels, Requirement(requirement).name)
+    done = bootstrap(programs, "--install", PIP_NO_INDEX="1", PIP_FIND_LINKS=str(wheels), PIP_TARGET=str(target))
+    assert done.code == 0, done.output + done.errors
+    installed = {distribution.metadata["Name"] for distribution in importlib.metadata.distributions(path=[str(target)])}
+    assert installed == {Requirement(requirement).name for requirement in missing}
+    assert "opentelemetry-instrumentation-flask" in installed

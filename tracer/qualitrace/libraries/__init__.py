@@ -1,0 +1,1 @@
+"""Which libraries are traced, by which instrumentor, and what is said of those that are not."""

@@ -1,0 +1,57 @@
+"""One row of the table of libraries."""
+
+import importlib.metadata
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def _nothing() -> None:
+    return
+
+
+@dataclass(frozen=True, kw_only=True)
+class Library:
+    """How a library is traced.
+
+    Attributes:
+        name: what settings call it; also the name of the extra that brings its instrumentor, if `package` names one.
+        module: the import whose end starts the instrumentor.
+        distributions: what the library is called on PyPI; the first one that is installed counts.
+        versions: the versions of the library that were tested, as in a requirement. Others are traced, too, and the
+            log says so.
+        instrumentor: `module:attribute` of a class with a method `instrument`, as OpenTelemetry's `BaseInstrumentor`
+            has, or of a function without arguments.
+        package: requirement of the distribution that holds the instrumentor; empty if qualitrace itself brings it.
+        why: the reason for this instrumentor rather than another one.
+        options: keywords for the method `instrument`.
+        environ: variables that the library or its instrumentor reads, set unless they are set already.
+        then: called afterwards.
+        by_default: False for a library that is traced only when a setting names it.
+    """
+
+    name: str
+    module: str
+    distributions: tuple[str, ...]
+    versions: str
+    instrumentor: str
+    package: str = ""
+    why: str
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
+    environ: dict[str, str] = field(default_factory=dict[str, str])
+    then: Callable[[], None] = _nothing
+    by_default: bool = True
+
+    def installed(self) -> tuple[str, str] | None:
+        """Return the installed distribution and its version; None if there is none."""
+        for name in self.distributions:
+            try:
+                return name, importlib.metadata.version(name)
+            except importlib.metadata.PackageNotFoundError:
+                continue
+        return None
+
+
+def remedy(names: Iterable[str]) -> str:
+    """Return the command that brings the instrumentors of these libraries."""
+    return f"pip install 'qualitrace[{','.join(sorted(names))}]'"

@@ -1,0 +1,96 @@
+"""Starts the instrumentor of each library when the app imports the library, never before.
+
+Instrumentors take up to a second to import. What is not traced is said once, with the command that fixes it.
+"""
+
+import importlib
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import wrapt
+
+from qualitrace.libraries.collisions import active_instrumentor, path_of, refuse_rivals, starting
+from qualitrace.libraries.library import Library, remedy
+from qualitrace.libraries.table import libraries
+from qualitrace.quiet import logger, never_raises
+
+_watched: set[str] = set()
+
+
+def trace_libraries(names: Iterable[str]) -> None:
+    """Trace the libraries `names`: now if they are imported, else when they are. Safe twice."""
+    refuse_rivals()
+    for name in names:
+        library = libraries()[name]
+        for variable, value in library.environ.items():
+            os.environ.setdefault(variable, value)
+        if name not in _watched:
+            _watched.add(name)
+            # This calls the hook at once if the library is imported already.
+            wrapt.register_post_import_hook(lambda _, library=library: _start(library), library.module)
+
+
+@never_raises
+def instrument(instrumentor: Any) -> None:
+    """Start an instrumentor of the app's choice, for a library that qualitrace does not know or traces otherwise.
+
+    Its spans go the way of all others. For a library that is traced already it is refused, and a warning names the
+    setting that leaves the library to it. Never raises.
+
+    Args:
+        instrumentor: a class or an object with a method `instrument`, such as OpenTelemetry's `BaseInstrumentor`.
+    """
+    found = instrumentor() if isinstance(instrumentor, type) else instrumentor
+    if not callable(getattr(found, "instrument", None)):
+        raise TypeError(f"instrument() takes an object with a method instrument, not {instrumentor!r}")
+    refuse_rivals()
+    found.instrument()
+
+
+def _start(library: Library) -> None:
+    try:
+        target = _load(library)
+        active = active_instrumentor(library)
+        if active not in (None, target):
+            logger.warning("%s is left to %s, which traces it already", library.name, path_of(active))
+            return
+        _say_if_untested(library)
+        with starting(library):
+            if active is None:
+                _call(target, library)
+            library.then()
+    except _Missing:
+        logger.warning("%s is not traced: %s", library.name, remedy([library.name]))
+    except Exception as error:  # this runs inside the app's import, which must not fail
+        logger.warning("%s is not traced: %s: %s", library.name, type(error).__name__, error)
+
+
+class _Missing(Exception):
+    """The distribution of an instrumentor is not installed."""
+
+
+def _load(library: Library) -> Any:
+    module, _, attribute = library.instrumentor.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if library.package and error.name and f"{module}.".startswith(f"{error.name}."):
+            raise _Missing from error
+        raise
+
+
+def _call(target: Any, library: Library) -> None:
+    if isinstance(target, type):
+        # Instrumentors refuse versions that they do not know. The table has the tested ones; others are traced, too.
+        target().instrument(skip_dep_check=True, **library.options)  # pyright: ignore[reportAttributeAccessIssue]
+    else:
+        target()
+
+
+def _say_if_untested(library: Library) -> None:
+    from packaging.specifiers import SpecifierSet  # takes 30 ms, and an app may import none of the libraries
+
+    installed = library.installed()
+    if installed and not SpecifierSet(library.versions).contains(installed[1], prereleases=True):
+        logger.warning("%s %s is traced, but only versions %s were tested", *installed, library.versions)
