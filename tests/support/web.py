@@ -66,7 +66,7 @@ class WebStand:
             clock=lambda: NOW,
         )
         app = create_app(parsed.listen, self.registry, lambda: self.problems, dashboard)
-        self.server = WebServer(app, "127.0.0.1", 0)
+        self.server = WebServer(app)
 
     @property
     def url(self) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry
 
-from qualitrace_collector.config.values import split_address, without_credentials
+from qualitrace_collector.config.values import without_credentials
 from qualitrace_collector.journal import SqliteJournal
 from qualitrace_collector.mlflow_store.retention import Retainer
 from qualitrace_collector.mlflow_store.settings import Retention
@@ -84,7 +84,7 @@ class Services:
         """Start the web port, wait for MLflow's first answer, then start the rest; safe twice.
 
         Raises:
-            WebServerError: the web address cannot be listened on.
+            ListenError: the web address cannot be listened on.
         """
         self._web.start()
         # Two threads, or a collector and a monitor, must not both create the schema of a new SQLite database.
@@ -194,7 +194,7 @@ class Services:
             clock=time.time,
         )
         app = create_app(self._config.listen, self._registry, self._health.problems, dashboard)
-        return WebServer(app, *split_address(self._config.listen.web))
+        return WebServer(app, self._config.listen.web)
 
 
 def _every(seconds: float, name: str, action: Callable[[float], object]) -> Loop:

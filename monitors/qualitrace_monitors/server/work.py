@@ -14,7 +14,9 @@ from pathlib import Path
 import click
 
 from qualitrace_collector.cli import config_option, load_or_exit
+from qualitrace_collector.http_server.listener import ListenError
 from qualitrace_collector.journal import JournalError
+from qualitrace_collector.process.descriptors import raise_descriptor_limit
 from qualitrace_collector.process.private_files import create_private_files
 from qualitrace_collector.process.startup import (
     apply_mlflow_settings,
@@ -25,7 +27,6 @@ from qualitrace_collector.process.startup import (
 )
 from qualitrace_collector.state import StateError
 from qualitrace_monitors.config import Config
-from qualitrace_monitors.web.server import WebServerError
 
 DRAIN_SECONDS = 5.0
 SIGNAL_CHECK_SECONDS = 1.0
@@ -33,6 +34,7 @@ SIGNAL_CHECK_SECONDS = 1.0
 
 def run(config: Config, parts: Sequence[str]) -> None:
     """Run the chosen parts until SIGTERM or SIGINT, or until the parent process is gone."""
+    raise_descriptor_limit()
     stop = stop_event()
     when_parent_ends(stop.set)
     apply_mlflow_settings(config.mlflow.token)
@@ -57,7 +59,7 @@ def main(path: Path | None, parts: str) -> None:
     config = load_or_exit(path, Config)
     try:
         run(config, parts.split(","))
-    except (StateError, JournalError, WebServerError) as error:
+    except (StateError, JournalError, ListenError) as error:
         sys.exit(f"qualitrace: {error}")
 
 

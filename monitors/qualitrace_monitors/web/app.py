@@ -1,12 +1,9 @@
 """The web port's application: `/metrics`, `/healthz`, `/readyz` and the dashboard at `/`."""
 
-import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -20,12 +17,9 @@ from qualitrace_collector.config.values import split_address
 from qualitrace_collector.receive.settings import Listen
 from qualitrace_monitors.web.dashboard import Dashboard
 from qualitrace_monitors.web.guard import WebGuard
-
-T = TypeVar("T")
+from qualitrace_monitors.web.shared_reads import SharedReads
 
 STYLE = Path(__file__).parent / "static" / "style.css"
-READERS = 2
-"""Threads that read the state database for the pages: each keeps a connection, so they are few and stay."""
 
 
 def create_app(
@@ -35,7 +29,7 @@ def create_app(
 
     Args:
         registry: the metrics to expose.
-        problems: lists what is not ready, one line each; empty when everything is.
+        problems: lists what is not ready, one line each; empty when everything is. It waits for nothing.
     """
     pages = _Pages(registry, problems, dashboard)
     return Starlette(
@@ -65,14 +59,12 @@ class _Pages:
 
     @asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncGenerator[None]:
-        with ThreadPoolExecutor(READERS, thread_name_prefix="web-reader") as self._readers:
-            yield
-
-    async def _read(self, function: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._readers, function)
+        self._reads = SharedReads()
+        yield
+        self._reads.close()
 
     async def dashboard(self, _request: Request) -> Response:
-        return HTMLResponse(await self._read(self._dashboard.render))
+        return HTMLResponse(await self._reads.read("dashboard", lambda: self._dashboard.render().encode()))
 
     async def style(self, _request: Request) -> Response:
         return FileResponse(STYLE)
@@ -82,13 +74,13 @@ class _Pages:
             encode, content_type = choose_encoder(request.headers.get("accept", ""))
         except TypeError:  # its comparison of versions assumes numbers
             return PlainTextResponse("Accept: the version must be a number such as 1.0.0\n", 406)
-        body = await self._read(lambda: encode(self._registry))
+        body = await self._reads.read(content_type, lambda: encode(self._registry))
         return Response(body, headers={"Content-Type": content_type})
 
     async def healthz(self, _request: Request) -> Response:
         return PlainTextResponse("ok")
 
     async def readyz(self, _request: Request) -> Response:
-        problems = await self._read(self._problems)
+        problems = self._problems()
         answer = {"ready": not problems, "problems": problems, "pid": os.getpid()}
         return JSONResponse(answer, 503 if problems else 200)

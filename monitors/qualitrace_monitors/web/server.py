@@ -1,18 +1,20 @@
-"""uvicorn in a thread, beside the other threads of the process."""
+"""The web port's server in a thread, beside the other threads of the process."""
 
-import socket
 import threading
 from typing import Self
 
-import uvicorn
 from starlette.types import ASGIApp
 
-STOP_SECONDS = 5.0
-"""How long requests under way may take at `stop`."""
+from qualitrace_collector.config.values import split_address
+from qualitrace_collector.http_server.connection import ConnectionLimits
+from qualitrace_collector.http_server.listener import listen
+from qualitrace_collector.http_server.server import HttpServer
+from qualitrace_collector.process.descriptors import connections_within
 
-
-class WebServerError(Exception):
-    """The address cannot be listened on; the message names it and the reason."""
+STOP_SECONDS = 1
+"""How long requests under way may take at `stop`: it comes after the drain, shortly before the process is killed."""
+MAX_CONNECTIONS = 1024
+"""Prometheus, probes and browsers need dozens."""
 
 
 class WebServer:
@@ -20,38 +22,27 @@ class WebServer:
 
     Args:
         app: the ASGI application to serve.
-        host: the address to bind, IPv6 without brackets.
-        port: the port to bind; 0 takes a free one, which `port` names after `start`.
+        address: `host:port` to listen on; port 0 takes a free one, which `port` names after `start`.
     """
 
-    def __init__(self, app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> None:
-        self.host = host
-        self.port = port
-        # The log settings are the process's own; forwarded headers are not believed.
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            ws="none",
-            lifespan="on",
-            timeout_graceful_shutdown=int(STOP_SECONDS),
-        )
-        self._config = config
-        self._running: tuple[uvicorn.Server, threading.Thread] | None = None
+    def __init__(self, app: ASGIApp, address: str = "127.0.0.1:0") -> None:
+        self._app = app
+        self._host, self.port = split_address(address)
+        self._running: tuple[HttpServer, threading.Thread] | None = None
 
     def start(self) -> None:
         """Listen; connections are accepted from here on. Safe twice.
 
         Raises:
-            WebServerError: the address is in use, not this host's, or not allowed.
+            ListenError: the address is in use, not this host's, or not allowed.
         """
         if self._running:
             return
-        listener = self._listen()
+        listener = listen("web", self._address)
         self.port = listener.getsockname()[1]
-        server = uvicorn.Server(self._config)
+        # Three quarters of the descriptors are left for what stores and judges.
+        limits = ConnectionLimits(connections=connections_within(MAX_CONNECTIONS, 1, of=4))
+        server = HttpServer(self._app, limits, STOP_SECONDS)
         thread = threading.Thread(target=server.run, args=([listener],), name="web", daemon=True)
         thread.start()
         self._running = (server, thread)
@@ -75,18 +66,8 @@ class WebServer:
     @property
     def url(self) -> str:
         """The server's address, once it is started."""
-        return f"http://{self._shown_host}:{self.port}"
+        return f"http://{self._address}"
 
     @property
-    def _shown_host(self) -> str:
-        return f"[{self.host}]" if ":" in self.host else self.host
-
-    def _listen(self) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        try:
-            return socket.create_server((self.host, self.port), family=family)
-        except OSError as error:
-            # uvicorn would end the process without naming the setting.
-            # create_server appends the address to the text of the error.
-            reason = (error.strerror or str(error)).partition(" (while")[0].lower()
-            raise WebServerError(f"web {self._shown_host}:{self.port}: {reason}") from None
+    def _address(self) -> str:
+        return f"{f'[{self._host}]' if ':' in self._host else self._host}:{self.port}"

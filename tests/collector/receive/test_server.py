@@ -174,7 +174,8 @@ def test_a_taken_address_is_named(spawn: Spawn, receive_config: Callable[..., Co
     assert process.returncode == 1
     assert out == ""
     assert err == (
-        f"qualitrace receive: {setting} {address}: address already in use; stop what uses it or set listen.{setting}\n"
+        f"qualitrace receive: {setting} {address}: address already in use; stop what uses it, or give an address of "
+        f"this host by listen.{setting}\n"
     )
 
 

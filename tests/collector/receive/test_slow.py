@@ -21,7 +21,7 @@ from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
-from qualitrace_collector.receive.connection import MAX_HEAD_BYTES
+from qualitrace_collector.http_server.connection import MAX_HEAD_BYTES
 from qualitrace_collector.receive.grpc import MAX_STREAMS
 
 pytestmark = pytest.mark.slow

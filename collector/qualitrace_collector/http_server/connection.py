@@ -1,22 +1,40 @@
-"""HTTP connections with the limits that uvicorn lacks: on their number, and on a request head's time and size."""
+"""HTTP connections with the limits that uvicorn lacks: on their number, on heads, and on answers that nobody reads."""
 
 import asyncio
-import math
-import socket
-import ssl
-from collections.abc import Generator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-import uvicorn
-from starlette.applications import Starlette
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from qualitrace_collector.receive.settings import Otlp
-
 MAX_HEAD_BYTES = 64 << 10
+MAX_PIPELINED = 64
+"""Requests that a client sends before it has the first answer; each is an object, and 256 KiB are read at once."""
+MAX_UNREAD = 64
+"""Connections whose client does not read an answer that is held in memory for it: each may be a page of a megabyte."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionLimits:
+    """What the clients of a port can hold.
+
+    Attributes:
+        connections: how many are kept open; see `ConnectionSlots`.
+        header_timeout: seconds until the head of a request must be complete, counted from the connection (a TLS
+            handshake has as long) or from the first byte after the last answer.
+        idle_timeout: seconds between two requests.
+        answer_timeout: seconds until the client must have read what is sent to it.
+    """
+
+    connections: int
+    header_timeout: float = 10.0
+    idle_timeout: float = 75.0
+    answer_timeout: float = 30.0
+
+
+class TooManyPipelined(Exception):
+    """A client sends requests without waiting for answers."""
 
 
 class ConnectionSlots:
@@ -34,13 +52,13 @@ class ConnectionSlots:
         self._taken: set[Connection] = set()
         self._silent: dict[Connection, None] = {}  # in order of their arrival; never sent a request
         self._idle: dict[Connection, None] = {}  # in order of their last answer
+        self._unread: dict[Connection, None] = {}  # in order of the answers that their clients have not read
 
     def enter(self, connection: "Connection") -> None:
         """Give a new connection a slot, or close it if every other one is busy."""
         if len(self._taken) >= self._limit:
             victim = next(iter(self._silent or self._idle), connection)
-            self.leave(victim)
-            victim.transport.abort()
+            self._close(victim)
             if victim is connection:
                 return
         self._taken.add(connection)
@@ -55,10 +73,25 @@ class ConnectionSlots:
         """Note that a connection has had its answer."""
         self._idle[connection] = None
 
+    def unread(self, connection: "Connection") -> None:
+        """Note that a client does not read its answer; close the one that has not for longest if there are too many."""
+        self._unread[connection] = None
+        if len(self._unread) > MAX_UNREAD:
+            self._close(next(iter(self._unread)))
+
+    def read(self, connection: "Connection") -> None:
+        """Note that a client has read all that was sent to it."""
+        self._unread.pop(connection, None)
+
     def leave(self, connection: "Connection") -> None:
         """Free the connection's slot."""
         self._taken.discard(connection)
         self.busy(connection)
+        self.read(connection)
+
+    def _close(self, connection: "Connection") -> None:
+        self.leave(connection)
+        connection.transport.abort()
 
 
 class Connection(HttpToolsProtocol):
@@ -66,29 +99,31 @@ class Connection(HttpToolsProtocol):
 
     Args:
         slots: where it needs a slot.
-        header_timeout: seconds until the head of a request must be complete, counted from the connection or from
-            the first byte after the last answer. uvicorn's `timeout_keep_alive` bounds the wait for that byte.
+        limits: uvicorn's `timeout_keep_alive` has to be its `idle_timeout`.
     """
 
     def __init__(
-        self, config: Config, server_state: ServerState, slots: ConnectionSlots, header_timeout: float
+        self, config: Config, server_state: ServerState, slots: ConnectionSlots, limits: ConnectionLimits
     ) -> None:
         super().__init__(config, server_state, app_state={})
         self._slots = slots
-        self._header_timeout = header_timeout
+        self._limits = limits
         self._head_timer: asyncio.TimerHandle | None = None
+        self._answer_timer: asyncio.TimerHandle | None = None
         self._awaits_head = True
         self._unparsed = 0  # bytes of an incomplete head, or between two chunks
 
     def connection_made(self, transport: Any) -> None:
         """Ask for a slot."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=0)  # so that each byte that the client does not read pauses writing
         self._start_timer()
         self._slots.enter(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give the slot back."""
         self._stop_timer()
+        self.resume_writing()
         self._slots.leave(self)
         super().connection_lost(exc)
 
@@ -104,6 +139,9 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Note that a head begins, perhaps while an earlier request is under way."""
         self._awaits_head = True
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self.transport.abort()  # an answer now would pass for that of an earlier request
+            raise TooManyPipelined
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -126,64 +164,24 @@ class Connection(HttpToolsProtocol):
             self._awaits_head = True
             self._slots.idle(self)
 
+    def pause_writing(self) -> None:
+        """Note that the client does not read; give it some time."""
+        super().pause_writing()
+        self._answer_timer = self.loop.call_later(self._limits.answer_timeout, self.transport.abort)
+        self._slots.unread(self)
+
+    def resume_writing(self) -> None:
+        """Note that the client has read everything."""
+        super().resume_writing()
+        if self._answer_timer is not None:
+            self._answer_timer.cancel()
+            self._answer_timer = None
+        self._slots.read(self)
+
     def _start_timer(self) -> None:
-        self._head_timer = self.loop.call_later(self._header_timeout, self.transport.abort)
+        self._head_timer = self.loop.call_later(self._limits.header_timeout, self.transport.abort)
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
-
-
-BACKLOG = 2048
-
-
-class HttpServer(uvicorn.Server):
-    """uvicorn with bounded connections. It sets `ready` when it listens, and leaves signals alone.
-
-    Args:
-        max_connections: how many it keeps open; see `ConnectionSlots`.
-        grace: seconds in which requests may end after a stop.
-    """
-
-    def __init__(self, app: Starlette, otlp: Otlp, *, max_connections: int, grace: int) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                http="httptools",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                log_level="warning",
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                timeout_keep_alive=math.ceil(otlp.idle_timeout),
-                timeout_graceful_shutdown=grace,
-            )
-        )
-        self._slots = ConnectionSlots(max_connections)
-        self._header_timeout = otlp.header_timeout
-        self._tls = otlp.tls.context() if otlp.tls else None
-        self.ready = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen on `sockets`."""
-        # uvicorn's own method leaves 60 s, asyncio's default, for a TLS handshake.
-        self.servers = [await self._listen(listener, self._tls) for listener in sockets or []]
-        self.started = True
-        self.ready.set()
-
-    async def _listen(self, listener: socket.socket, tls: ssl.SSLContext | None) -> asyncio.Server:
-        return await asyncio.get_running_loop().create_server(
-            lambda: Connection(self.config, self.server_state, self._slots, self._header_timeout),
-            sock=listener,
-            ssl=tls,
-            ssl_handshake_timeout=self._header_timeout if tls else None,
-            backlog=BACKLOG,
-        )
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None]:
-        """Leave the signals to the process."""
-        yield

@@ -1,0 +1,116 @@
+"""What a client of an HTTP port can hold: answers that it does not read, requests in a row, its place."""
+
+import socket
+import threading
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from qualitrace_collector.http_server.connection import MAX_PIPELINED, MAX_UNREAD, ConnectionLimits
+from qualitrace_collector.http_server.listener import listen
+from qualitrace_collector.http_server.server import HttpServer
+from support.waiting import eventually
+
+PAGE = b"x" * (8 << 20)  # more than the buffers of two sockets
+GET = b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n"
+CLOSING = b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+PATIENT = ConnectionLimits(connections=2 * MAX_UNREAD, answer_timeout=300)
+
+
+async def page(_request: Request) -> Response:
+    """Answer with a page that is sent only while it is read."""
+    return Response(PAGE)
+
+
+APP = Starlette(routes=[Route("/", page), Route("/short", lambda _: PlainTextResponse("here"))])
+
+
+@dataclass
+class Port:
+    """A port that is served, and the test's clients of it."""
+
+    server: HttpServer
+    address: tuple[str, int]
+    clients: ExitStack
+
+    def connect(self, data: bytes) -> socket.socket:
+        client = self.clients.enter_context(socket.create_connection(self.address, timeout=20))
+        client.sendall(data)
+        return client
+
+    def connections(self) -> int:
+        """Return how many clients the server knows."""
+        return len(self.server.server_state.connections)
+
+
+@contextmanager
+def serving(limits: ConnectionLimits) -> Generator[Port]:
+    """Serve APP in a thread."""
+    with listen("web", "127.0.0.1:0") as listener, ExitStack() as clients:
+        server = HttpServer(APP, limits, 1)
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            yield Port(server, listener.getsockname(), clients)
+        finally:
+            clients.close()
+            server.should_exit = True
+            thread.join()
+
+
+def read_all(client: socket.socket) -> int:
+    """Read until the server ends the connection, in order or not; return how many bytes came."""
+    count = 0
+    with suppress(ConnectionResetError):
+        while part := client.recv(1 << 20):
+            count += len(part)
+    return count
+
+
+@pytest.mark.parametrize(
+    "request_", [GET % b"/", GET % b"/" * 2, CLOSING % b"/"],
+    ids=["kept open", "two in a row", "to be closed"],
+)  # fmt: skip
+def test_an_answer_that_nobody_reads_is_given_up(request_: bytes) -> None:
+    """At answer_timeout the connection ends, whatever the client wanted of it, and the rest of the answer is freed."""
+    with serving(ConnectionLimits(connections=10, answer_timeout=0.3)) as port:
+        client = port.connect(request_)
+        eventually(lambda: port.connections() == 1)
+        eventually(lambda: port.connections() == 0)
+        assert read_all(client) < len(PAGE)
+
+
+def test_a_slow_reader_that_reads_gets_all_of_it() -> None:
+    """A client that pauses, but is done in time, misses nothing; and the time begins anew with each answer."""
+    with serving(ConnectionLimits(connections=10, answer_timeout=3)) as port:
+        client = port.connect(GET % b"/" + CLOSING % b"/")
+        threading.Event().wait(0.2)
+        assert read_all(client) > 2 * len(PAGE)
+
+
+def test_few_connections_hold_an_unread_answer() -> None:
+    """One more than may: the one that has waited for longest is closed, and those after it are not."""
+    with serving(PATIENT) as port:
+        clients = [port.connect(GET % b"/")]
+        assert clients[0].recv(1)  # its answer is under way
+        clients += [port.connect(CLOSING % b"/") for _ in range(MAX_UNREAD)]
+        assert all(client.recv(1) for client in clients)
+        assert read_all(clients[0]) < len(PAGE)
+        assert all(read_all(client) > len(PAGE) for client in clients[1:])
+
+
+def test_requests_in_a_row_are_bounded() -> None:
+    """As many as may are all answered; a client that sends many more at once is cut off, and nobody else notices."""
+    with serving(PATIENT) as port:
+        assert read_all(port.connect(GET % b"/short" * MAX_PIPELINED + CLOSING % b"/short")) > MAX_PIPELINED * len(
+            b"HTTP/1.1 200 OK"
+        )
+        greedy = port.connect(GET % b"/short" * 4000)
+        assert read_all(greedy) < 4000
+        assert port.connect(GET % b"/short").recv(15) == b"HTTP/1.1 200 OK"
