@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -37,6 +37,14 @@ class TooManyPipelined(Exception):
     """A client sends requests without waiting for answers."""
 
 
+class HasTransport(Protocol):
+    """A connection."""
+
+    @property
+    def transport(self) -> Any:
+        """What closes it."""
+
+
 class ConnectionSlots:
     """Slots for connections. When all are taken, a new connection gets the slot of one that waits for its client.
 
@@ -49,12 +57,12 @@ class ConnectionSlots:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._taken: set[Connection] = set()
-        self._silent: dict[Connection, None] = {}  # in order of their arrival; never sent a request
-        self._idle: dict[Connection, None] = {}  # in order of their last answer
-        self._unread: dict[Connection, None] = {}  # in order of the answers that their clients have not read
+        self._taken: set[HasTransport] = set()
+        self._silent: dict[HasTransport, None] = {}  # in order of their arrival; never sent a request
+        self._idle: dict[HasTransport, None] = {}  # in order of their last answer
+        self._unread: dict[HasTransport, None] = {}  # in order of the answers that their clients have not read
 
-    def enter(self, connection: "Connection") -> None:
+    def enter(self, connection: HasTransport) -> None:
         """Give a new connection a slot, or close it if every other one is busy."""
         if len(self._taken) >= self._limit:
             victim = next(iter(self._silent or self._idle), connection)
@@ -64,32 +72,32 @@ class ConnectionSlots:
         self._taken.add(connection)
         self._silent[connection] = None
 
-    def busy(self, connection: "Connection") -> None:
+    def busy(self, connection: HasTransport) -> None:
         """Note that a connection has a request under way."""
         self._silent.pop(connection, None)
         self._idle.pop(connection, None)
 
-    def idle(self, connection: "Connection") -> None:
+    def idle(self, connection: HasTransport) -> None:
         """Note that a connection has had its answer."""
         self._idle[connection] = None
 
-    def unread(self, connection: "Connection") -> None:
+    def unread(self, connection: HasTransport) -> None:
         """Note that a client does not read its answer; close the one that has not for longest if there are too many."""
         self._unread[connection] = None
         if len(self._unread) > MAX_UNREAD:
             self._close(next(iter(self._unread)))
 
-    def read(self, connection: "Connection") -> None:
+    def read(self, connection: HasTransport) -> None:
         """Note that a client has read all that was sent to it."""
         self._unread.pop(connection, None)
 
-    def leave(self, connection: "Connection") -> None:
+    def leave(self, connection: HasTransport) -> None:
         """Free the connection's slot."""
         self._taken.discard(connection)
         self.busy(connection)
         self.read(connection)
 
-    def _close(self, connection: "Connection") -> None:
+    def _close(self, connection: HasTransport) -> None:
         self.leave(connection)
         connection.transport.abort()
 
@@ -116,7 +124,8 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """Ask for a slot."""
         super().connection_made(transport)
-        transport.set_write_buffer_limits(high=0)  # so that each byte that the client does not read pauses writing
+        # Bytes that the client does not read pause writing. With 0 asyncio's TLS would pause for good.
+        transport.set_write_buffer_limits(high=1)
         self._start_timer()
         self._slots.enter(self)
 

@@ -11,10 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from qualitrace_collector.http_server.connection import Connection, ConnectionLimits, ConnectionSlots
-from qualitrace_collector.http_server.listener import BACKLOG
-
-ACCEPTED_AT_ONCE = 16
-"""Connections that are accepted before the ones in excess can be closed: some rounds of them need descriptors."""
+from qualitrace_collector.http_server.listener import accept_connections
 
 
 class HttpServer(uvicorn.Server):
@@ -52,21 +49,15 @@ class HttpServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen on `sockets`."""
         await self.lifespan.startup()
-        # uvicorn's own method leaves 60 s, asyncio's default, for a TLS handshake.
-        self.servers = [await self._serve_at(listener) for listener in sockets or []]
+        self.servers = [
+            await accept_connections(listener, self._connect, self._tls, self._limits.header_timeout)
+            for listener in sockets or []
+        ]
         self.started = True
         self.ready.set()
 
-    async def _serve_at(self, listener: socket.socket) -> asyncio.Server:
-        server = await asyncio.get_running_loop().create_server(
-            lambda: Connection(self.config, self.server_state, self._slots, self._limits),
-            sock=listener,
-            ssl=self._tls,
-            ssl_handshake_timeout=self._limits.header_timeout if self._tls else None,
-            backlog=ACCEPTED_AT_ONCE,  # asyncio accepts as many in a row as may wait
-        )
-        listener.listen(BACKLOG)
-        return server
+    def _connect(self) -> Connection:
+        return Connection(self.config, self.server_state, self._slots, self._limits)
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:

@@ -39,7 +39,7 @@ THREAD_BYTES = 128 << 10
 MAX_VALUES = 500_000
 
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
-_COMPRESSIONS = ("gzip", "deflate")
+COMPRESSIONS = ("gzip", "deflate")
 _ID_KEYS = frozenset({"traceId", "spanId", "parentSpanId"})
 _REPLACEMENT = "\ufffd"
 _ENUM_KEYS = frozenset({"kind", "code", "severityNumber"})
@@ -72,7 +72,7 @@ def check_headers(content_type: str, encoding: str) -> None:
     """
     if content_type not in (PROTOBUF, JSON):
         raise Unsupported(f"content type {content_type!r} is not {PROTOBUF} or {JSON}")
-    if encoding not in ("", "identity", *_COMPRESSIONS):
+    if encoding not in ("", "identity", *COMPRESSIONS):
         raise Unsupported(f"content encoding {encoding!r} is not gzip, deflate or identity")
 
 
@@ -83,7 +83,7 @@ def decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:
         TooLarge: the result would have more than `max_bytes`; no more than that is ever held.
         Undecodable: the body is damaged or cut off.
     """
-    if encoding not in _COMPRESSIONS:
+    if encoding not in COMPRESSIONS:
         return body
     parts: list[bytes] = []
     left = max_bytes

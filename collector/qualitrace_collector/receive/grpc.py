@@ -1,100 +1,268 @@
-"""The OTLP/gRPC door (https://opentelemetry.io/docs/specs/otlp/#otlpgrpc)."""
+"""The OTLP/gRPC door (https://opentelemetry.io/docs/specs/otlp/#otlpgrpc).
+
+A call is a request of HTTP/2: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
+import base64
+import logging
+import socket
+import ssl
+from collections.abc import Callable, Mapping
+from urllib.parse import quote
 
-import grpc
-import grpc.aio
+from google.protobuf.message import Message
+from google.rpc import code_pb2
+from google.rpc.status_pb2 import Status
 
-from qualitrace_collector.receive.decode import THREAD_BYTES, Decoded, decode_protobuf
-from qualitrace_collector.receive.errors import RETRY_INFO, RequestError, TooSlow, Unavailable, Undecodable
+from qualitrace_collector.http_server.connection import ConnectionLimits, ConnectionSlots
+from qualitrace_collector.http_server.http2 import Answer, Headers, Http2Connection
+from qualitrace_collector.http_server.listener import accept_connections
+from qualitrace_collector.receive.decode import COMPRESSIONS, THREAD_BYTES, Decoded, decode_protobuf, decompress
+from qualitrace_collector.receive.errors import (
+    RETRY_INFO,
+    RequestError,
+    TooLarge,
+    TooSlow,
+    Unavailable,
+    Undecodable,
+    Unsupported,
+)
 from qualitrace_collector.receive.guard import DoorGuard
 from qualitrace_collector.receive.intake import Intake
-from qualitrace_collector.receive.settings import Otlp, Tls
 from qualitrace_collector.receive.signals import SIGNALS, Signal
 
-# Requests under way on one connection; clients hold back further ones.
-MAX_STREAMS = 128
+CALL_BYTES = 4 << 10
+"""What a call costs beside its message, so that calls without one are bounded, too: 2 kB to 3 kB were measured."""
 
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
+_PREFIX_BYTES = 5  # in front of a message: whether it is compressed, and its size
+_PRINTABLE = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 
-
-def grpc_server(intake: Intake, guard: DoorGuard, otlp: Otlp, max_connections: int) -> grpc.aio.Server:
-    """Make the server, without a port yet."""
-    server = grpc.aio.server(
-        options=[
-            ("grpc.max_receive_message_length", guard.max_bytes),  # as sent and decompressed: RESOURCE_EXHAUSTED
-            ("grpc.so_reuseport", 0),  # a second collector on the port must fail, not take half of the traffic
-            ("grpc.max_concurrent_streams", MAX_STREAMS),
-            ("grpc.max_allowed_incoming_connections", max_connections),
-            ("grpc.server_handshake_timeout_ms", _milliseconds(otlp.header_timeout)),
-            ("grpc.max_connection_idle_ms", _milliseconds(otlp.idle_timeout)),
-            ("grpc.keepalive_time_ms", _milliseconds(otlp.body_timeout)),  # closes what a dead peer left open
-            ("grpc.keepalive_timeout_ms", _milliseconds(otlp.header_timeout)),
-        ]
-    )
-    for signal in SIGNALS:
-        # Without a deserializer the bytes reach the journal as they came. For clients a stream of one message is the
-        # same as a unary call; the server can check the token, and the time, before it reads the message.
-        export = grpc.stream_unary_rpc_method_handler(_exporter(intake, signal, guard))
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(signal.service, {"Export": export}),))
-    return server
+logger = logging.getLogger(__name__)
 
 
-def credentials(tls: Tls) -> grpc.ServerCredentials:
-    """Return the certificates in grpc's form."""
-    ca = tls.client_ca_file.read_bytes() if tls.client_ca_file else None
-    pair = (tls.key_file.read_bytes(), tls.cert_file.read_bytes())
-    return grpc.ssl_server_credentials([pair], ca, require_client_auth=ca is not None)
+class GrpcServer:
+    """The port.
+
+    Args:
+        limits: what clients can hold.
+        tls: for a port with TLS.
+    """
+
+    def __init__(
+        self, intake: Intake, guard: DoorGuard, limits: ConnectionLimits, *, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._calls = _Calls(intake, guard)
+        self._limits = limits
+        self._slots = ConnectionSlots(limits.connections)
+        self._connections: set[Http2Connection] = set()
+        self._server: asyncio.Server | None = None
+        self._tls = tls
+        if tls is not None:
+            tls.set_alpn_protocols(["h2"])  # clients insist on it
+
+    async def start(self, listener: socket.socket) -> None:
+        """Take connections."""
+        self._server = await accept_connections(
+            listener,
+            lambda: Http2Connection(self._calls.open, self._slots, self._connections, self._limits),
+            self._tls,
+            self._limits.header_timeout,
+        )
+
+    async def stop(self, grace: float) -> None:
+        """Take no more connections, and let the calls under way end for `grace` seconds. Safe twice."""
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self._connections):
+            connection.leave()
+        if self._connections:
+            await asyncio.wait({connection.lost for connection in self._connections}, timeout=grace)
+        for connection in self._connections:
+            connection.transport.abort()
 
 
-def _exporter(intake: Intake, signal: Signal, guard: DoorGuard) -> Callable[[Any, Any], Awaitable[bytes]]:
-    async def export(_: Any, context: Any) -> bytes:
+class _Unimplemented(Unsupported):
+    """What gRPC answers to calls of methods, and of compressions, that a server does not have."""
+
+    rpc_code = code_pb2.UNIMPLEMENTED
+
+
+class _Calls:
+    """What all calls share."""
+
+    def __init__(self, intake: Intake, guard: DoorGuard) -> None:
+        self.intake = intake
+        self.guard = guard
+        self._signals = {f"/{signal.service}/Export": signal for signal in SIGNALS}
+        self._tasks: set[asyncio.Task[None]] = set()  # the loop itself holds them weakly
+
+    def open(self, answer: Callable[[Answer], None]) -> "_Call":
+        """Make the exchange of a request."""
+        return _Call(self, answer)
+
+    def signal_of(self, path: str) -> Signal:
+        """Return what a method takes."""
+        if path not in self._signals:
+            raise _Unimplemented(f"no such method: {path}; traces and logs are taken, metrics are not")
+        return self._signals[path]
+
+    def run(self, call: "_Call") -> None:
+        """Serve a call whose message is complete."""
+        task = asyncio.get_running_loop().create_task(call.serve())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class _Call:
+    """One call. Its message is collected without a task, so that calls that stall cost little."""
+
+    def __init__(self, calls: _Calls, answer: Callable[[Answer], None]) -> None:
+        self._calls = calls
+        self._answer = answer
+        self._guard = calls.guard
+        self._memory = calls.guard.memory.hold()
+        self._message = bytearray()
+        self._size: int | None = None  # of the message, once it is known
+        self._is_over = False  # the message is complete, or will not be read any more
+        self._timer = asyncio.get_running_loop().call_later(self._guard.body_timeout, self._time_is_up)
+
+    def head_received(self, headers: Mapping[bytes, bytes]) -> None:
+        """Check what is known before the message."""
+        fields = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers.items()}
+        if not fields.get("content-type", "").startswith("application/grpc"):
+            self._finish(Answer(((b":status", b"415"),)))
+            return
         try:
-            tenant = guard.tokens.tenant_of(_authorization(context))
-            with guard.memory.hold() as add_bytes:
-                payload = await _read(context, guard.body_timeout)
-                add_bytes(len(payload))
-                response = await intake.accept(signal, await _decode(signal, payload), "grpc", tenant)
+            self._signal = self._calls.signal_of(fields.get(":path", ""))
+            self._tenant = self._guard.tokens.tenant_of(fields.get("authorization", ""))
+            self._encoding = fields.get("grpc-encoding", "identity")
+            if self._encoding not in ("identity", *COMPRESSIONS):
+                raise _Unimplemented(f"grpc-encoding {self._encoding!r} is not gzip, deflate or identity")
+            self._memory.add(CALL_BYTES)
         except RequestError as error:
-            intake.count_refusal(error)
-            await context.abort(_CODES[error.rpc_code], str(error), _details(error))
-            raise AssertionError("abort always raises") from error
-        return response.SerializeToString()
+            self._refuse(error)
 
-    return export
+    def data_received(self, data: bytes) -> None:
+        """Collect the message, as far as it may be held."""
+        if self._is_over:
+            return
+        try:
+            self._memory.add(len(data))
+            self._message += data
+            self._check_size()
+        except RequestError as error:
+            self._refuse(error)
+
+    def end_received(self) -> None:
+        """Serve the call, if its message is complete."""
+        if self._is_over:
+            return
+        if self._size is None or len(self._message) < self._size + _PREFIX_BYTES:
+            self._refuse(Undecodable("the call ends before its message does"))
+            return
+        self._is_over = True
+        self._timer.cancel()
+        self._calls.run(self)
+
+    def closed(self) -> None:
+        """Let go of a message that is not complete; one that is served is kept until that is done."""
+        if not self._is_over:
+            self._drop()
+
+    async def serve(self) -> None:
+        """Make the request durable, and answer."""
+        intake = self._calls.intake
+        try:
+            response = await intake.accept(self._signal, await self._decode(), "grpc", self._tenant)
+        except RequestError as error:
+            self._refuse(error)
+        except Exception:
+            logger.exception("a fault in the collector, which the client is told as INTERNAL")
+            self._finish(_status(code_pb2.INTERNAL, "internal error; see the collector's log"))
+        else:
+            self._finish(_success(response))
+        finally:
+            self._memory.release()
+
+    async def _decode(self) -> Decoded:
+        if len(self._message) < THREAD_BYTES:
+            return self._parse()
+        async with self._guard.decoders:
+            return await asyncio.to_thread(self._parse)
+
+    def _parse(self) -> Decoded:
+        is_compressed = self._message[0]
+        del self._message[:_PREFIX_BYTES]
+        sent = bytes(self._message)
+        self._message.clear()
+        payload = decompress(sent, self._encoding if is_compressed else "identity", self._guard.max_bytes)
+        # The message that is made of it is as large again, and both are kept until it is in the journal.
+        self._memory.add(len(payload) if payload is sent else 2 * len(payload))
+        return decode_protobuf(self._signal, payload)
+
+    def _check_size(self) -> None:
+        if self._size is None:
+            if len(self._message) < _PREFIX_BYTES:
+                return
+            self._size = int.from_bytes(self._message[1:_PREFIX_BYTES], "big")
+            if self._size > self._guard.max_bytes:
+                raise TooLarge(self._guard.max_bytes)
+            if self._message[0] and self._encoding == "identity":
+                raise Undecodable("the message is compressed, but grpc-encoding does not say how")
+        if len(self._message) > self._size + _PREFIX_BYTES:
+            raise Undecodable("the call has more than one message")
+
+    def _time_is_up(self) -> None:
+        self._refuse(TooSlow(self._guard.body_timeout))
+
+    def _refuse(self, error: RequestError) -> None:
+        self._calls.intake.count_refusal(error)
+        self._finish(_refusal(error))
+
+    def _finish(self, answer: Answer) -> None:
+        self._drop()
+        self._answer(answer)
+
+    def _drop(self) -> None:
+        self._is_over = True
+        self._timer.cancel()
+        self._message.clear()
+        self._memory.release()
 
 
-def _authorization(context: Any) -> str:
-    return next((str(value) for key, value in context.invocation_metadata() if key == "authorization"), "")
+def _head(*fields: tuple[str, str]) -> Headers:
+    always = ((b":status", b"200"), (b"content-type", b"application/grpc"), (b"grpc-accept-encoding", _ACCEPTED))
+    return (*always, *_encoded(*fields))
 
 
-async def _read(context: Any, seconds: float) -> bytes:
-    try:
-        async with asyncio.timeout(seconds):
-            message = await context.read()
-    except TimeoutError as error:
-        raise TooSlow(seconds) from error
-    if not isinstance(message, bytes):  # grpc.aio.EOF
-        raise Undecodable("the call has no message")
-    return message
+_ACCEPTED = ",".join(("identity", *COMPRESSIONS)).encode()
 
 
-async def _decode(signal: Signal, payload: bytes) -> Decoded:
-    if len(payload) < THREAD_BYTES:
-        return decode_protobuf(signal, payload)
-    return await asyncio.to_thread(decode_protobuf, signal, payload)  # repairing its texts may take long
+def _encoded(*fields: tuple[str, str]) -> Headers:
+    return tuple((name.encode(), value.encode()) for name, value in fields)
 
 
-def _milliseconds(seconds: float) -> int:
-    return max(1, round(seconds * 1000))
+def _success(response: Message) -> Answer:
+    body = response.SerializeToString()
+    return Answer(_head(), b"\0" + len(body).to_bytes(4, "big") + body, _encoded(("grpc-status", "0")))
 
 
-def _details(error: RequestError) -> tuple[tuple[str, bytes], ...]:
-    """Return the metadata with the error, and with the time to try again, without which clients drop the request."""
-    status = ("grpc-status-details-bin", error.status().SerializeToString())
-    if not isinstance(error, Unavailable):
-        return (status,)
-    # OTLP has the delay in the status details; OpenTelemetry's Python exporter looks for it under a key of its own.
-    return status, ("google.rpc.retryinfo-bin", RETRY_INFO.SerializeToString())
+def _status(code: int, message: str, *details: tuple[str, str]) -> Answer:
+    return Answer(_head(("grpc-status", str(code)), ("grpc-message", quote(message, _PRINTABLE)), *details))
+
+
+def _refusal(error: RequestError) -> Answer:
+    """Return the answer with the error's details, and with the time to try again, without which clients give up."""
+    status = error.status()
+    details: list[tuple[str, str]] = []
+    if status.details:
+        details.append(("grpc-status-details-bin", _base64(status)))
+    if isinstance(error, Unavailable):
+        # OTLP has the delay in the status details; OpenTelemetry's Python exporter looks for it under a key of its own.
+        details.append(("google.rpc.retryinfo-bin", _base64(RETRY_INFO)))
+    return _status(error.rpc_code, str(error), *details)
+
+
+def _base64(message: Message | Status) -> str:
+    return base64.b64encode(message.SerializeToString()).decode()

@@ -4,14 +4,15 @@ import asyncio
 import hashlib
 import hmac
 import threading
-from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 from starlette.requests import ClientDisconnect, Request
 
 from qualitrace_collector.receive.errors import TooLarge, TooSlow, Unauthenticated, Unavailable, Undecodable
 from qualitrace_collector.receive.settings import OtlpToken, ReceiveConfig
+
+_DECODERS = 4
 
 
 class Tokens:
@@ -63,25 +64,54 @@ class RequestMemory:
         self._held = 0
         self._lock = threading.Lock()
 
-    @contextmanager
-    def hold(self) -> Generator[AddBytes]:
-        """Return the function that counts the bytes of one request; they count until the end of the `with` block."""
-        held = 0
+    def hold(self) -> "HeldMemory":
+        """Return the share of one request, which is empty yet."""
+        return HeldMemory(self)
 
-        def add(size: int) -> None:
-            nonlocal held
-            with self._lock:
-                # A request that is alone may exceed the limit: otherwise it could never be sent.
-                if self._held > held and self._held + size > self._limit:
-                    raise Unavailable(f"requests under way hold {self._held} bytes already (otlp.max_memory)", "busy")
-                self._held += size
-                held += size
+    def take(self, size: int, share: int) -> None:
+        """Count `size` bytes more for a request that holds `share` bytes.
 
-        try:
-            yield add
-        finally:
-            with self._lock:
-                self._held -= held
+        Raises:
+            Unavailable: all requests together would hold too much.
+        """
+        with self._lock:
+            # A request that is alone may exceed the limit: otherwise it could never be sent.
+            if self._held > share and self._held + size > self._limit:
+                raise Unavailable(f"requests under way hold {self._held} bytes already (otlp.max_memory)", "busy")
+            self._held += size
+
+    def give_back(self, size: int) -> None:
+        """Count that many bytes less."""
+        with self._lock:
+            self._held -= size
+
+
+class HeldMemory:
+    """What one request holds. As a context manager it gives `add`, and releases everything at the end."""
+
+    def __init__(self, memory: RequestMemory) -> None:
+        self._memory = memory
+        self._share = 0
+
+    def add(self, size: int) -> None:
+        """Count that many bytes more.
+
+        Raises:
+            Unavailable: all requests together would hold too much.
+        """
+        self._memory.take(size, self._share)
+        self._share += size
+
+    def release(self) -> None:
+        """Give all of it back. Safe twice."""
+        self._memory.give_back(self._share)
+        self._share = 0
+
+    def __enter__(self) -> AddBytes:
+        return self.add
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +124,7 @@ class DoorGuard:
         body_timeout: seconds from the end of a request's head to the end of its body.
         max_bytes: size of a request, both as sent and decompressed.
         feedback_rate: how much feedback one sender may give, such as `60/minute`.
+        decoders: large requests that are decoded at once: only after that is it known how much memory they need.
     """
 
     tokens: Tokens
@@ -101,6 +132,7 @@ class DoorGuard:
     body_timeout: float
     max_bytes: int
     feedback_rate: str
+    decoders: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_DECODERS))
 
     @classmethod
     def of(cls, config: ReceiveConfig) -> "DoorGuard":

@@ -42,9 +42,6 @@ from qualitrace_collector.receive.signals import SIGNALS, Signal
 
 MAX_FEEDBACK_BYTES = 64 << 10
 
-# Large requests that are decoded at once: only after that is it known how much memory they need.
-_DECODERS = 4
-
 # Metrics get the answer that OTLP's clients expect of a server without that signal, as gRPC's UNIMPLEMENTED is: they
 # do not try again, and report why. A partial success would look like a working metrics pipeline.
 _NOT_FOUND = (
@@ -55,7 +52,6 @@ _NOT_FOUND = (
 
 def http_app(intake: Intake, guard: DoorGuard) -> Starlette:
     """Make the ASGI application."""
-    decoders = asyncio.Semaphore(_DECODERS)
     feedback = FeedbackDoor(intake, guard)
 
     async def take_feedback(request: Request) -> Response:
@@ -75,10 +71,7 @@ def http_app(intake: Intake, guard: DoorGuard) -> Starlette:
 
     app = Starlette(
         routes=[
-            *(
-                route(f"/v1/{signal.name}", _Export(intake, signal, guard, decoders).take, media_type)
-                for signal in SIGNALS
-            ),
+            *(route(f"/v1/{signal.name}", _Export(intake, signal, guard).take, media_type) for signal in SIGNALS),
             route("/v1/feedback", take_feedback, lambda _: JSON),
         ],
         exception_handlers={HTTPException: _http_error, Exception: _internal_error},
@@ -90,11 +83,10 @@ def http_app(intake: Intake, guard: DoorGuard) -> Starlette:
 class _Export:
     """Takes the export requests of one signal."""
 
-    def __init__(self, intake: Intake, signal: Signal, guard: DoorGuard, decoders: asyncio.Semaphore) -> None:
+    def __init__(self, intake: Intake, signal: Signal, guard: DoorGuard) -> None:
         self._intake = intake
         self._signal = signal
         self._guard = guard
-        self._decoders = decoders
 
     async def take(self, request: Request) -> Response:
         tenant = self._guard.tokens.tenant_of(request.headers.get("authorization", ""))
@@ -108,7 +100,7 @@ class _Export:
         body = await self._guard.read_body(request, add_bytes, self._guard.max_bytes)
         if len(body) < THREAD_BYTES:
             return self._parse(body, kind, encoding, add_bytes)
-        async with self._decoders:
+        async with self._guard.decoders:
             return await asyncio.to_thread(self._parse, body, kind, encoding, add_bytes)
 
     def _parse(self, body: bytes, kind: str, encoding: str, add_bytes: AddBytes) -> Decoded:

@@ -7,15 +7,13 @@ import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
-import grpc.aio
-
 from qualitrace_collector.http_server.connection import ConnectionLimits
 from qualitrace_collector.http_server.listener import ListenError, listen
 from qualitrace_collector.http_server.server import HttpServer
 from qualitrace_collector.journal import GroupCommitter, JournalError, SqliteJournal
 from qualitrace_collector.process.descriptors import connections_within, raise_descriptor_limit
 from qualitrace_collector.process.startup import when_parent_ends
-from qualitrace_collector.receive.grpc import credentials, grpc_server
+from qualitrace_collector.receive.grpc import GrpcServer
 from qualitrace_collector.receive.guard import DoorGuard
 from qualitrace_collector.receive.http import http_app
 from qualitrace_collector.receive.intake import Intake
@@ -55,17 +53,17 @@ async def serve(config: ReceiveConfig, stop: asyncio.Event, on_ready: Callable[[
     """
     async with AsyncExitStack() as stack:
         http_socket = stack.enter_context(listen("otlp_http", config.listen.otlp_http))
+        grpc_socket = stack.enter_context(listen("otlp_grpc", config.listen.otlp_grpc))
         journal = SqliteJournal.of(config.journal, config.data_dir)
         stack.callback(journal.close)
         committer = GroupCommitter(journal)
         stack.push_async_callback(asyncio.to_thread, committer.stop)
         intake, guard = Intake(committer, time.time), DoorGuard.of(config)
-        # gRPC gets twice as many: without a free one it refuses clients, while HTTP closes an idle connection.
-        grpc_limit = connections_within(config.otlp.max_connections, 2, of=3)
-        grpc_door = await _open_grpc(grpc_server(intake, guard, config.otlp, grpc_limit), config)
+        tls, limits = config.otlp.tls, _limits(config.otlp)
+        grpc_door = GrpcServer(intake, guard, limits, tls=tls.context() if tls else None)
+        await grpc_door.start(grpc_socket)
         stack.push_async_callback(grpc_door.stop, GRACE_SECONDS)
-        tls = config.otlp.tls.context() if config.otlp.tls else None
-        http_door = HttpServer(http_app(intake, guard), _http_limits(config.otlp), GRACE_SECONDS, tls=tls)
+        http_door = HttpServer(http_app(intake, guard), limits, GRACE_SECONDS, tls=tls.context() if tls else None)
         serving = asyncio.create_task(http_door.serve([http_socket]))
         await http_door.ready.wait()
         on_ready()
@@ -75,23 +73,11 @@ async def serve(config: ReceiveConfig, stop: asyncio.Event, on_ready: Callable[[
         await asyncio.gather(serving, grpc_door.stop(GRACE_SECONDS))
 
 
-def _http_limits(otlp: Otlp) -> ConnectionLimits:
+def _limits(otlp: Otlp) -> ConnectionLimits:
+    """Return what the clients of each of the two ports can hold."""
     return ConnectionLimits(
-        connections=connections_within(otlp.max_connections, 1, of=3),
+        connections=connections_within(otlp.max_connections, 1, of=2),
         header_timeout=otlp.header_timeout,
         idle_timeout=otlp.idle_timeout,
+        answer_timeout=otlp.body_timeout,
     )
-
-
-async def _open_grpc(server: grpc.aio.Server, config: ReceiveConfig) -> grpc.aio.Server:
-    address, tls = config.listen.otlp_grpc, config.otlp.tls
-    listen("otlp_grpc", address).close()  # grpc does not report why it cannot bind
-    try:
-        if tls is None:
-            server.add_insecure_port(address)
-        else:
-            server.add_secure_port(address, credentials(tls))
-    except RuntimeError as error:
-        raise ListenError(f"otlp_grpc {address}: {error}; set listen.otlp_grpc") from error
-    await server.start()
-    return server

@@ -151,7 +151,7 @@ class Otlp(Section):
     idle_timeout: Duration = Field(default=75.0, ge=1)
     """The time between two requests on a connection. Exporters send each minute or more often."""
     max_connections: int = Field(default=16_384, ge=1)
-    """Connections at each OTLP port. Beyond it, those over HTTP that wait for their client are closed first."""
+    """Connections at each OTLP port. Beyond it, those that wait for their client are closed first."""
     max_memory: ByteSize = ByteSize(512 << 20)
     """Memory for requests that are not in the journal yet. Beyond it, requests get 503 or UNAVAILABLE."""
     feedback_rate: str = "600/minute"

@@ -22,7 +22,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
 from qualitrace_collector.http_server.connection import MAX_HEAD_BYTES
-from qualitrace_collector.receive.grpc import MAX_STREAMS
+from qualitrace_collector.http_server.frames import MAX_STREAMS
 
 pytestmark = pytest.mark.slow
 
