@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from qualitrace_collector.convert import convert
 from qualitrace_collector.mlflow_store.store import TraceStore
 from qualitrace_collector.piece import Piece, SpanRecord
+from qualitrace_collector.process.in_work import InWork
 from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import Database, JudgeQueue, JudgeTask
 from qualitrace_monitors.budget.spending import Spending
@@ -73,7 +74,8 @@ def _measure(name: str, folder: Path, configs: Sequence[JudgeConfig], traces: in
     stages = list(build_stages(configs))
     calls = CallsInTurn(LOCAL_BATCH) if stages[0].lane == "local" else ConcurrentCalls()
     metrics = JudgeMetrics(CollectorRegistry())
-    worker = JudgeWorker(stages, database, store, metrics, Spending(Budget(), configs, database), calls)
+    in_work = InWork(folder / "judge.in-work")
+    worker = JudgeWorker(stages, database, store, metrics, Spending(Budget(), configs, database), calls, in_work)
     began, cpu = time.perf_counter(), time.process_time()
     worker.drain(time.time() + 120)
     seconds, used = time.perf_counter() - began, time.process_time() - cpu

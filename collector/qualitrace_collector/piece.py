@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TypeVar
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -65,9 +66,11 @@ def span_records(request: ExportTraceServiceRequest, tenant: str = "") -> Iterat
 def requests_of(piece: Piece) -> tuple[ExportTraceServiceRequest, ExportLogsServiceRequest]:
     """Return the spans and the log records of a piece as OTLP requests."""
     traces, logs = ExportTraceServiceRequest(), ExportLogsServiceRequest()
-    for record in piece.spans:
-        resource_spans = traces.resource_spans.add(resource=record.resource)
-        resource_spans.scope_spans.add(scope=record.scope, spans=[record.span])
+    # Spans that came together share their resource: a large one must not be copied for each.
+    for _, group in groupby(piece.spans, lambda record: (id(record.resource), id(record.scope))):
+        first, *rest = group
+        resource_spans = traces.resource_spans.add(resource=first.resource)
+        resource_spans.scope_spans.add(scope=first.scope, spans=[record.span for record in (first, *rest)])
     if piece.logs:
         logs.resource_logs.add().scope_logs.add(log_records=piece.logs)
     return traces, logs

@@ -2,12 +2,12 @@
 
 import json
 import sqlite3
-import subprocess
 from collections.abc import Callable
 from typing import Any
 
+from support.commands import journal
 from support.otlp import chat_span, rag_trace, request, trace_id
-from support.serving import QUALITRACE, Server, environment
+from support.serving import Server
 from support.tally import ledger
 from support.waiting import eventually
 
@@ -20,19 +20,6 @@ def alter_mlflow(server: Server, statement: str) -> None:
     connection.execute(statement)
     connection.commit()
     connection.close()
-
-
-def journal(server: Server, *arguments: str) -> str:
-    command, *rest = arguments
-    done = subprocess.run(
-        [*QUALITRACE, "journal", command, "--config", str(server.config_path), *rest],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    return done.stdout
 
 
 def test_a_refused_trace_is_replayed_when_mlflow_takes_it(serve: Callable[..., Server]):

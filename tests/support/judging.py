@@ -6,6 +6,7 @@ from typing import Any
 from mlflow import MlflowClient
 from prometheus_client import CollectorRegistry
 
+from qualitrace_collector.process.in_work import InWork
 from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger
 from qualitrace_monitors.budget.spending import Spending
@@ -73,7 +74,14 @@ class Monitor:
     def _work(self, stage: JudgeStage) -> JudgeWorker:
         spending = Spending(self.budget, [], self.database)
         return JudgeWorker(
-            [stage], self.database, self.store, self.metrics, spending, CallsInTurn(10), clock=lambda: self.now
+            [stage],
+            self.database,
+            self.store,
+            self.metrics,
+            spending,
+            CallsInTurn(10),
+            InWork(self.database.path.with_name(f"{stage.lane}.in-work")),
+            clock=lambda: self.now,
         )
 
     def put(self, number: int, answer: str | None = None, probability: float = 0.5) -> str:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from qualitrace_collector.journal.entry import Counts, JournalEntry, JournalError, JournalFull, JournalUnavailable
 from qualitrace_collector.journal.settings import Journal
@@ -184,21 +184,20 @@ class SqliteJournal:
         entries: list[JournalEntry] = []
         room = max_bytes
         with self._using() as connection:
-            rows = connection.execute(
-                "SELECT position, signal, payload, received_at, tenant FROM entry "
-                "WHERE position > ? ORDER BY position LIMIT ?",
-                (after, limit),
-            )
-            for position, signal, payload, received_at, tenant in rows:
-                room -= len(payload)
+            rows = connection.execute(f"{_ENTRIES} WHERE position > ? ORDER BY position LIMIT ?", (after, limit))
+            for entry in map(_entry, rows):
+                room -= len(entry.payload)
                 if entries and room < 0:
                     break
-                entry = JournalEntry(
-                    position=position, signal=signal, payload=payload, received_at=received_at, tenant=tenant
-                )
                 entries.append(entry)
             rows.close()  # an open cursor would keep the WAL from being reset
         return entries
+
+    def get(self, position: int) -> JournalEntry | None:
+        """Return the entry at a position; None if it is deleted."""
+        with self._using() as connection:
+            row = connection.execute(f"{_ENTRIES} WHERE position = ?", (position,)).fetchone()
+        return row and _entry(row)
 
     def delete_done(self, positions: Iterable[int]) -> None:
         """Delete the entries at these positions; those already gone are fine."""
@@ -246,6 +245,14 @@ class SqliteJournal:
             finally:
                 if connection.in_transaction:  # the block or the commit failed
                     connection.execute("ROLLBACK")
+
+
+_ENTRIES = "SELECT position, signal, payload, received_at, tenant FROM entry"
+
+
+def _entry(row: tuple[Any, ...]) -> JournalEntry:
+    position, signal, payload, received_at, tenant = row
+    return JournalEntry(position=position, signal=signal, payload=payload, received_at=received_at, tenant=tenant)
 
 
 def _number(connection: sqlite3.Connection, query: str) -> int:

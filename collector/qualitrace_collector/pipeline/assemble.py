@@ -103,6 +103,10 @@ class Assembler:
         self._rootless |= {trace_id: self._open[trace_id] for trace_id in rootless if trace_id in waiting}
         return [self._take(trace_id) for trace_id in trace_ids if trace_id not in waiting]
 
+    def take_all(self) -> list[Piece]:
+        """Take out all open traces, complete or not."""
+        return [self._take(trace_id) for trace_id in [*self._open]]
+
     def evict(self) -> list[Piece]:
         """Take out the older half of the open traces, complete or not, to make room."""
         oldest = list(self._open)[: (len(self._open) + 1) // 2]

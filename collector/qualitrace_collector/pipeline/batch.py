@@ -6,7 +6,7 @@ record      nothing: it writes each item's outcome to the state database
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -89,6 +89,7 @@ class BatchItem:
     Attributes:
         trace_id: MLflow's.
         attempts: how often the piece was refused before.
+        poison: why it is given up without another try; empty if it is not.
         service: the service that the trace is stored and counted under.
         known: the ledger's record of the trace; None if the trace is new.
         earlier: the trace's spans that are stored already.
@@ -105,6 +106,7 @@ class BatchItem:
     piece: Piece
     trace_id: str = field(init=False)
     attempts: int = 0
+    poison: str = ""
     service: str = ""
     known: TraceRecord | None = None
     earlier: Sequence[Span] = ()
@@ -129,6 +131,14 @@ class BatchItem:
         """Note that the trace cannot be converted or stored; the last attempt makes it a dead letter."""
         self.error = error
         self.outcome = "dead_lettered" if self.attempts + 1 >= MAX_ATTEMPTS else None
+
+    def give_up(self, error: Exception) -> None:
+        """Make the piece a dead letter."""
+        self.error, self.outcome = error, "dead_lettered"
+
+    def anew(self, refusals: int = 0) -> "BatchItem":
+        """Return the item as it was before the first step, refused so many times more."""
+        return BatchItem(piece=self.piece, attempts=self.attempts + refusals, poison=self.poison)
 
     @property
     def complete(self) -> StoredTrace | None:
@@ -156,7 +166,7 @@ class Batch:
 
     def start_over(self) -> None:
         """Forget what was found out: MLflow went away in the middle. Every step may be repeated."""
-        self.items = [BatchItem(piece=item.piece, attempts=item.attempts) for item in self.items]
+        self.items = [item.anew() for item in self.items]
         self.converted, self.writing = False, None
 
 
@@ -181,9 +191,13 @@ class BatchQueue:
         items = chain(self._due, self._refused, *(batch.items for batch in self._batches))
         return {item.piece.trace_id for item in items}
 
-    def add(self, pieces: Iterable[Piece]) -> None:
-        """Queue pieces behind those that are due already."""
-        self._due.extend(BatchItem(piece=piece) for piece in pieces)
+    def add(self, pieces: Iterable[Piece], poison: Callable[[Piece], str] = lambda _: "") -> None:
+        """Queue pieces behind those that are due already.
+
+        Args:
+            poison: returns why a piece is given up without a try; empty if it is not.
+        """
+        self._due.extend(BatchItem(piece=piece, poison=poison(piece)) for piece in pieces)
 
     def retry(self, now: float) -> None:
         """Make the refused pieces due again once their time has come (Unix seconds)."""
@@ -226,7 +240,7 @@ class BatchQueue:
             now: Unix seconds; the refused pieces are due `RETRY_SECONDS` later.
         """
         items = self._batches.popleft().items
-        if refused := [BatchItem(piece=item.piece, attempts=item.attempts + 1) for item in items if item.try_again]:
+        if refused := [item.anew(refusals=1) for item in items if item.try_again]:
             self._refused.extend(refused)
             self._retry_at = now + RETRY_SECONDS
         return [item.piece for item in items if not item.try_again]

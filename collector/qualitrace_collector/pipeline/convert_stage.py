@@ -27,6 +27,10 @@ _ADDED_PREFIXES = ("mlflow.", "qualitrace.")
 _ADDED_TO_ROOTS = frozenset({"session.id", "user.id"})
 
 
+class PoisonError(Exception):
+    """The process dies of a trace."""
+
+
 class ConvertStage:
     """Converts batches.
 
@@ -50,9 +54,14 @@ class ConvertStage:
         Raises:
             StoreUnavailable: earlier spans cannot be read from MLflow now, or memory or the like is short.
         """
-        self._look_up(batch)
+        for item in batch.items:
+            if item.poison:
+                item.service = self._services.bound(service_of(item.piece))
+                item.give_up(PoisonError(item.poison))
+        healthy = [item for item in batch.items if not item.poison]
+        self._look_up(healthy)
         # A trace of which nothing but log records came so far is not made yet: its records wait for their spans.
-        items = {item.trace_id: item for item in batch.items if item.piece.spans or item.earlier}
+        items = {item.trace_id: item for item in healthy if item.piece.spans or item.earlier}
         for item in items.values():
             item.service = item.known.service if item.known else self._services.bound(service_of(item.piece))
         converted, failures = convert_all(
@@ -67,12 +76,12 @@ class ConvertStage:
             self._fill_in(items[trace.trace_id], trace)
         batch.converted = True
 
-    def _look_up(self, batch: Batch) -> None:
-        trace_ids = [item.trace_id for item in batch.items]
+    def _look_up(self, items: Sequence[BatchItem]) -> None:
+        trace_ids = [item.trace_id for item in items]
         known, early = self._ledger.known_traces(trace_ids), self._early_logs.of(trace_ids)
         stored = [trace_id for trace_id, record in known.items() if record.outcome != "not_genai"]
         earlier = self._store.read_all(stored)
-        for trace_id, item in zip(trace_ids, batch.items, strict=True):
+        for trace_id, item in zip(trace_ids, items, strict=True):
             item.known, item.earlier = known.get(trace_id), earlier.get(trace_id, ())
             if trace_id in early:
                 item.piece = replace(item.piece, logs=_each_once((*early[trace_id], *item.piece.logs)))

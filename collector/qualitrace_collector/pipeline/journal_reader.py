@@ -16,10 +16,13 @@ from qualitrace_collector.piece import Piece, span_records
 from qualitrace_collector.pipeline.assemble import Assembler
 from qualitrace_collector.pipeline.recorder import Recorder
 from qualitrace_collector.pipeline.redaction import Redaction
+from qualitrace_collector.process.in_work import MAX_DEATHS, InWork
 from qualitrace_collector.state import DeadLetter
 
 READ_REQUESTS = 1024
 READ_BYTES = 4 << 20
+
+POISON = "the process `work` died {deaths} times while it worked on this request alone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,8 @@ class JournalReader:
             backlog is assembled as it came, however late it is read.
         held_bytes: the payload of the entries that wait for their traces. A span keeps its whole request in memory,
             so this measures what is held, wherever the spans are.
+        in_work: the positions of the entries that are in memory.
+        retrying: the entries that a process died with before are read, some at a time; the others wait.
 
     Args:
         redact: the rules of `collector.redact`.
@@ -52,6 +57,8 @@ class JournalReader:
     ) -> None:
         self.time = 0.0
         self.held_bytes = 0
+        self.in_work = InWork(journal.path.with_name("collect.in-work"))
+        self.retrying = self.in_work.trying
         self._journal = journal
         self._assembler = assembler
         self._recorder = recorder
@@ -63,18 +70,45 @@ class JournalReader:
 
     def read(self) -> int:
         """Hand the next entries on; return how many."""
+        if self.retrying:
+            return self._retry()
         entries = self._journal.read(self._position, READ_REQUESTS, READ_BYTES)
-        for entry in entries:
-            try:
-                trace_ids = self._hand_on(entry)
-            except (DecodeError, ValidationError) as error:
-                self._give_up(entry, error)
-                trace_ids = set[bytes]()
-            self._track(entry, trace_ids)
-            self._position = entry.position
-        self._recorder.count_redactions(self._redaction.take_counts())
+        if entries:
+            self.in_work.begin(str(entry.position) for entry in entries)
+            self._position = entries[-1].position
+        self._take(entries)
         self.time = entries[-1].received_at if entries else self._clock()
         return len(entries)
+
+    def _retry(self) -> int:
+        """Hand the next suspects on once those before them are done with; after the last, read as usual."""
+        if self._outstanding:
+            return 0
+        if not (units := self.in_work.try_suspects()):
+            self.retrying = False
+            return self.read()
+        entries = {unit: entry for unit in units if (entry := self._journal.get(int(unit)))}
+        self.in_work.end(set(units) - entries.keys())  # they were done with before the process died
+        self._take([*entries.values()])
+        return len(units)
+
+    def _take(self, entries: Sequence[JournalEntry]) -> None:
+        for entry in entries:
+            deaths, trace_ids = self.in_work.deaths(str(entry.position)), set[bytes]()
+            if deaths > MAX_DEATHS:  # once more while it was only decoded
+                self._give_up(entry, POISON.format(deaths=deaths))
+            else:
+                try:
+                    trace_ids = self._hand_on(entry)
+                except (DecodeError, ValidationError) as error:
+                    self._give_up(entry, f"cannot be decoded: {error}")
+            self._track(entry, trace_ids)
+        self._recorder.count_redactions(self._redaction.take_counts())
+
+    def poison(self, piece: Piece) -> str:
+        """Return why a piece must not be worked on any more; empty if it may."""
+        deaths = max((self.in_work.deaths(str(position)) for position in piece.positions), default=0)
+        return POISON.format(deaths=deaths) if deaths >= MAX_DEATHS else ""
 
     def _hand_on(self, entry: JournalEntry) -> set[bytes]:
         """Return the ids of the traces that the entry has spans or log records of."""
@@ -94,12 +128,12 @@ class JournalReader:
         self._assembler.add_spans(entry.position, spans, entry.received_at)
         return {record.span.trace_id for record in spans}
 
-    def _give_up(self, entry: JournalEntry, error: Exception) -> None:
+    def _give_up(self, entry: JournalEntry, error: str) -> None:
         kept_as = "logs" if entry.signal == "feedback" else entry.signal  # to be looked at: it cannot be replayed
         letter = DeadLetter(
             trace_id=f"request-{entry.position}",
             service=UNKNOWN_SERVICE,
-            error=f"cannot be decoded: {error}",
+            error=error,
             recorded_at=self._clock(),
             tenant=entry.tenant,
             **{kept_as: entry.payload},
@@ -130,4 +164,5 @@ class JournalReader:
         """Delete the entries from the journal of which every trace has its outcome."""
         if self._done:
             self._journal.delete_done(self._done)
+            self.in_work.end(map(str, self._done))
             self._done = []

@@ -13,6 +13,7 @@ from tenacity.wait import wait_exponential
 from qualitrace_collector.journal import SqliteJournal
 from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
 from qualitrace_collector.mlflow_store.writer_process import Writer, wait_until_written
+from qualitrace_collector.piece import Piece
 from qualitrace_collector.pipeline.assemble import Assembler
 from qualitrace_collector.pipeline.batch import Batch, BatchQueue, StoredTrace
 from qualitrace_collector.pipeline.convert_stage import ConvertStage
@@ -20,6 +21,7 @@ from qualitrace_collector.pipeline.journal_reader import JournalReader
 from qualitrace_collector.pipeline.recorder import KEEP_SECONDS, Recorder
 from qualitrace_collector.pipeline.settings import PipelineConfig
 from qualitrace_collector.process.backoff import seconds_after
+from qualitrace_collector.process.in_work import InWork
 from qualitrace_collector.state import Ledger, UnfinishedTrace
 
 _log = logging.getLogger(__name__)
@@ -76,23 +78,29 @@ class Pipeline:
 
     def step(self) -> float:
         """Do what can be done now; return the seconds to wait before the next step."""
-        read, upkeep = 0, self._clock() >= self._next_upkeep
+        self.in_work.resume()
+        read, upkeep = 0, self._clock() >= self._next_upkeep and not self._reader.retrying
         self._queue.retry(self._clock())
         # While enough is due nothing more is read: what MLflow cannot take stays in the journal, not in memory.
         if len(self._queue.first(BATCHES_HELD)) < BATCHES_HELD:
             read = 0 if self._full else self._reader.read()
-            self._queue.add(self._assembler.due(self._reader.time))
+            self._queue.add(self._due(), self._reader.poison)
         if not self._queue and self._full:
             self._queue.add(self._assembler.evict())
         try:
             stored = self._run_batch(ahead=not upkeep)  # upkeep needs all to be recorded
-            self._end_orphans()
+            if not self._reader.retrying:
+                self._end_orphans()
             if upkeep:
                 self._upkeep()
         except StoreUnavailable as error:
             return self._back_off(error)
         self._unavailable = 0
         return 0.0 if read or stored else IDLE_SECONDS
+
+    def _due(self) -> list[Piece]:
+        # What is tried again waits for nothing that comes later: it is to be alone in memory.
+        return self._assembler.take_all() if self._reader.retrying else self._assembler.due(self._reader.time)
 
     def _run_batch(self, *, ahead: bool = True) -> bool:
         """Take the first batch all the way, with the next one close behind; return whether there was one."""
@@ -156,6 +164,11 @@ class Pipeline:
         except StoreUnavailable as error:
             _log.warning("stopping while MLflow is not available (%s); the rest stays in the journal", error)
 
+    @property
+    def in_work(self) -> InWork:
+        """What is in work."""
+        return self._reader.in_work
+
     def close(self) -> None:
         """End the writer; safe twice."""
         if self._writer:
@@ -172,6 +185,7 @@ class Pipeline:
 
     def _back_off(self, error: StoreUnavailable) -> float:
         self._queue.start_over()
+        self.in_work.pause()
         self._unavailable += 1
         wait = seconds_after(self._unavailable, UNAVAILABLE_WAIT)
         _log.warning("MLflow is not available (%s); trying again in %g s", error, wait)

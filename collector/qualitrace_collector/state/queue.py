@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -37,6 +37,11 @@ class JudgeTask:
     def __post_init__(self) -> None:
         if not self.content_hash:
             object.__setattr__(self, "content_hash", self.sample.content_hash)
+
+    @property
+    def key(self) -> str:
+        """The task's name among all tasks."""
+        return f"{self.trace_id} {self.judge}"
 
     def for_queue(self, judge: str, probability: float) -> "JudgeTask":
         """Return the same sample for another judge, which gets it with this probability once this one has."""
@@ -84,16 +89,23 @@ class JudgeQueue:
             Ledger.add(connection, task.service, row["status"], task.judge, -1)
         Ledger.add(connection, task.service, "queued", task.judge)
 
-    def lease(self, limit: int, now: float, lease_seconds: float, judges: list[str]) -> list[JudgeTask]:
-        """Take up to `limit` due tasks of these judges; each is due again after `lease_seconds`."""
+    def lease(
+        self, limit: int, now: float, lease_seconds: float, judges: list[str], only: Iterable[str] | None = None
+    ) -> list[JudgeTask]:
+        """Take up to `limit` due tasks of these judges; each is due again after `lease_seconds`.
+
+        Args:
+            only: the keys of the tasks that may be taken; None for all.
+        """
         if not judges:
             return []
         marks = ",".join("?" * len(judges))
+        keys = "" if only is None else "AND trace_id || ' ' || judge IN (SELECT value FROM json_each(?)) "
         with self._database.transaction() as connection:
             rows = connection.execute(
-                f"SELECT * FROM judgement WHERE status = 'queued' AND due_at <= ? AND judge IN ({marks}) "
+                f"SELECT * FROM judgement WHERE status = 'queued' AND due_at <= ? AND judge IN ({marks}) {keys}"
                 "ORDER BY due_at LIMIT ?",
-                (now, *judges, limit),
+                (now, *judges, *([] if only is None else [json.dumps([*only])]), limit),
             ).fetchall()
             connection.executemany(
                 "UPDATE judgement SET due_at = ?, attempts = attempts + 1 WHERE trace_id = ? AND judge = ?",

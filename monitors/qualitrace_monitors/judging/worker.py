@@ -14,7 +14,8 @@ from mlflow.exceptions import MlflowException
 from prometheus_client import CollectorRegistry
 
 from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
-from qualitrace_collector.state import Database, JudgeQueue
+from qualitrace_collector.process.in_work import MAX_DEATHS, InWork
+from qualitrace_collector.state import Database, JudgeQueue, JudgeTask
 from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.estimate.scores import ScoreRow, assessment_ids
 from qualitrace_monitors.judges.build import JudgeStage
@@ -34,6 +35,7 @@ EXPIRE_SECONDS = 86_400.0
 """A sample that is older is judged no more; one that no budget pays for is skipped after as long a wait."""
 BUDGET_SECONDS = 1.0
 """How long a sample waits that the budget has no room for now."""
+POISON = "the process died {deaths} times while it worked on this judgement alone"
 
 
 class JudgeMetrics:
@@ -79,6 +81,8 @@ class JudgeWorker:
 
     Args:
         calls: runs the judges.
+        in_work: notes the keys of the tasks that are judged.
+        earlier: of other threads of this process, whose suspects are tried before those of this worker.
         clock: Unix seconds.
     """
 
@@ -90,6 +94,9 @@ class JudgeWorker:
         metrics: JudgeMetrics,
         spending: Spending,
         calls: Calls[Judgement],
+        in_work: InWork,
+        *,
+        earlier: Sequence[InWork] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._stages = {stage.queue: stage for stage in stages}
@@ -100,11 +107,15 @@ class JudgeWorker:
         self._metrics = metrics
         self._spending = spending
         self._calls = calls
+        self._in_work = in_work
+        self._earlier = earlier
         self._clock = clock
         self._pauses = Pauses()
 
     def step(self) -> float:
         """Begin the calls that may begin, and write what has ended; return the seconds to wait before the next step."""
+        if any(other.trying for other in self._earlier):
+            return IDLE_SECONDS
         judgements = [*self._begin(self._clock()), *self._finished_calls()]
         if not judgements:
             return 0.0 if self._calls.in_flight else IDLE_SECONDS
@@ -112,6 +123,9 @@ class JudgeWorker:
         for judgement in write(self._database, judgements, self._clock()):
             if judgement.row is not None:
                 self._metrics.observe(judgement.row, judgement.task.root_ended_at, self._clock())
+        self._in_work.end(each.task.key for each in judgements if each.outcome is not None)
+        if postponed := [each.task.key for each in judgements if each.outcome is None]:
+            self._in_work.end(postponed, done=False)
         return 0.0
 
     def drain(self, deadline: float) -> None:
@@ -128,14 +142,30 @@ class JudgeWorker:
         overdue = self._queue.lease(room, now - EXPIRE_SECONDS, EXPIRE_SECONDS + LEASE_SECONDS, sorted(out_of_budget))
         done = [Judgement(task, self._stages[task.judge], outcome="budget_skipped") for task in overdue]
         to_ask: list[Judgement] = []
-        for task in self._queue.lease(room, now, LEASE_SECONDS, sorted(ready - out_of_budget)):
+        for task in self._lease(room, now, sorted(ready - out_of_budget)):
             judgement = Judgement(task, self._stages[task.judge])
             if now - task.completed_at > EXPIRE_SECONDS:
                 judgement.outcome = "expired"
+            elif (deaths := self._in_work.deaths(task.key)) >= MAX_DEATHS:
+                self._fail(judgement, JudgeError(POISON.format(deaths=deaths)))
             elif judgement.judge.tier != "local":
                 judgement.score = self._cache.find(judgement.judge, task.content_hash, now)
             (done if judgement.outcome or judgement.score else to_ask).append(judgement)
         return [*done, *self._ask_affordable(to_ask, now)]
+
+    def _lease(self, room: int, now: float, queues: list[str]) -> list[JudgeTask]:
+        """Take tasks, and note that they are in work; those that a process died with come first, and alone."""
+        if not self._in_work.trying:
+            tasks = self._queue.lease(room, now, LEASE_SECONDS, queues)
+            if tasks:
+                self._in_work.begin(task.key for task in tasks)
+            return tasks
+        if self._calls.in_flight:
+            return []
+        keys = self._in_work.try_suspects()
+        tasks = self._queue.lease(len(keys), now, LEASE_SECONDS, queues, only=keys)
+        self._in_work.end(set(keys) - {task.key for task in tasks}, done=False)  # or not due now
+        return tasks
 
     def _out_of_budget(self, queues: Iterable[str], now: float) -> set[str]:
         names = {queue: self._stages[queue].judge.name for queue in queues if self._stages[queue].judge.tier != "local"}

@@ -17,6 +17,7 @@ from qualitrace_collector.pipeline.feedback_delivery import FeedbackDelivery
 from qualitrace_collector.pipeline.loop import Pipeline
 from qualitrace_collector.pipeline.recorder import Recorder
 from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
+from qualitrace_collector.process.in_work import GROUPS, InWork
 from qualitrace_collector.process.loop import Loop
 from qualitrace_collector.state import Database, JudgeQueue, Ledger
 from qualitrace_monitors.alerts.engine import AlertEngine
@@ -43,6 +44,8 @@ from qualitrace_monitors.web.server import WebServer
 _log = logging.getLogger(__name__)
 
 LOCAL_BATCH = 256
+SLOW_GROUPS = 8
+"""Into how many groups the calls are divided that were in flight when the process died: each group takes seconds."""
 PRUNE_SECONDS = 600.0
 SHORTEST_EVALUATION_SECONDS, LONGEST_EVALUATION_SECONDS = 1.0, 15.0
 BEAT_SECONDS = 1.0
@@ -76,6 +79,7 @@ class Services:
         self._pacing = Pacing(config.judges, config.sampling, self._spending, self._database, time.time)
         self._recorder = Recorder(config, self._database, TraceMetrics(self._registry), self._pacing)
         self._pipeline = self._build_pipeline() if collect else None
+        self._in_work = [self._pipeline.in_work] if self._pipeline else []
         self._workers = self._build_workers() if monitor else []
         self._loops = self._build_loops(monitor=monitor)
         self._web = self._build_web()
@@ -102,6 +106,8 @@ class Services:
         Returns:
             False if a thread hangs in a call that does not return.
         """
+        for in_work in self._in_work:
+            in_work.close()  # what ends this process from now on says nothing about what is in work
         for loop in self._loops:
             loop.stop(0)  # so that none begins another step while the others end theirs
         for loop in self._loops:
@@ -139,13 +145,18 @@ class Services:
         lanes: dict[str, list[JudgeStage]] = {"local": []}
         for stage in build_stages(self._config.judges):
             lanes.setdefault(stage.lane, []).append(stage)
-        metrics = JudgeMetrics(self._registry)
-
-        def worker(stages: list[JudgeStage], calls: Calls[Judgement]) -> JudgeWorker:
-            return JudgeWorker(stages, self._database, self._store, metrics, self._spending, calls)
-
-        local = worker(lanes.pop("local"), CallsInTurn(LOCAL_BATCH))
-        return [local, *(worker(stages, ConcurrentCalls()) for stages in lanes.values())]
+        parts = (self._database, self._store, JudgeMetrics(self._registry), self._spending)
+        earlier = [*self._in_work]
+        workers: list[JudgeWorker] = []
+        for number, (lane, stages) in enumerate(lanes.items()):
+            is_local = lane == "local"
+            calls: Calls[Judgement] = CallsInTurn(LOCAL_BATCH) if is_local else ConcurrentCalls()
+            in_work = InWork(self._config.data_dir / f"judge-{number}.in-work", GROUPS if is_local else SLOW_GROUPS)
+            workers.append(JudgeWorker(stages, *parts, calls, in_work, earlier=[*earlier]))
+            self._in_work.append(in_work)
+            if is_local:  # what computes is acquitted in seconds; calls over the network hold up nothing else
+                earlier.append(in_work)
+        return workers
 
     def _prune(self, now: float) -> None:
         self._spending.prune(now)

@@ -23,7 +23,7 @@ def supervise(config: Config, config_path: Path | None, parts: Sequence[str]) ->
     """Run the processes of `parts` (collector, monitor) until SIGTERM or SIGINT.
 
     Returns:
-        The exit code: 1 if a process ended before the first ready line.
+        The exit code: 1 if a process exited before the first ready line.
 
     Raises:
         DataDirError: the data_dir is in use, or cannot be used.
@@ -58,12 +58,16 @@ def _children(config_path: Path | None, parts: Sequence[str], locks: Sequence[in
 
 
 def _wait_until_ready(config: Config, children: Sequence[ChildProcess], stop: threading.Event) -> bool:
-    """Wait until the web port is ready; return False at a stop, and if a child ends, which then has said why."""
-    pids = {child.pid for child in children}
+    """Wait until the web port is ready; return False at a stop, and if a child exits, which then has said why.
+
+    A child that a signal killed has said nothing. It is started again, so that what kills it is found.
+    """
     while not stop.wait(POLL_SECONDS):
-        if any(child.exit_code is not None for child in children):
-            return False
-        if _ready_process(config) in pids:
+        for child in children:
+            if child.exit_code is not None and child.exit_code >= 0:
+                return False
+            child.restart_if_ended()
+        if _ready_process(config) in {child.pid for child in children} - {None}:
             return True
     return False
 

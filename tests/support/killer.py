@@ -1,0 +1,45 @@
+"""What kills `work` as an operating system does: as soon as it takes more memory than it may."""
+
+import os
+import signal
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from support.serving import Server
+
+POLL_SECONDS = 0.01
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def resident(pid: int) -> int:
+    """Return the bytes of memory that a process takes now; 0 if it has ended."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
+    except (OSError, IndexError):
+        return 0
+
+
+@contextmanager
+def out_of_memory_killer(server: Server, most: int) -> Generator[list[int]]:
+    """Kill `work` whenever it takes more than `most` bytes; yields the ids of the processes that were killed."""
+    killed: list[int] = []
+    stop = threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(POLL_SECONDS):
+            pid = server.children().get("work")
+            while pid and (size := resident(pid)) and not stop.wait(POLL_SECONDS):
+                if size > most:
+                    os.kill(pid, signal.SIGKILL)
+                    killed.append(pid)
+                    break
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        stop.set()
+        thread.join()
