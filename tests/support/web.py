@@ -8,7 +8,7 @@ import httpx
 from prometheus_client import CollectorRegistry
 
 from qualitrace_collector.config.load import parse_config
-from qualitrace_collector.config.values import without_credentials
+from qualitrace_collector.masking import masked
 from qualitrace_collector.state import Database
 from qualitrace_monitors.alerts.engine import AlertEngine
 from qualitrace_monitors.budget.pacing import Pacing
@@ -38,7 +38,7 @@ class WebStand:
         estimator = Estimator(database)
         self.registry = CollectorRegistry()
         self.judge_metrics = JudgeMetrics(self.registry)
-        links = Links("http://127.0.0.1:9464", without_credentials(parsed.tracking_uri))
+        links = Links("http://127.0.0.1:9464", masked(parsed.tracking_uri))
         self.alerts = AlertEngine(parsed.alerts, database, estimator, links)
         self.received: dict[tuple[str, str], int] = {}
         self.notified: dict[tuple[str, str], int] = {}

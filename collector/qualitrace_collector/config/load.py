@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from qualitrace_collector.masking import masked
+
 C = TypeVar("C", bound=BaseModel)
 
 # Path in the file, what is wrong there.
@@ -52,10 +54,21 @@ def load_config(path: Path | None, model: type[C]) -> C:
     except OSError as error:
         raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from None
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(str(path), [f"not valid YAML: {' '.join(str(error).split())}"]) from None
+        raise ConfigError(str(path), [f"not valid YAML: {_yaml_problem(error)}"]) from None
     except RecursionError:
         raise ConfigError(str(path), [_TOO_DEEP]) from None
     return parse_config({} if raw is None else raw, model, str(path))
+
+
+def _yaml_problem(error: Exception) -> str:
+    """Say what is wrong and where, without the line itself, which may hold a secret."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return masked(" ".join(str(error).split()))
+    problem, mark = error.problem or "", error.problem_mark or error.context_mark
+    for kind, sign in (("alias", "*"), ("anchor", "&"), ("tag", "!")):  # these problems name it
+        if kind in problem:
+            problem = f"a text that begins with {sign} needs quotes"
+    return problem + (f" (line {mark.line + 1}, column {mark.column + 1})" if mark else "")
 
 
 def parse_config(raw: Any, model: type[C], source: str = "configuration") -> C:
@@ -67,15 +80,16 @@ def parse_config(raw: Any, model: type[C], source: str = "configuration") -> C:
     if not isinstance(raw, dict):
         raise ConfigError(source, [f"must be a mapping of sections, not {type(raw).__name__}"])
     unset: list[LocatedMistake] = []
+    read: dict[str, dict[str, str]] = {}
     try:
-        data = _with_environment(raw, "", unset)
+        data = _with_environment(raw, "", unset, read)
     except RecursionError:
         raise ConfigError(source, [_TOO_DEEP]) from None
     found: list[LocatedMistake] = []
     try:
         config = model.model_validate(data)
     except ValidationError as error:
-        found = mistakes_of(error)
+        found = [(path, _without_variables(path, text, read)) for path, text in mistakes_of(error)]
     else:
         if not unset:
             return config
@@ -91,28 +105,51 @@ def mistakes_of(error: ValidationError) -> list[LocatedMistake]:
 def line_of(mistake: LocatedMistake) -> str:
     """Write a mistake as one line."""
     path, text = mistake
-    return f"{path}: {text}" if path else text
+    return masked(f"{path}: {text}" if path else text)
 
 
 _VARIABLE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)}")
 
 
-def _with_environment(value: Any, path: str, mistakes: list[LocatedMistake]) -> Any:
-    """Replace `${env:NAME}` in every string below `value`; unset names are mistakes."""
+def _with_environment(value: Any, path: str, mistakes: list[LocatedMistake], read: dict[str, dict[str, str]]) -> Any:
+    """Replace `${env:NAME}` in every string below `value`.
+
+    Args:
+        mistakes: takes the names that are not set.
+        read: takes the values of the others with their `${env:NAME}`, by the path where they stand.
+    """
 
     def replace(match: re.Match[str]) -> str:
         name = match.group(1)
         if name not in os.environ:
             mistakes.append((path, f"the environment variable {name} is not set"))
-        return os.environ.get(name, "")
+            return ""
+        read.setdefault(path, {})[os.environ[name]] = match[0]
+        return os.environ[name]
 
     if isinstance(value, str):
         return _VARIABLE.sub(replace, value)
     if isinstance(value, dict):
-        return {key: _with_environment(item, _join(path, key), mistakes) for key, item in value.items()}
+        return {key: _with_environment(item, _join(path, key), mistakes, read) for key, item in value.items()}
     if isinstance(value, list):
-        return [_with_environment(item, _join(path, index), mistakes) for index, item in enumerate(value)]
+        return [_with_environment(item, _join(path, index), mistakes, read) for index, item in enumerate(value)]
     return value
+
+
+_GIVEN = re.compile(r" \(got (.*)\)$", re.DOTALL)
+
+
+def _without_variables(path: str, text: str, read: dict[str, dict[str, str]]) -> str:
+    """Return the text of a mistake without the values of variables that stand at its path or below it."""
+    for place, values in read.items():
+        if not f"{place}.".startswith(f"{path}." if path else ""):
+            continue
+        given = _GIVEN.search(text)
+        if given and (place == path or any(value and value in given[1] for value in values)):
+            text = f"{text[: given.start()]} (got {', '.join(values.values())})"
+        for value, name in values.items():
+            text = text.replace(repr(value), repr(name))
+    return text
 
 
 def _join(path: str, key: Any) -> str:
@@ -127,6 +164,12 @@ _BOUNDS = {
 }
 
 
+_FORMS = {
+    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), "a mapping of keys"),
+    **dict.fromkeys(("list_type", "tuple_type"), "a list"),
+}
+
+
 def _mistake(detail: Any) -> LocatedMistake:
     path = ".".join(str(part) for part in detail["loc"])
     kind, given = detail["type"], detail["input"]
@@ -135,6 +178,8 @@ def _mistake(detail: Any) -> LocatedMistake:
         return path, f"must be {word} {detail['ctx'][key]:g} (got {given})"
     if kind == "missing":
         return path, "is required"
+    if kind in _FORMS:  # what was given may be the secret that belongs into the form
+        return path, f"must be {_FORMS[kind]}, not {type(given).__name__}"
     if kind == "literal_error":
         return path, f"must be {detail['ctx']['expected']} (got {given!r})"
     text = detail["msg"].removeprefix("Value error, ")

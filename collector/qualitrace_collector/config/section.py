@@ -1,12 +1,14 @@
 """The base of every section: immutable, unknown keys refused with a hint, secrets also read from files."""
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, SecretStr, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from qualitrace_collector.masking import remember_secret
 
 T = TypeVar("T")
 
@@ -28,14 +30,18 @@ class Section(BaseModel):
         if not isinstance(data, dict):
             return validate(data)
         values = cls._with_secrets({str(key): value for key, value in data.items()})
-        if cls.model_config.get("extra") != "forbid":
-            return validate(values)
-        # Pydantic's own error for an unknown key does not say which keys its model has.
-        known = {name: field.alias or name for name, field in cls.model_fields.items()}
-        unknown = [key for key in values if key not in known and key not in known.values()]
-        mistakes: list[Mistake] = [((), _unknown_key(key, list(known.values()))) for key in unknown]
-        rest = {key: values[key] for key in values if key not in unknown}
-        return validate_with(mistakes, validate, rest, fields_first=True)
+        mistakes = list(cls._hide_secrets(values))
+        if cls.model_config.get("extra") == "forbid":
+            # Pydantic's own error for an unknown key does not say which keys its model has.
+            known = {name: field.alias or name for name, field in cls.model_fields.items()}
+            unknown = [key for key in values if key not in known and key not in known.values()]
+            mistakes += [((), _unknown_key(key, list(known.values()))) for key in unknown]
+            values = {key: values[key] for key in values if key not in unknown}
+        section = validate_with(mistakes, validate, values, fields_first=True)
+        for name in cls.secret_fields():
+            if isinstance(secret := getattr(section, name, None), SecretStr):
+                remember_secret(secret.get_secret_value())
+        return section
 
     @classmethod
     def _with_secrets(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -51,6 +57,17 @@ class Section(BaseModel):
                     raise ValueError(f"{name}_file: {path} is empty")
                 values[name] = secret
         return values
+
+    @classmethod
+    def _hide_secrets(cls, values: dict[str, Any]) -> Iterator[Mistake]:
+        """Wrap the secrets in `values`, so that no error shows them; take out and yield those that are no text."""
+        for name in cls.secret_fields():
+            value = values.get(name)
+            if isinstance(value, str):
+                values[name] = SecretStr(value)
+            elif value is not None and not isinstance(value, SecretStr):
+                del values[name]
+                yield (name,), "must be text; put it in quotes"
 
     @classmethod
     def secret_fields(cls) -> list[str]:

@@ -4,9 +4,12 @@ import math
 import re
 from datetime import timedelta
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import durationpy
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, StringConstraints
+
+from qualitrace_collector.masking import masked, remember_secret
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 LONGEST_SECONDS = 100 * 365.25 * 86_400
@@ -60,14 +63,6 @@ def connect_address(address: str) -> tuple[str, int]:
     return _ANY.get(host, host), port
 
 
-_CREDENTIALS = re.compile(r"(?<=://)[^/?#\s]*@")
-
-
-def without_credentials(text: str) -> str:
-    """Take user and password out of every URI in `text`, for logs, pages and notifications."""
-    return _CREDENTIALS.sub("", text)
-
-
 _TRACKING_URI = re.compile(r"(sqlite(\+\w+)?:///|postgresql(\+\w+)?://|https?://).+")
 
 
@@ -75,9 +70,39 @@ def _tracking_uri(value: str) -> str:
     if value and not _TRACKING_URI.fullmatch(value):
         raise ValueError(
             "must begin with sqlite:///, postgresql://, http:// or https://; other databases are reached through "
-            f"an MLflow server (got {without_credentials(value)!r})"
+            f"an MLflow server (got {masked(value)!r})"
         )
+    check_credentials(value)
     return value
+
+
+def check_credentials(uri: str) -> None:
+    """Hide the passwords of MLflow's URI from now on.
+
+    Raises:
+        ValueError: MLflow would read another host or password in it than was meant.
+    """
+    if "://" not in uri or uri.startswith("sqlite"):
+        return
+    try:
+        if uri.startswith("http"):
+            address = urlsplit(uri)
+            host, passwords = address.hostname if address.port != 0 else "", [address.password]
+        else:
+            from sqlalchemy import make_url  # its import takes a moment, which few configurations need wait for
+
+            database = make_url(uri)
+            host, passwords = database.host, [database.password, database.query.get("password")]
+    except Exception:  # ValueError or one of SQLAlchemy's, whose texts may hold a part of the password
+        host, passwords = "@", []
+    for password in passwords:
+        if isinstance(password, str):
+            remember_secret(password)
+    if "@" in (host or ""):
+        raise ValueError(
+            "cannot be read as a URI: write special characters of user and password in percent-encoding (%40 for @, "
+            "%2F for /, %3A for :), and several hosts of PostgreSQL as ?host=A:5432&host=B:5432"
+        )
 
 
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]*")

@@ -20,9 +20,9 @@ from mlflow.utils.credentials import get_default_host_creds
 from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError
 
-from qualitrace_collector.config.values import without_credentials
 from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.convert.mlflow_span import AnySpan
+from qualitrace_collector.masking import masked
 from qualitrace_collector.mlflow_store.experiments import Experiments, PlacedTrace
 from qualitrace_collector.mlflow_store.headline import Headline, ended_trace, headline_of
 from qualitrace_collector.mlflow_store.settings import Mlflow
@@ -91,7 +91,7 @@ class TraceStore:
         try:
             self._store.search_experiments(max_results=1)
         except Exception as error:
-            raise StoreUnavailable(f"{without_credentials(self.tracking_uri)}: {reason(error)}") from error
+            raise StoreUnavailable(f"{masked(self.tracking_uri)}: {reason(error)}") from error
 
     def call(self, ask: Callable[[AbstractStore], _T]) -> _T:
         """Call MLflow's own store; `StoreUnavailable` takes the place of errors that are not the data's fault."""
@@ -334,5 +334,5 @@ def _is_transient(error: Exception) -> bool:
 
 def reason(error: Exception) -> str:
     """Return the first line of an error's text without passwords, at most 300 characters."""
-    lines = without_credentials(str(error)).strip().splitlines()
+    lines = masked(str(error)).strip().splitlines()
     return (lines[0] if lines else type(error).__name__)[:300]

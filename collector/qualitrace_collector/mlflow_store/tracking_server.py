@@ -24,7 +24,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from requests import Response
 
-from qualitrace_collector.config.values import without_credentials
+from qualitrace_collector.masking import masked
 from qualitrace_collector.mlflow_store.unavailable import StoreUnavailable
 
 _PROTOBUF = "application/x-protobuf"
@@ -103,7 +103,7 @@ class TrackingServer(RestStore):
         try:
             answer: Any = http_request(self.get_host_creds(), path, method, raise_on_status=False, **request)
         except Exception as error:  # reset, timeout, cut off, no such host …
-            raise StoreUnavailable(without_credentials(str(error))) from error
+            raise StoreUnavailable(masked(str(error))) from error
         if answer.status_code != HTTPStatus.OK:
             raise _refusal(answer) or _not_of_mlflow(answer)
         return answer

@@ -4,12 +4,17 @@ import gc
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
-from types import FrameType
+from types import FrameType, TracebackType
 
 from pydantic import SecretStr
+
+from qualitrace_collector.masking import MaskedRecord
+
+_log = logging.getLogger(__name__)
 
 # Loggers of libraries that are limited to warnings.
 CHATTY_LOGGERS = ("alembic", "mlflow.store.db", "httpx", "httpcore", "uvicorn")
@@ -27,6 +32,8 @@ MLFLOW_ENVIRONMENT = {
     # Our own loops retry, and must be able to stop between two attempts.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    # It would print the tracking server's address with user and password.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
 # Spans are many small objects without cycles. With Python's default of 700 objects each trace would start a search.
@@ -39,10 +46,22 @@ PARENT_VARIABLE = "QUALITRACE_PARENT_PID"
 
 
 def configure_logging() -> None:
-    """Log to standard error, from INFO on, in one format."""
+    """Log to standard error, from INFO on, without secrets; what ends the process or a thread is logged, too."""
+    logging.setLogRecordFactory(MaskedRecord)
+    sys.excepthook = _log_what_ends_us
+    threading.excepthook = _log_what_ends_a_thread
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for name, level in LOGGED_BY_US.items() | dict.fromkeys(CHATTY_LOGGERS, logging.WARNING).items():
         logging.getLogger(name).setLevel(level)
+
+
+def _log_what_ends_us(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    _log.critical("ended by an error", exc_info=(kind, error, traceback))
+
+
+def _log_what_ends_a_thread(ended: threading.ExceptHookArgs) -> None:
+    name = ended.thread.name if ended.thread else "without a name"
+    _log.critical("the thread %s ended by an error", name, exc_info=ended.exc_value)
 
 
 def apply_mlflow_settings(token: SecretStr | None = None) -> None:

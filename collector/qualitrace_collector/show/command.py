@@ -56,7 +56,7 @@ def _from_file(request: Path, config: CollectorConfig) -> list[dict[str, Any]]:
 
 
 def _stored(given: str, config: CollectorConfig) -> dict[str, Any]:
-    from qualitrace_collector.config.values import without_credentials
+    from qualitrace_collector.masking import masked
     from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
     from qualitrace_collector.show.traces import sample_with_sources
 
@@ -64,7 +64,7 @@ def _stored(given: str, config: CollectorConfig) -> dict[str, Any]:
     if match is None:
         raise click.UsageError(f"{given!r} is no trace id: 32 hex digits are needed, or tr- and 32 hex digits")
     trace_id = f"tr-{match[1].lower()}"
-    where = without_credentials(config.tracking_uri)
+    where = masked(config.tracking_uri)
     _check_database(config.tracking_uri, where)
     try:
         spans = TraceStore.of(config.mlflow, config.data_dir).read(trace_id)

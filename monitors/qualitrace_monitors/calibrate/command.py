@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from qualitrace_collector.cli import config_option, load_or_exit
-from qualitrace_collector.config.values import without_credentials
+from qualitrace_collector.masking import masked
 from qualitrace_collector.process.private_files import make_private
 from qualitrace_collector.process.startup import configure_logging
 from qualitrace_monitors.config import Config
@@ -60,7 +60,7 @@ def calibrate(
     from qualitrace_monitors.calibrate.calibration import Calibration, fit, measure, store
     from qualitrace_monitors.calibrate.labels import collect
 
-    place = f"MLflow at {without_credentials(config.tracking_uri)}"
+    place = f"MLflow at {masked(config.tracking_uri)}"
     client = MlflowClient(config.tracking_uri)
     try:
         labelled = collect(client, judge, label or judge, judge_version)

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from qualitrace_collector.cli import load_or_exit
-from qualitrace_collector.config.values import without_credentials
+from qualitrace_collector.config.values import check_credentials
+from qualitrace_collector.masking import masked
 from qualitrace_monitors.config import Config
 
 if TYPE_CHECKING:  # MLflow, which these import, takes seconds and reads the settings that the command makes first
@@ -91,7 +92,11 @@ def evaluate_data(path: Path | None, save_worst: str | None, col_mapping: dict[s
     options["tracking_uri"] = options["tracking_uri"] or os.environ.get("MLFLOW_TRACKING_URI") or config.tracking_uri
     options["metrics"] = (*(config.judges if path else ()), *options["metrics"])
     broken = (StoreUnavailable, MlflowException, SQLAlchemyError)
-    place = without_credentials(options["tracking_uri"])
+    place = masked(options["tracking_uri"])
+    try:
+        check_credentials(options["tracking_uri"])
+    except ValueError as error:
+        _stop(f"MLflow at {place}: {error}")
     try:
         with without_tracebacks():
             data = _data(options)

@@ -21,6 +21,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking._tracking_service.utils import _use_tracking_uri  # pyright: ignore[reportPrivateUsage]
 from scipy.stats import permutation_test
 
+from qualitrace_collector.masking import masked
 from qualitrace_monitors.estimate.interval import Interval, Moments
 from qualitrace_monitors.evaluation.dataset import TARGET, DataError
 from qualitrace_monitors.evaluation.metrics import DESCRIPTIVE
@@ -336,7 +337,8 @@ class EarlierRun:
             self._tags = mlflow.get_run(run_id).data.tags
             self._rows = json.loads(load_text(f"runs:/{run_id}/{SCORES}"))["rows"]
         except (MlflowException, OSError) as error:
-            raise DataError(f"baseline {run_id}: no evaluation by qualitrace that MLflow knows: {error}") from error
+            reason = masked(str(error))
+            raise DataError(f"baseline {run_id}: no evaluation by qualitrace that MLflow knows: {reason}") from error
 
     def compare(self, evaluation: Evaluation, summary: MetricSummary) -> Comparison:
         """Compare a metric, where the same version of the judge scored both: two versions have no common scale."""

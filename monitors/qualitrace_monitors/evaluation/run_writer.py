@@ -47,7 +47,7 @@ from mlflow.utils.mlflow_tags import (
 )
 from tenacity import RetryCallState, Retrying, wait_random_exponential
 
-from qualitrace_collector.config.values import without_credentials
+from qualitrace_collector.masking import masked
 from qualitrace_collector.mlflow_store.experiments import find_or_create
 from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore, mlflow_store, reason
 from qualitrace_monitors.evaluation.dataset import TARGET
@@ -130,7 +130,7 @@ class Patience:
     def _warn(self, state: RetryCallState) -> None:
         if not self._warned and isinstance(error := _error(state), Exception):
             self._warned = True
-            place = without_credentials(self._store.tracking_uri)
+            place = masked(self._store.tracking_uri)
             _log.warning("MLflow at %s: %s: trying again for %.0f seconds", place, why(error), PATIENCE)
 
 

@@ -22,7 +22,7 @@ from mlflow.tracing.trace_manager import InMemoryTraceManager
 from mlflow.tracing.utils.truncation import set_request_response_preview
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from qualitrace_collector.config.values import without_credentials
+from qualitrace_collector.masking import masked
 from qualitrace_monitors.evaluation.dataset import DatasetRow
 from qualitrace_monitors.judges.made_spans import (
     RETRIEVER_NAME,
@@ -75,7 +75,7 @@ def _endpoint(url: str) -> Predict:
         try:
             return client.post(url, json={"question": question}).raise_for_status().json()
         except (httpx.HTTPError, ValueError) as error:
-            raise PredictionError(without_credentials(f"{url}: {error}")) from error
+            raise PredictionError(masked(f"{url}: {error}")) from error
 
     return ask
 
@@ -134,7 +134,7 @@ def predicted(row: DatasetRow, answer: Answer, experiment_id: str) -> RowTrace:
                     span.set_outputs(documents_of(passages))
             root.set_outputs(text)
     except Exception as error:  # the application's own, whatever it is: this row has no answer
-        failure = f"{type(error).__name__}: {error}"
+        failure = masked(f"{type(error).__name__}: {error}")
     if held is None:  # MLflow's tracing is switched off
         return RowTrace(row=row, trace=_written(row, experiment_id), failure=failure)
     trace = held.to_mlflow_trace()

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
+from qualitrace_collector.masking import masked
 from qualitrace_collector.sample import Sample
 
 Tier = Literal["local", "llm", "scorer"]
@@ -40,7 +41,7 @@ class JudgeError(Exception):
     """The judge has no verdict, and another try would not give one; the failed call may have cost `usage`."""
 
     def __init__(self, message: str, usage: Usage | None = None) -> None:
-        super().__init__(message)
+        super().__init__(masked(message))  # providers repeat keys and addresses in what they answer
         self.usage = usage or Usage()
 
 

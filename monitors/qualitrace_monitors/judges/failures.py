@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from qualitrace_collector.masking import masked
 from qualitrace_collector.process.backoff import seconds_asked
 from qualitrace_monitors.judges.contract import JudgeError, TransientJudgeError
 
@@ -19,6 +20,7 @@ BUSY = frozenset({408, 409, 425, 429})  # HTTP statuses below 500 that are worth
 LONGEST_MESSAGE = 500  # characters of an error's message that are kept
 
 QUOTED = 160  # characters of an answer that an error quotes
+LONGEST_READ = 16_384  # characters that are searched for secrets before they are cut to these lengths
 
 # MLflow's messages repeat the request, and with it the judged text, after these words.
 _REQUEST = "- Input payload:"
@@ -41,7 +43,7 @@ _STATUS = re.compile(r"\b([45]\d\d) (?:Client|Server) Error\b")  # the status in
 
 def quoted(text: str) -> str:
     """Quote the beginning of a text in one line, for an error."""
-    line = " ".join(text[: 4 * QUOTED].split())
+    line = " ".join(masked(text[:LONGEST_READ]).split())
     return repr(line if len(line) <= QUOTED else line[: QUOTED - 1] + "…")
 
 
@@ -63,14 +65,14 @@ def failure_of(who: str, error: BaseException) -> JudgeError:
     for link in links:
         status, headers = _answer(link)
         if status is not None:
-            return http_failure(_message(who, str(error)), status, headers)
+            return http_failure(message_of(who, str(error)), status, headers)
     names = " ".join(f"{type(link).__name__} {getattr(link, 'error_code', '')}" for link in links)
     return failure_by_name(who, names, str(error))
 
 
 def failure_by_name(who: str, names: str, text: str) -> JudgeError:
     """Return the judge's error for an error known only by its names and its message."""
-    message = _message(who, text)
+    message = message_of(who, text)
     if status := _STATUS.search(message):  # MLflow's integrations keep the text of an error alone
         return http_failure(message, int(status[1]), {})
     return TransientJudgeError(message) if _AWAY.search(names.lower()) else JudgeError(message)
@@ -93,7 +95,7 @@ def failure_in_body(who: str, error: Any, headers: Mapping[str, str]) -> JudgeEr
     named = {key.lower().strip("_"): value for key, value in fields.items() if value}
     text = next((str(named[key]) for key in ("message", "detail", "msg") if key in named), json.dumps(error))
     kinds = [str(named[key]) for key in ("code", "status", "status_code", "type", "error_code") if key in named]
-    message = _message(who, f"the response reports an error: {' '.join([*kinds, quoted(text)])}")
+    message = message_of(who, f"the response reports an error: {' '.join([*kinds, quoted(text)])}")
     status = next((int(kind) for kind in kinds if re.fullmatch("[45][0-9]{2}", kind)), None)
     if status is not None:
         return http_failure(message, status, headers)
@@ -104,8 +106,10 @@ def failure_in_body(who: str, error: Any, headers: Mapping[str, str]) -> JudgeEr
     return TransientJudgeError(message, seconds_asked(headers.get("retry-after"), time.time()))
 
 
-def _message(who: str, text: str) -> str:
-    return f"{who}: {' '.join(text.partition(_REQUEST)[0].split())[:LONGEST_MESSAGE]}"
+def message_of(who: str, text: str) -> str:
+    """Return an error's message: who failed, and the beginning of what was said in one line, without secrets."""
+    text = masked(text[:LONGEST_READ].partition(_REQUEST)[0])
+    return f"{who}: {' '.join(text.split())[:LONGEST_MESSAGE]}"
 
 
 def _links(error: BaseException) -> Iterator[BaseException]:

@@ -21,6 +21,7 @@ from pydantic_core import InitErrorDetails, ValidationError
 
 from qualitrace_collector.config.section import Section
 from qualitrace_collector.config.values import Duration
+from qualitrace_collector.masking import masked
 from qualitrace_collector.process.backoff import seconds_asked
 
 
@@ -54,7 +55,7 @@ class DeliveryFailed(Exception):
     """
 
     def __init__(self, reason: str, retry_after: float = 0.0, *, permanent: bool = False) -> None:
-        super().__init__(reason)
+        super().__init__(masked(reason))  # an address may hold a token
         self.retry_after = retry_after
         self.permanent = permanent
 

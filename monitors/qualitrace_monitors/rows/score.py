@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
+from qualitrace_collector.masking import masked
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges.builtin import BUILTIN_METRICS
 from qualitrace_monitors.judges.contract import Judge, JudgeError, NotApplicable, Score, TransientJudgeError
@@ -63,7 +64,7 @@ def judge_sample(judge: Judge, sample: Sample) -> RowJudgement:
     except JudgeError as error:
         return RowJudgement(None, "failed", str(error), time.perf_counter() - started)
     except Exception as error:  # a judge's bug is one row's failure, not the end of the run
-        return RowJudgement(None, "failed", repr(error), time.perf_counter() - started)
+        return RowJudgement(None, "failed", masked(repr(error)), time.perf_counter() - started)
     return RowJudgement(score, seconds=time.perf_counter() - started)
 
 
@@ -122,7 +123,7 @@ def judge_lines(judge: Judge, metric: str, lines: Iterable[str]) -> Iterator[Jud
             row = read_record(line)
             sample = _sample(row, metric)
         except ValueError as error:
-            return JudgedLine(number, RowJudgement(status="failed", error=str(error)))
+            return JudgedLine(number, RowJudgement(status="failed", error=masked(str(error))))
         return JudgedLine(number, judge_sample(judge, sample), row)
 
     numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry
 
-from qualitrace_collector.config.values import without_credentials
 from qualitrace_collector.journal import SqliteJournal
+from qualitrace_collector.masking import masked
 from qualitrace_collector.mlflow_store.retention import Retainer
 from qualitrace_collector.mlflow_store.settings import Retention
 from qualitrace_collector.mlflow_store.store import TraceStore
@@ -70,7 +70,7 @@ class Services:
         self._journal = SqliteJournal.of(config.journal, config.data_dir)
         self._store = TraceStore.of(config.mlflow, config.data_dir)
         self._estimator = Estimator(self._database)
-        self._mlflow_uri = without_credentials(config.tracking_uri)
+        self._mlflow_uri = masked(config.tracking_uri)
         self._links = Links(config.listen.web_url, self._mlflow_uri)
         self._alerts = AlertEngine(config.alerts, self._database, self._estimator, self._links)
         self._notifier = Notifier(config.notify, self._database)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import httpx
 
-from qualitrace_collector.config.values import connect_address, without_credentials
+from qualitrace_collector.config.values import connect_address
+from qualitrace_collector.masking import masked
 from qualitrace_collector.process.private_files import make_private
 from qualitrace_collector.process.startup import stop_event
 from qualitrace_monitors.config import Config
@@ -88,4 +89,4 @@ def _ready_process(config: Config) -> int | None:
 def _ready_line(config: Config, parts: Sequence[str]) -> str:
     listen = config.listen
     doors = f"OTLP/HTTP {listen.otlp_http}, OTLP/gRPC {listen.otlp_grpc}, " if "collector" in parts else ""
-    return f"qualitrace ready: {doors}web http://{listen.web}, MLflow {without_credentials(config.tracking_uri)}"
+    return f"qualitrace ready: {doors}web http://{listen.web}, MLflow {masked(config.tracking_uri)}"

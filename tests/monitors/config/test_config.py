@@ -192,6 +192,69 @@ def test_the_environment_fills_in_secrets(monkeypatch: pytest.MonkeyPatch):
     assert config.listen.web_token.get_secret_value() == "t0ken"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "notify: {ops: {url: 'http://h/', secret: SECRET}}",
+        "notify: {ops: {url: 'http://h/', secret: [SECRET]}}",
+        "notify: {ops: SECRET}",
+        "notify: SECRET",
+        "otlp: {tokens: [SECRET]}",
+        "otlp: {tokens: SECRET}",
+        "otlp: {tokens: [{token: 'SECRET !'}]}",
+        "otlp: {tokens: [{token: 'SECRET', tenant: 'a b'}]}",
+        "judges: [{name: safety, api_key: SECRET}]",
+        "mlflow: {tracking_uri: 'mysql+pymysql://u:SECRET@db/x'}",
+        "mlflow: {tracking_uri: 'postgresql://u:p@SECRET@db/x'}",
+        "mlflow: {tracking_uri: 'postgresql://u:SECRET'}",
+        "mlflow: {tracking_uri: 'oracle://db/x?password=SECRET'}",
+        "notify: {ops: {url: 'ftp://u:SECRET@h/'}}",
+        # YAML that cannot be read, or reads the secret as something else
+        "notify: {ops: {url: 'http://h/', secret: 'SECRET",
+        "notify: {ops: {url: 'http://h/', secret: *SECRET }}",
+        "notify: {ops: {url: 'http://h/', secret: !SECRET x}}",
+        "listen:\n  web_token: a: SECRET",
+        # from the environment, at any key
+        "sampling: {rate: '${env:SECRET_VALUE}'}",
+        "mlflow: {keep: '${env:SECRET_VALUE}'}",
+        "listen: {web: '${env:SECRET_VALUE}'}",
+        "judges: [{name: safety, model: '${env:SECRET_VALUE}'}]",
+        "judges: ['${env:SECRET_VALUE}']",
+        "notify: {ops: {url: 'http://h:${env:SECRET_VALUE}/'}}",
+        "alerts: [{name: a, judge: '${env:SECRET_VALUE}', when: pass_rate < 1, notify: ['${env:SECRET_VALUE}']}]",
+    ],
+)  # fmt: skip
+def test_no_mistake_shows_a_secret(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Neither a secret's value nor that of a variable, also where the value itself is what is wrong."""
+    monkeypatch.setenv("SECRET_VALUE", "hunter-2-geheim")
+    found = mistakes(
+        text.replace("SECRET_VALUE}", "\0").replace("SECRET", "hunter-2-geheim").replace("\0", "SECRET_VALUE}"),
+        tmp_path,
+    )
+    assert found
+    assert "geheim" not in "\n".join(found)
+
+
+def test_a_secret_that_is_no_text_is_told_so(tmp_path: Path):
+    """YAML reads digits as a number, and a leading zero as an octal one."""
+    assert mistakes("listen: {web_token: 0123456}", tmp_path) == ["listen.web_token: must be text; put it in quotes"]
+
+
+def test_a_wrong_value_of_a_variable_is_shown_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """So that the reader knows which one to correct."""
+    monkeypatch.setenv("RATE", "3")
+    assert mistakes("sampling: {rate: '${env:RATE}'}", tmp_path) == [
+        "sampling.rate: must be at most 1 (got ${env:RATE})"
+    ]
+
+
+@pytest.mark.parametrize("uri", ["postgresql://u:p@ss@db/x", "postgresql://u:p@a:1,b:2/x", "https://u:p/w@mlflow"])
+def test_a_uri_that_mlflow_would_misread_is_refused(uri: str, tmp_path: Path):
+    """SQLAlchemy would take part of the password for the host, and name it in its error."""
+    (found,) = mistakes(f"mlflow: {{tracking_uri: '{uri}'}}", tmp_path)
+    assert found.startswith("mlflow.tracking_uri: cannot be read as a URI: write special characters")
+
+
 def test_judging_can_be_turned_off():
     """`judges: []` is no mistake."""
     assert parse_config({"judges": []}, Config).judges == ()

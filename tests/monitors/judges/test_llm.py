@@ -187,6 +187,22 @@ def test_refusals_are_final_and_name_the_provider(model: Model, status: int) -> 
     assert not isinstance(caught.value, TransientJudgeError)
 
 
+@pytest.mark.parametrize("status", [200, 401, 500])
+@pytest.mark.parametrize("before", ["", "x" * 120, "x" * 480])
+def test_no_error_repeats_the_key(model: Model, status: int, before: str) -> None:
+    """Providers and proxies echo what they were sent; a message that is cut within the key shows no part of it."""
+    key = "acme-key-of-no-known-shape"
+
+    def echo(body: dict[str, Any]) -> Answer:
+        return status, {}, {"error": {"message": f"{before} no such key: {model.headers[-1]['authorization']}"}}
+
+    model.respond = echo
+    with pytest.raises(JudgeError) as caught:
+        model.judge(api_key=key).score(SAMPLE)
+    assert model.headers[-1]["authorization"] == f"Bearer {key}"
+    assert "acme" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("parameter", "message"),
     [

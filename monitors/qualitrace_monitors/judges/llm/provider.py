@@ -18,7 +18,14 @@ import httpx
 from pydantic import BaseModel
 
 from qualitrace_monitors.judges.contract import JudgeError, TransientJudgeError
-from qualitrace_monitors.judges.failures import failure_in_body, failure_of, http_failure, quoted
+from qualitrace_monitors.judges.failures import (
+    LONGEST_READ,
+    failure_in_body,
+    failure_of,
+    http_failure,
+    message_of,
+    quoted,
+)
 from qualitrace_monitors.judges.llm.bodies import Reply, error_in, read_body
 
 # Without an address, MLflow reads the price list in its package, and does not wait for the one on the network.
@@ -113,7 +120,7 @@ class Provider:
         if response.is_success:
             return body, response.headers
         text = body.decode(errors="replace")
-        message = f"{self._name}: HTTP {response.status_code}: {' '.join(text[:500].split())}"
+        message = message_of(f"{self._name}: HTTP {response.status_code}", text)
         error = http_failure(message, response.status_code, response.headers)
         raise _about_parameter(error, text) if response.status_code in (400, 422) else error
 
@@ -127,7 +134,7 @@ class Provider:
 
     def _read(self, body: bytes, headers: httpx.Headers) -> Reply:
         """Read the body of an answer whose status means success; it may report an error nevertheless."""
-        shown = quoted(body[:1000].decode(errors="replace"))
+        shown = quoted(body[:LONGEST_READ].decode(errors="replace"))
         try:
             data = json.loads(body)
         except (ValueError, RecursionError) as error:  # a proxy's page, or an answer that broke off

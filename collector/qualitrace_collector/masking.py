@@ -1,0 +1,145 @@
+"""Takes secrets out of what others may read: logs, pages, notifications, errors, assessments.
+
+A secret is recognized in three ways, since each misses some: as a value that this process was given (a secret of the
+configuration, a key in the environment), by its place (`user:password@`, `?password=`, `Authorization:`), and by the
+shape that providers give to their keys. Where a text may be read in several ways, more is hidden.
+"""
+
+import base64
+import json
+import logging
+import os
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote, unquote_plus
+
+MASK = "***"
+
+# A shorter value, or one that may be a plain word, would be hidden wherever it stands by chance.
+_SHORTEST, _SHORTEST_WORD = 6, 12
+
+_given: set[str] = set()
+
+# Variables that hold a secret; not those that hold the path of a file with one, such as TOKEN_FILE.
+_SECRET_VARIABLE = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD)(_?\d+)?$", re.IGNORECASE)
+
+_NAMES = "password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|authorization"
+_QUERY_SECRET = re.compile(f"({_NAMES})$|^(pass|key|auth|sig|signature|code)$", re.IGNORECASE)
+
+# Userinfo with white space in the password; a port is none.
+_LOOSE_USERINFO = re.compile(r"(?<=://)[^\s:/?#@\[]{0,100}:(?!\d*(?:\s|$)|\d+\W)(?=[^\s@]{0,200}\s)[^\n@]{0,400}@")
+_URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,40}://)(\S*)")
+_AUTHORITY = re.compile(r"[^/?#'\"<>`]*")
+# With what may follow an address in a sentence.
+_HOST = re.compile(r"(?:\[[^\]]*\]|[^:\[\]]*)(?::\d*)?[^\w:]*")
+_QUERY_FIELD = re.compile(r"([?&;#])([^=&#;?\s]{1,100})=([^&\s'\"<>`]*)")
+
+_ENCODED = re.compile("%[0-9A-F]{2}")
+_URL_SAFE = str.maketrans("+/", "-_")
+
+# Any secret is shorter; without a bound an open quote would be searched to the end of the text, again and again.
+_QUOTED = r"\"(?:[^\"\\]|\\.){0,1000}\"|'(?:[^'\\]|\\.){0,1000}'"
+# `password=x`, as libpq takes it, `"api_key": "x"` and `'token': 'x'`.
+_FIELD = re.compile(
+    rf"((?:{_NAMES})\\?[\"']?\s?(?:=|:(?=\s?\\?[\"']))\s?)(?:{_QUOTED}|\\?[\"']?[^\s,;&\"'\\)\]}}]+)", re.IGNORECASE
+)
+# `x-api-key: x1`, `Incorrect API key provided: x1`; a word without a digit is one of the sentence.
+_SENTENCE = re.compile(
+    r"(\b(?:api[ _-]?key|token|secret|password|credential)s?\b[^\n:='\"`]{0,40}(?:[:=]\s?|['\"`]))"
+    r"(?=[\w.+/=*-]{0,200}\d)[\w.+/=*-]{8,}",
+    re.IGNORECASE,
+)
+_SHAPES = re.compile(
+    r"(?i:\b(?:Bearer|Basic)\s+)[\w.~+/=*-]{8,}"
+    r"|\b(?:sk|gsk|csk|xai|pplx|r8|hf|ghp|gho|ghs|glpat|nvapi|whsec)[-_][\w.*=+/-]{6,}"
+    r"|\bdapi[0-9a-f]{16,}|\bgithub_pat_\w{10,}|\bxox[a-z]-[\w-]{8,}|\bSG\.[\w.-]{16,}"
+    r"|\bAIza[\w-]{20,}|\bya29\.[\w.-]{10,}|\b(?:AKIA|ASIA)[A-Z0-9]{12,}"
+    r"|\beyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*)?"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)"
+    r"|(?<=hooks\.slack\.com/services/)[\w/]+"
+)
+
+
+def remember_secret(value: str) -> None:
+    """Hide this value from now on, in whatever form it is repeated, unless it is short or may be a plain word."""
+    _given.add(value)
+
+
+def masked(text: str) -> str:
+    """Return `text` without passwords, keys and tokens; of a URI with credentials the host and path stay.
+
+    Mask a text before it is cut: half a key is not recognized.
+    """
+    if known := _any_of(frozenset(_given | set(_from_environment()))):
+        text = known.sub(MASK, text)
+    text = _URI.sub(_without_credentials, _LOOSE_USERINFO.sub("", text))
+    text = _SHAPES.sub(MASK, text)
+    return _SENTENCE.sub(rf"\1{MASK}", _FIELD.sub(rf"\1{MASK}", text))
+
+
+class MaskedRecord(logging.LogRecord):
+    """A log record whose message and traceback are masked, whichever library logs and whichever handler writes."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.exc_info and self.exc_info[0]:
+            self.exc_text = masked(logging.Formatter().formatException(self.exc_info))  # what formatters then take
+
+    def getMessage(self) -> str:
+        """Return the message with its arguments, masked."""
+        return masked(super().getMessage())
+
+
+def _from_environment() -> Iterator[str]:
+    return (value for name, value in os.environ.items() if _SECRET_VARIABLE.search(name))
+
+
+@lru_cache(maxsize=8)  # the environment changes seldom
+def _any_of(secrets: frozenset[str]) -> re.Pattern[str] | None:
+    forms: set[str] = set()
+    for secret in secrets:
+        if len(secret) >= (_SHORTEST_WORD if secret.isalpha() else _SHORTEST):
+            forms.update(_forms(secret))
+    return re.compile("|".join(map(_pattern, sorted(forms, key=len, reverse=True)))) if forms else None
+
+
+def _pattern(form: str) -> str:
+    # A longer word may hold a short one by chance.
+    return re.escape(form) if len(form) >= _SHORTEST_WORD else rf"(?<!\w){re.escape(form)}(?!\w)"
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """Yield a secret as JSON, URIs and Python show it, and what is always in base64 of a text that contains it."""
+    data, escaped = secret.encode("utf-8", "surrogatepass"), json.dumps(secret)[1:-1]
+    yield from (secret, escaped, escaped.replace("/", "\\/"), repr(secret)[1:-1])
+    for safe in ("", "/"):
+        yield from (in_uri := quote(data, safe=safe), _ENCODED.sub(lambda match: match[0].lower(), in_uri))
+    for before in range(3):  # three bytes are four characters; `Basic` encodes `user:` before
+        encoded = base64.b64encode(bytes(before) + data).decode()
+        whole = encoded[-(-before * 8 // 6) : (before + len(data)) * 8 // 6]
+        yield from (whole, whole.translate(_URL_SAFE))
+
+
+def _without_credentials(match: re.Match[str]) -> str:
+    scheme, rest = match[1], match[2]
+    authority = _AUTHORITY.match(rest)
+    host = authority[0] if authority else ""
+    if "@" in rest and ":" in rest.partition("@")[0] and host:
+        # A password may hold any character, also unescaped: only what comes behind the last @ is none of it.
+        before, _, rest = rest.rpartition("@")
+        if "?" in before or "#" in before:  # or that @ stands in a query, which may hold a password as well
+            return scheme + MASK
+    elif "@" in host:  # a token as user
+        rest = rest[host.rindex("@") + 1 :]
+    found = _AUTHORITY.match(rest)
+    host = found[0] if found else ""
+    if not all(_HOST.fullmatch(part) for part in host.split(",")):  # user:password without a host, for example
+        rest = MASK + rest[len(host) :]
+    return scheme + _QUERY_FIELD.sub(_without_secret, rest)
+
+
+def _without_secret(match: re.Match[str]) -> str:
+    start, name = match[1], match[2]
+    return f"{start}{name}={MASK}" if _QUERY_SECRET.search(unquote_plus(name)) else match[0]
