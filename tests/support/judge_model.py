@@ -14,8 +14,8 @@ MARKER = "pineapple"
 
 
 @contextmanager
-def judge_model(status: int = 200) -> Generator[tuple[str, list[dict[str, Any]]]]:
-    """Serve it, answering with an HTTP status; gives the base URL and the requests that came in."""
+def judge_model(status: int = 200, says: str | None = None) -> Generator[tuple[str, list[dict[str, Any]]]]:
+    """Serve it, answering with an HTTP status, or always the same text; gives the base URL and the requests."""
     requests: list[dict[str, Any]] = []
 
     def answer(path: str, body: dict[str, Any]) -> tuple[int, bytes]:
@@ -29,7 +29,7 @@ def judge_model(status: int = 200) -> Generator[tuple[str, list[dict[str, Any]]]
             "result": "no" if bad else "yes",
             "rationale": "it speaks of fruit" if bad else "it is fine",
         }
-        message = {"role": "assistant", "content": json.dumps(verdict)}
+        message = {"role": "assistant", "content": says or json.dumps(verdict)}
         completion = {
             "id": "chatcmpl-1",
             "object": "chat.completion",

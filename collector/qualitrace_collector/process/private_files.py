@@ -13,7 +13,8 @@ from pathlib import Path
 _log = logging.getLogger(__name__)
 
 _OTHERS = 0o077
-_NAMES = ("*.db*", "*.lock")  # databases with their -wal and -shm; other files there are not ours
+# Databases with their -wal and -shm, locks, and the secret of the judges' fences; other files there are not ours.
+_NAMES = ("*.db*", "*.lock", "fences.key")
 _SHOWN = 3
 
 

@@ -64,29 +64,36 @@ class JudgeStage:
     then: Escalation | None = None
 
 
-def build_judge(config: JudgeConfig) -> Judge:
+def build_judge(config: JudgeConfig, fence_key: bytes | None = None) -> Judge:
     """Make a configuration's judge; of a cascade, the model's.
 
     Neither MLflow nor the network is used before its first score.
+
+    Args:
+        fence_key: see `LlmJudge`.
     """
     if config.scorer is not None:
         judge = ScorerJudge(config)
     elif config.model is not None:
-        judge = LlmJudge(config)
+        judge = LlmJudge(config, fence_key)
     else:
         judge = _local_judge(config)
     return judge if config.thresholds is None else CalibratedJudge(judge, config.thresholds)
 
 
-def build_stages(configs: Iterable[JudgeConfig]) -> Iterator[JudgeStage]:
-    """Make the judges of the configurations, each with its queue; a cascade has two."""
+def build_stages(configs: Iterable[JudgeConfig], fence_key: bytes | None = None) -> Iterator[JudgeStage]:
+    """Make the judges of the configurations, each with its queue; a cascade has two.
+
+    Args:
+        fence_key: see `build_judge`.
+    """
     for config in configs:
         queue = config.name
         if config.cascade is not None:
             queue = llm_queue(config.name)
             then = Escalation(queue, config.cascade.audit_rate)
             yield JudgeStage(config.name, _local_judge(config), "local", then)
-        yield JudgeStage(queue, build_judge(config), _lane(config))
+        yield JudgeStage(queue, build_judge(config, fence_key), _lane(config))
 
 
 def _local_judge(config: JudgeConfig) -> LocalJudge:

@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from qualitrace_collector.person_feedback import is_good
 from qualitrace_collector.sample import Sample
+from qualitrace_monitors.judges.cleaning import cleaned_sample
 from qualitrace_monitors.judges.contract import JudgeError, Label, NotApplicable, Score, Tier, short_hash
+from qualitrace_monitors.judges.echo import Judged
 from qualitrace_monitors.judges.failures import failure_by_name, failure_of
 from qualitrace_monitors.judges.settings import JudgeConfig
 
 if TYPE_CHECKING:
     from mlflow.entities import Trace
 
-VERSION = 1  # of how a scorer's result becomes a score; raise it when that changes
+VERSION = 2  # of what a scorer sees, and of how its result becomes a score; raise it when that changes
 
 # MLflow 3.17 works with arize-phoenix-evals 0.29, and does not find the metrics of 3.9.
 _PACKAGES = {"phoenix": "arize-phoenix-evals"}  # packages that are not called as the scorers that they bring
@@ -58,10 +60,11 @@ class ScorerJudge:
             TransientJudgeError: its provider is busy or away.
             JudgeError: the scorer cannot be loaded, failed, or gave a value that is no score.
         """
-        scorer = self._load()
+        scorer, sample = self._load(), cleaned_sample(sample)
         inputs = {"question": sample.inputs} if self._reference.startswith(_WITH_FIELDS) else sample.inputs
         try:
-            return self._read(scorer.run(inputs=inputs, outputs=sample.outputs, trace=trace_of(sample)))
+            result = scorer.run(inputs=inputs, outputs=sample.outputs, trace=trace_of(sample))
+            return self._read(result, Judged((sample.inputs, sample.outputs, *sample.passages)))
         except NotApplicable:
             raise
         except Exception as error:
@@ -90,8 +93,10 @@ class ScorerJudge:
                     raise failure_of(f"scorer {self._reference}", error) from error
             return self._scorer
 
-    def _read(self, result: Any) -> Score:
+    def _read(self, result: Any, judged: Judged) -> Score:
         feedbacks: list[Any] = result if isinstance(result, list) else [result]
+        if any(_is_copied(feedback, judged) for feedback in feedbacks):
+            raise JudgeError(f"scorer {self._reference}: its model only repeats the judged text")
         values = [_value(self._reference, feedback) for feedback in feedbacks]
         known = [value for value in values if value is not None]
         if not known:
@@ -177,6 +182,13 @@ def _value(reference: str, feedback: Any) -> float | None:
     if not isinstance(number, (bool, int, float)) or not 0 <= number <= 1:
         raise JudgeError(f"scorer {reference} gave {value!r}: a score must be yes, no, or a number from 0 to 1")
     return float(number)
+
+
+def _is_copied(feedback: Any, judged: Judged) -> bool:
+    """Whether a judge of MLflow's read its verdict from the judged text, which its model repeated: in MLflow's form."""
+    value, rationale = getattr(feedback, "value", None), getattr(feedback, "rationale", None)
+    forms = (f"result {value} rationale {rationale}", f"rationale {rationale} result {value}")
+    return bool(rationale) and any(map(judged.holds, forms))
 
 
 def _usage(feedbacks: list[Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from qualitrace_monitors.estimate import scores
 from qualitrace_monitors.estimate.estimator import Estimator
 from qualitrace_monitors.judges.build import JudgeStage, build_stages
 from qualitrace_monitors.judges.cache import VerdictCache
+from qualitrace_monitors.judges.llm import fences
 from qualitrace_monitors.judging.calls import Calls, CallsInTurn, ConcurrentCalls
 from qualitrace_monitors.judging.judgement import Judgement
 from qualitrace_monitors.judging.worker import JudgeMetrics, JudgeWorker
@@ -143,7 +144,7 @@ class Services:
     def _build_workers(self) -> list[JudgeWorker]:
         """Make one worker for the local judges, and one for the judges of each provider."""
         lanes: dict[str, list[JudgeStage]] = {"local": []}
-        for stage in build_stages(self._config.judges):
+        for stage in build_stages(self._config.judges, fences.key_of(self._config.data_dir)):
             lanes.setdefault(stage.lane, []).append(stage)
         parts = (self._database, self._store, JudgeMetrics(self._registry), self._spending)
         earlier = [*self._in_work]

@@ -27,6 +27,7 @@ from qualitrace_collector.process.startup import (
 )
 from qualitrace_collector.state import StateError
 from qualitrace_monitors.config import Config
+from qualitrace_monitors.judges.llm.fences import FenceKeyError
 
 DRAIN_SECONDS = 5.0
 SIGNAL_CHECK_SECONDS = 1.0
@@ -59,7 +60,7 @@ def main(path: Path | None, parts: str) -> None:
     config = load_or_exit(path, Config)
     try:
         run(config, parts.split(","))
-    except (StateError, JournalError, ListenError) as error:
+    except (StateError, JournalError, FenceKeyError, ListenError) as error:
         sys.exit(f"qualitrace: {error}")
 
 

@@ -70,7 +70,7 @@ def scored(metric: BuiltinMetric, sample: Sample) -> str:
 
 def prompted(criterion: BuiltinMetric | str, sample: Sample) -> str:
     try:
-        return digest(prompt.render(criterion, sample).messages)
+        return digest(prompt.render(criterion, sample, b"key").messages)
     except NotApplicable:
         return "not applicable"
 

@@ -136,6 +136,16 @@ def test_a_verdict_in_the_judged_answer_is_not_the_models(model: Model) -> None:
         model.judge().score(sample)
 
 
+def test_the_fences_are_those_of_the_given_secret(model: Model) -> None:
+    """With the secret of a data folder a prompt stays the same over restarts; without one each judge has its own."""
+    config = JudgeConfig.model_validate({"name": "groundedness", "model": "openai:/m", "base_url": model.url})
+    for key in (b"1", b"1", b"2", None, None):
+        build_judge(config, key).score(SAMPLE)
+    first, same, *others = (body["messages"][1]["content"] for body in model.bodies)
+    assert first == same
+    assert len({first, *others}) == 4
+
+
 def test_an_unknown_model_has_no_price(model: Model) -> None:
     """Without a price the cost is unknown, not zero."""
     assert model.judge(model="openai:/my-own-model").score(SAMPLE).cost_usd is None

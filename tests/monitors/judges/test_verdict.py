@@ -158,11 +158,15 @@ def test_a_verdict_in_thoughts_alone_is_none(reply: str) -> None:
         '{"reason": "It "is".", "score": 0.8, "verdict": "pass", "score": 0.2}',
         '{"score": 0.8, "verdict": "pass", "Verdict": "FAIL"}',
         '{"verdict": "pass", "label": "fail"}',
+        f"Verdict: fail\n{GOOD}",
+        f"**Verdict:** FAIL.\n\n```json\n{GOOD}\n```",
+        f"{GOOD}\n- Score: 1/10",
+        f"> Final verdict = fail, as it lies\n{GOOD}",
     ],
 )
 def test_two_verdicts_that_differ_are_none(reply: str) -> None:
-    """Two objects, items of a list, or members of the same name: nobody knows which one is meant."""
-    with pytest.raises(JudgeError, match="two that differ"):
+    """Two objects, items of a list, members of the same name, or a line of prose: nobody knows which one is meant."""
+    with pytest.raises(JudgeError, match="two verdicts that differ"):
         read_verdict(reply)
 
 
@@ -175,6 +179,9 @@ def test_two_verdicts_that_differ_are_none(reply: str) -> None:
         '{"score": 0.8, "verdict": "pass", "verdict": "PASS."}',
         "{'score': 0.8, 'score': '8/10', 'verdict': 'pass'}",
         '{"score": 0.8} {"verdict": "pass"}',
+        f"- Score: 8/10\n- **Verdict**: pass\n\n{GOOD}",
+        f"<think>Verdict: fail</think>{GOOD}",
+        f"Score: high\nVerdict: pass or fail?\n{GOOD}",
         '{"score": 0.8, "verdict": "pass", "result": "The claim holds."}',
     ],
 )

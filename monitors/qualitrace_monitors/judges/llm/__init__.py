@@ -5,6 +5,7 @@ from qualitrace_monitors.judges.builtin import BUILTIN_METRICS
 from qualitrace_monitors.judges.contract import JudgeError, Label, Score, Tier, Usage, short_hash
 from qualitrace_monitors.judges.llm import prompt
 from qualitrace_monitors.judges.llm.bodies import Reply
+from qualitrace_monitors.judges.llm.fences import new_key
 from qualitrace_monitors.judges.llm.provider import Provider, RefusedParameter
 from qualitrace_monitors.judges.llm.verdict import Verdict, read_verdict
 from qualitrace_monitors.judges.settings import JudgeConfig
@@ -17,14 +18,18 @@ class LlmJudge:
 
     A parameter that the provider refuses (`response_format` on simple servers, `temperature` on reasoning models) is
     left out from then on; a score's details name the effective temperature.
+
+    Args:
+        fence_key: the secret of the fences around judged texts; by default a new one, for runs without a data folder.
     """
 
     tier: Tier = "llm"
 
-    def __init__(self, config: JudgeConfig) -> None:
+    def __init__(self, config: JudgeConfig, fence_key: bytes | None = None) -> None:
         self.name = config.name
         self.source_id = config.model or ""
         self.pass_mark = 0.5 if config.threshold is None else config.threshold
+        self._fence_key = fence_key or new_key()
         self._threshold = config.threshold
         self._temperature = config.temperature
         self._criterion = config.criterion or BUILTIN_METRICS[config.kind]
@@ -46,11 +51,10 @@ class LlmJudge:
             TransientJudgeError: the provider is busy or unreachable.
             JudgeError: the provider refuses, or its answer is no verdict.
         """
-        messages, truncated = prompt.render(self._criterion, sample)
+        messages, truncated, judged = prompt.render(self._criterion, sample, self._fence_key)
         reply, temperature = self._ask(messages)
         try:  # a reply without a verdict is paid for as well
-            earlier = [turn.content for turn in sample.conversation]
-            verdict = read_verdict(reply.text, [sample.inputs, sample.outputs, *sample.passages, *earlier])
+            verdict = read_verdict(reply.text, judged)
         except JudgeError as error:
             message = f"{error}; {reply.cut}" if reply.cut else str(error)
             raise JudgeError(message, Usage(reply.input_tokens, reply.output_tokens, reply.cost_usd)) from None

@@ -62,7 +62,8 @@ def _openai(body: dict[str, Any]) -> Reply:
     choice = _first(body["choices"])
     message = _dict(choice.get("message"))
     refusal = message.get("refusal") or "".join(str(part.get("refusal") or "") for part in _parts(message))
-    text = _text(message.get("content")) or _text(message.get("tool_calls")) or _text(choice.get("text"))
+    said = [_text(message.get("content")), _text(message.get("tool_calls"))]  # both, for they may differ
+    text = "\n".join(filter(None, said)) or _text(choice.get("text"))
     usage, tokens = _dict(body.get("usage")), ("prompt_tokens", "completion_tokens")
     return _reply(text, choice.get("finish_reason"), refusal, [_count(usage, name) for name in tokens])
 

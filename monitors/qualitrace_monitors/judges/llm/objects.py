@@ -37,11 +37,27 @@ class Found(NamedTuple):
         value: an `Object`, a list of them, or None if its form leaves doubt.
         source: its text in the reply.
         whole: False if the reply ends within it; its last member is then left out.
+        strict: whether it is JSON, without a slip of form.
     """
 
     value: Any
     source: str
     whole: bool
+    strict: bool = False
+
+
+class Reading(NamedTuple):
+    """A reply without its thoughts.
+
+    Attributes:
+        found: its outermost objects, in order.
+        prose: the texts before, between and after them.
+        rest: all that follows the last object, thoughts as well.
+    """
+
+    found: list[Found]
+    prose: list[str]
+    rest: str
 
 
 _THOUGHTS = r"[\w:.-]{0,30}(?:think|thought|reason|reflect|analysis|scratchpad|monologue)[\w-]{0,30}"
@@ -81,14 +97,20 @@ _DECODER = json.JSONDecoder(strict=False, object_pairs_hook=lambda members: Obje
 
 
 def objects(reply: str) -> list[Found]:
-    """Find the outermost objects in a reply, in order; never raises.
+    """Find the outermost objects in a reply, in order; see `read_reply`."""
+    return read_reply(reply).found
+
+
+def read_reply(reply: str) -> Reading:
+    """Find the outermost objects in a reply, and the prose around them; never raises.
 
     Text between marks of thoughts is left out, and so is text before a closing mark or after an opening one that has no
     counterpart. Marks within an object are text.
     """
     text = _unwrapped(reply)
     found: list[Found] = []
-    position, room = 0, LONGEST_REPAIR
+    prose: list[str] = []
+    position, told, rest, room = 0, 0, 0, LONGEST_REPAIR
     for _ in range(MOST_BRACES):
         mark = _MARK.search(text, position)
         if mark is None:
@@ -99,12 +121,17 @@ def objects(reply: str) -> list[Found]:
             position = next(closing, len(text))
         elif mark["close"]:
             found.clear()
+            prose.clear()
         elif (item := _valid(text, start)) is None and (item := _nearly(text, start, room)):
             room -= len(item.source)
         if item:
             found.append(item)
-            position = start + len(item.source)
-    return found
+            rest = position = start + len(item.source)
+        if item or mark["open"]:
+            prose.append(text[told:start])
+        if item or mark["open"] or mark["close"]:
+            told = position
+    return Reading(found, [*prose, text[told:]], text[rest:])
 
 
 def _unwrapped(reply: str) -> str:
@@ -128,7 +155,7 @@ def _valid(text: str, start: int) -> Found | None:
         value, end = _DECODER.raw_decode(text, start)
     except (ValueError, RecursionError):
         return None
-    return Found(value, text[start:end], True)
+    return Found(value, text[start:end], True, strict=True)
 
 
 def _nearly(text: str, start: int, room: int) -> Found | None:

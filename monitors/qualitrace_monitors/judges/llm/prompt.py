@@ -1,20 +1,20 @@
 """What an LLM judge is asked: the judged text first, fenced as data, then the task and the form of the answer.
 
-Each fence carries a hash over the text in it. A text cannot contain a hash over itself, so no text closes its own
-fence; control characters, which could hide a line from a person who reads the prompt, are dropped. Everything is
-filled in in one pass: text that reads `{{ outputs }}` stays as it is. The same document makes the same beginning of
-the prompt whatever the answer, so that providers can cache it.
+Each fence carries a keyed hash (HMAC) over the text in it. A text cannot contain a hash over itself, so none closes its
+own fence; without the key nobody can foretell the fence of any text, so none poses as another. Invisible characters are
+dropped before. Everything is filled in in one pass: text that reads `{{ outputs }}` stays as it is. The same document
+makes the same beginning of the prompt whatever the answer, so that providers can cache it.
 """
 
-import hashlib
 import re
-import unicodedata
 from typing import NamedTuple
 
 from qualitrace_collector.sample import Sample
+from qualitrace_monitors.judges.cleaning import cleaned_sample
 from qualitrace_monitors.judges.contract import BuiltinMetric, NotApplicable
+from qualitrace_monitors.judges.llm.fences import fenced
 
-VERSION = 1  # of all that prompts share, and of how replies are read; raise it when either changes
+VERSION = 2  # of all that prompts share, and of how replies are read; raise it when either changes
 
 # Characters of each text that the model sees.
 LIMITS = {"context": 60_000, "inputs": 12_000, "outputs": 24_000}
@@ -39,62 +39,59 @@ FORM = (
     '"fail" or "unsure"}. Say "unsure" only when the text does not let you tell.'
 )
 
-_KEPT = "\n\t\u200c\u200d"
 _VARIABLE = re.compile(r"{{\s*(inputs|outputs|context)\s*}}")
 
 
 class Prompt(NamedTuple):
-    """Messages in OpenAI's chat form, and the names of the texts that were cut."""
+    """A prompt.
+
+    Attributes:
+        messages: in OpenAI's chat form.
+        truncated: the names of the texts that were cut.
+        judged: what the model sees of the texts, alone and in their order.
+    """
 
     messages: list[dict[str, str]]
     truncated: tuple[str, ...]
+    judged: tuple[str, ...]
 
 
-def render(criterion: BuiltinMetric | str, sample: Sample) -> Prompt:
+def render(criterion: BuiltinMetric | str, sample: Sample, key: bytes) -> Prompt:
     """Write the messages for a sample.
 
     Args:
         criterion: a metric, or instructions of the user's with `{{ inputs }}`, `{{ outputs }}`, `{{ context }}`.
         sample: what to judge.
+        key: the secret of the fences.
 
     Raises:
         NotApplicable: a text that the criterion needs is empty.
     """
+    sample = cleaned_sample(sample)
     full = _texts(sample)
     texts = {name: text[: LIMITS.get(name, LIMITS["inputs"])] for name, text in full.items()}
-    fenced = {name: _fenced(name, text) for name, text in texts.items() if text.strip()}
+    blocks = {name: fenced(name, text, key) for name, text in texts.items() if text.strip()}
+    between = ""
     if isinstance(criterion, BuiltinMetric):
         criterion.check(sample)
-        shown = [name for name, _ in _BLOCKS if name in fenced]
-        blocks = [f"{title}\n{fenced[name]}" for name, title in _BLOCKS if name in fenced]
-        task = "\n\n".join([*blocks, criterion.criterion])
+        shown = [name for name, _ in _BLOCKS if name in blocks]
+        between = "\n\n".join(f"{title}\n{blocks[name]}" for name, title in _BLOCKS if name in blocks)
+        task = f"{between}\n\n{criterion.criterion}"
     else:
         shown = sorted(set(_VARIABLE.findall(criterion)))
         for name in shown:
-            if name not in fenced:
+            if name not in blocks:
                 raise NotApplicable(f"the sample has no {'passages' if name == 'context' else name}")
-        task = _VARIABLE.sub(lambda match: fenced[match.group(1)], criterion)
+        task = _VARIABLE.sub(lambda match: blocks[match.group(1)], criterion)
     cut = tuple(name for name in shown if len(texts[name]) < len(full[name]))
     messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": f"{task}\n\n{FORM}"}]
-    return Prompt(messages, cut)
+    return Prompt(messages, cut, (*(texts[name] for name in shown), between))
 
 
 def _texts(sample: Sample) -> dict[str, str]:
-    passages = [passage for passage in sample.passages if passage.strip()]
     return {
-        "context": "\n\n".join(f"[{rank}] {passage}" for rank, passage in enumerate(passages, 1)),
+        "context": "\n\n".join(f"[{rank}] {passage}" for rank, passage in enumerate(sample.passages, 1)),
         "conversation": "\n".join(f"{turn.role}: {turn.content}" for turn in sample.conversation),
         "inputs": sample.inputs,
         "outputs": sample.outputs,
     }
-
-
-def _fenced(name: str, text: str) -> str:
-    digest = hashlib.sha256(f"{name}\0{text}".encode("utf-8", "surrogatepass")).hexdigest()
-    tag = f"data-{digest[:16]}"
-    return f"<{tag}>\n{_clean(text)}\n</{tag}>"
-
-
-def _clean(text: str) -> str:
-    """Drop lone surrogates, control and formatting characters, but for line breaks, tabs and joiners of letters."""
-    return "".join(c for c in text if c in _KEPT or unicodedata.category(c) not in ("Cc", "Cf", "Cs"))

@@ -1,5 +1,6 @@
 """The form of a model's answer, and how it is read: strict about its meaning, lenient about its wrapping and words."""
 
+import contextlib
 import json
 import math
 import re
@@ -9,10 +10,12 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from pydantic import BaseModel
 
 from qualitrace_monitors.judges.contract import JudgeError, Label
+from qualitrace_monitors.judges.echo import Judged
 from qualitrace_monitors.judges.failures import quoted
-from qualitrace_monitors.judges.llm.objects import Found, Object, objects
+from qualitrace_monitors.judges.llm.objects import Found, Object, Reading, objects, read_reply
 
 NEITHER = "neither score nor verdict"
+COPIED = "it only repeats the judged text"
 CUT_OFF = "it is cut off before score and verdict are whole"
 
 SCALE = "score: must be a number from 0 to 1, or name its scale"
@@ -75,6 +78,14 @@ _BEFORE = re.compile(r"^(?:final\s+|overall\s+)?(?:verdict|label|result|judge?me
 _CHOICE = re.compile(r"\W*(?:(?:or|and)\W+)?(?:pass|fail|unsure)\b")
 _AROUND = re.compile(r"^[^\w]+|[^\w]+$")
 
+# What may stand behind a model's only object: marks, tags and tokens.
+_END = re.compile(r"(?:[^\w\"'{]|</?\w{1,30}>|<\|\w{1,30}\|>)*")
+# A line of prose that states a score or a verdict, in any markup of lists, quotes and emphasis.
+_LINE = re.compile(
+    r"^[^\w\n{}\"']{0,20}(?:(?:final|overall)\s)?(?P<field>score|verdict)[*_`]{0,3}\s?[:=](?P<value>[^\n{}]{1,200})$",
+    re.IGNORECASE | re.MULTILINE,
+)
+
 _T = TypeVar("_T")
 
 
@@ -107,26 +118,28 @@ def read_verdict(reply: str, judged: Iterable[str] = ()) -> Verdict:
 
     Args:
         reply: what the model wrote.
-        judged: the texts that it judged; an object that it copied from them is no verdict.
+        judged: the texts that it judged, as it saw them; a verdict that it copied from them is none.
 
     Raises:
         JudgeError: it has no verdict, or several that differ.
     """
-    found = objects(reply)
-    texts = ["".join(text.split()) for text in judged if found]
-    own = [item for item in found if not any("".join(item.source.split()) in text for text in texts)]
-    stated, problem = _all_stated(own)
-    scores = {score for one in stated for score in one.scores}
-    labels: set[Label] = {label for one in stated for label in one.labels}
+    reading, texts = read_reply(reply), Judged(judged)
+    own = [item for item in reading.found if not texts.holds(item.source)]
+    stated, problem = _all_stated(own, reading, texts)
+    in_prose = _stated_in_prose(reading.prose, texts)
+    scores = {score for one in (*stated, in_prose) for score in one.scores}
+    labels: set[Label] = {label for one in (*stated, in_prose) for label in one.labels}
     if not reply.strip():
         problem = "no JSON object, it is empty"
-    elif found and not own:
-        problem = "it only repeats the judged text"
+    elif reading.found and not own:
+        problem = COPIED
+    elif not stated:
+        pass
     elif len(scores) > 1 or len(labels) > 1:
-        problem = "it holds two that differ"
+        problem = "it holds two verdicts that differ"
     elif off := [score for score in scores if not 0 <= score <= 1]:
         problem = f"{SCALE} (got {off[0]:g})"
-    elif stated:
+    else:
         evidence = next((one.evidence for one in stated if one.evidence), "")
         reason = next((one.reason for one in stated if one.reason), "")
         score, label = next(iter(scores), None), next(iter(labels), None)
@@ -138,12 +151,49 @@ def read_verdict(reply: str, judged: Iterable[str] = ()) -> Verdict:
     raise JudgeError(f"the model's reply is no verdict ({problem}): {quoted(reply)}")
 
 
-def _all_stated(found: list[Found]) -> tuple[list[_Stated], str]:
+def _is_clean(item: Found, reading: Reading) -> bool:
+    """Whether an object is what was asked for: JSON, no other members, none twice, nothing behind it."""
+    if not (item.strict and item is reading.found[-1] and isinstance(item.value, Object)):
+        return False
+    keys = [_bare(key) for key, _ in item.value.members]
+    known = all(key in _THOUGHTS or any(key in names for names in KEYS.values()) for key in keys)
+    return known and len(set(keys)) == len(keys) and _END.fullmatch(reading.rest) is not None
+
+
+def _stated_in_prose(prose: list[str], judged: Judged) -> _Stated:
+    """Read the lines around the objects that state a score or a verdict in so many words, and are the model's own."""
+    stated = _Stated("", "", [], [])
+    for line in _LINE.finditer("\n".join(prose)):
+        if judged.holds(line[0]):
+            continue
+        with contextlib.suppress(ValueError):  # words that only begin like one
+            if line["field"].lower() == "verdict":
+                stated.labels.append(_label(line["value"]))
+            elif (score := _score(line["value"])) is not None:
+                stated.scores.append(score)
+    return stated
+
+
+def _is_copied(value: Object, item: Found, reading: Reading, judged: Judged) -> bool:
+    """Whether an object is the judged text's: it is found there, or what decides in it is, and its form is in doubt.
+
+    A model that quotes without escaping ends its own object where the judged text says so.
+    """
+    if judged.holds(_text(value)):
+        return True
+    decisive = [f"{key} {_text(member)}" for key, member in value.members if _names(key, "score", "verdict")]
+    return not _is_clean(item, reading) and all(map(judged.holds, decisive))
+
+
+def _all_stated(found: list[Found], reading: Reading, judged: Judged) -> tuple[list[_Stated], str]:
     """Read the fields of all objects; the second value is what is wrong with the last unreadable one."""
     stated: list[_Stated] = []
     problem = "no JSON object" if not found else NEITHER
     for item in found:
         for candidate in _candidates(item.value):
+            if _is_copied(candidate, item, reading, judged):
+                problem = COPIED
+                continue
             try:
                 stated.append(_read(candidate, item.whole))
             except ValueError as error:
