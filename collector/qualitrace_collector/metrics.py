@@ -114,6 +114,12 @@ DEAD_LETTERS = Family(
     "gauge",
     "Traces and requests that were given up and wait for `qualitrace journal` to replay or drop them.",
 )
+PROCESS_RESTARTS = Family(
+    "qualitrace_process_restarts_total",
+    "counter",
+    "Processes (receive, work) that the supervisor started again; the reason is crash or hang.",
+    ("process", "reason"),
+)
 
 # What the receive process counts, by the name that it counts under in the journal.
 OTLP = {

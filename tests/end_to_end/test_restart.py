@@ -1,5 +1,7 @@
 """A restart in the middle, gentle or not, loses nothing and doubles nothing."""
 
+import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -81,3 +83,15 @@ def test_a_crash_of_the_receive_process(server: Server):
     eventually(is_open, timeout=30)
     send(server, "receive", range(410, 420))
     check(server, "receive", range(400, 420))
+
+
+def test_a_killed_supervisor(server: Server):
+    """Its processes end with it, even one that is stopped, so that its successor starts at once on the same folder."""
+    send(server, "supervisor", range(500, 510))
+    assert server.process is not None
+    os.kill(server.children()["work"], signal.SIGSTOP)
+    server.process.kill()
+    server.process.wait()
+    server.start()
+    send(server, "supervisor", range(510, 515))
+    check(server, "supervisor", range(500, 515))

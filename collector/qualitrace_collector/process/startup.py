@@ -1,5 +1,6 @@
 """What each process sets up when it starts: logs, MLflow's settings, garbage collection, and what ends it."""
 
+import ctypes
 import gc
 import logging
 import os
@@ -40,6 +41,7 @@ MLFLOW_ENVIRONMENT = {
 GARBAGE_THRESHOLDS = (100_000, 20, 20)
 
 PARENT_CHECK_SECONDS = 1.0
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 # The environment variable that holds the parent's process id.
 PARENT_VARIABLE = "QUALITRACE_PARENT_PID"
@@ -112,3 +114,14 @@ def when_parent_ends(act: Callable[[], object], parent: int | None = None) -> No
         act()
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
+def end_with_supervisor() -> None:
+    """End at once when the parent process has ended, however it ended.
+
+    What was acked is on disk. The next supervisor's processes go on with it, and wait until these have ended.
+    """
+    # The kernel ends also a process that hangs or is stopped, in which no thread could look.
+    if sys.platform == "linux" and PARENT_VARIABLE in os.environ:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    when_parent_ends(lambda: os._exit(0))

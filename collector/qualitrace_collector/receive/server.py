@@ -11,8 +11,9 @@ from qualitrace_collector.http_server.connection import ConnectionLimits
 from qualitrace_collector.http_server.listener import ListenError, listen
 from qualitrace_collector.http_server.server import HttpServer
 from qualitrace_collector.journal import GroupCommitter, JournalError, SqliteJournal
+from qualitrace_collector.process import watchdog
 from qualitrace_collector.process.descriptors import connections_within, raise_descriptor_limit
-from qualitrace_collector.process.startup import when_parent_ends
+from qualitrace_collector.process.startup import end_with_supervisor
 from qualitrace_collector.receive.grpc import GrpcServer
 from qualitrace_collector.receive.guard import DoorGuard
 from qualitrace_collector.receive.http import http_app
@@ -22,8 +23,8 @@ from qualitrace_collector.receive.settings import Otlp, ReceiveConfig
 GRACE_SECONDS = 2  # less than the supervisor waits before it kills the process
 
 
-def main(config: ReceiveConfig, on_ready: Callable[[], None] = lambda: None) -> int:
-    """Serve until SIGTERM, SIGINT or the parent's death; return the exit code."""
+def main(config: ReceiveConfig, on_ready: Callable[[], None] = watchdog.tell_ready) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code. The process ends with its parent."""
     raise_descriptor_limit()
     try:
         asyncio.run(_serve_until_signalled(config, on_ready))
@@ -37,8 +38,18 @@ async def _serve_until_signalled(config: ReceiveConfig, on_ready: Callable[[], N
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    when_parent_ends(lambda: loop.call_soon_threadsafe(stop.set))
+    end_with_supervisor()
+    watchdog.show_stacks_on_signal()
+    beats = asyncio.create_task(_beat())
     await serve(config, stop, on_ready)
+    beats.cancel()
+
+
+async def _beat() -> None:
+    """Give signs of life for as long as the event loop runs."""
+    while True:
+        watchdog.tell_alive()
+        await asyncio.sleep(watchdog.BEAT_SECONDS)
 
 
 async def serve(config: ReceiveConfig, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
@@ -54,9 +65,11 @@ async def serve(config: ReceiveConfig, stop: asyncio.Event, on_ready: Callable[[
     async with AsyncExitStack() as stack:
         http_socket = stack.enter_context(listen("otlp_http", config.listen.otlp_http))
         grpc_socket = stack.enter_context(listen("otlp_grpc", config.listen.otlp_grpc))
-        journal = SqliteJournal.of(config.journal, config.data_dir)
+        # Not in the event loop, which must go on: another process may hold the lock, and a long log is read slowly.
+        journal = await asyncio.to_thread(SqliteJournal.of, config.journal, config.data_dir)
         stack.callback(journal.close)
         committer = GroupCommitter(journal)
+        committer.count(watchdog.restart_counts("receive"))
         stack.push_async_callback(asyncio.to_thread, committer.stop)
         intake, guard = Intake(committer, time.time), DoorGuard.of(config)
         tls, limits = config.otlp.tls, _limits(config.otlp)

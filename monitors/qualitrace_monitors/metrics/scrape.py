@@ -54,6 +54,8 @@ class StateCollector(Collector):
         received = self.receive_counts()
         for name, family in collector_metrics.OTLP.items():
             yield family.read(((label,), count) for (counter, label), count in received.items() if counter == name)
+        restarts = ((label.split(), count) for (name, label), count in received.items() if name == "process_restarts")
+        yield collector_metrics.PROCESS_RESTARTS.read(restarts)
         yield collector_metrics.JOURNAL_BACKLOG.read([((), self.journal_backlog())])
         yield collector_metrics.DEAD_LETTERS.read([((), DeadLetters(self.database).count())])
 

@@ -1,4 +1,4 @@
-"""A child process: started in a session of its own, started again when it ends, stopped with its own children."""
+"""A child process: started in a session of its own, started again when it ends or hangs, stopped with its children."""
 
 import logging
 import os
@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Self
@@ -15,12 +15,15 @@ from tenacity.wait import wait_exponential
 
 from qualitrace_collector.process.backoff import seconds_after
 from qualitrace_collector.process.startup import PARENT_VARIABLE
+from qualitrace_collector.process.watchdog import PIPE_VARIABLE, RESTART_VARIABLE, STACKS_SIGNAL, Watch
 
 _log = logging.getLogger(__name__)
 
 RESTART_WAIT = wait_exponential(multiplier=0.5, max=30)
 STABLE_SECONDS = 60.0
 """A process that ran this long did not crash because of how it was started: the waits begin anew."""
+STACKS_SECONDS = 1.0
+"""How long a process that hangs may take to log where its threads stand."""
 
 
 @dataclass(slots=True)
@@ -31,6 +34,8 @@ class ChildProcess:
         name: what messages call it.
         stop_seconds: how long it may take to end after SIGTERM before it is killed.
         pass_fds: file descriptors that it inherits.
+        silence_seconds: how long it may go without a sign of life (see `watchdog`) before it counts as hanging; None
+            for a program that gives none.
         environment: all of its environment; None for that of this process.
         output: the file that takes its standard output and error; None for those of this process.
     """
@@ -39,9 +44,12 @@ class ChildProcess:
     command: Sequence[str]
     stop_seconds: float
     pass_fds: Sequence[int] = ()
+    silence_seconds: float | None = None
     environment: Mapping[str, str] | None = None
     output: Path | None = None
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _watch: Watch | None = field(default=None, init=False)
+    _failure: str = field(default="", init=False)
     _crashes: int = field(default=0, init=False)
     _started_at: float = field(default=0.0, init=False)
     _restart_at: float = field(default=0.0, init=False)
@@ -49,6 +57,9 @@ class ChildProcess:
     def start(self) -> None:
         """Start the process."""
         environment = os.environ if self.environment is None else self.environment
+        if self._watch is not None:
+            self._watch.close()
+        self._watch = watch = Watch()
         with ExitStack() as files:
             output: IO[bytes] | None = self.output and files.enter_context(self.output.open("ab"))
             self._process = subprocess.Popen(  # noqa: S603  # our own programs
@@ -56,11 +67,17 @@ class ChildProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                # The child looks for its parent seconds after the start, when that may have ended already.
-                env={**environment, PARENT_VARIABLE: str(os.getpid())},
-                pass_fds=self.pass_fds,
+                env={
+                    **environment,
+                    # The child looks for its parent seconds after the start, when that may have ended already.
+                    PARENT_VARIABLE: str(os.getpid()),
+                    PIPE_VARIABLE: str(watch.child_end),
+                    RESTART_VARIABLE: self._failure,
+                },
+                pass_fds=[*self.pass_fds, watch.child_end],
                 start_new_session=True,  # Ctrl-C in the terminal reaches the parent alone, which stops in its own order
             )
+        os.close(watch.child_end)
         self._started_at = time.monotonic()
 
     @property
@@ -73,17 +90,50 @@ class ChildProcess:
         """The code with which the process ended; None if it runs."""
         return self._process and self._process.poll()
 
-    def restart_if_ended(self) -> None:
-        """Start the process again if it ended, after a wait that grows with each crash in a row; call it repeatedly."""
-        now = time.monotonic()
+    @property
+    def ready(self) -> bool:
+        """Whether the process said that it is ready, since its last start."""
+        return self._watch is not None and self._watch.ready
+
+    def keep_running(self) -> None:
+        """Start the process again if it ended or hangs, after a wait that grows with each failure in a row.
+
+        Call it about every second or more often.
+        """
         if self._process is None:
-            if now >= self._restart_at:
+            if time.monotonic() >= self._restart_at:
                 self.start()
-        elif (code := self.exit_code) is not None:
+            return
+        hung = self.end_if_hanging()
+        if (code := self.exit_code) is not None:
+            now = time.monotonic()
             self._crashes = self._crashes + 1 if now - self._started_at < STABLE_SECONDS else 1
             wait = seconds_after(self._crashes, RESTART_WAIT)
             _log.error("%s ended with code %d; starting it again in %g s", self.name, code, wait)
+            self._failure = "hang" if hung else "crash"
             self._process, self._restart_at = None, now + wait
+
+    def end_if_hanging(self) -> bool:
+        """Kill the process if it gave no sign of life for too long, and return whether it did.
+
+        Call it about every second or more often.
+        """
+        if self._process is None or self._watch is None or self.silence_seconds is None:
+            return False
+        self._watch.look()
+        if self._watch.silence < self.silence_seconds or self.exit_code is not None:
+            return False
+        _log.error(
+            "%s hangs: it gave no sign of life for %g s and is killed; where its threads stand follows, unless it was "
+            "stopped by a signal",
+            self.name,
+            self.silence_seconds,
+        )
+        self._process.send_signal(STACKS_SIGNAL)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(STACKS_SECONDS)
+        self._kill()
+        return True
 
     def stop(self) -> None:
         """Ask the process to end; kill it, and what it started, if it does not. Safe twice."""
@@ -94,6 +144,11 @@ class ChildProcess:
             self._process.wait(self.stop_seconds)
         except subprocess.TimeoutExpired:
             _log.error("%s did not stop within %g s and is killed", self.name, self.stop_seconds)
+            self._kill()
+
+    def _kill(self) -> None:
+        """Kill the process and what it started."""
+        if self._process is not None and self.exit_code is None:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 

@@ -1,10 +1,22 @@
-"""A lock for each part on a data_dir: two collectors would each store what waits in the journal."""
+"""Locks for each part on a data_dir: two collectors would each store what waits in the journal.
+
+`PART.supervisor.lock` is held by the supervisor alone, `PART.lock` by its processes, too. So one that starts after a
+supervisor was killed can tell that the rest is ending, and waits for it.
+"""
 
 import fcntl
+import logging
 import os
+import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+_log = logging.getLogger(__name__)
+
+PREDECESSOR_SECONDS = 15.0
+"""How long a start waits for what a killed supervisor left running. It ends at once, unless the machine is busy."""
+POLL_SECONDS = 0.1
 
 
 class DataDirError(Exception):
@@ -12,31 +24,54 @@ class DataDirError(Exception):
 
 
 def lock_data_dir(data_dir: Path, parts: Sequence[str]) -> list[int]:
-    """Lock `data_dir` for these parts.
+    """Lock `data_dir` for these parts; wait for the processes that a killed supervisor left behind.
 
     Returns:
-        File descriptors that hold the locks, also for the processes that inherit them: what a killed supervisor leaves
-        behind keeps others away until it has stopped.
+        File descriptors of the locks that the parts' processes must inherit.
 
     Raises:
         DataDirError: another process holds one of them, or the folder cannot be written.
     """
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return [_lock(data_dir, part) for part in parts]
+        for part in parts:
+            if not _lock(_open(data_dir / f"{part}.supervisor.lock")):  # held until this process ends
+                raise DataDirError(
+                    f"data_dir {data_dir}: another qualitrace {part} runs on it; stop that one, or set another data_dir"
+                )
+        descriptors = {part: _open(data_dir / f"{part}.lock") for part in parts}
+        deadline = time.monotonic() + PREDECESSOR_SECONDS
+        for part, descriptor in descriptors.items():
+            _wait_for_predecessor(data_dir, part, descriptor, deadline)
     except OSError as error:
         raise DataDirError(f"data_dir {data_dir}: {error.strerror}; check its permissions, or set another") from error
+    return list(descriptors.values())
 
 
-def _lock(data_dir: Path, part: str) -> int:
-    descriptor = os.open(data_dir / f"{part}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+def _wait_for_predecessor(data_dir: Path, part: str, descriptor: int, deadline: float) -> None:
+    if _lock(descriptor):
+        return
+    _log.warning("data_dir %s: waiting for what a qualitrace %s that was killed left running", data_dir, part)
+    while not _lock(descriptor):
+        if time.monotonic() > deadline:
+            raise DataDirError(
+                f"data_dir {data_dir}: what a qualitrace {part} that was killed left running has not ended for "
+                f"{PREDECESSOR_SECONDS:g} s; kill it (fuser {data_dir / part}.lock shows it), or set another data_dir"
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+
+def _lock(descriptor: int) -> bool:
+    """Take the lock unless another process holds it; return whether it was taken."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise DataDirError(
-            f"data_dir {data_dir}: another qualitrace {part} runs on it; stop that one, or set another data_dir"
-        ) from None
-    return descriptor
+        return False
+    return True
 
 
 @contextmanager

@@ -4,10 +4,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from prometheus_client import CollectorRegistry
 
-from qualitrace_collector.journal import SqliteJournal
+from qualitrace_collector.journal import JournalError, SqliteJournal
 from qualitrace_collector.masking import masked
 from qualitrace_collector.mlflow_store.retention import Retainer
 from qualitrace_collector.mlflow_store.settings import Retention
@@ -17,6 +18,7 @@ from qualitrace_collector.pipeline.feedback_delivery import FeedbackDelivery
 from qualitrace_collector.pipeline.loop import Pipeline
 from qualitrace_collector.pipeline.recorder import Recorder
 from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
+from qualitrace_collector.process import watchdog
 from qualitrace_collector.process.in_work import GROUPS, InWork
 from qualitrace_collector.process.loop import Loop
 from qualitrace_collector.state import Database, JudgeQueue, Ledger
@@ -54,6 +56,8 @@ NOTIFY_SECONDS = 0.5
 HEALTH_SECONDS = 2.0
 STOP_SECONDS = 3.0
 """How long the step of a thread may take to end at a stop."""
+COLLECT, DELIVERY = "collect", "notify"
+"""Names of threads."""
 
 
 class Services:
@@ -69,6 +73,8 @@ class Services:
         self._registry = CollectorRegistry()
         self._database = Database.of(config.data_dir)
         self._journal = SqliteJournal.of(config.journal, config.data_dir)
+        with suppress(JournalError):  # a full disk, which must not keep it from starting
+            self._journal.append([], watchdog.restart_counts("work"))
         self._store = TraceStore.of(config.mlflow, config.data_dir)
         self._estimator = Estimator(self._database)
         self._mlflow_uri = masked(config.tracking_uri)
@@ -81,8 +87,9 @@ class Services:
         self._recorder = Recorder(config, self._database, TraceMetrics(self._registry), self._pacing)
         self._pipeline = self._build_pipeline() if collect else None
         self._in_work = [self._pipeline.in_work] if self._pipeline else []
-        self._workers = self._build_workers() if monitor else []
+        self._workers = self._build_workers() if monitor else {}
         self._loops = self._build_loops(monitor=monitor)
+        self._draining = [loop for loop in self._loops if loop.name in (COLLECT, *self._workers)]
         self._web = self._build_web()
 
     def start(self) -> None:
@@ -101,59 +108,63 @@ class Services:
             loop.start()
         self._health.watch(self._loops)
 
-    def stop(self, deadline: float) -> bool:
+    def stop(self, deadline: float) -> None:
         """Finish what is held, until `deadline` (Unix seconds); the rest is durable. Safe twice.
 
-        Returns:
-            False if a thread hangs in a call that does not return.
+        What hangs in a call that does not return is left alone: a receiver of alerts costs no trace.
         """
         for in_work in self._in_work:
             in_work.close()  # what ends this process from now on says nothing about what is in work
         for loop in self._loops:
             loop.stop(0)  # so that none begins another step while the others end theirs
-        for loop in self._loops:
+        for loop in self._draining:
             loop.stop(max(0.1, min(STOP_SECONDS, deadline - time.time())))
-        stuck = [loop.name for loop in self._loops if loop.alive] or self._drain(deadline)
-        if stuck:  # in a call to MLflow that does not return, so nothing else could be stored either
+        stuck = [loop.name for loop in self._draining if loop.alive]
+        stuck += self._until(deadline, "drain", lambda: self._drain(deadline))
+        if stuck:
             _log.warning("%s did not end in time; what it held is done after the next start", ", ".join(stuck))
-        self._notifier.deliver_due(time.time())
-        self._web.stop()
+        if not any(loop.alive for loop in self._loops if loop.name == DELIVERY):
+            self._until(deadline, DELIVERY, lambda: self._notifier.deliver_due(time.time()))
+        self._until(deadline, "web", self._web.stop)
         if self._pipeline is not None:
             self._pipeline.close()
         self._journal.close()
         self._database.close()
-        return not stuck
 
-    def _drain(self, deadline: float) -> list[str]:
-        """Finish what is held in a thread that is left alone at the deadline; return its name if it still runs then."""
-        thread = threading.Thread(target=self._finish, args=(deadline,), name="drain", daemon=True)
+    def _drain(self, deadline: float) -> None:
+        """Store and judge what is held, but leave out what its own thread has not let go."""
+        busy = {loop.name for loop in self._draining if loop.alive}
+        if self._pipeline is not None and COLLECT not in busy:
+            self._pipeline.drain(deadline)
+        for name, worker in self._workers.items():
+            if name not in busy:
+                worker.drain(deadline)
+
+    @staticmethod
+    def _until(deadline: float, name: str, action: Callable[[], object]) -> list[str]:
+        """Run `action` in a thread that is left alone at the deadline; return its name if it still runs then."""
+        thread = threading.Thread(target=action, name=name, daemon=True)
         thread.start()
         thread.join(max(0.1, deadline - time.time()))
-        return [thread.name] if thread.is_alive() else []
-
-    def _finish(self, deadline: float) -> None:
-        if self._pipeline is not None:
-            self._pipeline.drain(deadline)
-        for worker in self._workers:
-            worker.drain(deadline)
+        return [name] if thread.is_alive() else []
 
     def _build_pipeline(self) -> Pipeline:
         writer = Writer(self._store) if has_second_core() else None
         return Pipeline(self._config, self._journal, self._store, Ledger(self._database), self._recorder, writer=writer)
 
-    def _build_workers(self) -> list[JudgeWorker]:
-        """Make one worker for the local judges, and one for the judges of each provider."""
+    def _build_workers(self) -> dict[str, JudgeWorker]:
+        """Make one worker for the local judges, and one for the judges of each provider, by their threads' names."""
         lanes: dict[str, list[JudgeStage]] = {"local": []}
         for stage in build_stages(self._config.judges, fences.key_of(self._config.data_dir)):
             lanes.setdefault(stage.lane, []).append(stage)
         parts = (self._database, self._store, JudgeMetrics(self._registry), self._spending)
         earlier = [*self._in_work]
-        workers: list[JudgeWorker] = []
+        workers: dict[str, JudgeWorker] = {}
         for number, (lane, stages) in enumerate(lanes.items()):
             is_local = lane == "local"
             calls: Calls[Judgement] = CallsInTurn(LOCAL_BATCH) if is_local else ConcurrentCalls()
             in_work = InWork(self._config.data_dir / f"judge-{number}.in-work", GROUPS if is_local else SLOW_GROUPS)
-            workers.append(JudgeWorker(stages, *parts, calls, in_work, earlier=[*earlier]))
+            workers[f"judge-{number}"] = JudgeWorker(stages, *parts, calls, in_work, earlier=[*earlier])
             self._in_work.append(in_work)
             if is_local:  # what computes is acquitted in seconds; calls over the network hold up nothing else
                 earlier.append(in_work)
@@ -170,18 +181,18 @@ class Services:
         loops = [_every(HEALTH_SECONDS, "health", lambda _: self._health.check())]
         if self._pipeline is not None:
             delivery = FeedbackDelivery(config, self._database, self._store, self._recorder.sampler, self._registry)
-            loops += [Loop("collect", self._pipeline.step), Loop("feedback", delivery.step)]
+            loops += [Loop(COLLECT, self._pipeline.step), Loop("feedback", delivery.step)]
             if config.mlflow.retention != Retention():
                 retainer = Retainer(config.mlflow.retention, self._store, self._database, self._registry)
                 loops.append(Loop("retention", retainer.step))
-        loops += [Loop(f"judge-{number}", worker.step) for number, worker in enumerate(self._workers)]
+        loops += [Loop(name, worker.step) for name, worker in self._workers.items()]
         if monitor:
             loops.append(_every(PRUNE_SECONDS, "prune", self._prune))
             loops.append(_every(_evaluation_pause(config), "alerts", self._alerts.evaluate))
             if config.heartbeat is not None:
                 heartbeat = Heartbeat(config.heartbeat, self._database, self._links)
                 loops.append(_every(BEAT_SECONDS, "heartbeat", heartbeat.beat))
-            loops.append(_every(NOTIFY_SECONDS, "notify", self._notifier.deliver_due))
+            loops.append(_every(NOTIFY_SECONDS, DELIVERY, self._notifier.deliver_due))
         return loops
 
     def _build_web(self) -> WebServer:

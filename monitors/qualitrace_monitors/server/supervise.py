@@ -1,13 +1,10 @@
-"""Runs the server's processes: starts them, reports when they are ready, restarts what crashed, stops them in order."""
+"""Runs the server's processes: starts them, says when they are ready, restarts what crashed or hangs, stops them."""
 
 import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-import httpx
-
-from qualitrace_collector.config.values import connect_address
 from qualitrace_collector.masking import masked
 from qualitrace_collector.process.private_files import make_private
 from qualitrace_collector.process.startup import stop_event
@@ -18,6 +15,9 @@ from qualitrace_monitors.server.data_dir_lock import lock_data_dir
 POLL_SECONDS = 0.2
 RECEIVE_STOP_SECONDS = 3.0
 WORK_STOP_SECONDS = 6.5  # `work` looks for the signal once a second, and then drains for five
+SILENCE_SECONDS = 30.0
+"""How long a process may go without a sign of life. Each second there is one, whatever the process waits for, so only
+one that is stopped, starved or stuck in a library's code is silent."""
 
 
 def supervise(config: Config, config_path: Path | None, parts: Sequence[str]) -> int:
@@ -29,18 +29,19 @@ def supervise(config: Config, config_path: Path | None, parts: Sequence[str]) ->
     Raises:
         DataDirError: the data_dir is in use, or cannot be used.
     """
+    locks = lock_data_dir(config.data_dir, parts)
     stop = stop_event()
-    children = _children(config_path, parts, lock_data_dir(config.data_dir, parts))
     make_private(config.data_dir)
+    children = _children(config_path, parts, locks)
     for child in children:
         child.start()
     try:
-        if not _wait_until_ready(config, children, stop):
+        if not _wait_until_ready(children, stop):
             return 0 if stop.is_set() else 1
         print(_ready_line(config, parts), flush=True)
         while not stop.wait(POLL_SECONDS):
             for child in children:
-                child.restart_if_ended()
+                child.keep_running()
     finally:
         for child in children:
             child.stop()
@@ -51,15 +52,15 @@ def _children(config_path: Path | None, parts: Sequence[str], locks: Sequence[in
     """Return the processes in the order in which they stop: the doors refuse first, then the work is finished."""
     options = [] if config_path is None else ["--config", str(config_path)]
     work = [sys.executable, "-m", "qualitrace_monitors.server.work", "--parts", ",".join(parts), *options]
-    children = [ChildProcess("work", work, WORK_STOP_SECONDS, locks)]
+    children = [ChildProcess("work", work, WORK_STOP_SECONDS, locks, SILENCE_SECONDS)]
     if "collector" in parts:
         receive = [sys.executable, "-m", "qualitrace_collector.receive", *options]
-        children.insert(0, ChildProcess("receive", receive, RECEIVE_STOP_SECONDS, locks))
+        children.insert(0, ChildProcess("receive", receive, RECEIVE_STOP_SECONDS, locks, SILENCE_SECONDS))
     return children
 
 
-def _wait_until_ready(config: Config, children: Sequence[ChildProcess], stop: threading.Event) -> bool:
-    """Wait until the web port is ready; return False at a stop, and if a child exits, which then has said why.
+def _wait_until_ready(children: Sequence[ChildProcess], stop: threading.Event) -> bool:
+    """Wait until all are ready; return False at a stop, and if a child exits, which then has said why.
 
     A child that a signal killed has said nothing. It is started again, so that what kills it is found.
     """
@@ -67,23 +68,10 @@ def _wait_until_ready(config: Config, children: Sequence[ChildProcess], stop: th
         for child in children:
             if child.exit_code is not None and child.exit_code >= 0:
                 return False
-            child.restart_if_ended()
-        if _ready_process(config) in {child.pid for child in children} - {None}:
+            child.keep_running()
+        if all(child.ready for child in children):
             return True
     return False
-
-
-def _ready_process(config: Config) -> int | None:
-    """Return the id of the process that answers `/readyz` with 200, which may be another server's; None without one."""
-    host, port = connect_address(config.listen.web)
-    token = config.listen.web_token
-    headers = {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}/readyz"
-    try:
-        answer = httpx.get(url, headers=headers, timeout=2, trust_env=False)  # no proxy reaches our loopback
-        return answer.json()["pid"] if answer.is_success else None
-    except (httpx.HTTPError, ValueError, LookupError, TypeError):
-        return None
 
 
 def _ready_line(config: Config, parts: Sequence[str]) -> str:

@@ -16,14 +16,15 @@ import click
 from qualitrace_collector.cli import config_option, load_or_exit
 from qualitrace_collector.http_server.listener import ListenError
 from qualitrace_collector.journal import JournalError
+from qualitrace_collector.process import watchdog
 from qualitrace_collector.process.descriptors import raise_descriptor_limit
 from qualitrace_collector.process.private_files import create_private_files
 from qualitrace_collector.process.startup import (
     apply_mlflow_settings,
     collect_garbage_seldom,
     configure_logging,
+    end_with_supervisor,
     stop_event,
-    when_parent_ends,
 )
 from qualitrace_collector.state import StateError
 from qualitrace_monitors.config import Config
@@ -34,20 +35,20 @@ SIGNAL_CHECK_SECONDS = 1.0
 
 
 def run(config: Config, parts: Sequence[str]) -> None:
-    """Run the chosen parts until SIGTERM or SIGINT, or until the parent process is gone."""
+    """Run the chosen parts until SIGTERM or SIGINT, and then end the process."""
     raise_descriptor_limit()
     stop = stop_event()
-    when_parent_ends(stop.set)
     apply_mlflow_settings(config.mlflow.token)
     from qualitrace_monitors.server.services import Services  # imports mlflow, which reads the settings at once
 
     services = Services(config, collect="collector" in parts, monitor="monitor" in parts)
     services.start()
+    watchdog.tell_ready()
     collect_garbage_seldom()
     while not stop.wait(SIGNAL_CHECK_SECONDS):
         pass
-    if not services.stop(time.time() + DRAIN_SECONDS):
-        os._exit(0)  # the interpreter would wait for the calls that hang
+    services.stop(time.time() + DRAIN_SECONDS)
+    os._exit(0)  # the interpreter would wait for calls of judges that hang
 
 
 @click.command()
@@ -56,6 +57,9 @@ def run(config: Config, parts: Sequence[str]) -> None:
 def main(path: Path | None, parts: str) -> None:
     """Run the process; report an error at start in one line, with exit code 1."""
     create_private_files()
+    end_with_supervisor()
+    watchdog.tell_alive_in_a_thread()
+    watchdog.show_stacks_on_signal()
     configure_logging()
     config = load_or_exit(path, Config)
     try:

@@ -1,12 +1,15 @@
-"""A child process: it ends with its block, is killed with its own children, and is started again after a crash."""
+"""A child process: it ends with its block, is killed with its own children, and is started again when it fails."""
 
 import os
+import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from tenacity.wait import wait_none
 
+from qualitrace_collector.process.watchdog import Watch
 from qualitrace_monitors.server.child_process import ChildProcess
 from support.waiting import eventually
 
@@ -14,9 +17,12 @@ FOREVER = "print('ready', flush=True); import threading; threading.Event().wait(
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
 
 
-def child_running(code: str, folder: Path, stop_seconds: float = 10) -> ChildProcess:
+def child_running(
+    code: str, folder: Path, stop_seconds: float = 10, silence_seconds: float | None = None
+) -> ChildProcess:
     """Return a child, not yet started, that runs Python code; what it prints is in the file `output`."""
-    return ChildProcess("the child", [sys.executable, "-c", code], stop_seconds, output=folder / "output")
+    command = [sys.executable, "-c", code]
+    return ChildProcess("the child", command, stop_seconds, silence_seconds=silence_seconds, output=folder / "output")
 
 
 def printed(folder: Path) -> list[str]:
@@ -57,10 +63,10 @@ def test_child_that_ended_is_started_again(tmp_path: Path, monkeypatch: pytest.M
     with child_running(f"import os; print(os.getpid()); {FOREVER}", tmp_path) as child:
         eventually(lambda: len(printed(tmp_path)) == 2)
         first = child.pid
-        child.restart_if_ended()
+        child.keep_running()
         assert child.pid == first is not None
         os.kill(first, 9)
-        eventually(lambda: child.restart_if_ended() or child.pid not in (None, first))
+        eventually(lambda: child.keep_running() or child.pid not in (None, first))
 
 
 def test_crashes_in_a_row_are_followed_by_longer_waits(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -69,7 +75,59 @@ def test_crashes_in_a_row_are_followed_by_longer_waits(tmp_path: Path, caplog: p
     for _ in range(2):
         child.start()
         eventually(lambda: child.exit_code is not None)
-        child.restart_if_ended()
+        child.keep_running()
         assert child.pid is None
     waits = ["0.5 s", "1 s"]
     assert caplog.messages == [f"the child ended with code 3; starting it again in {wait}" for wait in waits]
+
+
+BEATING = """
+import os, sys, threading
+from qualitrace_collector.process import watchdog
+watchdog.BEAT_SECONDS = 0.05
+watchdog.show_stacks_on_signal()
+watchdog.tell_alive_in_a_thread()
+print(os.getpid(), *watchdog.restart_counts("the child"), flush=True)
+"""
+STUCK = "import re\ndef look_for_ever():\n    re.match('(a+)+b', 'a' * 50)\nlook_for_ever()"  # holds Python's lock
+
+
+def test_a_child_that_lives_is_left_alone(tmp_path: Path) -> None:
+    """It waits for ever, as for a locked database, and is not killed, since it gives signs of life."""
+    with child_running(BEATING + FOREVER, tmp_path, silence_seconds=1.0) as child:
+        first, looks_until = child.pid, time.monotonic() + 2
+        eventually(lambda: child.keep_running() or time.monotonic() > looks_until)
+        assert child.pid == first
+        assert child.exit_code is None
+
+
+@pytest.mark.parametrize("how", ["stopped", "stuck"])
+def test_a_child_that_hangs_is_killed_and_started_again(
+    tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whether a signal stopped it or it is stuck in a library's code: the next one knows why it was started."""
+    monkeypatch.setattr("qualitrace_monitors.server.child_process.RESTART_WAIT", wait_none())
+    monkeypatch.setattr("qualitrace_monitors.server.child_process.STACKS_SECONDS", 0.3)
+    child = child_running(BEATING + (FOREVER if how == "stopped" else STUCK), tmp_path, silence_seconds=1.0)
+    with child:
+        eventually(lambda: child.keep_running() or printed(tmp_path))
+        assert child.pid is not None
+        if how == "stopped":
+            os.kill(child.pid, signal.SIGSTOP)
+        eventually(lambda: child.keep_running() or "hang')" in printed(tmp_path))
+    assert "the child hangs: it gave no sign of life for 1 s and is killed" in caplog.messages[0]
+    assert "('process_restarts', 'the child hang')" in (tmp_path / "output").read_text()
+    assert ("look_for_ever" in (tmp_path / "output").read_text()) == (how == "stuck")
+
+
+def test_time_in_which_the_supervisor_did_not_run_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an hour in which the whole service was stopped, a child has as long as ever to show that it lives."""
+    watch = Watch()
+    for seconds in (0.2, 3600.0):
+        later = time.monotonic() + seconds
+        monkeypatch.setattr(time, "monotonic", lambda later=later: later)
+        watch.look()
+    assert 0.2 <= watch.silence <= 1.3
+    os.write(watch.child_end, b".")
+    watch.look()
+    assert watch.silence == 0
