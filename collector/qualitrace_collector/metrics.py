@@ -109,6 +109,11 @@ JOURNAL_BACKLOG = Family(
     "gauge",
     "OTLP requests that were acked and whose traces are not all stored yet.",
 )
+JOURNAL_OLDEST = Family(
+    "qualitrace_journal_oldest_request_seconds",
+    "gauge",
+    "Age of the oldest request in the journal, 0 if none waits: each waits until its traces are complete and stored.",
+)
 DEAD_LETTERS = Family(
     "qualitrace_dead_letters",
     "gauge",

@@ -31,12 +31,12 @@ def _run(*command: str) -> None:
 
 
 @contextmanager
-def running_postgres() -> Generator[str]:
-    """Yield the URI of a server without databases but its own, up to the last slash."""
+def running_postgres(port: int | None = None) -> Generator[str]:
+    """Yield the URI of a server without databases but its own, up to the last slash; on a free port unless one is given."""
     folder = Path(tempfile.mkdtemp(prefix="qualitrace-test-postgres-"))
     if os.getuid() == 0:
         os.chown(folder, pwd.getpwnam(SERVER_USER).pw_uid, -1)
-    data, port = folder / "data", free_port()
+    data, port = folder / "data", port or free_port()
     _run(_binary("initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
     options = f"-c listen_addresses=127.0.0.1 -p {port} -k {folder} -c fsync=off"
     _run(_binary("pg_ctl"), "-D", str(data), "-o", options, "-l", str(folder / "log"), "-w", "start")

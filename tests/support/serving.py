@@ -61,6 +61,13 @@ class Server:
 
     def start(self) -> "Server":
         """Start and wait for the line that says it is ready."""
+        wanted = len(self.lines) + 1
+        self.launch()
+        eventually(lambda: len(self.lines) >= wanted or self._ended(), timeout=90)
+        return self
+
+    def launch(self) -> None:
+        """Start without waiting."""
         data = self.folder / "data"
         if not self._makes_tables and not data.exists():
             data.mkdir(mode=0o700)
@@ -76,9 +83,6 @@ class Server:
             umask=0o022,  # as most hosts have it
         )
         threading.Thread(target=self._collect_lines, daemon=True).start()
-        wanted = len(self.lines) + 1
-        eventually(lambda: len(self.lines) >= wanted or self._ended(), timeout=90)
-        return self
 
     def _ended(self) -> bool:
         assert self.process is not None

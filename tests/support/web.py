@@ -18,6 +18,7 @@ from qualitrace_monitors.estimate.estimator import Estimator
 from qualitrace_monitors.judging.worker import JudgeMetrics
 from qualitrace_monitors.metrics.scrape import BudgetCollector, StateCollector
 from qualitrace_monitors.notify.payload import Links
+from qualitrace_monitors.server.health import Health
 from qualitrace_monitors.web.app import create_app
 from qualitrace_monitors.web.dashboard import Dashboard
 from qualitrace_monitors.web.server import WebServer
@@ -30,7 +31,7 @@ class WebStand:
 
     Attributes:
         received, notified: what the receive process and the notifier counted.
-        problems: what is not ready.
+        health: the components; none at first.
     """
 
     def __init__(self, database: Database, config: Mapping[str, Any] | None = None) -> None:
@@ -42,13 +43,15 @@ class WebStand:
         self.alerts = AlertEngine(parsed.alerts, database, estimator, links)
         self.received: dict[tuple[str, str], int] = {}
         self.notified: dict[tuple[str, str], int] = {}
-        self.problems: list[str] = []
+        self.health = Health()
         state = StateCollector(
             database=database,
             estimator=estimator,
             alerts=self.alerts,
             clock=lambda: NOW,
             journal_backlog=lambda: 7,
+            journal_oldest=lambda: NOW - 30,
+            problems=self.health.problems,
             receive_counts=lambda: self.received,
             notification_counts=lambda: self.notified,
         )
@@ -65,7 +68,7 @@ class WebStand:
             trace_url=links.trace,
             clock=lambda: NOW,
         )
-        app = create_app(parsed.listen, self.registry, lambda: self.problems, dashboard)
+        app = create_app(parsed.listen, self.registry, self.health.report, dashboard)
         self.server = WebServer(app)
 
     @property

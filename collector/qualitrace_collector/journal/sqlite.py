@@ -58,6 +58,8 @@ SCHEMA = (
     f"PRAGMA user_version = {VERSION}",
 )
 
+_COUNT_PROOF = "INSERT INTO counter VALUES ('proofs', '', 1) ON CONFLICT (name, label) DO UPDATE SET total = total + 1"
+
 _REMEDY = "move it away, or set data_dir to another folder"
 
 
@@ -154,6 +156,36 @@ class SqliteJournal:
                 "ON CONFLICT (name, label) DO UPDATE SET total = total + excluded.total",
                 [(name, label, amount) for (name, label), amount in (counts or {}).items()],
             )
+
+    def prove(self, size: int) -> None:
+        """Show by a commit that a request of `size` bytes can be made durable now; `proofs` counts it.
+
+        Raises:
+            JournalFull, JournalUnavailable: it cannot.
+        """
+        with self._transaction() as connection:
+            if _number(connection, "SELECT bytes FROM pending") + max(size, 1) > self.max_size:
+                raise JournalFull(f"{self.path}: holds journal.max_size ({self.max_size} bytes) already")
+            if size:  # a file that has grown before takes a small commit even on a full disk
+                connection.execute("INSERT OR REPLACE INTO counter VALUES ('padding', ?, 0)", (" " * size,))
+            else:
+                connection.execute(_COUNT_PROOF)
+        if size:
+            with self._transaction() as connection:
+                connection.execute("DELETE FROM counter WHERE name = 'padding'")
+                connection.execute(_COUNT_PROOF)
+
+    def proofs(self) -> int:
+        """Return a number that grows whenever `prove` or a request with its counts was made durable."""
+        with self._using() as connection:
+            names = "('proofs', 'requests_received')"
+            return _number(connection, f"SELECT coalesce(sum(total), 0) FROM counter WHERE name IN {names}")
+
+    def oldest(self) -> float | None:
+        """Return when the oldest request that waits was received, in Unix seconds; None if none waits."""
+        with self._using() as connection:
+            row = connection.execute("SELECT received_at FROM entry ORDER BY position LIMIT 1").fetchone()
+        return None if row is None else float(row[0])
 
     def foreign(self, entries: Sequence[JournalEntry]) -> list[frozenset[bytes]]:
         """Return, for each entry, the traces that it may not claim.

@@ -4,6 +4,7 @@ Writing is idempotent: MLflow upserts spans on (trace id, span id), and an asses
 """
 
 import logging
+import math
 from collections import defaultdict
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -23,12 +24,13 @@ from sqlalchemy.exc import OperationalError
 from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.convert.mlflow_span import AnySpan
 from qualitrace_collector.masking import masked
+from qualitrace_collector.mlflow_store.check import check_database, try_to_write
 from qualitrace_collector.mlflow_store.experiments import Experiments, PlacedTrace
 from qualitrace_collector.mlflow_store.headline import Headline, ended_trace, headline_of
 from qualitrace_collector.mlflow_store.settings import Mlflow
 from qualitrace_collector.mlflow_store.tested_tables import has_tested_tables
 from qualitrace_collector.mlflow_store.tracking_server import TrackingServer
-from qualitrace_collector.mlflow_store.unavailable import StoreUnavailable, is_shortage
+from qualitrace_collector.mlflow_store.unavailable import StoreUnavailable, is_shortage, reason
 
 if TYPE_CHECKING:
     from qualitrace_collector.mlflow_store.table_rows import TableRows
@@ -55,6 +57,7 @@ class TraceStore:
 
     Attributes:
         experiments: finds the experiment of a trace.
+        wrote_at: when MLflow last took traces, by `time.monotonic`; minus infinity if it never did.
         unrecorded: ids of the traces that are being stored and have no outcome in the ledger yet; retention leaves
             them alone.
 
@@ -68,6 +71,8 @@ class TraceStore:
         self.tracking_uri = tracking_uri
         self.artifact_uri = artifact_uri
         self.experiments = Experiments(lambda: self._store, experiment)
+        self.wrote_at = -math.inf
+        self._reached = False
         self._tested = False
         self._refused_headline_reported = False
         self.unrecorded: set[str] = set()
@@ -83,7 +88,15 @@ class TraceStore:
         return cls(settings.uri(data_dir), artifacts.as_uri(), settings.experiment)
 
     @property
+    def shown_uri(self) -> str:
+        """The tracking URI without credentials."""
+        return masked(self.tracking_uri)
+
+    @property
     def _store(self) -> AbstractStore:
+        if not self._reached:  # MLflow would try for minutes, and say nothing
+            check_database(self.tracking_uri)
+            self._reached = True
         return mlflow_store(self.tracking_uri, self.artifact_uri)
 
     def check(self) -> None:
@@ -91,7 +104,14 @@ class TraceStore:
         try:
             self._store.search_experiments(max_results=1)
         except Exception as error:
-            raise StoreUnavailable(f"{masked(self.tracking_uri)}: {reason(error)}") from error
+            raise StoreUnavailable(f"{self.shown_uri}: {reason(error)}") from error
+
+    def check_writable(self) -> None:
+        """Raise `StoreUnavailable` if MLflow answers but cannot be written; a database is left as it was."""
+        try:
+            try_to_write(self._store)
+        except Exception as error:
+            raise StoreUnavailable(f"{self.shown_uri}: cannot be written: {reason(error)}") from error
 
     def call(self, ask: Callable[[AbstractStore], _T]) -> _T:
         """Call MLflow's own store; `StoreUnavailable` takes the place of errors that are not the data's fault."""
@@ -330,9 +350,3 @@ def _is_transient(error: Exception) -> bool:
         return error.error_code in _TRANSIENT_CODES
     # What is asked outside of MLflow's sessions raises what MLflow calls TEMPORARILY_UNAVAILABLE.
     return isinstance(error, (OSError, OperationalError))
-
-
-def reason(error: Exception) -> str:
-    """Return the first line of an error's text without passwords, at most 300 characters."""
-    lines = masked(str(error)).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:300]

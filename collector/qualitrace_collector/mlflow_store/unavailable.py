@@ -3,6 +3,8 @@
 import errno
 import sqlite3
 
+from qualitrace_collector.masking import masked
+
 _ERRNOS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT}
 _SQLITE_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_IOERR}
 
@@ -21,3 +23,9 @@ def is_shortage(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def reason(error: Exception) -> str:
+    """Return the first line of an error's text without passwords, at most 300 characters."""
+    lines = masked(str(error)).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:300]

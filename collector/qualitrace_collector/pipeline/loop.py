@@ -111,6 +111,7 @@ class Pipeline:
             if behind is not None and batch.writing:
                 self._begin_early(behind)
             self._save(batch)
+            self._store.wrote_at = time.monotonic()
             self._recorder.record(batch, self._clock())
             self._store.unrecorded.difference_update(item.trace_id for item in batch.items)
             for piece in self._queue.finish_first(self._clock()):
@@ -173,6 +174,10 @@ class Pipeline:
         """End the writer; safe twice."""
         if self._writer:
             self._writer.close()
+
+    def store_problem(self) -> str:
+        """Say that MLflow does not take traces now; empty if it does."""
+        return "it does not take traces: see the log" if self._unavailable else ""
 
     @property
     def _full(self) -> bool:

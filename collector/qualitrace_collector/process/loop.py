@@ -2,11 +2,14 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 _log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
+STANDSTILL_SECONDS = 30.0
+"""How long a step may take before the loop counts as standing still."""
 
 
 class Loop:
@@ -20,6 +23,8 @@ class Loop:
     def __init__(self, name: str, step: Callable[[], float]) -> None:
         self.name = name
         self._step = step
+        self._began_at: float | None = None
+        self._failed = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -39,11 +44,25 @@ class Loop:
         """Whether the thread runs."""
         return self._thread.is_alive()
 
+    def problem(self) -> str:
+        """Say why this work is not done: it was not started, ended, fails, or stands still; empty if it is done."""
+        began_at = self._began_at  # the thread sets it
+        if not self.alive:
+            return "it is not running"
+        if self._failed:
+            return "it fails: see the log"
+        running = 0.0 if began_at is None else time.monotonic() - began_at
+        return f"it stands still for {running:.0f} s" if running > STANDSTILL_SECONDS else ""
+
     def _run(self) -> None:
         wait = 0.0
         while not self._stop.wait(wait):
+            self._began_at = time.monotonic()
             try:
                 wait = self._step()
+                self._failed = False
             except Exception:
+                self._failed = True
                 _log.exception("%s failed; trying again in %g s", self._thread.name, RETRY_SECONDS)
                 wait = RETRY_SECONDS
+            self._began_at = None

@@ -25,6 +25,7 @@ Door = Literal["http", "grpc"]
 
 logger = logging.getLogger(__name__)
 
+MAX_PROOF_BYTES = 4 << 20
 WARNING_SECONDS = 3600.0  # between two warnings of the same kind
 
 
@@ -35,6 +36,9 @@ class Intake:
     log_records_received by door, spans_rejected, log_records_rejected and spans_adjusted by reason, feedback_received
     by source. Within a second it also counts requests_refused by reason and texts_repaired by signal.
 
+    Attributes:
+        refused_bytes: size of the last request if the journal refused it, `MAX_PROOF_BYTES` at most; 0 if it took it.
+
     Args:
         committer: makes requests durable.
         clock: Unix seconds.
@@ -43,6 +47,7 @@ class Intake:
     def __init__(self, committer: GroupCommitter, clock: Callable[[], float]) -> None:
         self._committer = committer
         self._clock = clock
+        self.refused_bytes = 0
         self._stopping = False
         self._refusing = ""  # why, so that the log has one line when it begins and one when it ends
         self._next_warning = 0.0
@@ -126,11 +131,13 @@ class Intake:
         try:
             await self._committer.append(entry, counts)
         except JournalError as error:
+            self.refused_bytes = min(len(payload), MAX_PROOF_BYTES)
             reason = "full" if isinstance(error, JournalFull) else "unavailable"
             if self._refusing != reason:
                 logger.warning("refusing requests: %s", error)
                 self._refusing = reason
             raise Unavailable(f"the journal is {reason}; try again", reason) from error
+        self.refused_bytes = 0
         if self._refusing:
             logger.warning("taking requests again")
             self._refusing = ""

@@ -18,6 +18,7 @@ from qualitrace_collector.receive.grpc import GrpcServer
 from qualitrace_collector.receive.guard import DoorGuard
 from qualitrace_collector.receive.http import http_app
 from qualitrace_collector.receive.intake import Intake
+from qualitrace_collector.receive.proof import prove
 from qualitrace_collector.receive.settings import Otlp, ReceiveConfig
 
 GRACE_SECONDS = 2  # less than the supervisor waits before it kills the process
@@ -80,6 +81,8 @@ async def serve(config: ReceiveConfig, stop: asyncio.Event, on_ready: Callable[[
         serving = asyncio.create_task(http_door.serve([http_socket]))
         await http_door.ready.wait()
         on_ready()
+        proofs = asyncio.create_task(prove(journal, intake))
+        stack.callback(proofs.cancel)
         await stop.wait()
         intake.stop()
         http_door.should_exit = True

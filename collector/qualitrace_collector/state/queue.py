@@ -157,6 +157,11 @@ class JudgeQueue:
         """Count the tasks without an outcome."""
         return int(self._database.rows("SELECT count(*) FROM judgement WHERE status = 'queued'")[0][0])
 
+    def oldest(self) -> dict[str, float]:
+        """Return, by judge, when the longest waiting task's trace was complete, in Unix seconds."""
+        query = "SELECT judge, min(completed_at) AS at FROM judgement WHERE status = 'queued' GROUP BY judge"
+        return {row["judge"]: row["at"] for row in self._database.rows(query)}
+
     def waiting_traces(self, trace_ids: Sequence[str]) -> set[str]:
         """Return those of the traces that wait for a judge."""
         query = (

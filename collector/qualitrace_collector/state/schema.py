@@ -44,6 +44,7 @@ STATEMENTS = (
         root_ended_at REAL NOT NULL, completed_at REAL NOT NULL, due_at REAL NOT NULL,
         attempts INTEGER NOT NULL, PRIMARY KEY (trace_id, judge)) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS judgement_due ON judgement(due_at) WHERE status = 'queued'",
+    "CREATE INDEX IF NOT EXISTS judgement_waiting ON judgement(judge, completed_at) WHERE status = 'queued'",
     "CREATE INDEX IF NOT EXISTS judgement_by_age ON judgement(completed_at)",
     """CREATE TABLE IF NOT EXISTS dead_letter (
         letter_id TEXT PRIMARY KEY, trace_id TEXT NOT NULL, service TEXT NOT NULL, error TEXT NOT NULL,

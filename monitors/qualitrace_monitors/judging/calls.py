@@ -26,6 +26,9 @@ PAUSE = wait_exponential(multiplier=2, max=60)
 LONGEST_REQUESTED_SECONDS = 3600.0
 """The longest pause that a provider may ask for."""
 
+ALWAYS = 3
+"""Failures in a row after which a judge counts as failing always."""
+
 T = TypeVar("T")
 
 
@@ -140,6 +143,30 @@ class ConcurrentCalls(Generic[T]):
 
 
 Calls: TypeAlias = CallsInTurn[T] | ConcurrentCalls[T]
+
+
+class Failures:
+    """Which judges fail always, by their queues; thread-safe."""
+
+    def __init__(self) -> None:
+        self._in_a_row: Counter[str] = Counter()
+        self._answered: set[str] = set()
+
+    def failed(self, queue: str) -> None:
+        """Record a call without a verdict."""
+        self._in_a_row[queue] += 1
+
+    def answered(self, queue: str) -> None:
+        """Record a verdict."""
+        self._answered.add(queue)
+        self._in_a_row.pop(queue, None)
+
+    def problem(self, queue: str) -> str:
+        """Say that the judge fails always: `ALWAYS` times in a row, or each time since the start."""
+        failures = self._in_a_row.get(queue, 0)
+        if failures >= (ALWAYS if queue in self._answered else 1):
+            return f"it gave no verdict {failures} times in a row: see the log"
+        return ""
 
 
 class Pauses:

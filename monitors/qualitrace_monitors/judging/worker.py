@@ -22,7 +22,7 @@ from qualitrace_monitors.judges.build import JudgeStage
 from qualitrace_monitors.judges.cache import VerdictCache
 from qualitrace_monitors.judges.contract import JudgeError, NotApplicable, Score, TransientJudgeError, Usage
 from qualitrace_monitors.judging.assessments import assessment, score_row
-from qualitrace_monitors.judging.calls import Calls, Pauses
+from qualitrace_monitors.judging.calls import Calls, Failures, Pauses
 from qualitrace_monitors.judging.judgement import Judgement, write
 from qualitrace_monitors.metrics import families
 
@@ -111,6 +111,7 @@ class JudgeWorker:
         self._earlier = earlier
         self._clock = clock
         self._pauses = Pauses()
+        self._failures = Failures()
 
     def step(self) -> float:
         """Begin the calls that may begin, and write what has ended; return the seconds to wait before the next step."""
@@ -127,6 +128,15 @@ class JudgeWorker:
         if postponed := [each.task.key for each in judgements if each.outcome is None]:
             self._in_work.end(postponed, done=False)
         return 0.0
+
+    @property
+    def queues(self) -> Sequence[str]:
+        """The queues of its judges."""
+        return [*self._stages]
+
+    def problem(self, queue: str) -> str:
+        """Say that the judge of a queue fails always; empty if it does not."""
+        return self._failures.problem(queue)
 
     def drain(self, deadline: float) -> None:
         """Judge what is due, until `deadline` (Unix seconds); the rest stays in the queue."""
@@ -198,13 +208,16 @@ class JudgeWorker:
         try:
             judgement.score = judge.score(judgement.task.sample)
             judgement.usage = judgement.score.usage
+            self._failures.answered(queue)
         except NotApplicable:
             judgement.outcome = "not_applicable"
         except TransientJudgeError as error:
             judgement.refused = True
+            self._failures.failed(queue)
             self._postpone(judgement, error, [queue], error.retry_after)
         except Exception as error:  # a judge's bug is a failed judgement, not the end of judging
             judgement.usage = error.usage if isinstance(error, JudgeError) else Usage()
+            self._failures.failed(queue)
             self._fail(judgement, error)
         judgement.seconds = time.perf_counter() - judgement.began
         self._metrics.observe_duration(judge.name, judge.tier, judgement.seconds)

@@ -52,6 +52,19 @@ JUDGEMENTS = Family(
     ("judge", "service", "outcome"),
 )
 JUDGEMENTS_WAITING = Family("qualitrace_judgements_waiting", "gauge", "Samples that wait for their judge.", ("judge",))
+JUDGEMENTS_OLDEST = Family(
+    "qualitrace_judgements_oldest_seconds",
+    "gauge",
+    "Time since the trace was complete of the sample that waits the longest for the judge; absent if none waits.",
+    ("judge",),
+)
+UP = Family(
+    "qualitrace_up",
+    "gauge",
+    "1 if the component does its work, else 0 (`/readyz` says why); receivers and judges by name, the others as listed "
+    "in [operate](operate.md#readiness).",
+    ("component",),
+)
 
 BUDGET_SPENT = Family(
     "qualitrace_budget_spent",

@@ -15,7 +15,7 @@ from qualitrace_collector import metrics as collector_metrics
 from qualitrace_collector.config.values import duration_text
 from qualitrace_collector.metrics import Family
 from qualitrace_collector.pipeline.settings import SampledJudge
-from qualitrace_collector.state import CoverageTotals, Database, DeadLetters, Ledger
+from qualitrace_collector.state import CoverageTotals, Database, DeadLetters, JudgeQueue, Ledger
 from qualitrace_monitors.alerts.engine import AlertEngine
 from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import Balance, Spending
@@ -32,6 +32,8 @@ class StateCollector(Collector):
         estimator: computes the quality over a window.
         clock: Unix seconds.
         journal_backlog: counts the requests that wait in the journal.
+        journal_oldest: when the oldest of them was received, in Unix seconds; None if none waits.
+        problems: what is wrong with each component; empty where nothing is.
         receive_counts: what the receive process counted, by name and by door or reason.
         notification_counts: notifications by receiver and outcome.
     """
@@ -41,6 +43,8 @@ class StateCollector(Collector):
     alerts: AlertEngine
     clock: Callable[[], float]
     journal_backlog: Callable[[], int]
+    journal_oldest: Callable[[], float | None]
+    problems: Callable[[], Mapping[str, str]]
     receive_counts: Callable[[], Mapping[tuple[str, str], int]]
     notification_counts: Callable[[], Mapping[tuple[str, str], int]]
 
@@ -56,8 +60,17 @@ class StateCollector(Collector):
             yield family.read(((label,), count) for (counter, label), count in received.items() if counter == name)
         restarts = ((label.split(), count) for (name, label), count in received.items() if name == "process_restarts")
         yield collector_metrics.PROCESS_RESTARTS.read(restarts)
+        yield families.UP.read(((component,), not problem) for component, problem in self.problems().items())
+        yield from self._ages(self.clock())
         yield collector_metrics.JOURNAL_BACKLOG.read([((), self.journal_backlog())])
         yield collector_metrics.DEAD_LETTERS.read([((), DeadLetters(self.database).count())])
+
+    def _ages(self, now: float) -> Iterable[Metric]:
+        """Yield for how long the oldest has waited; a clock that was set back makes nothing younger than 0."""
+        oldest = self.journal_oldest()
+        yield collector_metrics.JOURNAL_OLDEST.read([((), 0.0 if oldest is None else max(0.0, now - oldest))])
+        waiting = JudgeQueue(self.database).oldest()
+        yield families.JUDGEMENTS_OLDEST.read(((judge,), max(0.0, now - at)) for judge, at in waiting.items())
 
     def _estimates(self) -> list[Estimate]:
         now = self.clock()

@@ -78,6 +78,7 @@ class Notifier:
         self._receivers = receivers
         self._outbox = Outbox(database)
         self._totals: Counter[tuple[str, str]] = Counter()
+        self._failing: set[str] = set()
 
     @property
     def notifications(self) -> dict[tuple[str, str], int]:
@@ -86,6 +87,10 @@ class Notifier:
         `sent` and `given_up` count notifications, `failed` counts attempts that will be repeated.
         """
         return dict(self._totals)
+
+    def problem(self, receiver: str) -> str:
+        """Say that a receiver did not take the last notification; empty if it did."""
+        return "it does not take notifications: see the log" if receiver in self._failing else ""
 
     def deliver_due(self, now: float) -> None:
         """Deliver what is due at `now`, in Unix seconds; after a failure go on to the next receiver."""
@@ -102,6 +107,7 @@ class Notifier:
         try:
             receiver.deliver(notification, now)
         except Exception as error:  # whatever a kind of receiver raises must not stop the others
+            self._failing.add(notification.receiver)
             failure = error if isinstance(error, DeliveryFailed) else DeliveryFailed(f"{type(error).__name__}: {error}")
             deadline = notification.created_at + receiver.give_up_after
             if failure.permanent or now >= deadline:
@@ -112,6 +118,7 @@ class Notifier:
             self._outbox.postpone(notification, min(now + wait, deadline), str(failure))
         else:
             self._outbox.remove(notification)
+            self._failing.discard(notification.receiver)
             self._totals[notification.receiver, "sent"] += 1
 
     def _give_up(self, notification: Notification, reason: str) -> None:

@@ -1,71 +1,48 @@
-"""What `/readyz` reports: MLflow or the OTLP door does not answer, or a thread ended."""
+"""How each component is, for `/readyz` and `qualitrace_up`."""
 
-import logging
-import socket
-from collections.abc import Sequence
+import os
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
 
-from qualitrace_collector.config.values import connect_address
-from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
-from qualitrace_collector.process.loop import Loop
+OTLP = "otlp"
+"""The component without which senders must go elsewhere. What the others cannot do now is done later."""
 
-CONNECT_SECONDS = 1.0
-
-_log = logging.getLogger(__name__)
+Check = Callable[[], str]
+"""Returns what is wrong, in words without names, addresses and contents; empty if nothing is. It waits for nothing."""
 
 
 class Health:
-    """Checks what may block in a background thread, so that `problems` answers at once.
+    """The components, each with its checks; thread-safe.
 
-    Args:
-        otlp_http: the address that the receive process should listen on; None if this server runs none.
+    Attributes:
+        stopping: whether the process is about to end.
     """
 
-    def __init__(self, store: TraceStore, otlp_http: str | None) -> None:
-        self._store = store
-        self._otlp_http = otlp_http
-        self._loops: Sequence[Loop] = ()
-        self._store_problem = "starting: MLflow has not answered yet"
-        self._is_away = False
-        self._door_problem = "" if otlp_http is None else "starting: the OTLP door was not checked yet"
+    def __init__(self) -> None:
+        self.stopping = False
+        self._checks: defaultdict[str, list[Check]] = defaultdict(list)
 
-    def watch(self, loops: Sequence[Loop]) -> None:
-        """Report these threads if they end."""
-        self._loops = loops
+    def add(self, component: str, check: Check) -> None:
+        """Let `check` say, too, how the component is; call it before the first look."""
+        self._checks[component].append(check)
 
-    def check(self) -> None:
-        """Check the OTLP door and MLflow, over the network or the disk."""
-        self._check_door()
-        self.check_store()
+    def problems(self) -> dict[str, str]:
+        """Return what is wrong with each component; empty where nothing is."""
+        found = {name: next(filter(None, (check() for check in checks)), "") for name, checks in self._checks.items()}
+        if self.stopping and OTLP in found:
+            found[OTLP] = "it is stopping"
+        return found
 
-    def check_store(self) -> None:
-        """Check that MLflow answers; log when it stops and when it answers again."""
-        try:
-            self._store.check()
-        except StoreUnavailable as error:
-            self._store_problem = f"MLflow is not available: {error}"
-            if not self._is_away:
-                _log.warning("%s; waiting for it", self._store_problem)
-            self._is_away = True
-        else:
-            self._store_problem = ""
-            if self._is_away:
-                _log.warning("MLflow is available again")
-            self._is_away = False
-
-    def problems(self) -> list[str]:
-        """Return what is not ready, one line each; empty when everything is."""
-        dead = [f"the thread {loop.name} ended" for loop in self._loops if not loop.alive]
-        found = [self._door_problem, self._store_problem, *dead]
-        if not self._loops:
-            found.append("starting")
-        return [problem for problem in found if problem]
-
-    def _check_door(self) -> None:
-        if self._otlp_http is None:
-            return
-        try:
-            socket.create_connection(connect_address(self._otlp_http), CONNECT_SECONDS).close()
-        except OSError as error:
-            self._door_problem = f"the OTLP door {self._otlp_http} does not answer: {error.strerror or error}"
-        else:
-            self._door_problem = ""
+    def report(self) -> tuple[bool, dict[str, Any]]:
+        """Return whether the server can take OTLP, and the body of `/readyz`."""
+        found = [{"component": name, "reason": problem} for name, problem in self.problems().items() if problem]
+        unavailable = [each for each in found if each["component"] == OTLP]
+        report = {
+            "service": "qualitrace",
+            "status": "unavailable" if unavailable else "ready",
+            "unavailable": unavailable,
+            "degraded": [each for each in found if each["component"] != OTLP],
+            "pid": os.getpid(),
+        }
+        return not unavailable, report

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from prometheus_client import CollectorRegistry
 
@@ -38,8 +39,8 @@ from qualitrace_monitors.metrics.scrape import BudgetCollector, StateCollector
 from qualitrace_monitors.notify.delivery import Notifier
 from qualitrace_monitors.notify.heartbeat import Heartbeat
 from qualitrace_monitors.notify.payload import Links
-from qualitrace_monitors.server.data_dir_lock import one_at_a_time
-from qualitrace_monitors.server.health import Health
+from qualitrace_monitors.server.health import OTLP, Health
+from qualitrace_monitors.server.probes import AckProbe, MlflowProbe
 from qualitrace_monitors.web.app import create_app
 from qualitrace_monitors.web.dashboard import Dashboard
 from qualitrace_monitors.web.server import WebServer
@@ -53,11 +54,11 @@ PRUNE_SECONDS = 600.0
 SHORTEST_EVALUATION_SECONDS, LONGEST_EVALUATION_SECONDS = 1.0, 15.0
 BEAT_SECONDS = 1.0
 NOTIFY_SECONDS = 0.5
-HEALTH_SECONDS = 2.0
+LOOK_SECONDS, ASK_SECONDS = 1.0, 2.0
 STOP_SECONDS = 3.0
 """How long the step of a thread may take to end at a stop."""
-COLLECT, DELIVERY = "collect", "notify"
-"""Names of threads."""
+COLLECT, DELIVERY = "storing", "delivery"
+"""Names of threads. They are the names of components, too, up to a colon."""
 
 
 class Services:
@@ -81,7 +82,8 @@ class Services:
         self._links = Links(config.listen.web_url, self._mlflow_uri)
         self._alerts = AlertEngine(config.alerts, self._database, self._estimator, self._links)
         self._notifier = Notifier(config.notify, self._database)
-        self._health = Health(self._store, config.listen.otlp_http if collect else None)
+        self._acks = AckProbe(self._journal) if collect else None
+        self._mlflow = MlflowProbe(self._store, config.data_dir / "mlflow.lock")
         self._spending = Spending(config.budget, config.judges, self._database)
         self._pacing = Pacing(config.judges, config.sampling, self._spending, self._database, time.time)
         self._recorder = Recorder(config, self._database, TraceMetrics(self._registry), self._pacing)
@@ -89,24 +91,28 @@ class Services:
         self._in_work = [self._pipeline.in_work] if self._pipeline else []
         self._workers = self._build_workers() if monitor else {}
         self._loops = self._build_loops(monitor=monitor)
+        self._health = self._build_health()
+        self._needing_mlflow = {COLLECT, "feedback", "retention", *self._workers}
         self._draining = [loop for loop in self._loops if loop.name in (COLLECT, *self._workers)]
         self._web = self._build_web()
 
     def start(self) -> None:
-        """Start the web port, wait for MLflow's first answer, then start the rest; safe twice.
+        """Start the web port and the threads; those that need MLflow begin after its first answer. Safe twice.
 
         Raises:
             ListenError: the web address cannot be listened on.
         """
         self._web.start()
-        # Two threads, or a collector and a monitor, must not both create the schema of a new SQLite database.
-        with one_at_a_time(self._config.data_dir / "mlflow.lock"):
-            self._health.check_store()
         if self._workers:  # else the leases belong to the monitor that runs beside this collector
             JudgeQueue(self._database).release_all()
         for loop in self._loops:
-            loop.start()
-        self._health.watch(self._loops)
+            if loop.name not in self._needing_mlflow:
+                loop.start()
+
+    @property
+    def ready(self) -> bool:
+        """Whether MLflow has answered, so that everything runs."""
+        return self._mlflow.answered
 
     def stop(self, deadline: float) -> None:
         """Finish what is held, until `deadline` (Unix seconds); the rest is durable. Safe twice.
@@ -115,6 +121,7 @@ class Services:
         """
         for in_work in self._in_work:
             in_work.close()  # what ends this process from now on says nothing about what is in work
+        self._health.stopping = True
         for loop in self._loops:
             loop.stop(0)  # so that none begins another step while the others end theirs
         for loop in self._draining:
@@ -164,11 +171,38 @@ class Services:
             is_local = lane == "local"
             calls: Calls[Judgement] = CallsInTurn(LOCAL_BATCH) if is_local else ConcurrentCalls()
             in_work = InWork(self._config.data_dir / f"judge-{number}.in-work", GROUPS if is_local else SLOW_GROUPS)
-            workers[f"judge-{number}"] = JudgeWorker(stages, *parts, calls, in_work, earlier=[*earlier])
+            workers[f"judging:{number}"] = JudgeWorker(stages, *parts, calls, in_work, earlier=[*earlier])
             self._in_work.append(in_work)
             if is_local:  # what computes is acquitted in seconds; calls over the network hold up nothing else
                 earlier.append(in_work)
         return workers
+
+    def _look(self, _now: float) -> None:
+        if self._acks is not None:
+            self._acks.look()
+        self._mlflow.remind()
+
+    def _ask_mlflow(self, _now: float) -> None:
+        """Ask MLflow; after the first answer, or refusal, start the threads that need it."""
+        self._mlflow.look()
+        for loop in self._loops:
+            loop.start()
+
+    def _build_health(self) -> Health:
+        health, config = Health(), self._config
+        if self._acks is not None:
+            health.add(OTLP, self._acks.problem)
+        health.add("mlflow", self._mlflow.problem)
+        if self._pipeline is not None:
+            health.add("mlflow", self._pipeline.store_problem)
+        for loop in self._loops:
+            health.add(loop.name.partition(":")[0], loop.problem)
+        for worker in self._workers.values():
+            for queue in worker.queues:
+                health.add(f"judge:{queue}", partial(worker.problem, queue))
+        for receiver in config.notify if self._workers else ():
+            health.add(f"receiver:{receiver}", partial(self._notifier.problem, receiver))
+        return health
 
     def _prune(self, now: float) -> None:
         self._spending.prune(now)
@@ -178,7 +212,7 @@ class Services:
 
     def _build_loops(self, *, monitor: bool) -> list[Loop]:
         config = self._config
-        loops = [_every(HEALTH_SECONDS, "health", lambda _: self._health.check())]
+        loops = [_every(LOOK_SECONDS, "health", self._look), _every(ASK_SECONDS, "mlflow", self._ask_mlflow)]
         if self._pipeline is not None:
             delivery = FeedbackDelivery(config, self._database, self._store, self._recorder.sampler, self._registry)
             loops += [Loop(COLLECT, self._pipeline.step), Loop("feedback", delivery.step)]
@@ -201,6 +235,8 @@ class Services:
             estimator=self._estimator,
             alerts=self._alerts,
             clock=time.time,
+            journal_oldest=self._journal.oldest,
+            problems=self._health.problems,
             journal_backlog=lambda: self._journal.pending()[0],
             receive_counts=self._journal.counters,
             notification_counts=lambda: self._notifier.notifications,
@@ -216,7 +252,7 @@ class Services:
             trace_url=self._links.trace,
             clock=time.time,
         )
-        app = create_app(self._config.listen, self._registry, self._health.problems, dashboard)
+        app = create_app(self._config.listen, self._registry, self._health.report, dashboard)
         return WebServer(app, self._config.listen.web)
 
 

@@ -43,10 +43,10 @@ def run(config: Config, parts: Sequence[str]) -> None:
 
     services = Services(config, collect="collector" in parts, monitor="monitor" in parts)
     services.start()
-    watchdog.tell_ready()
     collect_garbage_seldom()
     while not stop.wait(SIGNAL_CHECK_SECONDS):
-        pass
+        if services.ready:
+            watchdog.tell_ready()
     services.stop(time.time() + DRAIN_SECONDS)
     os._exit(0)  # the interpreter would wait for calls of judges that hang
 

@@ -1,9 +1,9 @@
 """The web port's application: `/metrics`, `/healthz`, `/readyz` and the dashboard at `/`."""
 
-import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -23,15 +23,15 @@ STYLE = Path(__file__).parent / "static" / "style.css"
 
 
 def create_app(
-    listen: Listen, registry: CollectorRegistry, problems: Callable[[], list[str]], dashboard: Dashboard
+    listen: Listen, registry: CollectorRegistry, report: Callable[[], tuple[bool, dict[str, Any]]], dashboard: Dashboard
 ) -> Starlette:
     """Make the web port's application, guarded as `listen` says.
 
     Args:
         registry: the metrics to expose.
-        problems: lists what is not ready, one line each; empty when everything is. It waits for nothing.
+        report: says whether the server is ready, and the body of `/readyz`. It waits for nothing.
     """
-    pages = _Pages(registry, problems, dashboard)
+    pages = _Pages(registry, report, dashboard)
     return Starlette(
         routes=[
             Route("/", pages.dashboard),
@@ -52,9 +52,11 @@ def create_app(
 
 
 class _Pages:
-    def __init__(self, registry: CollectorRegistry, problems: Callable[[], list[str]], dashboard: Dashboard) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, report: Callable[[], tuple[bool, dict[str, Any]]], dashboard: Dashboard
+    ) -> None:
         self._registry = registry
-        self._problems = problems
+        self._report = report
         self._dashboard = dashboard
 
     @asynccontextmanager
@@ -81,6 +83,5 @@ class _Pages:
         return PlainTextResponse("ok")
 
     async def readyz(self, _request: Request) -> Response:
-        problems = self._problems()
-        answer = {"ready": not problems, "problems": problems, "pid": os.getpid()}
-        return JSONResponse(answer, 503 if problems else 200)
+        ready, body = self._report()
+        return JSONResponse(body, 200 if ready else 503)

@@ -8,6 +8,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import ipaddress
 import re
 from collections.abc import Iterable
 
@@ -25,8 +26,8 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-OPEN_PATH = "/healthz"
-"""Answered without a token: it says nothing but that the process runs."""
+PROBES = ("/healthz", "/readyz")
+"""Answered without a token, and by an IP address: they say nothing but how this server is."""
 
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 
@@ -62,14 +63,14 @@ class WebGuard:
     def _refusal(self, scope: Scope) -> PlainTextResponse | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if not self._serves(headers.getlist("host")):
+        if not self._serves(headers.getlist("host"), any_address=scope["path"] in PROBES):
             return _refuse(421, f"{host!r} is not served here: add its name to listen.allowed_hosts")
         origin = headers.get("origin")
         if origin is not None and origin.lower() not in (f"http://{host}".lower(), f"https://{host}".lower()):
             return _refuse(403, f"requests from {origin!r} are not answered")
         if scope["method"] not in ("GET", "HEAD"):
             return _refuse(405, "only GET and HEAD are answered", ("Allow", "GET, HEAD"))
-        if scope["path"] != OPEN_PATH and not self._knows(headers.get("authorization", "")):
+        if scope["path"] not in PROBES and not self._knows(headers.get("authorization", "")):
             basic = 'Basic realm="qualitrace", charset="UTF-8"'
             return _refuse(
                 401,
@@ -79,9 +80,11 @@ class WebGuard:
             )
         return None
 
-    def _serves(self, hosts: list[str]) -> bool:
+    def _serves(self, hosts: list[str], *, any_address: bool) -> bool:
         match = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
-        return match is not None and match.group(1).strip("[]").lower() in self._hosts
+        name = match.group(1).strip("[]").lower() if match else ""
+        # Kubernetes asks by the pod's address, which nobody knows before. DNS rebinding needs a name.
+        return name in self._hosts or (any_address and _is_address(name))
 
     def _knows(self, authorization: str) -> bool:
         if self._token is None:
@@ -89,6 +92,14 @@ class WebGuard:
         given = _token_in(authorization)
         # Digests are equally long, so the time of the comparison does not depend on the token.
         return given != "" and hmac.compare_digest(_digest(given), self._token)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _token_in(authorization: str) -> str:

@@ -1,58 +1,226 @@
-"""What is not ready is reported on /readyz and, once, in the log."""
+"""What `/readyz` reports: whether OTLP can be acked, and which other component does not do its work."""
 
 import logging
-import socket
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import sqlalchemy
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-from qualitrace_collector.mlflow_store.store import StoreUnavailable
+from qualitrace_collector.journal import JournalEntry, SqliteJournal
+from qualitrace_collector.mlflow_store import store as store_module
+from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
+from qualitrace_collector.process import loop
+from qualitrace_collector.process.loop import Loop
 from qualitrace_monitors.server.health import Health
+from qualitrace_monitors.server.probes import ACK_SECONDS, REMINDER_SECONDS, SILENCE_SECONDS, AckProbe, MlflowProbe
+from support.mlflow_db import new_database
+from support.waiting import eventually
 
 
-class Store:
-    """MLflow as far as health asks it."""
+class Clock:
+    """Seconds that pass only by `now +=`."""
 
-    def __init__(self) -> None:
-        self.away = True
+    now = 1000.0
 
-    def check(self) -> None:
-        if self.away:
-            raise StoreUnavailable("http://mlflow:5000: connection refused")
+    def __call__(self) -> float:
+        return self.now
 
 
-def test_an_outage_of_mlflow_is_logged_once_and_so_is_its_end(caplog: pytest.LogCaptureFixture):
-    """Who starts the server with a wrong address reads why it is not ready, without a line each two seconds."""
-    store = Store()
-    health = Health(store, None)  # type: ignore[arg-type]
-    for _ in range(3):
-        health.check()
-    assert health.problems()[0] == "MLflow is not available: http://mlflow:5000: connection refused"
-    store.away = False
-    health.check()
-    health.check()
-    assert caplog.messages == [
-        "MLflow is not available: http://mlflow:5000: connection refused; waiting for it",
-        "MLflow is available again",
-    ]
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
-def test_a_first_answer_is_not_worth_a_line(caplog: pytest.LogCaptureFixture):
-    """A start without trouble logs nothing."""
-    caplog.set_level(logging.INFO)
-    store = Store()
-    store.away = False
-    Health(store, None).check()  # type: ignore[arg-type]
-    assert caplog.messages == []
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[SqliteJournal]:
+    opened = SqliteJournal(tmp_path / "journal.db", 10_000)
+    yield opened
+    opened.close()
 
 
-def test_a_closed_door_is_a_problem_until_it_opens():
-    """The OTLP door is tried by a connection."""
-    store = Store()
-    store.away = False
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        address = f"127.0.0.1:{door.getsockname()[1]}"
-        health = Health(store, address)  # type: ignore[arg-type]
-        health.check()
-        assert health.problems() == ["starting"]
-    health.check()
-    assert health.problems() == [f"the OTLP door {address} does not answer: Connection refused", "starting"]
+class TestAcks:
+    @pytest.fixture
+    def probe(self, journal: SqliteJournal, clock: Clock) -> AckProbe:
+        """Provide a probe that has seen the first proof."""
+        probe = AckProbe(journal, clock)
+        probe.look()
+        assert probe.problem().startswith("starting")
+        journal.prove(0)
+        probe.look()
+        assert probe.problem() == ""
+        return probe
+
+    def test_proofs_of_an_earlier_run_do_not_count(self, journal: SqliteJournal, clock: Clock) -> None:
+        """At the start nothing is known until something is made durable now."""
+        journal.prove(0)
+        probe = AckProbe(journal, clock)
+        probe.look()
+        assert probe.problem().startswith("starting")
+
+    def test_without_new_proofs_nothing_can_be_acked(
+        self, probe: AckProbe, journal: SqliteJournal, clock: Clock
+    ) -> None:
+        """The receive process is dead or hangs, or its disk takes nothing; with the next proof all is well."""
+        clock.now += ACK_SECONDS
+        probe.look()
+        assert (
+            probe.problem()
+            == f"no request could be made durable for {ACK_SECONDS:.0f} s: disk, journal or receive process"
+        )
+        journal.prove(0)
+        probe.look()
+        assert probe.problem() == ""
+
+    def test_requests_are_proofs(self, probe: AckProbe, journal: SqliteJournal, clock: Clock) -> None:
+        """Under load, when a proof has to wait, the requests themselves show that they are taken."""
+        clock.now += ACK_SECONDS
+        journal.append([JournalEntry(signal="traces", payload=b"x", received_at=1)], {("requests_received", "http"): 1})
+        probe.look()
+        assert probe.problem() == ""
+
+    def test_a_full_journal_proves_nothing(self, journal: SqliteJournal) -> None:
+        """Neither when there is no room at all, nor when there is none for a request as large as the one refused."""
+        journal.append([JournalEntry(signal="traces", payload=b"x" * 9_000, received_at=1)])
+        journal.prove(1_000)
+        before = journal.proofs()
+        with pytest.raises(Exception, match=r"holds journal\.max_size"):
+            journal.prove(1_001)
+        journal.append([JournalEntry(signal="traces", payload=b"x" * 1_000, received_at=1)])
+        with pytest.raises(Exception, match=r"holds journal\.max_size"):
+            journal.prove(0)
+        assert journal.proofs() == before
+
+
+class TestMlflow:
+    @pytest.fixture
+    def database(self, tmp_path: Path) -> Path:
+        new_database(tmp_path)
+        return tmp_path / "mlflow.db"
+
+    @pytest.fixture
+    def probe(self, database: Path, clock: Clock) -> MlflowProbe:
+        store = TraceStore(f"sqlite:///{database}", (database.parent / "artifacts").as_uri(), "{service.name}")
+        return MlflowProbe(store, database.parent / "mlflow.lock", clock)
+
+    def test_a_look_leaves_a_database_as_it_was(
+        self, probe: MlflowProbe, database: Path, caplog: pytest.LogCaptureFixture
+    ):
+        """It may be written, which is tried and taken back; a start without trouble logs nothing."""
+        caplog.set_level(logging.INFO, "qualitrace_monitors")
+        probe.look()
+        assert (probe.problem(), probe.answered) == ("", True)
+        with sqlalchemy.create_engine(f"sqlite:///{database}").connect() as connection:
+            assert connection.execute(sqlalchemy.text("SELECT count(*) FROM experiment_tags")).scalar() == 0
+        assert caplog.messages == []
+
+    def test_a_database_that_cannot_be_written_is_a_problem(
+        self, probe: MlflowProbe, monkeypatch: pytest.MonkeyPatch, database: Path
+    ):
+        """It answers all the same: SQLite opens it for reading only, as it does with a file that others own."""
+        read_only = SqlAlchemyStore(f"sqlite:///{database}", database.parent.as_uri())
+        read_only.engine = sqlalchemy.create_engine(f"sqlite:///file:{database}?mode=ro&uri=true")
+        monkeypatch.setattr(store_module, "mlflow_store", lambda *_: read_only)
+        probe.look()
+        assert probe.problem() == "it cannot be written"
+
+    def test_an_outage_is_logged_once_a_minute_and_so_is_its_end(
+        self, clock: Clock, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ):
+        """Who starts the server with a wrong address reads at once why it is not ready, and again later."""
+        answers = iter([StoreUnavailable("http://mlflow:5000: connection refused")] * 4)
+
+        class Store:
+            wrote_at = 0.0
+
+            def check(self) -> None:
+                if error := next(answers, None):
+                    raise error
+
+            def check_writable(self) -> None:
+                pass
+
+        probe = MlflowProbe(Store(), tmp_path / "lock", clock)  # type: ignore[arg-type]
+        for seconds in (0, 1, 1, REMINDER_SECONDS):
+            clock.now += seconds
+            probe.look()
+            assert probe.problem() == "it does not answer"
+        probe.look()
+        assert probe.problem() == ""
+        away = "MLflow is not available: http://mlflow:5000: connection refused; waiting for it"
+        assert caplog.messages == [away, away, "MLflow is available again"]
+
+    def test_silence_is_named_while_it_lasts(self, clock: Clock, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+        """A server that takes a connection and never answers is in the log within seconds, without its password."""
+        go_on = threading.Event()
+
+        class Store:
+            wrote_at = 1e9
+            shown_uri = "http://mlflow:5000"
+
+            def check(self) -> None:
+                go_on.wait()
+
+        probe = MlflowProbe(Store(), tmp_path / "lock", clock)  # type: ignore[arg-type]
+        thread = threading.Thread(target=probe.look)
+        thread.start()
+        try:
+            eventually(lambda: probe._silence() == 0.0 and probe._asked_at is not None)
+            probe.remind()
+            clock.now += SILENCE_SECONDS + 1
+            probe.remind()
+            probe.remind()
+            assert caplog.messages == ["waiting for MLflow for 5 s now: http://mlflow:5000"]
+            clock.now += 10
+            assert probe.problem() == "it does not answer for 15 s"
+        finally:
+            go_on.set()
+            thread.join()
+        assert probe.problem() == ""
+
+
+class TestLoops:
+    @pytest.fixture
+    def go_on(self) -> threading.Event:
+        return threading.Event()
+
+    def test_a_loop_says_when_it_stands_still(self, go_on: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One step that does not end is a problem after a while, and none once it has ended."""
+        monkeypatch.setattr(loop, "STANDSTILL_SECONDS", 0.1)
+        storing = Loop("storing", lambda: 60.0 if go_on.wait(30) else 0.0)
+        assert storing.problem() == "it is not running"
+        storing.start()
+        eventually(lambda: storing.problem() == "it stands still for 0 s")
+        go_on.set()
+        eventually(lambda: storing.problem() == "")
+        storing.stop(10)
+
+    def test_a_loop_says_when_it_fails(self, go_on: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As long as its steps raise."""
+        monkeypatch.setattr(loop, "RETRY_SECONDS", 0.01)
+
+        def step() -> float:
+            if not go_on.is_set():
+                raise OSError("no space left")
+            return 60.0
+
+        storing = Loop("storing", step)
+        storing.start()
+        eventually(lambda: storing.problem() == "it fails: see the log")
+        go_on.set()
+        eventually(lambda: storing.problem() == "")
+        storing.stop(10)
+
+
+def test_a_stopping_server_is_not_ready() -> None:
+    """Senders go elsewhere while it finishes; a monitor alone takes nothing from them."""
+    for component, ready in (("otlp", False), ("alerts", True)):
+        health = Health()
+        health.add(component, lambda: "")
+        assert health.report()[0]
+        health.stopping = True
+        assert health.report()[0] is ready
+        assert health.report()[1]["pid"] == os.getpid()

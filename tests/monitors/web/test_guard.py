@@ -72,7 +72,7 @@ class TestToken:
         """Provide a web port with a token."""
         return open_web(listen={"web_token": TOKEN})
 
-    @pytest.mark.parametrize("path", ["/", "/metrics", "/readyz", "/style.css", "/nowhere"])
+    @pytest.mark.parametrize("path", ["/", "/metrics", "/style.css", "/nowhere"])
     def test_without_the_token_nothing_is_shown(self, locked: WebStand, path: str) -> None:
         """Each path gets 401 with both challenges, one of them for browsers."""
         response = locked.get(path)

@@ -30,20 +30,35 @@ class TestHealth:
         assert (response.status_code, response.text) == (200, "ok")
 
     def test_ready(self, web: WebStand) -> None:
-        """Without problems the answer is 200."""
+        """While OTLP can be acked the answer is 200; what else is wrong is named with it."""
+        web.health.add("otlp", lambda: "")
+        web.health.add("mlflow", lambda: "it cannot be written")
         response = web.get("/readyz")
         assert (response.status_code, response.json()) == (
             200,
-            {"ready": True, "problems": [], "pid": os.getpid()},
+            {
+                "service": "qualitrace",
+                "status": "ready",
+                "unavailable": [],
+                "degraded": [{"component": "mlflow", "reason": "it cannot be written"}],
+                "pid": os.getpid(),
+            },
         )
 
     def test_not_ready_says_why(self, web: WebStand) -> None:
-        """With a problem the answer is 503 and names it; the process still is alive."""
-        web.problems.append("mlflow: http://127.0.0.1:5000 does not answer")
+        """While it cannot be acked the answer is 503 and says why; the process still is alive."""
+        web.health.add("otlp", lambda: "the journal cannot be read")
         response = web.get("/readyz")
         assert response.status_code == 503
-        assert response.json()["problems"] == ["mlflow: http://127.0.0.1:5000 does not answer"]
+        assert response.json()["unavailable"] == [{"component": "otlp", "reason": "the journal cannot be read"}]
         assert web.get("/healthz").status_code == 200
+
+    def test_components_are_a_metric(self, web: WebStand) -> None:
+        """Each is 1, or 0 with a problem."""
+        web.health.add("otlp", lambda: "")
+        web.health.add("receiver:ops", lambda: "it does not take notifications")
+        assert web.sample("qualitrace_up", component="otlp") == 1
+        assert web.sample("qualitrace_up", component="receiver:ops") == 0
 
 
 class TestMetrics:

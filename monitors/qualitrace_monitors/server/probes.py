@@ -1,0 +1,126 @@
+"""Looks at what health cannot see by itself: whether OTLP can be acked, and whether MLflow can be written.
+
+Each probe looks in the background, so that it can say at once how things are.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+from qualitrace_collector.journal import JournalError, SqliteJournal
+from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
+from qualitrace_collector.receive.proof import PROOF_SECONDS
+from qualitrace_monitors.server.data_dir_lock import one_at_a_time
+
+ACK_SECONDS = 3 * PROOF_SECONDS + 1
+"""How old the last proof that requests can be acked may be: one may be late, and this looks each second."""
+ANSWER_SECONDS = 10.0
+"""How long MLflow may take to answer before it counts as away."""
+SILENCE_SECONDS = 4.0
+"""How long it may take before the log says that it is awaited."""
+WRITE_SECONDS = 10.0
+"""How long a write to MLflow shows that the next will succeed."""
+REMINDER_SECONDS = 60.0
+
+_log = logging.getLogger(__name__)
+
+
+class AckProbe:
+    """Watches the proofs that `receive` leaves in the journal."""
+
+    def __init__(self, journal: SqliteJournal, clock: Callable[[], float] = time.monotonic) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._proofs: int | None = None
+        self._proven_at: float | None = None
+        self._unreadable = False
+
+    def look(self) -> None:
+        """Look for a new proof."""
+        try:
+            proofs = self._journal.proofs()
+        except JournalError:
+            self._unreadable = True
+            return
+        self._unreadable = False
+        if self._proofs is not None and proofs != self._proofs:  # the first number may be of an earlier run
+            self._proven_at = self._clock()
+        self._proofs = proofs
+
+    def problem(self) -> str:
+        """Say why OTLP cannot be acked."""
+        if self._unreadable:
+            return "the journal cannot be read"
+        if self._proven_at is None:
+            return "starting: no request was made durable yet"
+        silence = self._clock() - self._proven_at
+        if silence < ACK_SECONDS:
+            return ""
+        return f"no request could be made durable for {silence:.0f} s: disk, journal or receive process"
+
+
+class MlflowProbe:
+    """Asks MLflow, and writes to it where nothing else did.
+
+    Attributes:
+        answered: whether it ever took a write.
+
+    Args:
+        lock: a file that lets one process at a time ask until MLflow has answered. Two of them, as a collector and a
+            monitor, must not both make the tables of a new SQLite database.
+    """
+
+    def __init__(self, store: TraceStore, lock: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self.answered = False
+        self._lock = lock
+        self._store = store
+        self._clock = clock
+        self._problem = "starting: it has not answered yet"
+        self._asked_at: float | None = None
+        self._away = False
+        self._next_reminder = 0.0
+
+    def look(self) -> None:
+        """Ask MLflow; log when it is away, once a minute, and when it is back."""
+        self._asked_at = self._clock()
+        problem = "it does not answer"
+        try:
+            with nullcontext() if self.answered else one_at_a_time(self._lock):
+                self._store.check()
+            if self._clock() - self._store.wrote_at > WRITE_SECONDS:
+                problem = "it cannot be written"
+                self._store.check_writable()
+        except StoreUnavailable as error:
+            if not self._away:
+                self._next_reminder = 0.0
+            self._problem, self._away = problem, True
+            self._report(f"MLflow is not available: {error}; waiting for it")
+        else:
+            self._problem, self.answered = "", True
+            if self._away:
+                _log.warning("MLflow is available again")
+            self._away, self._next_reminder = False, 0.0
+        finally:
+            self._asked_at = None
+
+    def remind(self) -> None:
+        """Log, once a minute, that MLflow is silent."""
+        if (silence := self._silence()) > SILENCE_SECONDS:
+            self._report(f"waiting for MLflow for {silence:.0f} s now: {self._store.shown_uri}")
+
+    def problem(self) -> str:
+        """Say what is wrong with MLflow."""
+        if (silence := self._silence()) > ANSWER_SECONDS:
+            return f"it does not answer for {silence:.0f} s"
+        return self._problem
+
+    def _silence(self) -> float:
+        asked_at = self._asked_at  # another thread sets it
+        return 0.0 if asked_at is None else self._clock() - asked_at
+
+    def _report(self, text: str) -> None:
+        if self._clock() >= self._next_reminder:
+            self._next_reminder = self._clock() + REMINDER_SECONDS
+            _log.warning(text)
