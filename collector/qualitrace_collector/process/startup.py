@@ -14,6 +14,7 @@ from types import FrameType, TracebackType
 from pydantic import SecretStr
 
 from qualitrace_collector.masking import MaskedRecord
+from qualitrace_collector.process.log_limit import LogLimit, ShortFormatter
 
 _log = logging.getLogger(__name__)
 
@@ -48,11 +49,14 @@ PARENT_VARIABLE = "QUALITRACE_PARENT_PID"
 
 
 def configure_logging() -> None:
-    """Log to standard error, from INFO on, without secrets; what ends the process or a thread is logged, too."""
+    """Log to standard error, from INFO on, without secrets and without floods; what ends the process is logged, too."""
     logging.setLogRecordFactory(MaskedRecord)
     sys.excepthook = _log_what_ends_us
     threading.excepthook = _log_what_ends_a_thread
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(ShortFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.addFilter(LogLimit())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     for name, level in LOGGED_BY_US.items() | dict.fromkeys(CHATTY_LOGGERS, logging.WARNING).items():
         logging.getLogger(name).setLevel(level)
 
