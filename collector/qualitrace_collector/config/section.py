@@ -47,7 +47,12 @@ class Section(BaseModel):
     def _with_secrets(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Return `values` with the secrets that their `…_file` keys name."""
         for name in cls.secret_fields():
-            if path := values.pop(f"{name}_file", None):
+            path = values.pop(f"{name}_file", None)
+            if path == "":
+                raise ValueError(f"{name}_file: names no file; leave the key out for no secret")
+            if path is not None:
+                if values.get(name) is not None:
+                    raise ValueError(f"{name}_file: {name} is given, too; leave one of them out")
                 try:
                     secret = Path(str(path)).read_text(encoding="utf-8").strip()
                 except (OSError, UnicodeDecodeError) as error:
@@ -72,11 +77,12 @@ class Section(BaseModel):
     @classmethod
     def secret_fields(cls) -> list[str]:
         """Names of the fields that hold a secret."""
-        return [
-            name
-            for name, field in cls.model_fields.items()
-            if field.annotation is SecretStr or SecretStr in get_args(field.annotation)
-        ]
+        return [name for name, field in cls.model_fields.items() if _is_secret(field.annotation)]
+
+
+def _is_secret(annotation: Any) -> bool:
+    """Whether it is SecretStr, or has it in a union or below `Annotated`."""
+    return annotation is SecretStr or any(map(_is_secret, get_args(annotation)))
 
 
 def _unknown_key(key: str, known: list[str]) -> str:

@@ -1,5 +1,6 @@
 """Field types of the configuration that pydantic lacks: durations, host:port addresses, names."""
 
+import ipaddress
 import math
 import re
 from datetime import timedelta
@@ -7,7 +8,7 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import durationpy
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr, StringConstraints
 
 from qualitrace_collector.masking import masked, remember_secret
 
@@ -41,11 +42,27 @@ def _bounded(value: float) -> float:
     return value
 
 
+_HOST = re.compile(r"[A-Za-z0-9._-]+")
+
+
 def _address(value: str) -> str:
-    host, colon, port = value.rpartition(":")
-    if not colon or not host or not (port.isdecimal() and 0 < int(port) < 65536):
-        raise ValueError(f"must be HOST:PORT, for example 127.0.0.1:4318 (got {value!r})")
+    host, _, port = value.rpartition(":")
+    if _is_ipv6(host) or _is_ipv6(value):
+        suggestion = f"[{host}]:{port}" if _is_ipv6(host) else f"[{value}]:PORT"
+        raise ValueError(f"an IPv6 address stands in brackets: write {suggestion} (got {value!r})")
+    bracketed = host.startswith("[") and host.endswith("]")
+    is_host = _is_ipv6(host[1:-1]) if bracketed else _HOST.fullmatch(host)
+    if not is_host or not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
+        raise ValueError(f"must be HOST:PORT, for example 127.0.0.1:4318 or [::1]:4318 (got {value!r})")
     return value
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -105,6 +122,18 @@ def check_credentials(uri: str) -> None:
         )
 
 
+def _header_secret(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    if not text:
+        raise ValueError("is empty: give the secret, or leave the key out")
+    if not all("!" <= character <= "~" for character in text):
+        raise ValueError(
+            "must be ASCII without blanks and line ends, as `openssl rand -hex 32` prints, because it is sent in an "
+            "HTTP header"
+        )
+    return secret
+
+
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]*")
 
 
@@ -119,6 +148,9 @@ Duration = Annotated[float, BeforeValidator(_seconds), AfterValidator(_bounded),
 
 # `host:port`.
 Address = Annotated[str, AfterValidator(_address)]
+
+# A token or key that is sent in an HTTP header: every client can send it, and every server takes it.
+HeaderSecret = Annotated[SecretStr, AfterValidator(_header_secret)]
 
 # Where MLflow is: a kind of place that qualitrace is tested with, or empty.
 TrackingUri = Annotated[str, AfterValidator(_tracking_uri)]

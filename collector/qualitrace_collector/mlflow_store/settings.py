@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
 from qualitrace_collector.config.section import Section
-from qualitrace_collector.config.values import TrackingUri
+from qualitrace_collector.config.values import HeaderSecret, TrackingUri
 
 
 class Retention(Section):
@@ -23,7 +23,7 @@ class Mlflow(Section):
 
     tracking_uri: TrackingUri = ""
     """`sqlite:///…`, `postgresql://…` or `http(s)://…`. Empty means `mlflow.db` in `data_dir`."""
-    token: SecretStr | None = None
+    token: HeaderSecret | None = None
     """The Bearer token for a tracking server. For Basic write `https://user:${env:PASSWORD}@host` as the URI."""
     experiment: str = "{service.name}"
     """The experiment of a trace. `{service.name}` stands for its service, `{tenant}` for its tenant."""

@@ -14,17 +14,15 @@ from pydantic import (
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
-    SecretStr,
     field_validator,
     model_validator,
 )
 
 from qualitrace_collector.config.section import Mistake, Section, validate_with
-from qualitrace_collector.config.values import LOOPBACK, Address, Duration, Identifier, split_address
+from qualitrace_collector.config.values import LOOPBACK, Address, Duration, HeaderSecret, Identifier, split_address
 from qualitrace_collector.journal.settings import Journal
 
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
-_B64TOKEN = re.compile(r"^[A-Za-z0-9._~+/-]+=*$")
 
 
 class Listen(Section):
@@ -40,7 +38,7 @@ class Listen(Section):
     """A larger OTLP request, as sent or decompressed, is refused for good."""
     web_external_url: AnyHttpUrl | None = None
     """The URL at which readers of notifications reach the web port, if it is not `listen.web`."""
-    web_token: SecretStr | None = None
+    web_token: HeaderSecret | None = None
     """The token for the web port, sent as Bearer or as the password of Basic authentication."""
     allowed_hosts: tuple[str, ...] = ()
     """Host names, besides loopback's and the bound one, that the web port answers to."""
@@ -59,7 +57,7 @@ class OtlpToken(Section):
 
     sha256: str | None = None
     """The token's SHA-256 in hexadecimal digits ([how to make it](security.md#otlp))."""
-    token: SecretStr | None = None
+    token: HeaderSecret | None = None
     """The token itself, instead of its digest."""
     tenant: Identifier | None = None
     """The owner of the traces sent with this token. Other tenants cannot add to them."""
@@ -70,14 +68,6 @@ class OtlpToken(Section):
         if digest is not None and not _SHA256.match(digest.lower()):
             raise ValueError("must be 64 hexadecimal digits: what `printf %s TOKEN | sha256sum` prints")
         return digest
-
-    @field_validator("token")
-    @classmethod
-    def _fits_a_header(cls, token: SecretStr | None) -> SecretStr | None:
-        """Hold the token to the b64token syntax of https://www.rfc-editor.org/rfc/rfc6750#section-2.1."""
-        if token is not None and not _B64TOKEN.match(token.get_secret_value()):
-            raise ValueError("must be letters, digits, -._~+/ and = at the end, as openssl rand -base64 32 prints")
-        return token
 
     @model_validator(mode="after")
     def _has_one_form(self) -> "OtlpToken":

@@ -3,10 +3,10 @@
 import re
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import AnyHttpUrl, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import AnyHttpUrl, ConfigDict, Field, field_validator, model_validator
 
 from qualitrace_collector.config.section import Section
-from qualitrace_collector.config.values import Duration
+from qualitrace_collector.config.values import Duration, HeaderSecret
 from qualitrace_collector.pipeline.settings import SampledJudge
 from qualitrace_monitors.judges.builtin import BUILTIN_METRICS
 
@@ -85,7 +85,7 @@ class JudgeConfig(SampledJudge):
     """The MLflow model URI of an LLM judge, such as `openai:/gpt-5-mini`. Without one the judge is local."""
     base_url: AnyHttpUrl | None = None
     """An OpenAI-compatible server, or another address of the provider."""
-    api_key: SecretStr | None = None
+    api_key: HeaderSecret | None = None
     """The provider's key; by default that in the provider's environment variable."""
     temperature: float = Field(default=0.0, ge=0, le=2)
     """The model's temperature; it is left out where the model refuses it."""

@@ -147,7 +147,7 @@ def mistakes(raw: dict[str, Any]) -> list[str]:
     ("otlp", "message"),
     [
         ({"tokens": [{"sha256": "abc"}]}, "otlp.tokens.0.sha256: must be 64 hexadecimal digits"),
-        ({"tokens": [{"token": "two words"}]}, "otlp.tokens.0.token: must be letters, digits"),
+        ({"tokens": [{"token": "two words"}]}, "otlp.tokens.0.token: must be ASCII without blanks"),
         ({"tokens": [{"tenant": "acme"}]}, "otlp.tokens.0: needs one of sha256, token and token_file"),
         ({"tokens": [{"sha256": DIGEST, "token": TOKEN}]}, "otlp.tokens.0: needs one of sha256, token and token_file"),
         ({"tokens": [{"sha256": DIGEST}, {"token": TOKEN}]}, "otlp: tokens: the same token stands twice"),

@@ -99,7 +99,7 @@ def test_the_documented_example_is_read(tmp_path: Path):
         ("sampling: {rat: 0.1}", "sampling: unknown key 'rat', did you mean 'rate'?"),
         ("samplin: {}", "unknown key 'samplin', did you mean 'sampling'?"),
         ("alerts: [{name: a, judge: relevance, when: pass_rate < 1, fro: 5m}]", "alerts.0: unknown key 'fro', did you mean 'for'?"),
-        ("listen: {otlp_http: nonsense}", "listen.otlp_http: must be HOST:PORT, for example 127.0.0.1:4318 (got 'nonsense')"),
+        ("listen: {otlp_http: nonsense}", "listen.otlp_http: must be HOST:PORT, for example 127.0.0.1:4318 or [::1]:4318 (got 'nonsense')"),
         ("assembly: {quiet_period: soon}", "assembly.quiet_period: must be a duration such as 30s, 5m, 1h or 1d (got 'soon')"),
         ("assembly: {orphan_period: -2m}", "assembly.orphan_period: must not be negative (got -120 s)"),
         ("assembly: {quiet_period: -1}", "assembly.quiet_period: must not be negative (got -1 s)"),
@@ -119,8 +119,8 @@ def test_the_documented_example_is_read(tmp_path: Path):
         ("listen: {web_token_file: /no/such}", "listen: web_token_file: cannot read /no/such: No such file or directory"),
         ("listen: {web: '0.0.0.0:9464', web_token: null}", "listen.web: 0.0.0.0 is not loopback: set listen.web_token (or web_token_file), or bind 127.0.0.1"),
         ("listen: {web: '0.0.0.0:9464', web_token_file: /dev/null}", "listen: web_token_file: /dev/null is empty"),
-        ("listen: {web: '127.0.0.1:0'}", "listen.web: must be HOST:PORT, for example 127.0.0.1:4318 (got '127.0.0.1:0')"),
-        ("listen: {web: '127.0.0.1:²'}", "listen.web: must be HOST:PORT, for example 127.0.0.1:4318 (got '127.0.0.1:²')"),
+        ("listen: {web: '127.0.0.1:0'}", "listen.web: must be HOST:PORT, for example 127.0.0.1:4318 or [::1]:4318 (got '127.0.0.1:0')"),
+        ("listen: {web: '127.0.0.1:²'}", "listen.web: must be HOST:PORT, for example 127.0.0.1:4318 or [::1]:4318 (got '127.0.0.1:²')"),
         ("assembly: {max_age: .nan}", "assembly.max_age: must be a duration of less than 100 years"),
         ("assembly: {max_age: .inf}", "assembly.max_age: must be a duration of less than 100 years"),
         ("assembly: {max_age: 1" + "0" * 400 + "}", "assembly.max_age: must be a duration of less than 100 years"),
@@ -152,6 +152,68 @@ def test_a_mistake_is_reported_with_its_place_and_its_remedy(text: str, message:
 def test_every_place_that_is_tested_is_taken(uri: str):
     """Databases with or without a driver, and tracking servers with or without a password."""
     assert parse_config({"mlflow": {"tracking_uri": uri}}, Config).tracking_uri == uri
+
+
+SECRETS = {
+    "listen.web_token": "listen: {KEY: VALUE}",
+    "otlp.tokens.0.token": "otlp: {tokens: [{KEY: VALUE}]}",
+    "mlflow.token": "mlflow: {KEY: VALUE}",
+    "judges.0.api_key": "judges: [{name: relevance, model: 'openai:/m', KEY: VALUE}]",
+    "notify.ops.secret": "notify: {ops: {url: 'http://127.0.0.1/', KEY: VALUE}}",
+}
+"""The text of a configuration with the secret of each place."""
+
+
+@pytest.mark.parametrize("place", SECRETS)
+@pytest.mark.parametrize("secret", ["", " ", "two words", "end\\n", "\\tword", "corréct", "a\\u2028b", "\\x00"])
+def test_a_secret_that_cannot_be_sent_is_a_mistake(place: str, secret: str, tmp_path: Path):
+    """Whatever is no visible ASCII is refused at once, by the name of its setting, and is not shown."""
+    text = SECRETS[place].replace("KEY", place.rpartition(".")[2]).replace("VALUE", f'"{secret}"')
+    (found,) = mistakes(text, tmp_path)
+    assert found.startswith(f"{place}: ")
+    assert len(secret) < 2 or secret not in found
+
+
+@pytest.mark.parametrize("place", SECRETS)
+@pytest.mark.parametrize("content", [None, b"", b" \n", b"two words\n", b"\xff"], ids=repr)
+def test_a_secret_file_without_a_secret_is_a_mistake(place: str, content: bytes | None, tmp_path: Path):
+    """A file that is empty, blank or no text, and no file at all: the setting is named."""
+    (path := tmp_path / "secret").write_bytes(content or b"")
+    key = place.rpartition(".")[2]
+    name = '""' if content is None else str(path)
+    found = mistakes(SECRETS[place].replace("KEY", f"{key}_file").replace("VALUE", name), tmp_path)
+    assert any(key in mistake for mistake in found)
+
+
+def test_a_secret_is_given_once(tmp_path: Path):
+    """In the file and beside it, it is unclear which holds."""
+    (path := tmp_path / "secret").write_text("t0ken")
+    (found,) = mistakes(f"listen: {{web_token: other, web_token_file: {path}}}", tmp_path)
+    assert found == "listen: web_token_file: web_token is given, too; leave one of them out"
+
+
+@pytest.mark.parametrize("door", ["otlp_http", "otlp_grpc", "web"])
+@pytest.mark.parametrize(
+    ("address", "remedy"),
+    [
+        ("::1:9464", "write [::1]:9464 "),
+        ("fe80::1:2:9464", "write [fe80::1:2]:9464 "),
+        ("1:2:3:4:5:6:7:8", "write [1:2:3:4:5:6:7:8]:PORT "),
+        ("::", "write [::]:PORT "),
+        ("[::1]", "must be HOST:PORT"),
+        ("[::x]:80", "must be HOST:PORT"),
+        ("[127.0.0.1]:80", "must be HOST:PORT"),
+        ("::1]:80", "must be HOST:PORT"),
+        ("http://127.0.0.1:80", "must be HOST:PORT"),
+        ("local host:80", "must be HOST:PORT"),
+        ("127.0.0.1:８０", "must be HOST:PORT"),
+        ("127.0.0.1:65536", "must be HOST:PORT"),
+    ],
+)
+def test_an_address_that_cannot_be_listened_on_is_a_mistake(door: str, address: str, remedy: str, tmp_path: Path):
+    """An IPv6 address without brackets is shown as it must be written; it is never taken for another one."""
+    found = mistakes(f"listen: {{{door}: '{address}'}}\notlp: {{allow_unauthenticated: true}}", tmp_path)
+    assert any(mistake.startswith(f"listen.{door}: ") and remedy in mistake for mistake in found)
 
 
 def test_an_unset_variable_is_reported_once(tmp_path: Path):
