@@ -8,6 +8,7 @@ import re
 
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges.contract import BuiltinMetric, Finding, TextName
+from qualitrace_monitors.judges.local.disguise import revealed
 from qualitrace_monitors.judges.local.language import UNMEASURED, is_all_english
 from qualitrace_monitors.judges.local.normal import unified
 from qualitrace_monitors.judges.local.text import MAX_PASSAGES, quote, words
@@ -52,13 +53,23 @@ def assess_injection(sample: Sample) -> Finding:
     for place, text in texts.items():
         if _INVISIBLE.search(text):  # `unified` would drop them
             return Finding(0.1, f"The {place} hold invisible characters that could carry orders.", cut)
-        plain = unified(text)
-        for sign, pattern in _PATTERNS.items():
-            if match := pattern.search(plain):
-                return Finding(0.1, f"The {place} hold {sign}: {quote(match.group())}.", cut)
+        if found := _attempt(text):
+            sign, said = found
+            return Finding(0.1, f"The {place} hold {sign}: {quote(said)}.", cut)
     foreign = any(len(words(text)) >= _SHORTEST_ORDER and not is_all_english(text) for text in texts.values())
     doubt = UNMEASURED if foreign else ""
     return Finding(0.9, "No known sign of an attempt to steer the model.", cut, doubt)
+
+
+def _attempt(text: str) -> tuple[str, str] | None:
+    """Return the sign of an attempt and the words that show it, as they stand in the text."""
+    plain, view = unified(text), revealed(text)
+    for sign, pattern in _PATTERNS.items():
+        if match := pattern.search(plain):
+            return sign, match.group()
+        if view.text != plain and (match := pattern.search(view.text)):
+            return sign, view.original(*match.span())
+    return None
 
 
 PROMPT_INJECTION = BuiltinMetric(
@@ -66,7 +77,7 @@ PROMPT_INJECTION = BuiltinMetric(
     asks="are question and passages free of attempts to steer the model?",
     needs=("inputs", "passages"),
     any_need_will_do=True,
-    version=1,
+    version=2,
     rules="patterns of known attempts to steer the model, invisible characters",
     is_heuristic=True,
     assess=assess_injection,
