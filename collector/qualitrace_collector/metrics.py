@@ -6,6 +6,7 @@ from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics import MetricWrapperBase
 
 # Prometheus would store the time at which each series began as another series.
 disable_created_metrics()
@@ -44,6 +45,13 @@ class Family:
         return family
 
 
+def forget_series(registry: CollectorRegistry, label: str, value: str) -> None:
+    """End every series with this value of a label, so that names that come and go do not fill the memory."""
+    for collector in [*registry._collector_to_names]:  # pyright: ignore[reportPrivateUsage]
+        if isinstance(collector, MetricWrapperBase) and label in collector._labelnames:  # pyright: ignore[reportPrivateUsage]
+            collector.remove_by_labels({label: value})
+
+
 DURATION_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 
 REQUESTS = Family("qualitrace_requests_total", "counter", "Complete GenAI traces.", ("service",))
@@ -80,6 +88,13 @@ REDACTIONS = Family(
     "counter",
     "Replacements by `collector.redact`, by pattern; `custom` for expressions, `failed` where redaction failed.",
     ("rule",),
+)
+NAMES_REPLACED = Family(
+    "qualitrace_names_replaced_total",
+    "counter",
+    "Traces whose service, and uses of models whose name, is called `other`, because there are too many names: "
+    "`qualitrace doctor` shows whose.",
+    ("kind",),
 )
 FEEDBACK = Family(
     "qualitrace_feedback_total", "counter", "People's feedback by outcome: stored or expired.", ("source", "outcome")

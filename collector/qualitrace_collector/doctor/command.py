@@ -22,6 +22,7 @@ from qualitrace_collector.doctor.remedies import remedy_for
 from qualitrace_collector.settings import CollectorConfig
 from qualitrace_collector.state import CoverageTotals, Database, Ledger
 from qualitrace_collector.state.coverage import Content, Source
+from qualitrace_collector.state.services import FULL_TENANTS, REMEDY, ServiceNames, Usage
 
 CONTENTS: tuple[Content, ...] = ("input", "output", "tokens", "documents", "session")
 
@@ -80,6 +81,7 @@ class Report:
 
     gaps: Sequence[Gap]
     outcomes: Sequence[Outcome]
+    services: Sequence[Usage] = ()
 
     @classmethod
     def read(cls, database: Database) -> "Report":
@@ -88,11 +90,23 @@ class Report:
             Gap(Source(row["service"], row["scope"], row["dialect"]), row["content"], row["traces"], row["lacking"])
             for row in CoverageTotals(database).totals()
         ]
-        return cls(gaps, [Outcome(**dict(row)) for row in Ledger(database).totals()])
+        return cls(gaps, [Outcome(**dict(row)) for row in Ledger(database).totals()], ServiceNames.usage(database))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return what `--json` prints."""
+    def full(self, limit: int) -> list[str]:
+        """Return a line for each tenant that has as many services as it may have, and one if all together have."""
+        found = [(f"tenant {u.tenant}" if u.tenant else "the senders", u.services, limit) for u in self.services]
+        found.append(("all tenants", sum(usage.services for usage in self.services), limit * FULL_TENANTS))
+        return [
+            f"{who}: {count} services of {most}, further ones are called other; {REMEDY}"
+            for who, count, most in found
+            if count >= most
+        ]
+
+    def to_dict(self, limit: int) -> dict[str, Any]:
+        """Return what `--json` prints; `limit` is that on the services of a tenant."""
         return {
+            "services": [usage._asdict() | {"limit": limit} for usage in self.services],
+            "too_many_names": self.full(limit),
             "coverage": [
                 gap.source._asdict()
                 | {"content": gap.content, "traces": gap.traces, "lacking": gap.lacking}
@@ -115,7 +129,7 @@ def doctor(path: Path | None, as_json: bool) -> None:
     config = load_or_exit(path, CollectorConfig)
     report = Report.read(open_state(config))
     if as_json:
-        click.echo(json.dumps(report.to_dict(), indent=2))
+        click.echo(json.dumps(report.to_dict(config.mlflow.max_experiments), indent=2))
     else:
         _show(report, config, Console(soft_wrap=True))
 
@@ -128,6 +142,8 @@ def _show(report: Report, config: CollectorConfig, console: Console) -> None:
             markup=False,
         )
         return
+    for line in report.full(config.mlflow.max_experiments):
+        console.print(line, style="yellow", markup=False, highlight=False)
     console.print(_coverage_table(report.gaps))
     for service in _without_retriever(report):
         console.print(f"- documents ({service}): {NO_RETRIEVER}", markup=False, highlight=False)

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from qualitrace_collector.config.section import Section
-from qualitrace_collector.config.values import HeaderSecret, TrackingUri
+from qualitrace_collector.config.values import Duration, HeaderSecret, TrackingUri
 
 
 class Retention(Section):
@@ -30,7 +30,9 @@ class Mlflow(Section):
     keep: Literal["genai", "all"] = "genai"
     """`all` stores traces without a GenAI span too."""
     max_experiments: int = Field(default=200, ge=1)
-    """Distinct services, over all restarts. Further ones are called `other`."""
+    """Distinct services of a tenant; of all tenants together five times as many. Further ones are called `other`."""
+    forget_services_after: Duration = Field(default=30 * 86_400.0, ge=8 * 86_400.0)
+    """A service that sent nothing for so long makes room for another. Its experiment stays."""
     retention: Retention = Retention()
     """How long traces are kept; by default for ever."""
 

@@ -44,6 +44,7 @@ class StoredTrace:
 
     Attributes:
         trace_id: MLflow's.
+        tenant: whose it is; empty without tenants, and for a trace whose root is not waited for any more.
         tracestate: of the local root; empty if it does not matter.
         known: it was complete before: a late span came, or the journal was replayed.
     """
@@ -51,6 +52,7 @@ class StoredTrace:
     trace_id: str
     service: str
     spans: Sequence[AnySpan]
+    tenant: str = ""
     tracestate: str = ""
     known: bool = False
 
@@ -73,11 +75,11 @@ class StoredTrace:
     def spent(self) -> Spent:
         """The sums of `spending` by model; models beyond `MAX_MODELS` are called `other`."""
         totals: dict[str, dict[str, float]] = {}
-        models = BoundedNames(MAX_MODELS)
+        models = BoundedNames(MAX_MODELS, MAX_MODELS)
         for item in self.spending:
             for kind, amount in ((INPUT, item.input), (OUTPUT, item.output), (USD, item.cost_usd)):
                 if amount:
-                    of_model = totals.setdefault(models.bound(item.model or "unknown"), {})
+                    of_model = totals.setdefault(models.bound(item.model or "unknown", "", 0.0), {})
                     of_model[kind] = of_model.get(kind, 0) + amount
         return totals
 
@@ -91,6 +93,7 @@ class BatchItem:
         attempts: how often the piece was refused before.
         poison: why it is given up without another try; empty if it is not.
         service: the service that the trace is stored and counted under.
+        is_renamed: the service is called `other`, because there are too many names.
         known: the ledger's record of the trace; None if the trace is new.
         earlier: the trace's spans that are stored already.
         early_logs: those of the piece's log records whose span has not come.
@@ -108,6 +111,7 @@ class BatchItem:
     attempts: int = 0
     poison: str = ""
     service: str = ""
+    is_renamed: bool = False
     known: TraceRecord | None = None
     earlier: Sequence[Span] = ()
     early_logs: Sequence[LogRecord] = ()

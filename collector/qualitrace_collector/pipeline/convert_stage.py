@@ -6,7 +6,7 @@ Neither is stored again; only the different ones are counted.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from mlflow.entities import Span
@@ -16,10 +16,11 @@ from qualitrace_collector.convert import ConvertedTrace, convert_all
 from qualitrace_collector.convert.trace import mlflow_trace_id, service_of
 from qualitrace_collector.mlflow_store.store import TraceStore, reason
 from qualitrace_collector.mlflow_store.unavailable import StoreUnavailable, is_shortage
-from qualitrace_collector.names import BoundedNames
+from qualitrace_collector.names import OTHER, clean
 from qualitrace_collector.pipeline.batch import Batch, BatchItem, StoredTrace
 from qualitrace_collector.pipeline.coverage import coverage_of
 from qualitrace_collector.state import EarlyLogs, Ledger
+from qualitrace_collector.state.services import ServiceNames
 
 _log = logging.getLogger(__name__)
 
@@ -36,17 +37,26 @@ class ConvertStage:
 
     Args:
         keep_all: store traces without any GenAI span, too.
-        max_services: further ones are called `other`; those that the ledger knows count.
+        services: bounds their names.
+        clock: Unix seconds.
     """
 
     def __init__(
-        self, store: TraceStore, ledger: Ledger, early_logs: EarlyLogs, *, keep_all: bool, max_services: int
+        self,
+        store: TraceStore,
+        ledger: Ledger,
+        early_logs: EarlyLogs,
+        services: ServiceNames,
+        clock: Callable[[], float],
+        *,
+        keep_all: bool,
     ) -> None:
         self._store = store
         self._ledger = ledger
         self._early_logs = early_logs
         self._keep_all = keep_all
-        self._services = BoundedNames(max_services, ledger.services())
+        self._services = services
+        self._clock = clock
 
     def __call__(self, batch: Batch) -> None:
         """Give each item its trace, or the error that kept it from being converted.
@@ -56,14 +66,14 @@ class ConvertStage:
         """
         for item in batch.items:
             if item.poison:
-                item.service = self._services.bound(service_of(item.piece))
+                self._name(item)
                 item.give_up(PoisonError(item.poison))
         healthy = [item for item in batch.items if not item.poison]
         self._look_up(healthy)
         # A trace of which nothing but log records came so far is not made yet: its records wait for their spans.
         items = {item.trace_id: item for item in healthy if item.piece.spans or item.earlier}
         for item in items.values():
-            item.service = item.known.service if item.known else self._services.bound(service_of(item.piece))
+            self._name(item)
         converted, failures = convert_all(
             [(item.piece, item.service) for item in items.values()],
             {trace_id: item.earlier for trace_id, item in items.items()},
@@ -75,6 +85,13 @@ class ConvertStage:
         for trace in converted:
             self._fill_in(items[trace.trace_id], trace)
         batch.converted = True
+
+    def _name(self, item: BatchItem) -> None:
+        """Find the service that a trace is stored and counted under: that of its beginning, else as it says now."""
+        name = item.known.service if item.known else service_of(item.piece)
+        bounded = self._services.bound(name, item.piece.tenant, self._clock())
+        item.service = item.known.service if item.known else bounded
+        item.is_renamed = not item.known and bounded == OTHER and clean(name) != OTHER
 
     def _look_up(self, items: Sequence[BatchItem]) -> None:
         trace_ids = [item.trace_id for item in items]
@@ -109,7 +126,12 @@ class ConvertStage:
         # What was seen of the trace without any GenAI span did not go to the judges.
         known = item.known is not None and item.known.outcome != "not_genai" and item.known.root_seen
         item.stored = StoredTrace(
-            trace_id=item.trace_id, service=item.service, spans=spans, tracestate=trace.tracestate, known=known
+            trace_id=item.trace_id,
+            service=item.service,
+            tenant=item.piece.tenant,
+            spans=spans,
+            tracestate=trace.tracestate,
+            known=known,
         )
         item.coverage = coverage_of(item.stored, item.piece)
         item.outcome = "stored"  # unless MLflow refuses it

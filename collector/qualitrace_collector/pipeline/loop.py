@@ -62,8 +62,9 @@ class Pipeline:
             store,
             ledger,
             recorder.early_logs,
+            recorder.services,
+            clock,
             keep_all=config.mlflow.keep == "all",
-            max_services=config.mlflow.max_experiments,
         )
         self._recorder = recorder
         self._assembly = assembly

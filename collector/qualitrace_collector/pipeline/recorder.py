@@ -25,6 +25,7 @@ from qualitrace_collector.state import (
     TraceRecord,
 )
 from qualitrace_collector.state.coverage import Coverage, added, gained, joined
+from qualitrace_collector.state.services import ServiceNames
 from qualitrace_collector.state.waiting import WaitingFeedback
 
 _log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class Recorder:
     Attributes:
         early_logs: the log records that wait for their span.
         sampler: queues traces for the judges.
+        services: bounds the names of services.
 
     Args:
         rates: what the judges can take; without them, all that the configuration wants.
@@ -52,6 +54,7 @@ class Recorder:
         self._metrics = metrics
         self.early_logs = EarlyLogs(database)
         self.sampler = Sampler(config, rates)
+        self.services = ServiceNames(database, config.mlflow.max_experiments, config.mlflow.forget_services_after)
 
     def record(self, batch: Batch, now: float) -> None:
         """Record a batch durably; recording it again changes nothing."""
@@ -69,8 +72,9 @@ class Recorder:
                     EarlyLogs.replace(connection, item.trace_id, item.early_logs, now)
             late = _count(connection, complete, coverage, now)
             self.sampler.enqueue(connection, complete, now)
-        self._metrics.observe(trace for trace in complete if not trace.known)
-        self._metrics.observe_late(late)
+        self._metrics.observe((trace for trace in complete if not trace.known), now)
+        self._metrics.observe_late(late, now)
+        self._metrics.count_renamed(sum(item.is_renamed for item in batch.items))
         for item in batch.items:
             self._metrics.count_conflicts(item.service, item.conflicts)
 
@@ -81,7 +85,7 @@ class Recorder:
             Ledger.end(connection, [trace.trace_id for trace in traces])
             _count(connection, there, {}, now)
             self.sampler.enqueue(connection, there, now)
-        self._metrics.observe(there)
+        self._metrics.observe(there, now)
 
     def keep_letter(self, letter: DeadLetter) -> None:
         """Record a request that cannot be decoded."""
@@ -100,11 +104,12 @@ class Recorder:
         self._metrics.count_redactions(counts)
 
     def prune(self, now: float) -> None:
-        """Forget rows older than a week, and log records whose span did not come; the ledger's totals stay."""
+        """Forget rows older than a week, log records whose span did not come, and names; the ledger's totals stay."""
         with self._database.transaction() as connection:
             for table in (Ledger, Counted, JudgeQueue):
                 table.prune(connection, now - KEEP_SECONDS)
             dropped = EarlyLogs.prune(connection, now - self._assembly.max_age, self._assembly.max_size)
+        self._metrics.forget(self.services.forget_unseen(now), now - KEEP_SECONDS)
         if dropped:
             _log.info("log records of %d traces are dropped: their spans did not come", dropped)
 
@@ -133,16 +138,16 @@ def _letter_of(item: BatchItem, now: float) -> DeadLetter:
 
 def _count(
     connection: sqlite3.Connection, traces: Sequence[StoredTrace], coverage: Mapping[str, Coverage], now: float
-) -> list[tuple[str, str, Spent]]:
+) -> list[tuple[StoredTrace, Spent]]:
     """Count what complete traces have, and remember it for each, so that what comes late is counted once.
 
     Returns:
-        What traces that were complete before have spent since: service, trace id, what.
+        What traces that were complete before have spent since.
     """
     waited = Ledger.take_unfinished(connection, [trace.trace_id for trace in traces])
     before = Counted.of(connection, [trace.trace_id for trace in traces if trace.known])
     counts: dict[str, Count] = {}
-    late: list[tuple[str, str, Spent]] = []
+    late: list[tuple[StoredTrace, Spent]] = []
     for trace in traces:
         has = joined(waited.get(trace.trace_id, {}), coverage.get(trace.trace_id, {}))
         if not trace.known:
@@ -150,7 +155,7 @@ def _count(
         elif (known := before.get(trace.trace_id)) is not None:  # else it was counted so long ago that it is forgotten
             more = gained(known.spent, trace.spent)
             counts[trace.trace_id] = Count(joined(known.coverage, has), added(known.spent, more))
-            late.append((trace.service, trace.trace_id, more))
+            late.append((trace, more))
     unknown = Count({}, {})
     changes = ((before.get(trace_id, unknown).coverage, count.coverage) for trace_id, count in counts.items())
     CoverageTotals.change(connection, changes)

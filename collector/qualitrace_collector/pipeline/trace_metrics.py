@@ -8,10 +8,11 @@ from qualitrace_collector import metrics
 from qualitrace_collector.convert.build_sample import is_error
 from qualitrace_collector.convert.mlflow_span import MODEL, AnySpan
 from qualitrace_collector.convert.spending import countable
-from qualitrace_collector.names import BoundedNames
+from qualitrace_collector.names import OTHER, BoundedNames
 from qualitrace_collector.pipeline.batch import MAX_MODELS, StoredTrace
 from qualitrace_collector.state import Spent
 from qualitrace_collector.state.coverage import USD
+from qualitrace_collector.state.services import FULL_TENANTS
 
 FIRST_TOKEN_ATTRIBUTES = ("gen_ai.response.time_to_first_chunk", "gen_ai.server.time_to_first_token")
 
@@ -20,7 +21,8 @@ class TraceMetrics:
     """Counts complete traces. Exemplars carry the OpenTelemetry trace id."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._models = BoundedNames(MAX_MODELS)
+        self._registry = registry
+        self._models = BoundedNames(MAX_MODELS, MAX_MODELS * FULL_TENANTS)
         self._requests = metrics.REQUESTS.counter(registry)
         self._errors = metrics.REQUEST_ERRORS.counter(registry)
         self._duration = metrics.REQUEST_DURATION.histogram(registry)
@@ -29,9 +31,12 @@ class TraceMetrics:
         self._cost = metrics.COST_USD.counter(registry)
         self._conflicts = metrics.SPANS_CONFLICTING.counter(registry)
         self._redactions = metrics.REDACTIONS.counter(registry)
+        self._renamed = metrics.NAMES_REPLACED.counter(registry)
+        for kind in ("service", "model"):
+            self._renamed.labels(kind)
 
-    def observe(self, traces: Iterable[StoredTrace]) -> None:
-        """Count complete traces."""
+    def observe(self, traces: Iterable[StoredTrace], now: float = 0.0) -> None:
+        """Count complete traces; `now` is in Unix seconds."""
         sums = _Sums()
         for trace in traces:
             service, root = trace.service, trace.root
@@ -42,21 +47,28 @@ class TraceMetrics:
             if root.end_time_ns:
                 seconds = (root.end_time_ns - root.start_time_ns) / 1e9
                 self._duration.labels(service).observe(seconds, exemplar=exemplar)
-            self._add_spent(sums, service, trace.spent, exemplar)
+            self._add_spent(sums, trace, trace.spent, now)
             for span in trace.calls:
-                self._observe_first_token(span, service, exemplar)
+                self._observe_first_token(span, trace, now)
         sums.count()
 
-    def observe_late(self, traces: Iterable[tuple[str, str, Spent]]) -> None:
-        """Count what late spans add to traces that were counted before.
-
-        Args:
-            traces: service, MLflow's trace id, and what was spent since.
-        """
+    def observe_late(self, traces: Iterable[tuple[StoredTrace, Spent]], now: float) -> None:
+        """Count what late spans add to traces that were counted before: each with what was spent since."""
         sums = _Sums()
-        for service, trace_id, spent in traces:
-            self._add_spent(sums, service, spent, {"trace_id": trace_id.removeprefix("tr-")})
+        for trace, spent in traces:
+            self._add_spent(sums, trace, spent, now)
         sums.count()
+
+    def count_renamed(self, services: int) -> None:
+        """Count traces whose service is called `other`, because there are too many names."""
+        self._renamed.labels("service").inc(services)
+
+    def forget(self, services: Iterable[str], models_before: float) -> None:
+        """End the series of services that were given up, and of models that were not seen since (Unix seconds)."""
+        for service in services:
+            metrics.forget_series(self._registry, "service", service)
+        for model in self._models.forget(models_before):
+            metrics.forget_series(self._registry, "model", model)
 
     def count_conflicts(self, service: str, spans: int) -> None:
         """Count spans of a service that were left out."""
@@ -68,20 +80,28 @@ class TraceMetrics:
         for rule, count in counts.items():
             self._redactions.labels(rule).inc(count)
 
-    def _add_spent(self, sums: "_Sums", service: str, spent: Spent, exemplar: dict[str, str]) -> None:
+    def _add_spent(self, sums: "_Sums", trace: StoredTrace, spent: Spent, now: float) -> None:
+        exemplar = {"trace_id": trace.trace_id.removeprefix("tr-")}
         for name, amounts in spent.items():
-            model = self._models.bound(name)
+            model = self._bounded(name, trace, now)
             for kind, amount in amounts.items():
                 if kind == USD:
-                    sums.add(self._cost, (service, model), amount, exemplar)
+                    sums.add(self._cost, (trace.service, model), amount, exemplar)
                 else:
-                    sums.add(self._tokens, (service, model, kind), amount, exemplar)
+                    sums.add(self._tokens, (trace.service, model, kind), amount, exemplar)
 
-    def _observe_first_token(self, span: AnySpan, service: str, exemplar: dict[str, str]) -> None:
+    def _observe_first_token(self, span: AnySpan, trace: StoredTrace, now: float) -> None:
         waits = (countable(span.get_attribute(name)) for name in FIRST_TOKEN_ATTRIBUTES)
         if (seconds := next((wait for wait in waits if wait is not None), None)) is not None:
-            model = self._models.bound(str(span.get_attribute(MODEL) or "unknown"))
-            self._first_token.labels(service, model).observe(seconds, exemplar=exemplar)
+            model = self._bounded(str(span.get_attribute(MODEL) or "unknown"), trace, now)
+            exemplar = {"trace_id": trace.trace_id.removeprefix("tr-")}
+            self._first_token.labels(trace.service, model).observe(seconds, exemplar=exemplar)
+
+    def _bounded(self, model: str, trace: StoredTrace, now: float) -> str:
+        name = self._models.bound(model, trace.tenant, now)
+        if name == OTHER:
+            self._renamed.labels("model").inc()
+        return name
 
 
 class _Sums:

@@ -153,10 +153,6 @@ class Ledger:
         """Return rows of judge (empty for whole traces), service, outcome, and how many have it now."""
         return self._database.rows("SELECT judge, service, outcome, total FROM ledger WHERE total > 0")
 
-    def services(self) -> list[str]:
-        """Return the name of every service that ever had a trace."""
-        return [row["service"] for row in self._database.rows("SELECT DISTINCT service FROM ledger")]
-
     def known_traces(self, trace_ids: Iterable[str]) -> dict[str, TraceRecord]:
         """Return the records of those traces that already have an outcome, by trace id."""
         return _by_trace(self._database.rows(_KNOWN, (_as_json(trace_ids),)))

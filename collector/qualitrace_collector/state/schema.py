@@ -24,6 +24,9 @@ STATEMENTS = (
     """CREATE TABLE IF NOT EXISTS ledger (
         judge TEXT NOT NULL, service TEXT NOT NULL, outcome TEXT NOT NULL, total INTEGER NOT NULL,
         counted INTEGER NOT NULL, PRIMARY KEY (judge, service, outcome)) WITHOUT ROWID""",
+    # The names of services, by tenant.
+    """CREATE TABLE IF NOT EXISTS service (
+        tenant TEXT NOT NULL, name TEXT NOT NULL, seen_at REAL NOT NULL, PRIMARY KEY (tenant, name)) WITHOUT ROWID""",
     # Coverage: what complete traces lack, and what was counted of each.
     """CREATE TABLE IF NOT EXISTS coverage (
         service TEXT NOT NULL, scope TEXT NOT NULL, dialect TEXT NOT NULL, content TEXT NOT NULL,

@@ -131,6 +131,21 @@ def test_a_service_without_a_retriever_is_advised_to_mark_it(
     assert "documents (rag)" not in output
 
 
+def test_a_tenant_with_too_many_services_is_named_with_the_way_out(
+    make: Callable[..., Collector], ask: Callable[..., Result], tmp_path: Path
+):
+    """So that who misses a service under its name finds out why it is called `other`."""
+    settings = {"mlflow": {"max_experiments": 2}}
+    (tmp_path / "q.yaml").write_text(yaml.safe_dump({"data_dir": str(tmp_path), **settings}))
+    collector = make(**settings)
+    for number, (service, tenant) in enumerate((("a", "noisy"), ("b", "noisy"), ("c", "noisy"), ("a", "quiet")), 1):
+        collector.send(rag(number), service, tenant)
+    collector.run()
+    output = ask().output
+    assert "tenant noisy: 2 services of 2, further ones are called other; let applications send" in output
+    assert "tenant quiet" not in output
+
+
 def test_the_retriever_answers_for_its_documents(make: Callable[..., Collector]):
     """Two scopes in one trace: texts are missing at the retriever's, nothing but the session at the call's."""
     collector = make()

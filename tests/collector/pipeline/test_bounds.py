@@ -9,6 +9,7 @@ from mlflow import MlflowClient
 
 from qualitrace_collector.journal import JournalEntry, SqliteJournal
 from qualitrace_collector.mlflow_store.store import StoreUnavailable
+from qualitrace_collector.state import DeadLetter, Ledger
 from support.otlp import span, trace_id
 from support.pipeline import Collector, rag
 from support.recordings import RECORDINGS
@@ -60,6 +61,64 @@ def test_a_restart_makes_no_room_for_further_services(make: Callable[..., Collec
     collector.send(rag(6), "mail")
     collector.run()
     assert services_of(collector, [6]) == ["mail"]
+
+
+def test_a_flood_of_names_leaves_other_tenants_theirs(make: Callable[..., Collector], caplog):
+    """Each tenant has a limit of its own; who reaches it is logged once an hour and counted."""
+    collector = make(mlflow={"max_experiments": 2})
+    for number in range(1, 6):
+        collector.send(rag(number), f"flood-{number}", tenant="noisy")
+    collector.send(rag(6), "shop", tenant="quiet")
+    collector.run()
+    assert services_of(collector, range(1, 7)) == ["flood-1", "flood-2", "other", "other", "other", "shop"]
+    assert 'qualitrace_names_replaced_total{kind="service"} 3.0' in collector.metrics()
+    (warning,) = [record.getMessage() for record in caplog.records if "is called other" in record.getMessage()]
+    assert "'flood-3'" in warning
+    assert "tenant noisy" in warning
+
+
+def test_a_name_that_was_not_seen_for_long_makes_room(make: Callable[..., Collector]):
+    """Its totals go to `other`, whose counter does not leap. A name in use stays, over a restart too."""
+    collector = make(mlflow={"max_experiments": 2, "forget_services_after": "10d"}, judges=[])
+    for number, service in enumerate(("old", "shop", "late"), 1):
+        collector.send(rag(number), service)
+    collector.run()
+    collector.now += 9 * 86_400
+    collector.send(rag(4), "shop")
+    collector.run(90)
+    collector.restart()
+    collector.now += 2 * 86_400
+    collector.run(1)
+    collector.send(rag(5), "late")
+    collector.send(rag(6), "old")
+    collector.run()
+    assert services_of(collector, (3, 4, 5, 6)) == ["other", "shop", "late", "other"]
+    rows = {row["service"]: (row["total"], row["counted"]) for row in Ledger(collector.database).counters()}
+    assert rows == {"shop": (2, 2), "other": (3, 2), "late": (1, 1)}
+
+
+def test_the_series_of_a_name_that_made_room_end(make: Callable[..., Collector]):
+    """Else those of names that come and go would fill Prometheus and the memory."""
+    collector = make(mlflow={"forget_services_after": "10d"})
+    collector.send(rag(1), "old")
+    collector.run()
+    assert 'service="old"' in collector.metrics()
+    collector.now += 11 * 86_400
+    collector.send(rag(2), "shop")
+    collector.run(90)
+    assert 'service="shop"' in collector.metrics()
+    assert 'service="old"' not in collector.metrics()
+
+
+def test_a_dead_letter_keeps_the_name_of_its_service(make: Callable[..., Collector]):
+    """Its replay takes it out of the totals of that service."""
+    collector = make(mlflow={"forget_services_after": "10d"})
+    letter = DeadLetter(trace_id="tr-1", service="old", error="no", traces=b"", logs=b"", recorded_at=collector.now)
+    collector.recorder.keep_letter(letter)
+    collector.restart()
+    collector.now += 11 * 86_400
+    collector.run(1)
+    assert [row["service"] for row in Ledger(collector.database).totals()] == ["old"]
 
 
 def services_of(collector: Collector, numbers: Iterable[int]) -> list[str]:

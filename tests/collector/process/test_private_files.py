@@ -7,7 +7,16 @@ import pytest
 
 from qualitrace_collector.process.private_files import make_private
 
-KEPT = ("journal.db", "state.db", "state.db-wal", "state.db-shm", "mlflow.db", "mlflow.db-wal", "collector.lock")
+KEPT = (
+    "journal.db",
+    "state.db",
+    "state.db-wal",
+    "state.db-shm",
+    "mlflow.db",
+    "mlflow.db-wal",
+    "collector.lock",
+    "fences.key",
+)
 
 
 def modes(folder: Path) -> dict[str, int]:
