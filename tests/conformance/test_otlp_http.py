@@ -160,7 +160,7 @@ def test_http_an_internal_fault_carries_a_status(receiver: Receiver, encoding: A
         committer = GroupCommitter(receiver.journal)
         app = http_app(Intake(committer, lambda: 1 / 0), DoorGuard.of(receiver.config))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://receiver") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             headers = {"content-type": encoding.content_type}
             answer = await client.post("/v1/traces", content=encoding.write(GOOD), headers=headers)
         await asyncio.to_thread(committer.stop)

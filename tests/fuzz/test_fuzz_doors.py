@@ -59,7 +59,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Generator[App]:
     committer = GroupCommitter(journal)
     door = http_app(Intake(committer, lambda: 1.0), DoorGuard.of(config))
     with asyncio.Runner() as runner:
-        client = httpx.AsyncClient(transport=httpx.ASGITransport(door), base_url="http://receiver")
+        client = httpx.AsyncClient(transport=httpx.ASGITransport(door), base_url="http://localhost")
         yield App(runner, client, journal)
     committer.stop()
     journal.close()
@@ -126,7 +126,7 @@ def receiver(tmp_path_factory: pytest.TempPathFactory) -> Generator[Receiver]:
 
 pieces = st.sampled_from(
     [
-        *(b"POST /v1/traces HTTP/1.1\r\n", b"Host: x\r\n", b"Content-Length: 5\r\n", b"Content-Length: -1\r\n"),
+        *(b"POST /v1/traces HTTP/1.1\r\n", b"Host: localhost\r\n", b"Content-Length: 5\r\n", b"Content-Length: -1\r\n"),
         *(b"Transfer-Encoding: chunked\r\n", b"ffffffffffffffffff\r\n", b"0\r\n\r\n", b"Content-Type: a\r\n", b"\r\n"),
         *(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x00\x00\x0c\x04\x00\x00\x00\x00\x00"),
     ]

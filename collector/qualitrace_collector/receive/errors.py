@@ -4,9 +4,11 @@ RequestError           the `reason` labels the counter requests_refused
 ├── Unauthenticated    401, UNAUTHENTICATED
 ├── Undecodable        400, INVALID_ARGUMENT
 ├── Forbidden          403, PERMISSION_DENIED (feedback only)
+├── ForeignOrigin      403, PERMISSION_DENIED (HTTP only)
 ├── TooSlow            408, DEADLINE_EXCEEDED
 ├── TooLarge           413, RESOURCE_EXHAUSTED without RetryInfo, which OTLP clients do not retry
 ├── Unsupported        415, INVALID_ARGUMENT
+├── Misdirected        421, PERMISSION_DENIED (HTTP only)
 ├── RateLimited        429, RESOURCE_EXHAUSTED with a retry delay (feedback only)
 └── Unavailable        503, UNAVAILABLE with a retry delay: the same request may succeed later
 
@@ -83,6 +85,22 @@ class Forbidden(RequestError):
 
     def __init__(self) -> None:
         super().__init__("trace belongs to another tenant")
+
+
+class ForeignOrigin(RequestError):
+    """The request comes from a web page that is not allowed to send."""
+
+    http_status = 403
+    rpc_code = code_pb2.PERMISSION_DENIED
+    reason = "origin"
+
+
+class Misdirected(RequestError):
+    """The request is for a host that is not served, as after DNS rebinding."""
+
+    http_status = 421
+    rpc_code = code_pb2.PERMISSION_DENIED
+    reason = "host"
 
 
 class TooSlow(RequestError):

@@ -9,7 +9,17 @@ from dataclasses import dataclass, field
 
 from starlette.requests import ClientDisconnect, Request
 
-from qualitrace_collector.receive.errors import TooLarge, TooSlow, Unauthenticated, Unavailable, Undecodable
+from qualitrace_collector.config.values import split_address
+from qualitrace_collector.http_server.browsers import BrowserGuard, is_loopback
+from qualitrace_collector.receive.errors import (
+    ForeignOrigin,
+    Misdirected,
+    TooLarge,
+    TooSlow,
+    Unauthenticated,
+    Unavailable,
+    Undecodable,
+)
 from qualitrace_collector.receive.settings import OtlpToken, ReceiveConfig
 
 _DECODERS = 4
@@ -124,6 +134,8 @@ class DoorGuard:
         body_timeout: seconds from the end of a request's head to the end of its body.
         max_bytes: size of a request, both as sent and decompressed.
         feedback_rate: how much feedback one sender may give, such as `60/minute`.
+        allowed_origins: of web pages that may send over HTTP.
+        browsers: refuses other pages, and hosts that are not served.
         decoders: large requests that are decoded at once: only after that is it known how much memory they need.
     """
 
@@ -132,14 +144,37 @@ class DoorGuard:
     body_timeout: float
     max_bytes: int
     feedback_rate: str
+    allowed_origins: tuple[str, ...]
+    browsers: BrowserGuard
     decoders: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_DECODERS))
 
     @classmethod
     def of(cls, config: ReceiveConfig) -> "DoorGuard":
         """Make the guard of a configuration."""
-        otlp = config.otlp
-        memory = RequestMemory(otlp.max_memory)
-        return cls(Tokens(otlp.tokens), memory, otlp.body_timeout, config.listen.max_request_size, otlp.feedback_rate)
+        listen, otlp = config.listen, config.otlp
+        host = split_address(listen.otlp_http)[0]
+        # Elsewhere than on loopback senders may call it by any name, such as a container's.
+        hosts = (host, *listen.allowed_hosts) if is_loopback(host) or listen.allowed_hosts else None
+        return cls(
+            tokens=Tokens(otlp.tokens),
+            memory=RequestMemory(otlp.max_memory),
+            body_timeout=otlp.body_timeout,
+            max_bytes=listen.max_request_size,
+            feedback_rate=otlp.feedback_rate,
+            allowed_origins=otlp.allowed_origins,
+            browsers=BrowserGuard(hosts, otlp.allowed_origins),
+        )
+
+    def check_browser(self, request: Request) -> None:
+        """Refuse what a web page of another site sends over HTTP.
+
+        Raises:
+            Misdirected: the Host header names a host that is not served.
+            ForeignOrigin: the page's origin is not allowed.
+        """
+        refusal = self.browsers.refusal(request.headers)
+        if refusal is not None:
+            raise (Misdirected if refusal.status == Misdirected.http_status else ForeignOrigin)(refusal.text)
 
     async def read_body(self, request: Request, add_bytes: AddBytes, max_bytes: int) -> bytes:
         """Return the body of an HTTP request as it was sent.

@@ -18,6 +18,8 @@ from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -62,6 +64,7 @@ def http_app(intake: Intake, guard: DoorGuard) -> Starlette:
     ) -> Route:
         async def answer(request: Request) -> Response:
             try:
+                guard.check_browser(request)
                 return await take(request)
             except RequestError as error:
                 intake.count_refusal(error)
@@ -69,7 +72,9 @@ def http_app(intake: Intake, guard: DoorGuard) -> Starlette:
 
         return Route(path, answer, methods=["POST"])
 
+    pages = Middleware(CORSMiddleware, allow_origins=guard.allowed_origins, allow_methods=["POST"], allow_headers=["*"])
     app = Starlette(
+        middleware=[pages] if guard.allowed_origins else [],
         routes=[
             *(route(f"/v1/{signal.name}", _Export(intake, signal, guard).take, media_type) for signal in SIGNALS),
             route("/v1/feedback", take_feedback, lambda _: JSON),

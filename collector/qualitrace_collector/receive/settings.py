@@ -23,6 +23,7 @@ from qualitrace_collector.config.values import LOOPBACK, Address, Duration, Head
 from qualitrace_collector.journal.settings import Journal
 
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
+_ORIGIN = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?$")
 
 
 class Listen(Section):
@@ -41,7 +42,8 @@ class Listen(Section):
     web_token: HeaderSecret | None = None
     """The token for the web port, sent as Bearer or as the password of Basic authentication."""
     allowed_hosts: tuple[str, ...] = ()
-    """Host names, besides loopback's and the bound one, that the web port answers to."""
+    """Host names, besides loopback's and the bound one, that the web port and the OTLP/HTTP port answer to. If there
+    are none, an OTLP/HTTP port beyond loopback answers to every name."""
 
     @property
     def web_url(self) -> str:
@@ -144,8 +146,18 @@ class Otlp(Section):
     """Connections at each OTLP port. Beyond it, those that wait for their client are closed first."""
     max_memory: ByteSize = ByteSize(512 << 20)
     """Memory for requests that are not in the journal yet. Beyond it, requests get 503 or UNAVAILABLE."""
+    allowed_origins: tuple[str, ...] = ()
+    """Origins of web pages that may send over HTTP, such as `https://shop.example`. Other pages' requests get 403."""
     feedback_rate: str = "600/minute"
     """Feedback that one token, or without tokens one address, may send. Beyond it, feedback gets 429."""
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not _ORIGIN.match(origin):
+                raise ValueError(f"must be origins such as https://shop.example, without a path (got {origin!r})")
+        return tuple(origin.lower() for origin in origins)  # as browsers send them
 
     @field_validator("feedback_rate")
     @classmethod

@@ -1,22 +1,16 @@
-"""Who may read the web port: the right host, the right origin, the right token; and how browsers must treat it.
-
-A page on another site can make a browser send requests to loopback. DNS rebinding even lets it read the answers,
-but the Host header then names the other site, so only known hosts are answered.
-"""
+"""Who may read the web port: the right host, the right origin, the right token; and how browsers must treat it."""
 
 import base64
 import binascii
 import hashlib
 import hmac
-import ipaddress
-import re
 from collections.abc import Iterable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from qualitrace_collector.config.values import LOOPBACK
+from qualitrace_collector.http_server.browsers import BrowserGuard
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
@@ -28,8 +22,6 @@ SECURITY_HEADERS = {
 }
 PROBES = ("/healthz", "/readyz")
 """Answered without a token, and by an IP address: they say nothing but how this server is."""
-
-_HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 
 
 class WebGuard:
@@ -43,7 +35,7 @@ class WebGuard:
 
     def __init__(self, app: ASGIApp, hosts: Iterable[str], token: str | None) -> None:
         self._app = app
-        self._hosts = {host.lower() for host in (*LOOPBACK, *hosts)}
+        self._browsers = BrowserGuard(hosts, None)
         self._token = None if token is None else _digest(token)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,12 +54,9 @@ class WebGuard:
 
     def _refusal(self, scope: Scope) -> PlainTextResponse | None:
         headers = Headers(scope=scope)
-        host = headers.get("host", "")
-        if not self._serves(headers.getlist("host"), any_address=scope["path"] in PROBES):
-            return _refuse(421, f"{host!r} is not served here: add its name to listen.allowed_hosts")
-        origin = headers.get("origin")
-        if origin is not None and origin.lower() not in (f"http://{host}".lower(), f"https://{host}".lower()):
-            return _refuse(403, f"requests from {origin!r} are not answered")
+        # Kubernetes asks by the pod's address, which nobody knows before. DNS rebinding needs a name.
+        if refusal := self._browsers.refusal(headers, any_address=scope["path"] in PROBES):
+            return _refuse(refusal.status, refusal.text)
         if scope["method"] not in ("GET", "HEAD"):
             return _refuse(405, "only GET and HEAD are answered", ("Allow", "GET, HEAD"))
         if scope["path"] not in PROBES and not self._knows(headers.get("authorization", "")):
@@ -80,26 +69,12 @@ class WebGuard:
             )
         return None
 
-    def _serves(self, hosts: list[str], *, any_address: bool) -> bool:
-        match = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
-        name = match.group(1).strip("[]").lower() if match else ""
-        # Kubernetes asks by the pod's address, which nobody knows before. DNS rebinding needs a name.
-        return name in self._hosts or (any_address and _is_address(name))
-
     def _knows(self, authorization: str) -> bool:
         if self._token is None:
             return True
         given = _token_in(authorization)
         # Digests are equally long, so the time of the comparison does not depend on the token.
         return given != "" and hmac.compare_digest(_digest(given), self._token)
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _token_in(authorization: str) -> str:

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 MakeRequest = Callable[..., ExportTraceServiceRequest]
 Connect = Callable[..., socket.socket]
 
-HEAD = b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n"
+HEAD = b"POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-protobuf\r\n"
 EMPTY_REQUEST = HEAD + b"Content-Length: 0\r\n\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
