@@ -36,20 +36,20 @@ HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 WEB = (
     b"",
     GET % b"/readyz" + b"X: ",
-    GET % b"/" + b"Content-Length: 1000000\r\n\r\n",
+    GET % b"/" + b"Content-Length: 1000000\r\n\r\nx",
     GET % b"/healthz" + b"\r\n",
-    (GET % b"/" + b"\r\n") * 32,
-    (GET % b"/metrics" + b"\r\n") * 32,
+    (GET % b"/" + b"\r\n") * 8,
+    (GET % b"/metrics" + b"\r\n") * 8,
 )
-"""What clients of the web port begin with; each then adds a byte now and then, and reads nothing."""
+"""What clients of the web port begin with. They read nothing, and add a byte now and then to what is not complete."""
 OTLP_HTTP = (
     b"",
     POST + b"X: ",
-    POST + b"Content-Length: 1000000\r\n\r\n",
+    POST + b"Content-Length: 1000000\r\n\r\nx",
     POST + b"Content-Length: 0\r\n\r\n",
-    (POST + b"Content-Length: 0\r\n\r\n") * 32,
+    (POST + b"Content-Length: 0\r\n\r\n") * 8,
 )
-OTLP_GRPC = (b"", HTTP2[:10], HTTP2, HTTP2 + b"\0\0\0\4\0\0\0\0\0")
+OTLP_GRPC = (b"", HTTP2, HTTP2 + b"\0\0\0\4\0\0\0\0\0")
 
 
 class Loris:
@@ -66,6 +66,7 @@ class Loris:
         self._beginnings = cycle(beginnings)
         self._number = number
         self._held: dict[int, socket.socket] = {}
+        self._dripping: set[int] = set()
         self._poll = select.poll()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -86,10 +87,11 @@ class Loris:
         while not self._stop.wait(DRIP_SECONDS):
             for descriptor, _ in self._poll.poll(0):  # nothing but the server's end of it
                 self._poll.unregister(descriptor)
+                self._dripping.discard(descriptor)
                 self._held.pop(descriptor).close()
-            for connection in self._held.values():
+            for descriptor in self._dripping:
                 with suppress(OSError):
-                    connection.send(b"x")
+                    self._held[descriptor].send(b"x")
             self._fill()
 
     def _fill(self) -> None:
@@ -100,12 +102,14 @@ class Loris:
             try:
                 connection.connect(self._address)
                 connection.setblocking(False)
-                connection.send(next(self._beginnings))
+                connection.send(beginning := next(self._beginnings))
             except OSError:
                 connection.close()
                 return  # the server has no room now
             self.opened += 1
             self._held[connection.fileno()] = connection
+            if beginning and not beginning.endswith((b"\r\n\r\n", b"\0")):
+                self._dripping.add(connection.fileno())
             self._poll.register(connection, select.POLLRDHUP)
 
 

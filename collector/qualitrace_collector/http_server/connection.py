@@ -9,10 +9,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 MAX_HEAD_BYTES = 64 << 10
-MAX_PIPELINED = 64
+MAX_PIPELINED = 16
 """Requests that a client sends before it has the first answer; each is an object, and 256 KiB are read at once."""
-MAX_UNREAD = 64
-"""Connections whose client does not read an answer that is held in memory for it: each may be a page of a megabyte."""
+MAX_UNREAD_BYTES = 64 << 20
+"""Of answers that clients do not read: a thousand of them may each have asked for a page of a megabyte."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,8 @@ class ConnectionSlots:
         self._taken: set[HasTransport] = set()
         self._silent: dict[HasTransport, None] = {}  # in order of their arrival; never sent a request
         self._idle: dict[HasTransport, None] = {}  # in order of their last answer
-        self._unread: dict[HasTransport, None] = {}  # in order of the answers that their clients have not read
+        self._unread: dict[HasTransport, int] = {}  # bytes that their clients have not read, in order of the answers
+        self._unread_bytes = 0
 
     def enter(self, connection: HasTransport) -> None:
         """Give a new connection a slot, or close it if every other one is busy."""
@@ -81,15 +82,16 @@ class ConnectionSlots:
         """Note that a connection has had its answer."""
         self._idle[connection] = None
 
-    def unread(self, connection: HasTransport) -> None:
-        """Note that a client does not read its answer; close the one that has not for longest if there are too many."""
-        self._unread[connection] = None
-        if len(self._unread) > MAX_UNREAD:
+    def unread(self, connection: HasTransport, size: int) -> None:
+        """Note that a client does not read `size` bytes; close those that have not for longest if it is too much."""
+        self._unread[connection] = size
+        self._unread_bytes += size
+        while self._unread_bytes > MAX_UNREAD_BYTES:
             self._close(next(iter(self._unread)))
 
     def read(self, connection: HasTransport) -> None:
         """Note that a client has read all that was sent to it."""
-        self._unread.pop(connection, None)
+        self._unread_bytes -= self._unread.pop(connection, 0)
 
     def leave(self, connection: HasTransport) -> None:
         """Free the connection's slot."""
@@ -177,7 +179,7 @@ class Connection(HttpToolsProtocol):
         """Note that the client does not read; give it some time."""
         super().pause_writing()
         self._answer_timer = self.loop.call_later(self._limits.answer_timeout, self.transport.abort)
-        self._slots.unread(self)
+        self._slots.unread(self, self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
         """Note that the client has read everything."""

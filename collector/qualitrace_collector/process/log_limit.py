@@ -22,7 +22,7 @@ CHARACTERS = 16_384
 class _Window:
     ends: float
     count: int = 0
-    last: str = ""
+    example: str = ""
 
 
 class LogLimit(logging.Filter):
@@ -49,8 +49,8 @@ class LogLimit(logging.Filter):
             window.count += 1
             if window.count <= MESSAGES:
                 return True
-            window.last = record.getMessage().partition("\n")[0][:CHARACTERS]
-            if window.count == MESSAGES + 1:
+            if window.count == MESSAGES + 1:  # once: to write the text takes longer than all of the above
+                window.example = record.getMessage().partition("\n")[0]
                 self._report_later(record.name, record.levelno, window)
             return False
 
@@ -71,9 +71,9 @@ class LogLimit(logging.Filter):
     def _report_later(self, logger: str, level: int, window: _Window) -> None:
         def report() -> None:
             left_out = window.count - MESSAGES
-            text = "%d more messages like this were left out in %g s: %s"
+            text = "%d more messages like this were left out in %g s, for example: %s"
             logging.getLogger(logger).log(
-                level, text, left_out, self._seconds, window.last, extra={"left_out": left_out}
+                level, text, left_out, self._seconds, window.example, extra={"left_out": left_out}
             )
 
         timer = threading.Timer(max(0.0, window.ends - self._clock()), report)

@@ -13,8 +13,8 @@ from qualitrace_collector.process.descriptors import connections_within
 
 STOP_SECONDS = 1
 """How long requests under way may take at `stop`: it comes after the drain, shortly before the process is killed."""
-MAX_CONNECTIONS = 1024
-"""Prometheus, probes and browsers need dozens."""
+MAX_CONNECTIONS = 4096
+"""Prometheus, probes and browsers need dozens. More than these cost up to 80 MB and are closed first."""
 
 
 class WebServer:
