@@ -102,7 +102,7 @@ class JudgeConfig(SampledJudge):
     thresholds: Thresholds | None = None
     """Limits that `qualitrace calibrate` fitted. Between them the verdict is unsure."""
     timeout: Duration = Field(default=30.0, gt=0)
-    """How long one call may take."""
+    """How long one call may take, from the connection to the last byte."""
     budget: Budget = Budget()
     """What this judge alone may cost."""
     cascade: Cascade | None = None

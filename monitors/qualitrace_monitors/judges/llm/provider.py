@@ -1,4 +1,4 @@
-"""One chat call to the model of an MLflow model URI, and its price: a route forms the request, httpx sends it.
+"""One chat call to the model of an MLflow model URI, and its price: a route forms the request, a sender sends it.
 
 MLflow's gateway providers form most requests. Its own call (`invoke_judge_model`) takes keys and the timeout from the
 process's environment alone and loses `Retry-After`; its deployments client and its calls to Bedrock take no timeout for
@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Generator
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import httpx
@@ -27,25 +27,19 @@ from qualitrace_monitors.judges.failures import (
     quoted,
 )
 from qualitrace_monitors.judges.llm.bodies import Reply, error_in, read_body
+from qualitrace_monitors.judges.llm.sender import ChatRequest, Sender
 
 # Without an address, MLflow reads the price list in its package, and does not wait for the one on the network.
 os.environ.setdefault("MLFLOW_MODEL_CATALOG_URI", "")
 
-LARGEST_BODY = 8 * 1024 * 1024  # bytes of the longest answer that is read
 CREDENTIALS = "AWS credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a role)"
-
-
-class ChatRequest(NamedTuple):
-    """One request with a JSON body; `auth` proves who asks if the headers do not."""
-
-    url: str
-    headers: dict[str, str]
-    body: Any
-    auth: httpx.Auth = httpx.Auth()
 
 
 class Route(Protocol):
     """The way to a model. Thread-safe."""
+
+    address_setting: str = "base_url (or the provider's address in the environment)"
+    """What sets the provider's address, for errors."""
 
     def request(self, payload: dict[str, Any]) -> ChatRequest:
         """Form the request of a payload in OpenAI's chat form."""
@@ -71,14 +65,14 @@ class Provider:
         model_uri: for example `openai:/gpt-5-mini`.
         base_url: the root of the provider's API elsewhere, for example `http://127.0.0.1:8000/v1`.
         api_key: else the provider's environment variable is read, as MLflow does.
-        timeout: seconds to wait for a connection, and between the bytes of the answer.
+        timeout: seconds that a call may take.
     """
 
     def __init__(self, model_uri: str, base_url: str | None, api_key: str | None, timeout: float) -> None:
         self._name, _, model = model_uri.partition(":/")
         self._model = model.lstrip("/")
         self._base_url, self._api_key = base_url, api_key
-        self._client = httpx.Client(timeout=timeout)
+        self._sender = Sender(self._name, timeout)
 
     def chat(self, messages: list[dict[str, str]], schema: type[BaseModel] | None, temperature: float | None) -> Reply:
         """Ask once.
@@ -109,28 +103,12 @@ class Provider:
 
     def _post(self, request: ChatRequest) -> tuple[bytes, httpx.Headers]:
         """Send a request; return the body and the headers of an answer that means success."""
-        url, headers, content, auth = request
-        try:
-            with self._client.stream("POST", url, headers=headers, json=content, auth=auth) as response:
-                body = self._body(response)
-        except (httpx.UnsupportedProtocol, httpx.InvalidURL, UnicodeError, ValueError) as error:
-            raise JudgeError(f"{self._name}: cannot ask {url}: {error}") from error
-        except httpx.RequestError as error:
-            raise TransientJudgeError(f"{self._name}: {url} is out of reach: {error!r}") from error
-        if response.is_success:
-            return body, response.headers
-        text = body.decode(errors="replace")
-        message = message_of(f"{self._name}: HTTP {response.status_code}", text)
-        error = http_failure(message, response.status_code, response.headers)
-        raise _about_parameter(error, text) if response.status_code in (400, 422) else error
-
-    def _body(self, response: httpx.Response) -> bytes:
-        body = bytearray()
-        for part in response.iter_bytes():
-            body += part
-            if len(body) > LARGEST_BODY:
-                raise JudgeError(f"{self._name}: the response is larger than {LARGEST_BODY >> 20} MiB")
-        return bytes(body)
+        answer = self._sender.post(request, self._route.address_setting)
+        if httpx.codes.is_success(answer.status):
+            return answer.body, answer.headers
+        message = message_of(f"{self._name}: HTTP {answer.status}", answer.text)
+        error = http_failure(message, answer.status, answer.headers)
+        raise _about_parameter(error, answer.text) if answer.status in (400, 422) else error
 
     def _read(self, body: bytes, headers: httpx.Headers) -> Reply:
         """Read the body of an answer whose status means success; it may report an error nevertheless."""
@@ -220,6 +198,8 @@ class GatewayRoute(Route):
 
 class EndpointRoute(Route):
     """An endpoint of MLflow's deployments target, `MLFLOW_DEPLOYMENTS_TARGET`: a gateway's address, or `databricks`."""
+
+    address_setting = "MLFLOW_DEPLOYMENTS_TARGET"
 
     def __init__(self, endpoint: str) -> None:
         from databricks.sdk.core import Config
