@@ -1,5 +1,6 @@
 """A judge worker on real databases, with a clock and judges of the test's."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from qualitrace_monitors.judges.build import Escalation, JudgeStage
 from qualitrace_monitors.judges.contract import Score
 from qualitrace_monitors.judges.settings import Budget
 from qualitrace_monitors.judging.calls import CallsInTurn
+from qualitrace_monitors.judging.judgement import Judgement
 from qualitrace_monitors.judging.worker import JudgeMetrics, JudgeWorker
 from support.mlflow_db import converted, new_store
 from support.otlp import rag_trace
@@ -52,6 +54,7 @@ class Monitor:
         self.now = MIDNIGHT + 1000
         self.judge = ScriptedJudge(tier)
         self.then: Escalation | None = None
+        self.new_calls: Callable[[], CallsInTurn[Judgement]] = lambda: CallsInTurn(10)
         self.database = Database(folder / "state.db")
         self.store = new_store(folder)
         self.registry = CollectorRegistry()
@@ -79,7 +82,7 @@ class Monitor:
             self.store,
             self.metrics,
             spending,
-            CallsInTurn(10),
+            self.new_calls(),
             InWork(self.database.path.with_name(f"{stage.lane}.in-work")),
             clock=lambda: self.now,
         )

@@ -4,6 +4,7 @@ A call that may block its caller until it succeeds is better repeated by `tenaci
 """
 
 import math
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from tenacity import RetryCallState, Retrying
@@ -33,7 +34,8 @@ def seconds_asked(header: str | None, now: float) -> float | None:
         seconds = float(header)
     except ValueError:
         try:
-            seconds = parsedate_to_datetime(header).timestamp() - now
+            date = parsedate_to_datetime(header)  # without a zone in the oldest form, which is in GMT as well
+            seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
         except (ValueError, OverflowError):
             return None
     return max(0.0, seconds) if math.isfinite(seconds) else None

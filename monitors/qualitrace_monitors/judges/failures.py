@@ -50,8 +50,16 @@ def quoted(text: str) -> str:
 def http_failure(message: str, status: int, headers: Mapping[str, str]) -> JudgeError:
     """Return the error for an HTTP status that reports a failure; `headers` have lower-case names, or ignore case."""
     if status in BUSY or status >= 500:
-        return TransientJudgeError(message, seconds_asked(headers.get("retry-after"), time.time()))
+        return TransientJudgeError(message, _wait_asked(headers))
     return JudgeError(message)
+
+
+def _wait_asked(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that an answer asks to wait; OpenAI and Azure give milliseconds, beside whole seconds."""
+    milliseconds = headers.get("retry-after-ms", "")
+    if re.fullmatch(r"\d{1,12}(?:\.\d+)?", milliseconds):
+        return float(milliseconds) / 1000
+    return seconds_asked(headers.get("retry-after"), time.time())
 
 
 def failure_of(who: str, error: BaseException) -> JudgeError:
@@ -103,7 +111,7 @@ def failure_in_body(who: str, error: Any, headers: Mapping[str, str]) -> JudgeEr
     kind = " ".join(names or [text]).lower().replace(" ", "_")
     if _FINAL.search(kind) and not _AWAY.search(kind):
         return JudgeError(message)
-    return TransientJudgeError(message, seconds_asked(headers.get("retry-after"), time.time()))
+    return TransientJudgeError(message, _wait_asked(headers))
 
 
 def message_of(who: str, text: str) -> str:

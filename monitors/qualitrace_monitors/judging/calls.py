@@ -23,8 +23,9 @@ START, MOST = 8, 64
 
 PAUSE = wait_exponential(multiplier=2, max=60)
 """The cap is a minute, within which a provider that recovers is noticed."""
-LONGEST_REQUESTED_SECONDS = 3600.0
-"""The longest pause that a provider may ask for."""
+PROBE = wait_exponential(multiplier=60, max=600)
+"""After how long a provider that asks for a longer pause is tried with one call: 1 min, doubled up to 10 min. Providers
+ask for an hour, or for the rest of a day, and are often back sooner."""
 
 ALWAYS = 3
 """Failures in a row after which a judge counts as failing always."""
@@ -173,12 +174,15 @@ class Pauses:
     """For how long judges that failed are not asked, by their queues; times are Unix seconds; thread-safe.
 
     Each failure in a row doubles the pause. Failures of calls that were in flight together count as one, and an answer
-    to one of them ends the pause: a provider that fails now and then is not down.
+    to one of them ends the pause: a provider that fails now and then is not down. After a pause that the provider
+    caused, one call probes it (half-open, as circuit breakers have it); the others wait for its answer.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._requested: set[str] = set()
+        self._half_open: set[str] = set()
+        self._probes: dict[str, str] = {}
         self._failures: Counter[str] = Counter()
         self._ends: dict[str, float] = {}
 
@@ -186,16 +190,40 @@ class Pauses:
         """Return when the judge may be asked again; 0 if it never failed."""
         return self._ends.get(queue, 0.0)
 
-    def failed(self, queues: Iterable[str], now: float, requested: float | None) -> float:
+    def room(self, queue: str, now: float) -> int | None:
+        """Return how many calls of the judge may be begun now: none in a pause, one after it, then any (None)."""
+        with self._lock:
+            if self.end(queue) > now or queue in self._probes:
+                return 0
+            return 1 if queue in self._half_open else None
+
+    def began(self, queue: str, trace_id: str) -> None:
+        """Record that a call was begun; after a pause it is the one that probes the provider."""
+        with self._lock:
+            if queue in self._half_open:
+                self._probes[queue] = trace_id
+
+    def ended(self, queue: str, trace_id: str) -> None:
+        """Record that a call has ended, whatever came of it."""
+        with self._lock:
+            if self._probes.get(queue) == trace_id:
+                del self._probes[queue]
+
+    def failed(
+        self, queues: Iterable[str], now: float, requested: float | None = None, *, by_provider: bool = False
+    ) -> float:
         """Begin or extend the judges' pauses after a failure.
 
         Args:
             requested: seconds that the provider asked for, with Retry-After.
+            by_provider: it was the judge's provider that failed.
 
         Returns:
             The end of the pauses.
         """
         with self._lock:
+            if by_provider:
+                self._half_open.update(queues)
             return max(self._extend(queue, now, requested or 0.0) for queue in queues)
 
     def _extend(self, queue: str, now: float, requested: float) -> float:
@@ -203,13 +231,17 @@ class Pauses:
             self._failures[queue] += 1
         if requested:
             self._requested.add(queue)
-        pause = min(LONGEST_REQUESTED_SECONDS, max(requested, seconds_after(self._failures[queue], PAUSE)))
+        failures = self._failures[queue]
+        pause = max(seconds_after(failures, PAUSE), min(requested, seconds_after(failures, PROBE)))
         self._ends[queue] = max(now + pause, self.end(queue))
         return self._ends[queue]
 
-    def succeeded(self, queue: str) -> None:
-        """Record that the judge gave a score and MLflow took it: a pause that the provider did not ask for ends."""
+    def succeeded(self, queue: str, now: float) -> None:
+        """Record an answer, to a call begun before or after the failure: a pause that nobody asked for ends."""
         with self._lock:
-            if self._failures.pop(queue, None) is not None and queue not in self._requested:
+            if queue in self._requested and now < self.end(queue):
+                return
+            if self._failures.pop(queue, None) is not None:
                 self._ends.pop(queue, None)
+            self._half_open.discard(queue)
             self._requested.discard(queue)

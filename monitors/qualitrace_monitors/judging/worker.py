@@ -146,13 +146,16 @@ class JudgeWorker:
     def _begin(self, now: float) -> list[Judgement]:
         """Lease tasks and begin their calls; return the judgements that need no call."""
         room = self._calls.room()
-        ready = {queue for queue in self._stages if self._pauses.end(queue) <= now}
+        rooms = {queue: self._pauses.room(queue, now) for queue in self._stages}
+        ready = {queue for queue, calls in rooms.items() if calls != 0}
         out_of_budget = self._out_of_budget(ready, now)
         # Of these only tasks that have been due for a day are leased: they have waited long enough.
         overdue = self._queue.lease(room, now - EXPIRE_SECONDS, EXPIRE_SECONDS + LEASE_SECONDS, sorted(out_of_budget))
         done = [Judgement(task, self._stages[task.judge], outcome="budget_skipped") for task in overdue]
         to_ask: list[Judgement] = []
-        for task in self._lease(room, now, sorted(ready - out_of_budget)):
+        affordable = ready - out_of_budget
+        probes = sorted(queue for queue in affordable if rooms[queue] is not None)
+        for task in self._lease(room, now, sorted(affordable), probes):
             judgement = Judgement(task, self._stages[task.judge])
             if now - task.completed_at > EXPIRE_SECONDS:
                 judgement.outcome = "expired"
@@ -163,10 +166,18 @@ class JudgeWorker:
             (done if judgement.outcome or judgement.score else to_ask).append(judgement)
         return [*done, *self._ask_affordable(to_ask, now)]
 
-    def _lease(self, room: int, now: float, queues: list[str]) -> list[JudgeTask]:
-        """Take tasks, and note that they are in work; those that a process died with come first, and alone."""
+    def _lease(self, room: int, now: float, queues: list[str], probes: list[str]) -> list[JudgeTask]:
+        """Take tasks, and note that they are in work; those that a process died with come first, and alone.
+
+        Args:
+            room: how many, at most.
+            queues: those that they may be of.
+            probes: those of which only one task may be taken.
+        """
         if not self._in_work.trying:
-            tasks = self._queue.lease(room, now, LEASE_SECONDS, queues)
+            tasks = self._queue.lease(room, now, LEASE_SECONDS, sorted({*queues} - {*probes}))
+            for queue in probes:
+                tasks += self._queue.lease(min(1, room - len(tasks)), now, LEASE_SECONDS, [queue])
             if tasks:
                 self._in_work.begin(task.key for task in tasks)
             return tasks
@@ -192,6 +203,7 @@ class JudgeWorker:
                 granted = self._spending.reserve(stage.judge.name, granted, now, LEASE_SECONDS)
             for judgement in mine:
                 if judgement.task.trace_id in granted:
+                    self._pauses.began(queue, judgement.task.trace_id)
                     self._calls.begin(partial(self._ask, judgement))
                 else:
                     judgement.retry_at = now + BUDGET_SECONDS
@@ -214,10 +226,12 @@ class JudgeWorker:
         except TransientJudgeError as error:
             judgement.refused = True
             self._failures.failed(queue)
-            self._postpone(judgement, error, [queue], error.retry_after)
+            until = self._pauses.failed([queue], self._clock(), error.retry_after, by_provider=True)
+            self._postpone(judgement, error, until)
         except Exception as error:  # a judge's bug is a failed judgement, not the end of judging
             judgement.usage = error.usage if isinstance(error, JudgeError) else Usage()
             self._failures.failed(queue)
+            self._pauses.succeeded(queue, self._clock())  # the provider is there
             self._fail(judgement, error)
         judgement.seconds = time.perf_counter() - judgement.began
         self._metrics.observe_duration(judge.name, judge.tier, judgement.seconds)
@@ -227,6 +241,7 @@ class JudgeWorker:
         """Return what was asked and has ended; `calls` learns from it how many calls the provider bears."""
         finished = self._calls.finished(WAIT_SECONDS)
         for judgement in finished:
+            self._pauses.ended(judgement.stage.queue, judgement.task.trace_id)
             if judgement.refused:
                 self._calls.congested(judgement.began)
             elif judgement.score is not None:
@@ -252,7 +267,7 @@ class JudgeWorker:
             refused = self._store.save_assessments(feedbacks) if feedbacks else {}
         except StoreUnavailable as error:
             for judgement, _ in current:
-                self._postpone(judgement, error, self._stages)
+                self._postpone(judgement, error, self._pauses.failed(self._stages, self._clock()))
             return
         for judgement, score in current:
             row = score_row(judgement.task, judgement.judge, score, self._clock())
@@ -260,19 +275,17 @@ class JudgeWorker:
                 self._fail(judgement, refused[row.assessment_id])
             else:
                 judgement.outcome, judgement.row = "scored", row
-                self._pauses.succeeded(judgement.stage.queue)
+                self._pauses.succeeded(judgement.stage.queue, self._clock())
 
-    def _postpone(
-        self, judgement: Judgement, error: Exception, paused: Iterable[str], requested: float | None = None
-    ) -> None:
-        """Try again later, and pause the queues that would meet the same error.
+    def _postpone(self, judgement: Judgement, error: Exception, until: float) -> None:
+        """Try again at the end of the pause, `until` (Unix seconds).
 
         The retry is the queue's, which is durable: no worker sleeps because a provider is busy.
         """
-        name, now = judgement.judge.name, self._clock()
+        name = judgement.judge.name
         self._metrics.count_error(name, "transient")
-        judgement.retry_at = self._pauses.failed(paused, now, requested)
-        _log.warning("judge %s: %s; trying again in %g s", name, error, judgement.retry_at - now)
+        judgement.retry_at = until
+        _log.warning("judge %s: %s; trying again in %g s", name, error, until - self._clock())
 
     def _fail(self, judgement: Judgement, error: Exception) -> None:
         name, trace_id = judgement.judge.name, judgement.task.trace_id

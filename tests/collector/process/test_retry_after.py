@@ -1,6 +1,7 @@
 """Reading Retry-After."""
 
 import math
+import time
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
@@ -25,6 +26,17 @@ def test_dates(moment: datetime, now: int) -> None:
     """An HTTP date is as far away as it is, and now if it is past."""
     date = moment.replace(microsecond=0, tzinfo=UTC)
     assert seconds_asked(format_datetime(date, usegmt=True), now) == max(0.0, date.timestamp() - now)
+
+
+def test_a_date_in_the_oldest_form_is_in_gmt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the time zone of this host is."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert seconds_asked("Sun Nov  6 08:49:37 1994", 784_111_770.0) == 7.0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @given(st.text() | st.from_regex(r"\w{3}, \d{1,3} \w{3} \d{1,9} \d{1,3}:\d{1,3}:\d{1,3}( \S{1,6})?", fullmatch=True))

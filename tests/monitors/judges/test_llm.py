@@ -151,10 +151,26 @@ def test_an_unknown_model_has_no_price(model: Model) -> None:
     assert model.judge(model="openai:/my-own-model").score(SAMPLE).cost_usd is None
 
 
-@pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("0.5", 0.5), ("soon", None), (None, None)])
-def test_429_is_transient_and_tells_when_to_come_back(model: Model, header: str | None, seconds: float | None) -> None:
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after": "-5"}, 0.0),
+        ({"retry-after": "1e30"}, 1e30),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "Sun, 06 Nov 1994 08:49:37 GMT"}, 0.0),
+        ({"retry-after": "7", "retry-after-ms": "6250"}, 6.25),
+        ({"retry-after": "7", "retry-after-ms": "soon"}, 7.0),
+        ({"retry-after-ms": "-1"}, None),
+        ({}, None),
+    ],
+)
+def test_429_is_transient_and_tells_when_to_come_back(
+    model: Model, headers: dict[str, str], seconds: float | None
+) -> None:
     """Retry-After is passed on when it can be read; the judge itself asks only once."""
-    model.respond = lambda body: (429, {"retry-after": header} if header else {}, BUSY)
+    model.respond = lambda body: (429, headers, BUSY)
     with pytest.raises(TransientJudgeError, match="HTTP 429") as caught:
         model.judge().score(SAMPLE)
     assert caught.value.retry_after == seconds

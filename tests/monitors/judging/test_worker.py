@@ -11,6 +11,8 @@ from qualitrace_collector.mlflow_store.store import StoreUnavailable
 from qualitrace_collector.state import Ledger
 from qualitrace_monitors.judges.contract import JudgeError, NotApplicable, TransientJudgeError, Usage
 from qualitrace_monitors.judging import worker
+from qualitrace_monitors.judging.calls import CallsInTurn
+from qualitrace_monitors.judging.judgement import Judgement
 from support.judging import MIDNIGHT, Monitor, verdict
 
 
@@ -121,7 +123,86 @@ def test_a_provider_that_is_down_is_not_asked_for_every_sample(make: Callable[..
     assert monitor.outcomes() == {"queued": 10}
 
 
-@pytest.mark.parametrize(("asked", "pause"), [(0.0, 2), (float("inf"), 3600)])
+def times_asked(monitor: Monitor, seconds: int) -> list[float]:
+    """Work for so long; return when the judge was asked, in seconds from now."""
+    began, times = monitor.now, list[float]()
+    for _ in range(seconds):
+        calls = len(monitor.judge.seen)
+        monitor.worker.step()
+        times += [monitor.now - began] * (len(monitor.judge.seen) - calls)
+        monitor.now += 1
+    return times
+
+
+def test_a_provider_that_asks_for_an_hour_is_probed_earlier(make: Callable[..., Monitor]):
+    """By one call, after 1, 2, 4, 8 and then each 10 minutes, whatever it goes on asking for; nothing is lost."""
+    monitor = make("llm")
+    for number in range(1, 11):
+        monitor.put(number)
+    monitor.judge.answers = [TransientJudgeError("quota", retry_after=3600.0)] * 100
+    assert times_asked(monitor, 2701) == [0, 60, 180, 420, 900, 1500, 2100, 2700]
+    monitor.judge.answers = []
+    assert len(times_asked(monitor, 610)) == 10
+    assert monitor.outcomes() == {"scored": 10}
+
+
+class HeldCalls(CallsInTurn[Judgement]):
+    """Calls that run, and end, only when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__(10)
+        self.held: list[Callable[[], Judgement]] = []
+
+    def begin(self, call: Callable[[], Judgement]) -> None:
+        self.held.append(call)
+
+    def run(self) -> None:
+        while self.held:
+            super().begin(self.held.pop(0))
+
+
+def test_a_provider_is_probed_by_one_call_at_once(make: Callable[..., Monitor]):
+    """Until its answer comes no other call is begun, however long that takes; then all may."""
+    monitor = make("llm")
+    for number in range(1, 11):
+        monitor.put(number)
+    calls = HeldCalls()
+    monitor.new_calls = lambda: calls
+    monitor.restart()
+    monitor.worker.step()
+    assert len(calls.held) == 10
+    monitor.judge.answers = [TransientJudgeError("busy")] * 11
+    for pause in (2, 4):
+        calls.run()
+        monitor.worker.step()
+        assert calls.held == []
+        monitor.now += pause
+        for _ in range(3):
+            monitor.worker.step()
+            monitor.now += 1
+        assert len(calls.held) == 1
+        monitor.judge.answers = [TransientJudgeError("busy")]
+    monitor.judge.answers = []
+    calls.run()
+    monitor.worker.step()
+    monitor.now += 10
+    monitor.worker.step()
+    assert len(calls.held) == 9
+
+
+@pytest.mark.parametrize("answer", [verdict(), JudgeError("no verdict"), NotApplicable("no passages")])
+def test_an_answer_to_a_probe_lets_judging_go_on(make: Callable[..., Monitor], answer: Any):
+    """A reply without a verdict shows as well that the provider is there; a sample that needs no call blocks nothing."""
+    monitor = make("llm")
+    for number in range(1, 11):
+        monitor.put(number)
+    monitor.judge.answers = [TransientJudgeError("busy", retry_after=30.0), answer]
+    assert times_asked(monitor, 31) == [0, 30]
+    assert len(times_asked(monitor, 5)) == 9
+    assert "queued" not in monitor.outcomes()
+
+
+@pytest.mark.parametrize(("asked", "pause"), [(0.0, 2), (45.0, 45), (float("inf"), 60)])
 def test_no_provider_makes_the_worker_spin_or_wait_forever(make: Callable[..., Monitor], asked: float, pause: int):
     """Retry-After of nothing, and of for ever, are brought to sane pauses."""
     monitor = make("llm")
