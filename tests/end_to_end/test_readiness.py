@@ -94,7 +94,8 @@ def test_a_receive_process_that_hangs_is_unavailable(server: Server):
 def test_a_full_disk_is_unavailable_until_there_is_space_for_what_was_refused(server: Server):
     """Small commits fit into the files that there are; the request that did not is what counts."""
     receive, data = server.children()["receive"], server.folder / "data"
-    limit_files(receive, max((data / f"journal.db{end}").stat().st_size for end in ("", "-wal")))
+    room = 300_000  # for small commits
+    limit_files(receive, max((data / f"journal.db{end}").stat().st_size for end in ("", "-wal")) + room)
     try:
         eventually(lambda: server.send(body(2, padding=3_000_000)).status_code == 503)
         eventually(lambda: probe(server)[0] == 503)
@@ -122,6 +123,20 @@ def test_serve_names_a_database_that_is_away_at_the_start(tmp_path: Path):
             assert server.stop() == 0
     finally:
         server.stop()
+
+
+def test_serve_names_a_locked_state_database_at_the_start(tmp_path: Path):
+    """After a few seconds; it gives up on one that stays locked, and says what to do."""
+    server = Server(tmp_path, judges=[])
+    (tmp_path / "data").mkdir(mode=0o700)
+    path = tmp_path / "data" / "state.db"
+    sqlite3.connect(path).execute("CREATE TABLE other (id)").connection.close()
+    with locked(path):
+        server.launch()
+        assert server.process is not None
+        assert server.process.wait(90) == 1
+    log = (tmp_path / "serve.log").read_text()
+    assert 0 < log.index(f"waiting for {path}: another process holds its lock") < log.index(f"{path}: cannot be used")
 
 
 def test_serve_names_a_locked_database_at_the_start(tmp_path: Path):

@@ -1,6 +1,7 @@
 """Traces and assessments into an MLflow tracking server over HTTP, behind credentials too, scored by LLM judges."""
 
 import base64
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,21 @@ def test_traces_and_llm_verdicts_arrive_at_a_tracking_server(serve: Callable[...
             assert {item.metadata["qualitrace.label"] for item in verdicts.values()} == {label}
         assert {body["temperature"] for body in requests} == {0.0}
         assert server.sample("qualitrace_judge_tokens_total", judge="no_fruit") == 240
+        assert server.stop() == 0
+
+
+def test_a_tracking_server_that_cannot_write_is_found_out(serve: Callable[..., Server], tmp_path: Path):
+    """It answers what it is asked, but its database takes nothing; no trace has to come for that to be seen."""
+    with mlflow_server(tmp_path) as url:
+        server = serve(mlflow={"tracking_uri": url}, judges=[])
+        assert server.send(request(rag_trace(1, question="Q?", answer="A.", passages=["P."])).SerializeToString())
+        eventually(lambda: server.sample("qualitrace_traces_total", outcome="stored") == 1, timeout=60)
+        eventually(lambda: server.sample("qualitrace_up", component="mlflow") == 1)
+        with sqlite3.connect(tmp_path / "mlflow.db", timeout=60) as database:
+            refuse = "BEFORE {} ON experiment_tags BEGIN SELECT RAISE(ABORT, 'read-only'); END"
+            for kind in ("INSERT", "UPDATE"):
+                database.execute(f"CREATE TRIGGER no_{kind} {refuse.format(kind)}")
+        eventually(lambda: server.sample("qualitrace_up", component="mlflow") == 0, timeout=60)
         assert server.stop() == 0
 
 

@@ -24,13 +24,14 @@ from sqlalchemy.exc import OperationalError
 from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.convert.mlflow_span import AnySpan
 from qualitrace_collector.masking import masked
-from qualitrace_collector.mlflow_store.check import check_database, try_to_write
 from qualitrace_collector.mlflow_store.experiments import Experiments, PlacedTrace
 from qualitrace_collector.mlflow_store.headline import Headline, ended_trace, headline_of
+from qualitrace_collector.mlflow_store.reach import check_database
 from qualitrace_collector.mlflow_store.settings import Mlflow
 from qualitrace_collector.mlflow_store.tested_tables import has_tested_tables
 from qualitrace_collector.mlflow_store.tracking_server import TrackingServer
 from qualitrace_collector.mlflow_store.unavailable import StoreUnavailable, is_shortage, reason
+from qualitrace_collector.mlflow_store.writable import try_to_write
 
 if TYPE_CHECKING:
     from qualitrace_collector.mlflow_store.table_rows import TableRows

@@ -112,7 +112,6 @@ class Pipeline:
             if behind is not None and batch.writing:
                 self._begin_early(behind)
             self._save(batch)
-            self._store.wrote_at = time.monotonic()
             self._recorder.record(batch, self._clock())
             self._store.unrecorded.difference_update(item.trace_id for item in batch.items)
             for piece in self._queue.finish_first(self._clock()):
@@ -148,6 +147,8 @@ class Pipeline:
             # The writer leaves traces that exist alone. Traces without new spans have only what MLflow's list shows.
             traces = [trace for trace in traces if trace.trace_id in known or not trace.stored]
         refused = self._store.save(traces)
+        if any(trace.stored and trace.trace_id not in refused for trace in batch.traces):
+            self._store.wrote_at = time.monotonic()
         for item in batch.items:
             if item.trace_id in refused:
                 item.refuse(refused[item.trace_id])

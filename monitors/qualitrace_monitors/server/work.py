@@ -5,8 +5,10 @@ It is one process because Prometheus' client has no exemplars in its mode for se
 `python -m qualitrace_monitors.server.work [--config FILE] [--parts collector,monitor]`
 """
 
+import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +18,8 @@ import click
 from qualitrace_collector.cli import config_option, load_or_exit
 from qualitrace_collector.http_server.listener import ListenError
 from qualitrace_collector.journal import JournalError
+from qualitrace_collector.mlflow_store.reach import check_database
+from qualitrace_collector.mlflow_store.unavailable import StoreUnavailable
 from qualitrace_collector.process import watchdog
 from qualitrace_collector.process.descriptors import raise_descriptor_limit
 from qualitrace_collector.process.private_files import create_private_files
@@ -26,18 +30,24 @@ from qualitrace_collector.process.startup import (
     end_with_supervisor,
     stop_event,
 )
-from qualitrace_collector.state import StateError
+from qualitrace_collector.state import Database, StateError
+from qualitrace_collector.state.database import FILE_NAME
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.judges.llm.fences import FenceKeyError
 
 DRAIN_SECONDS = 5.0
 SIGNAL_CHECK_SECONDS = 1.0
+LOCK_SECONDS = 3.0
+"""How long a lock may take before the log names it."""
+
+_log = logging.getLogger(__name__)
 
 
 def run(config: Config, parts: Sequence[str]) -> None:
     """Run the chosen parts until SIGTERM or SIGINT, and then end the process."""
     raise_descriptor_limit()
     stop = stop_event()
+    _name_what_is_locked_or_away(config)
     apply_mlflow_settings(config.mlflow.token)
     from qualitrace_monitors.server.services import Services  # imports mlflow, which reads the settings at once
 
@@ -49,6 +59,26 @@ def run(config: Config, parts: Sequence[str]) -> None:
             watchdog.tell_ready()
     services.stop(time.time() + DRAIN_SECONDS)
     os._exit(0)  # the interpreter would wait for calls of judges that hang
+
+
+def _name_what_is_locked_or_away(config: Config) -> None:
+    """Log what this start waits for, before mlflow is loaded, which takes seconds.
+
+    Raises:
+        StateError: the state database cannot be used.
+    """
+    state = config.data_dir / FILE_NAME
+    text = "waiting for %s: another process holds its lock"
+    timer = threading.Timer(LOCK_SECONDS, _log.warning, (text, state))
+    timer.start()
+    try:
+        Database(state).close()
+    finally:
+        timer.cancel()
+    try:
+        check_database(config.tracking_uri)
+    except StoreUnavailable as error:
+        _log.warning("MLflow is not available: %s; waiting for it", error)
 
 
 @click.command()

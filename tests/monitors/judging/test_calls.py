@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qualitrace_monitors.judging.calls import Concurrency
+from qualitrace_monitors.judging.calls import Concurrency, Failures
 
 
 def test_calls_at_once_grow_while_latency_stays() -> None:
@@ -50,3 +50,18 @@ def test_the_limit_stays_within_its_bounds(events: list[tuple[str, float]]) -> N
         else:
             concurrency.congested(seconds, seconds + 1)
         assert 1 <= concurrency.limit <= 64
+
+
+def test_a_judge_fails_always_from_its_first_call_or_three_times_in_a_row():
+    """One that has given verdicts may fail now and then; the next verdict makes up for it."""
+    failures = Failures()
+    assert failures.problem("tone") == ""
+    failures.failed("tone")
+    assert failures.problem("tone") == "it gave no verdict 1 times in a row: see the log"
+    failures.answered("tone")
+    for expected in ("", "", "it gave no verdict 3 times in a row: see the log"):
+        failures.failed("tone")
+        assert failures.problem("tone") == expected
+    assert failures.problem("relevance") == ""
+    failures.answered("tone")
+    assert failures.problem("tone") == ""

@@ -1,0 +1,31 @@
+"""Whether MLflow's database can be reached, without mlflow, which takes seconds to load and minutes to give up."""
+
+from pathlib import Path
+
+from sqlalchemy import NullPool, create_engine, make_url, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from qualitrace_collector.masking import masked
+from qualitrace_collector.mlflow_store.unavailable import StoreUnavailable, reason
+
+# How long a database may take, by the name that its driver gives the setting, and what is read of it. A locked SQLite
+# file can still be opened, so its schema is read.
+_PROBES = {
+    "sqlite": ({"timeout": 2}, "SELECT count(*) FROM sqlite_master"),
+    "postgresql": ({"connect_timeout": 3}, "SELECT 1"),
+}
+
+
+def check_database(tracking_uri: str) -> None:
+    """Raise `StoreUnavailable` if a database cannot be connected to and read; other URIs pass."""
+    if tracking_uri.startswith("http"):
+        return
+    url = make_url(tracking_uri)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+        return  # MLflow makes the file, and its folder
+    arguments, query = _PROBES.get(url.get_backend_name(), ({}, "SELECT 1"))
+    try:
+        with create_engine(url, poolclass=NullPool, connect_args=arguments).connect() as connection:
+            connection.execute(text(query))
+    except SQLAlchemyError as error:
+        raise StoreUnavailable(f"{masked(tracking_uri)}: {reason(error)}") from error
