@@ -22,7 +22,7 @@ class Section(BaseModel):
     A field `x` that holds a secret may be given as `x_file`: the path of a file with the secret in it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     @model_validator(mode="wrap")
     @classmethod
@@ -33,9 +33,9 @@ class Section(BaseModel):
         mistakes = list(cls._hide_secrets(values))
         if cls.model_config.get("extra") == "forbid":
             # Pydantic's own error for an unknown key does not say which keys its model has.
-            known = {name: field.alias or name for name, field in cls.model_fields.items()}
-            unknown = [key for key in values if key not in known and key not in known.values()]
-            mistakes += [((), _unknown_key(key, list(known.values()))) for key in unknown]
+            documented = {name: field.alias or name for name, field in cls.model_fields.items()}
+            unknown = [key for key in values if key not in documented.values()]
+            mistakes += [((), _unknown_key(key, documented)) for key in unknown]
             values = {key: values[key] for key in values if key not in unknown}
         section = validate_with(mistakes, validate, values, fields_first=True)
         for name in cls.secret_fields():
@@ -85,8 +85,10 @@ def _is_secret(annotation: Any) -> bool:
     return annotation is SecretStr or any(map(_is_secret, get_args(annotation)))
 
 
-def _unknown_key(key: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(key, known, n=1)
+def _unknown_key(key: str, documented: dict[str, str]) -> str:
+    """Say which key is meant; `documented` gives the keys by the names that the code has for them."""
+    known = list(documented.values())
+    close = [documented[key]] if key in documented else difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(sorted(known))}"
     return f"unknown key {key!r}, {hint}"
 
