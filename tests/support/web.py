@@ -16,6 +16,7 @@ from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.estimate.estimator import Estimator
 from qualitrace_monitors.judging.worker import JudgeMetrics
+from qualitrace_monitors.metrics.process import expose_process
 from qualitrace_monitors.metrics.scrape import BudgetCollector, StateCollector
 from qualitrace_monitors.notify.payload import Links
 from qualitrace_monitors.server.health import Health
@@ -38,6 +39,7 @@ class WebStand:
         parsed = parse_config(dict(config or {}), Config)
         estimator = Estimator(database)
         self.registry = CollectorRegistry()
+        expose_process(self.registry)
         self.judge_metrics = JudgeMetrics(self.registry)
         links = Links("http://127.0.0.1:9464", masked(parsed.tracking_uri))
         self.alerts = AlertEngine(parsed.alerts, database, estimator, links)

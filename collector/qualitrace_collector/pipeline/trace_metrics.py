@@ -42,6 +42,8 @@ class TraceMetrics:
             service, root = trace.service, trace.root
             exemplar = {"trace_id": root.trace_id.removeprefix("tr-")}
             sums.add(self._requests, (service,), 1, exemplar)
+            for counter in (self._errors, self._conflicts):
+                counter.labels(service)  # a series that begins above 0 hides its first increase from Prometheus
             if is_error(root):
                 sums.add(self._errors, (service,), 1, exemplar)
             if root.end_time_ns:

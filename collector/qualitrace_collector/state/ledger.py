@@ -9,13 +9,16 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from qualitrace_collector.state.coverage import Coverage, dump_coverage, load_coverage
 from qualitrace_collector.state.database import Database
 
 TraceOutcome = Literal["stored", "not_genai", "dead_lettered"]
 JudgementOutcome = Literal["queued", "scored", "sampled_out", "not_applicable", "budget_skipped", "failed", "expired"]
+
+TRACE_OUTCOMES: tuple[TraceOutcome, ...] = get_args(TraceOutcome)
+JUDGEMENT_OUTCOMES: tuple[JudgementOutcome, ...] = get_args(JudgementOutcome)
 
 # Unfinished traces that are returned together: all their spans are read back at once.
 MOST_AT_ONCE = 20

@@ -10,13 +10,14 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, get_args
 
 from qualitrace_collector.masking import masked
 from qualitrace_collector.sample import Sample
 
 Tier = Literal["local", "llm", "scorer"]
 Label = Literal["pass", "fail", "unsure"]
+LABELS: tuple[Label, ...] = get_args(Label)
 TextName = Literal["inputs", "outputs", "passages"]
 
 

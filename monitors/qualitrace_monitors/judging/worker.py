@@ -20,7 +20,7 @@ from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.estimate.scores import ScoreRow, assessment_ids
 from qualitrace_monitors.judges.build import JudgeStage
 from qualitrace_monitors.judges.cache import VerdictCache
-from qualitrace_monitors.judges.contract import JudgeError, NotApplicable, Score, TransientJudgeError, Usage
+from qualitrace_monitors.judges.contract import LABELS, JudgeError, NotApplicable, Score, TransientJudgeError, Usage
 from qualitrace_monitors.judging.assessments import assessment, score_row
 from qualitrace_monitors.judging.calls import Calls, Failures, Pauses
 from qualitrace_monitors.judging.judgement import Judgement, write
@@ -59,17 +59,26 @@ class JudgeMetrics:
             now: Unix seconds.
         """
         exemplar = {"trace_id": row.trace_id.removeprefix("tr-")}
+        for label in LABELS:  # a series that begins above 0 hides its first increase from Prometheus
+            self._evaluations.labels(row.judge, row.tier, row.service, label)
         self._evaluations.labels(row.judge, row.tier, row.service, row.label).inc(exemplar=exemplar)
         self._score.labels(row.judge, row.tier, row.service).observe(row.value, exemplar)
         # The application's clock may be ahead of ours.
         freshness = max(0.0, now - root_ended_at)
         self._freshness.labels(row.judge, row.service).observe(freshness, exemplar)
-        self._tokens.labels(row.judge, row.tier).inc(row.tokens)
-        self._cost.labels(row.judge, row.tier).inc(row.cost_usd or 0.0)
 
-    def observe_duration(self, judge: str, tier: str, seconds: float) -> None:
-        """Count the time that one call of a judge took."""
+    def start(self, judge: str, tier: str) -> None:
+        """Begin the series of a judge at 0, so that Prometheus sees their first increase."""
+        for kind in ("transient", "permanent"):
+            self._errors.labels(judge, kind)
+        for family in (self._duration, self._tokens, self._cost):
+            family.labels(judge, tier)
+
+    def observe_call(self, judge: str, tier: str, seconds: float, usage: Usage) -> None:
+        """Count the time and the cost of one call of a judge, whether it came to a verdict or not."""
         self._duration.labels(judge, tier).observe(seconds)
+        self._tokens.labels(judge, tier).inc(usage.tokens)
+        self._cost.labels(judge, tier).inc(usage.cost_usd or 0.0)
 
     def count_error(self, judge: str, kind: str) -> None:
         """Count a call without a verdict; `kind` is `transient` or `permanent`."""
@@ -100,6 +109,8 @@ class JudgeWorker:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._stages = {stage.queue: stage for stage in stages}
+        for stage in stages:
+            metrics.start(stage.judge.name, stage.judge.tier)
         self._database = database
         self._queue = JudgeQueue(database)
         self._cache = VerdictCache(database)
@@ -234,7 +245,7 @@ class JudgeWorker:
             self._pauses.succeeded(queue, self._clock())  # the provider is there
             self._fail(judgement, error)
         judgement.seconds = time.perf_counter() - judgement.began
-        self._metrics.observe_duration(judge.name, judge.tier, judgement.seconds)
+        self._metrics.observe_call(judge.name, judge.tier, judgement.seconds, judgement.usage or Usage())
         return judgement
 
     def _finished_calls(self) -> list[Judgement]:

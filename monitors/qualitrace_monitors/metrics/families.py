@@ -92,6 +92,13 @@ EFFECTIVE_RATE = Family(
     ("judge",),
 )
 
+BUILD_INFO = Family(
+    "qualitrace_build_info",
+    "gauge",
+    "1, with the versions of qualitrace and Python as labels.",
+    ("version", "python"),
+)
+
 _QUALITY = ("judge", "tier", "service", "window")
 PASS_RATE = Family(
     "qualitrace_pass_rate",

@@ -16,6 +16,7 @@ from qualitrace_collector.config.values import duration_text
 from qualitrace_collector.metrics import Family
 from qualitrace_collector.pipeline.settings import SampledJudge
 from qualitrace_collector.state import CoverageTotals, Database, DeadLetters, JudgeQueue, Ledger
+from qualitrace_collector.state.ledger import JUDGEMENT_OUTCOMES, TRACE_OUTCOMES
 from qualitrace_monitors.alerts.engine import AlertEngine
 from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import Balance, Spending
@@ -57,7 +58,9 @@ class StateCollector(Collector):
         yield families.NOTIFICATIONS.read(self.notification_counts().items())
         received = self.receive_counts()
         for name, family in collector_metrics.OTLP.items():
-            yield family.read(((label,), count) for (counter, label), count in received.items() if counter == name)
+            counts = dict.fromkeys(("http", "grpc") if family.labels == ("door",) else (), 0)
+            counts |= {label: count for (counter, label), count in received.items() if counter == name}
+            yield family.read(((label,), count) for label, count in counts.items())
         restarts = ((label.split(), count) for (name, label), count in received.items() if name == "process_restarts")
         yield collector_metrics.PROCESS_RESTARTS.read(restarts)
         yield families.UP.read(((component,), not problem) for component, problem in self.problems().items())
@@ -102,16 +105,17 @@ class BudgetCollector(Collector):
 def _ledger_metrics(rows: Sequence[sqlite3.Row]) -> Iterable[Metric]:
     # `counted` never falls, as `total` does when an outcome is replaced: Prometheus takes a counter that fell for one
     # that began anew, and adds it whole. The totals, which reconcile, are on the dashboard.
-    traces = [row for row in rows if not row["judge"]]
-    yield collector_metrics.TRACES.read(((row["service"], row["outcome"]), row["counted"]) for row in traces)
+    counts = {(row["judge"], row["service"], row["outcome"]): row["counted"] for row in rows}
+    # What has an outcome may get any: a series that begins above 0 hides its first increase from Prometheus.
+    for judge, service in {key[:2] for key in counts}:
+        for outcome in JUDGEMENT_OUTCOMES if judge else TRACE_OUTCOMES:
+            counts.setdefault((judge, service, outcome), 0)
+    yield collector_metrics.TRACES.read(((key[1:], count) for key, count in counts.items() if not key[0]))
+    yield families.JUDGEMENTS.read((key, count) for key, count in counts.items() if key[0] and key[2] != "queued")
     waiting: Counter[str] = Counter()
-    judged: list[tuple[tuple[str, str, str], float]] = []
     for row in rows:
         if row["judge"] and row["outcome"] == "queued":
             waiting[row["judge"]] += row["total"]
-        elif row["judge"]:
-            judged.append(((row["judge"], row["service"], row["outcome"]), row["counted"]))
-    yield families.JUDGEMENTS.read(judged)
     yield families.JUDGEMENTS_WAITING.read(((judge,), count) for judge, count in waiting.items())
 
 

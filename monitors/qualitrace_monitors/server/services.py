@@ -35,6 +35,7 @@ from qualitrace_monitors.judges.llm import fences
 from qualitrace_monitors.judging.calls import Calls, CallsInTurn, ConcurrentCalls
 from qualitrace_monitors.judging.judgement import Judgement
 from qualitrace_monitors.judging.worker import JudgeMetrics, JudgeWorker
+from qualitrace_monitors.metrics.process import expose_process
 from qualitrace_monitors.metrics.scrape import BudgetCollector, StateCollector
 from qualitrace_monitors.notify.delivery import Notifier
 from qualitrace_monitors.notify.heartbeat import Heartbeat
@@ -72,6 +73,7 @@ class Services:
     def __init__(self, config: Config, *, collect: bool, monitor: bool) -> None:
         self._config = config
         self._registry = CollectorRegistry()
+        expose_process(self._registry)
         self._database = Database.of(config.data_dir)
         self._journal = SqliteJournal.of(config.journal, config.data_dir)
         with suppress(JournalError):  # a full disk, which must not keep it from starting

@@ -17,6 +17,7 @@ from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import CoverageTotals, Database, JudgeQueue, JudgeTask, Ledger, TraceRecord
 from qualitrace_collector.state.coverage import Source
 from qualitrace_monitors.estimate.scores import ScoreRow
+from qualitrace_monitors.judges.contract import Usage
 from qualitrace_monitors.judging.worker import JudgeMetrics
 from support.web import NOW, WebStand
 
@@ -93,18 +94,28 @@ class TestScoresAsTheyComeIn:
     def test_tokens_and_cost_add_up_and_an_unknown_price_adds_nothing(self, counted) -> None:
         """Two calls of 120 tokens, one of unknown cost, are 240 tokens and the known 0.25 dollars."""
         metrics, read = counted
-        metrics.observe(score_row(), NOW, NOW)
-        metrics.observe(score_row(cost_usd=None), NOW, NOW)
+        metrics.observe_call("tone", "llm", 1.0, Usage(100, 20, 0.25))
+        metrics.observe_call("tone", "llm", 1.0, Usage(100, 20))
         assert read("qualitrace_judge_tokens_total", judge="tone", tier="llm") == 240
         assert read("qualitrace_judge_cost_usd_total", judge="tone", tier="llm") == 0.25
 
     def test_durations_and_errors_are_counted_by_judge(self, counted) -> None:
         """A call of 2 s and an error of a kind appear under their judge."""
         metrics, read = counted
-        metrics.observe_duration("tone", "llm", 2.0)
+        metrics.observe_call("tone", "llm", 2.0, Usage())
         metrics.count_error("tone", "transient")
         assert read("qualitrace_judge_duration_seconds_sum", judge="tone", tier="llm") == 2.0
         assert read("qualitrace_judge_errors_total", judge="tone", kind="transient") == 1
+
+    def test_series_of_known_labels_begin_at_zero(self, counted) -> None:
+        """So that `rate()` sees the first error, the first token and the first fail."""
+        metrics, read = counted
+        metrics.start("tone", "llm")
+        metrics.observe(score_row(label="pass"), NOW, NOW)
+        assert read("qualitrace_judge_errors_total", judge="tone", kind="permanent") == 0
+        assert read("qualitrace_judge_tokens_total", judge="tone", tier="llm") == 0
+        labels = {"judge": "tone", "tier": "llm", "service": "shop"}
+        assert read("qualitrace_evaluations_total", result="fail", **labels) == 0
 
     def test_every_metric_of_a_score_leads_to_its_trace(self) -> None:
         """Counter, score and freshness carry OpenTelemetry's trace id, without MLflow's prefix, as exemplar."""
@@ -133,7 +144,7 @@ class TestScoresAsTheyComeIn:
         for generate, parse in ((generate_latest, parse_text), (generate_openmetrics, parse_openmetrics)):
             families = parse(generate(registry).decode())
             found = [s for family in families for s in family.samples if s.name == "qualitrace_evaluations_total"]
-            assert [s.labels["service"] for s in found] == [service]
+            assert {s.labels["service"] for s in found} == {service}
 
 
 class TestReadAtAScrape:
