@@ -229,5 +229,5 @@ def test_a_call_has_one_whole_message(receiver: Any, message: bytes, eventually:
         client.send(call, message, end=True)
         while not client.answered(call):
             client.read()
-    eventually(lambda: receiver.journal.counters() == {("requests_refused", "undecodable"): 1})
+    eventually(lambda: receiver.journal.counters().get(("requests_refused", "undecodable")) == 1)
     assert receiver.journal.pending() == (0, 0)

@@ -51,7 +51,7 @@ def test_a_refusal_is_counted(receiver: Any, eventually: Callable[..., Any]) -> 
     send(receiver, "/v1/traces", Host="evil.example")
     send(receiver, "/v1/traces", Origin="http://evil.example")
     counts = {("requests_refused", "host"): 1, ("requests_refused", "origin"): 1}
-    eventually(lambda: receiver.journal.counters() == counts)
+    eventually(lambda: counts.items() <= receiver.journal.counters().items())
 
 
 @pytest.mark.parametrize(
