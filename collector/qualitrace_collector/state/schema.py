@@ -79,6 +79,8 @@ STATEMENTS = (
     """CREATE TABLE IF NOT EXISTS spend (
         judge TEXT NOT NULL, hour INTEGER NOT NULL, calls INTEGER NOT NULL, tokens INTEGER NOT NULL, usd REAL NOT NULL,
         PRIMARY KEY (judge, hour)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS cached (
+        judge TEXT NOT NULL, hour INTEGER NOT NULL, verdicts INTEGER NOT NULL, PRIMARY KEY (judge, hour))""",
     """CREATE TABLE IF NOT EXISTS reservation (
         trace_id TEXT NOT NULL, judge TEXT NOT NULL, tokens REAL NOT NULL, usd REAL NOT NULL, expires_at REAL NOT NULL,
         PRIMARY KEY (trace_id, judge)) WITHOUT ROWID""",

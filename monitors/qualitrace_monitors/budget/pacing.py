@@ -82,7 +82,7 @@ class Pacing:
         now = self._clock()
         if not self._spending.limits or now < self._steady_until:
             return
-        self._costs = {name: self._spending.expected_cost(name) for name in self._paid}
+        self._costs = {name: self._spending.expected_cost_of_pick(name, now) for name in self._paid}
         always = self.always.balances(now)
         self._left_for_always = {balance.limit: balance.remaining for balance in always}
         self._rates = self._affordable_rates(always, now)

@@ -129,10 +129,28 @@ class Spending:
         usd = price(provider, model.lstrip("/"), FIRST_CALL_TOKENS, 0) or 0.0
         return {"tokens": FIRST_CALL_TOKENS, "usd": usd}
 
+    @staticmethod
+    def book_cached(connection: sqlite3.Connection, judge: str, now: float) -> None:
+        """Note a verdict that was paid for before, in the caller's transaction."""
+        connection.execute(
+            "INSERT INTO cached VALUES (?, ?, 1) ON CONFLICT (judge, hour) DO UPDATE SET verdicts = verdicts + 1",
+            (judge, int(now // 3600)),
+        )
+
+    def expected_cost_of_pick(self, judge: str, now: float) -> dict[Unit, float]:
+        """Return what a picked trace costs: that of a call, as often as none of late had a verdict in the cache."""
+        since = (judge, int(now // 3600) - 1)
+        (calls,) = self._database.rows("SELECT total(calls) FROM spend WHERE judge = ? AND hour >= ?", since)[0]
+        (cached,) = self._database.rows("SELECT total(verdicts) FROM cached WHERE judge = ? AND hour >= ?", since)[0]
+        paid = calls / (calls + cached) if cached else 1.0
+        cost = self.expected_cost(judge)
+        return {"tokens": cost["tokens"] * paid, "usd": cost["usd"] * paid}
+
     def prune(self, now: float) -> None:
         """Delete old spending, reservations of processes that died, and picks whose task is deleted."""
         with self._database.transaction() as connection:
-            connection.execute("DELETE FROM spend WHERE hour < ?", ((now - KEEP_SECONDS) // 3600,))
+            for table in ("spend", "cached"):
+                connection.execute(f"DELETE FROM {table} WHERE hour < ?", ((now - KEEP_SECONDS) // 3600,))
             connection.execute("DELETE FROM reservation WHERE expires_at <= ?", (now,))
             connection.execute(
                 "DELETE FROM always_pick AS pick WHERE NOT EXISTS "
@@ -162,7 +180,8 @@ class AlwaysPicks:
             window: _sums(self._database.rows(query, (now - now % seconds,))) for window, seconds in SECONDS.items()
         }
         query = "SELECT judge, count(*) FROM always_pick WHERE spent_at IS NULL GROUP BY judge"
-        waiting = [(judge, count, self._spending.expected_cost(judge)) for judge, count in self._database.rows(query)]
+        rows = self._database.rows(query)
+        waiting = [(judge, count, self._spending.expected_cost_of_pick(judge, now)) for judge, count in rows]
         reserved = _sums((judge, count * cost["tokens"], count * cost["usd"]) for judge, count, cost in waiting)
         shares = [limit._replace(amount=limit.amount * self._share) for limit in self._spending.limits]
         return [_balance(limit, spent, reserved) for limit in shares]

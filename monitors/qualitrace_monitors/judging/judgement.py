@@ -72,6 +72,8 @@ def _book_cost(connection: sqlite3.Connection, judgement: Judgement, now: float)
     if judgement.score is not None and usage is not None:
         # Also of a postponed judgement: after an outage of MLflow the verdict is not bought again.
         VerdictCache.save(connection, judge, task.content_hash, judgement.score, now)
+    elif judgement.score is not None and judgement.outcome is not None:
+        Spending.book_cached(connection, judge.name, now)
     Spending.book(connection, judge.name, task.trace_id, usage, now)
     if usage is not None or judgement.outcome is not None:
         AlwaysPicks.book(connection, judge.name, task.trace_id, usage or Usage(), now)

@@ -162,7 +162,7 @@ class JudgeWorker:
         out_of_budget = self._out_of_budget(ready, now)
         # Of these only tasks that have been due for a day are leased: they have waited long enough.
         overdue = self._queue.lease(room, now - EXPIRE_SECONDS, EXPIRE_SECONDS + LEASE_SECONDS, sorted(out_of_budget))
-        done = [Judgement(task, self._stages[task.judge], outcome="budget_skipped") for task in overdue]
+        done = [self._overdue(task, now) for task in overdue]
         to_ask: list[Judgement] = []
         affordable = ready - out_of_budget
         probes = sorted(queue for queue in affordable if rooms[queue] is not None)
@@ -198,6 +198,13 @@ class JudgeWorker:
         tasks = self._queue.lease(len(keys), now, LEASE_SECONDS, queues, only=keys)
         self._in_work.end(set(keys) - {task.key for task in tasks}, done=False)  # or not due now
         return tasks
+
+    def _overdue(self, task: JudgeTask, now: float) -> Judgement:
+        """Give up what no budget paid for, unless somebody paid for the same content meanwhile."""
+        judgement = Judgement(task, self._stages[task.judge])
+        judgement.score = self._cache.find(judgement.judge, task.content_hash, now)
+        judgement.outcome = None if judgement.score else "budget_skipped"
+        return judgement
 
     def _out_of_budget(self, queues: Iterable[str], now: float) -> set[str]:
         names = {queue: self._stages[queue].judge.name for queue in queues if self._stages[queue].judge.tier != "local"}

@@ -86,6 +86,14 @@ def test_a_rate_is_lowered_to_what_lasts_until_the_window_ends(database: Databas
     assert paced(database, 108_000, 30) == pytest.approx(0.125)
 
 
+def test_verdicts_that_cost_nothing_lower_no_rate(database: Database) -> None:
+    """Where three of four verdicts come from the cache, tokens for a quarter of the calls suffice."""
+    with database.transaction() as connection:
+        for _ in range(3):
+            Spending.book_cached(connection, "safety", NOON)
+    assert paced(database, 108_000, 30) == 0.5
+
+
 def test_a_budget_that_suffices_lowers_nothing(database: Database) -> None:
     """The configured rate holds while the budget lasts."""
     assert paced(database, 1_000_000, 30) == 0.5

@@ -9,7 +9,9 @@ from prometheus_client import generate_latest
 
 from qualitrace_collector.mlflow_store.store import StoreUnavailable
 from qualitrace_collector.state import Ledger
+from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.judges.contract import JudgeError, NotApplicable, TransientJudgeError, Usage
+from qualitrace_monitors.judges.settings import Budget
 from qualitrace_monitors.judging import worker
 from qualitrace_monitors.judging.calls import CallsInTurn
 from qualitrace_monitors.judging.judgement import Judgement
@@ -256,6 +258,32 @@ def test_what_no_budget_pays_for_in_a_day_is_skipped(make: Callable[..., Monitor
     monitor.worker.step()
     assert monitor.outcomes() == {"budget_skipped": 1}
     assert monitor.judge.seen == []
+
+
+def test_what_was_paid_for_before_is_not_skipped(make: Callable[..., Monitor]):
+    """A verdict in the cache costs nothing, so an empty budget is no reason to give the sample up."""
+    monitor = make("llm")
+    monitor.put(1, answer="A.")
+    monitor.worker.step()
+    monitor.budget = Budget(tokens_per_day=0)
+    monitor.restart()
+    monitor.put(2, answer="A.")
+    monitor.now += 86_400 + 1
+    monitor.worker.step()
+    assert monitor.outcomes() == {"scored": 2}
+    assert len(monitor.judge.seen) == 1
+
+
+def test_a_cached_verdict_makes_picks_cheaper(make: Callable[..., Monitor]):
+    """One call of 50 tokens for four traces with the same texts: a pick is expected to cost a quarter."""
+    monitor = make("llm")
+    monitor.judge.answers = [verdict(input_tokens=50)]
+    for number in range(1, 5):
+        monitor.put(number, answer="A.")
+        monitor.worker.step()
+    spending = Spending(monitor.budget, [], monitor.database)
+    assert spending.expected_cost("relevance")["tokens"] == 50
+    assert spending.expected_cost_of_pick("relevance", monitor.now)["tokens"] == 12.5
 
 
 def test_a_limit_is_exceeded_by_no_more_than_what_is_in_flight(make: Callable[..., Monitor]):
