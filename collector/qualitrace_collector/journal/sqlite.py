@@ -5,6 +5,8 @@ a power cut (https://sqlite.org/pragma.html#pragma_synchronous).
 """
 
 import logging
+import math
+import os
 import sqlite3
 import struct
 import threading
@@ -21,6 +23,8 @@ _log = logging.getLogger(__name__)
 FILE_NAME = "journal.db"
 APPLICATION_ID = int.from_bytes(b"QLTJ", "big")
 LOCK_TIMEOUT_SECONDS = 5.0
+MIN_FREE_BYTES = 1 << 20
+"""Free space without which nothing is proven: a small commit reuses the log's space even on a full disk."""
 
 _WAL_HEADER_BYTES = 32
 _FRAME_HEADER_BYTES = 24
@@ -163,6 +167,8 @@ class SqliteJournal:
         Raises:
             JournalFull, JournalUnavailable: it cannot.
         """
+        if (free := _free_bytes(self.path.parent)) < MIN_FREE_BYTES:
+            raise JournalUnavailable(f"{self.path}: the disk has {free} bytes left; make room")
         with self._transaction() as connection:
             if _number(connection, "SELECT bytes FROM pending") + max(size, 1) > self.max_size:
                 raise JournalFull(f"{self.path}: holds journal.max_size ({self.max_size} bytes) already")
@@ -285,6 +291,14 @@ _ENTRIES = "SELECT position, signal, payload, received_at, tenant FROM entry"
 def _entry(row: tuple[Any, ...]) -> JournalEntry:
     position, signal, payload, received_at, tenant = row
     return JournalEntry(position=position, signal=signal, payload=payload, received_at=received_at, tenant=tenant)
+
+
+def _free_bytes(folder: Path) -> float:
+    """Return how much a file in `folder` can grow; infinity where the file system does not say."""
+    disk = os.statvfs(folder)
+    if not disk.f_blocks:
+        return math.inf
+    return disk.f_frsize * (disk.f_bfree if os.geteuid() == 0 else disk.f_bavail)  # a part may be root's alone
 
 
 def _number(connection: sqlite3.Connection, query: str) -> int:

@@ -5,18 +5,28 @@ the journal has room, and that this process's event loop runs.
 """
 
 import asyncio
-from contextlib import suppress
+import logging
 
 from qualitrace_collector.journal import JournalError, SqliteJournal
 from qualitrace_collector.receive.intake import Intake
 
 PROOF_SECONDS = 2.0
 
+_log = logging.getLogger(__name__)
+
 
 async def prove(journal: SqliteJournal, intake: Intake) -> None:
     """Prove it again and again; after a refusal only what is as large as the refused request is a proof."""
+    failing = False  # so that the log has one line when it begins and one when it ends
     while True:
-        with suppress(JournalError):
+        try:
             await asyncio.to_thread(journal.prove, intake.refused_bytes)
-            intake.refused_bytes = 0
+        except JournalError as error:
+            if not failing:
+                _log.warning("OTLP cannot be acked: %s", error)
+            failing = True
+        else:
+            if failing:
+                _log.warning("OTLP can be acked again")
+            failing, intake.refused_bytes = False, 0
         await asyncio.sleep(PROOF_SECONDS)

@@ -58,7 +58,7 @@ class AckProbe:
         silence = self._clock() - self._proven_at
         if silence < ACK_SECONDS:
             return ""
-        return f"no request could be made durable for {silence:.0f} s: disk, journal or receive process"
+        return f"no request could be made durable for {silence:.0f} s: see the log"
 
 
 class MlflowProbe:

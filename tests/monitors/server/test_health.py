@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-from qualitrace_collector.journal import JournalEntry, SqliteJournal
+from qualitrace_collector.journal import JournalEntry, JournalUnavailable, SqliteJournal, sqlite
 from qualitrace_collector.mlflow_store import store as store_module
 from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
 from qualitrace_collector.process import loop
@@ -67,10 +67,7 @@ class TestAcks:
         """The receive process is dead or hangs, or its disk takes nothing; with the next proof all is well."""
         clock.now += ACK_SECONDS
         probe.look()
-        assert (
-            probe.problem()
-            == f"no request could be made durable for {ACK_SECONDS:.0f} s: disk, journal or receive process"
-        )
+        assert probe.problem() == f"no request could be made durable for {ACK_SECONDS:.0f} s: see the log"
         journal.prove(0)
         probe.look()
         assert probe.problem() == ""
@@ -93,6 +90,13 @@ class TestAcks:
         with pytest.raises(Exception, match=r"holds journal\.max_size"):
             journal.prove(0)
         assert journal.proofs() == before
+
+    def test_a_full_disk_proves_nothing(self, journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Although a small commit finds room in the files that there are."""
+        disk = os.statvfs(journal.path.parent)
+        monkeypatch.setattr(sqlite, "MIN_FREE_BYTES", disk.f_frsize * disk.f_blocks + 1)
+        with pytest.raises(JournalUnavailable, match="bytes left; make room"):
+            journal.prove(0)
 
 
 class TestMlflow:
