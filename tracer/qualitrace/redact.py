@@ -39,15 +39,8 @@ class Redactor:
     """
 
     def __init__(self, rules: Iterable[str]) -> None:
-        import re2
-
         self.counts: Counter[str] = Counter()
-        self._rules: list[tuple[str, Any]] = []
-        for name, expression in map(_parse, rules):
-            try:
-                self._rules.append((name, re2.compile(expression)))
-            except re2.error as error:
-                raise ValueError(f"{expression!r} is no regular expression of RE2: {error}") from None
+        self._rules = [compiled(rule) for rule in rules]
 
     def __call__(self, text: str) -> str:
         """Return `text` redacted, or `FAILED` if it cannot be redacted."""
@@ -99,6 +92,26 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) < len(pairs):
         raise ValueError("doubled key")
     return made
+
+
+def compiled(rule: str) -> tuple[str, Any]:
+    """Return a rule's name and its pattern.
+
+    Raises:
+        ValueError: it is neither a name nor a regular expression between slashes.
+        ImportError: the libraries are not installed.
+    """
+    import re2
+
+    name, expression = _parse(rule)
+    options = re2.Options()
+    options.log_errors = False  # RE2 writes them to stderr, too
+    try:
+        return name, re2.compile(expression, options)
+    except re2.error as error:
+        reason = error.args[0] if error.args else ""
+        text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
+        raise ValueError(f"{rule!r} is no regular expression of RE2: {text}") from None
 
 
 def _parse(rule: str) -> tuple[str, str]:

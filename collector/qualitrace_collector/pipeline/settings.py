@@ -1,26 +1,28 @@
 """The sections `collector`, `assembly` and `sampling`, and what the pipeline needs to know of a judge."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ByteSize, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, ByteSize, ConfigDict, Field, model_validator
 
-from qualitrace.redact import Redactor
+from qualitrace.redact import compiled
 from qualitrace_collector.config.section import Section
 from qualitrace_collector.config.values import Duration, Identifier
 from qualitrace_collector.mlflow_store.settings import Mlflow
 
 
+def _can_be_compiled(rule: str) -> str:
+    compiled(rule)
+    return rule
+
+
+RedactRule = Annotated[str, AfterValidator(_can_be_compiled)]
+
+
 class Collector(Section):
     """What is done to everything that comes in."""
 
-    redact: tuple[str, ...] = ()
+    redact: tuple[RedactRule, ...] = ()
     """What is replaced in all texts: `email`, `phone`, `card`, `iban`, `ssn`, `ip`, `/regular expression/`."""
-
-    @field_validator("redact")
-    @classmethod
-    def _can_be_compiled(cls, rules: tuple[str, ...]) -> tuple[str, ...]:
-        Redactor(rules)
-        return rules
 
 
 class Assembly(Section):
