@@ -20,6 +20,7 @@ import atheris
 with atheris.instrument_imports(include=["qualitrace_collector.receive", "google.protobuf.json_format"]):
     from qualitrace_collector.receive.decode import decode_json, decode_protobuf, decompress
     from qualitrace_collector.receive.errors import RequestError
+    from qualitrace_collector.receive.settings import ItemLimits
     from qualitrace_collector.receive.signals import SIGNALS
 
 from support.damage import KEYS, nested, whole_requests
@@ -105,9 +106,10 @@ def take(data: bytes) -> str:
     except RequestError as error:
         error.status().SerializeToString()
         return "refused"
-    verdict = signal.check(message)
+    verdict = signal.check(message, message.ByteSize(), ItemLimits())
     assert signal.response(verdict).HasField("partial_success") == bool(verdict.rejected)
-    again = signal.check(decode_protobuf(signal, message.SerializeToString()).message)
+    kept = decode_protobuf(signal, message.SerializeToString())
+    again = signal.check(kept.message, len(kept.payload), ItemLimits())
     assert (again.kept, again.rejected.total()) == (verdict.kept, 0)
     return "kept" if verdict.kept else "rejected" if verdict.rejected else "empty"
 

@@ -11,9 +11,11 @@ which looks the same on the wire (https://protobuf.dev/programming-guides/encodi
 
 import base64
 import binascii
+import codecs
 import json
+import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -27,21 +29,27 @@ from google.protobuf.message_factory import GetMessageClass
 from starlette.requests import Request
 
 from qualitrace_collector.receive.errors import TooLarge, Undecodable, Unsupported
+from qualitrace_collector.receive.item_count import check_json, check_protobuf
+from qualitrace_collector.receive.settings import ItemLimits
 from qualitrace_collector.receive.signals import Signal
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 
-# The doors decode larger requests in a thread, so that small ones need not wait for them.
-THREAD_BYTES = 128 << 10
+MAX_ITEMS = ItemLimits().items
 
 # Texts and messages of one request that are examined: each takes microseconds, and other requests wait.
 MAX_VALUES = 500_000
+
+# Text of one request that is repaired: it may become three times as long, and is held several times.
+MAX_REPAIRED_BYTES = 16 << 20
 
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 COMPRESSIONS = ("gzip", "deflate")
 _ID_KEYS = frozenset({"traceId", "spanId", "parentSpanId"})
 _REPLACEMENT = "\ufffd"
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
+_PIECE = 64 << 10  # of a text that is repaired: between two pieces other threads get their turn
 _ENUM_KEYS = frozenset({"kind", "code", "severityNumber"})
 
 
@@ -50,12 +58,12 @@ class Decoded:
     """A request as a message.
 
     Attributes:
-        payload: the serialised message; None if it came as JSON.
+        payload: the serialised message.
         repaired: how many texts in it were not UTF-8; their broken sequences are U+FFFD now.
     """
 
     message: Message
-    payload: bytes | None
+    payload: bytes
     repaired: int = 0
 
 
@@ -103,12 +111,14 @@ def decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:
     return b"".join(parts)
 
 
-def decode_protobuf(signal: Signal, data: bytes) -> Decoded:
+def decode_protobuf(signal: Signal, data: bytes, max_items: int = MAX_ITEMS) -> Decoded:
     """Parse a serialised request; repair text in it that is not UTF-8.
 
     Raises:
+        TooManyItems: it holds more than `max_items`.
         Undecodable: it is not such a request.
     """
+    check_protobuf(signal.request, data, max_items)
     try:
         return Decoded(signal.request.FromString(data), data)
     except DecodeError as error:
@@ -119,20 +129,25 @@ def decode_protobuf(signal: Signal, data: bytes) -> Decoded:
             raise Undecodable(f"body is no {signal.request.DESCRIPTOR.name}: {error}") from error
 
 
-def decode_json(signal: Signal, data: bytes) -> Decoded:
+def decode_json(signal: Signal, data: bytes, max_items: int = MAX_ITEMS) -> Decoded:
     """Parse a request in OTLP's JSON; repair bytes in it that are not UTF-8.
 
     Raises:
+        TooManyItems: it holds more than `max_items`.
         Undecodable: it is not such a request.
     """
+    check_json(data, max_items)
     try:
         text, count = _text(data)
         fields = json.loads(text, object_pairs_hook=_object)
         if not isinstance(fields, dict):
             raise TypeError(f"an object is needed, not {type(fields).__name__}")
-        return Decoded(json_format.ParseDict(fields, signal.request(), ignore_unknown_fields=True), None, count)
+        message = json_format.ParseDict(fields, signal.request(), ignore_unknown_fields=True)
+        payload = message.SerializeToString()
     except Exception as error:  # odd shapes make json_format raise anything, RecursionError too
         raise Undecodable(f"body is no {signal.request.DESCRIPTOR.name} in JSON: {error}") from error
+    check_protobuf(signal.request, payload, max_items)  # an item may take fewer marks than usual
+    return Decoded(message, payload, count)
 
 
 def _text(data: bytes) -> tuple[str, int]:
@@ -140,8 +155,15 @@ def _text(data: bytes) -> tuple[str, int]:
     try:
         return data.decode("utf-8-sig"), 0
     except UnicodeDecodeError:
-        text = data.decode("utf-8-sig", "replace")
+        text = _valid_text(data).decode("utf-8-sig")
         return text, text.count(_REPLACEMENT) - data.count(_REPLACEMENT.encode())
+
+
+def _valid_text(data: bytes) -> bytes:
+    """Return a text in UTF-8 with U+FFFD for each broken sequence."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    pieces = (data[start : start + _PIECE] for start in range(0, len(data), _PIECE))
+    return b"".join([*(decoder.decode(piece).encode() for piece in pieces), decoder.decode(b"", final=True).encode()])
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -158,8 +180,13 @@ def _value(key: str, value: Any) -> Any:
         return _EnumName(value)
     if value.isascii():
         return value
-    # JavaScript may cut a string in the middle of a surrogate pair, for which protobuf would refuse the whole request.
-    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        # JavaScript may cut a string in the middle of a surrogate pair, for which protobuf would refuse the request.
+        pieces = (value[start : start + _PIECE] for start in range(0, len(value), _PIECE))
+        return "".join(_HALF_PAIR.sub(_REPLACEMENT, piece) for piece in pieces)
+    return value
 
 
 def _id(text: str) -> bytes:
@@ -189,14 +216,22 @@ def with_valid_text(kind: type[Message], data: bytes) -> tuple[bytes, int]:
         The message, serialised, and how many of its texts were repaired.
 
     Raises:
-        DecodeError: something else is wrong with it, or it has more than `MAX_VALUES`.
+        DecodeError: something else is wrong with it, or it has more than `MAX_VALUES`, or `MAX_REPAIRED_BYTES`.
     """
     message = _with_bytes_for_text(kind).FromString(data)
-    count = _repair(message, kind, iter(range(MAX_VALUES)))
+    count = _repair(message, kind, _RepairLimit(MAX_VALUES, MAX_REPAIRED_BYTES))
     return message.SerializeToString(), count
 
 
-def _repair(message: Any, kind: type[Message], steps: Iterator[int]) -> int:
+@dataclass(slots=True)
+class _RepairLimit:
+    """How many values may still be examined, and bytes of text be repaired."""
+
+    values: int
+    text: int
+
+
+def _repair(message: Any, kind: type[Message], left: _RepairLimit) -> int:
     """Repair the texts of a message in place; return how many were broken. `kind` is the class with real texts."""
     count = 0
     for field, value in message.ListFields():
@@ -206,14 +241,18 @@ def _repair(message: Any, kind: type[Message], steps: Iterator[int]) -> int:
             continue
         repeated = _is_repeated(value)
         for index, item in enumerate(value if repeated else (value,)):
-            if next(steps, None) is None:
+            left.values -= 1
+            if left.values < 0:
                 raise DecodeError(f"text is not UTF-8, and there are more than {MAX_VALUES} values to look for it in")
             if not is_text:
                 inner = GetMessageClass(original.message_type)
                 # Only messages that cannot be parsed are searched, so a request costs little more than its bad spans.
-                count += 0 if _parses(inner, item) else _repair(item, inner, steps)
-            elif (text := item.decode(errors="replace").encode()) != item:
+                count += 0 if _parses(inner, item) else _repair(item, inner, left)
+            elif (text := _valid_text(item)) != item:
                 count += 1
+                left.text -= len(item)
+                if left.text < 0:
+                    raise DecodeError(f"more than {MAX_REPAIRED_BYTES} bytes of text are not UTF-8")
                 if repeated:
                     value[index] = text
                 else:

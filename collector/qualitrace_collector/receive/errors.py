@@ -3,6 +3,7 @@
 RequestError           the `reason` labels the counter requests_refused
 ├── Unauthenticated    401, UNAUTHENTICATED
 ├── Undecodable        400, INVALID_ARGUMENT
+├── TooManyItems       400, INVALID_ARGUMENT
 ├── Forbidden          403, PERMISSION_DENIED (feedback only)
 ├── ForeignOrigin      403, PERMISSION_DENIED (HTTP only)
 ├── TooSlow            408, DEADLINE_EXCEEDED
@@ -74,6 +75,18 @@ class Undecodable(RequestError):
 
     def _details(self) -> list[Message]:
         return [BadRequest(field_violations=[BadRequest.FieldViolation(description=str(self))])]
+
+
+class TooManyItems(Undecodable):
+    """The request holds more items than the limit, whatever its size."""
+
+    reason = "items"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"request holds more than {limit} spans, events, links, attributes and values in lists "
+            "(otlp.limits.items); send smaller batches"
+        )
 
 
 class Forbidden(RequestError):

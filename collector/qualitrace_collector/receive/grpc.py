@@ -9,6 +9,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable, Mapping
+from functools import partial
 from urllib.parse import quote
 
 from google.protobuf.message import Message
@@ -18,7 +19,7 @@ from google.rpc.status_pb2 import Status
 from qualitrace_collector.http_server.connection import ConnectionLimits, ConnectionSlots
 from qualitrace_collector.http_server.http2 import Answer, Headers, Http2Connection
 from qualitrace_collector.http_server.listener import accept_connections
-from qualitrace_collector.receive.decode import COMPRESSIONS, THREAD_BYTES, Decoded, decode_protobuf, decompress
+from qualitrace_collector.receive.decode import COMPRESSIONS, Decoded, decode_protobuf
 from qualitrace_collector.receive.errors import (
     RETRY_INFO,
     RequestError,
@@ -186,20 +187,15 @@ class _Call:
             self._memory.release()
 
     async def _decode(self) -> Decoded:
-        if len(self._message) < THREAD_BYTES:
-            return self._parse()
-        async with self._guard.decoders:
-            return await asyncio.to_thread(self._parse)
-
-    def _parse(self) -> Decoded:
         is_compressed = self._message[0]
-        del self._message[:_PREFIX_BYTES]
-        sent = bytes(self._message)
-        self._message.clear()
-        payload = decompress(sent, self._encoding if is_compressed else "identity", self._guard.max_bytes)
+        sent = bytes(memoryview(self._message)[_PREFIX_BYTES:])
+        self._message = bytearray()
+        encoding = self._encoding if is_compressed else "identity"
+        payload = await self._guard.turns.decompress(sent, encoding, self._guard.max_bytes)
         # The message that is made of it is as large again, and both are kept until it is in the journal.
         self._memory.add(len(payload) if payload is sent else 2 * len(payload))
-        return decode_protobuf(self._signal, payload)
+        decode = partial(decode_protobuf, self._signal, payload, self._guard.limits.items)
+        return await self._guard.turns.take(len(payload), decode)
 
     def _check_size(self) -> None:
         if self._size is None:

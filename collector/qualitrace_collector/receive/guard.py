@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -20,9 +20,8 @@ from qualitrace_collector.receive.errors import (
     Unavailable,
     Undecodable,
 )
-from qualitrace_collector.receive.settings import OtlpToken, ReceiveConfig
-
-_DECODERS = 4
+from qualitrace_collector.receive.settings import ItemLimits, OtlpToken, ReceiveConfig
+from qualitrace_collector.receive.turns import Turns
 
 
 class Tokens:
@@ -136,7 +135,8 @@ class DoorGuard:
         feedback_rate: how much feedback one sender may give, such as `60/minute`.
         allowed_origins: of web pages that may send over HTTP.
         browsers: refuses other pages, and hosts that are not served.
-        decoders: large requests that are decoded at once: only after that is it known how much memory they need.
+        limits: what a request may hold.
+        turns: between the requests of all doors.
     """
 
     tokens: Tokens
@@ -146,7 +146,8 @@ class DoorGuard:
     feedback_rate: str
     allowed_origins: tuple[str, ...]
     browsers: BrowserGuard
-    decoders: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_DECODERS))
+    limits: ItemLimits
+    turns: Turns
 
     @classmethod
     def of(cls, config: ReceiveConfig) -> "DoorGuard":
@@ -163,6 +164,8 @@ class DoorGuard:
             feedback_rate=otlp.feedback_rate,
             allowed_origins=otlp.allowed_origins,
             browsers=BrowserGuard(hosts, otlp.allowed_origins),
+            limits=otlp.limits,
+            turns=Turns(),
         )
 
     def check_browser(self, request: Request) -> None:

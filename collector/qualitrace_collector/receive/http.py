@@ -3,10 +3,10 @@
 All of them answer once what they took is durable.
 """
 
-import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import cast
 
 import limits
@@ -29,15 +29,13 @@ from qualitrace_collector.person_feedback import PersonFeedback
 from qualitrace_collector.receive.decode import (
     JSON,
     PROTOBUF,
-    THREAD_BYTES,
     Decoded,
     check_headers,
     decode_json,
     decode_protobuf,
-    decompress,
     media_type,
 )
-from qualitrace_collector.receive.errors import Forbidden, RateLimited, RequestError, Undecodable, Unsupported
+from qualitrace_collector.receive.errors import Forbidden, RateLimited, RequestError, TooLarge, Undecodable, Unsupported
 from qualitrace_collector.receive.guard import AddBytes, DoorGuard
 from qualitrace_collector.receive.intake import Intake
 from qualitrace_collector.receive.signals import SIGNALS, Signal
@@ -103,16 +101,14 @@ class _Export:
         kind, encoding = media_type(request), request.headers.get("content-encoding", "").lower()
         check_headers(kind, encoding)
         body = await self._guard.read_body(request, add_bytes, self._guard.max_bytes)
-        if len(body) < THREAD_BYTES:
-            return self._parse(body, kind, encoding, add_bytes)
-        async with self._guard.decoders:
-            return await asyncio.to_thread(self._parse, body, kind, encoding, add_bytes)
-
-    def _parse(self, body: bytes, kind: str, encoding: str, add_bytes: AddBytes) -> Decoded:
-        data = decompress(body, encoding, self._guard.max_bytes)
+        data = await self._guard.turns.decompress(body, encoding, self._guard.max_bytes)
         if data is not body:
             add_bytes(len(data))
-        return decode_json(self._signal, data) if kind == JSON else decode_protobuf(self._signal, data)
+        limits = self._guard.limits
+        if kind == JSON and len(data) > limits.json_size:
+            raise TooLarge(limits.json_size)
+        decode = decode_json if kind == JSON else decode_protobuf
+        return await self._guard.turns.take(len(data), partial(decode, self._signal, data, limits.items))
 
 
 def _reply(kind: str, http_status: int, message: Message, headers: Mapping[str, str] | None = None) -> Response:

@@ -2,7 +2,8 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Set
+from functools import partial
 from typing import Literal
 
 from google.protobuf.message import Message
@@ -19,7 +20,9 @@ from qualitrace_collector.journal.entry import Counts
 from qualitrace_collector.person_feedback import PersonFeedback
 from qualitrace_collector.receive.decode import Decoded
 from qualitrace_collector.receive.errors import RequestError, Unavailable
+from qualitrace_collector.receive.settings import ItemLimits
 from qualitrace_collector.receive.signals import Signal, Validation, reject_foreign
+from qualitrace_collector.receive.turns import Turns
 
 Door = Literal["http", "grpc"]
 
@@ -42,11 +45,21 @@ class Intake:
     Args:
         committer: makes requests durable.
         clock: Unix seconds.
+        turns: in which requests are checked.
+        limits: what a request may hold.
     """
 
-    def __init__(self, committer: GroupCommitter, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        committer: GroupCommitter,
+        clock: Callable[[], float],
+        turns: Turns | None = None,
+        limits: ItemLimits | None = None,
+    ) -> None:
         self._committer = committer
         self._clock = clock
+        self._turns = turns or Turns()
+        self._limits = limits or ItemLimits()
         self.refused_bytes = 0
         self._stopping = False
         self._refusing = ""  # why, so that the log has one line when it begins and one when it ends
@@ -62,26 +75,21 @@ class Intake:
             Unavailable: it cannot be kept now; the client should try again.
         """
         self._check_running()
-        request = decoded.message
-        # The bytes are kept as they came, unknown fields too, unless something is removed or adjusted.
-        payload = decoded.payload
-        validation = signal.check(request)
-        if validation.rejected or validation.adjusted:
-            payload = None
+        size = len(decoded.payload)
+        validation, payload = await self._turns.take(size, partial(self._checked, signal, decoded))
         if validation.adjusted:
             self._warn_of_adjusted(validation)
         while validation.kept:
-            payload = payload or request.SerializeToString()
-            claims = (
-                () if tenant is None else (item.trace_id for items, _, _ in signal.places(request) for item in items)
-            )
+            claims = frozenset[bytes]()
+            if tenant is not None:
+                claims = await self._turns.take(size, partial(_trace_ids, signal, decoded.message))
             counts = _counts(signal, validation, door, len(payload))
             try:
                 await self._append(signal.name, payload, tenant, claims, counts)
                 break
             except ForeignTraces as error:  # only the journal's writer knows whose a trace is
-                reject_foreign(signal.places(request), error.trace_ids, validation)
-                payload = None
+                foreign = error.trace_ids
+            payload = await self._turns.take(size, partial(_without_foreign, signal, decoded, foreign, validation))
         else:
             self._committer.count(_counts(signal, validation, door, 0))
         if not decoded.repaired:
@@ -90,6 +98,13 @@ class Intake:
         return signal.answer(
             validation, f"{decoded.repaired} texts repaired: strings must be UTF-8; what is not became U+FFFD"
         )
+
+    def _checked(self, signal: Signal, decoded: Decoded) -> tuple[Validation, bytes]:
+        """Take out what is invalid; return what was done, and the request to keep."""
+        validation = signal.check(decoded.message, len(decoded.payload), self._limits)
+        # The bytes are kept as they came, unknown fields too, unless something is removed or adjusted.
+        changed = validation.rejected or validation.adjusted
+        return validation, decoded.message.SerializeToString() if changed else decoded.payload
 
     async def keep_feedback(self, feedback: PersonFeedback, tenant: str | None = None) -> None:
         """Make a person's feedback durable.
@@ -100,7 +115,7 @@ class Intake:
         """
         self._check_running()
         # Feedback claims the trace for its tenant, as spans do: a trace that nobody has sent is the first speaker's.
-        claims = () if tenant is None else (feedback.otlp_trace_id,)
+        claims = frozenset(() if tenant is None else (feedback.otlp_trace_id,))
         counts = {("feedback_received", feedback.source): 1}
         await self._append("feedback", feedback.model_dump_json().encode(), tenant, claims, counts)
 
@@ -119,14 +134,14 @@ class Intake:
             raise Unavailable("the collector is stopping", "stopping")
 
     async def _append(
-        self, signal: SignalName, payload: bytes, tenant: str | None, claims: Iterable[bytes], counts: Counts
+        self, signal: SignalName, payload: bytes, tenant: str | None, claims: frozenset[bytes], counts: Counts
     ) -> None:
         entry = JournalEntry(
             signal=signal,
             payload=payload,
             received_at=self._clock(),
             tenant=tenant or "",
-            claims=frozenset(claims),
+            claims=claims,
         )
         try:
             await self._committer.append(entry, counts)
@@ -149,6 +164,15 @@ class Intake:
     def stop(self) -> None:
         """Refuse every further request."""
         self._stopping = True
+
+
+def _trace_ids(signal: Signal, request: Message) -> frozenset[bytes]:
+    return frozenset(item.trace_id for place in signal.places(request) for item in place.items)
+
+
+def _without_foreign(signal: Signal, decoded: Decoded, foreign: Set[bytes], validation: Validation) -> bytes:
+    reject_foreign(signal.places(decoded.message), foreign, validation)
+    return decoded.message.SerializeToString()
 
 
 def _counts(signal: Signal, validation: Validation, door: Door, size: int) -> Counter[tuple[str, str]]:

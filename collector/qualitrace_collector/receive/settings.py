@@ -127,6 +127,27 @@ class Tls(Section):
         return context
 
 
+class ItemLimits(Section):
+    """What a request may hold, whatever its size. OpenTelemetry's SDKs keep to a hundredth of it by default."""
+
+    items: int = Field(default=400_000, ge=1)
+    """Spans, log records, events, links, attributes and values in lists of a request. Beyond it, it is refused."""
+    spans: int = Field(default=20_000, ge=1)
+    """Spans, or log records, of a request. Further ones are rejected."""
+    span_size: ByteSize = Field(default=ByteSize(8 << 20), ge=1)
+    """Size of a span or log record. A larger one is rejected."""
+    trace_size: ByteSize = Field(default=ByteSize(16 << 20), ge=1)
+    """Size of the spans of one trace in a request. Further ones are rejected."""
+    json_size: ByteSize = Field(default=ByteSize(32 << 20), ge=1)
+    """Size of a request in JSON, which takes many times the memory of protobuf. A larger one is refused for good."""
+    attributes: int = Field(default=12_800, ge=1)
+    """Attributes of a span, an event, a link or a log record. With more, the span or record is rejected."""
+    events: int = Field(default=12_800, ge=1)
+    """Events of a span. One with more is rejected."""
+    links: int = Field(default=12_800, ge=1)
+    """Links of a span. One with more is rejected."""
+
+
 class Otlp(Section):
     """What both OTLP doors ask of senders."""
 
@@ -144,7 +165,9 @@ class Otlp(Section):
     """The time between two requests on a connection. Exporters send each minute or more often."""
     max_connections: int = Field(default=16_384, ge=1)
     """Connections at each OTLP port. Beyond it, those that wait for their client are closed first."""
-    max_memory: ByteSize = ByteSize(512 << 20)
+    limits: ItemLimits = ItemLimits()
+    """What a request may hold."""
+    max_memory: ByteSize = ByteSize(256 << 20)
     """Memory for requests that are not in the journal yet. Beyond it, requests get 503 or UNAVAILABLE."""
     allowed_origins: tuple[str, ...] = ()
     """Origins of web pages that may send over HTTP, such as `https://shop.example`. Other pages' requests get 403."""

@@ -8,7 +8,7 @@ be empty, and so may names. Log records are only taken for the content of a GenA
 from collections import Counter
 from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
@@ -18,9 +18,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from qualitrace_collector.journal import SignalName
+from qualitrace_collector.receive.settings import ItemLimits
 
 _RULES = {
     "trace_id": "trace_id must be 16 bytes, not all zero",
@@ -28,6 +30,12 @@ _RULES = {
     "parent_span_id": "parent_span_id must be empty or 8 bytes",
     "not_genai": "only log records of GenAI instrumentations are taken; send the others to a log store",
     "tenant": "trace belongs to another tenant",
+    "spans": "a request may hold {spans} of them (otlp.limits.spans); send smaller batches",
+    "size": "one may have {span_size} bytes (otlp.limits.span_size)",
+    "trace_size": "one trace may have {trace_size} bytes in a request (otlp.limits.trace_size); send smaller batches",
+    "attributes": "it, its events, links, resource and scope may have {attributes} attributes (otlp.limits.attributes)",
+    "events": "a span may have {events} events (otlp.limits.events)",
+    "links": "a span may have {links} links (otlp.limits.links)",
 }
 END_BEFORE_START = "end_before_start"
 
@@ -46,17 +54,33 @@ _NO_TRACE_ID = bytes(16)
 _NO_SPAN_ID = bytes(8)
 
 
+class Place(NamedTuple):
+    """A list of items in a request, with what it was sent under, and the path to it."""
+
+    items: Any
+    resource: Resource
+    scope: InstrumentationScope
+    path: str
+    indexes: tuple[int, int]
+
+    def of(self, index: int) -> str:
+        """Return the path to one of the items."""
+        return self.path.format(*self.indexes) + f"[{index}]"
+
+
 @dataclass(slots=True)
 class Validation:
     """What validation did to a request.
 
     Attributes:
+        limits: by which items were rejected.
         kept: items that are still in the request.
         adjusted: items among them that were changed to be valid, by reason.
         rejected: items taken out, by reason.
         first: where the first item of each reason stood.
     """
 
+    limits: ItemLimits
     kept: int = 0
     adjusted: Counter[str] = field(default_factory=Counter[str])
     rejected: Counter[str] = field(default_factory=Counter[str])
@@ -65,35 +89,47 @@ class Validation:
     @property
     def message(self) -> str:
         """For each reason: the rule, how many items broke it, and where the first one stood."""
+        limits = self.limits.model_dump()
         return "; ".join(
-            f"{count} rejected: {_RULES[reason]} (first: {self.first[reason]})"
+            f"{count} rejected: {_RULES[reason].format(**limits)} (first: {self.first[reason]})"
             for reason, count in self.rejected.items()
         )
 
+    def reject(self, reason: str, place: Place, index: int, count: int = 1) -> None:
+        """Note that items from that place on were taken out."""
+        self.rejected[reason] += count
+        if reason not in self.first:
+            self.first[reason] = place.of(index)
 
-# Lists of items in a request, each with the path that leads to it, and the scope of its items.
-Places = Iterator[tuple[Any, str, InstrumentationScope]]
+
+Places = Iterator[Place]
 
 
 def places_of_spans(request: ExportTraceServiceRequest) -> Places:
     """Yield the lists of spans in `request`."""
-    for i, resource in enumerate(request.resource_spans):
-        for j, scope in enumerate(resource.scope_spans):
-            yield scope.spans, f"resource_spans[{i}].scope_spans[{j}].spans", scope.scope
+    for i, group in enumerate(request.resource_spans):
+        for j, scope in enumerate(group.scope_spans):
+            yield Place(scope.spans, group.resource, scope.scope, "resource_spans[{}].scope_spans[{}].spans", (i, j))
 
 
 def places_of_logs(request: ExportLogsServiceRequest) -> Places:
     """Yield the lists of log records in `request`."""
-    for i, resource in enumerate(request.resource_logs):
-        for j, scope in enumerate(resource.scope_logs):
-            yield scope.log_records, f"resource_logs[{i}].scope_logs[{j}].log_records", scope.scope
+    path = "resource_logs[{}].scope_logs[{}].log_records"
+    for i, group in enumerate(request.resource_logs):
+        for j, scope in enumerate(group.scope_logs):
+            yield Place(scope.log_records, group.resource, scope.scope, path, (i, j))
 
 
-def check_traces(request: ExportTraceServiceRequest) -> Validation:
-    """Remove the invalid spans from `request`, and adjust those that end before they start."""
-    validation = _check(places_of_spans(request), lambda _: _span_fault)
-    for spans, _, _ in places_of_spans(request):
-        for span in spans:
+def check_traces(request: ExportTraceServiceRequest, size: int, limits: ItemLimits) -> Validation:
+    """Remove the invalid spans from `request`, and adjust those that end before they start.
+
+    Args:
+        size: that of the request, in bytes.
+        limits: what a request may hold.
+    """
+    validation = _check(places_of_spans(request), lambda _: _span_fault, _span_excess, size, limits)
+    for place in places_of_spans(request):
+        for span in place.items:
             if span.end_time_unix_nano < span.start_time_unix_nano:
                 # A clock was set back, or the end is missing. The span's content is good, so its duration becomes 0.
                 span.end_time_unix_nano = span.start_time_unix_nano
@@ -101,14 +137,19 @@ def check_traces(request: ExportTraceServiceRequest) -> Validation:
     return validation
 
 
-def check_logs(request: ExportLogsServiceRequest) -> Validation:
-    """Remove the log records from `request` that carry no content of a GenAI span."""
-    return _check(places_of_logs(request), _record_rule)
+def check_logs(request: ExportLogsServiceRequest, size: int, limits: ItemLimits) -> Validation:
+    """Remove the log records from `request` that carry no content of a GenAI span.
+
+    Args:
+        size: that of the request, in bytes.
+        limits: what a request may hold.
+    """
+    return _check(places_of_logs(request), _record_rule, _record_excess, size, limits)
 
 
 def reject_foreign(places: Places, foreign: Set[bytes], validation: Validation) -> None:
     """Remove the items of these traces, which belong to other tenants, and note them in `validation`."""
-    for items, _, _ in places:
+    for items, *_ in places:
         indexes = {index for index, item in enumerate(items) if item.trace_id in foreign}
         if indexes:
             validation.kept -= len(indexes)
@@ -151,19 +192,66 @@ def _is_genai(record: LogRecord) -> bool:
     )
 
 
-def _check(places: Places, rule: Callable[[InstrumentationScope], Callable[[Any], str | None]]) -> Validation:
-    """Remove the items in which the rule for their scope finds a fault; a fault is a key of `_RULES`."""
-    validation = Validation()
-    for items, path, scope in places:
-        fault_of = rule(scope)
-        faults = {index: fault for index, item in enumerate(items) if (fault := fault_of(item))}
+def _span_excess(span: Span, limits: ItemLimits) -> str | None:
+    if len(span.events) > limits.events:
+        return "events"
+    if len(span.links) > limits.links:
+        return "links"
+    most = limits.attributes
+    if len(span.attributes) > most or any(len(part.attributes) > most for part in (*span.events, *span.links)):
+        return "attributes"
+    return None
+
+
+def _record_excess(record: LogRecord, limits: ItemLimits) -> str | None:
+    return "attributes" if len(record.attributes) > limits.attributes else None
+
+
+def _check(
+    places: Places,
+    rule: Callable[[InstrumentationScope], Callable[[Any], str | None]],
+    excess: Callable[[Any, ItemLimits], str | None],
+    size: int,
+    limits: ItemLimits,
+) -> Validation:
+    """Remove the items in which the rule for their scope finds a fault, or that hold too much; both are in `_RULES`."""
+    validation = Validation(limits)
+    room = limits.spans
+    # Most requests are too small to hold too much: an attribute takes two bytes or more.
+    counted = size > 2 * min(limits.attributes, limits.events, limits.links)
+    measured = size > min(limits.span_size, limits.trace_size)
+    sizes = Counter[bytes]()
+    for place in places:
+        items = place.items
+        if len(items) > room:
+            validation.reject("spans", place, room, len(items) - room)
+            del items[room:]
+        room -= len(items)
+        fault_of = rule(place.scope)
+        shared = max(len(place.resource.attributes), len(place.scope.attributes)) > limits.attributes
+        faults: set[int] = set()
+        for index, item in enumerate(items):
+            fault = fault_of(item) or (excess(item, limits) if counted else None) or ("attributes" if shared else None)
+            if fault is None and measured:
+                fault = _size_fault(item, sizes, limits)
+            if fault:
+                validation.reject(fault, place, index)
+                faults.add(index)
         validation.kept += len(items) - len(faults)
-        for index, fault in faults.items():
-            validation.rejected[fault] += 1
-            validation.first.setdefault(fault, f"{path}[{index}]")
         if faults:
-            _remove(items, faults.keys())
+            _remove(items, faults)
     return validation
+
+
+def _size_fault(item: Any, sizes: Counter[bytes], limits: ItemLimits) -> str | None:
+    """Return what is wrong with the size of an item; add it to that of its trace if it is kept."""
+    size = item.ByteSize()
+    if size > limits.span_size:
+        return "size"
+    if sizes[item.trace_id] + size > limits.trace_size:
+        return "trace_size"
+    sizes[item.trace_id] += size
+    return None
 
 
 def _remove(items: Any, indexes: Set[int]) -> None:
@@ -182,7 +270,7 @@ class Signal:
         service: the full name of the gRPC service.
         items: what the counters, and OTLP's partial success, call its items.
         places: yields the lists of a request that hold its items.
-        check: takes invalid items out of a request.
+        check: takes invalid items out of a request of some size in bytes, and what is beyond the limits.
     """
 
     name: SignalName
@@ -191,7 +279,7 @@ class Signal:
     request: type[Message]
     response: type[Message]
     places: Callable[[Any], Places]
-    check: Callable[[Any], Validation]
+    check: Callable[[Any, int, ItemLimits], Validation]
 
     def answer(self, validation: Validation, warning: str = "") -> Message:
         """Return the answer to a request; a partial success if items were rejected or the client should fix something.

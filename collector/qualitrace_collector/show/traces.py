@@ -44,8 +44,8 @@ def traces_in(path: Path, config: CollectorConfig) -> tuple[list[ConvertedTrace]
     Raises:
         click.ClickException: the file is not an OTLP/JSON request, or a trace in it cannot be converted.
     """
-    request = _request(path, config.listen.max_request_size)
-    validation = TRACES.check(request)
+    request = _request(path, config.listen.max_request_size, config.otlp.limits.items)
+    validation = TRACES.check(request, request.ByteSize(), config.otlp.limits)
     if not validation.kept:
         why = validation.message or "no resourceSpans with spans in it"
         raise click.ClickException(f"{path}: holds no span of an OTLP/JSON request: {why}")
@@ -57,25 +57,25 @@ def traces_in(path: Path, config: CollectorConfig) -> tuple[list[ConvertedTrace]
     return converted, validation.message
 
 
-def _request(path: Path, limit: int) -> ExportTraceServiceRequest:
+def _request(path: Path, limit: int, max_items: int) -> ExportTraceServiceRequest:
     try:
         with sys.stdin.buffer if str(path) == "-" else path.open("rb") as file:
             data = file.read(limit + 1)
         if len(data) > limit:
             raise TooLarge(limit)
-        return _decoded(data)
+        return _decoded(data, max_items)
     except (OSError, TooLarge, Undecodable) as error:
         raise click.ClickException(f"{path}: {error}") from error
 
 
-def _decoded(data: bytes) -> ExportTraceServiceRequest:
+def _decoded(data: bytes, max_items: int) -> ExportTraceServiceRequest:
     """Decode one request, or one a line (https://opentelemetry.io/docs/specs/otel/protocol/file-exporter/)."""
     lines = [line for line in data.splitlines() if line.strip()]
     if len(lines) < 2 or not all(line.lstrip().startswith(b"{") and line.rstrip().endswith(b"}") for line in lines):
         lines = [data]
     request = ExportTraceServiceRequest()
     for line in lines:
-        request.MergeFrom(cast(ExportTraceServiceRequest, decode_json(TRACES, line).message))
+        request.MergeFrom(cast(ExportTraceServiceRequest, decode_json(TRACES, line, max_items).message))
     return request
 
 

@@ -56,9 +56,9 @@ def test_a_journal_that_fails_is_logged_once_until_it_works_again(
         intake = Intake(committer, lambda: 1.0)
         for _ in range(10):
             with pytest.raises(Unavailable, match="journal is full; try again"):
-                await intake.accept(TRACES, Decoded(large, None), "grpc")
+                await intake.accept(TRACES, Decoded(large, large.SerializeToString()), "grpc")
         for _ in range(2):
-            await intake.accept(TRACES, Decoded(small, None), "grpc")
+            await intake.accept(TRACES, Decoded(small, small.SerializeToString()), "grpc")
         await asyncio.to_thread(committer.stop)
 
     asyncio.run(run())

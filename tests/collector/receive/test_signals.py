@@ -11,7 +11,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from qualitrace_collector.receive.signals import check_logs, check_traces
+from qualitrace_collector.receive.settings import ItemLimits
+from qualitrace_collector.receive.signals import LOGS, TRACES, Validation
 
 TRACE_ID, SPAN_ID = b"t" * 16, b"s" * 8
 
@@ -41,11 +42,17 @@ def request_of(*scopes: list[Span]) -> ExportTraceServiceRequest:
     return request
 
 
+def check(request: ExportTraceServiceRequest | ExportLogsServiceRequest, **limits: int) -> Validation:
+    """Check a request as the doors do."""
+    signal = TRACES if isinstance(request, ExportTraceServiceRequest) else LOGS
+    return signal.check(request, request.ByteSize(), ItemLimits.model_validate(limits))
+
+
 @pytest.mark.parametrize(("reason", "bad"), [(reason, span) for reason, all_ in BAD_SPANS.items() for span in all_])
 def test_each_rule_rejects_the_span_that_breaks_it(reason: str, bad: Span) -> None:
     """A zero, short or long id is rejected for its own reason and place."""
     request = request_of([], [good_span("a"), bad, good_span("")])
-    validation = check_traces(request)
+    validation = check(request)
     assert validation.kept == 2
     assert validation.rejected == {reason: 1}
     assert validation.message.startswith(f"1 rejected: {reason}")
@@ -62,7 +69,7 @@ marked = st.one_of(
 def test_exactly_the_valid_spans_stay_in_order(scopes: list[list[Span]]) -> None:
     """However good and bad spans are mixed, the good ones stay in order and every other one is counted."""
     request = request_of(*scopes)
-    validation = check_traces(request)
+    validation = check(request)
     kept = [[span for span in spans if span.start_time_unix_nano == 5] for spans in scopes]
     assert request == request_of(*kept)
     assert validation.kept == sum(map(len, kept))
@@ -76,7 +83,7 @@ def test_a_span_that_ends_before_it_starts_ends_when_it_starts(end: int) -> None
     odd = Span(trace_id=TRACE_ID, span_id=SPAN_ID, name="odd", start_time_unix_nano=5, end_time_unix_nano=end)
     odd.events.add(name="first token", time_unix_nano=3)
     request = request_of([good_span("a"), odd], [good_span("b")])
-    validation = check_traces(request)
+    validation = check(request)
     assert (validation.kept, validation.message) == (3, "")
     assert validation.adjusted == {"end_before_start": 1}
     odd.end_time_unix_nano = 5
@@ -85,7 +92,7 @@ def test_a_span_that_ends_before_it_starts_ends_when_it_starts(end: int) -> None
 
 def test_several_reasons_are_told_with_their_counts() -> None:
     """The message has one part for each reason, each with its number and its first place."""
-    validation = check_traces(request_of([BAD_SPANS["trace_id"][0]], BAD_SPANS["span_id"] + [good_span("a")]))
+    validation = check(request_of([BAD_SPANS["trace_id"][0]], BAD_SPANS["span_id"] + [good_span("a")]))
     first, second = validation.message.split("; ")
     assert first.startswith("1 rejected: trace_id must be 16 bytes")
     assert second.startswith("4 rejected: span_id must be 8 bytes")
@@ -122,7 +129,7 @@ def test_log_records_need_a_genai_span(record: LogRecord, scope: str, reason: st
     request = ExportLogsServiceRequest()
     group = request.resource_logs.add().scope_logs.add(log_records=[record])
     group.scope.name = scope
-    validation = check_logs(request)
+    validation = check(request)
     assert validation.rejected == ({reason: 1} if reason else {})
     assert len(group.log_records) == validation.kept == (0 if reason else 1)
 
@@ -131,5 +138,75 @@ def test_a_valid_request_keeps_its_bytes(make_request: Callable[..., ExportTrace
     """Validation changes nothing in a request without faults."""
     request = make_request(spans=3)
     before = request.SerializeToString()
-    assert check_traces(request).kept == 3
+    assert check(request).kept == 3
     assert request.SerializeToString() == before
+
+
+def full_span(name: str, **counts: int) -> Span:
+    """Make a good span with as many empty attributes, events and links."""
+    span = good_span(name)
+    for field, count in counts.items():
+        for _ in range(count):
+            getattr(span, field).add()
+    return span
+
+
+@pytest.mark.parametrize("field", ["attributes", "events", "links"])
+def test_a_span_that_holds_too_much_is_rejected_alone(field: str) -> None:
+    """One more than the setting allows takes the span out, and the client reads which setting that is."""
+    fits, exceeds = full_span("fits", **{field: 3}), full_span("exceeds", **{field: 4})
+    request = request_of([fits, exceeds, good_span("other")])
+    validation = check(request, **{field: 3})
+    assert request == request_of([fits, good_span("other")])
+    assert validation.rejected == {field: 1}
+    assert f"may have 3 {field} (otlp.limits.{field})" in validation.message
+
+
+@pytest.mark.parametrize("field", ["events", "links"])
+def test_attributes_of_events_and_links_are_counted_too(field: str) -> None:
+    """An event or a link with more attributes than a span may have takes its span out."""
+    exceeds = full_span("exceeds", **{field: 1})
+    for _ in range(4):
+        getattr(exceeds, field)[0].attributes.add(key="k")
+    request = request_of([exceeds, good_span("other")])
+    assert check(request, attributes=3, events=3, links=3).rejected == {"attributes": 1}
+    assert request == request_of([good_span("other")])
+
+
+def test_what_is_sent_under_too_many_attributes_is_rejected() -> None:
+    """A resource with more attributes than a span may have takes all of its spans out, but not another's."""
+    request = request_of([good_span("a"), good_span("b")])
+    for _ in range(4):
+        request.resource_spans[0].resource.attributes.add(key="k")
+    request.MergeFrom(request_of([good_span("other")]))
+    validation = check(request, attributes=3)
+    assert (validation.kept, validation.rejected) == (1, {"attributes": 2})
+
+
+def test_spans_beyond_the_limit_are_rejected_and_the_first_kept() -> None:
+    """They are counted over all scopes of a request, and each is reported."""
+    request = request_of([good_span("a"), good_span("b")], [good_span("c"), good_span("d")], [good_span("e")])
+    validation = check(request, spans=3)
+    assert request == request_of([good_span("a"), good_span("b")], [good_span("c")], [])
+    assert (validation.kept, validation.rejected) == (3, {"spans": 2})
+    assert "a request may hold 3 of them (otlp.limits.spans)" in validation.message
+
+
+def test_a_span_that_is_too_large_is_rejected_alone() -> None:
+    """At the limit it is taken, a byte beyond it is not."""
+    fits = good_span("n" * 100)
+    request = request_of([fits, good_span("n" * 101)])
+    validation = check(request, span_size=fits.ByteSize())
+    assert request == request_of([fits])
+    assert validation.rejected == {"size": 1}
+
+
+def test_spans_beyond_the_size_of_a_trace_are_rejected() -> None:
+    """Of two traces in a request, only the one that is too large loses what is beyond its size."""
+    spans = [good_span("n" * 100) for _ in range(3)]
+    other = good_span("n" * 100)
+    other.trace_id = b"o" * 16
+    request = request_of([*spans, other])
+    validation = check(request, trace_size=2 * other.ByteSize())
+    assert request == request_of([*spans[:2], other])
+    assert validation.rejected == {"trace_size": 1}

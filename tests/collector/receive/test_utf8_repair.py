@@ -203,3 +203,15 @@ def test_a_request_of_endless_values_is_refused(monkeypatch: pytest.MonkeyPatch)
     assert decode_protobuf(TRACES, broken + valid * 10).repaired == 1
     with pytest.raises(Undecodable):
         decode_protobuf(TRACES, broken + valid * 60)
+
+
+def test_too_much_broken_text_is_not_repaired(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Repaired text may be three times as long, so there is a limit; at the limit it is repaired."""
+    monkeypatch.setattr("qualitrace_collector.receive.decode.MAX_REPAIRED_BYTES", 120)
+    message = request([span(1, 1, name="@" * 120)])
+    sent = message.SerializeToString()
+    assert decode_protobuf(TRACES, sent.replace(b"@" * 120, b"\xff" * 120)).repaired == 1
+    message.resource_spans[0].scope_spans[0].spans.append(span(1, 2, name="@"))
+    sent = message.SerializeToString()
+    with pytest.raises(Undecodable, match="UTF-8"):
+        decode_protobuf(TRACES, sent.replace(b"@", b"\xff"))

@@ -1,0 +1,413 @@
+"""Sends requests that are small on the way and huge in memory, while another sender sends small traces, and measures.
+
+`python -m support.bombs [--only WORD]` prints a line for each: what was sent and answered, how long the server took,
+how much memory each of its processes took, and how late others' traces came.
+"""
+
+import argparse
+import gzip
+import itertools
+import secrets
+import sqlite3
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import grpc
+import httpx
+
+from support.otlp import rag_trace, request
+from support.serving import Server
+from support.waiting import eventually
+
+MEGABYTE = 1 << 20
+SIZE = 64 * MEGABYTE - 1024  # decompressed: just what `listen.max_request_size` lets through
+SPAN_SIZE = 8 * MEGABYTE  # `otlp.limits.span_size`
+PROTOBUF, JSON = "application/x-protobuf", "application/json"
+TRACES, LOGS_PATH = "/v1/traces", "/v1/logs"
+METHODS = {
+    TRACES: "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+    LOGS_PATH: "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+}
+PAUSE_SECONDS = 0.05
+ANSWER_SECONDS = 300.0
+
+MAX_DELAY = 0.5  # of another sender's request
+MAX_DELAY_TO_MLFLOW = 10.0
+MAX_RSS_MEGABYTES = 600.0
+
+
+def varint(number: int) -> bytes:
+    """Return protobuf's encoding of a number."""
+    parts = bytearray()
+    while number > 127:
+        parts.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*parts, number])
+
+
+def field_of(number: int, content: bytes) -> bytes:
+    """Return a field of a message, a text or bytes as it is on the wire."""
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def scope_spans(*fields: bytes) -> bytes:
+    """Return a request with one list of spans, or of log records, and these of its fields."""
+    return field_of(1, field_of(2, b"".join(fields)))
+
+
+def attribute(value: bytes, key: bytes = b"k") -> bytes:
+    """Return a `KeyValue`."""
+    return field_of(1, key) + field_of(2, value)
+
+
+GENAI = field_of(9, attribute(field_of(1, b"chat"), b"gen_ai.operation.name"))
+NUMBER = b"\x18\x01"
+EMOJI = "😀".encode()
+
+
+def span(*fields: bytes, parent: int = 0, number: int = 1, trace: bytes = b"") -> bytes:
+    """Return a span of a model call with valid ids and these fields."""
+    ids = field_of(1, trace or secrets.token_bytes(16)) + field_of(2, number.to_bytes(8, "big"))
+    above = field_of(4, parent.to_bytes(8, "big")) if parent else b""
+    return field_of(2, ids + above + GENAI + b"".join(fields))
+
+
+def one_span(*fields: bytes) -> bytes:
+    """Return a request with one span."""
+    return scope_spans(span(*fields))
+
+
+def trace_of(count: int, *fields: bytes) -> bytes:
+    """Return a request with as many spans of one trace, each with these fields."""
+    trace = secrets.token_bytes(16)
+    return scope_spans(*(span(*fields, parent=1 if i else 0, number=i + 1, trace=trace) for i in range(count)))
+
+
+def nested(levels: int) -> bytes:
+    """Return an `AnyValue` of lists in lists."""
+    inner = b""
+    for _ in range(levels):
+        inner = field_of(5, field_of(1, inner))
+    return inner
+
+
+def times(part: bytes, size: int = SIZE - 200) -> bytes:
+    """Repeat a part as often as fits."""
+    return part * (size // len(part))
+
+
+def text(content: bytes, key: bytes = b"input.value") -> bytes:
+    """Return an attribute of a span with a text."""
+    return field_of(9, attribute(field_of(1, content), key))
+
+
+@dataclass(frozen=True)
+class Bomb:
+    """A request.
+
+    Attributes:
+        make: returns its body, before compression.
+        doors: over which it is sent.
+    """
+
+    name: str
+    make: Callable[[], bytes]
+    path: str = TRACES
+    kind: str = PROTOBUF
+    doors: tuple[str, ...] = ("http", "grpc")
+
+
+def _json_span(name: str, value: str) -> bytes:
+    ids = f'"traceId":"{secrets.token_hex(16)}","spanId":"{secrets.token_hex(8)}"'
+    return f'{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{{ids},"{name}":{value}}}]}}]}}]}}'.encode()
+
+
+def _json_list(part: str) -> str:
+    return "[" + (part + ",") * ((SIZE - 1000) // (len(part) + 1)) + part + "]"
+
+
+def _record() -> bytes:
+    return field_of(2, field_of(9, secrets.token_bytes(16)) + field_of(10, secrets.token_bytes(8)))
+
+
+_json = partial(Bomb, kind=JSON, doors=("http",))
+_logs = partial(Bomb, path=LOGS_PATH)
+_GENAI_SCOPE = field_of(1, field_of(1, b"pydantic-ai"))
+_HALF = SPAN_SIZE - 1000
+_KEYS = [f"k{i}".encode() for i in range(12_000)]
+
+# As much as fits into a request, whatever it is.
+BOMBS = (
+    Bomb("empty spans", lambda: scope_spans(times(b"\x12\x00"))),
+    Bomb("empty events", lambda: one_span(times(b"\x5a\x00"))),
+    Bomb("empty attributes", lambda: one_span(times(b"\x4a\x00"))),
+    Bomb("empty links", lambda: one_span(times(b"\x6a\x00"))),
+    Bomb("values in a list", lambda: one_span(field_of(9, attribute(field_of(5, times(b"\x0a\x00")))))),
+    Bomb("values in lists in lists", lambda: one_span(times(field_of(9, attribute(nested(20)))))),
+    Bomb("a value 5,000 lists deep", lambda: one_span(field_of(9, attribute(nested(5000))))),
+    Bomb("an attribute's value again and again", lambda: one_span(field_of(9, times(b"\x12\x00")))),
+    Bomb("a name again and again", lambda: one_span(times(b"\x2a\x00"))),
+    Bomb("distinct span ids", lambda: trace_of(250_000)),
+    Bomb("distinct trace ids", lambda: scope_spans(*(span() for _ in range(250_000)))),
+    Bomb("resources", lambda: times(b"\x0a\x00")),
+    Bomb("scopes", lambda: field_of(1, times(b"\x12\x00"))),
+    Bomb("a key of 20 MB", lambda: one_span(field_of(9, attribute(NUMBER, EMOJI + times(b"k"))))),
+    Bomb("keys of 1 MB", lambda: one_span(times(field_of(9, attribute(NUMBER, b"k" * MEGABYTE))))),
+    Bomb("a text of 20 MB", lambda: one_span(text(EMOJI + times(b"v")))),
+    Bomb("a text of 20 MB that is not UTF-8", lambda: one_span(text(times(b"\xff")))),
+    _logs("empty log records", lambda: scope_spans(times(b"\x12\x00"))),
+    _logs("distinct log records", lambda: scope_spans(_GENAI_SCOPE, *(_record() for _ in range(500_000)))),
+    _json("JSON: objects", lambda: b'{"resourceSpans":%s}' % _json_list("{}").encode()),
+    _json("JSON: numbers nobody asks for", lambda: b'{"x":%s}' % _json_list("1").encode()),
+    _json("JSON: events", lambda: _json_span("events", _json_list("{}"))),
+    _json("JSON: attributes", lambda: _json_span("attributes", _json_list("{}"))),
+    _json("JSON: links", lambda: _json_span("links", _json_list("{}"))),
+    _json("JSON: deep lists", lambda: b'{"x":' + b"[" * (SIZE - 100)),
+    _json("JSON: deep objects", lambda: b'{"x":' * ((SIZE - 100) // 5)),
+    _json("JSON: a key of 20 MB", lambda: b'{"' + b"k" * (SIZE - 100) + b'":1}'),
+    _json("JSON: a text with an emoji", lambda: _json_span("name", '"😀' + "v" * (SIZE - 1000) + '"')),
+    _json("JSON: a text of escapes", lambda: _json_span("name", '"' + "\\u00e9" * (SIZE // 6 - 1000) + '"')),
+    _json("JSON: a text of half pairs", lambda: _json_span("name", '"' + "\\ud800" * (SIZE // 6 - 1000) + '"')),
+    _json("JSON: a text that is not UTF-8", lambda: b'{"x":"' + b"\xff" * (SIZE - 100) + b'"}'),
+)
+
+# As much as the limits let through.
+LAWFUL = (
+    Bomb("20,000 spans of one trace", lambda: trace_of(20_000)),
+    Bomb("20,000 traces", lambda: scope_spans(*(span() for _ in range(20_000)))),
+    Bomb("372,000 events", lambda: trace_of(31, field_of(11, b"") * 12_000)),
+    Bomb("372,000 links", lambda: trace_of(31, field_of(13, field_of(1, b"t" * 16) + field_of(2, b"s" * 8)) * 12_000)),
+    Bomb("372,000 attributes", lambda: trace_of(31, *(field_of(9, attribute(NUMBER, key)) for key in _KEYS))),
+    Bomb(
+        "390,000 values in a list", lambda: one_span(field_of(9, attribute(field_of(5, field_of(1, NUMBER) * 390_000))))
+    ),
+    Bomb(
+        "190,000 lists in a list",
+        lambda: one_span(field_of(9, attribute(field_of(5, field_of(1, field_of(5, b"")) * 190_000)))),
+    ),
+    Bomb("a text of 8 MB", lambda: one_span(text(EMOJI + b"v " * (_HALF // 2)))),
+    Bomb("two texts of 8 MB in a trace", lambda: trace_of(2, text(EMOJI + b"v " * (_HALF // 2)))),
+    Bomb(
+        "20,000 spans under 12,000 attributes",
+        lambda: field_of(
+            1,
+            field_of(1, b"".join(field_of(1, attribute(NUMBER, key)) for key in _KEYS))
+            + field_of(2, b"".join(span() for _ in range(19_000))),
+        ),
+    ),
+    Bomb(
+        "a text of 8 MB of objects in JSON",
+        lambda: one_span(text(b"[" + b"{}," * (_HALF // 3 - 1) + b"{}]", b"gen_ai.input.messages")),
+    ),
+    Bomb(
+        "a text of 8 MB of deep JSON",
+        lambda: one_span(text(b"[" * (_HALF // 2) + b"]" * (_HALF // 2), b"gen_ai.input.messages")),
+    ),
+)
+
+
+class OtherSender:
+    """Sends a small trace now and then over HTTP and notes the longest time until an answer."""
+
+    def __init__(self, server: Server) -> None:
+        self.longest = 0.0
+        self.answers: set[int] = set()
+        self._server = server
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> "OtherSender":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(ANSWER_SECONDS)
+
+    def _run(self) -> None:
+        with httpx.Client(timeout=ANSWER_SECONDS) as client:
+            while not self._stop.wait(PAUSE_SECONDS):
+                started = time.monotonic()
+                answer = client.post(
+                    self._server.endpoint + TRACES, content=small_trace()[1], headers={"content-type": PROTOBUF}
+                )
+                self.answers.add(answer.status_code)
+                self.longest = max(self.longest, time.monotonic() - started)
+
+
+def small_trace() -> tuple[str, bytes]:
+    """Return MLflow's id of a trace as applications send it, and the request."""
+    number = secrets.randbits(128) | 1
+    spans = rag_trace(number, question="How long?", answer="24 months.", passages=["24 months."])
+    return f"tr-{spans[0].trace_id.hex()}", request(spans).SerializeToString()
+
+
+@dataclass
+class Measured:
+    """What a request did.
+
+    Attributes:
+        sent: bytes on the way.
+        answer: its status and message.
+        seconds: until it was answered.
+        memory: largest resident size by process, in MB.
+        delay: of the other sender's slowest request, in seconds.
+        to_mlflow: seconds until a normal trace that was sent behind it was stored.
+    """
+
+    bomb: str
+    door: str
+    sent: int = 0
+    answer: str = ""
+    seconds: float = 0.0
+    memory: dict[str, float] = field(default_factory=dict)
+    delay: float = 0.0
+    to_mlflow: float = 0.0
+
+    @property
+    def in_bounds(self) -> bool:
+        return (
+            self.delay <= MAX_DELAY
+            and self.to_mlflow <= MAX_DELAY_TO_MLFLOW
+            and max(self.memory.values()) <= MAX_RSS_MEGABYTES
+        )
+
+    def line(self) -> str:
+        memory = ", ".join(f"{name} {size:.0f}" for name, size in sorted(self.memory.items()))
+        mark = " " if self.in_bounds else "!"
+        return (
+            f"{mark} {self.bomb:38} {self.door:4} {self.sent:>9,} {self.seconds:6.2f} {self.delay:6.2f} "
+            f"{self.to_mlflow:6.2f}  {memory:48} {self.answer[:110]}"
+        )
+
+
+HEADING = f"  {'bomb':38} {'door':4} {'bytes':>9} {'answer':>6} {'other':>6} {'MLflow':>6}  {'peak RSS, MB':48} answer"
+
+
+def measure(server: Server, bomb: Bomb, door: str) -> Measured:
+    """Send a bomb, with a normal trace behind it."""
+    measured = Measured(bomb.name, door)
+    body = gzip.compress(bomb.make(), 6)
+    measured.sent = len(body)
+    with peak_memory(server) as memory, OtherSender(server) as other:
+        sending = threading.Thread(target=_send, args=(server, bomb, door, body, measured))
+        sending.start()
+        eventually(lambda: measured.sent and (not sending.is_alive() or time.sleep(0.2) is None))
+        trace_id, normal = small_trace()
+        behind = time.monotonic()
+        server.send(normal)
+        sending.join()
+        # and one more behind its answer, when `work` has the bomb
+        trace_id, normal = small_trace()
+        behind = time.monotonic()
+        server.send(normal)
+        eventually(lambda: _is_stored(server, trace_id), ANSWER_SECONDS)
+        measured.to_mlflow = time.monotonic() - behind
+    measured.delay, measured.memory = other.longest, memory
+    return measured
+
+
+def _send(server: Server, bomb: Bomb, door: str, body: bytes, measured: Measured) -> None:
+    started = time.monotonic()
+    if door == "http":
+        headers = {"content-type": bomb.kind, "content-encoding": "gzip"}
+        got = httpx.post(server.endpoint + bomb.path, content=body, headers=headers, timeout=ANSWER_SECONDS)
+        measured.answer = f"{got.status_code} {got.content!r}"
+    else:
+        with grpc.insecure_channel(server.grpc, compression=grpc.Compression.Gzip) as channel:
+            try:
+                got = channel.unary_unary(METHODS[bomb.path])(gzip.decompress(body), timeout=ANSWER_SECONDS)
+                measured.answer = f"OK {got!r}"
+            except grpc.RpcError as error:
+                measured.answer = f"{error.code().name} {error.details()}"
+    measured.seconds = time.monotonic() - started
+
+
+def _is_stored(server: Server, trace_id: str) -> bool:
+    path = server.folder / "data" / "mlflow.db"
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as connection:
+        query = "SELECT count(*) FROM spans WHERE trace_id = ?"
+        return connection.execute(query, (trace_id,)).fetchone() != (0,)
+
+
+@contextmanager
+def peak_memory(server: Server) -> Generator[dict[str, float]]:
+    """Note the largest resident size of each of the server's processes, in MB, from here to the end of the block."""
+    peaks: dict[str, float] = {}
+    for pid in _processes(server).values():
+        with suppress(OSError):
+            Path(f"/proc/{pid}/clear_refs").write_text("5")  # begins the peak anew
+    stop = threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(PAUSE_SECONDS):
+            note()
+
+    def note() -> None:
+        for name, pid in _processes(server).items():
+            with suppress(OSError, StopIteration):
+                peak = next(_peaks(pid))
+                peaks[name] = max(peaks.get(name, 0.0), peak)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield peaks
+    finally:
+        stop.set()
+        thread.join()
+        note()
+
+
+def _peaks(pid: int) -> Iterator[float]:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            yield int(line.split()[1]) / 1000
+
+
+def _processes(server: Server) -> dict[str, int]:
+    """Return the pids of the supervised processes and their own children, by name."""
+    found = dict(server.children())
+    for name, pid in list(found.items()):
+        children = itertools.chain.from_iterable(_children(pid))
+        found |= {f"{name}'s {number}": child for number, child in enumerate(children, 1)}
+    return found
+
+
+def _children(pid: int) -> Iterator[list[int]]:
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError):
+                yield [int(child) for child in (task / "children").read_text().split()]
+
+
+def main() -> int:
+    """Print the table; exit with 1 if anything is out of bounds."""
+    parser = argparse.ArgumentParser(prog="support.bombs")
+    parser.add_argument("--only", default="", help="bombs whose name has this in it")
+    parser.add_argument("--door", default="", help="http or grpc alone")
+    arguments = parser.parse_args()
+    print(HEADING, flush=True)
+    results: list[Measured] = []
+    with tempfile.TemporaryDirectory(prefix="qualitrace-bombs-") as folder:
+        server = Server(Path(folder), judges=[]).start()
+        try:
+            for bomb in (*BOMBS, *LAWFUL):
+                for door in bomb.doors:
+                    if arguments.only in bomb.name and arguments.door in ("", door):
+                        results.append(measure(server, bomb, door))
+                        print(results[-1].line(), flush=True)
+        finally:
+            server.stop()
+    return 0 if all(result.in_bounds for result in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
