@@ -4,7 +4,7 @@ import json
 import os
 import sqlite3
 import threading
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,13 @@ import mlflow
 import pytest
 from click.testing import CliRunner
 from mlflow.artifacts import load_text
+from mlflow.exceptions import MlflowException
 from mlflow.tracing.attachments import Attachment
 
 import qualitrace_monitors
 from qualitrace_monitors.evaluation import run_writer
 from qualitrace_monitors.evaluation.command import evaluate_data
+from qualitrace_monitors.evaluation.dataset import DataError
 from qualitrace_monitors.evaluation.result import Evaluation
 from support.app import served
 from support.judge_model import judge_model
@@ -182,6 +184,35 @@ def test_a_tracking_uri_of_its_own_leaves_the_callers_alone(tracking: str, tmp_p
     assert (mlflow.get_tracking_uri(), os.environ["MLFLOW_TRACKING_URI"]) == (tracking, tracking)
     assert mlflow.get_experiment_by_name("evaluation") is None
     assert mlflow.MlflowClient(other).get_run(evaluation.run_id).info.status == "FINISHED"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"predict": lambda question: 1 / 0},
+        {"metrics": ["no_such_metric"]},
+        {"baseline": "0" * 32},
+    ],
+    ids=["well", "predict fails", "unknown metric", "unknown baseline"],
+)
+def test_the_callers_mlflow_is_as_before_however_it_ends(tracking: str, tmp_path: Path, options: dict[str, Any]):
+    """The caller's URI and experiment still hold: its next run and trace go where they went before."""
+    (tmp_path / "other").mkdir()
+    other = new_database(tmp_path / "other")
+    mine = mlflow.set_experiment("mine").experiment_id
+    before = mlflow.get_tracking_uri(), dict(os.environ)
+    rows = ROWS[:1] if "predict" in options else ANSWERED[:1]
+    with nullcontext() if not options else pytest.raises((DataError, MlflowException)):
+        qualitrace_monitors.evaluate(rows, **{"metrics": ["safety"], "tracking_uri": other} | options)
+    assert (mlflow.get_tracking_uri(), dict(os.environ)) == before
+    with mlflow.start_run() as run, mlflow.start_span("mine"):
+        pass
+    mlflow.flush_trace_async_logging()
+    assert run.info.experiment_id == mine
+    client = mlflow.MlflowClient(tracking)
+    assert client.get_run(run.info.run_id).info.experiment_id == mine
+    assert len(client.search_traces(locations=[mine])) == 1
 
 
 def test_traces_that_the_application_makes_are_kept_once(tracking: str):
