@@ -31,6 +31,7 @@ class Watch:
 
     Attributes:
         child_end: the file descriptor for the child, which must be closed here once the child has it.
+        heard: whether there was any sign of life.
         silence: seconds since the last sign of life, as far as this process ran itself.
         ready: whether the child said that it is ready.
     """
@@ -40,7 +41,7 @@ class Watch:
         os.set_blocking(self._own_end, False)
         os.set_blocking(self.child_end, False)  # a child must not wait for a supervisor that does not read
         self.silence = 0.0
-        self.ready = False
+        self.heard = self.ready = False
         self._looked_at = time.monotonic()
 
     def look(self) -> None:
@@ -51,7 +52,7 @@ class Watch:
         self._looked_at = now
         with suppress(BlockingIOError):  # nothing was said
             if said := os.read(self._own_end, _PIPE_BYTES):
-                self.silence = 0.0
+                self.silence, self.heard = 0.0, True
                 self.ready = self.ready or _READY in said
 
     def close(self) -> None:

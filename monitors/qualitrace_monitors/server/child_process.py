@@ -22,6 +22,8 @@ _log = logging.getLogger(__name__)
 RESTART_WAIT = wait_exponential(multiplier=0.5, max=30)
 STABLE_SECONDS = 60.0
 """A process that ran this long did not crash because of how it was started: the waits begin anew."""
+START_FACTOR = 4
+"""How many times longer the first sign of life may take: on a busy machine Python takes seconds to load the program."""
 STACKS_SECONDS = 1.0
 """How long a process that hangs may take to log where its threads stand."""
 
@@ -121,13 +123,14 @@ class ChildProcess:
         if self._process is None or self._watch is None or self.silence_seconds is None:
             return False
         self._watch.look()
-        if self._watch.silence < self.silence_seconds or self.exit_code is not None:
+        limit = self.silence_seconds * (1 if self._watch.heard else START_FACTOR)
+        if self._watch.silence < limit or self.exit_code is not None:
             return False
         _log.error(
             "%s hangs: it gave no sign of life for %g s and is killed; where its threads stand follows, unless it was "
             "stopped by a signal",
             self.name,
-            self.silence_seconds,
+            limit,
         )
         self._process.send_signal(STACKS_SIGNAL)
         with suppress(subprocess.TimeoutExpired):

@@ -120,6 +120,15 @@ def test_a_child_that_hangs_is_killed_and_started_again(
     assert ("look_for_ever" in (tmp_path / "output").read_text()) == (how == "stuck")
 
 
+def test_a_child_has_longer_for_its_first_sign_of_life(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Loading a program takes its time on a busy machine; what gives none by then hangs, too."""
+    with child_running(FOREVER, tmp_path, silence_seconds=0.2) as child:
+        began = time.monotonic()
+        assert eventually(child.end_if_hanging)
+        assert time.monotonic() - began >= 0.8
+    assert caplog.messages[0].startswith("the child hangs: it gave no sign of life for 0.8 s")
+
+
 def test_time_in_which_the_supervisor_did_not_run_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     """After an hour in which the whole service was stopped, a child has as long as ever to show that it lives."""
     watch = Watch()
