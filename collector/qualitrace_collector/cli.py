@@ -1,6 +1,7 @@
 """What the commands share: the option `--config`, loading it, and opening the state database that it names."""
 
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,10 +27,14 @@ NAME_THE_CONFIGURATION = (
 )
 
 
-def load_or_exit(path: Path | None, model: type[C], status: int = 1) -> C:
-    """Load the configuration into `model`; print every mistake and exit with `status` if there is any."""
+def load_or_exit(path: Path | None, model: type[C], status: int = 1, *, needs: Collection[str] | None = None) -> C:
+    """Load the configuration into `model`; print every mistake and exit with `status` if there is any.
+
+    Args:
+        needs: the sections that the command uses; elsewhere variables of the environment need not be set. None for all.
+    """
     try:
-        return load_config(path, model)
+        return load_config(path, model, needs)
     except ConfigError as error:
         for mistake in error.mistakes:
             click.echo(f"{error.source}: {mistake}", err=True)

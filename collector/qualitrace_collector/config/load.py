@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,8 +42,12 @@ class ConfigError(Exception):
         super().__init__(f"{source}: " + "; ".join(mistakes))
 
 
-def load_config(path: Path | None, model: type[C]) -> C:
+def load_config(path: Path | None, model: type[C], needs: Collection[str] | None = None) -> C:
     """Read the configuration file at `path` into `model`; without a path, every default.
+
+    Args:
+        needs: the sections that the caller uses. Elsewhere a variable that is not set is no mistake: what it stands for
+            is left out, and if that makes the section wrong, all of the section. None for all.
 
     Raises:
         ConfigError: with every mistake in the file, each with its place and the remedy.
@@ -57,7 +62,33 @@ def load_config(path: Path | None, model: type[C]) -> C:
         raise ConfigError(str(path), [f"not valid YAML: {_yaml_problem(error)}"]) from None
     except RecursionError:
         raise ConfigError(str(path), [_TOO_DEEP]) from None
-    return parse_config({} if raw is None else raw, model, str(path))
+    return _parse({} if raw is None else raw, model, str(path), needs)
+
+
+def _parse(raw: Any, model: type[C], source: str, needs: Collection[str] | None) -> C:
+    if needs is None or not isinstance(raw, dict):
+        return parse_config(raw, model, source)
+    try:
+        spared = {key: less for key, item in raw.items() if key not in needs and (less := _set_only(item)) != item}
+    except RecursionError:
+        raise ConfigError(source, [_TOO_DEEP]) from None
+    try:
+        return parse_config(raw | spared, model, source)
+    except ConfigError:
+        return parse_config({key: item for key, item in raw.items() if key not in spared}, model, source)
+
+
+def _set_only(value: Any) -> Any:
+    """Leave out every string that refers to a variable that is not set."""
+    if isinstance(value, dict):
+        return {key: _set_only(item) for key, item in value.items() if not _is_unset(item)}
+    if isinstance(value, list):
+        return [_set_only(item) for item in value if not _is_unset(item)]
+    return None if _is_unset(value) else value
+
+
+def _is_unset(value: Any) -> bool:
+    return isinstance(value, str) and any(name not in os.environ for name in _VARIABLE.findall(value))
 
 
 def _yaml_problem(error: Exception) -> str:

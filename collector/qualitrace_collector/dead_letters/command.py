@@ -29,7 +29,7 @@ _ids_argument = click.argument("ids", metavar="[ID]...", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_letters(path: Path | None, as_json: bool) -> None:
     """List the dead letters, oldest first."""
-    letters = _open(load_or_exit(path, CollectorConfig)).summaries()
+    letters = _open(_load(path)).summaries()
     if not letters and not as_json:
         click.echo("no dead letters", err=True)
     for letter in letters:
@@ -46,7 +46,7 @@ def list_letters(path: Path | None, as_json: bool) -> None:
 @click.argument("letter_id", metavar="ID")
 def show_letter(path: Path | None, letter_id: str) -> None:
     """Show a dead letter: its error, its spans and its log records as OTLP JSON."""
-    (letter,) = _find(_open(load_or_exit(path, CollectorConfig)), [letter_id], everything=False)
+    (letter,) = _find(_open(_load(path)), [letter_id], everything=False)
     shown = {"id": letter.letter_id, "trace_id": letter.trace_id, "service": letter.service, "error": letter.error}
     try:
         shown |= otlp_json(letter)
@@ -61,7 +61,7 @@ def show_letter(path: Path | None, letter_id: str) -> None:
 @_ids_argument
 def replay_letters(path: Path | None, ids: tuple[str, ...], everything: bool) -> None:
     """Put dead letters back into the journal, for another attempt."""
-    config = load_or_exit(path, CollectorConfig)
+    config = _load(path)
     letters = _open(config)
     chosen = _find(letters, ids, everything)
     undecodable = [letter.letter_id for letter in chosen if not is_decodable(letter)]
@@ -86,12 +86,16 @@ def replay_letters(path: Path | None, ids: tuple[str, ...], everything: bool) ->
 @_ids_argument
 def drop_letters(path: Path | None, ids: tuple[str, ...], everything: bool, yes: bool) -> None:
     """Delete dead letters for good; in the ledger their traces stay dead_lettered."""
-    letters = _open(load_or_exit(path, CollectorConfig))
+    letters = _open(_load(path))
     chosen = _find(letters, ids, everything)
     if chosen and not yes:
         click.confirm(f"Delete {len(chosen)} dead letters for good?", abort=True)
     letters.remove(chosen)
     click.echo(f"{len(chosen)} deleted")
+
+
+def _load(path: Path | None) -> CollectorConfig:
+    return load_or_exit(path, CollectorConfig, needs=("data_dir", "journal"))
 
 
 def _open(config: CollectorConfig) -> DeadLetters:

@@ -126,7 +126,7 @@ class Report:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def doctor(path: Path | None, as_json: bool) -> None:
     """Show why scores are missing: what traces lack, by source, and how to fix it."""
-    config = load_or_exit(path, CollectorConfig)
+    config = load_or_exit(path, CollectorConfig, needs=("data_dir",))
     report = Report.read(open_state(config))
     if as_json:
         click.echo(json.dumps(report.to_dict(config.mlflow.max_experiments), indent=2))

@@ -39,7 +39,7 @@ def sample(trace_id: str | None, request: Path | None, as_json: bool, path: Path
     """
     if (trace_id is None) == (request is None):
         raise click.UsageError("give either a TRACE_ID or --file")
-    config = load_or_exit(path, CollectorConfig)
+    config = load_or_exit(path, CollectorConfig, needs=("collector",) if request else ("data_dir", "mlflow"))
     apply_mlflow_settings(config.mlflow.token)
     found = _from_file(request, config) if request is not None else [_stored(str(trace_id), config)]
     for shown in found:

@@ -10,7 +10,7 @@ from qualitrace_collector.cli import config_option, load_or_exit
 from qualitrace_collector.masking import masked
 from qualitrace_collector.process.private_files import make_private
 from qualitrace_collector.process.startup import configure_logging
-from qualitrace_monitors.config import Config
+from qualitrace_collector.settings import CollectorConfig
 
 
 @click.command()
@@ -46,7 +46,7 @@ def calibrate(
 
     Stores the calibration as a run in MLflow. Exit code 1 if there is no labelled answer that the judge scored.
     """
-    config = load_or_exit(path, Config)
+    config = load_or_exit(path, CollectorConfig, needs=("data_dir", "mlflow"))
     configure_logging()
     make_private(config.data_dir)
     from qualitrace_collector.process.startup import apply_mlflow_settings
