@@ -183,6 +183,7 @@ def test_nothing_is_lost_behind_a_proxy_that_answers_anything(
     assert proxy.done.total() > 50
     assert collector.totals() == {("", "stored"): len(traces)}
 
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     client = MlflowClient(upstream)
     experiment = client.get_experiment_by_name("rough")
     assert experiment is not None
@@ -196,6 +197,53 @@ def test_nothing_is_lost_behind_a_proxy_that_answers_anything(
         wanted = (3 if number in whole else 1) + (number in late)
         assert len({span.span_id for span in trace.data.spans}) == len(trace.data.spans) == wanted
         assert len(trace.info.assessments) == (number in late)
+
+
+@pytest.mark.parametrize(("fault", "first"), [("403", 3000), ("reset", 3300)])
+def test_a_trace_that_a_proxy_does_not_let_through_holds_up_nothing(
+    upstream: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, first: int
+):
+    """The traces behind it are stored at once; it is given up after ten more tries, within minutes."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with rough_proxy(upstream) as proxy:
+        collector = Collector(tmp_path, {"judges": []})
+        collector.store = TraceStore(proxy.url, "", "{service.name}")
+        collector.restart()
+        proxy.faults, proxy.blocks = (fault,), (b"DROP TABLE",)
+        collector.send(rag(first, question="DROP TABLE?"), "firewall")
+        collector.run(3)
+        for number in range(first + 1, first + 6):
+            collector.send(rag(number), "firewall")
+        collector.run(5)
+        assert collector.totals() == {("", "stored"): 5}
+        collector.run(100)
+        assert collector.totals() == {("", "stored"): 5}, "it may be a hiccup"
+        collector.run(150)
+        assert collector.totals() == {("", "stored"): 5, ("", "dead_lettered"): 1}
+    assert collector.journal.pending()[0] == 0
+
+
+def test_what_a_proxy_refuses_for_all_traces_is_an_outage(
+    upstream: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """However long, and although MLflow answers other questions; then all are stored."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    numbers = range(3400, 3410)
+    with rough_proxy(upstream) as proxy:
+        collector = Collector(tmp_path, {"judges": []})
+        collector.store = TraceStore(proxy.url, "", "{service.name}")
+        collector.restart()
+        collector.send(rag(3399), "outage")
+        collector.run(5)
+        proxy.faults, proxy.blocks = ("403",), (b"POST /ask",)
+        for number in numbers:
+            collector.send(rag(number), "outage")
+            collector.run(1)
+        collector.run(300)
+        assert collector.totals() == {("", "stored"): 1}
+        proxy.faults = ()
+        collector.run(60)
+    assert collector.totals() == {("", "stored"): 11}
 
 
 def _settles(collector: Collector, stored: int) -> bool:

@@ -61,6 +61,9 @@ ANSWERS: dict[str, tuple[int, str, bytes]] = {
 BROKEN = ("reset", "reset after", "cut", "cut in the body", "html after", "slow", "hang")
 """What it does to the connection: those other than `reset` after the server has done what was asked."""
 
+ENDLESS = ("drip", "flood")
+"""Answers that do not end: a byte now and then, or as many as the network takes."""
+
 LOGIN = "/sso/login"
 
 
@@ -72,6 +75,8 @@ class RoughProxy:
         upstream: the server's address; without one, every request gets one of the faults.
         faults: what it picks from; empty: it lets everything through.
         share: of the requests, how many get one of the faults.
+        blocks: only requests with any of these in their body get one of the faults, as at a web application firewall;
+            empty: it does not look at bodies.
         slow, hang: seconds that an answer takes that is late, or too late.
     """
 
@@ -82,13 +87,16 @@ class RoughProxy:
     slow: float = 0.2
     url: str = ""
     faults: tuple[str, ...] = ()
+    blocks: tuple[bytes, ...] = ()
     done: Counter[str] = field(default_factory=Counter[str])
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def pick(self) -> str:
+    def pick(self, body: bytes = b"") -> str:
         """Return what to do with a request."""
         with self._lock:
             rough = self.faults and (not self.upstream or self.rng.random() < self.share)
+            if self.blocks:
+                rough = self.faults and any(word in body for word in self.blocks)
             picked = self.rng.choice(self.faults) if rough else "passed"
             self.done[picked] += 1
         return picked
@@ -102,8 +110,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.path.startswith(LOGIN):
             self.answer(200, PAGE, HTML)
-        elif (picked := self.proxy.pick()) in ANSWERS:
+        elif (picked := self.proxy.pick(body)) in ANSWERS:
             self.answer(*ANSWERS[picked])
+        elif picked in ENDLESS:
+            self.answer_for_ever(b"x" if picked == "drip" else b"x" * 65_536, 0.05 if picked == "drip" else 0)
         elif picked == "reset":
             self.reset()
         else:
@@ -147,6 +157,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body) if length is None else length))
         self.end_headers()
         self.wfile.write(body)
+
+    def answer_for_ever(self, part: bytes, pause: float) -> None:
+        self.answer(200, JSON, b"", length=1 << 40)
+        while True:  # until the client hangs up
+            self.wfile.write(part)
+            time.sleep(pause)
 
     def reset(self) -> None:
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

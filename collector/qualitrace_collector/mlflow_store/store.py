@@ -8,6 +8,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -30,7 +31,13 @@ from qualitrace_collector.mlflow_store.reach import check_database
 from qualitrace_collector.mlflow_store.settings import Mlflow
 from qualitrace_collector.mlflow_store.tested_tables import has_tested_tables
 from qualitrace_collector.mlflow_store.tracking_server import TrackingServer
-from qualitrace_collector.mlflow_store.unavailable import StoreUnavailable, is_shortage, reason
+from qualitrace_collector.mlflow_store.unavailable import (
+    ResourceShortage,
+    StoreUnavailable,
+    Unanswered,
+    is_shortage,
+    reason,
+)
 from qualitrace_collector.mlflow_store.writable import try_to_write
 
 if TYPE_CHECKING:
@@ -42,6 +49,11 @@ _T = TypeVar("_T")
 READ_AT_ONCE = 50
 """Traces that are read with one request, whose address names them all."""
 
+HOPELESS = 3
+"""Requests about a single trace that got no answer, none having got one, from which on the rest of a batch waits."""
+
+_UNTRIED = "not tried, since none of those before it was answered"
+
 _TRANSIENT_CODES = {
     "TEMPORARILY_UNAVAILABLE",
     "REQUEST_LIMIT_EXCEEDED",
@@ -51,6 +63,18 @@ _TRANSIENT_CODES = {
     "ENDPOINT_NOT_FOUND",
     "NOT_IMPLEMENTED",
 }
+
+
+@dataclass
+class _Progress:
+    """What became of the parts of a batch: whether any was taken, and how many single ones got no answer."""
+
+    taken: bool = False
+    unanswered: int = 0
+
+    @property
+    def hopeless(self) -> bool:
+        return not self.taken and self.unanswered >= HOPELESS
 
 
 class TraceStore:
@@ -105,7 +129,8 @@ class TraceStore:
         try:
             self._store.search_experiments(max_results=1)
         except Exception as error:
-            raise StoreUnavailable(f"{self.shown_uri}: {reason(error)}") from error
+            kind = ResourceShortage if is_shortage(error) else StoreUnavailable
+            raise kind(f"{self.shown_uri}: {reason(error)}") from error
 
     def check_writable(self) -> None:
         """Raise `StoreUnavailable` if MLflow answers but cannot be written; a database is left as it was."""
@@ -125,16 +150,18 @@ class TraceStore:
         What was stored before a `StoreUnavailable` stays; saving it again is harmless.
 
         Returns:
-            The error of each trace that MLflow refused, by trace id; empty if all are stored.
+            The error of each trace that MLflow refused, or did not answer to although it answers (`Unanswered`), by
+            trace id; empty if all are stored.
         """
         left = self._insert_new(self._placed([trace for trace in traces if trace.stored]))
         groups: dict[tuple[str, bytes], list[ConvertedTrace]] = defaultdict(list)
         for place, trace in left:
             groups[place.experiment_id, trace.resource.SerializeToString(deterministic=True)].append(trace)
         refused: dict[str, Exception] = {}
+        progress = _Progress()
         for (experiment_id, _), group in groups.items():
-            for trace, error in self._bisect(partial(self._log_spans, experiment_id), group):
-                if not self._is_there(trace, experiment_id):
+            for trace, error in self._bisect(partial(self._log_spans, experiment_id), group, progress):
+                if progress.hopeless or not self._is_there(trace, experiment_id):
                     refused[trace.trace_id] = error
         if refused:
             self.experiments.forget()  # one may have been deleted for good: the next attempt looks for it
@@ -142,7 +169,8 @@ class TraceStore:
         shown = [*(trace for _, trace in left), *(trace for trace in traces if not trace.stored)]
         for late in (False, True):
             whole = [trace.whole for trace in shown if trace.whole and trace.late is late]
-            self.show([spans for spans in whole if spans[0].trace_id not in refused], late=late)
+            there = [spans for spans in whole if spans[0].trace_id not in refused]
+            refused |= self._show_all(there, late=late)
         return refused
 
     def show(self, traces: Sequence[Sequence[AnySpan]], *, late: bool) -> None:
@@ -155,12 +183,22 @@ class TraceStore:
             traces: all spans of each.
             late: they were recorded before, so that MLflow may show something else now.
         """
-        for trace, error in self._bisect(lambda some: self._show(some, late=late), traces):
+        for error in self._show_all(traces, late=late).values():
+            raise error
+
+    def _show_all(self, traces: Sequence[Sequence[AnySpan]], *, late: bool) -> dict[str, Exception]:
+        """Show traces; return the errors of those to which MLflow does not answer."""
+        unanswered: dict[str, Exception] = {}
+        for trace, error in self._bisect(lambda some: self._show(some, late=late), traces, _Progress()):
+            if isinstance(error, StoreUnavailable):
+                unanswered[trace[0].trace_id] = error
+                continue
             # Somebody deleted the trace, or its experiment.
             level = logging.DEBUG if self._refused_headline_reported else logging.WARNING
             self._refused_headline_reported = True
             text = "MLflow does not take the state and previews of trace %s (%s); further ones are not reported"
             _log.log(level, text, trace[0].trace_id, reason(error))
+        return unanswered
 
     def _show(self, traces: Sequence[Sequence[AnySpan]], *, late: bool) -> None:
         headlines, store = [headline_of(spans) for spans in traces], self._store
@@ -210,15 +248,22 @@ class TraceStore:
             found.update((trace.info.trace_id, trace.data.spans) for trace in traces)
         return found
 
+    def has(self, trace: ConvertedTrace) -> bool:
+        """Return whether all of a trace's spans are stored."""
+        there = {span.span_id for span in self.read(trace.trace_id)}
+        return there.issuperset(span.span_id for span in trace.spans)
+
     def save_assessments(self, assessments: Sequence[Assessment]) -> dict[str, Exception]:
         """Write assessments that bring their own ids, into a database in one transaction.
 
         One that is there already counts as written.
 
         Returns:
-            The error of each that MLflow refused, by assessment id; empty if all are stored.
+            The error of each that MLflow refused, or did not answer to although it answers (`Unanswered`), by
+            assessment id; empty if all are stored.
         """
         left, refused, store = assessments, dict[str, Exception](), self._store
+        progress = _Progress()
         try:
             if has_tested_tables(store):
                 from qualitrace_collector.mlflow_store.bulk_insert import insert_assessments
@@ -229,13 +274,18 @@ class TraceStore:
         for assessment in left:
             if str(assessment.assessment_id) in self._assessed:
                 continue
+            if progress.hopeless:
+                refused[str(assessment.assessment_id)] = StoreUnavailable(_UNTRIED)
+                continue
             try:
                 store.create_assessment(assessment)
             except Exception as error:
                 self._raise_if_unavailable(error)
+                progress.unanswered += isinstance(error, Unanswered)
                 if not self._has_assessment(assessment):
                     refused[str(assessment.assessment_id)] = error
                     continue
+            progress.taken = True
             self._assessed.add(str(assessment.assessment_id))
         self._assessed.difference_update(str(assessment.assessment_id) for assessment in left)
         return refused
@@ -270,7 +320,7 @@ class TraceStore:
 
             left.update(insert_rows(store, rows_of(some)))
 
-        left.update(trace.trace_id for (_, trace), _ in self._bisect(insert, traces))
+        left.update(trace.trace_id for (_, trace), _ in self._bisect(insert, traces, _Progress()))
         return [placed for placed in traces if placed[1].trace_id in left]
 
     def _log_spans(self, experiment_id: str, traces: Sequence[ConvertedTrace]) -> None:
@@ -287,24 +337,33 @@ class TraceStore:
             if existing is not None and existing != tried:
                 self._store.log_spans(existing, list(trace.spans))
                 return True
-            there = {span.span_id for span in self.read(trace.trace_id)}
-            return not trace.renewed and there.issuperset(span.span_id for span in trace.spans)
+            return not trace.renewed and self.has(trace)
         except Exception as error:
             self._raise_if_unavailable(error)
             return False
 
-    def _bisect(self, write: Callable[[Sequence[_T]], None], items: Sequence[_T]) -> list[tuple[_T, Exception]]:
-        """Write items; halve a refused batch until only the guilty are left, and return those with their errors."""
+    def _bisect(
+        self, write: Callable[[Sequence[_T]], None], items: Sequence[_T], progress: _Progress
+    ) -> list[tuple[_T, Exception]]:
+        """Write items; halve a refused batch until only the guilty are left, and return those with their errors.
+
+        Where every single one gets no answer, the rest is returned untried, with `StoreUnavailable`.
+        """
         if not items:
             return []
+        if progress.hopeless:
+            return [(item, StoreUnavailable(_UNTRIED)) for item in items]
         try:
             write(items)
         except Exception as error:
             self._raise_if_unavailable(error)
             middle = len(items) // 2
             if not middle:
+                progress.unanswered += isinstance(error, Unanswered)
                 return [(items[0], error)]
-            return [*self._bisect(write, items[:middle]), *self._bisect(write, items[middle:])]
+            halves = items[:middle], items[middle:]
+            return [found for half in halves for found in self._bisect(write, half, progress)]
+        progress.taken = True
         return []
 
     @contextmanager
@@ -316,9 +375,17 @@ class TraceStore:
             raise
 
     def _raise_if_unavailable(self, error: Exception) -> None:
-        """Raise `StoreUnavailable` unless the data are at fault."""
+        """Raise `StoreUnavailable` unless the data are at fault, or may be: MLflow answers, but not to this."""
+        if isinstance(error, Unanswered):
+            try:
+                self.check()
+            except StoreUnavailable:
+                raise error from None
+            return
         if isinstance(error, StoreUnavailable):
             raise error
+        if is_shortage(error):
+            raise ResourceShortage(reason(error)) from error
         if _is_transient(error):
             raise StoreUnavailable(reason(error)) from error
         # A server answers 422 or INTERNAL_ERROR for faults of its own, too: one that is well answers the check.
@@ -345,8 +412,6 @@ def _tracking_server(tracking_uri: str) -> AbstractStore:
 
 
 def _is_transient(error: Exception) -> bool:
-    if is_shortage(error):
-        return True
     if isinstance(error, MlflowException):
         return error.error_code in _TRANSIENT_CODES
     # What is asked outside of MLflow's sessions raises what MLflow calls TEMPORARILY_UNAVAILABLE.

@@ -5,8 +5,11 @@ A proxy, a login page or a captive portal on the way may answer anything. MLflow
 """
 
 import json
+import time
 from collections.abc import Sequence
+from contextlib import closing
 from http import HTTPStatus
+from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,7 +28,17 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from requests import Response
 
 from qualitrace_collector.masking import masked
-from qualitrace_collector.mlflow_store.unavailable import StoreUnavailable
+from qualitrace_collector.mlflow_store.unavailable import (
+    ResourceShortage,
+    StoreUnavailable,
+    Unanswered,
+    is_shortage,
+)
+
+MAX_ANSWER_BYTES = 256 << 20
+"""Fifty traces, which are read at once, of 5 MB each."""
+MAX_ANSWER_SECONDS = 120.0
+READ_BYTES = 1 << 16
 
 _PROTOBUF = "application/x-protobuf"
 _REFUSED_DATA = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
@@ -34,6 +47,10 @@ _ACCESS: dict[int, str] = {
     HTTPStatus.FORBIDDEN: "check the rights of mlflow.token, or of the user in mlflow.tracking_uri",
     HTTPStatus.PROXY_AUTHENTICATION_REQUIRED: "a proxy on the way wants credentials of its own",
 }
+
+
+class TooMuchError(Exception):
+    """An answer goes beyond its bounds."""
 
 
 class TrackingServer(RestStore):
@@ -97,16 +114,38 @@ class TrackingServer(RestStore):
         """Return an answer of status 200.
 
         Raises:
-            StoreUnavailable: there is no answer, or one that does not tell whether the data are at fault.
+            Unanswered: there is no answer, or one that does not tell whether the data are at fault.
+            ResourceShortage: the request cannot be sent.
             MlflowException: MLflow refuses the data.
         """
         try:
-            answer: Any = http_request(self.get_host_creds(), path, method, raise_on_status=False, **request)
+            answer: Any = http_request(
+                self.get_host_creds(), path, method, raise_on_status=False, stream=True, **request
+            )
+            answer.raw = BytesIO(_content(answer))  # `answer.content` reads it from there
         except Exception as error:  # reset, timeout, cut off, no such host …
-            raise StoreUnavailable(masked(str(error))) from error
+            kind = ResourceShortage if is_shortage(error) else Unanswered
+            raise kind(masked(str(error))) from error
         if answer.status_code != HTTPStatus.OK:
             raise _refusal(answer) or _not_of_mlflow(answer)
         return answer
+
+
+def _content(answer: Response) -> bytes:
+    """Read all of an answer. The timeout of MLflow's client only bounds the wait for the next byte.
+
+    Raises:
+        TooMuchError: it is too large, or takes too long.
+    """
+    began, content = time.monotonic(), bytearray()
+    with closing(answer):
+        while some := answer.raw.read1(READ_BYTES, decode_content=True):
+            content += some
+            if len(content) > MAX_ANSWER_BYTES:
+                raise TooMuchError(f"the answer has more than {MAX_ANSWER_BYTES} bytes")
+            if time.monotonic() - began > MAX_ANSWER_SECONDS:
+                raise TooMuchError(f"the answer takes more than {MAX_ANSWER_SECONDS:g} s")
+    return bytes(content)
 
 
 def _refusal(answer: Response) -> MlflowException | None:
@@ -124,13 +163,13 @@ def _refusal(answer: Response) -> MlflowException | None:
     return None
 
 
-def _not_of_mlflow(answer: Response) -> StoreUnavailable:
+def _not_of_mlflow(answer: Response) -> Unanswered:
     status, asked = answer.status_code, answer.history[0] if answer.history else answer
     kind = answer.headers.get("Content-Type") or "no content type"
     text = f"{asked.request.method} {urlsplit(asked.url).path} was answered with {status} ({kind})"
     if answer.history:
         text += f" after a redirect to {urlsplit(answer.url).hostname}"
-    return StoreUnavailable(f"{text}: {_ACCESS.get(status, 'MLflow does not answer so; is a proxy on the way?')}")
+    return Unanswered(f"{text}: {_ACCESS.get(status, 'MLflow does not answer so; is a proxy on the way?')}")
 
 
 def _json_object(answer: Response) -> dict[str, Any] | None:

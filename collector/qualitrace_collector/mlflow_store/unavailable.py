@@ -1,7 +1,13 @@
-"""Errors that say nothing about a trace: MLflow is away, or this computer lacks memory, disk or file descriptors."""
+"""Errors that say nothing about a trace: MLflow is away, or this computer lacks memory, disk or file descriptors.
+
+StoreUnavailable        the same call may succeed later
+├── ResourceShortage    this computer is at fault, not MLflow
+└── Unanswered          somebody else answered, or nobody: MLflow is away, or does not get to see this one request
+"""
 
 import errno
 import sqlite3
+from dataclasses import dataclass, field
 
 from qualitrace_collector.masking import masked
 
@@ -9,8 +15,67 @@ _ERRNOS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT}
 _SQLITE_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_IOERR}
 
 
+MAX_UNANSWERED = 10
+"""How often MLflow does not get to see a trace while it sees others, before the trace is given up.
+
+With the waits between the tries that takes two to five minutes. A proxy that gives wrong answers now and then lets it
+through before.
+"""
+
+
 class StoreUnavailable(Exception):
-    """MLflow cannot be reached or written to now; the same call may succeed later."""
+    """MLflow cannot be reached or written to now; the same call may succeed later.
+
+    Attributes:
+        problem: what is wrong, for logs and pages; the error's text says more.
+    """
+
+    problem = "MLflow is not available"
+
+
+class ResourceShortage(StoreUnavailable):
+    """This computer lacks memory, disk or file descriptors."""
+
+    problem = "this computer is short of memory, disk or file descriptors"
+
+
+class Unanswered(StoreUnavailable):
+    """MLflow did not answer a request. If it answers others, a proxy on the way may not let this one through."""
+
+
+@dataclass
+class UnansweredCount:
+    """How often requests got no answer while others did, by what they were about."""
+
+    _passed: int = 0
+    _since: dict[str, int] = field(default_factory=dict[str, int])
+    _counts: dict[str, int] = field(default_factory=dict[str, int])
+
+    def passed(self, keys: set[str]) -> None:
+        """Note that MLflow answered requests about these."""
+        self._passed += len(keys)
+        for key in keys & self._since.keys():
+            del self._since[key]
+            self._counts.pop(key, None)
+
+    def failed(self, key: str) -> bool:
+        """Note that a request got no answer.
+
+        Returns:
+            Whether that is to be taken as final: it happened `MAX_UNANSWERED` times since another one was answered.
+        """
+        if self._passed == self._since.setdefault(key, self._passed):
+            return False
+        self._counts[key] = self._counts.get(key, 0) + 1
+        if self._counts[key] < MAX_UNANSWERED:
+            return False
+        del self._since[key], self._counts[key]
+        return True
+
+    def start_over(self) -> None:
+        """Forget all: nothing is answered now."""
+        self._since.clear()
+        self._counts.clear()
 
 
 def is_shortage(error: BaseException | None) -> bool:

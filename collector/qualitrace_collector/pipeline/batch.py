@@ -13,6 +13,7 @@ from itertools import chain
 
 from mlflow.entities import Span
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from tenacity.wait import wait_exponential
 
 from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.convert.build_sample import outermost, root_of
@@ -20,9 +21,11 @@ from qualitrace_collector.convert.mlflow_span import AnySpan
 from qualitrace_collector.convert.span_draft import CALL_TYPES
 from qualitrace_collector.convert.spending import SpanUsage, spending
 from qualitrace_collector.convert.trace import mlflow_trace_id
+from qualitrace_collector.mlflow_store.unavailable import StoreUnavailable
 from qualitrace_collector.mlflow_store.writer_process import Writing
 from qualitrace_collector.names import BoundedNames
 from qualitrace_collector.piece import Piece
+from qualitrace_collector.process.backoff import seconds_after
 from qualitrace_collector.state import Spent, TraceOutcome, TraceRecord
 from qualitrace_collector.state.coverage import INPUT, OUTPUT, USD, Coverage
 
@@ -31,6 +34,7 @@ BATCH_SPANS = 2000
 BATCH_BYTES = 4 << 20
 MAX_ATTEMPTS = 3
 RETRY_SECONDS = 0.5
+WAIT = wait_exponential(multiplier=0.5, max=30)
 
 # A client that makes up names of models must not make the state of one trace, or Prometheus, grow with them.
 MAX_MODELS = 100
@@ -91,7 +95,9 @@ class BatchItem:
     Attributes:
         trace_id: MLflow's.
         attempts: how often the piece was refused before.
+        waits: how often it was put off without a refusal.
         poison: why it is given up without another try; empty if it is not.
+        due_at: when it is tried again, in Unix seconds.
         service: the service that the trace is stored and counted under.
         is_renamed: the service is called `other`, because there are too many names.
         known: the ledger's record of the trace; None if the trace is new.
@@ -109,7 +115,9 @@ class BatchItem:
     piece: Piece
     trace_id: str = field(init=False)
     attempts: int = 0
+    waits: int = 0
     poison: str = ""
+    due_at: float = 0.0
     service: str = ""
     is_renamed: bool = False
     known: TraceRecord | None = None
@@ -136,13 +144,25 @@ class BatchItem:
         self.error = error
         self.outcome = "dead_lettered" if self.attempts + 1 >= MAX_ATTEMPTS else None
 
+    def put_off(self, error: Exception) -> None:
+        """Note that the trace was not stored, and that nobody refused it."""
+        self.error, self.outcome = error, None
+        self.waits += 1
+
     def give_up(self, error: Exception) -> None:
         """Make the piece a dead letter."""
         self.error, self.outcome = error, "dead_lettered"
 
-    def anew(self, refusals: int = 0) -> "BatchItem":
-        """Return the item as it was before the first step, refused so many times more."""
-        return BatchItem(piece=self.piece, attempts=self.attempts + refusals, poison=self.poison)
+    def anew(self) -> "BatchItem":
+        """Return the item as it was before the first step."""
+        return BatchItem(piece=self.piece, attempts=self.attempts, waits=self.waits, poison=self.poison)
+
+    def again(self, now: float) -> "BatchItem":
+        """Return the item for its next try."""
+        item, was_refused = self.anew(), not isinstance(self.error, StoreUnavailable)
+        item.attempts += was_refused
+        item.due_at = now + (RETRY_SECONDS if was_refused else seconds_after(self.waits, WAIT))
+        return item
 
     @property
     def complete(self) -> StoredTrace | None:
@@ -184,7 +204,6 @@ class BatchQueue:
         self._due: deque[BatchItem] = deque()
         self._batches: deque[Batch] = deque()
         self._refused: list[BatchItem] = []
-        self._retry_at = 0.0
 
     def __bool__(self) -> bool:
         """Whether something is due now; refused pieces that wait for their next try are not."""
@@ -205,9 +224,8 @@ class BatchQueue:
 
     def retry(self, now: float) -> None:
         """Make the refused pieces due again once their time has come (Unix seconds)."""
-        if now >= self._retry_at:
-            self._due.extend(self._refused)
-            self._refused = []
+        self._due.extend(item for item in self._refused if item.due_at <= now)
+        self._refused = [item for item in self._refused if item.due_at > now]
 
     def first(self, most: int) -> list[Batch]:
         """Return the first batches, without taking them out.
@@ -241,10 +259,8 @@ class BatchQueue:
         """Take the first batch off the queue; return its pieces without those that are tried again.
 
         Args:
-            now: Unix seconds; the refused pieces are due `RETRY_SECONDS` later.
+            now: Unix seconds.
         """
         items = self._batches.popleft().items
-        if refused := [item.anew(refusals=1) for item in items if item.try_again]:
-            self._refused.extend(refused)
-            self._retry_at = now + RETRY_SECONDS
+        self._refused.extend(item.again(now) for item in items if item.try_again)
         return [item.piece for item in items if not item.try_again]

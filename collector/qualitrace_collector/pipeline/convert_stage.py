@@ -15,7 +15,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from qualitrace_collector.convert import ConvertedTrace, convert_all
 from qualitrace_collector.convert.trace import mlflow_trace_id, service_of
 from qualitrace_collector.mlflow_store.store import TraceStore, reason
-from qualitrace_collector.mlflow_store.unavailable import StoreUnavailable, is_shortage
+from qualitrace_collector.mlflow_store.unavailable import ResourceShortage, is_shortage
 from qualitrace_collector.names import OTHER, clean
 from qualitrace_collector.pipeline.batch import Batch, BatchItem, StoredTrace
 from qualitrace_collector.pipeline.coverage import coverage_of
@@ -62,7 +62,8 @@ class ConvertStage:
         """Give each item its trace, or the error that kept it from being converted.
 
         Raises:
-            StoreUnavailable: earlier spans cannot be read from MLflow now, or memory or the like is short.
+            StoreUnavailable: earlier spans cannot be read from MLflow now.
+            ResourceShortage: memory or the like is short.
         """
         for item in batch.items:
             if item.poison:
@@ -80,7 +81,7 @@ class ConvertStage:
         )
         for piece, _, error in failures:
             if is_shortage(error):
-                raise StoreUnavailable(f"a trace cannot be converted now: {reason(error)}") from error
+                raise ResourceShortage(f"a trace cannot be converted now: {reason(error)}") from error
             items[mlflow_trace_id(piece)].refuse(error)
         for trace in converted:
             self._fill_in(items[trace.trace_id], trace)

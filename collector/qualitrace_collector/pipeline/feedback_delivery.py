@@ -65,7 +65,7 @@ class FeedbackDelivery:
             stored = [feedback for feedback in ready if feedback.assessment_id not in refused]
             picked = self._picked(stored)
         except StoreUnavailable as error:
-            _log.warning("MLflow is not available (%s); feedback waits", error)
+            _log.warning("%s (%s); feedback waits", error.problem, error)
             return UNAVAILABLE_SECONDS
         done = {feedback.assessment_id for feedback in stored}
         waiting = [item for item in batch if item[0].assessment_id not in done]

@@ -8,14 +8,13 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-from tenacity.wait import wait_exponential
-
 from qualitrace_collector.journal import SqliteJournal
 from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
+from qualitrace_collector.mlflow_store.unavailable import Unanswered, UnansweredCount
 from qualitrace_collector.mlflow_store.writer_process import Writer, wait_until_written
 from qualitrace_collector.piece import Piece
 from qualitrace_collector.pipeline.assemble import Assembler
-from qualitrace_collector.pipeline.batch import Batch, BatchQueue, StoredTrace
+from qualitrace_collector.pipeline.batch import WAIT, Batch, BatchItem, BatchQueue, StoredTrace
 from qualitrace_collector.pipeline.convert_stage import ConvertStage
 from qualitrace_collector.pipeline.journal_reader import JournalReader
 from qualitrace_collector.pipeline.recorder import KEEP_SECONDS, Recorder
@@ -28,7 +27,6 @@ _log = logging.getLogger(__name__)
 
 BATCHES_HELD = 2  # one that is being written, and one that is being converted
 IDLE_SECONDS = 0.05
-UNAVAILABLE_WAIT = wait_exponential(multiplier=0.5, max=30)
 ORPHANS_SECONDS = 10.0
 UPKEEP_SECONDS = 60.0
 ROUNDS = 5  # of unfinished traces that are ended in one step
@@ -74,6 +72,7 @@ class Pipeline:
         self._clock = clock
         self._writer = writer
         self._unavailable = 0  # tries in a row
+        self._unanswered = UnansweredCount()
         self._next_orphans = 0.0
         self._next_upkeep = 0.0
 
@@ -149,9 +148,22 @@ class Pipeline:
         refused = self._store.save(traces)
         if any(trace.stored and trace.trace_id not in refused for trace in batch.traces):
             self._store.wrote_at = time.monotonic()
+        self._unanswered.passed({trace.trace_id for trace in traces} - refused.keys())
         for item in batch.items:
             if item.trace_id in refused:
-                item.refuse(refused[item.trace_id])
+                self._refuse(item, refused[item.trace_id])
+
+    def _refuse(self, item: BatchItem, error: Exception) -> None:
+        """Let a trace that was not stored be tried again or given up; the others go on."""
+        if not isinstance(error, StoreUnavailable):
+            item.refuse(error)
+        elif not isinstance(error, Unanswered) or not self._unanswered.failed(item.trace_id):
+            item.put_off(error)
+            _log.warning("trace %s waits, the others go on: %s", item.trace_id, error)
+        elif item.trace is None or not self._store.has(item.trace):
+            item.give_up(error)
+        else:
+            _log.warning("MLflow's list does not show the state and previews of trace %s: %s", item.trace_id, error)
 
     def drain(self, deadline: float) -> None:
         """Store every complete trace, until `deadline` (Unix seconds); the rest stays in the journal."""
@@ -165,7 +177,7 @@ class Pipeline:
             while self._clock() < deadline and self._run_batch():
                 pass
         except StoreUnavailable as error:
-            _log.warning("stopping while MLflow is not available (%s); the rest stays in the journal", error)
+            _log.warning("stopping while %s (%s); the rest stays in the journal", error.problem, error)
 
     @property
     def in_work(self) -> InWork:
@@ -192,10 +204,11 @@ class Pipeline:
 
     def _back_off(self, error: StoreUnavailable) -> float:
         self._queue.start_over()
+        self._unanswered.start_over()
         self.in_work.pause()
         self._unavailable += 1
-        wait = seconds_after(self._unavailable, UNAVAILABLE_WAIT)
-        _log.warning("MLflow is not available (%s); trying again in %g s", error, wait)
+        wait = seconds_after(self._unavailable, WAIT)
+        _log.warning("%s (%s); trying again in %g s", error.problem, error, wait)
         return wait
 
     def _end_orphans(self) -> None:

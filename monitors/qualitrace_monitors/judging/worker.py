@@ -12,8 +12,11 @@ from functools import partial
 from mlflow.entities import Feedback
 from mlflow.exceptions import MlflowException
 from prometheus_client import CollectorRegistry
+from tenacity.wait import wait_exponential
 
-from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
+from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore, reason
+from qualitrace_collector.mlflow_store.unavailable import ResourceShortage, Unanswered, UnansweredCount, is_shortage
+from qualitrace_collector.process.backoff import seconds_after
 from qualitrace_collector.process.in_work import MAX_DEATHS, InWork
 from qualitrace_collector.state import Database, JudgeQueue, JudgeTask
 from qualitrace_monitors.budget.spending import Spending
@@ -35,6 +38,7 @@ EXPIRE_SECONDS = 86_400.0
 """A sample that is older is judged no more; one that no budget pays for is skipped after as long a wait."""
 BUDGET_SECONDS = 1.0
 """How long a sample waits that the budget has no room for now."""
+UNANSWERED_WAIT = wait_exponential(multiplier=0.5, max=30)
 POISON = "the process died {deaths} times while it worked on this judgement alone"
 
 
@@ -123,6 +127,7 @@ class JudgeWorker:
         self._clock = clock
         self._pauses = Pauses()
         self._failures = Failures()
+        self._unanswered = UnansweredCount()
 
     def step(self) -> float:
         """Begin the calls that may begin, and write what has ended; return the seconds to wait before the next step."""
@@ -247,6 +252,10 @@ class JudgeWorker:
             until = self._pauses.failed([queue], self._clock(), error.retry_after, by_provider=True)
             self._postpone(judgement, error, until)
         except Exception as error:  # a judge's bug is a failed judgement, not the end of judging
+            if is_shortage(error):
+                until = self._pauses.failed([queue], self._clock())
+                self._postpone(judgement, ResourceShortage(reason(error)), until)
+                return judgement
             judgement.usage = error.usage if isinstance(error, JudgeError) else Usage()
             self._failures.failed(queue)
             self._pauses.succeeded(queue, self._clock())  # the provider is there
@@ -284,16 +293,28 @@ class JudgeWorker:
         try:
             refused = self._store.save_assessments(feedbacks) if feedbacks else {}
         except StoreUnavailable as error:
+            self._unanswered.start_over()
             for judgement, _ in current:
                 self._postpone(judgement, error, self._pauses.failed(self._stages, self._clock()))
             return
-        for judgement, score in current:
-            row = score_row(judgement.task, judgement.judge, score, self._clock())
+        rows = [score_row(judgement.task, judgement.judge, score, self._clock()) for judgement, score in current]
+        self._unanswered.passed({row.assessment_id for row in rows} - refused.keys())
+        for (judgement, _), row in zip(current, rows, strict=True):
             if row.assessment_id in refused:
-                self._fail(judgement, refused[row.assessment_id])
+                self._refuse(judgement, row.assessment_id, refused[row.assessment_id])
             else:
                 judgement.outcome, judgement.row = "scored", row
                 self._pauses.succeeded(judgement.stage.queue, self._clock())
+
+    def _refuse(self, judgement: Judgement, assessment_id: str, error: Exception) -> None:
+        """Let a judgement whose assessment was not stored fail, or wait where only its request got no answer."""
+        if not isinstance(error, StoreUnavailable):
+            self._fail(judgement, error)
+        elif isinstance(error, Unanswered) and self._unanswered.failed(assessment_id):
+            self._fail(judgement, JudgeError(f"MLflow does not get to see the assessment: {reason(error)}"))
+        else:
+            self._metrics.count_error(judgement.judge.name, "transient")
+            judgement.retry_at = self._clock() + seconds_after(judgement.task.attempts, UNANSWERED_WAIT)
 
     def _postpone(self, judgement: Judgement, error: Exception, until: float) -> None:
         """Try again at the end of the pause, `until` (Unix seconds).

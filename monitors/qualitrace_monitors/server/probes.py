@@ -11,6 +11,7 @@ from pathlib import Path
 
 from qualitrace_collector.journal import JournalError, SqliteJournal
 from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
+from qualitrace_collector.mlflow_store.unavailable import ResourceShortage
 from qualitrace_collector.receive.proof import PROOF_SECONDS
 from qualitrace_monitors.server.data_dir_lock import one_at_a_time
 
@@ -95,8 +96,9 @@ class MlflowProbe:
         except StoreUnavailable as error:
             if not self._away:
                 self._next_reminder = 0.0
-            self._problem, self._away = problem, True
-            self._report(f"MLflow is not available: {error}; waiting for it")
+            self._problem = error.problem if isinstance(error, ResourceShortage) else problem
+            self._away = True
+            self._report(f"{error.problem}: {error}; waiting for it")
         else:
             self._problem, self.answered = "", True
             if self._away:

@@ -78,7 +78,7 @@ def _name_what_is_locked_or_away(config: Config) -> None:
     try:
         check_database(config.tracking_uri)
     except StoreUnavailable as error:
-        _log.warning("MLflow is not available: %s; waiting for it", error)
+        _log.warning("%s: %s; waiting for it", error.problem, error)
 
 
 @click.command()

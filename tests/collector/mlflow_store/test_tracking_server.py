@@ -8,12 +8,13 @@ from mlflow.entities import AssessmentSource, Feedback
 from mlflow.exceptions import MlflowException
 
 from qualitrace_collector.convert import ConvertedTrace
+from qualitrace_collector.mlflow_store import tracking_server
 from qualitrace_collector.mlflow_store.experiments import ExperimentPlace
 from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
 from support.mlflow_db import converted
 from support.otlp import REMOTE_PARENT, chat_span
 from support.pipeline import rag
-from support.rough_proxy import ANSWERS, JSON, PAGE, RoughProxy, rough_proxy
+from support.rough_proxy import ANSWERS, ENDLESS, JSON, PAGE, RoughProxy, rough_proxy
 
 PROTOBUF = "application/x-protobuf"
 
@@ -47,11 +48,17 @@ def feedback() -> Feedback:
     return item
 
 
+def answered(refused: dict[str, Exception]) -> None:
+    """Raise what was not answered."""
+    for error in refused.values():
+        raise error
+
+
 CALLS: dict[str, Callable[[TraceStore], object]] = {
-    "spans": lambda store: store.save([trace()]),
+    "spans": lambda store: answered(store.save([trace()])),
     "experiment": lambda store: TraceStore(store.tracking_uri, "", "new").save([trace()]),
     "headline": lambda store: store.show([list(child().stored)], late=False),
-    "assessment": lambda store: store.save_assessments([feedback()]),
+    "assessment": lambda store: answered(store.save_assessments([feedback()])),
     "read": lambda store: store.read(trace().trace_id),
 }
 
@@ -63,6 +70,18 @@ def test_an_answer_that_is_not_mlflows_is_no_answer(proxy: RoughProxy, store: Tr
     proxy.faults = (answer,)
     with pytest.raises(StoreUnavailable):
         CALLS[call](store)
+
+
+@pytest.mark.parametrize("answer", ENDLESS)
+def test_an_answer_without_an_end_is_cut_off(
+    proxy: RoughProxy, store: TraceStore, monkeypatch: pytest.MonkeyPatch, answer: str
+):
+    """By its time, or by its size, well before the memory is full."""
+    monkeypatch.setattr(tracking_server, "MAX_ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(tracking_server, "MAX_ANSWER_BYTES", 1 << 20)
+    proxy.faults = (answer,)
+    with pytest.raises(StoreUnavailable, match=r"the answer (has|takes) more than"):
+        answered(store.save([trace()]))
 
 
 @pytest.mark.parametrize("answer", [name for name in ANSWERS if name != "200 empty object"])
@@ -99,7 +118,7 @@ def answers(proxy: RoughProxy, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
     def give(*given: tuple[int, str, bytes]) -> None:
         left = iter(range(len(given)))
         monkeypatch.setattr("support.rough_proxy.ANSWERS", {str(number): item for number, item in enumerate(given)})
-        monkeypatch.setattr(proxy, "pick", lambda: str(next(left)))
+        monkeypatch.setattr(proxy, "pick", lambda _: str(next(left)))
 
     return give
 

@@ -1,13 +1,16 @@
 """From the queue to assessments and scores, over crashes, busy providers and budgets."""
 
-from collections.abc import Callable
+import errno
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Feedback
 from prometheus_client import generate_latest
 
 from qualitrace_collector.mlflow_store.store import StoreUnavailable
+from qualitrace_collector.mlflow_store.unavailable import Unanswered
 from qualitrace_collector.state import Ledger
 from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.judges.contract import JudgeError, NotApplicable, TransientJudgeError, Usage
@@ -435,3 +438,41 @@ def test_draining_judges_what_is_due(make: Callable[..., Monitor]):
         monitor.put(number)
     monitor.worker.drain(deadline=monitor.now + 5)
     assert monitor.outcomes() == {"scored": 15}
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EMFILE, "too many open files"), MemoryError()], ids=repr)
+def test_a_shortage_of_this_computer_is_no_failure_of_the_judge(make: Callable[..., Monitor], error: Exception):
+    """However often it is met, and whatever wraps it: the judge is asked again."""
+    monitor = make()
+    monitor.put(1)
+    wrapped = ValueError("no verdict")
+    wrapped.__cause__ = error
+    monitor.judge.answers = [error, wrapped] * 5
+    while monitor.judge.answers:
+        monitor.worker.step()
+        monitor.now += 1
+    assert monitor.outcomes() == {"queued": 1}
+    monitor.now += 120
+    monitor.worker.step()
+    assert monitor.outcomes() == {"scored": 1}
+
+
+def test_an_assessment_that_gets_no_answer_holds_up_no_other(make: Callable[..., Monitor], monkeypatch):
+    """A proxy does not let it through: the others are written, and it fails in the end."""
+    monitor = make()
+    guilty = monitor.put(1)
+    save = monitor.store.save_assessments
+
+    def blocked(items: Sequence[Feedback]) -> dict[str, Exception]:
+        refused = {str(item.assessment_id): Unanswered("403") for item in items if item.trace_id == guilty}
+        return refused | save([item for item in items if item.trace_id != guilty])
+
+    monkeypatch.setattr(monitor.store, "save_assessments", blocked)
+    monitor.worker.step()
+    monitor.put(2)
+    monitor.worker.step()
+    assert monitor.outcomes() == {"queued": 1, "scored": 1}
+    for _ in range(300):
+        monitor.worker.step()
+        monitor.now += 1
+    assert monitor.outcomes() == {"failed": 1, "scored": 1}
