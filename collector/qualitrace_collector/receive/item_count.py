@@ -23,6 +23,7 @@ FIELDS_PER_ITEM = 5
 MARKS_PER_ITEM = 4
 
 _MARKS = b"{[,"
+_PIECE = 1 << 20  # between two pieces other threads get their turn
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[{\[,]', re.DOTALL)
 _QUOTE = ord('"')
 
@@ -50,7 +51,7 @@ def check_protobuf(kind: type[Message], data: bytes, limit: int) -> None:
     if len(data) <= 2 * limit:  # an item takes two bytes or more
         return
     level, first_bytes = _levels(kind)
-    if len(data) - len(data.translate(None, first_bytes)) > limit and _exceeds(data, level, limit):
+    if _has_more(data, first_bytes, limit) and _exceeds(data, level, limit):
         raise TooManyItems(limit)
 
 
@@ -61,12 +62,23 @@ def check_json(data: bytes, limit: int) -> None:
         TooManyItems: more than `limit`, or more than `MARKS_PER_ITEM` braces, brackets and commas to each.
     """
     most = limit * MARKS_PER_ITEM
-    if len(data) - len(data.translate(None, _MARKS)) <= most:
+    if not _has_more(data, _MARKS, most):
         return
     # Valid JSON has at most two texts to a mark. What is not valid is parsed up to the fault alone.
     tokens = islice(_TOKEN.finditer(data), 3 * (most + 1))
     if sum(data[token.start()] != _QUOTE for token in tokens) > most:
         raise TooManyItems(limit)
+
+
+def _has_more(data: bytes, wanted: bytes, limit: int) -> bool:
+    """Return whether more than `limit` bytes of the data are among the wanted ones."""
+    count = 0
+    for start in range(0, len(data), _PIECE):
+        piece = data[start : start + _PIECE]
+        count += len(piece) - len(piece.translate(None, wanted))
+        if count > limit:
+            return True
+    return False
 
 
 @cache
