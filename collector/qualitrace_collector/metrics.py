@@ -151,6 +151,11 @@ OTLP = {
     for name, label, meaning in (
         ("requests_received", "door", "OTLP requests taken; the door is http or grpc."),
         ("requests_refused", "reason", "OTLP requests answered with an error."),
+        (
+            "requests_missing",
+            "file",
+            "Acked OTLP requests that are gone: the file or its -wal was taken away or damaged, or is an older one.",
+        ),
         ("bytes_received", "door", "Size of the OTLP requests taken."),
         ("spans_received", "door", "Spans taken."),
         ("spans_rejected", "reason", "Spans left out of a request for good."),

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from qualitrace_collector.journal.entry import Counts, JournalEntry, JournalError, JournalFull, JournalUnavailable
+from qualitrace_collector.journal.last_acked import LastAcked
 from qualitrace_collector.journal.settings import Journal
 
 _log = logging.getLogger(__name__)
@@ -83,6 +84,7 @@ class SqliteJournal:
         self.path = path
         self.max_size = max_size
         self._lock = threading.Lock()
+        self._last_acked = LastAcked(path)
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.touch(mode=0o600)
@@ -122,6 +124,7 @@ class SqliteJournal:
                 )
             for statement in () if tables else SCHEMA:
                 connection.execute(statement)
+            self._report_missing(connection)
         with self._using() as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
@@ -134,6 +137,22 @@ class SqliteJournal:
                 self.path,
                 size,
             )
+
+    def _report_missing(self, connection: sqlite3.Connection) -> None:
+        """Report and count acked requests that somebody took away; their numbers are not used again."""
+        last, acked = _last_position(connection), self._last_acked.read()
+        if acked <= last:
+            return
+        _log.error(
+            "%s: the requests %d to %d were acked and are missing, unless they were stored before: the file is older "
+            "than they are, or its -wal was taken away or damaged; stop the server and put them back",
+            self.path,
+            last + 1,
+            acked,
+        )
+        connection.execute("DELETE FROM sqlite_sequence WHERE name = 'entry'")
+        connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('entry', ?)", (acked,))
+        _count(connection, {("requests_missing", FILE_NAME): acked - last})
 
     def append(self, entries: Sequence[JournalEntry], counts: Counts | None = None) -> None:
         """Append all entries with their claims, and add `counts` to the counters, in one commit; durable on return.
@@ -155,11 +174,10 @@ class SqliteJournal:
                 f"WHERE seen_at < excluded.seen_at - {OWNER_REFRESH_SECONDS}",
                 [(trace_id, item.tenant, item.received_at) for item in entries for trace_id in item.claims],
             )
-            connection.executemany(
-                "INSERT INTO counter VALUES (?, ?, ?) "
-                "ON CONFLICT (name, label) DO UPDATE SET total = total + excluded.total",
-                [(name, label, amount) for (name, label), amount in (counts or {}).items()],
-            )
+            _count(connection, counts or {})
+            last = _last_position(connection)
+        if entries:
+            self._last_acked.write(last)
 
     def prove(self, size: int) -> None:
         """Show by a commit that a request of `size` bytes can be made durable now; `proofs` counts it.
@@ -303,6 +321,17 @@ def _free_bytes(folder: Path) -> float:
 
 def _number(connection: sqlite3.Connection, query: str) -> int:
     return int(connection.execute(query).fetchone()[0])
+
+
+def _last_position(connection: sqlite3.Connection) -> int:
+    return _number(connection, "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'entry'")
+
+
+def _count(connection: sqlite3.Connection, counts: Counts) -> None:
+    connection.executemany(
+        "INSERT INTO counter VALUES (?, ?, ?) ON CONFLICT (name, label) DO UPDATE SET total = total + excluded.total",
+        [(name, label, amount) for (name, label), amount in counts.items()],
+    )
 
 
 def _owner(connection: sqlite3.Connection, trace_id: bytes) -> str | None:

@@ -15,6 +15,9 @@ BUSY_TIMEOUT_SECONDS = 10.0
 _REMEDY = "check the disk's free space and permissions, move the file away, or set data_dir to another folder"
 
 
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
 class StateError(Exception):
     """The database file cannot be used; the message says which and why."""
 
@@ -75,12 +78,24 @@ class Database:
         return connection
 
     def rows(self, query: str, parameters: tuple[Any, ...] = ()) -> list[sqlite3.Row]:
-        """Return all rows of a query, as this thread's transaction sees them if it has one open."""
-        return self.connection().execute(query, parameters).fetchall()
+        """Return all rows of a query, as this thread's transaction sees them if it has one open.
+
+        Raises:
+            StateError: the file is damaged.
+        """
+        try:
+            return self.connection().execute(query, parameters).fetchall()
+        except sqlite3.DatabaseError as error:
+            self._raise_if_damaged(error)
+            raise
 
     @contextmanager
     def transaction(self) -> Generator[sqlite3.Connection]:
-        """Run the block in one immediate transaction: all of it, durably, or nothing."""
+        """Run the block in one immediate transaction: all of it, durably, or nothing.
+
+        Raises:
+            StateError: the file is damaged.
+        """
         connection = self.connection()
         # IMMEDIATE takes the write lock first, and waits for it. A transaction that only wants it after it has read
         # fails at once if another one has written meanwhile.
@@ -88,10 +103,19 @@ class Database:
         try:
             yield connection
             connection.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
             if connection.in_transaction:  # SQLite rolls back by itself after some errors, a full disk among them
                 connection.execute("ROLLBACK")
+            self._raise_if_damaged(error)
             raise
+
+    def _raise_if_damaged(self, error: BaseException) -> None:
+        # SQLite's extended codes have the kind of error in their low byte.
+        if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+            raise StateError(
+                f"{self.path}: is damaged: {error}; stop the server, and put a backup in its place or move it away "
+                "with its -wal and -shm: MLflow keeps traces and scores; queue, ledger and dead letters are lost"
+            ) from error
 
     def close(self) -> None:
         """Close every thread's connection; safe twice."""

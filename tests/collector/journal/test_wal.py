@@ -72,7 +72,8 @@ def test_a_damaged_tail_is_reported_with_its_size(
     """One changed byte in the last frame takes the last request out; the log says so, and names the file."""
     with caplog.at_level(logging.WARNING):
         assert reopened(crashed, tmp_path, (100, b"\xff")) == list(range(REQUESTS - 1))
-    (record,) = caplog.records
+    record, missing = caplog.records
+    assert f"the requests {REQUESTS} to {REQUESTS} were acked and are missing" in missing.message
     assert "journal.db-wal" in record.getMessage()
     assert "behind the last complete commit are ignored" in record.getMessage()
 
@@ -87,3 +88,36 @@ def test_frames_of_an_earlier_log_are_no_tail(tmp_path: Path) -> None:
     assert int.from_bytes(checkpoints, "big") > 0
     assert ignored_tail(tmp_path / "journal.db") == 0
     journal.close()
+
+
+@pytest.mark.parametrize(
+    "taken", [["journal.db-wal", "journal.db-shm"], ["journal.db", "journal.db-wal", "journal.db-shm"]]
+)
+def test_acked_requests_that_somebody_took_away_are_named_and_counted(
+    crashed: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, taken: list[str]
+):
+    """Once, with their numbers, which no other request gets."""
+    data = shutil.copytree(crashed, tmp_path / "data")
+    for name in taken:
+        (data / name).unlink()
+    for _ in range(2):
+        journal = SqliteJournal(data / "journal.db", 1 << 20)
+        assert journal.counters() == {("requests_missing", "journal.db"): REQUESTS}
+        journal.close()
+    (record,) = [record for record in caplog.records if "missing" in record.message]
+    assert f"{data / 'journal.db'}: the requests 1 to {REQUESTS} were acked and are missing" in record.message
+    journal = SqliteJournal(data / "journal.db", 1 << 20)
+    journal.append([JournalEntry(signal="traces", payload=b"x", received_at=1.0)])
+    assert [entry.position for entry in journal.read(0, 10, 1 << 20)] == [REQUESTS + 1]
+    journal.close()
+
+
+def test_nothing_is_missing_after_a_crash(crashed: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    """Nor once the requests are deleted."""
+    data = shutil.copytree(crashed, tmp_path / "data")
+    for _ in range(2):
+        journal = SqliteJournal(data / "journal.db", 1 << 20)
+        journal.delete_done(range(REQUESTS + 1))
+        assert journal.counters() == {}
+        journal.close()
+    assert "missing" not in caplog.text

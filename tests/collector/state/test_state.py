@@ -278,3 +278,25 @@ def test_a_sample_survives_its_json(inputs: str, outputs: str, passages: list[st
     assert Sample.from_json(sample.to_json()) == sample
     other = Sample.from_json(sample.to_json().replace('"metadata":{"service"', '"metadata":{"x"'))
     assert other.content_hash == sample.content_hash
+
+
+def test_a_database_that_is_damaged_later_is_named(tmp_path: Path):
+    """Reading and writing say which file it is and what to do, not only that an image is malformed."""
+    path = tmp_path / "state.db"
+    database = Database(path)
+    with database.transaction() as connection:
+        connection.executemany(
+            "INSERT INTO verdict VALUES (?, ?, 0)", [(f"{number:04}", "x" * 500) for number in range(200)]
+        )
+    database.connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.close()
+    pages = path.read_bytes()
+    path.write_bytes(pages[: len(pages) // 2] + b"\xff" * (len(pages) - len(pages) // 2))
+    database = Database(path)
+    with pytest.raises(StateError, match=r"state\.db: is damaged: .* move it away"):
+        database.rows("SELECT * FROM verdict")
+    with (
+        pytest.raises(StateError, match=r"state\.db: is damaged: .* move it away"),
+        database.transaction() as connection,
+    ):
+        connection.execute("DELETE FROM verdict")
