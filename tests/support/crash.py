@@ -42,7 +42,7 @@ def crash_run(folder: Path, kills: int, seed: str) -> tuple[Counter[str], Tally]
             if number % len(TARGETS) == 0:
                 targets = rng.sample(TARGETS, len(TARGETS))
             threading.Event().wait(rng.uniform(0, LONGEST_PAUSE_SECONDS))
-            _kill(server, targets[number % len(TARGETS)])
+            kill(server, targets[number % len(TARGETS)])
             killed[targets[number % len(TARGETS)]] += 1
             print(f"kill {number + 1}: {targets[number % len(TARGETS)]}, {len(load.acked)} acked", flush=True)
         load.stop()
@@ -54,7 +54,8 @@ def crash_run(folder: Path, kills: int, seed: str) -> tuple[Counter[str], Tally]
     return killed, count(folder / "data", load.acked, JUDGES)
 
 
-def _kill(server: Server, target: str) -> None:
+def kill(server: Server, target: str) -> None:
+    """Kill `receive`, `work` or all; start the service again if it was all."""
     if target == "all":
         server.crash()
         server.start()

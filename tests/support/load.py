@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -29,7 +30,7 @@ class Load:
         padding: characters added to each model call.
 
     Attributes:
-        acked: MLflow's ids of the traces of which every span was acked.
+        acked: MLflow's ids of the traces of which every span was acked, with the Unix time of the ack.
         answers: how often each status was answered; 0 is a lost connection.
         retry_after: the Retry-After headers of the 503 answers.
     """
@@ -37,7 +38,7 @@ class Load:
     def __init__(
         self, http: str, grpc_address: str, *, seed: str, threads: int = 4, pause: float = 0.1, padding: int = 0
     ) -> None:
-        self.acked: set[str] = set()
+        self.acked: dict[str, float] = {}
         self.answers: Counter[int] = Counter()
         self.retry_after: set[str | None] = set()
         self._pause = pause
@@ -81,7 +82,7 @@ class Load:
                 self._send_until_acked(send, [span for spans in traces for span in spans[1:]])
                 self._send_until_acked(send, [spans[0] for spans in traces])
             with self._lock:
-                self.acked |= {f"tr-{spans[0].trace_id.hex()}" for spans in traces}
+                self.acked |= {f"tr-{spans[0].trace_id.hex()}": time.time() for spans in traces}
 
     def _trace(self, rng: random.Random) -> list[Span]:
         number = rng.getrandbits(128)

@@ -60,10 +60,11 @@ class Memory:
         while not self._stop.wait(SAMPLE_SECONDS):
             with suppress(FileNotFoundError, subprocess.CalledProcessError):  # a process ended meanwhile
                 for name, pid in self._pids().items():
-                    self.largest[name] = max(self.largest.get(name, 0.0), _resident_megabytes(pid))
+                    self.largest[name] = max(self.largest.get(name, 0.0), resident_megabytes(pid))
 
 
-def _resident_megabytes(pid: int) -> float:
+def resident_megabytes(pid: int) -> float:
+    """Return the resident size of a process in MB."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
