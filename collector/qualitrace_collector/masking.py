@@ -33,7 +33,7 @@ _LOOSE_USERINFO = re.compile(r"(?<=://)[^\s:/?#@\[]{0,100}:(?!\d*(?:\s|$)|\d+\W)
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,40}://)(\S*)")
 _AUTHORITY = re.compile(r"[^/?#'\"<>`]*")
 # With what may follow an address in a sentence.
-_HOST = re.compile(r"(?:\[[^\]]*\]|[^:\[\]]*)(?::\d*)?[^\w:]*")
+_HOST = re.compile(r"(?:\[[^\]]*\]|[^:\[\]]*)(?::\d*)?\W*")
 _QUERY_FIELD = re.compile(r"([?&;#])([^=&#;?\s]{1,100})=([^&\s'\"<>`]*)")
 
 _ENCODED = re.compile("%[0-9A-F]{2}")

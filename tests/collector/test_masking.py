@@ -41,6 +41,7 @@ PASSWORDS = st.text(CHARACTERS, min_size=4, max_size=20).filter(
         ("https://v:q@b:1?c@d", "https://***"),
         ("sqlite:////data/a@b/mlflow.db", "sqlite:////data/a@b/mlflow.db"),
         ("http://mlflow/users/a@b", "http://mlflow/users/a@b"),
+        ("http://127.0.0.1:5000: answered 401", "http://127.0.0.1:5000: answered 401"),
         ("see (http://[::1]:4318/x?n=1), http://h:80.", "see (http://[::1]:4318/x?n=1), http://h:80."),
     ],
 )
