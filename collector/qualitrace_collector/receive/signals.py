@@ -193,14 +193,16 @@ def _is_genai(record: LogRecord) -> bool:
 
 
 def _span_excess(span: Span, limits: ItemLimits) -> str | None:
-    if len(span.events) > limits.events:
-        return "events"
-    if len(span.links) > limits.links:
-        return "links"
-    most = limits.attributes
-    if len(span.attributes) > most or any(len(part.attributes) > most for part in (*span.events, *span.links)):
+    events, links, most = span.events, span.links, limits.attributes
+    if len(span.attributes) > most:
         return "attributes"
-    return None
+    if not events and not links:  # as most spans
+        return None
+    if len(events) > limits.events:
+        return "events"
+    if len(links) > limits.links:
+        return "links"
+    return "attributes" if any(len(part.attributes) > most for part in (*events, *links)) else None
 
 
 def _record_excess(record: LogRecord, limits: ItemLimits) -> str | None:
@@ -231,7 +233,9 @@ def _check(
         shared = max(len(place.resource.attributes), len(place.scope.attributes)) > limits.attributes
         faults: set[int] = set()
         for index, item in enumerate(items):
-            fault = fault_of(item) or (excess(item, limits) if counted else None) or ("attributes" if shared else None)
+            fault = "attributes" if shared else fault_of(item)
+            if fault is None and counted:
+                fault = excess(item, limits)
             if fault is None and measured:
                 fault = _size_fault(item, sizes, limits)
             if fault:
