@@ -73,9 +73,17 @@ def _spans(body: bytes) -> Iterator[Received]:
 
 
 class Collector:
-    """An OTLP/HTTP receiver; with `answers` cleared it accepts requests and never answers them."""
+    """An OTLP/HTTP receiver; with `answers` cleared it accepts requests and never answers them.
+
+    Attributes:
+        reply: status and protobuf body of every answer; spans of requests answered by an error do not count as received.
+        largest: bytes of a request; a larger one is answered by 413.
+    """
 
     def __init__(self) -> None:
+        self.reply = (200, b"")
+        self.largest = 1 << 30
+        self._asked = threading.Event()
         self.received: list[Received] = []
         self.paths: list[str] = []
         self.headers: list[dict[str, str]] = []
@@ -85,20 +93,26 @@ class Collector:
         self._server = _serve(self._post)
         self.endpoint = _url(self._server)
 
-    def _post(self, path: str, headers: dict[str, str], body: bytes) -> tuple[str, bytes]:
+    def _post(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, str, bytes]:
+        self._asked.set()
         self.answers.wait()
+        status, answer = self.reply if len(body) <= self.largest else (413, b"")
         with self._changed:
             self.paths.append(path)
             self.headers.append(headers)
-            self.received.extend(_spans(body))
+            self.received.extend(_spans(body) if status == 200 else [])
             self._changed.notify_all()
-        return "application/x-protobuf", b""
+        return status, "application/x-protobuf", answer
 
     def wait(self, count: int) -> list[Received]:
         """Wait until `count` spans are here, and return all."""
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.received) >= count, DEADLINE), self.received
             return list(self.received)
+
+    def wait_for_request(self) -> None:
+        """Wait until a request is here, whether it is answered or not."""
+        assert self._asked.wait(DEADLINE)
 
     def flushed(self) -> dict[str, Received]:
         """Flush this process and return what arrived by name."""
@@ -111,13 +125,13 @@ class Collector:
         self._server.server_close()
 
 
-def _serve(post: Callable[[str, dict[str, str], bytes], tuple[str, bytes]]) -> ThreadingHTTPServer:
+def _serve(post: Callable[[str, dict[str, str], bytes], tuple[int, str, bytes]]) -> ThreadingHTTPServer:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            content_type, answer = post(self.path, dict(self.headers), body)
+            status, content_type, answer = post(self.path, dict(self.headers), body)
             try:
-                self.send_response(200)
+                self.send_response(status)
                 self.send_header("content-type", content_type)
                 self.send_header("content-length", str(len(answer)))
                 self.end_headers()
@@ -145,12 +159,14 @@ def _events(*events: dict[str, Any]) -> bytes:
     return "".join(named).encode()
 
 
-def _chat(path: str, headers: dict[str, str], body: bytes) -> tuple[str, bytes]:
+def _chat(path: str, headers: dict[str, str], body: bytes) -> tuple[int, str, bytes]:
     """Answer as OpenAI's `/chat/completions` and Anthropic's `/v1/messages` do: with "Paris."."""
     asked = json.loads(body)
     answer = _openai if path.endswith("/chat/completions") else _anthropic
     stream, events = bool(asked.get("stream")), answer(asked)
-    return ("text/event-stream", events[1]) if stream else ("application/json", json.dumps(events[0]).encode())
+    return (
+        (200, "text/event-stream", events[1]) if stream else (200, "application/json", json.dumps(events[0]).encode())
+    )
 
 
 def _openai(asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
@@ -206,11 +222,12 @@ def tracing(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> Iterator[C
     for name in [name for name in os.environ if name.startswith(("OTEL_", "QUALITRACE_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "span_only")  # and restore it
-    handler = signal.getsignal(signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     qualitrace.init(service_name="tests", endpoint=collector.endpoint, instrument=())
     yield collector
     qualitrace.shutdown()
-    signal.signal(signal.SIGTERM, handler)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @dataclass(frozen=True)

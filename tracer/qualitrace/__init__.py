@@ -8,7 +8,7 @@ think of the answers. None of them ever breaks or holds up the app.
 from qualitrace.decorators import trace
 from qualitrace.feedback import feedback
 from qualitrace.libraries.start import instrument
-from qualitrace.lifecycle import flush, init, shutdown
+from qualitrace.lifecycle import flush, init, shutdown, status
 from qualitrace.session import session
 from qualitrace.spans import Span, current_trace_id, span
 
@@ -22,5 +22,6 @@ __all__ = [
     "session",
     "shutdown",
     "span",
+    "status",
     "trace",
 ]

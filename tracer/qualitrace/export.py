@@ -6,7 +6,7 @@ Imported by `init` only: the SDK and the exporter would make `import qualitrace`
 import importlib.metadata
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from opentelemetry import trace as otel
@@ -15,16 +15,18 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, Span, TracerProvider
 from opentelemetry.sdk.trace._sampling_experimental import composable_traceid_ratio_based, composite_sampler
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON, ParentBased, Sampler
 from opentelemetry.trace import Link, Status
 
+from qualitrace.delivery import Delivery, Tally
+from qualitrace.exporter import DeliveringExporter, bound
 from qualitrace.quiet import SHUTDOWN_SECONDS, SparseFilter, logger, never_raises
 from qualitrace.redact import Redact
 from qualitrace.session import session_attributes
 from qualitrace.settings import Settings
 
-# Spans in one request: they carry prompts and documents, and the exporter drops requests over 64 MiB.
+# Spans in one request: they carry prompts and documents.
 BATCH_SPANS = 128
 
 logging.getLogger(OTLPSpanExporter.__module__).addFilter(SparseFilter())
@@ -76,24 +78,48 @@ class QualitraceSpanProcessor(BatchSpanProcessor):
             "headers": dict(settings.headers or {}),
             "timeout": settings.export_timeout,
         }
+        self._tally = tally = Tally(settings.endpoint, self._queued, settings.queue_size)
+        self._said = False  # the app's provider may shut down, too
         redact = settings.redact
-        exporter = OTLPSpanExporter(**options) if redact is None else RedactingExporter(redact, **options)
         super().__init__(
-            exporter,
+            DeliveringExporter(tally, **options) if redact is None else RedactingExporter(redact, tally, **options),
             max_queue_size=settings.queue_size,
             schedule_delay_millis=settings.schedule_delay * 1000,
             max_export_batch_size=min(BATCH_SPANS, settings.queue_size),
+            export_timeout_millis=settings.export_timeout * 1000,  # unused; given lest its variable be read
         )
+
+    def _queued(self) -> int:
+        return len(self._batch_processor._queue)  # pyright: ignore[reportPrivateUsage]  # it has no public length
 
     @never_raises
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Put the session of the context on `span`."""
         span.set_attributes(session_attributes(parent_context))
 
+    @never_raises
+    def on_end(self, span: ReadableSpan) -> None:
+        """Queue a sampled span; the queue drops its oldest one if it is full."""
+        if span.context and span.context.trace_flags.sampled:
+            self._tally.ended()
+        super().on_end(span)
+
+    def status(self) -> Delivery:
+        """Return what became of the spans so far."""
+        return self._tally.status()
+
     def shutdown(self) -> None:
-        """Export what is queued, for at most `SHUTDOWN_SECONDS`."""
+        """Export what is queued, for at most `SHUTDOWN_SECONDS`, and say what is lost."""
         # In this thread: Python 3.12 starts no thread at exit.
         self._batch_processor.shutdown(timeout_millis=int(SHUTDOWN_SECONDS * 1000))
+        self.say_losses()
+
+    def say_losses(self) -> None:
+        """Log one line about the spans that are lost, those that wait among them; nothing the second time."""
+        status = self._tally.close(SHUTDOWN_SECONDS)
+        if not self._said and (status.refused or status.dropped):
+            self._said = True
+            logger.warning("%s", status)
 
     def force_flush(self, timeout_millis: int | None = None) -> bool:
         """Export what is queued; return whether that took less than `timeout_millis` (default 3000)."""
@@ -107,23 +133,24 @@ class QualitraceSpanProcessor(BatchSpanProcessor):
         return done.wait((3000 if timeout_millis is None else timeout_millis) / 1000)
 
 
-class RedactingExporter(OTLPSpanExporter):
+class RedactingExporter(DeliveringExporter):
     """Redacts the name, attributes, events, links and status of every span, but not its resource.
 
     It does so in the exporting thread, on copies: other exporters of the app get the spans as they are.
 
     Args:
         redact: from text to text; never raises.
+        tally: the counts of this process.
         options: those of OpenTelemetry's exporter.
     """
 
-    def __init__(self, redact: Redact, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, redact: Redact, tally: Tally, **options: Any) -> None:
+        super().__init__(tally, **options)
         self._redact = redact
 
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send redacted copies of the spans."""
-        return super().export([self._copy(span) for span in spans])
+    def prepare(self, span: ReadableSpan) -> ReadableSpan:
+        """Return a redacted copy of the span; first huge texts are cut, which would take long to redact."""
+        return self._copy(bound(span, self._redact))
 
     def _copy(self, span: ReadableSpan) -> ReadableSpan:
         return ReadableSpan(

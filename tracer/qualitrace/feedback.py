@@ -108,7 +108,9 @@ class FeedbackSender:
         if not self._closing.is_set():
             self._closing.set()
             self._items.put(None)
-        self.flush(timeout)
+        if not self.flush(timeout):
+            waiting = self._items.unfinished_tasks - 1  # the last one only ends the thread
+            logger.warning("%d feedbacks are lost: %s did not take them within %g s", waiting, self._url, timeout)
 
     def _run(self) -> None:
         while (item := self._items.get()) is not None:

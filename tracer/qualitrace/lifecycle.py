@@ -1,15 +1,15 @@
-"""Start and end of tracing: `init`, `flush`, `shutdown`, also at exit and on SIGTERM."""
+"""Start and end of tracing: `init`, `flush`, `shutdown`, also when the process ends, and `status` in between."""
 
 import atexit
 import os
-import signal
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from qualitrace.content import capture_content as set_content_capture
+from qualitrace.delivery import Delivery
+from qualitrace.ending import before_every_end, signals_wait
 from qualitrace.feedback import close_feedback, flush_feedback
 from qualitrace.libraries.table import default_libraries
 from qualitrace.quiet import SHUTDOWN_SECONDS, logger, never_raises
@@ -86,7 +86,7 @@ def _init(keywords: Mapping[str, Any]) -> None:
     from qualitrace.libraries.start import trace_libraries  # parses version specifiers, which takes time to import
 
     trace_libraries(default_libraries() if settings.instrument is None else settings.instrument)
-    _flush_on_sigterm()
+    before_every_end(shutdown, _flush_before_exec)
 
 
 def flush(timeout: float = 3.0) -> bool:
@@ -106,16 +106,34 @@ def _flush(processor: "QualitraceSpanProcessor", timeout: float) -> bool:
     return processor.force_flush(int(timeout * 1000))
 
 
+def _flush_before_exec() -> None:
+    processor = _State.processor
+    if not flush(SHUTDOWN_SECONDS) and processor is not None:
+        processor.say_losses()
+
+
 @never_raises
 def shutdown() -> None:
     """Export what is queued within 3 seconds and stop; `init` may follow. Never raises; safe twice."""
     deadline = time.monotonic() + SHUTDOWN_SECONDS
-    with _State.lock:
-        processor, _State.processor = _State.processor, None
-        use_settings(None)
-    if processor is not None:
-        processor.shutdown()
-    close_feedback(deadline - time.monotonic())
+    with signals_wait():
+        with _State.lock:
+            processor, _State.processor = _State.processor, None
+            use_settings(None)
+        if processor is not None:
+            processor.shutdown()
+        close_feedback(deadline - time.monotonic())
+
+
+def status() -> Delivery:
+    """Return what became of the spans of this process: sent, refused, dropped (and why) or waiting. Never raises."""
+    processor = _State.processor
+    return (processor and _status(processor)) or Delivery()
+
+
+@never_raises
+def _status(processor: "QualitraceSpanProcessor") -> Delivery:
+    return processor.status()
 
 
 def _renew_lock() -> None:
@@ -128,17 +146,3 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 
 # At import, not in `init`: feedback is sent without `init`, too. Without either there is nothing to do at exit.
 atexit.register(shutdown)
-
-
-@never_raises
-def _flush_on_sigterm() -> None:
-    """Flush on SIGTERM, which skips `atexit`, unless the app handles it itself."""
-    # Python calls the handler between two bytecodes: a process in a long C call ends when that returns.
-    if threading.current_thread() is threading.main_thread() and (signal.getsignal(signal.SIGTERM) is signal.SIG_DFL):
-        signal.signal(signal.SIGTERM, _die_flushed)
-
-
-def _die_flushed(number: int, _: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_DFL)  # a second signal kills at once
-    shutdown()
-    os.kill(os.getpid(), number)

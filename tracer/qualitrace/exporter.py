@@ -1,0 +1,223 @@
+"""OpenTelemetry's exporter, made to keep its requests small and to count what became of each span.
+
+The original drops a request over 64 MiB as a whole, takes a redirect for success, and does not read which spans
+the collector rejected.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import requests
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
+from requests.adapters import HTTPAdapter
+
+from qualitrace.delivery import Tally
+from qualitrace.quiet import SparseFilter, logger
+from qualitrace.redact import Redact
+from qualitrace.shorten import shorten
+
+# Characters of one text: more than the context of most models. Smaller if the whole span would be too large.
+TEXT_LIMITS = (1 << 20, 1 << 16, 1 << 12)
+# A quarter of what collectors take by default (64 MiB), so that proxies in between take it, too.
+REQUEST_BYTES = 16 << 20
+_CREDENTIAL_PROVIDERS = (
+    "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER",
+    "OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER",
+)
+
+_log = logger.getChild("exporter")
+_log.addFilter(SparseFilter())
+
+
+class DeliveringExporter(OTLPSpanExporter):
+    """Cuts huge texts, splits large batches, and tells `tally` what became of the spans.
+
+    Args:
+        tally: the counts of this process.
+        options: those of OpenTelemetry's exporter.
+    """
+
+    def __init__(self, tally: Tally, **options: Any) -> None:
+        self._answers = _Session()
+        if not any(map(os.environ.get, _CREDENTIAL_PROVIDERS)):  # which bring a session of their own
+            options["session"] = self._answers
+        super().__init__(**options)
+        self._tally = tally
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send the spans, in several requests if need be."""
+        self._tally.start(len(spans))
+        results = [self._send(batch) for batch in _batches(self._prepared(spans))]
+        return SpanExportResult.SUCCESS if all(results) else SpanExportResult.FAILURE
+
+    def prepare(self, span: ReadableSpan) -> ReadableSpan:
+        """Return what is sent of a span: here, all but the middle of huge texts."""
+        return bound(span)
+
+    def _prepared(self, spans: Iterable[ReadableSpan]) -> Iterator[ReadableSpan]:
+        for span in spans:
+            try:
+                prepared = self.prepare(span)
+            except Exception as error:
+                self._tally.dropped(1, f"could not be encoded ({type(error).__name__})")
+            else:
+                yield prepared
+
+    def _send(self, spans: Sequence[ReadableSpan]) -> bool:
+        self._answers.forget()
+        result = super().export(spans)
+        code, why = self._answers.code, self._answers.why
+        if code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and len(spans) > 1:
+            middle = len(spans) // 2
+            return all([self._send(spans[:middle]), self._send(spans[middle:])])
+        if code is not None and code >= 300:
+            self._tally.refused(len(spans), f"were answered {why}")
+            if code < 400:  # which the original takes for success, so that it says nothing
+                _log.warning("%d spans are lost: the collector answers %s", len(spans), why)
+        elif result is not SpanExportResult.SUCCESS:
+            self._tally.dropped(len(spans), f"got no answer ({why or 'they could not be encoded'})")
+        else:
+            self._count_taken(len(spans))
+            return True
+        return False
+
+    def _count_taken(self, count: int) -> None:
+        rejected, message = self._answers.rejected()
+        if rejected:
+            self._tally.refused(min(rejected, count), f"were rejected: {message}")
+            _log.warning("the collector rejected %d of %d spans: %s", rejected, count, message)
+        self._tally.sent(max(0, count - rejected))
+
+
+class _Session(requests.Session):
+    """Remembers the last answer, which OpenTelemetry's exporter keeps to itself.
+
+    Attributes:
+        code: HTTP status; None without an answer.
+        why: the status in words, or the name of the error.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pid = os.getpid()
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin a new export."""
+        self.code: int | None = None
+        self.why = ""
+        self._response: requests.Response | None = None
+
+    def request(self, *args: Any, **options: Any) -> requests.Response:
+        """Send a request; remember its answer or error."""
+        if self._pid != os.getpid():  # a forked child may not write into the connections of its parent
+            self._pid = os.getpid()
+            self.mount("http://", HTTPAdapter())
+            self.mount("https://", HTTPAdapter())
+        self.forget()
+        try:
+            response = super().request(*args, **options)
+        except Exception as error:
+            self.why = type(error).__name__
+            raise
+        self.code, self._response = response.status_code, response
+        self.why = f"{response.status_code} {response.reason}"
+        if place := response.headers.get("Location"):
+            self.why += f" (moved to {place[:200]}; redirects are not followed, set the endpoint)"
+        return response
+
+    def rejected(self) -> tuple[int, str]:
+        """Return how many spans of the last request were rejected, and the collector's reason."""
+        response = self._response
+        if response is None or "protobuf" not in response.headers.get("Content-Type", ""):
+            return 0, ""
+        try:
+            partial = ExportTraceServiceResponse.FromString(response.content).partial_success
+        except Exception:  # no OTLP, as of a proxy: the spans may have arrived
+            return 0, ""
+        return max(0, partial.rejected_spans), partial.error_message[:200]
+
+
+def bound(span: ReadableSpan, redact: Redact | None = None) -> ReadableSpan:
+    """Return the span, or a copy with its long texts cut; `redact` is applied to the pieces."""
+    for limit in TEXT_LIMITS:
+        if _longest(span) > limit:
+            span = _shortened(span, limit, redact)
+        if _size(span) <= REQUEST_BYTES:
+            return span
+    return span
+
+
+def _shortened(span: ReadableSpan, limit: int, redact: Redact | None) -> ReadableSpan:
+    def value(item: Any) -> Any:
+        if isinstance(item, str):
+            return shorten(item, limit, redact)
+        if isinstance(item, bytes):
+            return item[:limit]
+        if isinstance(item, Mapping):
+            return {key: value(inner) for key, inner in item.items()}
+        return [value(inner) for inner in item] if isinstance(item, (list, tuple)) else item
+
+    return ReadableSpan(
+        name=span.name[:limit],
+        context=span.context,
+        parent=span.parent,
+        resource=span.resource,
+        attributes=value(span.attributes),
+        events=[Event(event.name[:limit], value(event.attributes), event.timestamp) for event in span.events],
+        links=span.links,
+        kind=span.kind,
+        status=span.status,
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
+
+
+def _texts(span: ReadableSpan) -> Iterator[str | bytes]:
+    yield span.name
+    yield from _leaves(span.attributes)
+    for event in span.events:
+        yield event.name
+        yield from _leaves(event.attributes)
+
+
+def _leaves(value: Any) -> Iterator[str | bytes]:
+    if isinstance(value, (str, bytes)):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _leaves(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _leaves(item)
+    elif value is not None:
+        yield b"12345678"  # a number
+
+
+def _longest(span: ReadableSpan) -> int:
+    return max(map(len, _texts(span)))
+
+
+def _size(span: ReadableSpan) -> int:
+    """Return the most bytes that the span takes in a request, but for its links and resource, which are small."""
+    return sum(64 + len(text) * (1 if isinstance(text, bytes) or text.isascii() else 4) for text in _texts(span))
+
+
+def _batches(spans: Iterable[ReadableSpan]) -> Iterator[list[ReadableSpan]]:
+    batch: list[ReadableSpan] = []
+    size = 0
+    for span in spans:
+        more = _size(span)
+        if batch and size + more > REQUEST_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(span)
+        size += more
+    if batch:
+        yield batch
