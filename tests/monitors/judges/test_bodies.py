@@ -11,7 +11,8 @@ import pytest
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges.build import build_judge
 from qualitrace_monitors.judges.contract import JudgeError, Score, TransientJudgeError
-from qualitrace_monitors.judges.llm.provider import LARGEST_BODY, GatewayRoute
+from qualitrace_monitors.judges.llm.provider import GatewayRoute
+from qualitrace_monitors.judges.llm.sender import LARGEST_BODY
 from qualitrace_monitors.judges.settings import JudgeConfig
 
 FIELDS = {"evidence": "e", "reason": "r", "score": 0.9, "verdict": "pass"}
@@ -30,7 +31,7 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> Answer:
 
     def answer(body: Any) -> Callable[..., Score]:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        transport = httpx.MockTransport(lambda request: httpx.Response(200, content=content))
+        transport = httpx.MockTransport(lambda request: httpx.Response(200, stream=httpx.ByteStream(content)))
         monkeypatch.setattr(httpx, "Client", partial(client, transport=transport))
         return judged
 
@@ -286,7 +287,8 @@ def test_a_parameter_that_is_refused_under_a_200_is_left_out(monkeypatch: pytest
     def answer(request: httpx.Request) -> httpx.Response:
         asked.append(json.loads(request.content))
         error = {"error": {"message": "response_format is not supported", "code": 400}}
-        return httpx.Response(200, json=openai({"content": VERDICT}) if len(asked) > 1 else error)
+        body = openai({"content": VERDICT}) if len(asked) > 1 else error
+        return httpx.Response(200, stream=httpx.ByteStream(json.dumps(body).encode()))
 
     monkeypatch.setattr(httpx, "Client", partial(httpx.Client, transport=httpx.MockTransport(answer)))
     assert judged().label == "pass"
