@@ -16,7 +16,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from qualitrace_collector.convert.content import answer_text, question_text
 from qualitrace_collector.convert.content.answer import is_material
+from qualitrace_collector.convert.content.documents import document_texts
 from qualitrace_collector.convert.content.opening import is_blank, is_cut_repr, parsed
+from qualitrace_collector.convert.content.prompt import is_rendered
 from qualitrace_collector.convert.content.question import asked
 from qualitrace_collector.convert.dialects import DIALECTS
 from qualitrace_collector.convert.mlflow_span import attribute_values
@@ -32,6 +34,9 @@ PROMOTED = "qualitrace.from."
 
 # MLflow refuses a trace with a longer session id (MAX_CHARS_IN_TRACE_INFO_METADATA).
 MAX_IDENTITY = 250
+
+# Retrievers whose queries are looked for in a prompt. This bounds the time.
+MAX_RETRIEVERS = 20
 
 # Characters of a process's command in which a server's name is looked for.
 MAX_COMMAND = 1000
@@ -84,7 +89,7 @@ def complete_root(root: SpanDraft, drafts: Sequence[SpanDraft]) -> None:
     inputs, outputs = root.loads(root.inputs), root.loads(root.outputs)
     # Messages may be without any text: a streamed chain's in OTel's LangChain spans.
     if is_blank(inputs) or is_blank(parsed(question_text(inputs))):
-        _promote(root, "inputs", _found_below(root, children, lambda draft: draft.inputs, _asked))
+        _promote(root, "inputs", _asked_below(root, children, drafts))
     if is_blank(outputs) or _is_unread(outputs):
         _promote(root, "outputs", _last_answer(drafts) or _found_below(root, children, _answer, _said, last=True))
     attributes = (values for draft in drafts for values in _attributes(draft))
@@ -104,6 +109,23 @@ def _promote(root: SpanDraft, field: str, found: _Found | None) -> None:
 
 def _asked(draft: SpanDraft) -> str:
     return asked(draft.loads(draft.inputs), of_model=draft.type in CALL_TYPES).question
+
+
+def _asked_below(root: SpanDraft, children: _Children, drafts: Sequence[SpanDraft]) -> _Found | None:
+    """Return the question closest to the root; of a prompt that was rendered with passages, the query that found them.
+
+    Chains often record no input of their own (LangChain's, when they stream), so that the prompt comes first.
+    """
+    found = _found_below(root, children, lambda draft: draft.inputs, _asked)
+    if found is None or not isinstance(found[0], str):
+        return found
+    retrievers = [draft for draft in drafts if draft.type == SpanType.RETRIEVER][:MAX_RETRIEVERS]
+    queries = [
+        (query, draft)
+        for draft in retrievers
+        if is_rendered(found[0], query := _asked(draft), document_texts(draft.loads(draft.outputs)))
+    ]
+    return max(queries, key=lambda item: len(item[0]), default=found)
 
 
 def _said(draft: SpanDraft) -> str:

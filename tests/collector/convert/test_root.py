@@ -71,6 +71,30 @@ def test_what_a_retriever_was_asked_is_not_what_the_user_asked():
     assert found.inputs == "Why?"
 
 
+def test_the_query_of_a_search_is_the_question_of_the_prompt_that_shows_its_finds():
+    """LangChain's streamed chains record no input, and their prompt is a template with passages and question."""
+    search = retriever_span(1, 2, 1, query="When does it open?", passages=["It opens in May.", "It closes in July."])
+    prompt = "It opens in May.\n\nIt closes in July.\n\nWhen does it open?"
+    found = root_of(span(1, 1), search, chat_span(1, 3, 1, question=prompt, answer="In May."))
+    assert found.inputs == "When does it open?"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "query"),
+    [
+        ("It opens in May.\n\nWhen does the museum open?", "museum open"),
+        ("museum: It opens in May.\n\nWhen does it open?", "When does a museum open?"),
+        ("Tell me: When does it open? And where is it?", "When does it open?"),
+        ("Opening: in May\n\nIs it true that all of it is open today?", "Opening"),
+    ],
+    ids=["keywords", "another wording", "without finds", "word of a passage"],
+)
+def test_a_query_that_is_not_the_question_leaves_the_prompt(prompt: str, query: str):
+    """Apps search by keywords and by other words; and a user's message without passages is the user's own."""
+    search = retriever_span(1, 2, 1, query=query, passages=["It opens in May.", "Opening: in May"])
+    assert root_of(span(1, 1), search, chat_span(1, 3, 1, question=prompt, answer="So.")).inputs == prompt
+
+
 def test_the_root_comes_first_though_a_child_started_before_it():
     """Clocks of two machines differ; MLflow takes session and preview from the first."""
     root = span(1, 9, name="root")
