@@ -8,7 +8,6 @@ import logging
 import math
 import os
 import sqlite3
-import struct
 import threading
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import Any, Self
 from qualitrace_collector.journal.entry import Counts, JournalEntry, JournalError, JournalFull, JournalUnavailable
 from qualitrace_collector.journal.last_acked import LastAcked
 from qualitrace_collector.journal.settings import Journal
+from qualitrace_collector.journal.write_ahead_log import ignored_tail
 
 _log = logging.getLogger(__name__)
 
@@ -26,10 +26,6 @@ APPLICATION_ID = int.from_bytes(b"QLTJ", "big")
 LOCK_TIMEOUT_SECONDS = 5.0
 MIN_FREE_BYTES = 1 << 20
 """Free space without which nothing is proven: a small commit reuses the log's space even on a full disk."""
-
-_WAL_HEADER_BYTES = 32
-_FRAME_HEADER_BYTES = 24
-_Checksum = tuple[int, int]
 
 # How old an owner's `seen_at` may be although the trace still goes on: most requests need not write it.
 OWNER_REFRESH_SECONDS = 86_400
@@ -163,8 +159,7 @@ class SqliteJournal:
         """
         size = sum(len(entry.payload) for entry in entries)
         with self._transaction() as connection:
-            if _number(connection, "SELECT bytes FROM pending") + size > self.max_size:
-                raise JournalFull(f"{self.path}: holds journal.max_size ({self.max_size} bytes) already")
+            self._check_room(connection, size)
             connection.executemany(
                 "INSERT INTO entry (signal, received_at, size, payload, tenant) VALUES (?, ?, ?, ?, ?)",
                 [(item.signal, item.received_at, len(item.payload), item.payload, item.tenant) for item in entries],
@@ -185,19 +180,31 @@ class SqliteJournal:
         Raises:
             JournalFull, JournalUnavailable: it cannot.
         """
-        if (free := _free_bytes(self.path.parent)) < MIN_FREE_BYTES:
+        if (free := self._free_bytes()) < MIN_FREE_BYTES:
             raise JournalUnavailable(f"{self.path}: the disk has {free} bytes left; make room")
-        with self._transaction() as connection:
-            if _number(connection, "SELECT bytes FROM pending") + max(size, 1) > self.max_size:
-                raise JournalFull(f"{self.path}: holds journal.max_size ({self.max_size} bytes) already")
-            if size:  # a file that has grown before takes a small commit even on a full disk
-                connection.execute("INSERT OR REPLACE INTO counter VALUES ('padding', ?, 0)", (" " * size,))
-            else:
-                connection.execute(_COUNT_PROOF)
-        if size:
+        if size:  # a file that has grown before takes a small commit even on a full disk
             with self._transaction() as connection:
-                connection.execute("DELETE FROM counter WHERE name = 'padding'")
-                connection.execute(_COUNT_PROOF)
+                self._check_room(connection, size)
+                connection.execute("INSERT OR REPLACE INTO counter VALUES ('padding', ?, 0)", (" " * size,))
+        with self._transaction() as connection:
+            self._check_room(connection, 1)
+            connection.execute("DELETE FROM counter WHERE name = 'padding'")  # perhaps that of a process that died
+            connection.execute(_COUNT_PROOF)
+
+    def _check_room(self, connection: sqlite3.Connection, size: int) -> None:
+        """Raise `JournalFull` if `size` bytes more do not fit."""
+        if _number(connection, "SELECT bytes FROM pending") + size > self.max_size:
+            raise JournalFull(f"{self.path}: holds journal.max_size ({self.max_size} bytes) already")
+
+    def _free_bytes(self) -> float:
+        """Return how much a file can grow; infinity where the file system does not say."""
+        try:
+            disk = os.statvfs(self.path.parent)
+        except OSError as error:
+            raise JournalUnavailable(f"{self.path.parent}: cannot be read: {error.strerror}") from error
+        if not disk.f_blocks:
+            return math.inf
+        return disk.f_frsize * (disk.f_bfree if os.geteuid() == 0 else disk.f_bavail)  # a part may be root's alone
 
     def proofs(self) -> int:
         """Return a number that grows whenever `prove` or a request with its counts was made durable."""
@@ -311,14 +318,6 @@ def _entry(row: tuple[Any, ...]) -> JournalEntry:
     return JournalEntry(position=position, signal=signal, payload=payload, received_at=received_at, tenant=tenant)
 
 
-def _free_bytes(folder: Path) -> float:
-    """Return how much a file in `folder` can grow; infinity where the file system does not say."""
-    disk = os.statvfs(folder)
-    if not disk.f_blocks:
-        return math.inf
-    return disk.f_frsize * (disk.f_bfree if os.geteuid() == 0 else disk.f_bavail)  # a part may be root's alone
-
-
 def _number(connection: sqlite3.Connection, query: str) -> int:
     return int(connection.execute(query).fetchone()[0])
 
@@ -337,49 +336,3 @@ def _count(connection: sqlite3.Connection, counts: Counts) -> None:
 def _owner(connection: sqlite3.Connection, trace_id: bytes) -> str | None:
     row = connection.execute("SELECT tenant FROM owner WHERE trace_id = ?", (trace_id,)).fetchone()
     return None if row is None else str(row[0])
-
-
-def ignored_tail(database: Path) -> int:
-    """Return how many bytes SQLite ignores at the end of a database's write-ahead log.
-
-    They are a commit that a crash cut off, one that was rolled back, or damage; frames of earlier logs do not count.
-    SQLite checks every frame and silently ignores all that follow the first wrong one
-    (https://sqlite.org/fileformat2.html#walformat). Call this in a write transaction that has not written yet: else
-    the log may grow meanwhile.
-    """
-    # Only the log itself is read. Opening and closing the index beside it (`-shm`) would drop this process's locks on
-    # it (https://sqlite.org/howtocorrupt.html, section 2.2).
-    try:
-        log = database.with_name(database.name + "-wal").read_bytes()
-        committed = _committed_bytes(log)
-    except (FileNotFoundError, struct.error):  # no log, or an empty one
-        return 0
-    salt, next_salt = log[16:24], log[committed + 8 : committed + 16]
-    return len(log) - committed if next_salt == salt else 0
-
-
-def _committed_bytes(log: bytes) -> int:
-    """Return where the last complete commit ends: its frames carry the log's salt and right checksums."""
-    magic, _, page_size = struct.unpack_from(">III", log)
-    order = ">" if magic & 1 else "<"
-    checksum = _checksum(order, log[:24], (0, 0))
-    committed, position = _WAL_HEADER_BYTES, _WAL_HEADER_BYTES
-    while position + _FRAME_HEADER_BYTES + page_size <= len(log):
-        header, end = log[position : position + _FRAME_HEADER_BYTES], position + _FRAME_HEADER_BYTES + page_size
-        checksum = _checksum(order, header[:8] + log[position + _FRAME_HEADER_BYTES : end], checksum)
-        if header[8:16] != log[16:24] or struct.unpack(">II", header[16:]) != checksum:
-            break
-        position = end
-        if header[4:8] != b"\0\0\0\0":  # the database's size after a commit; 0 in the frames before its last
-            committed = position
-    return committed
-
-
-def _checksum(order: str, data: bytes, start: _Checksum) -> _Checksum:
-    """Continue SQLite's checksum over 32-bit words (section 4.2 of the format)."""
-    first, second = start
-    words = struct.unpack(f"{order}{len(data) // 4}I", data)
-    for even, odd in zip(words[::2], words[1::2], strict=True):
-        first = (first + even + second) & 0xFFFFFFFF
-        second = (second + odd + first) & 0xFFFFFFFF
-    return first, second

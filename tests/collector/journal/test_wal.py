@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qualitrace_collector.journal import JournalEntry, SqliteJournal
-from qualitrace_collector.journal.sqlite import ignored_tail
+from qualitrace_collector.journal.write_ahead_log import ignored_tail
 
 REQUESTS = 20
 PAYLOAD_BYTES = 6000  # more than a page

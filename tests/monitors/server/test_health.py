@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,6 +98,22 @@ class TestAcks:
         monkeypatch.setattr(sqlite, "MIN_FREE_BYTES", disk.f_frsize * disk.f_blocks + 1)
         with pytest.raises(JournalUnavailable, match="bytes left; make room"):
             journal.prove(0)
+
+    def test_a_folder_that_cannot_be_read_proves_nothing(self, journal: SqliteJournal) -> None:
+        """It is the journal's error like any other, so proofs go on once the folder is back."""
+        folder = journal.path.parent
+        away = folder.rename(folder.with_name("away"))
+        with pytest.raises(JournalUnavailable, match="No such file"):
+            journal.prove(0)
+        away.rename(folder)
+        journal.prove(0)
+
+    def test_what_a_proof_left_when_its_process_died_is_taken_away(self, journal: SqliteJournal) -> None:
+        """Megabytes of padding would stay among the counters, which are read at each scrape."""
+        with sqlite3.connect(journal.path) as connection:
+            connection.execute("INSERT INTO counter VALUES ('padding', ?, 0)", (" " * 1_000,))
+        journal.prove(0)
+        assert [name for name, _ in journal.counters()] == ["proofs"]
 
 
 class TestMlflow:
