@@ -304,7 +304,8 @@ class JudgeWorker:
                 self._refuse(judgement, row.assessment_id, refused[row.assessment_id])
             else:
                 judgement.outcome, judgement.row = "scored", row
-                self._pauses.succeeded(judgement.stage.queue, self._clock())
+                if judgement.usage is not None or judgement.judge.tier == "local":  # a kept verdict says nothing
+                    self._pauses.succeeded(judgement.stage.queue, self._clock())
 
     def _refuse(self, judgement: Judgement, assessment_id: str, error: Exception) -> None:
         """Let a judgement whose assessment was not stored fail, or wait where only its request got no answer."""

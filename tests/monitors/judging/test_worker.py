@@ -207,6 +207,21 @@ def test_an_answer_to_a_probe_lets_judging_go_on(make: Callable[..., Monitor], a
     assert "queued" not in monitor.outcomes()
 
 
+def test_a_kept_verdict_is_no_answer_to_a_probe(make: Callable[..., Monitor]):
+    """It comes from the cache, whoever is away: the others wait for the provider's own answer, and pauses grow on."""
+    monitor = make("llm")
+    monitor.put(1, answer="A.")
+    monitor.worker.step()
+    monitor.judge.answers = [TransientJudgeError("connection refused")] * 100
+    monitor.put(2)
+    assert times_asked(monitor, 2) == [0]
+    monitor.put(3, answer="A.")
+    for number in range(4, 10):
+        monitor.put(number)
+    assert times_asked(monitor, 20) == [1, 5, 13]
+    assert monitor.outcomes() == {"scored": 2, "queued": 7}
+
+
 @pytest.mark.parametrize(("asked", "pause"), [(0.0, 2), (45.0, 45), (float("inf"), 60)])
 def test_no_provider_makes_the_worker_spin_or_wait_forever(make: Callable[..., Monitor], asked: float, pause: int):
     """Retry-After of nothing, and of for ever, are brought to sane pauses."""
