@@ -57,12 +57,18 @@ class ChildProcess:
     _restart_at: float = field(default=0.0, init=False)
 
     def start(self) -> None:
-        """Start the process."""
+        """Start the process.
+
+        Raises:
+            OSError: the system does not let it, for example for lack of memory.
+        """
         environment = os.environ if self.environment is None else self.environment
         if self._watch is not None:
             self._watch.close()
+            self._watch = None
         self._watch = watch = Watch()
         with ExitStack() as files:
+            files.callback(os.close, watch.child_end)
             output: IO[bytes] | None = self.output and files.enter_context(self.output.open("ab"))
             self._process = subprocess.Popen(  # noqa: S603  # our own programs
                 self.command,
@@ -79,7 +85,6 @@ class ChildProcess:
                 pass_fds=[*self.pass_fds, watch.child_end],
                 start_new_session=True,  # Ctrl-C in the terminal reaches the parent alone, which stops in its own order
             )
-        os.close(watch.child_end)
         self._started_at = time.monotonic()
 
     @property
@@ -104,16 +109,27 @@ class ChildProcess:
         """
         if self._process is None:
             if time.monotonic() >= self._restart_at:
-                self.start()
+                self._start_again()
             return
         hung = self.end_if_hanging()
         if (code := self.exit_code) is not None:
-            now = time.monotonic()
-            self._crashes = self._crashes + 1 if now - self._started_at < STABLE_SECONDS else 1
-            wait = seconds_after(self._crashes, RESTART_WAIT)
-            _log.error("%s ended with code %d; starting it again in %g s", self.name, code, wait)
-            self._failure = "hang" if hung else "crash"
-            self._process, self._restart_at = None, now + wait
+            self._process, self._failure = None, "hang" if hung else "crash"
+            if time.monotonic() - self._started_at >= STABLE_SECONDS:
+                self._crashes = 0
+            _log.error("%s ended with code %d; starting it again in %g s", self.name, code, self._wait())
+
+    def _start_again(self) -> None:
+        try:
+            self.start()
+        except OSError as error:  # the other processes go on
+            _log.error("%s cannot be started: %s; trying again in %g s", self.name, error, self._wait())
+
+    def _wait(self) -> float:
+        """Put the next start off, by more after each failure in a row; return the seconds."""
+        self._crashes += 1
+        wait = seconds_after(self._crashes, RESTART_WAIT)
+        self._restart_at = time.monotonic() + wait
+        return wait
 
     def end_if_hanging(self) -> bool:
         """Kill the process if it gave no sign of life for too long, and return whether it did.

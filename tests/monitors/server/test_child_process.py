@@ -81,6 +81,28 @@ def test_crashes_in_a_row_are_followed_by_longer_waits(tmp_path: Path, caplog: p
     assert caplog.messages == [f"the child ended with code 3; starting it again in {wait}" for wait in waits]
 
 
+def test_a_start_that_the_system_refuses_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As for lack of memory: nothing is raised that would end the other processes, and no descriptor is left open."""
+    monkeypatch.setattr("qualitrace_monitors.server.child_process.RESTART_WAIT", wait_none())
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o700)
+    with ChildProcess("the child", [str(program)], 10) as child:
+        os.kill(child.pid or 0, signal.SIGKILL)
+        away = program.rename(tmp_path / "away")
+        eventually(lambda: child.keep_running() or len(caplog.messages) > 1)
+        descriptors = len(os.listdir("/proc/self/fd"))
+        for _ in range(5):
+            child.keep_running()
+            assert "the child cannot be started" in caplog.messages[-1]
+        assert len(os.listdir("/proc/self/fd")) == descriptors
+        away.rename(program)
+        child.keep_running()
+        assert child.pid is not None
+
+
 BEATING = """
 import os, sys, threading
 from qualitrace_collector.process import watchdog
