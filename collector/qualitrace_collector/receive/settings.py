@@ -42,8 +42,7 @@ class Listen(Section):
     web_token: HeaderSecret | None = None
     """The token for the web port, sent as Bearer or as the password of Basic authentication."""
     allowed_hosts: tuple[str, ...] = ()
-    """Host names, besides loopback's and the bound one, that the web port and the OTLP/HTTP port answer to. If there
-    are none, an OTLP/HTTP port beyond loopback answers to every name."""
+    """Host names that the web and OTLP/HTTP ports answer to. Without any, OTLP beyond loopback answers to all."""
 
     @property
     def web_url(self) -> str:

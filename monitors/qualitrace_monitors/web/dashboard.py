@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from qualitrace_collector.config.values import duration_text
 from qualitrace_collector.state import Database, Ledger
+from qualitrace_collector.state.ledger import JUDGEMENT_OUTCOMES, TRACE_OUTCOMES
 from qualitrace_monitors.alerts.engine import AlertEngine
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.status import AlertStatus
@@ -24,10 +25,6 @@ REFRESH_SECONDS = 5
 WORST = 12
 """Answers shown, lowest score first."""
 
-TRACE_OUTCOMES = ("stored", "not_genai", "dead_lettered")
-JUDGEMENT_OUTCOMES = (
-    "queued", "scored", "sampled_out", "not_applicable", "budget_skipped", "failed", "expired",
-)  # fmt: skip
 _URGENCY = ("firing", "pending", "inactive")
 
 
