@@ -8,19 +8,28 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from libraries.providers import anthropic, openai
+from libraries.providers import anthropic, bedrock, cohere, gemini, ollama, openai
 from libraries.providers.answer import Answer
 from libraries.providers.script import BROKEN_MODEL
 
 Respond = Callable[[dict[str, Any]], Answer]
 
 PROTOCOLS: tuple[tuple[str, Respond], ...] = (
-    (r"/chat/completions$", openai.chat),
-    (r"/responses$", openai.responses),
-    (r"/embeddings$", openai.embeddings),
-    (r"/messages$", anthropic.messages),
+    (r"/chat/completions", openai.chat),
+    (r"/responses", openai.responses),
+    (r"/embeddings", openai.embeddings),
+    (r"/messages", anthropic.messages),
+    (r":generateContent", gemini.generate),
+    (r":streamGenerateContent\?alt=sse", gemini.stream),
+    (r":streamGenerateContent", gemini.stream_array),
+    (r"/v2/chat", cohere.chat),
+    (r"/api/chat", ollama.chat),
+    (r"/converse", bedrock.converse),
+    (r"/converse-stream", bedrock.converse_stream),
+    (r"/invoke", bedrock.invoke),
+    (r"/invoke-with-response-stream", bedrock.invoke_stream),
 )
-"""By a regular expression that is looked for in the path; the first one counts."""
+"""By a regular expression that the path, or the path with its query, ends with; the first one counts."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -28,7 +37,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
-        answer = _answer(self.path.partition("?")[0], json.loads(body or b"{}"))
+        answer = _answer(self.path, json.loads(body or b"{}"))
         self.send_response(answer.status)
         self.send_header("content-type", answer.content_type)
         self.send_header("content-length", str(len(answer.body)))
@@ -41,9 +50,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _answer(path: str, asked: dict[str, Any]) -> Answer:
     if BROKEN_MODEL in path or asked.get("model") == BROKEN_MODEL:
-        return Answer.json({"error": {"message": "the model is broken", "type": "server_error"}}, 500)
+        message = "the model is broken"  # where OpenAI and others have it, and where Bedrock and Cohere do
+        return Answer.json({"error": {"message": message, "type": "server_error"}, "message": message}, 500)
     for pattern, respond in PROTOCOLS:
-        if re.search(pattern, path):
+        if re.search(rf"{pattern}(\?|$)", path):
             return respond(asked)
     return Answer.json({"error": {"message": f"no such path: {path}"}}, 404)
 

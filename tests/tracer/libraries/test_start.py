@@ -38,6 +38,31 @@ def test_missing_instrumentor(programs: Any) -> None:
     assert run(programs, "qualitrace.init()").errors == ""
 
 
+BEDROCK = """
+import botocore.session
+session = botocore.session.get_session()
+for service in {services}:
+    session.create_client(service, region_name="eu-central-1", aws_access_key_id="k", aws_secret_access_key="k")
+"""
+
+
+def test_boto3_counts_by_its_service(programs: Any) -> None:
+    """Only an app that makes a client of Bedrock hears that the instrumentor of Bedrock is missing, and once."""
+    code = "qualitrace.init()\n" + BEDROCK
+    assert run(programs, code.format(services=["s3", "sqs"])).errors == ""
+    done = run(programs, code.format(services=["s3", "bedrock-runtime", "bedrock-agent-runtime"]))
+    assert done.errors.splitlines() == ["boto3 is not traced: pip install 'qualitrace[boto3]'"]
+
+
+HIDDEN = "qualitrace.init(capture_content={wanted})\nimport os\nprint(os.environ.get('OPENINFERENCE_HIDE_INPUTS'))"
+
+
+def test_content_of_other_families(programs: Any) -> None:
+    """Without content instrumentors of other families are told to leave it out, whatever their own variable says."""
+    assert run(programs, HIDDEN.format(wanted=True)).output == "None\n"
+    assert run(programs, HIDDEN.format(wanted=False), OPENINFERENCE_HIDE_INPUTS="false").output == "true\n"
+
+
 STUB = """
 import sys, types
 name = "opentelemetry.instrumentation.flask"

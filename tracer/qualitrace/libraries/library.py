@@ -21,11 +21,15 @@ class Library:
         versions: the versions of the library that were tested, as in a requirement. Others are traced, too, and the
             log says so.
         instrumentor: `module:attribute` of a class with a method `instrument`, as OpenTelemetry's `BaseInstrumentor`
-            has, or of a function without arguments.
+            has, or of a function without arguments; empty if the library makes its spans itself.
         package: requirement of the distribution that holds the instrumentor; empty if qualitrace itself brings it.
         why: the reason for this instrumentor rather than another one.
         options: keywords for the method `instrument`.
         environ: variables that the library or its instrumentor reads, set unless they are set already.
+        with_content: such variables that record content, set only if content is wanted.
+        without_content: such variables that leave content out, set in any case if it is not wanted.
+        first_use: called after the import with the function that starts the instrumentor, for a library that most apps
+            use for something else; None starts it at once.
         then: called afterwards.
         by_default: False for a library that is traced only when a setting names it.
     """
@@ -34,11 +38,14 @@ class Library:
     module: str
     distributions: tuple[str, ...]
     versions: str
-    instrumentor: str
+    instrumentor: str = ""
     package: str = ""
     why: str
     options: dict[str, Any] = field(default_factory=dict[str, Any])
     environ: dict[str, str] = field(default_factory=dict[str, str])
+    with_content: dict[str, str] = field(default_factory=dict[str, str])
+    without_content: dict[str, str] = field(default_factory=dict[str, str])
+    first_use: Callable[[Callable[[], None]], None] | None = None
     then: Callable[[], None] = _nothing
     by_default: bool = True
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import wrapt
 
+from qualitrace.content import captures_content
 from qualitrace.libraries.collisions import active_instrumentor, path_of, refuse_rivals, starting
 from qualitrace.libraries.library import Library, remedy
 from qualitrace.libraries.table import libraries
@@ -23,12 +24,19 @@ def trace_libraries(names: Iterable[str]) -> None:
     refuse_rivals()
     for name in names:
         library = libraries()[name]
-        for variable, value in library.environ.items():
-            os.environ.setdefault(variable, value)
+        _set_variables(library)
         if name not in _watched:
             _watched.add(name)
             # This calls the hook at once if the library is imported already.
-            wrapt.register_post_import_hook(lambda _, library=library: _start(library), library.module)
+            wrapt.register_post_import_hook(lambda _, library=library: _imported(library), library.module)
+
+
+def _set_variables(library: Library) -> None:
+    wanted = captures_content()
+    for variable, value in (library.environ | (library.with_content if wanted else {})).items():
+        os.environ.setdefault(variable, value)
+    if not wanted:
+        os.environ.update(library.without_content)
 
 
 @never_raises
@@ -46,6 +54,14 @@ def instrument(instrumentor: Any) -> None:
         raise TypeError(f"instrument() takes an object with a method instrument, not {instrumentor!r}")
     refuse_rivals()
     found.instrument()
+
+
+@never_raises
+def _imported(library: Library) -> None:
+    if library.first_use:
+        library.first_use(lambda: _start(library))
+    else:
+        _start(library)
 
 
 def _start(library: Library) -> None:
@@ -71,6 +87,8 @@ class _Missing(Exception):
 
 
 def _load(library: Library) -> Any:
+    if not library.instrumentor:
+        return lambda: None
     module, _, attribute = library.instrumentor.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)

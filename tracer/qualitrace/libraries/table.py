@@ -4,11 +4,18 @@ import importlib.metadata
 from collections.abc import Mapping
 from functools import cache
 
+from qualitrace.libraries.bedrock import on_first_client
 from qualitrace.libraries.langchain import record_documents
 from qualitrace.libraries.library import Library
 from qualitrace.quiet import logger
 
 ENTRY_POINTS = "qualitrace_libraries"
+
+_OPENINFERENCE_HIDES = {
+    "OPENINFERENCE_HIDE_INPUTS": "true",
+    "OPENINFERENCE_HIDE_OUTPUTS": "true",
+    "OPENINFERENCE_HIDE_EMBEDDINGS_TEXT": "true",
+}
 
 _TABLE = (
     Library(
@@ -27,6 +34,95 @@ _TABLE = (
         instrumentor="opentelemetry.instrumentation.genai.anthropic:AnthropicInstrumentor",
         why="OpenTelemetry's own; the spans that anthropic 2 makes itself are off, else each call would be two",
         environ={"ANTHROPIC_OPEN_TELEMETRY": "false"},
+    ),
+    Library(
+        name="google-genai",
+        module="google.genai",
+        distributions=("google-genai",),
+        versions=">=3,<4",
+        instrumentor="opentelemetry.instrumentation.google_genai:GoogleGenAiSdkInstrumentor",
+        package="opentelemetry-instrumentation-google-genai>=1.3b0,<2",
+        why="OpenTelemetry's own, whose refusal of google-genai 3 is overruled; OpenInference's shows raw requests",
+    ),
+    Library(
+        name="boto3",
+        module="botocore.loaders",
+        distributions=("boto3",),
+        versions=">=1.44,<2",
+        instrumentor="opentelemetry.instrumentation.genai.bedrock:BedrockInstrumentor",
+        package="opentelemetry-instrumentation-genai-bedrock>=1.3b0,<2",
+        why="OpenTelemetry's own for Bedrock; the one for all of botocore records no content",
+        first_use=on_first_client,
+    ),
+    Library(
+        name="cohere",
+        module="cohere",
+        distributions=("cohere",),
+        versions=">=7,<8",
+        instrumentor="openinference.instrumentation.cohere:CohereInstrumentor",
+        package="openinference-instrumentation-cohere>=0.1.15,<0.2",
+        why="OpenLLMetry's refuses cohere 7; OpenTelemetry has none",
+        without_content=_OPENINFERENCE_HIDES,
+    ),
+    Library(
+        name="mistralai",
+        module="mistralai.client",
+        distributions=("mistralai",),
+        versions=">=3,<4",
+        instrumentor="openinference.instrumentation.mistralai:MistralAIInstrumentor",
+        package="openinference-instrumentation-mistralai>=2.2,<3",
+        why="OpenLLMetry's cannot be imported beside mistralai 3; OpenTelemetry has none",
+        without_content=_OPENINFERENCE_HIDES,
+    ),
+    Library(
+        name="groq",
+        module="groq",
+        distributions=("groq",),
+        versions=">=1,<2",
+        instrumentor="openinference.instrumentation.groq:GroqInstrumentor",
+        package="openinference-instrumentation-groq>=0.1.33,<0.2",
+        why="OpenInference's; OpenTelemetry has none",
+        without_content=_OPENINFERENCE_HIDES,
+    ),
+    Library(
+        name="ollama",
+        module="ollama",
+        distributions=("ollama",),
+        versions=">=0.6,<0.7",
+        instrumentor="openinference.instrumentation.ollama:OllamaInstrumentor",
+        package="openinference-instrumentation-ollama>=0.1.13,<0.2",
+        why="OpenInference's; OpenTelemetry has none",
+        without_content=_OPENINFERENCE_HIDES,
+    ),
+    Library(
+        name="litellm",
+        module="litellm",
+        distributions=("litellm",),
+        versions=">=1.110,<2",
+        instrumentor="openinference.instrumentation.litellm:LiteLLMInstrumentor",
+        package="openinference-instrumentation-litellm>=0.1.51,<0.2",
+        why="OpenInference's: all providers alike; OpenTelemetry has none",
+        without_content=_OPENINFERENCE_HIDES,
+    ),
+    Library(
+        name="instructor",
+        module="instructor",
+        distributions=("instructor",),
+        versions=">=1.17,<2",
+        instrumentor="openinference.instrumentation.instructor:InstructorInstrumentor",
+        package="openinference-instrumentation-instructor>=0.1.29,<0.2",
+        why="OpenInference's: retries and the parsed object in one trace; OpenTelemetry has none",
+        without_content=_OPENINFERENCE_HIDES,
+    ),
+    Library(
+        name="vertexai",
+        module="vertexai",
+        distributions=("google-cloud-aiplatform",),
+        versions=">=2.7,<3",
+        instrumentor="openinference.instrumentation.vertexai:VertexAIInstrumentor",
+        package="openinference-instrumentation-vertexai>=0.1.29,<0.2",
+        why="OpenInference's; OpenTelemetry's is for google-genai",
+        without_content=_OPENINFERENCE_HIDES,
     ),
     Library(
         name="langchain",
