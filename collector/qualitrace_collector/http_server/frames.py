@@ -13,13 +13,17 @@ FRAME_BYTES = 16 << 10
 WINDOW_BYTES = 1 << 20
 """What a client may send before it hears from the server: a fast sender far away needs more than the usual 64 KiB."""
 
+MAX_IDLE_FRAMES = 5_000
+"""Frames that carry nothing of a message, between two answers: pings, settings, windows, resets, heads. A call has two
+or three; floods of them (https://www.rfc-editor.org/rfc/rfc9113#section-10.5) take time and bring nothing."""
+
 _PREFACE_BYTES = 24
 _FRAME_HEAD_BYTES = 9
-_HEADERS, _CONTINUATION, _END_HEADERS = 1, 9, 4
+_DATA, _HEADERS, _CONTINUATION, _END_HEADERS = 0, 1, 9, 4
 
 
 class TooMuchFraming(Exception):
-    """A client sends a frame or a head that is too large."""
+    """A client sends a frame or a head that is too large, or too many frames that carry nothing."""
 
 
 class FrameMeter:
@@ -30,6 +34,11 @@ class FrameMeter:
         self._frame_head = bytearray()
         self._head_bytes = 0  # of a request's head that has begun
         self._in_head = False
+        self._idle_frames = 0
+
+    def answered(self) -> None:
+        """Note that a request was answered."""
+        self._idle_frames = 0
 
     @property
     def is_open(self) -> bool:
@@ -40,7 +49,7 @@ class FrameMeter:
         """Count what was received.
 
         Raises:
-            TooMuchFraming: it begins a frame or a head beyond the limits.
+            TooMuchFraming: it begins a frame or a head beyond the limits, or one too many.
         """
         position = 0
         while position < len(data):
@@ -62,7 +71,10 @@ class FrameMeter:
         if kind in (_HEADERS, _CONTINUATION):
             self._head_bytes += self._left + _FRAME_HEAD_BYTES  # an empty frame costs memory, too
             self._in_head = not flags & _END_HEADERS
-        if self._left > FRAME_BYTES or self._head_bytes > MAX_HEAD_BYTES:
+        if kind != _DATA or self._left == 0:
+            self._idle_frames += 1
+        too_large = self._left > FRAME_BYTES or self._head_bytes > MAX_HEAD_BYTES
+        if too_large or self._idle_frames > MAX_IDLE_FRAMES:
             raise TooMuchFraming
         if not self._in_head:
             self._head_bytes = 0

@@ -29,6 +29,10 @@ from qualitrace_collector.http_server.frames import (
     TooMuchFraming,
 )
 
+READ_BYTES = 16 << 10
+"""What is read of a connection at a time, before others have their turn: it may hold a thousand frames or more, each of
+which takes h2 up to 0.1 ms."""
+
 Headers = Sequence[tuple[bytes, bytes]]
 
 
@@ -78,7 +82,7 @@ class _Timer:
             self._handle = None
 
 
-class Http2Connection(asyncio.Protocol):
+class Http2Connection(asyncio.BufferedProtocol):
     """One client's connection.
 
     Args:
@@ -102,11 +106,13 @@ class Http2Connection(asyncio.Protocol):
         self._slots = slots
         self._h2 = BoundedH2Connection()
         self._meter = FrameMeter()
+        self._input = bytearray()
         self._exchanges: dict[int, Exchange] = {}
         self._receiving: set[int] = set()  # the streams whose body is not complete
         self._unsent: dict[int, Answer] = {}  # for which the client's window is too small
         self._paused = False
         self._leaving = False
+        self._closing = False
         self._head_timer = _Timer(limits.header_timeout, self._abort)
         self._idle_timer = _Timer(limits.idle_timeout, self.leave)
         self._answer_timer = _Timer(limits.answer_timeout, self._abort)
@@ -132,8 +138,16 @@ class Http2Connection(asyncio.Protocol):
         for exchange in exchanges.values():
             exchange.closed()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Return where to put what is received."""
+        self._input = bytearray(READ_BYTES)  # not kept: thousands of connections may wait
+        return self._input
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Pass on what was received, and answer what HTTP/2 itself asks for."""
+        data, self._input = bytes(memoryview(self._input)[:nbytes]), bytearray()
+        if self._closing:
+            return
         try:
             self._meter.feed(data)
             for event in self._h2.receive_data(data):
@@ -160,7 +174,7 @@ class Http2Connection(asyncio.Protocol):
     def leave(self) -> None:
         """Say goodbye once no request is under way; the client connects anew for its next one."""
         self._leaving = True
-        if not self._exchanges and not self.transport.is_closing():
+        if not self._exchanges and not self._closing:
             self._h2.close_connection()
             self._close()
 
@@ -210,12 +224,13 @@ class Http2Connection(asyncio.Protocol):
             asyncio.get_running_loop().call_soon(self._send_answers)
 
     def _send_answers(self) -> None:
-        if self.transport.is_closing():
+        if self._closing or self.transport.is_closing():
             return
         for stream, answer in list(self._unsent.items()):
             if not answer.body or len(answer.body) <= self._h2.local_flow_control_window(stream):
                 self._send(stream, answer)
                 self._end(stream)
+                self._meter.answered()
         self._flush()
         self._watch()
 
@@ -239,7 +254,11 @@ class Http2Connection(asyncio.Protocol):
 
     def _close(self) -> None:
         self._flush()
-        self.transport.close()
+        self._closing = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()  # and read on: a reset, which unread data causes, would overtake the goodbye
+        else:
+            self.transport.close()
         self._close_timer.run(True)  # the client may not read what is left
 
     def _abort(self) -> None:

@@ -31,6 +31,7 @@ from qualitrace_collector.receive.errors import (
 )
 from qualitrace_collector.receive.guard import DoorGuard
 from qualitrace_collector.receive.intake import Intake
+from qualitrace_collector.receive.item_count import size_in_turns
 from qualitrace_collector.receive.signals import SIGNALS, Signal
 
 CALL_BYTES = 4 << 10
@@ -195,7 +196,7 @@ class _Call:
         # The message that is made of it is as large again, and both are kept until it is in the journal.
         self._memory.add(len(payload) if payload is sent else 2 * len(payload))
         decode = partial(decode_protobuf, self._signal, payload, self._guard.limits.items)
-        return await self._guard.turns.take(len(payload), decode)
+        return await self._guard.turns.take(size_in_turns(self._signal.request, payload), decode)
 
     def _check_size(self) -> None:
         if self._size is None:

@@ -38,6 +38,7 @@ from qualitrace_collector.receive.decode import (
 from qualitrace_collector.receive.errors import Forbidden, RateLimited, RequestError, TooLarge, Undecodable, Unsupported
 from qualitrace_collector.receive.guard import AddBytes, DoorGuard
 from qualitrace_collector.receive.intake import Intake
+from qualitrace_collector.receive.item_count import size_in_turns
 from qualitrace_collector.receive.signals import SIGNALS, Signal
 
 MAX_FEEDBACK_BYTES = 64 << 10
@@ -107,8 +108,9 @@ class _Export:
         limits = self._guard.limits
         if kind == JSON and len(data) > limits.json_size:
             raise TooLarge(limits.json_size)
-        decode = decode_json if kind == JSON else decode_protobuf
-        return await self._guard.turns.take(len(data), partial(decode, self._signal, data, limits.items))
+        decode, message = (decode_json, None) if kind == JSON else (decode_protobuf, self._signal.request)
+        work = partial(decode, self._signal, data, limits.items)
+        return await self._guard.turns.take(size_in_turns(message, data), work)
 
 
 def _reply(kind: str, http_status: int, message: Message, headers: Mapping[str, str] | None = None) -> Response:

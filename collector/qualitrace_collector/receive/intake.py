@@ -20,6 +20,7 @@ from qualitrace_collector.journal.entry import Counts
 from qualitrace_collector.person_feedback import PersonFeedback
 from qualitrace_collector.receive.decode import Decoded
 from qualitrace_collector.receive.errors import RequestError, Unavailable
+from qualitrace_collector.receive.item_count import size_in_turns
 from qualitrace_collector.receive.settings import ItemLimits
 from qualitrace_collector.receive.signals import Signal, Validation, reject_foreign
 from qualitrace_collector.receive.turns import Turns
@@ -75,7 +76,7 @@ class Intake:
             Unavailable: it cannot be kept now; the client should try again.
         """
         self._check_running()
-        size = len(decoded.payload)
+        size = size_in_turns(signal.request, decoded.payload)
         validation, payload = await self._turns.take(size, partial(self._checked, signal, decoded))
         if validation.adjusted:
             self._warn_of_adjusted(validation)

@@ -22,6 +22,13 @@ FIELDS_PER_ITEM = 5
 # How many braces, brackets and commas an item has in OTLP's JSON, as in {"key":"k","value":{"intValue":"1"}},
 MARKS_PER_ITEM = 4
 
+# Bytes that may begin an item, in a request that is worked on at once: they take 30 ms at most. Applications' own
+# requests have one in six bytes, in JSON one in twenty or fewer.
+MOST_MARKS_AT_ONCE = 4_000
+
+# Work on less is done at once: handing it to a thread takes time, too.
+SMALL_BYTES = 128 << 10
+
 _MARKS = b"{[,"
 _PIECE = 1 << 20  # between two pieces other threads get their turn
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[{\[,]', re.DOTALL)
@@ -36,6 +43,20 @@ _TEXT: tuple[int, Any] = (0, None)
 
 class _Level(dict[int, tuple[int, Any]]):
     """The fields of a message that hold others: by tag, how much one counts, and its own level (None: text)."""
+
+
+def size_in_turns(kind: type[Message] | None, data: bytes) -> int:
+    """Return the size by which a request takes its turn: that of a medium one if it is small but holds many items.
+
+    Each item takes microseconds, and is two bytes at least, so that 128 KiB may take half a second.
+
+    Args:
+        kind: of a serialised message; None for JSON.
+    """
+    size, marks = len(data), _MARKS if kind is None else _levels(kind)[1]
+    if size <= SMALL_BYTES and _has_more(data, marks, MOST_MARKS_AT_ONCE):
+        return SMALL_BYTES + 1
+    return size
 
 
 def check_protobuf(kind: type[Message], data: bytes, limit: int) -> None:

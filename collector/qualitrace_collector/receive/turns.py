@@ -9,9 +9,7 @@ from typing import TypeVar
 
 from qualitrace_collector.receive.decode import decompress
 from qualitrace_collector.receive.errors import TooLarge
-
-# Work on less is done at once: it takes milliseconds, and handing it to a thread takes time, too.
-SMALL_BYTES = 128 << 10
+from qualitrace_collector.receive.item_count import SMALL_BYTES
 
 # Only one request that is larger is worked on at a time: one may take ten times its size in memory.
 MEDIUM_BYTES = 2 << 20
@@ -35,7 +33,7 @@ class Turns:
         return await self.take(MEDIUM_BYTES, partial(decompress, body, encoding, max_bytes))
 
     async def take(self, size: int, work: Callable[[], _T]) -> _T:
-        """Return what `work`, on a request of `size` bytes, returns; raise what it raises."""
+        """Return what `work`, on a request of that size (see `size_in_turns`), returns; raise what it raises."""
         if size <= SMALL_BYTES:
             return work()
         if size <= MEDIUM_BYTES:

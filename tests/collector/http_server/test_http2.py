@@ -15,11 +15,13 @@ from typing import Any
 import grpc
 import psutil
 import pytest
+from h2.errors import ErrorCodes
+from h2.events import ConnectionTerminated
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
 from qualitrace_collector.http_server.connection import ConnectionLimits, ConnectionSlots
-from qualitrace_collector.http_server.frames import FRAME_BYTES, MAX_HEAD_BYTES, MAX_STREAMS
+from qualitrace_collector.http_server.frames import FRAME_BYTES, MAX_HEAD_BYTES, MAX_IDLE_FRAMES, MAX_STREAMS
 from qualitrace_collector.http_server.http2 import Http2Connection
 from qualitrace_collector.settings import CollectorConfig
 from support.http2 import HEADERS, Http2Client, prefix
@@ -215,6 +217,31 @@ def test_calls_that_are_taken_back_cost_nothing(start_receiver: Callable[..., An
         call = client.open_call()
         client.send(call, prefix(len(body)) + body, end=True)
         assert client.status(call) == "0"
+
+
+FLOODS = {
+    "pings": bytes([0, 0, 8, 6, 0, 0, 0, 0, 0]) + b"12345678",
+    "settings": bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]),
+    "windows": bytes([0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+    "empty parts of a message": bytes([0, 0, 0, 0, 0, 0, 0, 0, 1]),
+    "calls that are taken back": b"",
+    "unknown frames": bytes([0, 0, 0, 99, 0, 0, 0, 0, 0]),
+}
+
+
+@pytest.mark.parametrize("frame", FLOODS.values(), ids=FLOODS)
+def test_frames_that_carry_nothing_end_the_connection(receiver: Any, frame: bytes) -> None:
+    """A flood of them is not served for as long as the client likes."""
+    with Http2Client(receiver.grpc) as client:
+        client.open_call()
+        client.flush()
+        for _ in range(0 if frame else MAX_IDLE_FRAMES // 2):  # two frames each
+            client.h2.reset_stream(client.open_call())
+        client.socket.sendall(frame * MAX_IDLE_FRAMES or client.h2.data_to_send())
+        client.read_to_the_end()
+    assert any(
+        isinstance(e, ConnectionTerminated) and e.error_code == ErrorCodes.ENHANCE_YOUR_CALM for e in client.events
+    )
 
 
 @pytest.mark.parametrize(

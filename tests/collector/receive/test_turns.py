@@ -1,0 +1,66 @@
+"""Who waits for whom: what takes long is done in a thread, however small it is, and nothing else is."""
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import pytest
+from google.protobuf.message import Message
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
+
+from qualitrace_collector.receive.item_count import SMALL_BYTES, size_in_turns
+from qualitrace_collector.receive.signals import TRACES
+from qualitrace_collector.receive.turns import Turns
+from support.otlp import rag_trace
+from support.otlp import request as request_of
+from support.otlp_json import to_otlp_json
+
+KIND = TRACES.request
+
+
+def waits_in_the_loop(kind: type[Message] | None, data: bytes) -> bool:
+    """Whether all others wait while a request is worked on."""
+    taken = asyncio.run(Turns().take(size_in_turns(kind, data), threading.current_thread))
+    return taken is threading.main_thread()
+
+
+def request(scopes: Sequence[ScopeSpans]) -> bytes:
+    return KIND(resource_spans=[ResourceSpans(scope_spans=scopes)]).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        KIND(resource_spans=[ResourceSpans()] * 60_000).SerializeToString(),
+        request([ScopeSpans()] * 60_000),
+        request([ScopeSpans(spans=[Span()])] * 30_000),
+        request([ScopeSpans(spans=[Span()] * 60_000)]),
+        request([ScopeSpans(spans=[Span(attributes=[KeyValue()] * 60_000)])]),
+    ],
+    ids=["resources", "scopes", "scopes with a span", "spans", "attributes"],
+)
+def test_many_tiny_items_are_not_worked_on_in_the_loop(data: bytes) -> None:
+    """A few hundred bytes of gzip may hold them, and half a second of work."""
+    assert len(data) <= SMALL_BYTES
+    assert not waits_in_the_loop(KIND, data)
+
+
+@pytest.mark.parametrize("part", [b"{},", b"[],", b"1,"])
+def test_many_tiny_items_in_json_are_not_worked_on_in_the_loop(part: bytes) -> None:
+    """JSON takes longer still."""
+    data = b'{"resourceSpans":[' + part * (100_000 // len(part)) + b"{}]}"
+    assert len(data) <= SMALL_BYTES
+    assert not waits_in_the_loop(None, data)
+
+
+def test_what_applications_send_is_worked_on_at_once() -> None:
+    """A thread would take longer to begin than the work takes."""
+    spans = [
+        span
+        for number in range(1, 6)
+        for span in rag_trace(number, question="How long?", answer="24 months. " * 20, passages=["A warranty. " * 50])
+    ]
+    message = request_of(spans)
+    assert waits_in_the_loop(KIND, message.SerializeToString())
+    assert waits_in_the_loop(None, to_otlp_json(message))
