@@ -172,7 +172,7 @@ def test_nothing_is_lost_behind_a_proxy_that_answers_anything(
             collector.send(rag(number), "rough")
         for number in children:
             collector.send([chat_span(number, 3, 2, question="Q?", answer="A.", flags=REMOTE_PARENT)], "rough")
-        eventually(lambda: _settles(collector, len(traces)), timeout=60, interval=0)
+        eventually(lambda: _settles(collector, len(traces)), timeout=150, interval=0)
         for number in (*whole[:6], *children[:4]):
             collector.send([chat_span(number, 9, 1, question="More?", answer="Yes.")], "rough")
             feedback = PersonFeedback(trace_id=trace_id(number).hex(), name="thumb", value=True, id=str(number))

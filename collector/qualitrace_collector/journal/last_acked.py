@@ -1,7 +1,7 @@
 """The number of the last acked request, in a file of its own beside the journal.
 
-Whoever copies or moves `journal.db` without its `-wal` takes away what is only there, and SQLite cannot notice: the
-older state in the main file is a whole one. This number tells.
+If `journal.db` is copied or moved without its `-wal`, the requests that are only there are lost. SQLite cannot notice,
+since the older state in the main file is complete. This number shows it.
 """
 
 import struct

@@ -1,4 +1,4 @@
-"""Bounds the log: whoever can cause a message can cause millions of it.
+"""Bounds the log, since clients that can cause a message can cause it millions of times.
 
 Of each kind of message, the first few in a minute are written. When the minute ends, one line says how many were not.
 """

@@ -45,7 +45,7 @@ def _kept_in(data_dir: Path) -> Iterator[Path]:
         return
     # Of what lies in a folder before the folder itself: what was left by a crash in between is found again.
     artifacts = data_dir / "artifacts"
-    if artifacts.is_dir() and artifacts.lstat().st_mode & _OTHERS:  # else nobody gets at what is in it
+    if artifacts.is_dir() and artifacts.lstat().st_mode & _OTHERS:  # else what is in it cannot be reached
         for folder, _, files in os.walk(artifacts, topdown=False):
             yield from (Path(folder, name) for name in files)
             yield Path(folder)

@@ -1,7 +1,7 @@
 """The services whose names are in use, by tenant: how many there may be, and when one makes room for another.
 
 A name that was not seen for long is given up: its experiment in MLflow stays, its totals are added to those of `other`,
-and its Prometheus series end. `counted` is not added, since a counter of `other` that leapt would show as traffic.
+and its Prometheus series end. `counted` is not added, since a jump in the counter of `other` would look like traffic.
 """
 
 import json

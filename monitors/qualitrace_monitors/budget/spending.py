@@ -138,7 +138,7 @@ class Spending:
         )
 
     def expected_cost_of_pick(self, judge: str, now: float) -> dict[Unit, float]:
-        """Return what a picked trace costs: that of a call, as often as none of late had a verdict in the cache."""
+        """Return the expected cost of a picked trace: a call's, times the share of recent verdicts that were bought."""
         since = (judge, int(now // 3600) - 1)
         (calls,) = self._database.rows("SELECT total(calls) FROM spend WHERE judge = ? AND hour >= ?", since)[0]
         (cached,) = self._database.rows("SELECT total(verdicts) FROM cached WHERE judge = ? AND hour >= ?", since)[0]

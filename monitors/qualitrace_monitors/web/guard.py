@@ -54,7 +54,7 @@ class WebGuard:
 
     def _refusal(self, scope: Scope) -> PlainTextResponse | None:
         headers = Headers(scope=scope)
-        # Kubernetes asks by the pod's address, which nobody knows before. DNS rebinding needs a name.
+        # Kubernetes asks by the pod's address, which is not known in advance. DNS rebinding needs a name.
         if refusal := self._browsers.refusal(headers, any_address=scope["path"] in PROBES):
             return _refuse(refusal.status, refusal.text)
         if scope["method"] not in ("GET", "HEAD"):

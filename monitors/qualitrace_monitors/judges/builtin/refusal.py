@@ -1,6 +1,6 @@
 """Refusal: did the application answer (1), or decline to help (0)?
 
-An answer that opens by declining and then helps all the same is no refusal.
+An answer that opens by declining and then helps anyway is no refusal.
 
 Other metrics ask the same: an answer that only declines, or says that it does not know, makes no claim.
 """
@@ -97,7 +97,7 @@ class Opening(NamedTuple):
 
     Attributes:
         refuses: it declines to help, and does not only say that the answer is not known.
-        helps: the words with which it begins to help all the same; empty if it does not.
+        helps: the words with which it begins to help anyway; empty if it does not.
     """
 
     refuses: bool
@@ -111,7 +111,7 @@ def assess_refusal(sample: Sample) -> Finding:
     if (opening := declining_opening(answer)) and opening.refuses:
         if opening.helps:
             return Finding(
-                0.8, f"The answer declines, and then helps all the same: {quote(opening.helps)}.", doubt=doubt
+                0.8, f"The answer declines, and then helps anyway: {quote(opening.helps)}.", doubt=doubt
             )
         return Finding(0.05, f"The answer declines: {quote(answer)}.")
     if any(all(map(is_unknowing, sentences(text))) for text in (answer, revealed(answer).text)):

@@ -62,7 +62,7 @@ def _create(path: Path) -> None:
 
 
 def fenced(name: str, text: str, key: bytes) -> str:
-    """Put a text between tags whose code nobody can foretell without the key, and which no text can hold itself."""
+    """Put a text between tags whose code cannot be guessed without the key, nor stand in the text itself."""
     message = f"{name}\0{text}".encode("utf-8", "surrogatepass")
     tag = f"data-{hmac.new(key, message, hashlib.sha256).hexdigest()[:16]}"
     return f"<{tag}>\n{text}\n</{tag}>"

@@ -1,9 +1,9 @@
 """What an LLM judge is asked: the judged text first, fenced as data, then the task and the form of the answer.
 
-Each fence carries a keyed hash (HMAC) over the text in it. A text cannot contain a hash over itself, so none closes its
-own fence; without the key nobody can foretell the fence of any text, so none poses as another. Invisible characters are
-dropped before. Everything is filled in in one pass: text that reads `{{ outputs }}` stays as it is. The same document
-makes the same beginning of the prompt whatever the answer, so that providers can cache it.
+Each fence carries a keyed hash (HMAC) over the text in it. A text cannot contain a hash over itself, so it cannot close
+its own fence. Without the key the fence of another text cannot be guessed, so it cannot pose as one either. Invisible
+characters are dropped before. All variables are filled in at once: text that reads `{{ outputs }}` stays as it is. The
+same document makes the same beginning of the prompt whatever the answer, so that providers can cache it.
 """
 
 import re

@@ -74,7 +74,7 @@ class Sender:
 
         Raises:
             TransientJudgeError: the provider is out of reach, too slow, or sends callers elsewhere for now.
-            JudgeError: its address is none, has moved for good, or its answer is too large.
+            JudgeError: its address is not valid, has moved for good, or its answer is too large.
         """
         url, headers, content, auth = request
         headers = {**headers, "Accept-Encoding": "identity"}
@@ -127,7 +127,7 @@ def _without_secrets(url: str) -> str:
         parts = urlsplit(url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"[:200]
     except ValueError:
-        return "an address that is none"
+        return "an address that is not valid"
 
 
 class _Deadline(threading.local):

@@ -118,7 +118,7 @@ def read_verdict(reply: str, judged: Iterable[str] = ()) -> Verdict:
 
     Args:
         reply: what the model wrote.
-        judged: the texts that it judged, as it saw them; a verdict that it copied from them is none.
+        judged: the texts that it judged, as it saw them; a verdict copied from them does not count.
 
     Raises:
         JudgeError: it has no verdict, or several that differ.
