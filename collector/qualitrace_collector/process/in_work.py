@@ -8,6 +8,7 @@ in work is guilty. Kills for other reasons hardly ever hit the same one three ti
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
@@ -121,7 +122,8 @@ class InWork:
             draft.write_text(note.model_dump_json(), encoding="utf-8")
             draft.replace(self._path)
         except OSError as error:  # for example a full disk; an old note would blame what is in work no more
-            self._path.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
             _log.warning("%s: what is in work cannot be noted: %s", self._path, error)
 
 

@@ -69,7 +69,6 @@ class ServiceNames:
         """Save when names were seen, and give up those that were not seen for long; return them."""
         with self._database.transaction() as connection:
             _save(connection, self._names.seen_since(self._saved_at))
-            self._saved_at = now
             # A replay changes the totals of its service.
             busy = [row[0] for row in connection.execute("SELECT DISTINCT service FROM dead_letter")]
             before = now - self._keep_seconds
@@ -80,6 +79,7 @@ class ServiceNames:
             )
             for name in gone:
                 _fold(connection, name)
+        self._saved_at = now
         self._known = {(tenant, name) for tenant, name, _ in self._names.seen_since(0.0)}
         return gone
 

@@ -112,3 +112,15 @@ def test_a_note_that_cannot_be_written_stops_nothing(tmp_path: Path):
     (tmp_path / "x.in-work.new").mkdir()
     in_work.begin(["b"])
     assert InWork(note).suspects == []
+
+
+def test_work_goes_on_where_no_note_can_be_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither the new note nor the end of the old one, as on a disk that became read-only: the log says so."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    in_work = InWork(folder / "note")
+    folder.rmdir()
+    folder.write_text("a file in the folder's place")
+    in_work.begin(["a"])
+    in_work.end(["a"])
+    assert "what is in work cannot be noted" in caplog.text
