@@ -65,7 +65,8 @@ class Tally:
         """Count a span that is about to be queued."""
         with self._lock:
             self._ended += 1
-            self._was_full = self._was_full or self._queued() >= self._queue_size
+            if not self._was_full and self._queued() >= self._queue_size:
+                self._was_full = True
 
     def start(self, count: int) -> None:
         """Count spans that have left the queue and are on the way."""

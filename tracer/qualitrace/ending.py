@@ -1,11 +1,12 @@
 """Ends of a process that skip `atexit`: signals, `os.exec*`, `os._exit`, and the children of multiprocessing."""
 
+import _thread
 import os
 import signal
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from types import FrameType
+from types import BuiltinFunctionType, FrameType
 from typing import Any
 
 import wrapt
@@ -88,7 +89,12 @@ def _on_signals(shutdown: Callable[[], None]) -> None:
         signal.signal(number, signal.SIG_DFL)  # a second signal kills at once
         if _Shutdown.going_on:  # it may be this very thread that was interrupted
             _Shutdown.number = number
-            return
+        elif isinstance(_thread.start_new_thread, BuiltinFunctionType):
+            end(number)
+        else:  # gevent's or eventlet's, in whose event loop nothing may wait
+            _thread.start_new_thread(end, (number,))
+
+    def end(number: int) -> None:
         shutdown()
         os.kill(os.getpid(), number)
 

@@ -1,6 +1,6 @@
-"""The way of spans out of the process: provider, batch processor and exporter, all OpenTelemetry's with small changes.
+"""The way of spans out of the process: our provider, batch processor and exporter, OpenTelemetry's with small changes.
 
-Imported by `init` only: the SDK and the exporter would make `import qualitrace` slow.
+Imported by `provider` only: the SDK and the exporter would make `import qualitrace` slow.
 """
 
 import importlib.metadata
@@ -16,6 +16,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, Span, TracerProvider
 from opentelemetry.sdk.trace._sampling_experimental import composable_traceid_ratio_based, composite_sampler
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON, ParentBased, Sampler
 from opentelemetry.trace import Link, Status
 
@@ -32,19 +33,34 @@ BATCH_SPANS = 128
 logging.getLogger(OTLPSpanExporter.__module__).addFilter(SparseFilter())
 
 
-def attach(settings: Settings) -> "QualitraceSpanProcessor | None":
-    """Add a span processor to the app's TracerProvider, or to a new one if the app has none; None if it takes none."""
-    provider: Any = otel.get_tracer_provider()
-    if isinstance(provider, otel.ProxyTracerProvider):
-        # With shutdown_on_exit the provider would wait at exit, too, and longer than `shutdown` does.
-        provider = TracerProvider(_sampler(settings.sample_ratio), _resource(settings), shutdown_on_exit=False)
-        otel.set_tracer_provider(provider)
-    if not hasattr(provider, "add_span_processor"):
-        logger.warning("no traces: the app's %s takes no span processor", type(provider).__name__)
-        return None
-    processor = QualitraceSpanProcessor(settings)
-    provider.add_span_processor(processor)
-    return processor
+class OwnTracerProvider(TracerProvider):
+    """The provider of an app that has none, with service, environment and sampler of the settings."""
+
+    def __init__(self, settings: Settings, id_generator: IdGenerator | None = None) -> None:
+        super().__init__(
+            _sampler(settings.sample_ratio),
+            _resource(settings),
+            shutdown_on_exit=False,  # it would wait at exit, too, and longer than `shutdown` does
+            id_generator=id_generator,
+        )
+        self._made: dict[otel.Tracer, tuple[Any, Any]] = {}
+
+    def get_tracer(self, *args: Any, **kwargs: Any) -> otel.Tracer:
+        """Return a tracer, which `step_aside` may turn to another provider."""
+        tracer = super().get_tracer(*args, **kwargs)
+        self._made[tracer] = (args, kwargs)
+        return tracer
+
+    def step_aside(self, successor: otel.TracerProvider) -> None:
+        """Let another provider make the spans of all our tracers, and give it the processors that others added."""
+        add = getattr(successor, "add_span_processor", None)
+        for processor in self._active_span_processor._span_processors if add else ():
+            if not isinstance(processor, QualitraceSpanProcessor):
+                add(processor)
+        for tracer, (args, kwargs) in list(self._made.items()):
+            tracer.start_span = successor.get_tracer(*args, **kwargs).start_span
+        self.get_tracer = successor.get_tracer
+        self.add_span_processor = add or self.add_span_processor
 
 
 def _sampler(ratio: float) -> Sampler:
@@ -97,7 +113,6 @@ class QualitraceSpanProcessor(BatchSpanProcessor):
         """Put the session of the context on `span`."""
         span.set_attributes(session_attributes(parent_context))
 
-    @never_raises
     def on_end(self, span: ReadableSpan) -> None:
         """Queue a sampled span; the queue drops its oldest one if it is full."""
         if span.context and span.context.trace_flags.sampled:

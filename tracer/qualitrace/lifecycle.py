@@ -7,9 +7,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from qualitrace import provider
 from qualitrace.content import capture_content as set_content_capture
 from qualitrace.delivery import Delivery
 from qualitrace.ending import before_every_end, signals_wait
+from qualitrace.environment import repair
 from qualitrace.feedback import close_feedback, flush_feedback
 from qualitrace.libraries.table import default_libraries
 from qualitrace.quiet import SHUTDOWN_SECONDS, logger, never_raises
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 class _State:
     """What runs in this process."""
 
-    processor: "QualitraceSpanProcessor | None" = None
+    started = False
     lock = threading.RLock()  # reentrant: the signal handler may interrupt the thread that holds it
 
 
@@ -46,7 +48,7 @@ def init(
 
     Call it before the app imports its web framework. A keyword left out is taken from `QUALITRACE_<NAME>`,
     then from OpenTelemetry's variable, then from the default; a bad value causes a warning, and its default is
-    used. If the app has set a TracerProvider of the SDK, the spans are taken from that one. A second call only warns.
+    used. If the app sets a TracerProvider, before or later, the spans come from that one. A second call only warns.
 
     Args:
         service_name: `service.name`; by default the script's name.
@@ -68,20 +70,28 @@ def init(
 
 
 @never_raises
+def init_at_first_span() -> None:
+    """Do what `init` does with the settings of the environment, but import the SDK at the first span only."""
+    _start({}, at_first_span=True)
+
+
+@never_raises
 def _init(keywords: Mapping[str, Any]) -> None:
+    _start(keywords, at_first_span=False)
+
+
+def _start(keywords: Mapping[str, Any], *, at_first_span: bool) -> None:
     settings = resolve(keywords)
     use_settings(settings)
     if not settings.enabled:
         return
     with _State.lock:
-        if _State.processor is not None:
+        if _State.started:
             logger.warning("qualitrace.init() was called before: the second call does nothing")
             return
-        from qualitrace.export import attach  # imports the SDK and the exporter, which `import qualitrace` must not
-
-        _State.processor = attach(settings)
-        if _State.processor is None:
-            return
+        repair()
+        provider.start(settings, at_first_span=at_first_span)
+        _State.started = True
     set_content_capture(settings.capture_content)
     from qualitrace.libraries.start import trace_libraries  # parses version specifiers, which takes time to import
 
@@ -96,7 +106,7 @@ def flush(timeout: float = 3.0) -> bool:
         True if everything that was queued, feedback too, was sent or given up in that time.
     """
     deadline = time.monotonic() + timeout
-    processor = _State.processor
+    processor = provider.processor()
     exported = processor is None or bool(_flush(processor, timeout))
     return flush_feedback(deadline - time.monotonic()) and exported
 
@@ -107,7 +117,7 @@ def _flush(processor: "QualitraceSpanProcessor", timeout: float) -> bool:
 
 
 def _flush_before_exec() -> None:
-    processor = _State.processor
+    processor = provider.processor()
     if not flush(SHUTDOWN_SECONDS) and processor is not None:
         processor.say_losses()
 
@@ -118,7 +128,7 @@ def shutdown() -> None:
     deadline = time.monotonic() + SHUTDOWN_SECONDS
     with signals_wait():
         with _State.lock:
-            processor, _State.processor = _State.processor, None
+            processor, _State.started = provider.stop(), False
             use_settings(None)
         if processor is not None:
             processor.shutdown()
@@ -127,7 +137,7 @@ def shutdown() -> None:
 
 def status() -> Delivery:
     """Return what became of the spans of this process: sent, refused, dropped (and why) or waiting. Never raises."""
-    processor = _State.processor
+    processor = provider.processor()
     return (processor and _status(processor)) or Delivery()
 
 

@@ -262,6 +262,23 @@ def resolve(keywords: Mapping[str, Any], environ: Environment = os.environ) -> S
     return Settings(**resolved)
 
 
+def unused_with_another_provider(settings: Settings, service_name: str | None) -> str:
+    """Return the settings that only a provider of our own follows, as text; empty if none was given.
+
+    Args:
+        settings: as they were given or found.
+        service_name: the other provider's.
+    """
+    given = {
+        "environment": settings.environment,
+        "sample_ratio": None if settings.sample_ratio == 1 else settings.sample_ratio,
+    }
+    if settings.service_name not in (service_name, script_name(sys.argv, sys.orig_argv)):
+        given = {"service_name": settings.service_name, **given}
+    names = [f"{name}={value}" for name, value in given.items() if value is not None]
+    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} not used" if names else ""
+
+
 class _CurrentSettings:
     settings: Settings | None = None
 

@@ -17,7 +17,8 @@ from qualitrace.serialize import to_json, to_text
 
 Kind = Literal["chain", "retriever", "tool", "agent"]
 
-_tracer = otel.get_tracer("qualitrace")
+# Not get_tracer, which raises where OTEL_PYTHON_TRACER_PROVIDER is misspelled.
+_tracer = otel.ProxyTracer("qualitrace")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ this one hides, is run first.
 """
 
 import importlib.util
-import os
 import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -24,14 +23,13 @@ def _run_hidden_sitecustomize() -> None:
 
 def _start_tracing() -> None:
     try:
-        import qualitrace
-        from qualitrace.settings import current_settings, variable
+        from qualitrace.launchers import stay_first
+        from qualitrace.lifecycle import init_at_first_span
     except ImportError as error:
         sys.stderr.write(f"qualitrace: {sys.executable} is not traced: {error}\n")
         return
-    qualitrace.init()
-    # A worker process without a script of its own (multiprocessing's spawn) belongs to the same service.
-    os.environ.setdefault(variable("service_name"), current_settings().service_name)
+    init_at_first_span()
+    stay_first()
 
 
 sys.path[:] = [path for path in sys.path if path != HERE]
