@@ -41,9 +41,9 @@ _URL_SAFE = str.maketrans("+/", "-_")
 
 # Any secret is shorter; without a bound an open quote would be searched to the end of the text, again and again.
 _QUOTED = r"\"(?:[^\"\\]|\\.){0,1000}\"|'(?:[^'\\]|\\.){0,1000}'"
-# `password=x`, as libpq takes it, `"api_key": "x"` and `'token': 'x'`.
+# `password=x`, as libpq takes it, and in a URI `PWD%3Dx`, as ODBC takes it, `"api_key": "x"` and `'token': 'x'`.
 _FIELD = re.compile(
-    rf"((?:{_NAMES})\\?[\"']?\s?(?:=|:(?=\s?\\?[\"']))\s?)(?:{_QUOTED}|\\?[\"']?[^\s,;&\"'\\)\]}}]+)", re.IGNORECASE
+    rf"((?:{_NAMES})\\?[\"']?\s?(?:=|%3D|:(?=\s?\\?[\"']))\s?)(?:{_QUOTED}|\\?[\"']?[^\s,;&\"'\\)\]}}]+)", re.IGNORECASE
 )
 # `x-api-key: x1`, `Incorrect API key provided: x1`; a word without a digit is one of the sentence.
 _SENTENCE = re.compile(

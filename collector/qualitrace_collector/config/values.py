@@ -85,9 +85,11 @@ _TRACKING_URI = re.compile(r"(sqlite(\+\w+)?:///|postgresql(\+\w+)?://|https?://
 
 def _tracking_uri(value: str) -> str:
     if value and not _TRACKING_URI.fullmatch(value):
+        shown = masked(value)
+        given = "" if "@" in shown else f" (got {shown!r})"  # a URI of a wrong form may hold a password in any place
         raise ValueError(
             "must begin with sqlite:///, postgresql://, http:// or https://; other databases are reached through "
-            f"an MLflow server (got {masked(value)!r})"
+            f"an MLflow server{given}"
         )
     check_credentials(value)
     return value

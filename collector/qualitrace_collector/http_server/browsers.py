@@ -49,7 +49,7 @@ class BrowserGuard:
         return None
 
     def _serves(self, hosts: list[str], any_address: bool) -> bool:
-        if self._hosts is None:
+        if self._hosts is None or not hosts:  # probes by HTTP/1.0 may send no Host; browsers always do
             return True
         match = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
         if match is None:

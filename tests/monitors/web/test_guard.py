@@ -1,6 +1,7 @@
 """Who may read the web port, over a real server: hosts, origins, tokens, methods, headers for browsers."""
 
 import base64
+import socket
 from collections.abc import Callable
 
 import httpx
@@ -37,6 +38,12 @@ class TestHost:
         response = web.get("/", Host=host)
         assert response.status_code == 421
         assert "listen.allowed_hosts" in response.text
+
+    def test_a_probe_that_names_no_host_is_served(self, web: WebStand) -> None:
+        """Load balancers ask by HTTP/1.0 without the header, which every browser sends."""
+        with socket.create_connection(("127.0.0.1", web.server.port), timeout=10) as client:
+            client.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+            assert client.makefile("rb").readline().split()[1] == b"200"
 
     def test_a_configured_host_is_served(self, open_web: OpenWeb) -> None:
         """A name of `listen.allowed_hosts` is answered, in any case and with any port."""
