@@ -1,8 +1,10 @@
 """Whether MLflow can be written: tried, and taken back where that is possible."""
 
 import time
+from collections.abc import Iterable
+from typing import cast
 
-from mlflow.entities import ExperimentTag, ViewType
+from mlflow.entities import Experiment, ExperimentTag, ViewType
 from mlflow.store.tracking.abstract_store import AbstractStore
 from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlExperimentTag
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
@@ -27,5 +29,6 @@ def try_to_write(store: AbstractStore) -> None:
             connection.execute(insert(SqlExperimentTag).from_select([column.key for column in columns], row))
         return
     ours = f"tags.{WRITTEN_BY} = 'true'"
-    for experiment in store.search_experiments(ViewType.ACTIVE_ONLY, 1, filter_string=ours):
+    found = store.search_experiments(ViewType.ACTIVE_ONLY, 1, filter_string=ours)
+    for experiment in cast(Iterable[Experiment], found):  # the abstract method declares no type
         store.set_experiment_tag(experiment.experiment_id, ExperimentTag(CHECKED_AT, str(int(time.time()))))
