@@ -87,6 +87,12 @@ SPANS_CONFLICTING = Family(
     "Spans left out because a different one with their ids came first.",
     ("service",),
 )
+SPANS_LEFT_OUT = Family(
+    "qualitrace_spans_left_out_total",
+    "counter",
+    "Spans left out because their trace has more than assembly.max_trace_spans or assembly.max_trace_size.",
+    ("service",),
+)
 REDACTIONS = Family(
     "qualitrace_redactions_total",
     "counter",

@@ -39,6 +39,7 @@ class Piece:
         positions: the journal's positions of the requests that the spans came in.
         last_at: when the last of it came, in Unix seconds.
         conflicts: spans left out because a different one with their id came before.
+        excess: spans left out because the trace has so many, or such large ones.
     """
 
     trace_id: bytes
@@ -47,6 +48,7 @@ class Piece:
     root_seen: bool
     positions: frozenset[int]
     conflicts: int = 0
+    excess: int = 0
     last_at: float = 0.0
 
     @property

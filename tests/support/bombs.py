@@ -22,13 +22,15 @@ from pathlib import Path
 import grpc
 import httpx
 
+from qualitrace_collector.receive.settings import ItemLimits
 from support.otlp import rag_trace, request
 from support.serving import Server
 from support.waiting import eventually
 
 MEGABYTE = 1 << 20
 SIZE = 64 * MEGABYTE - 1024  # decompressed: just what `listen.max_request_size` lets through
-SPAN_SIZE = 8 * MEGABYTE  # `otlp.limits.span_size`
+SPAN_SIZE = ItemLimits().span_size
+JSON_SIZE = ItemLimits().json_size - 1024
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 TRACES, LOGS_PATH = "/v1/traces", "/v1/logs"
 METHODS = {
@@ -130,7 +132,7 @@ def _json_span(name: str, value: str) -> bytes:
 
 
 def _json_list(part: str) -> str:
-    return "[" + (part + ",") * ((SIZE - 1000) // (len(part) + 1)) + part + "]"
+    return "[" + (part + ",") * ((JSON_SIZE - 1000) // (len(part) + 1)) + part + "]"
 
 
 def _record() -> bytes:
@@ -158,10 +160,10 @@ BOMBS = (
     Bomb("distinct trace ids", lambda: scope_spans(*(span() for _ in range(250_000)))),
     Bomb("resources", lambda: times(b"\x0a\x00")),
     Bomb("scopes", lambda: field_of(1, times(b"\x12\x00"))),
-    Bomb("a key of 20 MB", lambda: one_span(field_of(9, attribute(NUMBER, EMOJI + times(b"k"))))),
+    Bomb("a key of 64 MB", lambda: one_span(field_of(9, attribute(NUMBER, EMOJI + times(b"k"))))),
     Bomb("keys of 1 MB", lambda: one_span(times(field_of(9, attribute(NUMBER, b"k" * MEGABYTE))))),
-    Bomb("a text of 20 MB", lambda: one_span(text(EMOJI + times(b"v")))),
-    Bomb("a text of 20 MB that is not UTF-8", lambda: one_span(text(times(b"\xff")))),
+    Bomb("a text of 64 MB", lambda: one_span(text(EMOJI + times(b"v")))),
+    Bomb("a text of 64 MB that is not UTF-8", lambda: one_span(text(times(b"\xff")))),
     _logs("empty log records", lambda: scope_spans(times(b"\x12\x00"))),
     _logs("distinct log records", lambda: scope_spans(_GENAI_SCOPE, *(_record() for _ in range(500_000)))),
     _json("JSON: objects", lambda: b'{"resourceSpans":%s}' % _json_list("{}").encode()),
@@ -169,13 +171,13 @@ BOMBS = (
     _json("JSON: events", lambda: _json_span("events", _json_list("{}"))),
     _json("JSON: attributes", lambda: _json_span("attributes", _json_list("{}"))),
     _json("JSON: links", lambda: _json_span("links", _json_list("{}"))),
-    _json("JSON: deep lists", lambda: b'{"x":' + b"[" * (SIZE - 100)),
-    _json("JSON: deep objects", lambda: b'{"x":' * ((SIZE - 100) // 5)),
-    _json("JSON: a key of 20 MB", lambda: b'{"' + b"k" * (SIZE - 100) + b'":1}'),
-    _json("JSON: a text with an emoji", lambda: _json_span("name", '"😀' + "v" * (SIZE - 1000) + '"')),
-    _json("JSON: a text of escapes", lambda: _json_span("name", '"' + "\\u00e9" * (SIZE // 6 - 1000) + '"')),
-    _json("JSON: a text of half pairs", lambda: _json_span("name", '"' + "\\ud800" * (SIZE // 6 - 1000) + '"')),
-    _json("JSON: a text that is not UTF-8", lambda: b'{"x":"' + b"\xff" * (SIZE - 100) + b'"}'),
+    _json("JSON: deep lists", lambda: b'{"x":' + b"[" * (JSON_SIZE - 100)),
+    _json("JSON: deep objects", lambda: b'{"x":' * ((JSON_SIZE - 100) // 5)),
+    _json("JSON: a key of 32 MB", lambda: b'{"' + b"k" * (JSON_SIZE - 100) + b'":1}'),
+    _json("JSON: a text with an emoji", lambda: _json_span("name", '"😀' + "v" * (JSON_SIZE - 1000) + '"')),
+    _json("JSON: a text of escapes", lambda: _json_span("name", '"' + "\\u00e9" * (JSON_SIZE // 6 - 1000) + '"')),
+    _json("JSON: a text of half pairs", lambda: _json_span("name", '"' + "\\ud800" * (JSON_SIZE // 6 - 1000) + '"')),
+    _json("JSON: a text that is not UTF-8", lambda: b'{"x":"' + b"\xff" * (JSON_SIZE - 100) + b'"}'),
 )
 
 # As much as the limits let through.
@@ -192,22 +194,22 @@ LAWFUL = (
         "190,000 lists in a list",
         lambda: one_span(field_of(9, attribute(field_of(5, field_of(1, field_of(5, b"")) * 190_000)))),
     ),
-    Bomb("a text of 8 MB", lambda: one_span(text(EMOJI + b"v " * (_HALF // 2)))),
-    Bomb("two texts of 8 MB in a trace", lambda: trace_of(2, text(EMOJI + b"v " * (_HALF // 2)))),
+    Bomb("a text of 4 MB", lambda: one_span(text(EMOJI + b"v " * (_HALF // 2)))),
+    Bomb("two texts of 4 MB in a trace", lambda: trace_of(2, text(EMOJI + b"v " * (_HALF // 2)))),
     Bomb(
-        "20,000 spans under 12,000 attributes",
+        "20,000 spans under 1,000 attributes",
         lambda: field_of(
             1,
-            field_of(1, b"".join(field_of(1, attribute(NUMBER, key)) for key in _KEYS))
+            field_of(1, b"".join(field_of(1, attribute(NUMBER, key)) for key in _KEYS[:1000]))
             + field_of(2, b"".join(span() for _ in range(19_000))),
         ),
     ),
     Bomb(
-        "a text of 8 MB of objects in JSON",
+        "a text of 4 MB of objects in JSON",
         lambda: one_span(text(b"[" + b"{}," * (_HALF // 3 - 1) + b"{}]", b"gen_ai.input.messages")),
     ),
     Bomb(
-        "a text of 8 MB of deep JSON",
+        "a text of 4 MB of deep JSON",
         lambda: one_span(text(b"[" * (_HALF // 2) + b"]" * (_HALF // 2), b"gen_ai.input.messages")),
     ),
 )

@@ -150,6 +150,11 @@ def json_text(span: AnySpan, key: str) -> str | None:
     return (span._span.attributes or {}).get(key)  # pyright: ignore[reportPrivateUsage, reportReturnType]
 
 
+def stored_size(span: Span) -> int:
+    """Return about how many bytes a stored span's attributes have."""
+    return sum(len(text) for text in (span._span.attributes or {}).values())  # pyright: ignore[reportPrivateUsage, reportArgumentType]
+
+
 def stored_span(draft: SpanDraft, trace_id: str) -> StoredSpan:
     """Return the span as MLflow's stores keep it; `trace_id` is MLflow's."""
     span = draft.span

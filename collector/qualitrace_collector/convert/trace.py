@@ -3,9 +3,11 @@
 MLflow has a translation of its own, but it knows fewer dialects and builds its entities twice.
 """
 
+import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 from mlflow.entities import Span as MlflowSpan
@@ -35,6 +37,10 @@ from qualitrace_collector.piece import Piece, SpanRecord, links_of, local_roots
 
 # The default of OpenTelemetry's resource specification for a missing `service.name`.
 UNKNOWN_SERVICE = "unknown_service"
+
+# The root's attribute that says how many of the trace's spans were left out.
+LEFT_OUT = "qualitrace.spans_left_out"
+_COUNT = re.compile("[0-9]{1,9}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,6 +204,9 @@ def _converted(piece: Piece, service: str, drafts: list[SpanDraft], earlier: lis
         count_once(everything)
         root = _local_root(everything)
         complete_root(root, everything)
+        if piece.excess:
+            before_it = str(root.values.get(LEFT_OUT, ""))
+            root.added[LEFT_OUT] = str(piece.excess + (int(before_it) if _COUNT.fullmatch(before_it) else 0))
         if piece.root_seen:  # the root's kind shows whether it served somebody
             take_resource_identity(root, piece.spans)
     trace_id = mlflow_trace_id(piece)
@@ -235,7 +244,9 @@ def _draft(record: SpanRecord, logs: Iterable[Event]) -> SpanDraft:
 
 def _resource_text(key: str, records: Iterable[SpanRecord]) -> str:
     """Return the first text that a resource has under this key, empty if none has one."""
-    attributes = (attribute for record in records for attribute in record.resource.attributes)
+    # Spans that came together share their resource: a large one must not be searched for each.
+    resources = (next(group).resource for _, group in groupby(records, lambda record: id(record.resource)))
+    attributes = (attribute for resource in resources for attribute in resource.attributes)
     return next((found.value.string_value for found in attributes if found.key == key and found.value.string_value), "")
 
 

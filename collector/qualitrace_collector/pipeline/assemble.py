@@ -22,20 +22,23 @@ class _OpenTrace:
     spans: dict[bytes, SpanRecord] = field(default_factory=dict[bytes, SpanRecord])
     logs: list[LogRecord] = field(default_factory=list[LogRecord])
     positions: set[int] = field(default_factory=set[int])
+    size: int = 0
     conflicts: int = 0
+    excess: int = 0
 
     def has_local_root(self) -> bool:
         return any(is_local_root(record.span, self.spans) for record in self.spans.values())
 
 
 class Assembler:
-    """Holds open traces in bounded memory.
+    """Holds open traces.
 
     Args:
         quiet_period: seconds without a new span after which a trace with a local root is complete.
         orphan_period: seconds without a new span after which a trace without one is complete.
         max_open: seconds after which a trace without one is handed on unfinished.
-        max_spans: spans held at most; beyond it `full` is true.
+        max_trace_spans: spans that a trace may have; those beyond are left out, and counted.
+        max_trace_size: their bytes, likewise.
         ended: returns those of some traces that were complete before: their spans are late, and wait for no root.
     """
 
@@ -44,35 +47,35 @@ class Assembler:
         quiet_period: float,
         orphan_period: float,
         max_open: float,
-        max_spans: int,
+        max_trace_spans: int,
+        max_trace_size: int,
         ended: Callable[[Sequence[bytes]], Container[bytes]] = lambda _: (),
     ) -> None:
         self._quiet_period = quiet_period
         self._orphan_period = orphan_period
         self._max_open = max_open
-        self._max_spans = max_spans
+        self._max_trace_spans = max_trace_spans
+        self._max_trace_size = max_trace_size
         self._ended = ended
         self._open: dict[bytes, _OpenTrace] = {}  # in the order in which they were opened
         # Both are in the order of the traces' last spans, so that `due` looks at the first of each and not at all:
         self._active: dict[bytes, _OpenTrace] = {}  # not looked at since their last span
         self._rootless: dict[bytes, _OpenTrace] = {}  # looked at, and without a local root
         self._now = 0.0
-        self._span_count = 0
-
-    @property
-    def full(self) -> bool:
-        """Whether no more should be added until something became due."""
-        return self._span_count >= self._max_spans
 
     def add_spans(self, position: int, records: Iterable[SpanRecord], now: float) -> None:
         """Add the spans of the journal entry at `position`; of several with the same id the first is kept."""
         for record in records:
             trace = self._trace(record.span.trace_id, position, now)
-            held = trace.spans.setdefault(record.span.span_id, record)
-            if held is record:
-                self._span_count += 1
-            elif held.span != record.span:
-                trace.conflicts += 1
+            if held := trace.spans.get(record.span.span_id):
+                trace.conflicts += held.span != record.span
+                continue
+            size = record.span.ByteSize()
+            if len(trace.spans) >= self._max_trace_spans or trace.size + size > self._max_trace_size:
+                trace.excess += 1
+                continue
+            trace.spans[record.span.span_id] = record
+            trace.size += size
 
     def add_logs(self, position: int, records: Iterable[LogRecord], now: float) -> None:
         """Add log records that carry content of their span."""
@@ -135,7 +138,6 @@ class Assembler:
         trace = self._open.pop(trace_id)
         self._active.pop(trace_id, None)
         self._rootless.pop(trace_id, None)
-        self._span_count -= len(trace.spans)
         return Piece(
             trace_id=trace_id,
             spans=tuple(trace.spans.values()),
@@ -143,5 +145,6 @@ class Assembler:
             root_seen=orphaned or trace.has_local_root(),
             positions=frozenset(trace.positions),
             conflicts=trace.conflicts,
+            excess=trace.excess,
             last_at=trace.last_at,
         )

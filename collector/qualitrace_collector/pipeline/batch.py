@@ -32,6 +32,9 @@ from qualitrace_collector.state.coverage import INPUT, OUTPUT, USD, Coverage
 # Batches are small so that a lock, a refusal or a stop holds up little, and one conversion takes little memory.
 BATCH_SPANS = 2000
 BATCH_BYTES = 4 << 20
+
+# Batches of bulk are smaller: traces of other requests wait for up to three of them.
+BULK_BATCH_SPANS = 500
 MAX_ATTEMPTS = 3
 RETRY_SECONDS = 0.5
 WAIT = wait_exponential(multiplier=0.5, max=30)
@@ -97,6 +100,7 @@ class BatchItem:
         attempts: how often the piece was refused before.
         waits: how often it was put off without a refusal.
         poison: why it is given up without another try; empty if it is not.
+        is_bulk: it came with so much that others must not wait for all of it.
         due_at: when it is tried again, in Unix seconds.
         service: the service that the trace is stored and counted under.
         is_renamed: the service is called `other`, because there are too many names.
@@ -117,6 +121,7 @@ class BatchItem:
     attempts: int = 0
     waits: int = 0
     poison: str = ""
+    is_bulk: bool = False
     due_at: float = 0.0
     service: str = ""
     is_renamed: bool = False
@@ -155,7 +160,13 @@ class BatchItem:
 
     def anew(self) -> "BatchItem":
         """Return the item as it was before the first step."""
-        return BatchItem(piece=self.piece, attempts=self.attempts, waits=self.waits, poison=self.poison)
+        return BatchItem(
+            piece=self.piece,
+            attempts=self.attempts,
+            waits=self.waits,
+            poison=self.poison,
+            is_bulk=self.is_bulk,
+        )
 
     def again(self, now: float) -> "BatchItem":
         """Return the item for its next try."""
@@ -197,56 +208,86 @@ class Batch:
 class BatchQueue:
     """The pieces that are due, in bounded batches; each batch stays until its outcome is recorded.
 
-    A refused piece is tried again, and given up in the end.
+    A refused piece is tried again, and given up in the end. The pieces of requests with very many spans, or bytes, wait
+    apart from the others, and the two take turns.
     """
 
     def __init__(self) -> None:
         self._due: deque[BatchItem] = deque()
+        self._bulk: deque[BatchItem] = deque()
+        self._bulk_is_next = False
         self._batches: deque[Batch] = deque()
         self._refused: list[BatchItem] = []
 
     def __bool__(self) -> bool:
         """Whether something is due now; refused pieces that wait for their next try are not."""
-        return bool(self._batches or self._due)
+        return bool(self._batches or self._due or self._bulk)
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether more pieces that are no bulk would make a batch sooner than those that are queued."""
+        return not self._due
 
     def trace_ids(self) -> set[bytes]:
         """Return OTLP's ids of the traces of which a piece has no recorded outcome yet."""
-        items = chain(self._due, self._refused, *(batch.items for batch in self._batches))
+        items = chain(self._due, self._bulk, self._refused, *(batch.items for batch in self._batches))
         return {item.piece.trace_id for item in items}
 
-    def add(self, pieces: Iterable[Piece], poison: Callable[[Piece], str] = lambda _: "") -> None:
+    def add(
+        self,
+        pieces: Iterable[Piece],
+        poison: Callable[[Piece], str] = lambda _: "",
+        is_bulk: Callable[[Piece], bool] = lambda _: False,
+    ) -> None:
         """Queue pieces behind those that are due already.
 
         Args:
             poison: returns why a piece is given up without a try; empty if it is not.
+            is_bulk: returns whether a piece takes turns with those that are not.
         """
-        self._due.extend(BatchItem(piece=piece, poison=poison(piece)) for piece in pieces)
+        for piece in pieces:
+            self._queue(BatchItem(piece=piece, poison=poison(piece), is_bulk=is_bulk(piece)))
 
     def retry(self, now: float) -> None:
         """Make the refused pieces due again once their time has come (Unix seconds)."""
-        self._due.extend(item for item in self._refused if item.due_at <= now)
+        for item in self._refused:
+            if item.due_at <= now:
+                self._queue(item)
         self._refused = [item for item in self._refused if item.due_at > now]
+
+    def _queue(self, item: BatchItem) -> None:
+        (self._bulk if item.is_bulk else self._due).append(item)
 
     def first(self, most: int) -> list[Batch]:
         """Return the first batches, without taking them out.
 
         No trace has two pieces in them: what is done with its second depends on the record of its first.
         """
-        while len(self._batches) < most and (items := self._next_items()):
+        while len(self._batches) < most and (items := self._next_turn()):
             self._batches.append(Batch(items))
         return [*self._batches][:most]
 
-    def _next_items(self) -> list[BatchItem]:
+    def _next_turn(self) -> list[BatchItem]:
+        turns = [(self._due, BATCH_SPANS), (self._bulk, BULK_BATCH_SPANS)]
+        if self._bulk_is_next:
+            turns.reverse()
+        for queue, most_spans in turns:
+            if items := self._next_items(queue, most_spans):
+                self._bulk_is_next = queue is self._due
+                return items
+        return []
+
+    def _next_items(self, queue: deque[BatchItem], most_spans: int) -> list[BatchItem]:
         items: list[BatchItem] = []
         traces = {item.piece.trace_id for batch in self._batches for item in batch.items}
         spans = size = 0
-        while self._due:
-            piece = self._due[0].piece
+        while queue:
+            piece = queue[0].piece
             spans += len(piece.spans)
             size += sum(record.span.ByteSize() for record in piece.spans)
-            if piece.trace_id in traces or (items and (spans > BATCH_SPANS or size > BATCH_BYTES)):
+            if piece.trace_id in traces or (items and (spans > most_spans or size > BATCH_BYTES)):
                 break
-            items.append(self._due.popleft())
+            items.append(queue.popleft())
             traces.add(piece.trace_id)
         return items
 

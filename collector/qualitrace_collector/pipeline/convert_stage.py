@@ -13,16 +13,21 @@ from mlflow.entities import Span
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from qualitrace_collector.convert import ConvertedTrace, convert_all
+from qualitrace_collector.convert.mlflow_span import stored_size
 from qualitrace_collector.convert.trace import mlflow_trace_id, service_of
 from qualitrace_collector.mlflow_store.store import TraceStore, reason
 from qualitrace_collector.mlflow_store.unavailable import ResourceShortage, is_shortage
 from qualitrace_collector.names import OTHER, clean
+from qualitrace_collector.piece import Piece, SpanRecord
 from qualitrace_collector.pipeline.batch import Batch, BatchItem, StoredTrace
 from qualitrace_collector.pipeline.coverage import coverage_of
+from qualitrace_collector.pipeline.settings import Assembly
 from qualitrace_collector.state import EarlyLogs, Ledger
 from qualitrace_collector.state.services import ServiceNames
 
 _log = logging.getLogger(__name__)
+
+_LIMITS = "assembly.max_trace_spans or assembly.max_trace_size"
 
 _ADDED_PREFIXES = ("mlflow.", "qualitrace.")
 _ADDED_TO_ROOTS = frozenset({"session.id", "user.id"})
@@ -36,6 +41,7 @@ class ConvertStage:
     """Converts batches.
 
     Args:
+        assembly: how much a trace may have, with what is stored of it.
         keep_all: store traces without any GenAI span, too.
         services: bounds their names.
         clock: Unix seconds.
@@ -48,6 +54,7 @@ class ConvertStage:
         early_logs: EarlyLogs,
         services: ServiceNames,
         clock: Callable[[], float],
+        assembly: Assembly,
         *,
         keep_all: bool,
     ) -> None:
@@ -57,6 +64,7 @@ class ConvertStage:
         self._keep_all = keep_all
         self._services = services
         self._clock = clock
+        self._assembly = assembly
 
     def __call__(self, batch: Batch) -> None:
         """Give each item its trace, or the error that kept it from being converted.
@@ -101,6 +109,10 @@ class ConvertStage:
         earlier = self._store.read_all(stored)
         for trace_id, item in zip(trace_ids, items, strict=True):
             item.known, item.earlier = known.get(trace_id), earlier.get(trace_id, ())
+            if item.earlier:
+                item.piece = _within(item.piece, item.earlier, self._assembly)
+            if item.piece.excess:
+                _log.warning("trace %s: %d spans left out: it has more than %s", trace_id, item.piece.excess, _LIMITS)
             if trace_id in early:
                 item.piece = replace(item.piece, logs=_each_once((*early[trace_id], *item.piece.logs)))
             if item.piece.logs:
@@ -136,6 +148,22 @@ class ConvertStage:
         )
         item.coverage = coverage_of(item.stored, item.piece)
         item.outcome = "stored"  # unless MLflow refuses it
+
+
+def _within(piece: Piece, earlier: Sequence[Span], limits: Assembly) -> Piece:
+    """Leave out the spans with which the trace would have more than it may."""
+    stored = {span.span_id for span in earlier}
+    room = limits.max_trace_spans - len(stored)
+    size_left = limits.max_trace_size - sum(map(stored_size, earlier))
+    kept: list[SpanRecord] = []
+    for record in piece.spans:
+        if record.span.span_id.hex() not in stored:  # else it was sent again
+            size = record.span.ByteSize()
+            if room <= 0 or size > size_left:
+                continue
+            room, size_left = room - 1, size_left - size
+        kept.append(record)
+    return replace(piece, spans=tuple(kept), excess=piece.excess + len(piece.spans) - len(kept))
 
 
 def _each_once(records: Iterable[LogRecord]) -> tuple[LogRecord, ...]:

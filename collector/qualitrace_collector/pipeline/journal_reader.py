@@ -22,6 +22,10 @@ from qualitrace_collector.state import DeadLetter
 READ_REQUESTS = 1024
 READ_BYTES = 4 << 20
 
+# An entry with more spans or bytes is bulk: its traces take turns with those of other entries.
+BULK_SPANS = 500
+BULK_BYTES = 1 << 20
+
 POISON = "the process `work` died {deaths} times while it worked on this request alone"
 
 
@@ -29,6 +33,7 @@ POISON = "the process `work` died {deaths} times while it worked on this request
 class _Outstanding:
     trace_ids: set[bytes]
     size: int
+    spans: int
 
 
 class JournalReader:
@@ -37,8 +42,7 @@ class JournalReader:
     Attributes:
         time: the clock of assembling, in Unix seconds: when the last entry arrived, or now once all are read. So a
             backlog is assembled as it came, however late it is read.
-        held_bytes: the payload of the entries that wait for their traces. A span keeps its whole request in memory,
-            so this measures what is held, wherever the spans are.
+        held_spans: the spans and log records of the entries that wait for their traces.
         in_work: the positions of the entries that are in memory.
         retrying: the entries that a process died with before are read, some at a time; the others wait.
 
@@ -56,7 +60,9 @@ class JournalReader:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.time = 0.0
-        self.held_bytes = 0
+        self.held_spans = 0
+        self._bytes = 0
+        self._large: dict[int, int] = {}  # sizes of bulk entries, by position
         self.in_work = InWork(journal.path.with_name("collect.in-work"))
         self.retrying = self.in_work.trying
         self._journal = journal
@@ -94,7 +100,7 @@ class JournalReader:
 
     def _take(self, entries: Sequence[JournalEntry]) -> None:
         for entry in entries:
-            deaths, trace_ids = self.in_work.deaths(str(entry.position)), set[bytes]()
+            deaths, trace_ids = self.in_work.deaths(str(entry.position)), list[bytes]()
             if deaths > MAX_DEATHS:  # once more while it was only decoded
                 self._give_up(entry, POISON.format(deaths=deaths))
             else:
@@ -110,23 +116,37 @@ class JournalReader:
         deaths = max((self.in_work.deaths(str(position)) for position in piece.positions), default=0)
         return POISON.format(deaths=deaths) if deaths >= MAX_DEATHS else ""
 
-    def _hand_on(self, entry: JournalEntry) -> set[bytes]:
-        """Return the ids of the traces that the entry has spans or log records of."""
+    @property
+    def held_bytes(self) -> int:
+        """The payload of the entries that wait for their traces, without the largest.
+
+        A span keeps its whole request in memory, so this measures what is held, wherever the spans are. One request
+        that fills the memory alone must not keep all others out.
+        """
+        return self._bytes - max(self._large.values(), default=0)
+
+    def is_bulk(self, piece: Piece) -> bool:
+        """Whether any of a piece came in an entry with so much that others must not wait for all of it."""
+        held = (self._outstanding.get(position) for position in piece.positions)
+        return any(entry and (entry.spans > BULK_SPANS or entry.size > BULK_BYTES) for entry in held)
+
+    def _hand_on(self, entry: JournalEntry) -> list[bytes]:
+        """Return the trace id of each span or log record of the entry."""
         if entry.signal == "feedback":
             given = self._redaction.feedback(PersonFeedback.model_validate_json(entry.payload))
             self._recorder.keep_feedback(given, entry.received_at)
-            return set()
+            return []
         if entry.signal == "logs":
             logs = ExportLogsServiceRequest.FromString(entry.payload)
             self._redaction.logs(logs)
             records = [r for group in logs.resource_logs for scope in group.scope_logs for r in scope.log_records]
             self._assembler.add_logs(entry.position, records, entry.received_at)
-            return {record.trace_id for record in records}
+            return [record.trace_id for record in records]
         request = ExportTraceServiceRequest.FromString(entry.payload)
         self._redaction.traces(request)
         spans = list(span_records(request, entry.tenant))
         self._assembler.add_spans(entry.position, spans, entry.received_at)
-        return {record.span.trace_id for record in spans}
+        return [record.span.trace_id for record in spans]
 
     def _give_up(self, entry: JournalEntry, error: str) -> None:
         kept_as = "logs" if entry.signal == "feedback" else entry.signal  # to be looked at: it cannot be replayed
@@ -140,11 +160,15 @@ class JournalReader:
         )
         self._recorder.keep_letter(letter)
 
-    def _track(self, entry: JournalEntry, trace_ids: set[bytes]) -> None:
+    def _track(self, entry: JournalEntry, trace_ids: Sequence[bytes]) -> None:
         """Keep an entry until its traces are done with; one without traces is done at once."""
         if trace_ids:
-            self._outstanding[entry.position] = _Outstanding(trace_ids, len(entry.payload))
-            self.held_bytes += len(entry.payload)
+            size = len(entry.payload)
+            self._outstanding[entry.position] = _Outstanding(set(trace_ids), size, len(trace_ids))
+            self._bytes += size
+            self.held_spans += len(trace_ids)
+            if size > BULK_BYTES:
+                self._large[entry.position] = size
         else:
             self._done.append(entry.position)
 
@@ -157,7 +181,9 @@ class JournalReader:
             waiting.trace_ids.discard(piece.trace_id)
             if not waiting.trace_ids:
                 del self._outstanding[position]
-                self.held_bytes -= waiting.size
+                self._bytes -= waiting.size
+                self.held_spans -= waiting.spans
+                self._large.pop(position, None)
                 self._done.append(position)
 
     def delete_done(self) -> None:

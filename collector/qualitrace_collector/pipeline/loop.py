@@ -52,7 +52,12 @@ class Pipeline:
     ) -> None:
         assembly = config.assembly
         self._assembler = Assembler(
-            assembly.quiet_period, assembly.orphan_period, assembly.max_open, assembly.max_spans, self._ended
+            assembly.quiet_period,
+            assembly.orphan_period,
+            assembly.max_open,
+            assembly.max_trace_spans,
+            assembly.max_trace_size,
+            self._ended,
         )
         self._reader = JournalReader(journal, self._assembler, recorder, config.collector.redact, clock)
         self._queue = BatchQueue()
@@ -62,6 +67,7 @@ class Pipeline:
             recorder.early_logs,
             recorder.services,
             clock,
+            assembly,
             keep_all=config.mlflow.keep == "all",
         )
         self._recorder = recorder
@@ -82,11 +88,11 @@ class Pipeline:
         read, upkeep = 0, self._clock() >= self._next_upkeep and not self._reader.retrying
         self._queue.retry(self._clock())
         # While enough is due nothing more is read: what MLflow cannot take stays in the journal, not in memory.
-        if len(self._queue.first(BATCHES_HELD)) < BATCHES_HELD:
+        if self._queue.wants_more:
             read = 0 if self._full else self._reader.read()
-            self._queue.add(self._due(), self._reader.poison)
+            self._queue.add(self._due(), self._reader.poison, self._reader.is_bulk)
         if not self._queue and self._full:
-            self._queue.add(self._assembler.evict())
+            self._queue.add(self._assembler.evict(), is_bulk=self._reader.is_bulk)
         try:
             stored = self._run_batch(ahead=not upkeep)  # upkeep needs all to be recorded
             if not self._reader.retrying:
@@ -195,7 +201,7 @@ class Pipeline:
 
     @property
     def _full(self) -> bool:
-        return self._assembler.full or self._reader.held_bytes >= self._assembly.max_size
+        return self._reader.held_spans >= self._assembly.max_spans or self._reader.held_bytes >= self._assembly.max_size
 
     def _ended(self, trace_ids: Sequence[bytes]) -> set[bytes]:
         """Return those of the traces that were complete before."""

@@ -77,6 +77,8 @@ class Recorder:
         self._metrics.count_renamed(sum(item.is_renamed for item in batch.items))
         for item in batch.items:
             self._metrics.count_conflicts(item.service, item.conflicts)
+            if not item.try_again:
+                self._metrics.count_left_out(item.service, item.piece.excess)
 
     def finish(self, traces: Sequence[StoredTrace], now: float) -> None:
         """Judge and measure traces that were stored before their root came, and will not get one."""

@@ -37,9 +37,13 @@ class Assembly(Section):
     max_age: Duration = 86_400.0
     """A trace that still gets spans is judged without its root after this time."""
     max_spans: int = Field(default=200_000, ge=1)
-    """Spans in memory over all open traces. Beyond it, the oldest traces are stored first."""
+    """Spans and log records in memory. Beyond it, the oldest traces are stored first."""
     max_size: ByteSize = Field(default=ByteSize(32 << 20), ge=1)
-    """Size of the requests in memory. Beyond it, the oldest traces are stored first."""
+    """Size of the requests in memory, without the largest. Beyond it, the oldest traces are stored first."""
+    max_trace_spans: int = Field(default=10_000, ge=1)
+    """Spans of a trace, over all requests. Those that come after are left out; a trace's root says how many."""
+    max_trace_size: ByteSize = Field(default=ByteSize(8 << 20), ge=1)
+    """Size of the spans of a trace, over all requests. Those that come after are left out, too."""
 
 
 class SampledJudge(Section):

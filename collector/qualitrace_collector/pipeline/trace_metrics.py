@@ -30,6 +30,7 @@ class TraceMetrics:
         self._tokens = metrics.TOKENS.counter(registry)
         self._cost = metrics.COST_USD.counter(registry)
         self._conflicts = metrics.SPANS_CONFLICTING.counter(registry)
+        self._left_out = metrics.SPANS_LEFT_OUT.counter(registry)
         self._redactions = metrics.REDACTIONS.counter(registry)
         self._renamed = metrics.NAMES_REPLACED.counter(registry)
         for kind in ("service", "model"):
@@ -42,7 +43,7 @@ class TraceMetrics:
             service, root = trace.service, trace.root
             exemplar = {"trace_id": root.trace_id.removeprefix("tr-")}
             sums.add(self._requests, (service,), 1, exemplar)
-            for counter in (self._errors, self._conflicts):
+            for counter in (self._errors, self._conflicts, self._left_out):
                 counter.labels(service)  # a series that begins above 0 hides its first increase from Prometheus
             if is_error(root):
                 sums.add(self._errors, (service,), 1, exemplar)
@@ -73,9 +74,14 @@ class TraceMetrics:
             metrics.forget_series(self._registry, "model", model)
 
     def count_conflicts(self, service: str, spans: int) -> None:
-        """Count spans of a service that were left out."""
+        """Count spans of a service that were left out, because others have their ids."""
         if spans:  # a service without any has no series
             self._conflicts.labels(service).inc(spans)
+
+    def count_left_out(self, service: str, spans: int) -> None:
+        """Count spans of a service that were left out, because their traces are too large."""
+        if spans:
+            self._left_out.labels(service).inc(spans)
 
     def count_redactions(self, counts: Mapping[str, int]) -> None:
         """Count replacements, by rule."""

@@ -133,14 +133,18 @@ class ItemLimits(Section):
     """Spans, log records, events, links, attributes and values in lists of a request. Beyond it, it is refused."""
     spans: int = Field(default=20_000, ge=1)
     """Spans, or log records, of a request. Further ones are rejected."""
-    span_size: ByteSize = Field(default=ByteSize(8 << 20), ge=1)
+    span_size: ByteSize = Field(default=ByteSize(4 << 20), ge=1)
     """Size of a span or log record. A larger one is rejected."""
-    trace_size: ByteSize = Field(default=ByteSize(16 << 20), ge=1)
+    trace_size: ByteSize = Field(default=ByteSize(8 << 20), ge=1)
     """Size of the spans of one trace in a request. Further ones are rejected."""
     json_size: ByteSize = Field(default=ByteSize(32 << 20), ge=1)
     """Size of a request in JSON, which takes many times the memory of protobuf. A larger one is refused for good."""
     attributes: int = Field(default=12_800, ge=1)
     """Attributes of a span, an event, a link or a log record. With more, the span or record is rejected."""
+    shared_attributes: int = Field(default=1_000, ge=1)
+    """Attributes of a resource or a scope, which are read for each trace. With more, its spans are rejected."""
+    shared_size: ByteSize = Field(default=ByteSize(256 << 10), ge=1)
+    """Size of a resource or a scope. The spans of a larger one are rejected."""
     events: int = Field(default=12_800, ge=1)
     """Events of a span. One with more is rejected."""
     links: int = Field(default=12_800, ge=1)

@@ -33,7 +33,9 @@ _RULES = {
     "spans": "a request may hold {spans} of them (otlp.limits.spans); send smaller batches",
     "size": "one may have {span_size} bytes (otlp.limits.span_size)",
     "trace_size": "one trace may have {trace_size} bytes in a request (otlp.limits.trace_size); send smaller batches",
-    "attributes": "it, its events, links, resource and scope may have {attributes} attributes (otlp.limits.attributes)",
+    "attributes": "it, its events and links may have {attributes} attributes (otlp.limits.attributes)",
+    "shared": "its resource and scope may have {shared_attributes} attributes and {shared_size} bytes each "
+    "(otlp.limits.shared_attributes, otlp.limits.shared_size)",
     "events": "a span may have {events} events (otlp.limits.events)",
     "links": "a span may have {links} links (otlp.limits.links)",
 }
@@ -223,17 +225,18 @@ def _check(
     counted = size > 2 * min(limits.attributes, limits.events, limits.links)
     measured = size > min(limits.span_size, limits.trace_size)
     sizes = Counter[bytes]()
-    for place in places:
+    # So are most for a large resource or scope.
+    shares_much = size > min(2 * limits.shared_attributes, limits.shared_size)
+    for place in _with_small_shares(places, validation) if shares_much else places:
         items = place.items
         if len(items) > room:
             validation.reject("spans", place, room, len(items) - room)
             del items[room:]
         room -= len(items)
         fault_of = rule(place.scope)
-        shared = max(len(place.resource.attributes), len(place.scope.attributes)) > limits.attributes
         faults: set[int] = set()
         for index, item in enumerate(items):
-            fault = "attributes" if shared else fault_of(item)
+            fault = fault_of(item)
             if fault is None and counted:
                 fault = excess(item, limits)
             if fault is None and measured:
@@ -245,6 +248,23 @@ def _check(
         if faults:
             _remove(items, faults)
     return validation
+
+
+def _with_small_shares(places: Places, validation: Validation) -> Places:
+    """Yield the places; remove the items that share more than they may."""
+    resource, is_large = None, False
+    for place in places:
+        if place.resource is not resource:  # many scopes may be under one
+            resource, is_large = place.resource, _is_large(place.resource, validation.limits)
+        if place.items and (is_large or _is_large(place.scope, validation.limits)):
+            validation.reject("shared", place, 0, len(place.items))
+            del place.items[:]
+        yield place
+
+
+def _is_large(shared: Resource | InstrumentationScope, limits: ItemLimits) -> bool:
+    """Whether what many spans share has more than it may."""
+    return len(shared.attributes) > limits.shared_attributes or shared.ByteSize() > limits.shared_size
 
 
 def _size_fault(item: Any, sizes: Counter[bytes], limits: ItemLimits) -> str | None:

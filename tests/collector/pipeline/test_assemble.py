@@ -18,8 +18,14 @@ def records(*spans: Span) -> list[SpanRecord]:
     return [SpanRecord(item, Resource(), InstrumentationScope()) for item in spans]
 
 
-def assembler(max_spans: int = 1000, orphan_period: float = 120.0, max_open: float = 60.0) -> Assembler:
-    return Assembler(quiet_period=2.0, orphan_period=orphan_period, max_open=max_open, max_spans=max_spans)
+def assembler(orphan_period: float = 120.0, max_open: float = 60.0, **limits: int) -> Assembler:
+    return Assembler(
+        quiet_period=2.0,
+        orphan_period=orphan_period,
+        max_open=max_open,
+        max_trace_spans=limits.get("max_trace_spans", 1000),
+        max_trace_size=limits.get("max_trace_size", 1 << 20),
+    )
 
 
 def test_a_trace_is_due_once_its_root_ended_and_the_quiet_period_passed():
@@ -69,7 +75,7 @@ def test_what_comes_of_a_trace_that_was_complete_waits_for_no_root():
         asked.extend(trace_ids)
         return {trace_id(7)}
 
-    traces = Assembler(quiet_period=2.0, orphan_period=120.0, max_open=60.0, max_spans=9, ended=ended)
+    traces = Assembler(2.0, 120.0, 60.0, max_trace_spans=9, max_trace_size=1 << 20, ended=ended)
     late = [span(number, 2, parent=1, flags=LOCAL_PARENT) for number in (7, 8)]
     traces.add_spans(1, records(*late, span(9, 1)), now=0.0)
     pieces = traces.due(2.0)
@@ -129,22 +135,35 @@ def test_of_different_spans_with_one_id_the_first_is_kept():
     assert piece.positions == {1, 2}
 
 
-def test_memory_is_bounded_by_handing_on_the_oldest_traces():
-    """At the limit the assembler is full; the older half can be taken out unfinished, and it has room again."""
-    traces = assembler(max_spans=3)
+def test_the_oldest_traces_can_be_handed_on_to_make_room():
+    """The older half is taken out unfinished."""
+    traces = assembler()
     for number in range(1, 4):
         traces.add_spans(number, records(span(number, 2, parent=1)), now=float(number))
-    assert traces.full
     assert traces.due(4.0) == []
     pieces = traces.evict()
     assert [piece.trace_id for piece in pieces] == [trace_id(1), trace_id(2)]
     assert [piece.root_seen for piece in pieces] == [False, False]
-    assert not traces.full
+    assert traces.holds(trace_id(3))
+
+
+def test_what_a_trace_has_too_much_is_left_out_and_counted():
+    """Over all requests, by spans and by bytes; a span that is sent again is not too much, and other traces go on."""
+    traces = assembler(max_trace_spans=2, max_trace_size=5000)
+    first, second = span(7, 1), span(7, 2, parent=1)
+    traces.add_spans(1, records(first, span(8, 1), span(8, 2, parent=1, text="x" * 5000)), now=0.0)
+    traces.add_spans(2, records(second, span(7, 3, parent=1), span(8, 3, parent=1)), now=1.0)
+    traces.add_spans(3, records(first, span(7, 4, parent=1)), now=2.0)
+    pieces = {piece.trace_id: piece for piece in traces.due(10.0)}
+    kept = {trace: [record.span.span_id[-1] for record in piece.spans] for trace, piece in pieces.items()}
+    assert kept == {trace_id(7): [1, 2], trace_id(8): [1, 3]}
+    assert {piece.excess for piece in pieces.values()} == {2, 1}
+    assert pieces[trace_id(7)].excess == 2
 
 
 def test_a_trace_taken_out_early_is_whole_if_its_root_is_there():
     """It would otherwise wait a day for a root that has come."""
-    traces = assembler(max_spans=1)
+    traces = assembler()
     traces.add_spans(1, records(span(7, 1)), now=0.0)
     (piece,) = traces.evict()
     assert piece.root_seen

@@ -9,6 +9,7 @@ from qualitrace_collector.piece import Piece, SpanRecord
 from qualitrace_collector.pipeline.batch import (
     BATCH_BYTES,
     BATCH_SPANS,
+    BULK_BATCH_SPANS,
     MAX_ATTEMPTS,
     RETRY_SECONDS,
     Batch,
@@ -77,6 +78,22 @@ def test_batches_at_hand_have_no_trace_twice(sizes: list[tuple[int, int]], most:
         assert len(set(at_hand)) == len(at_hand)
         seen += queue.finish_first(now=0.0)
     assert seen == pieces
+
+
+def test_bulk_takes_turns_with_the_others():
+    """What comes behind it waits for one batch of it, also a piece that is tried again; each keeps its own order."""
+    bulk, small = [piece(number) for number in range(100, 100 + 3 * BULK_BATCH_SPANS)], [piece(1), piece(2)]
+    queue = BatchQueue()
+    queue.add(bulk, is_bulk=lambda _: True)
+    assert queue.wants_more
+    (batch,) = queue.first(1)
+    batch.items[0].refuse(REFUSAL)
+    queue.add(small)
+    assert not queue.wants_more
+    queue.finish_first(now=0.0)
+    queue.retry(RETRY_SECONDS)
+    step = BULK_BATCH_SPANS
+    assert drained(queue) == [small, bulk[step : 2 * step], bulk[2 * step :], bulk[:1]]
 
 
 def test_large_spans_make_small_batches():

@@ -75,7 +75,8 @@ def test_http_asks_who_is_there(
     status = Status.FromString(response.body)  # type: ignore[attr-defined]
     assert status.code == code_pb2.UNAUTHENTICATED
     assert "Authorization: Bearer TOKEN" in status.message
-    eventually(lambda: guarded.journal.counters() == {("requests_refused", "unauthenticated"): 1})
+    eventually(lambda: guarded.journal.counters().get(("requests_refused", "unauthenticated")) == 1)
+    assert guarded.journal.pending() == (0, 0)
 
 
 @pytest.mark.parametrize("authorization", [text for text in WRONG if text.isascii()])
@@ -87,7 +88,8 @@ def test_grpc_asks_who_is_there(
     with pytest.raises(grpc.RpcError) as caught:
         stub.Export(make_request(), timeout=20, metadata=metadata)
     assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED  # type: ignore[attr-defined]
-    eventually(lambda: guarded.journal.counters() == {("requests_refused", "unauthenticated"): 1})
+    eventually(lambda: guarded.journal.counters().get(("requests_refused", "unauthenticated")) == 1)
+    assert guarded.journal.pending() == (0, 0)
 
 
 def test_a_stranger_is_answered_before_its_body(guarded: Any) -> None:

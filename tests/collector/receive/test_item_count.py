@@ -94,7 +94,7 @@ def test_text_is_no_item(text: str, copies: int) -> None:
     "bomb", [bomb for bomb in BOMBS if "text" not in bomb.name and "key" not in bomb.name], ids=lambda bomb: bomb.name
 )
 def test_no_bomb_reaches_the_parser(bomb: Bomb) -> None:
-    """Millions of items in 20 MB are refused, whatever they are and wherever they stand."""
+    """Millions of items in one request are refused, whatever they are and wherever they stand."""
     signal = LOGS if bomb.path == LOGS_PATH else TRACES
     with pytest.raises(Undecodable):
         (decode_json if bomb.kind == JSON else decode_protobuf)(signal, bomb.make())

@@ -174,13 +174,25 @@ def test_attributes_of_events_and_links_are_counted_too(field: str) -> None:
 
 
 def test_what_is_sent_under_too_many_attributes_is_rejected() -> None:
-    """A resource with more attributes than a span may have takes all of its spans out, but not another's."""
+    """A resource or scope with more attributes than it may have takes all of its spans out, but not another's."""
     request = request_of([good_span("a"), good_span("b")])
+    request.MergeFrom(request_of([good_span("c")]))
+    request.MergeFrom(request_of([good_span("other")]))
     for _ in range(4):
         request.resource_spans[0].resource.attributes.add(key="k")
-    request.MergeFrom(request_of([good_span("other")]))
-    validation = check(request, attributes=3)
-    assert (validation.kept, validation.rejected) == (1, {"attributes": 2})
+        request.resource_spans[1].scope_spans[0].scope.attributes.add(key="k")
+    validation = check(request, shared_attributes=3)
+    assert (validation.kept, validation.rejected) == (1, {"shared": 3})
+    assert "otlp.limits.shared_attributes" in validation.message
+
+
+def test_what_is_sent_under_a_large_resource_is_rejected() -> None:
+    """At the limit it is taken, a byte beyond it is not: it is read for each trace."""
+    request = request_of([good_span("a")])
+    resource = request.resource_spans[0].resource
+    resource.attributes.add(key="k" * 5000)
+    assert check(request, shared_size=resource.ByteSize()).kept == 1
+    assert check(request, shared_size=resource.ByteSize() - 1).rejected == {"shared": 1}
 
 
 def test_spans_beyond_the_limit_are_rejected_and_the_first_kept() -> None:

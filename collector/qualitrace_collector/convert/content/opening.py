@@ -53,7 +53,13 @@ _FIELD_START = re.compile(
 
 def encodable(text: str) -> str:
     """Replace lone surrogates (JSON escapes can hold them), which neither databases nor HTTP can carry."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+    if text.isascii():
+        return text
+    try:
+        text.encode()  # a search would take ten times as long
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode("utf-8")
+    return text
 
 
 def load_json(text: str, default: Any) -> Any:
