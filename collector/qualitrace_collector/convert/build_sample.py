@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from mlflow.entities import SpanStatusCode, SpanType
 
 from qualitrace_collector.convert.content.answer import answer_text, is_material
-from qualitrace_collector.convert.content.messages import messages_in
+from qualitrace_collector.convert.content.messages import messages_in, result_text
 from qualitrace_collector.convert.content.opening import as_sent, opened
 from qualitrace_collector.convert.content.passages import Passage, find_passages
 from qualitrace_collector.convert.content.prompt import split_prompt
@@ -26,6 +26,9 @@ _TOOL_NAMES = tuple(name for dialect in DIALECTS for name in dialect.tool_name)
 
 # Types of spans whose messages hold what was said; messages of others may hold a chain's values as JSON (LangChain).
 _SPEAKING_TYPES = (*CALL_TYPES, SpanType.AGENT)
+
+# A function's call as Python sees it (LlamaIndex, smolagents).
+_CALL_KEYS = frozenset({"args", "kwargs", "sanitize_inputs_outputs"})
 
 _METADATA = {
     "session.id": "session",
@@ -213,12 +216,12 @@ def trace_sample(spans: Sequence[AnySpan], service: str) -> TracedSample:
     tools = outermost(ordered, (SpanType.TOOL,))
     sample = Sample(
         inputs=split_prompt(exchange.question)[0],  # without the material that a prompt carries
-        outputs=exchange.answer,
+        outputs=exchange.answer.strip(),
         passages=tuple(passage.text for passage in passages),
         passages_source=source,
         conversation=exchange.earlier,
         tool_calls=tuple(
-            ToolCall(name=_tool_name(span), arguments=_sent_or_empty(span.inputs), result=_sent_or_empty(span.outputs))
+            ToolCall(name=_tool_name(span), arguments=_arguments(span.inputs), result=_result(span.outputs))
             for span in tools
         ),
         metadata=_metadata(ordered, outermost(ordered, CALL_TYPES), service),
@@ -228,6 +231,19 @@ def trace_sample(spans: Sequence[AnySpan], service: str) -> TracedSample:
 
 def _sent_or_empty(value: Any) -> str:
     return "" if value is None else as_sent(value)
+
+
+def _arguments(value: Any) -> str:
+    inner = opened(value)
+    if isinstance(inner, dict) and "kwargs" in inner and inner.keys() <= _CALL_KEYS and not inner.get("args"):
+        return as_sent(inner["kwargs"])
+    return _sent_or_empty(value)
+
+
+def _result(value: Any) -> str:
+    inner = opened(value)
+    read = result_text(inner)
+    return _sent_or_empty(value) if value is None or read == as_sent(inner) else read
 
 
 def _tool_name(span: AnySpan) -> str:

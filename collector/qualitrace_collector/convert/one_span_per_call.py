@@ -21,7 +21,8 @@ MAX_DEPTH = 200
 # How many calls that started before a call, and after it, are compared with it. This bounds the time, too.
 MAX_TWINS = 100
 
-# Nanoseconds from a call's end to the record of it: Logfire looks up the price of a streamed call before it writes.
+# Nanoseconds from a call's end to the record of it, as Logfire looks up a streamed call's price before it writes; also
+# from the end of a framework's span to the call that it handed up as a stream.
 MAX_DELAY = 1_000_000_000
 
 _GROUPS = (frozenset(CALL_TYPES), frozenset({SpanType.EMBEDDING}))
@@ -82,11 +83,13 @@ def _unite_twins(calls: Sequence[SpanDraft]) -> None:
 
 
 def _traits(call: SpanDraft) -> Iterator[Any]:
-    """Yield what twins have in common: the response's id, its counts, or an error."""
+    """Yield what twins have in common: the response's id, its counts (or its text, if none came), or an error."""
     if call.response_id:
         yield call.response_id
     if call.usage:
         yield _counts(call)
+    elif call.outputs is not None:
+        yield call.read(_said, call.outputs)
     if failed(call):
         yield Status.STATUS_CODE_ERROR
 
@@ -159,12 +162,24 @@ def _is_twin(call: SpanDraft, twin: SpanDraft) -> bool:
     """Whether two libraries recorded one call: they overlap, and agree in the model, and in id or counts and texts."""
     return (
         _may_be_two_instrumentors(call, twin)
-        and (_starts_within(call, twin) or _is_bare(call) or _is_bare(twin))
-        and _starts_before_end(call, twin)
-        and _starts_before_end(twin, call)
+        and (_overlap(call, twin) or _is_lazy_stream(call, twin) or _is_lazy_stream(twin, call))
         and _same_model(call.model, twin.model)
         and _same_response(call, twin)
     )
+
+
+def _overlap(call: SpanDraft, twin: SpanDraft) -> bool:
+    return (
+        (_starts_within(call, twin) or _is_bare(call) or _is_bare(twin))
+        and _starts_before_end(call, twin)
+        and _starts_before_end(twin, call)
+    )
+
+
+def _is_lazy_stream(outer: SpanDraft, call: SpanDraft) -> bool:
+    """Whether `outer` ended when it had a stream and `call` began when the app read it, as LlamaIndex's streams do."""
+    recorded = (outer.inputs, outer.outputs, call.inputs, call.outputs)
+    return None not in recorded and 0 <= _start(call) - outer.span.end_time_unix_nano <= MAX_DELAY
 
 
 def _may_be_two_instrumentors(call: SpanDraft, twin: SpanDraft) -> bool:

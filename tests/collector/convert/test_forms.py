@@ -219,6 +219,12 @@ CHAINS: dict[str, Any] = {
     "LlamaIndex's response": {"response": FOG, "source_nodes": [{"node": {"text": DEPOT}}], "metadata": {}},
     "Haystack's pipeline": {"llm": {"replies": [FOG]}, "retriever": {"documents": [{"content": DEPOT}]}},
     "Haystack's messages": {"llm": {"replies": [{"_role": "assistant", "_content": [{"text": FOG}], "_meta": {}}]}},
+    "how Python shows AutoGen's messages": {
+        "messages": [
+            f"id='1' source='user' metadata={{}} content='{WHY}' type='TextMessage'",
+            f"id='2' source='a' metadata={{}} content='{FOG}' type='TextMessage'",
+        ]
+    },
     "AutoGen's result": {
         "messages": [
             {"source": "user", "content": WHY, "type": "TextMessage"},

@@ -57,6 +57,23 @@ def test_a_call_inside_a_tool_is_a_call_of_its_own():
     assert types_of(piece_of((outer, "a"), (tool, "a"), (inner, "a"))) == {1: "CHAT_MODEL", 2: "TOOL", 3: "CHAT_MODEL"}
 
 
+@pytest.mark.parametrize("counted", [True, False])
+@pytest.mark.parametrize(("pause", "calls"), [(0.1, 1), (2, 2)])
+def test_a_stream_that_is_read_after_the_framework_has_handed_it_up_is_one_call(
+    pause: float, calls: int, counted: bool
+):
+    """LlamaIndex's span ends before the client's begins. Two calls with a pause between them are two."""
+    framework = chat_span(1, 2, 1, question="Why?", answer="So.", seconds=1)
+    later = START + int((1 + pause) * SECOND)
+    client = chat_span(1, 3, 1, question="Why?", answer="So.", start=later, seconds=3)
+    for call in (framework, client):
+        kept = [item for item in call.attributes if counted or "usage" not in item.key]
+        del call.attributes[:]
+        call.attributes.extend(kept)
+    types = types_of(piece_of((span(1, 1), "app"), (framework, "framework"), (client, "client")))
+    assert list(types.values()).count("CHAT_MODEL") == calls
+
+
 def test_a_span_around_several_calls_lends_them_nothing():
     """What a whole loop was asked is not what each of its calls was asked."""
     outer = span(1, 1, ai__operationId="ai.generateText", ai__prompt='{"prompt": "Why?"}', ai__response__text="So.")

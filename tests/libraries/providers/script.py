@@ -1,7 +1,7 @@
 """The questions that applications ask, and what every provider answers."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 WARRANTY = "How long is the warranty of a tent?"
@@ -22,6 +22,9 @@ WHO = "What is my name?"
 WHO_ANSWER = "Your name is Ada."
 BROKEN_MODEL = "broken"
 """A request for it is answered with status 500."""
+
+FINAL_TOOLS = ("final_answer", "final_result")
+"""Tools by which frameworks let a model answer; they take it as `answer`."""
 
 EMBEDDING_SIZE = 8
 
@@ -49,6 +52,14 @@ def reply(texts: str, last: str, tools: list[str], has_result: bool) -> Reply:
         tools: names of the tools on offer.
         has_result: the result of a tool is among the messages.
     """
+    chosen = _reply(texts, last, tools, has_result)
+    final = next((name for name in tools if name in FINAL_TOOLS), None)
+    return (
+        chosen if chosen.tool or not final else replace(chosen, text="", tool=final, arguments={"answer": chosen.text})
+    )
+
+
+def _reply(texts: str, last: str, tools: list[str], has_result: bool) -> Reply:
     weather = next((name for name in tools if TOOL in name), None)
     if WEATHER in texts and weather and not has_result:
         return Reply(tool=weather, arguments=TOOL_ARGUMENTS, tokens=(52, 17))

@@ -91,6 +91,21 @@ def test_untested_version(programs: Any) -> None:
     assert line.startswith("flask 99.0 is traced, but only versions ")
 
 
+def test_module_of_the_same_name(programs: Any) -> None:
+    """The app's own package `agents` is not OpenAI's, and nothing is said of it."""
+    programs.write("", "agents.py")
+    assert run(programs, "qualitrace.init()\nimport agents").errors == ""
+
+
+def test_variables_of_libraries_follow_the_content_setting(programs: Any) -> None:
+    """A library's own switch for content is on unless the app has set it, and off where content is not wanted."""
+    code = "import os\nqualitrace.init()\nprint(os.environ['ENABLE_SENSITIVE_DATA'])"
+    assert run(programs, code).output == "true\n"
+    assert run(programs, code, ENABLE_SENSITIVE_DATA="false").output == "false\n"
+    off = run(programs, code, ENABLE_SENSITIVE_DATA="true", QUALITRACE_CAPTURE_CONTENT="false")
+    assert off.output == "false\n"
+
+
 def test_later_rival_is_refused(programs: Any) -> None:
     """An instrumentor of a library that is traced already does not start, and the line names the way out."""
     programs.write(RIVAL, "rival.py")

@@ -44,10 +44,10 @@ def _instrument(wrapped: Any, instrumentor: Any, args: tuple[Any, ...], kwargs: 
         return wrapped(*args, **kwargs)
     logger.warning(
         "%s is refused: qualitrace traces %s already, and each call would count twice; "
-        "to prefer it, set QUALITRACE_INSTRUMENT=-%s",
+        "to prefer it, set QUALITRACE_INSTRUMENT=%s",
         path_of(type(instrumentor)),
         library.name,
-        library.name,
+        ",".join(f"-{name}" for name in (library.name, *library.also_off)),
     )
     return None
 

@@ -31,6 +31,7 @@ class Library:
         first_use: called after the import with the function that starts the instrumentor, for a library that most apps
             use for something else; None starts it at once.
         then: called afterwards.
+        also_off: libraries that must be left out, too, if another instrumentor takes this library.
         by_default: False for a library that is traced only when a setting names it.
     """
 
@@ -47,6 +48,7 @@ class Library:
     without_content: dict[str, str] = field(default_factory=dict[str, str])
     first_use: Callable[[Callable[[], None]], None] | None = None
     then: Callable[[], None] = _nothing
+    also_off: tuple[str, ...] = ()
     by_default: bool = True
 
     def installed(self) -> tuple[str, str] | None:

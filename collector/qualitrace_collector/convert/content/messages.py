@@ -59,6 +59,9 @@ _OTHER_EVENTS = (
 ).split()
 _OTHER_KEYS = frozenset({"messageStart", "messageStop", "contentBlockStart", "contentBlockStop", "metadata"})
 
+# The fields of a tool's result in MCP.
+_MCP_RESULT = frozenset({"content", "isError", "is_error", "structuredContent", "_meta"})
+
 # Events with the whole response, at the end.
 _WHOLE = {"response.completed": "response", "response.incomplete": "response"}
 
@@ -89,7 +92,13 @@ def _listed(items: list[Any], depth: int) -> list[Message]:
         return messages_in(response, depth + 1)
     if (text := joined(items)) is not None:
         return [Message(role="assistant", content=spoken(text))]
-    return [message for item in items for message in messages_in(item, depth + 1)]
+    return [message for item in items for message in messages_in(_shown_message(item), depth + 1)]
+
+
+def _shown_message(item: Any) -> Any:
+    """Open a text if it is a message as Python shows it, with its speaker (AutoGen's); other text is somebody's."""
+    shown = opened(item) if isinstance(item, str) else item
+    return shown if isinstance(shown, dict) and role_of(shown) else item
 
 
 def role_of(value: dict[str, Any]) -> str:
@@ -197,8 +206,16 @@ def _result_text(part: dict[str, Any]) -> str:
     result = next((part[key] for key in forms.RESULT_KEYS if part.get(key) not in (None, "", [])), "")
     if isinstance(result, dict) and _kind(result) in ("text", "json", "content", "error-text", "error-json"):
         result = result.get("value", result)  # Vercel's typed outputs
-    if isinstance(result, list) and result and all(isinstance(item, dict) and is_part(item) for item in result):
-        return parts_text(result) or as_sent(result)
+    return result_text(result)
+
+
+def result_text(result: Any) -> str:
+    """Return what a tool returned: the words in parts of a message as they are, anything else as JSON."""
+    parts = result
+    if isinstance(result, dict):
+        parts = result.get("content") if result.keys() <= _MCP_RESULT else result.get("blocks")  # LlamaIndex
+    if isinstance(parts, list) and parts and all(isinstance(item, dict) and is_part(item) for item in parts):
+        return parts_text(parts) or as_sent(result)
     return as_sent(result)
 
 

@@ -1,0 +1,60 @@
+"""Judges see the arguments that a tool was called with, and what it said."""
+
+import json
+from typing import Any
+
+import pytest
+
+from qualitrace_collector.convert import build_sample, convert
+from qualitrace_collector.sample import ToolCall
+from support.otlp import chat_span, span
+from support.pieces import piece_of
+
+TEXT = {"type": "text", "text": "18 degrees"}
+
+
+@pytest.mark.parametrize(
+    ("returned", "shown"),
+    [
+        ([{"text": "18 degrees"}], "18 degrees"),
+        ([TEXT, {"type": "text", "text": "sunny"}], "18 degrees\nsunny"),
+        ({"content": [TEXT], "isError": False}, "18 degrees"),
+        ({"blocks": [TEXT], "tool_name": "weather", "raw_output": "18 degrees"}, "18 degrees"),
+        ({"content": [TEXT], "city": "Oslo"}, json.dumps({"content": [TEXT], "city": "Oslo"})),
+        ([{"text": "18 degrees", "city": "Oslo"}], '[{"text": "18 degrees", "city": "Oslo"}]'),
+        ({"degrees": 18}, '{"degrees": 18}'),
+    ],
+    ids=["Strands", "parts", "MCP", "LlamaIndex", "record with parts", "records", "value"],
+)
+def test_what_a_tool_returned_is_shown_as_people_read_it(returned: Any, shown: str):
+    """Parts of a message are words; any other value stays as it was sent."""
+    assert called({"city": "Oslo"}, returned).result == shown
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ({"kwargs": {"city": "Oslo"}}, '{"city": "Oslo"}'),
+        ({"args": [], "sanitize_inputs_outputs": True, "kwargs": {"city": "Oslo"}}, '{"city": "Oslo"}'),
+        ({"args": ["Oslo"], "kwargs": {}}, '{"args": ["Oslo"], "kwargs": {}}'),
+        ({"kwargs": {"city": "Oslo"}, "when": "now"}, '{"kwargs": {"city": "Oslo"}, "when": "now"}'),
+    ],
+)
+def test_a_functions_keywords_are_the_tools_arguments(given: Any, shown: str):
+    """Instrumentors that wrap a function record how Python called it."""
+    assert called(given, "18 degrees").arguments == shown
+
+
+def called(given: Any, returned: Any) -> ToolCall:
+    tool = span(
+        1,
+        2,
+        1,
+        openinference__span__kind="TOOL",
+        tool__name="weather",
+        input__value=json.dumps(given),
+        output__value=returned if isinstance(returned, str) else json.dumps(returned),
+    )
+    spans = convert(piece_of(chat_span(1, 1, question="Warm?", answer="Yes."), tool), "shop").spans
+    (call,) = build_sample(spans, "shop").tool_calls
+    return call
