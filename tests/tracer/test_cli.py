@@ -103,6 +103,28 @@ def test_run_keeps_the_hidden_sitecustomize(programs: Any, collector: Any) -> No
     assert collector.wait(1)[0].name == "step"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ["run first", "run second"])
+def test_run_with_opentelemetry_instrument(programs: Any, collector: Any, order: str) -> None:
+    """OpenTelemetry's launcher may stand before or after `run`; the program and its children are traced."""
+    code = """
+    import subprocess, sys
+    from opentelemetry import trace
+    with trace.get_tracer("app").start_as_current_span("step"): pass
+    if len(sys.argv) == 1:
+        subprocess.run([sys.executable, __file__, "child"])
+    """
+    run = (*QUALITRACE, "run", "--endpoint", collector.endpoint)
+    launcher = (sys.executable, "-c", "from opentelemetry.instrumentation.auto_instrumentation import run; run()")
+    chain = (*run, *launcher) if order == "run first" else (*launcher, *run)
+    program = programs.write(code, "shop.py")
+    done = programs.finish(
+        programs.start(*chain, sys.executable, program, OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="*")  # they are slow
+    )
+    assert done.code == 0, done.errors
+    assert [span.resource["service.name"] for span in collector.wait(2)] == ["shop", "shop"]
+
+
 def test_run_passes_signals(programs: Any, collector: Any) -> None:
     """The process that `run` was is the program itself: a signal reaches it, and its death is reported."""
     program = programs.write("print('up', flush=True)\nimport time\nwhile True: time.sleep(60)")

@@ -53,14 +53,14 @@ class OwnTracerProvider(TracerProvider):
 
     def step_aside(self, successor: otel.TracerProvider) -> None:
         """Let another provider make the spans of all our tracers, and give it the processors that others added."""
-        add = getattr(successor, "add_span_processor", None)
-        for processor in self._active_span_processor._span_processors if add else ():
+        add = getattr(successor, "add_span_processor", self.add_span_processor)
+        for processor in self._active_span_processor._span_processors:  # pyright: ignore[reportPrivateUsage]
             if not isinstance(processor, QualitraceSpanProcessor):
                 add(processor)
         for tracer, (args, kwargs) in list(self._made.items()):
             tracer.start_span = successor.get_tracer(*args, **kwargs).start_span
         self.get_tracer = successor.get_tracer
-        self.add_span_processor = add or self.add_span_processor
+        self.add_span_processor = add
 
 
 def _sampler(ratio: float) -> Sampler:

@@ -44,8 +44,8 @@ def start(settings: Settings, *, at_first_span: bool = False) -> None:
     if isinstance(provider, otel.ProxyTracerProvider):
         if not at_first_span:
             _provide()
-    elif provider is _State.own:
-        _State.own.add_span_processor(_processor(settings))
+    elif (own := _State.own) and provider is own:
+        own.add_span_processor(_processor(settings))
     else:
         _replace(_beside(provider))
 
@@ -123,8 +123,8 @@ def _replace(provider: Any) -> None:
     current = otel._TRACER_PROVIDER  # pyright: ignore[reportPrivateUsage]
     if provider is not current:
         otel._TRACER_PROVIDER = provider  # pyright: ignore[reportPrivateUsage]
-        if current is not None and current is _State.own:
-            _State.own.step_aside(provider)
+        if (own := _State.own) and current is own:
+            own.step_aside(provider)
 
 
 def _beside(given: Any) -> Any:

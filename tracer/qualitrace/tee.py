@@ -75,7 +75,7 @@ class _TeeTracer(otel.Tracer):
             yield span
 
 
-class _TeeSpan(wrapt.ObjectProxy):
+class _TeeSpan(wrapt.ObjectProxy):  # pyright: ignore[reportMissingTypeArgument]  # wrapt 1 has none
     """The app's span, whose changes ours gets, too."""
 
     def __init__(self, theirs: otel.Span, ours: otel.Span) -> None:
@@ -98,7 +98,7 @@ class _TeeSpan(wrapt.ObjectProxy):
 def _both(name: str) -> Any:
     def method(self: _TeeSpan, *args: Any, **kwargs: Any) -> None:
         getattr(self.__wrapped__, name)(*args, **kwargs)
-        getattr(self._self_ours, name)(*args, **kwargs)
+        getattr(self._self_ours, name)(*args, **kwargs)  # pyright: ignore[reportPrivateUsage]
 
     return method
 
