@@ -154,6 +154,7 @@ def test_credentials_open_a_tracking_server(
     assert "s3cret" not in (server.folder / "serve.log").read_text()
 
 
+@pytest.mark.timeout(300)
 def test_nothing_is_lost_behind_a_proxy_that_answers_anything(
     upstream: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
