@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # servers and stay together; its order puts the whole-service tests before the many small ones that fill the end.
 PYTEST := $(BIN)/pytest -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test lint types format fuzz crash outage soak libraries bench clean
+.PHONY: help setup demo check test lint types format fuzz crash outage soak bombs libraries bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -55,6 +55,9 @@ outage: setup ## lock MLflow's database for 60 s under full load, and count (SEC
 
 soak: setup ## run 20 minutes under load with bombs and kills, and count (MINUTES=n, SEED=s)
 	PYTHONPATH=tests $(BIN)/python -m support.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+
+bombs: setup ## send requests that are small on the way and huge in memory, and measure (ONLY="a word", DOOR=http)
+	PYTHONPATH=tests $(BIN)/python -m support.bombs $(if $(ONLY),--only "$(ONLY)") $(if $(DOOR),--door $(DOOR))
 
 libraries: setup ## run small apps of each library against fake providers and record them (NAMES="cohere groq")
 	$(BIN)/pip install --quiet uv

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qualitrace_collector.convert.content.opening import MAX_CHARACTERS, is_cut_repr, read_repr
+from qualitrace_collector.convert.content.opening import MAX_CHARACTERS, MAX_MARKS, is_cut_repr, opened, read_repr
 
 LITERALS = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -78,3 +78,20 @@ def test_an_object_that_was_cut_is_known(text: str):
     """There is no answer in it to read."""
     assert is_cut_repr(text)
     assert not is_cut_repr("StopEvent(result='Hi')")
+
+
+@pytest.mark.parametrize(("form", "marks"), [("[{}]", 2), ("[[]]", 2), ("[1]", 1)])
+def test_json_of_very_many_values_stays_text(form: str, marks: int):
+    """It would be many times as large in memory; a list with as many values as are allowed is opened."""
+    item = form[1:-1]
+    fits = MAX_MARKS // marks
+    assert len(opened("[" + ",".join([item] * fits) + "]")) == fits
+    too_much = "[" + ",".join([item] * (fits + 1)) + "]"
+    assert opened(too_much) is too_much
+
+
+@pytest.mark.parametrize("text", ['data: {"a": [%s1]}\n\n', '{"a": [%s1', '{"a": 1}\n{"a": [%s1]}'])
+def test_streams_and_cut_json_of_very_many_values_stay_text(text: str):
+    """Whatever form it has."""
+    too_much = text % ("1," * MAX_MARKS)
+    assert opened(too_much) is too_much

@@ -28,6 +28,9 @@ _DECODER = json.JSONDecoder()
 # Longer text is not parsed as Python: the parser needs many times its memory.
 MAX_CHARACTERS = 200_000
 
+# Braces, brackets and commas of text that is opened: three bytes of `{},` take 72 in memory, several times over.
+MAX_MARKS = 250_000
+
 # A string, or the rest of the line after an open quote: a longer search from each quote would take quadratic time.
 _STRING = r"""[bruf]{0,2}(?:'(?:[^'\\\n]|\\.)*'?|"(?:[^"\\\n]|\\.)*"?)"""
 
@@ -63,11 +66,18 @@ def encodable(text: str) -> str:
 
 
 def load_json(text: str, default: Any) -> Any:
-    """Return the JSON value of a text, the default if the text is not JSON or nested deeper than the stack."""
+    """Return the JSON value of a text, the default if it is not JSON, too deep for the stack, or too many values."""
+    if _holds_too_much(text):
+        return default
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
         return default
+
+
+def _holds_too_much(text: str) -> bool:
+    """Whether a text may hold so many values in JSON that it would become many times as large in memory."""
+    return len(text) > MAX_MARKS and sum(map(text.count, "{[,")) > MAX_MARKS
 
 
 def parsed(value: Any) -> Any:
@@ -79,7 +89,7 @@ def opened(value: Any) -> Any:
     """Open JSON text, streams as text, Python's repr and LangChain's constructors; return the rest as it is."""
     value = parsed(value)
     if isinstance(value, str):
-        shown = _lines(value) or _cut(value) or read_repr(value)
+        shown = None if _holds_too_much(value) else _lines(value) or _cut(value) or read_repr(value)
         return value if shown is None else shown
     if isinstance(value, dict) and value.get("lc") == 1 and isinstance(value.get("id"), list):
         return _constructor(value)
