@@ -8,13 +8,15 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from libraries.providers import anthropic, bedrock, cohere, gemini, ollama, openai
+from libraries.providers import anthropic, bedrock, cohere, gemini, ollama, openai, openai_like
 from libraries.providers.answer import Answer
 from libraries.providers.script import BROKEN_MODEL
 
 Respond = Callable[[dict[str, Any]], Answer]
 
 PROTOCOLS: tuple[tuple[str, Respond], ...] = (
+    (r"/mistral/v1/chat/completions", openai_like.mistral),
+    (r"/openai/v1/chat/completions", openai_like.groq),
     (r"/chat/completions", openai.chat),
     (r"/responses", openai.responses),
     (r"/embeddings", openai.embeddings),
