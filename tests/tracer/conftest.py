@@ -8,7 +8,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -37,6 +37,7 @@ class Received:
     trace_state: str
     scope: str
     resource: dict[str, Any]
+    texts: list[str]
 
     def json(self, key: str) -> Any:
         return json.loads(self.attributes[key])
@@ -69,7 +70,18 @@ def _spans(body: bytes) -> Iterator[Received]:
                     span.trace_state,
                     scoped.scope.name,
                     _attributes(group.resource.attributes),
+                    [*_texts(span), *_texts(scoped.scope), *_texts(group.resource)],
                 )
+
+
+def _texts(message: Any) -> Iterator[str]:
+    """Yield every text and every piece of bytes in a message."""
+    for field, value in message.ListFields():
+        for item in value if isinstance(value, Iterable) and not isinstance(value, (str, bytes)) else [value]:
+            if field.message_type:
+                yield from _texts(item)
+            elif isinstance(item, (str, bytes)):
+                yield item if isinstance(item, str) else item.decode(errors="replace")
 
 
 class Collector:

@@ -61,6 +61,20 @@ def kept(door: Receiver) -> list[PersonFeedback]:
     return [PersonFeedback.model_validate_json(payload) for payload in door.payloads()]
 
 
+def test_feedback_is_redacted_but_for_the_trace(programs: Any, door: Receiver) -> None:
+    """Name, value, comment and user; an id becomes a digest, the same for the same opinion."""
+    variables = {"QUALITRACE_ENDPOINT": f"http://{door.http}", "QUALITRACE_HEADERS": "Authorization=Bearer%20t0ken"}
+    key = "ghp_" + "a1" * 18
+    call = f"""qualitrace.feedback("{TRACE}", "of ada@b.de", "x {key}", "Ask ada@b.de", user="ada@b.de", feedback_id="ada@b.de")"""
+    done = programs.run(f"import qualitrace\n{call}\n{call}", QUALITRACE_REDACT="email", **variables)
+    assert (done.code, done.errors) == (0, "")
+    one, other = kept(door)
+    assert (one.trace_id, one.name, one.value) == (TRACE, "of [email]", "x [secret]")
+    assert (one.comment, one.user) == ("Ask [email]", "[email]")
+    assert len(one.id) == 32
+    assert one.id == other.id
+
+
 def test_another_process_gives_feedback_without_init(programs: Any, door: Receiver) -> None:
     """Endpoint and token come from the environment, and exit sends what is queued."""
     variables = {"QUALITRACE_ENDPOINT": f"http://{door.http}", "QUALITRACE_HEADERS": "Authorization=Bearer%20t0ken"}

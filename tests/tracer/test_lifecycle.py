@@ -276,7 +276,7 @@ def test_disabled(programs: Any, collector: Any) -> None:
 def test_content_off(tracing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """With content capture off no input and no output is recorded on our own spans."""
     qualitrace.shutdown()
-    qualitrace.init(endpoint=tracing.endpoint, instrument=(), capture_content=False)
+    qualitrace.init(endpoint=tracing.endpoint, instrument=(), capture="none")
     for kind in ("chain", "retriever", "tool", "agent"):
         with qualitrace.span(kind, kind=kind) as span:
             span.set_inputs("secret")

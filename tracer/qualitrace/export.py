@@ -6,24 +6,23 @@ Imported by `provider` only: the SDK and the exporter would make `import qualitr
 import importlib.metadata
 import logging
 import threading
-from collections.abc import Mapping
 from typing import Any
 
 from opentelemetry import trace as otel
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan, Span, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, Span, TracerProvider
 from opentelemetry.sdk.trace._sampling_experimental import composable_traceid_ratio_based, composite_sampler
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import DEFAULT_ON, ParentBased, Sampler
-from opentelemetry.trace import Link, Status
 
 from qualitrace.delivery import Delivery, Tally
 from qualitrace.exporter import DeliveringExporter, bound
 from qualitrace.quiet import SHUTDOWN_SECONDS, SparseFilter, logger, never_raises
-from qualitrace.redact import Redact
+from qualitrace.redaction.redactor import Redactor
+from qualitrace.redaction.span_copy import SpanRedactor
 from qualitrace.session import session_attributes
 from qualitrace.settings import Settings
 
@@ -96,7 +95,7 @@ class QualitraceSpanProcessor(BatchSpanProcessor):
         }
         self._tally = tally = Tally(settings.endpoint, self._queued, settings.queue_size)
         self._said = False  # the app's provider may shut down, too
-        redact = settings.redact
+        redact = settings.redactor
         super().__init__(
             DeliveringExporter(tally, **options) if redact is None else RedactingExporter(redact, tally, **options),
             max_queue_size=settings.queue_size,
@@ -149,45 +148,19 @@ class QualitraceSpanProcessor(BatchSpanProcessor):
 
 
 class RedactingExporter(DeliveringExporter):
-    """Redacts the name, attributes, events, links and status of every span, but not its resource.
-
-    It does so in the exporting thread, on copies: other exporters of the app get the spans as they are.
+    """Redacts spans in the exporting thread, on copies: other exporters of the app get them as they are.
 
     Args:
-        redact: from text to text; never raises.
+        redact: is asked for each text.
         tally: the counts of this process.
         options: those of OpenTelemetry's exporter.
     """
 
-    def __init__(self, redact: Redact, tally: Tally, **options: Any) -> None:
+    def __init__(self, redact: Redactor, tally: Tally, **options: Any) -> None:
         super().__init__(tally, **options)
-        self._redact = redact
+        self._text = redact
+        self._span = SpanRedactor(redact)
 
     def prepare(self, span: ReadableSpan) -> ReadableSpan:
         """Return a redacted copy of the span; first huge texts are cut, which would take long to redact."""
-        return self._copy(bound(span, self._redact))
-
-    def _copy(self, span: ReadableSpan) -> ReadableSpan:
-        return ReadableSpan(
-            name=self._redact(span.name),
-            context=span.context,
-            parent=span.parent,
-            resource=span.resource,
-            attributes=self._value(span.attributes),
-            events=[Event(self._redact(e.name), self._value(e.attributes), e.timestamp) for e in span.events],
-            links=[Link(link.context, self._value(link.attributes)) for link in span.links],
-            kind=span.kind,
-            status=Status(span.status.status_code, self._value(span.status.description)),
-            start_time=span.start_time,
-            end_time=span.end_time,
-            instrumentation_scope=span.instrumentation_scope,
-        )
-
-    def _value(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self._redact(value)
-        if isinstance(value, Mapping):
-            return {key: self._value(item) for key, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [self._value(item) for item in value]
-        return value
+        return self._span(bound(span, self._text))

@@ -18,7 +18,7 @@ from requests.adapters import HTTPAdapter
 
 from qualitrace.delivery import Tally
 from qualitrace.quiet import SparseFilter, logger
-from qualitrace.redact import Redact
+from qualitrace.redaction.redactor import Redact
 from qualitrace.shorten import shorten
 
 # Characters of one text: more than the context of most models. Smaller if the whole span would be too large.

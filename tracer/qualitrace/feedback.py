@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from qualitrace.quiet import SparseFilter, logger, never_raises
-from qualitrace.redact import Redact
+from qualitrace.redaction.feedback_copy import redacted_feedback
+from qualitrace.redaction.redactor import Redactor
 from qualitrace.settings import TRACES_PATH, current_settings
 
 FEEDBACK_PATH = "/v1/feedback"
@@ -71,13 +72,13 @@ class FeedbackSender:
         url: of the collector's feedback door.
         headers: sent with each request.
         timeout: seconds for one request.
-        redact: applied to the texts that a person wrote.
+        redact: applied to all but the trace's id.
 
     Raises:
         OSError: a certificate cannot be read.
     """
 
-    def __init__(self, url: str, headers: Mapping[str, str], timeout: float, redact: Redact | None = None) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str], timeout: float, redact: Redactor | None = None) -> None:
         self._url = url
         self._headers = {**headers, "Content-Type": "application/json"}
         self._timeout = timeout
@@ -121,8 +122,7 @@ class FeedbackSender:
     @never_raises
     def _send(self, item: dict[str, Any]) -> None:
         if self._redact is not None:
-            texts = {key: item[key] for key in ("comment", "value") if isinstance(item[key], str)}
-            item = item | {key: self._redact(text) for key, text in texts.items()}
+            item = redacted_feedback(self._redact, item)
         for attempt in range(ATTEMPTS):
             wait = self._post(item, 2.0**attempt)
             if wait is None:
@@ -191,7 +191,7 @@ def _running_sender() -> FeedbackSender | None:
         settings = current_settings()
         if _Process.sender is None and settings.enabled:
             url = settings.endpoint.removesuffix(TRACES_PATH) + FEEDBACK_PATH
-            _Process.sender = FeedbackSender(url, settings.headers or {}, settings.export_timeout, settings.redact)
+            _Process.sender = FeedbackSender(url, settings.headers or {}, settings.export_timeout, settings.redactor)
         return _Process.sender
 
 

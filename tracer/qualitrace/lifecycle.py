@@ -5,17 +5,17 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from qualitrace import provider
-from qualitrace.content import capture_content as set_content_capture
+from qualitrace.content import capture_content
 from qualitrace.delivery import Delivery
 from qualitrace.ending import before_every_end, signals_wait
 from qualitrace.environment import repair
 from qualitrace.feedback import close_feedback, flush_feedback
 from qualitrace.libraries.table import default_libraries
 from qualitrace.quiet import SHUTDOWN_SECONDS, logger, never_raises
-from qualitrace.redact import Redact
+from qualitrace.redaction.redactor import Redact
 from qualitrace.settings import resolve, use_settings
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ def init(
     endpoint: str | None = None,
     headers: Mapping[str, str] | None = None,
     enabled: bool | None = None,
-    capture_content: bool | None = None,
-    redact: Sequence[str] | Redact | None = None,
+    capture: Literal["full", "redacted", "none"] | None = None,
+    redact: Sequence[str | Redact] | str | Redact | None = None,
     environment: str | None = None,
     sample_ratio: float | None = None,
     schedule_delay: float | None = None,
@@ -55,9 +55,10 @@ def init(
         endpoint: the collector's base URL, `/v1/traces` is appended (default http://127.0.0.1:4318).
         headers: sent with each export, for example an API key.
         enabled: False turns everything off.
-        capture_content: False leaves prompts, answers, arguments and documents out (default True).
-        redact: names of patterns, regular expressions between slashes, or a function from text to text, applied to
-            all texts of a span before they leave the process. With one that cannot be used no text leaves.
+        capture: what is recorded of prompts, answers, arguments and documents. `redacted` (the default) replaces
+            passwords, keys and tokens, and what `redact` names; `full` records them as they are, `none` not at all.
+        redact: names of patterns, regular expressions between slashes, and functions from text to text, applied to
+            all texts of spans and feedback before they leave the process. With one that cannot be used no text leaves.
         environment: `deployment.environment.name`.
         sample_ratio: share of the traces to export, 0 to 1 (default 1).
         schedule_delay: seconds between two exports (default 0.5).
@@ -92,7 +93,7 @@ def _start(keywords: Mapping[str, Any], *, at_first_span: bool) -> None:
         repair()
         provider.start(settings, at_first_span=at_first_span)
         _State.started = True
-    set_content_capture(settings.capture_content)
+    capture_content(settings.capture != "none")
     from qualitrace.libraries.start import trace_libraries  # parses version specifiers, which takes time to import
 
     trace_libraries(default_libraries() if settings.instrument is None else settings.instrument)

@@ -15,11 +15,13 @@ from opentelemetry.util.re import parse_env_headers
 
 from qualitrace.libraries.table import default_libraries, libraries
 from qualitrace.quiet import logger
-from qualitrace.redact import PATTERNS, redaction
+from qualitrace.redaction.personal import PATTERNS
+from qualitrace.redaction.redactor import Redactor, redaction
 
 Environment = Mapping[str, str]
 PREFIX = "QUALITRACE_"
 TRACES_PATH = "/v1/traces"
+CAPTURES = ("full", "redacted", "none")
 
 
 def read_text(value: Any) -> str:
@@ -55,9 +57,17 @@ def read_flag(value: Any) -> bool:
     raise ValueError(f"must be true or false, not {value!r}")
 
 
-def read_content_mode(value: Any) -> bool:
-    """Read OpenTelemetry's mode of content capture; return whether it puts content on spans."""
-    return read_text(value).lower() in ("span_only", "span_and_event", "true")
+def read_capture(value: Any) -> str:
+    """Read full, redacted or none."""
+    word = read_text(value).lower()
+    if word not in CAPTURES:
+        raise ValueError(f"must be one of {', '.join(CAPTURES)}, not {value!r}")
+    return word
+
+
+def read_content_mode(value: Any) -> str:
+    """Read OpenTelemetry's mode of content capture, which has content on spans or not."""
+    return "redacted" if read_text(value).lower() in ("span_only", "span_and_event", "true") else "none"
 
 
 def read_ratio(value: Any) -> float:
@@ -186,14 +196,15 @@ class Settings:
         True,
         OtelVariable("OTEL_SDK_DISABLED", lambda value: not read_flag(value)),
     )
-    capture_content: bool = _setting(
-        "record prompts, answers, arguments and documents on the spans",
-        read_flag,
-        True,
+    capture: str = _setting(
+        "what is recorded of prompts, answers, arguments and documents: full, redacted (secrets and what `redact` "
+        "names are replaced) or none",
+        read_capture,
+        "redacted",
         OtelVariable("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", read_content_mode),
     )
-    redact: Callable[[str], str] | None = _setting(  # noqa: RUF009  # a field like the others
-        f"what is replaced in all texts before they leave: {', '.join(PATTERNS)}, or /regular expressions/",
+    redact: Redactor | None = _setting(  # noqa: RUF009  # a field like the others
+        f"what is replaced in all texts besides secrets: {', '.join(PATTERNS)}, or /regular expressions/",
         redaction,
         None,
     )
@@ -234,6 +245,14 @@ class Settings:
         None,
         OtelVariable("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", read_all_but),
     )
+
+    @property
+    def redactor(self) -> Redactor | None:
+        """What all texts are redacted by before they leave; None if they leave as they are.
+
+        Rules that are given are followed, whatever `capture` says.
+        """
+        return None if self.capture == "full" and self.redact is None else self.redact or redaction(())
 
 
 def settings_help() -> dict[str, str]:

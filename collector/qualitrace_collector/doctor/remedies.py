@@ -11,7 +11,7 @@ from qualitrace_collector.state.coverage import Content, Source
 
 _OTEL_CONTENT = (
     "set OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=span_only in the application "
-    "(`qualitrace run` and `qualitrace.init()` do, unless capture_content is off)"
+    "(`qualitrace run` and `qualitrace.init()` do, unless `capture` is none)"
 )
 _ANY_CONTENT = (
     "let the library record messages: gen_ai.input.messages and gen_ai.output.messages (OpenTelemetry), "
@@ -44,7 +44,7 @@ class _Library:
 
 
 _LIBRARIES = (
-    _Library(("qualitrace",), (), "unset QUALITRACE_CAPTURE_CONTENT, or capture_content=True in qualitrace.init()"),
+    _Library(("qualitrace",), (), "unset QUALITRACE_CAPTURE, or capture='redacted' in qualitrace.init()"),
     _Library(
         ("openinference.", "@arizeai/openinference"),
         ("openinference",),

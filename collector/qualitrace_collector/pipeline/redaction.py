@@ -1,19 +1,25 @@
 """The tracer's redaction, for clients that have none: after the journal, before anything is stored or judged."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
-from qualitrace.redact import Redactor
+from qualitrace.redaction.attributes import is_sender, redacted_bytes, redacted_key, redacted_number
+from qualitrace.redaction.feedback_copy import redacted_feedback
+from qualitrace.redaction.redactor import Redactor, TextsSeen
 from qualitrace_collector.person_feedback import LONGEST_COMMENT, LONGEST_WORD, PersonFeedback
+
+_LIMITS = {"comment": LONGEST_COMMENT, "value": LONGEST_WORD, "user": LONGEST_WORD, "name": LONGEST_WORD}
 
 
 class Redaction:
-    """Redacts decoded requests in place, but not their resources and scopes. Without rules it does nothing."""
+    """Redacts decoded requests in place. Without rules it does nothing."""
 
     def __init__(self, rules: Sequence[str]) -> None:
         self._redact = Redactor(rules) if rules else None
@@ -22,51 +28,101 @@ class Redaction:
         """Return the replacements by rule since the last call."""
         if self._redact is None:
             return {}
-        counts, self._redact.counts = self._redact.counts, Counter()
+        counts = Counter(self._redact.counts)
+        self._redact.counts.clear()
         return counts
 
     def traces(self, request: ExportTraceServiceRequest) -> None:
-        """Redact names, statuses and attributes of spans, events and links."""
-        if self._redact is None:
-            return
-        for span in (s for group in request.resource_spans for scope in group.scope_spans for s in scope.spans):
-            span.name = self._redact(span.name)
-            if span.status.message:
-                span.status.message = self._redact(span.status.message)
-            self._attributes(span.attributes)
-            for event in span.events:
-                event.name = self._redact(event.name)
-            for part in (*span.events, *span.links):
-                self._attributes(part.attributes)
+        """Redact names, statuses and attributes of spans, events, links, scopes and resources."""
+        if self._redact is not None:
+            _Walk(seen := TextsSeen()).traces(request)
+            if not self._redact.keeps(seen):
+                _Walk(self._redact).traces(request)
 
     def logs(self, request: ExportLogsServiceRequest) -> None:
-        """Redact bodies and attributes of log records."""
-        if self._redact is None:
-            return
-        for record in (r for group in request.resource_logs for scope in group.scope_logs for r in scope.log_records):
-            self._value(record.body)
-            self._attributes(record.attributes)
+        """Redact bodies and attributes of log records, scopes and resources."""
+        if self._redact is not None:
+            _Walk(seen := TextsSeen()).logs(request)
+            if not self._redact.keeps(seen):
+                _Walk(self._redact).logs(request)
 
     def feedback(self, given: PersonFeedback) -> PersonFeedback:
-        """Return the feedback with comment and value redacted, as far as they are text."""
+        """Return the feedback redacted."""
         if self._redact is None:
             return given
-        limits = {"comment": LONGEST_COMMENT, "value": LONGEST_WORD}  # a replacement may be longer than the text
-        texts = {name: text for name in limits if isinstance(text := getattr(given, name), str)}
-        return given.model_copy(update={name: self._redact(text)[: limits[name]] for name, text in texts.items()})
+        made = redacted_feedback(self._redact, given.model_dump())
+        for name, limit in _LIMITS.items():  # a replacement may be longer than the text
+            if isinstance(made[name], str):
+                made[name] = made[name][:limit]
+        return given.model_copy(update=made)
 
-    def _attributes(self, pairs: Iterable[KeyValue]) -> None:
+
+class _Walk:
+    """Asks a redactor for each text of a request, and writes what it says."""
+
+    def __init__(self, redact: Redactor | TextsSeen) -> None:
+        self._redact = redact
+
+    def traces(self, request: ExportTraceServiceRequest) -> None:
+        for group in request.resource_spans:
+            self._resource(group.resource)
+            for scope in group.scope_spans:
+                self._scope(scope.scope)
+                for span in scope.spans:
+                    self._text(span, "name")
+                    self._text(span.status, "message")
+                    self._attributes(span.attributes)
+                    for event in span.events:
+                        self._text(event, "name")
+                    for part in (*span.events, *span.links):
+                        self._attributes(part.attributes)
+
+    def logs(self, request: ExportLogsServiceRequest) -> None:
+        for group in request.resource_logs:
+            self._resource(group.resource)
+            for scope in group.scope_logs:
+                self._scope(scope.scope)
+                for record in scope.log_records:
+                    self._value("", record.body)
+                    self._attributes(record.attributes)
+
+    def _text(self, message: Any, field: str) -> None:
+        text = getattr(message, field)
+        if text and (found := self._redact(text)) != text:
+            setattr(message, field, found)
+
+    def _resource(self, resource: Resource) -> None:
+        for pair in resource.attributes:
+            if not is_sender(pair.key):
+                self._pair(pair)
+
+    def _scope(self, scope: InstrumentationScope) -> None:
+        self._text(scope, "name")
+        self._text(scope, "version")
+        self._attributes(scope.attributes)
+
+    def _attributes(self, pairs: "RepeatedCompositeFieldContainer[KeyValue]") -> None:
         for pair in pairs:
-            self._value(pair.value)
+            self._pair(pair)
 
-    def _value(self, value: AnyValue | Any) -> None:
-        if self._redact is None:
-            return
+    def _pair(self, pair: KeyValue) -> None:
+        self._value(pair.key, pair.value)
+        if (key := redacted_key(self._redact, pair.key)) != pair.key:
+            pair.key = key
+
+    def _value(self, key: str, value: AnyValue) -> None:
         kind = value.WhichOneof("value")
         if kind == "string_value":
-            value.string_value = self._redact(value.string_value)
+            if (found := self._redact.value(key, text := value.string_value)) != text:
+                value.string_value = found
+        elif kind == "bytes_value":
+            if (data := redacted_bytes(self._redact, key, value.bytes_value)) != value.bytes_value:
+                value.bytes_value = data
+        elif kind == "int_value":
+            if isinstance(found := redacted_number(self._redact, key, value.int_value), str):
+                value.string_value = found
         elif kind == "array_value":
             for item in value.array_value.values:
-                self._value(item)
+                self._value(key, item)
         elif kind == "kvlist_value":
             self._attributes(value.kvlist_value.values)

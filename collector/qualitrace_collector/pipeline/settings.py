@@ -4,14 +4,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ByteSize, ConfigDict, Field, model_validator
 
-from qualitrace.redact import compiled
+from qualitrace.redaction.redactor import SECRET, Redactor
 from qualitrace_collector.config.section import Section
 from qualitrace_collector.config.values import Duration, Identifier
 from qualitrace_collector.mlflow_store.settings import Mlflow
 
 
 def _can_be_compiled(rule: str) -> str:
-    compiled(rule)
+    Redactor([rule])
     return rule
 
 
@@ -21,8 +21,8 @@ RedactRule = Annotated[str, AfterValidator(_can_be_compiled)]
 class Collector(Section):
     """What is done to everything that comes in."""
 
-    redact: tuple[RedactRule, ...] = ()
-    """What is replaced in all texts: `email`, `phone`, `card`, `iban`, `ssn`, `ip`, `/regular expression/`."""
+    redact: tuple[RedactRule, ...] = (SECRET,)
+    """What is replaced in texts: `secret`, `email`, `phone`, `card`, `iban`, `ssn`, `ip`, `/regular expression/`."""
 
 
 class Assembly(Section):

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import pytest
 from mlflow import MlflowClient
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from qualitrace_collector.config import ConfigError, parse_config
 from qualitrace_collector.journal import JournalEntry
@@ -41,9 +43,48 @@ def test_nothing_personal_is_stored_or_judged(make: Callable[..., Collector]):
     assert 'qualitrace_redactions_total{rule="email"}' in collector.metrics()
 
 
+def test_every_part_of_a_request_is_redacted():
+    """Keys, bytes, numbers, scopes and resources, in spans and log records; who sends stays."""
+    traces, logs = ExportTraceServiceRequest(), ExportLogsServiceRequest()
+    parts = [
+        (traces.resource_spans.add(), "scope_spans", "spans"),
+        (logs.resource_logs.add(), "scope_logs", "log_records"),
+    ]
+    for group, scopes, records in parts:
+        group.resource.attributes.extend(attributes({"service.name": SECRET, "host.owner": SECRET}))
+        scope = getattr(group, scopes).add()
+        scope.scope.name = scope.scope.version = SECRET
+        record = getattr(scope, records).add()
+        record.attributes.extend(attributes({f"by {SECRET}": 1, "n": 4111111111111111, "u": "to=ada%40b.de"}))
+        record.attributes.add(key="b").value.bytes_value = SECRET.encode()
+    redaction = Redaction(["email", "card"])
+    redaction.traces(traces)
+    redaction.logs(logs)
+    for request in (traces, logs):
+        text = str(request)
+        assert (text.count(SECRET), text.count("4111"), text.count("%40")) == (1, 0, 0)
+    assert redaction.take_counts() == {"email": 12, "card": 2}
+    assert redaction.take_counts() == {}
+
+
+def test_keys_and_tokens_are_redacted_by_default(make: Callable[..., Collector]):
+    """Known by shape, or by the name of their attribute."""
+    collector, key = make(), "ghp_" + "a1" * 18
+    spans = rag_trace(1, question=f"Why is {key} refused?", answer="It is old.", passages=["P."])
+    spans[0].attributes.extend(attributes({"api_key": "0123456789abcdef"}))
+    collector.send(spans)
+    collector.run()
+    assert {task.sample.inputs for task in collector.tasks()} == {"Why is [secret] refused?"}
+    with sqlite3.connect(collector.folder / "mlflow.db") as connection:
+        stored = "\n".join(connection.iterdump())
+    assert "[secret]" in stored
+    assert key not in stored
+    assert "0123456789abcdef" not in stored
+
+
 def test_without_rules_texts_stay(make: Callable[..., Collector]):
-    """Nothing is redacted unless it is asked for."""
-    collector = make()
+    """Nothing is redacted where the list is empty."""
+    collector = make(collector={"redact": []})
     collector.send(rag_trace(1, question=f"I am {SECRET}?", answer="Yes.", passages=["P."]))
     collector.run()
     assert {task.sample.inputs for task in collector.tasks()} == {f"I am {SECRET}?"}
@@ -55,7 +96,7 @@ def test_every_bad_rule_is_a_mistake_of_the_configuration(capfd: pytest.CaptureF
     with pytest.raises(ConfigError) as caught:
         parse_config({"collector": {"redact": rules}}, CollectorConfig)
     names, group, order, text = caught.value.mistakes
-    assert names.startswith("collector.redact.1: 'emial' is neither one of email,")
+    assert names.startswith("collector.redact.1: 'emial' is neither one of secret, email,")
     assert group.startswith("collector.redact.2: '/(/' is no regular expression of RE2: missing )")
     assert order.startswith("collector.redact.4: '/[z-a]/' is no regular expression of RE2: ")
     assert "range" in order

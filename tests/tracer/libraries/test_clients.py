@@ -106,7 +106,7 @@ def test_langchain(programs: Any, collector: Any, llm: str) -> None:
 @pytest.mark.parametrize("program", [OPENAI, ANTHROPIC, LANGCHAIN])
 def test_without_content(programs: Any, collector: Any, llm: str, program: str) -> None:
     """With content capture off no span carries a question, an answer or a document, but tokens are there."""
-    off = {"LLM": llm, "QUALITRACE_ENDPOINT": collector.endpoint, "QUALITRACE_CAPTURE_CONTENT": "false"}
+    off = {"LLM": llm, "QUALITRACE_ENDPOINT": collector.endpoint, "QUALITRACE_CAPTURE": "none"}
     assert programs.run(program, **off).code == 0
     spans = collector.wait(3)
     assert any(span.attributes.get("gen_ai.usage.input_tokens") == 7 for span in spans)

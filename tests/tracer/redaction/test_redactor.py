@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import qualitrace
-from qualitrace.redact import FAILED, PATTERNS, Redactor, redaction
+from qualitrace.redaction.personal import PATTERNS
+from qualitrace.redaction.redactor import FAILED, Redactor, redaction
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=["Cs"])),
