@@ -255,9 +255,9 @@ class Http2Connection(asyncio.BufferedProtocol):
     def _close(self) -> None:
         self._flush()
         self._closing = True
-        if self.transport.can_write_eof():
-            self.transport.write_eof()  # and read on: a reset, which unread data causes, would overtake the goodbye
-        else:
+        try:  # say that this was all, and read on: a reset, which unread data causes, would overtake the goodbye
+            self.transport.write_eof()
+        except (NotImplementedError, OSError):  # TLS cannot; or the client is gone
             self.transport.close()
         self._close_timer.run(True)  # the client may not read what is left
 
