@@ -90,7 +90,7 @@ SPANS_CONFLICTING = Family(
 SPANS_LEFT_OUT = Family(
     "qualitrace_spans_left_out_total",
     "counter",
-    "Spans left out because their trace has more than assembly.max_trace_spans or assembly.max_trace_size.",
+    "Spans and log records left out because their trace has more than assembly.max_trace_spans or max_trace_size.",
     ("service",),
 )
 REDACTIONS = Family(

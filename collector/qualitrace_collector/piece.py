@@ -15,6 +15,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, SpanFlags
 _REMOTE_KNOWN = SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
 _REMOTE = SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
 
+# An event is sent in two bytes or more, and takes this much more in work: memory, and as much time as long text.
+EVENT_BYTES = 200
+
 _Id = TypeVar("_Id", bytes, str)
 _T = TypeVar("_T")
 
@@ -39,7 +42,7 @@ class Piece:
         positions: the journal's positions of the requests that the spans came in.
         last_at: when the last of it came, in Unix seconds.
         conflicts: spans left out because a different one with their id came before.
-        excess: spans left out because the trace has so many, or such large ones.
+        excess: spans and log records left out because the trace has so many, or such large ones.
     """
 
     trace_id: bytes
@@ -55,6 +58,14 @@ class Piece:
     def tenant(self) -> str:
         """The tenant whose trace it is; empty without tenants."""
         return self.spans[0].tenant if self.spans else ""
+
+
+def size_with_events(span: Span) -> int:
+    """Return the size of a span in bytes, with what each event, link and their attributes take beyond those sent."""
+    size = span.ByteSize()
+    if span.events or span.links:
+        size += EVENT_BYTES * sum(1 + len(part.attributes) for part in (*span.events, *span.links))
+    return size
 
 
 def span_records(request: ExportTraceServiceRequest, tenant: str = "") -> Iterator[SpanRecord]:

@@ -30,6 +30,7 @@ from qualitrace_collector.convert.content import encodable
 from qualitrace_collector.convert.content.opening import load_json
 from qualitrace_collector.convert.cost import cost_of
 from qualitrace_collector.convert.span_draft import Event, SpanDraft
+from qualitrace_collector.piece import EVENT_BYTES
 
 # MLflow's attributes (`mlflow.tracing.constant.SpanAttributeKey`).
 USAGE, COST, MODEL = "mlflow.chat.tokenUsage", "mlflow.llm.cost", "mlflow.llm.model"
@@ -151,8 +152,9 @@ def json_text(span: AnySpan, key: str) -> str | None:
 
 
 def stored_size(span: Span) -> int:
-    """Return about how many bytes a stored span's attributes have."""
-    return sum(len(text) for text in (span._span.attributes or {}).values())  # pyright: ignore[reportPrivateUsage, reportArgumentType]
+    """Return about how many bytes a stored span has, events as in `size_with_events`."""
+    stored = span._span  # pyright: ignore[reportPrivateUsage]
+    return sum(len(str(text)) for text in (stored.attributes or {}).values()) + EVENT_BYTES * len(stored.events)
 
 
 def stored_span(draft: SpanDraft, trace_id: str) -> StoredSpan:

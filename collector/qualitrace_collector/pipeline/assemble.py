@@ -12,7 +12,7 @@ from itertools import takewhile
 
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
-from qualitrace_collector.piece import Piece, SpanRecord, is_local_root
+from qualitrace_collector.piece import Piece, SpanRecord, is_local_root, size_with_events
 
 
 @dataclass(slots=True)
@@ -70,7 +70,7 @@ class Assembler:
             if held := trace.spans.get(record.span.span_id):
                 trace.conflicts += held.span != record.span
                 continue
-            size = record.span.ByteSize()
+            size = size_with_events(record.span)
             if len(trace.spans) >= self._max_trace_spans or trace.size + size > self._max_trace_size:
                 trace.excess += 1
                 continue
@@ -80,7 +80,12 @@ class Assembler:
     def add_logs(self, position: int, records: Iterable[LogRecord], now: float) -> None:
         """Add log records that carry content of their span."""
         for record in records:
-            self._trace(record.trace_id, position, now).logs.append(record)
+            trace, size = self._trace(record.trace_id, position, now), record.ByteSize()
+            if len(trace.logs) >= self._max_trace_spans or trace.size + size > self._max_trace_size:
+                trace.excess += 1
+                continue
+            trace.logs.append(record)
+            trace.size += size
 
     def holds(self, trace_id: bytes) -> bool:
         """Whether some of a trace waits here."""

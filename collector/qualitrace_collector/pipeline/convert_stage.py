@@ -18,7 +18,7 @@ from qualitrace_collector.convert.trace import mlflow_trace_id, service_of
 from qualitrace_collector.mlflow_store.store import TraceStore, reason
 from qualitrace_collector.mlflow_store.unavailable import ResourceShortage, is_shortage
 from qualitrace_collector.names import OTHER, clean
-from qualitrace_collector.piece import Piece, SpanRecord
+from qualitrace_collector.piece import Piece, SpanRecord, size_with_events
 from qualitrace_collector.pipeline.batch import Batch, BatchItem, StoredTrace
 from qualitrace_collector.pipeline.coverage import coverage_of
 from qualitrace_collector.pipeline.settings import Assembly
@@ -158,7 +158,7 @@ def _within(piece: Piece, earlier: Sequence[Span], limits: Assembly) -> Piece:
     kept: list[SpanRecord] = []
     for record in piece.spans:
         if record.span.span_id.hex() not in stored:  # else it was sent again
-            size = record.span.ByteSize()
+            size = size_with_events(record.span)
             if room <= 0 or size > size_left:
                 continue
             room, size_left = room - 1, size_left - size

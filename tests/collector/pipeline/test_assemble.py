@@ -153,12 +153,25 @@ def test_what_a_trace_has_too_much_is_left_out_and_counted():
     first, second = span(7, 1), span(7, 2, parent=1)
     traces.add_spans(1, records(first, span(8, 1), span(8, 2, parent=1, text="x" * 5000)), now=0.0)
     traces.add_spans(2, records(second, span(7, 3, parent=1), span(8, 3, parent=1)), now=1.0)
-    traces.add_spans(3, records(first, span(7, 4, parent=1)), now=2.0)
+    full = span(9, 2, parent=1)
+    for _ in range(25):
+        full.events.add()
+    traces.add_spans(3, records(first, span(7, 4, parent=1), span(9, 1), full), now=2.0)
     pieces = {piece.trace_id: piece for piece in traces.due(10.0)}
     kept = {trace: [record.span.span_id[-1] for record in piece.spans] for trace, piece in pieces.items()}
-    assert kept == {trace_id(7): [1, 2], trace_id(8): [1, 3]}
-    assert {piece.excess for piece in pieces.values()} == {2, 1}
-    assert pieces[trace_id(7)].excess == 2
+    assert kept == {trace_id(7): [1, 2], trace_id(8): [1, 3], trace_id(9): [1]}
+    assert {trace: piece.excess for trace, piece in pieces.items()} == {trace_id(7): 2, trace_id(8): 1, trace_id(9): 1}
+
+
+def test_log_records_count_with_the_size_of_their_trace():
+    """Else content could come without end as log records."""
+    traces = assembler(max_trace_size=5000)
+    for name in ("x" * 3000, "y" * 3000):
+        traces.add_logs(1, [LogRecord(trace_id=trace_id(7), event_name=name)], now=0.0)
+    traces.add_spans(2, records(span(7, 1)), now=0.0)
+    (piece,) = traces.due(10.0)
+    assert [record.event_name[0] for record in piece.logs] == ["x"]
+    assert piece.excess == 1
 
 
 def test_a_trace_taken_out_early_is_whole_if_its_root_is_there():
