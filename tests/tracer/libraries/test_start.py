@@ -54,13 +54,13 @@ def test_boto3_counts_by_its_service(programs: Any) -> None:
     assert done.errors.splitlines() == ["boto3 is not traced: pip install 'qualitrace[boto3]'"]
 
 
-HIDDEN = "qualitrace.init(capture_content={wanted})\nimport os\nprint(os.environ.get('OPENINFERENCE_HIDE_INPUTS'))"
+HIDDEN = "qualitrace.init(capture={wanted!r})\nimport os\nprint(os.environ.get('OPENINFERENCE_HIDE_INPUTS'))"
 
 
 def test_content_of_other_families(programs: Any) -> None:
     """Without content instrumentors of other families are told to leave it out, whatever their own variable says."""
-    assert run(programs, HIDDEN.format(wanted=True)).output == "None\n"
-    assert run(programs, HIDDEN.format(wanted=False), OPENINFERENCE_HIDE_INPUTS="false").output == "true\n"
+    assert run(programs, HIDDEN.format(wanted="redacted")).output == "None\n"
+    assert run(programs, HIDDEN.format(wanted="none"), OPENINFERENCE_HIDE_INPUTS="false").output == "true\n"
 
 
 STUB = """
@@ -102,7 +102,7 @@ def test_variables_of_libraries_follow_the_content_setting(programs: Any) -> Non
     code = "import os\nqualitrace.init()\nprint(os.environ['ENABLE_SENSITIVE_DATA'])"
     assert run(programs, code).output == "true\n"
     assert run(programs, code, ENABLE_SENSITIVE_DATA="false").output == "false\n"
-    off = run(programs, code, ENABLE_SENSITIVE_DATA="true", QUALITRACE_CAPTURE_CONTENT="false")
+    off = run(programs, code, ENABLE_SENSITIVE_DATA="true", QUALITRACE_CAPTURE="none")
     assert off.output == "false\n"
 
 
