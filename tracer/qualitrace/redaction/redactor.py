@@ -208,7 +208,7 @@ def redaction(value: Any) -> Redactor:
         if callable(value):
             value = [value]
         rules: Sequence[Any] = value.split(",") if isinstance(value, str) else value
-        return Redactor([SECRET, *(rule if callable(rule) else rule.strip() for rule in rules)])
+        return Redactor([SECRET, *(rule.strip() if isinstance(rule, str) else rule for rule in rules)])
     except ImportError as error:
         logger.warning("redact needs its libraries (no module %s): %s; all text is left out", error.name, EXTRA)
     except Exception as error:
