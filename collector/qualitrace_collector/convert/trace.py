@@ -20,6 +20,7 @@ from opentelemetry.sdk.resources import Resource as SdkResource
 
 from qualitrace_collector.convert.content.documents import documents
 from qualitrace_collector.convert.dialects import read_span
+from qualitrace_collector.convert.estimated_usage import ESTIMATED, estimate_usage
 from qualitrace_collector.convert.mlflow_span import (
     USAGE,
     AnySpan,
@@ -184,7 +185,7 @@ def _draft_again(record: SpanRecord, logs: Iterable[Event]) -> SpanDraft:
     draft = _draft(record, logs)
     draft.inputs = draft.values.get("mlflow.spanInputs", draft.inputs)
     draft.outputs = draft.values.get("mlflow.spanOutputs", draft.outputs)
-    if draft.values.get(USAGE, "") is None:  # not to be counted
+    if draft.values.get(USAGE, "") is None or ESTIMATED in draft.values:  # not counted, or estimated anew
         draft.usage = None
     return draft
 
@@ -202,6 +203,7 @@ def _converted(piece: Piece, service: str, drafts: list[SpanDraft], earlier: lis
     if is_genai:
         one_span_per_call(everything)
         count_once(everything)
+        estimate_usage(everything)
         root = _local_root(everything)
         complete_root(root, everything)
         if piece.excess:
