@@ -39,6 +39,12 @@ def stream():
         pass
 
 
+def stream_without_usage():
+    messages = [{"role": "user", "content": "How long is the warranty of a tent?"}]
+    for _ in openai.OpenAI(**OPTIONS).chat.completions.create(model="gpt-5-mini", messages=messages, stream=True):
+        pass
+
+
 def asynchronous():
     async def ask():
         await openai.AsyncOpenAI(**OPTIONS).responses.create(
