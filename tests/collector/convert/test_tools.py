@@ -20,11 +20,12 @@ TEXT = {"type": "text", "text": "18 degrees"}
         ([TEXT, {"type": "text", "text": "sunny"}], "18 degrees\nsunny"),
         ({"content": [TEXT], "isError": False}, "18 degrees"),
         ({"blocks": [TEXT], "tool_name": "weather", "raw_output": "18 degrees"}, "18 degrees"),
+        ({"result": "18 degrees"}, "18 degrees"),
         ({"content": [TEXT], "city": "Oslo"}, json.dumps({"content": [TEXT], "city": "Oslo"})),
         ([{"text": "18 degrees", "city": "Oslo"}], '[{"text": "18 degrees", "city": "Oslo"}]'),
         ({"degrees": 18}, '{"degrees": 18}'),
     ],
-    ids=["Strands", "parts", "MCP", "LlamaIndex", "record with parts", "records", "value"],
+    ids=["Strands", "parts", "MCP", "LlamaIndex", "ADK", "record with parts", "records", "value"],
 )
 def test_what_a_tool_returned_is_shown_as_people_read_it(returned: Any, shown: str):
     """Parts of a message are words; any other value stays as it was sent."""
@@ -58,3 +59,11 @@ def called(given: Any, returned: Any) -> ToolCall:
     spans = convert(piece_of(chat_span(1, 1, question="Warm?", answer="Yes."), tool), "shop").spans
     (call,) = build_sample(spans, "shop").tool_calls
     return call
+
+
+@pytest.mark.parametrize(("name", "passages"), [("final_answer", ()), ("weather", ("18 degrees",))])
+def test_the_tool_that_answers_brings_no_passages(name: str, passages: tuple[str, ...]):
+    """What smolagents' `final_answer` returns is the answer, which would be grounded in itself."""
+    tool = span(1, 2, 1, openinference__span__kind="TOOL", tool__name=name, output__value="18 degrees")
+    spans = convert(piece_of(chat_span(1, 1, question="Warm?", answer="18 degrees"), tool), "shop").spans
+    assert build_sample(spans, "shop").passages == passages

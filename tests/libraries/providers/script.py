@@ -61,7 +61,7 @@ def reply(texts: str, last: str, tools: list[str], has_result: bool) -> Reply:
 
 def _reply(texts: str, last: str, tools: list[str], has_result: bool) -> Reply:
     weather = next((name for name in tools if TOOL in name), None)
-    if WEATHER in texts and weather and not has_result:
+    if WEATHER in texts and weather and not (has_result or TOOL_RESULT in texts):
         return Reply(tool=weather, arguments=TOOL_ARGUMENTS, tokens=(52, 17))
     if WEATHER in texts:
         return Reply(WEATHER_ANSWER, tokens=(81, 12))

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from qualitrace.libraries.bedrock import on_first_client
+from qualitrace.libraries.crewai import record_tools
 from qualitrace.libraries.langchain import record_documents
 from qualitrace.libraries.library import Library
 from qualitrace.quiet import logger
@@ -180,6 +181,7 @@ _TABLE = (
         instrumentor="opentelemetry.instrumentation.crewai:CrewAIInstrumentor",
         package="opentelemetry-instrumentation-crewai>=0.62,<1",
         why="OpenLLMetry's: a crew is one trace; OpenInference's shows answers as JSON",
+        then=record_tools,
         without_content={"TRACELOOP_TRACE_CONTENT": "false"},
     ),
     Library(

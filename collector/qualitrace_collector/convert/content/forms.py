@@ -98,6 +98,9 @@ TOOL_RESULTS = (
 # Keys of parts without a type that hold one: Bedrock, Gemini, Haystack, Vercel's UI messages.
 TOOL_RESULT_KEYS = ("toolResult", "functionResponse", "function_response", "tool_call_result", "toolInvocation")
 
+# Tools by which a model gives its answer (smolagents); what they return is the answer, not what it rests on.
+FINAL_TOOLS = ("final_answer",)
+
 # Where such a part keeps the result: OTel; Vercel 4; Vercel 5 and OpenAI; Anthropic, Bedrock; Haystack.
 RESULT_KEYS = ("response", "result", "output", "content", "_content", "results", "value", "json", "text")
 

@@ -212,6 +212,8 @@ def _result_text(part: dict[str, Any]) -> str:
 def result_text(result: Any) -> str:
     """Return what a tool returned: the words in parts of a message as they are, anything else as JSON."""
     parts = result
+    if isinstance(result, dict) and result.keys() == {"result"} and isinstance(result["result"], str):
+        return result["result"]  # Google's ADK wraps texts so
     if isinstance(result, dict):
         parts = result.get("content") if result.keys() <= _MCP_RESULT else result.get("blocks")  # LlamaIndex
     if isinstance(parts, list) and parts and all(isinstance(item, dict) and is_part(item) for item in parts):

@@ -140,5 +140,7 @@ def _turn_texts(turn: Message, question: str) -> list[str]:
 
 def _brought_by_tools(spans: Iterable[AnySpan]) -> Iterator[Passage]:
     for span in spans:
-        if span.span_type == SpanType.TOOL and not is_blank(span.outputs):
+        if span.span_type != SpanType.TOOL or is_blank(span.outputs):
+            continue
+        if span.get_attribute("tool.name") not in forms.FINAL_TOOLS:
             yield from (Passage(text, span, "outputs") for text in result_texts(as_sent(span.outputs)))

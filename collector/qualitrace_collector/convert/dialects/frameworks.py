@@ -6,6 +6,7 @@ documentation, Pydantic AI's InstrumentationSettings (formats 1 to 6), haystack/
 chat messages and generators, Genkit's js/core/src/tracing and GenerateResponseSchema of js/ai/src/model-types.ts.
 """
 
+import re
 from typing import Any
 
 from mlflow.entities import SpanType
@@ -35,12 +36,20 @@ ADK = Dialect(
 )
 
 
+# A place in a task's description where CrewAI puts one of the user's inputs.
+_CREWAI_INPUT = re.compile(r"\{[A-Za-z_][\w-]{0,60}\}")
+
+
 def _read_crewai(draft: SpanDraft) -> None:
-    """Read what a crew was asked: the descriptions of its tasks, with the user's inputs filled in."""
+    """Read what a crew was asked: the descriptions of its tasks.
+
+    Those without the user's inputs are left out: the spans of the tasks, which start later, have them filled in.
+    """
     tasks = draft.loads(draft.first(("crewai.crew.tasks", "crew_tasks")))
     if draft.inputs is None and isinstance(tasks, list):
         asked = [task["description"] for task in tasks if isinstance(task, dict) and task.get("description")]
-        draft.inputs = "\n".join(map(str, asked)) or None
+        text = "\n".join(map(str, asked))
+        draft.inputs = None if _CREWAI_INPUT.search(text) else text or None
 
 
 CREWAI = Dialect(

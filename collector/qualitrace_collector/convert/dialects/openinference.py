@@ -105,6 +105,10 @@ def _part(part: dict[str, Any]) -> dict[str, Any] | None:
     return None if part.get("type") == "tool_use" else part
 
 
+# Arguments that are a framework's own state, not what was asked: of LlamaIndex's workflows, of smolagents' steps.
+_STATES = frozenset({"init_state", "memory_step"})
+
+
 def _correct(draft: SpanDraft) -> None:
     if draft.usage and draft.scope == _CACHE_APART:
         draft.usage = whole(draft.usage, apart=True)
@@ -115,8 +119,8 @@ def _correct(draft: SpanDraft) -> None:
     ):
         draft.usage.pop(CACHE_READ, None)
     arguments = draft.loads(draft.inputs)
-    if draft.type not in CALL_TYPES and isinstance(arguments, dict) and "init_state" in arguments:
-        draft.inputs = None  # LlamaIndex's workflow engine: its own state, not what was asked
+    if draft.type not in CALL_TYPES and isinstance(arguments, dict) and not _STATES.isdisjoint(arguments):
+        draft.inputs = None
     if draft.tools is None and "llm.tools.0.tool.json_schema" in draft.values:
         tools = subtree(draft.values, "llm.tools.")
         draft.tools = [draft.loads(at(tool, "tool", "json_schema")) for tool in tools]
