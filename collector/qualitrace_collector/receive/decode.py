@@ -166,6 +166,18 @@ def _valid_text(data: bytes) -> bytes:
     return b"".join([*(decoder.decode(piece).encode() for piece in pieces), decoder.decode(b"", final=True).encode()])
 
 
+def _is_valid_text(data: bytes) -> bool:
+    """Whether it is UTF-8; a large text is never held a second time."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for start in range(0, len(data), _PIECE):
+            decoder.decode(data[start : start + _PIECE])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     # Only lowerCamelCase names count: json_format would take snake_case, too, and fails at a bracket in a name.
     return {key: _value(key, value) for key, value in pairs if key.isalnum()}
@@ -248,11 +260,12 @@ def _repair(message: Any, kind: type[Message], left: _RepairLimit) -> int:
                 inner = GetMessageClass(original.message_type)
                 # Only messages that cannot be parsed are searched, so a request costs little more than its bad spans.
                 count += 0 if _parses(inner, item) else _repair(item, inner, left)
-            elif (text := _valid_text(item)) != item:
+            elif not _is_valid_text(item):
                 count += 1
                 left.text -= len(item)
                 if left.text < 0:
                     raise DecodeError(f"more than {MAX_REPAIRED_BYTES} bytes of text are not UTF-8")
+                text = _valid_text(item)
                 if repeated:
                     value[index] = text
                 else:
