@@ -39,14 +39,6 @@ def _set_variables(library: Library) -> None:
         os.environ.update(library.without_content)
 
 
-def _set_variables(library: Library) -> None:
-    wanted = captures_content()
-    for variable, value in (library.environ | (library.with_content if wanted else {})).items():
-        os.environ.setdefault(variable, value)
-    if not wanted:
-        os.environ.update(library.without_content)
-
-
 @never_raises
 def instrument(instrumentor: Any) -> None:
     """Start an instrumentor of the app's choice, for a library that qualitrace does not know or traces otherwise.
