@@ -20,8 +20,8 @@ def turn(role: str, text: str) -> str:
 
 
 def call(parent: int = 0, number: int = 2, **values: Any) -> Span:
-    names = {"gen_ai__operation__name": "chat", "gen_ai__request__model": "gpt-4o-mini"}
-    texts = {
+    names: dict[str, Any] = {"gen_ai__operation__name": "chat", "gen_ai__request__model": "gpt-4o-mini"}
+    texts: dict[str, Any] = {
         "gen_ai__input__messages": turn("user", QUESTION),
         "gen_ai__output__messages": turn("assistant", ANSWER),
     }
@@ -56,7 +56,7 @@ def test_reported_tokens_stay() -> None:
 
 def test_sum_above_goes_first() -> None:
     """An agent that reports the tokens of its calls is believed."""
-    counts = {"gen_ai__usage__input_tokens": 21, "gen_ai__usage__output_tokens": 9}
+    counts: dict[str, Any] = {"gen_ai__usage__input_tokens": 21, "gen_ai__usage__output_tokens": 9}
     agent = span(1, 1, gen_ai__operation__name="invoke_agent", **counts)
     assert usage_of(agent, call(parent=1, gen_ai__request__stream=True)) == ((21, 9), [])
 
@@ -75,5 +75,6 @@ def test_estimate_is_made_anew_for_late_spans() -> None:
     first = convert(piece_of(call(gen_ai__request__stream=True)), "shop")
     later = convert(piece_of(call(number=3, gen_ai__request__stream=True)), "shop", first.spans)
     assert not later.renewed
-    usage: Any = aggregate_usage_from_spans([*first.spans, *later.spans])
+    stored: Any = [*first.spans, *later.spans]
+    usage: Any = aggregate_usage_from_spans(stored)
     assert (usage["input_tokens"], usage["output_tokens"]) == (18, 18)

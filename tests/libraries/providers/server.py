@@ -3,7 +3,7 @@
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -61,7 +61,7 @@ def _answer(path: str, asked: dict[str, Any]) -> Answer:
 
 
 @contextmanager
-def provider() -> Iterator[str]:
+def provider() -> Generator[str]:
     """Serve on loopback in the block; return the base URL, without a path."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
