@@ -137,7 +137,7 @@ class ItemLimits(Section):
     """Size of a span or log record. A larger one is rejected."""
     trace_size: ByteSize = Field(default=ByteSize(8 << 20), ge=1)
     """Size of the spans of one trace in a request. Further ones are rejected."""
-    json_size: ByteSize = Field(default=ByteSize(32 << 20), ge=1)
+    json_size: ByteSize = Field(default=ByteSize(8 << 20), ge=1)
     """Size of a request in JSON, which takes many times the memory of protobuf. A larger one is refused for good."""
     attributes: int = Field(default=12_800, ge=1)
     """Attributes of a span, an event, a link or a log record. With more, the span or record is rejected."""
