@@ -48,6 +48,7 @@ for service in {services}:
 
 def test_boto3_counts_by_its_service(programs: Any) -> None:
     """Only an app that makes a client of Bedrock hears that the instrumentor of Bedrock is missing, and once."""
+    add_distribution(programs.directory, "boto3", "1.44.0")
     code = "qualitrace.init()\n" + BEDROCK
     assert run(programs, code.format(services=["s3", "sqs"])).errors == ""
     done = run(programs, code.format(services=["s3", "bedrock-runtime", "bedrock-agent-runtime"]))

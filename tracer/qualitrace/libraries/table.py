@@ -49,7 +49,7 @@ _TABLE = (
     Library(
         name="boto3",
         module="botocore.loaders",
-        distributions=("boto3",),
+        distributions=("boto3", "aiobotocore"),  # not botocore: its own instrumentor may trace other services beside
         versions=">=1.44,<2",
         instrumentor="opentelemetry.instrumentation.genai.bedrock:BedrockInstrumentor",
         package="opentelemetry-instrumentation-genai-bedrock>=1.3b0,<2",
