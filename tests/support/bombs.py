@@ -194,8 +194,8 @@ LAWFUL = (
         "190,000 lists in a list",
         lambda: one_span(field_of(9, attribute(field_of(5, field_of(1, field_of(5, b"")) * 190_000)))),
     ),
-    Bomb("a text of 4 MB", lambda: one_span(text(EMOJI + b"v " * (_HALF // 2)))),
-    Bomb("two texts of 4 MB in a trace", lambda: trace_of(2, text(EMOJI + b"v " * (_HALF // 2)))),
+    Bomb("the largest text", lambda: one_span(text(EMOJI + b"v " * (_HALF // 2)))),
+    Bomb("two texts of 8 MB in a trace", lambda: trace_of(2, text(EMOJI + b"v " * (_HALF // 4)))),
     Bomb(
         "20,000 spans under 1,000 attributes",
         lambda: field_of(

@@ -42,7 +42,7 @@ class Assembly(Section):
     """Size of the requests in memory, without the largest. Beyond it, the oldest traces are stored first."""
     max_trace_spans: int = Field(default=10_000, ge=1)
     """Spans of a trace, over all requests. Those that come after are left out; a trace's root says how many."""
-    max_trace_size: ByteSize = Field(default=ByteSize(8 << 20), ge=1)
+    max_trace_size: ByteSize = Field(default=ByteSize(32 << 20), ge=1)
     """Size of the spans of a trace, over all requests. Each event, link and attribute of them counts 200 bytes more."""
 
 
