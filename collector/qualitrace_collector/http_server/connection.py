@@ -1,12 +1,15 @@
 """HTTP connections with the limits that uvicorn lacks: on their number, on heads, and on answers that nobody reads."""
 
 import asyncio
+import re
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
+
+_UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 MAX_HEAD_BYTES = 64 << 10
 MAX_PIPELINED = 16
@@ -141,7 +144,7 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse; refuse a head that is too large, and start the timer for one that begins."""
         self._unparsed += len(data)
-        super().data_received(data)
+        super().data_received(_without_upgrade(data) if self._awaits_head else data)
         if self._unparsed > MAX_HEAD_BYTES and not self.transport.is_closing():
             self.send_400_response(f"Request head or chunk framing is larger than {MAX_HEAD_BYTES} bytes.")
         elif self._awaits_head and self._head_timer is None:
@@ -196,3 +199,13 @@ class Connection(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """Return the bytes that begin a request without the offer of another protocol, which a server may ignore.
+
+    Java's client offers HTTP/2 (`Upgrade: h2c`) with each first request. The parser would take the body for bytes of
+    that protocol and drop it (https://www.rfc-editor.org/rfc/rfc9110#section-7.8).
+    """
+    head, end, rest = data.partition(b"\r\n\r\n")
+    return _UPGRADE.sub(b"\r\nX-Not-Upgraded:", head) + end + rest

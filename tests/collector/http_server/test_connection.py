@@ -28,7 +28,18 @@ async def page(_request: Request) -> Response:
     return Response(PAGE)
 
 
-APP = Starlette(routes=[Route("/", page), Route("/short", lambda _: PlainTextResponse("here"))])
+async def echo(request: Request) -> Response:
+    """Answer with the body of the request."""
+    return Response(await request.body())
+
+
+APP = Starlette(
+    routes=[
+        Route("/", page),
+        Route("/short", lambda _: PlainTextResponse("here")),
+        Route("/echo", echo, methods=["POST"]),
+    ]
+)
 
 
 @dataclass
@@ -114,3 +125,16 @@ def test_requests_in_a_row_are_bounded() -> None:
         greedy = port.connect(GET % b"/short" * 4000)
         assert read_all(greedy) < 4000
         assert port.connect(GET % b"/short").recv(15) == b"HTTP/1.1 200 OK"
+
+
+def test_an_offer_of_another_protocol_costs_no_body() -> None:
+    """A request that offers HTTP/2, as Java's client sends it, is served over HTTP/1.1 with its body."""
+    head = (
+        b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\nupgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQ\r\n"
+        b"Connection: Upgrade, HTTP2-Settings, close\r\n\r\n"
+    )
+    with serving(PATIENT) as port:
+        client = port.connect(head + b"body\r\nUpgrade: stays")
+        answer = b"".join(iter(lambda: client.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(b"\r\n\r\nbody\r\nUpgrade: stays")
