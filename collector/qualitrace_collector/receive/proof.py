@@ -19,8 +19,9 @@ async def prove(journal: SqliteJournal, intake: Intake) -> None:
     """Prove it again and again; after a refusal only what is as large as the refused request is a proof."""
     failing = False  # so that the log has one line when it begins and one when it ends
     while True:
+        size = intake.refused_bytes
         try:
-            await asyncio.to_thread(journal.prove, intake.refused_bytes)
+            await asyncio.to_thread(journal.prove, size)
         except JournalError as error:
             if not failing:
                 _log.warning("OTLP cannot be acked: %s", error)
@@ -28,5 +29,7 @@ async def prove(journal: SqliteJournal, intake: Intake) -> None:
         else:
             if failing:
                 _log.warning("OTLP can be acked again")
-            failing, intake.refused_bytes = False, 0
+            failing = False
+            if intake.refused_bytes == size:  # else a larger request was refused meanwhile
+                intake.refused_bytes = 0
         await asyncio.sleep(PROOF_SECONDS)

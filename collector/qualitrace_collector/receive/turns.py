@@ -43,7 +43,7 @@ class Turns:
             try:
                 return await asyncio.to_thread(work)
             finally:
-                _give_memory_back()
+                await asyncio.to_thread(_give_memory_back)  # which takes long where much was used
 
 
 def _give_memory_back() -> None:
