@@ -138,10 +138,10 @@ class Http2Connection(asyncio.BufferedProtocol):
         for exchange in exchanges.values():
             exchange.closed()
 
-    def get_buffer(self, sizehint: int) -> bytearray:
+    def get_buffer(self, sizehint: int) -> memoryview:
         """Return where to put what is received."""
         self._input = bytearray(READ_BYTES)  # not kept: thousands of connections may wait
-        return self._input
+        return memoryview(self._input)  # asyncio's TLS fills slices of it: those of a bytearray would be copies
 
     def buffer_updated(self, nbytes: int) -> None:
         """Pass on what was received, and answer what HTTP/2 itself asks for."""
