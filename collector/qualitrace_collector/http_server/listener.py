@@ -39,7 +39,7 @@ def listen(setting: str, address: str) -> socket.socket:
 
 async def accept_connections(
     listener: socket.socket,
-    make_connection: Callable[[], asyncio.Protocol],
+    make_connection: Callable[[], asyncio.BaseProtocol],
     tls: ssl.SSLContext | None,
     handshake_timeout: float,
 ) -> asyncio.Server:
