@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qualitrace_collector import masking
 from qualitrace_collector.masking import MaskedRecord, masked, remember_secret
 
 CHARACTERS = string.ascii_letters + string.digits + "/?#@:%&=+;,'\"()[]{}.!$ ~é"
@@ -23,6 +24,12 @@ PASSWORDS = st.text(CHARACTERS, min_size=4, max_size=20).filter(
         and text not in "cannot connect to postgresql://db:5432/mlflow?sslmode=on&password=***"
     )
 )
+
+
+@pytest.fixture(autouse=True)
+def no_secrets_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the process know no secret: those of a configuration are remembered to its end."""
+    monkeypatch.setattr(masking, "_given", set[str]())
 
 
 @pytest.mark.parametrize(

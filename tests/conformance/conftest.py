@@ -79,9 +79,10 @@ def request_of_size() -> Callable[[int], ExportTraceServiceRequest]:
     """Make a valid request of exactly that many bytes (at least 1000), mostly spaces, which compress well."""
 
     def make(size: int) -> ExportTraceServiceRequest:
-        length = size - 200
+        length, most = size - 200, 8 << 20  # a span may not have as much as a request
         while True:
-            request = otlp.request([otlp.span(1, 1, text=" " * length)])
+            texts = [most] * (length // most) + [length % most]
+            request = otlp.request([otlp.span(number, 1, text=" " * text) for number, text in enumerate(texts, 1)])
             missing = size - request.ByteSize()
             if missing == 0:
                 return request

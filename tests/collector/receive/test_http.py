@@ -60,7 +60,9 @@ def test_a_valid_protobuf_request_is_journalled_as_it_came(receiver: Any, make_r
     assert (answer.status, answer.body) == (200, b"")
     assert answer.headers["Content-Type"] == PROTOBUF
     assert journalled(receiver) == [body]
-    assert receiver.journal.counters() == {
+    counters = receiver.journal.counters()
+    counters.pop(("proofs", ""), None)  # made by the clock
+    assert counters == {
         ("requests_received", "http"): 1,
         ("bytes_received", "http"): len(body),
         ("spans_received", "http"): 3,
