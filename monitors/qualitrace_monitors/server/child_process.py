@@ -100,7 +100,7 @@ class ChildProcess:
     @property
     def ready(self) -> bool:
         """Whether the process said that it is ready, since its last start."""
-        return self._watch is not None and self._watch.ready
+        return self._process is not None and self._watch is not None and self._watch.ready
 
     def keep_running(self) -> None:
         """Start the process again if it ended or hangs, after a wait that grows with each failure in a row.
