@@ -2,15 +2,15 @@
 
 import json
 import re
-import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from libraries.providers import anthropic, bedrock, cohere, gemini, ollama, openai, openai_like
 from libraries.providers.answer import Answer
 from libraries.providers.script import BROKEN_MODEL
+from support.listening import listening
 
 Respond = Callable[[dict[str, Any]], Answer]
 
@@ -63,11 +63,5 @@ def _answer(path: str, asked: dict[str, Any]) -> Answer:
 @contextmanager
 def provider() -> Generator[str]:
     """Serve on loopback in the block; return the base URL, without a path."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with listening(_Handler) as address:
+        yield address
