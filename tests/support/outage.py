@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -40,10 +41,14 @@ def locked(path: Path) -> Generator[None]:
 
 
 class Memory:
-    """Records the largest resident size of each of a server's processes, in MB."""
+    """Records the resident size of each of a server's processes, in MB.
+
+    Attributes:
+        sizes: by process, in order of time.
+    """
 
     def __init__(self, pids: Callable[[], Mapping[str, int]]) -> None:
-        self.largest: dict[str, float] = {}
+        self.sizes: dict[str, list[float]] = defaultdict(list)
         self._pids = pids
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -60,11 +65,15 @@ class Memory:
         while not self._stop.wait(SAMPLE_SECONDS):
             with suppress(FileNotFoundError, subprocess.CalledProcessError):  # a process ended meanwhile
                 for name, pid in self._pids().items():
-                    self.largest[name] = max(self.largest.get(name, 0.0), resident_megabytes(pid))
+                    self.sizes[name].append(_resident_megabytes(pid))
+
+    @property
+    def largest(self) -> dict[str, float]:
+        """The largest size by process."""
+        return {name: max(sizes) for name, sizes in self.sizes.items()}
 
 
-def resident_megabytes(pid: int) -> float:
-    """Return the resident size of a process in MB."""
+def _resident_megabytes(pid: int) -> float:
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 

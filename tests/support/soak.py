@@ -7,63 +7,37 @@ import argparse
 import random
 import secrets
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections import Counter, defaultdict
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from support.bombs import BOMBS, drop
 from support.crash import JUDGES, TARGETS, kill
 from support.load import Load
-from support.outage import resident_megabytes
+from support.outage import Memory
 from support.serving import Server
 from support.tally import Tally, count, is_settled, rows
 from support.waiting import eventually
 
 KILL_SECONDS = 60.0
 BOMB_SECONDS = 15.0
-SAMPLE_SECONDS = 1.0
 SETTLE_SECONDS = 300.0
 PAUSE_SECONDS = 0.4
 
 
-class Resident:
-    """The resident sizes of a server's processes over time, in MB.
-
-    Attributes:
-        sizes: by process, in order of time.
-    """
-
-    def __init__(self, server: Server) -> None:
-        self.sizes: dict[str, list[float]] = defaultdict(list)
-        self._server = server
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(SAMPLE_SECONDS):
-            with suppress(FileNotFoundError, subprocess.CalledProcessError):  # a process ended meanwhile
-                for name, pid in self._server.children().items():
-                    self.sizes[name].append(resident_megabytes(pid))
-
-    def table(self) -> str:
-        """Return a line for each process: the medians of the first and the last third, and the largest."""
-        lines = []
-        for name, sizes in sorted(self.sizes.items()):
-            third = max(1, len(sizes) // 3)
-            first, last = statistics.median(sizes[:third]), statistics.median(sizes[-third:])
-            lines.append(f"{name + ' MB':16} first third {first:.0f}, last third {last:.0f}, largest {max(sizes):.0f}")
-        return "\n".join(lines)
+def memory_table(sizes: Mapping[str, Sequence[float]]) -> str:
+    """Return a line for each process: the medians of the first and the last third, and the largest."""
+    lines: list[str] = []
+    for name, values in sorted(sizes.items()):
+        third = max(1, len(values) // 3)
+        first, last = statistics.median(values[:third]), statistics.median(values[-third:])
+        lines.append(f"{name + ' MB':16} first third {first:.0f}, last third {last:.0f}, largest {max(values):.0f}")
+    return "\n".join(lines)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +55,7 @@ class Outcome:
     dropped: Counter[str]
     dead_letters: float
     delays: list[float]
-    resident: str
+    memory: str
     tally: Tally
 
     @property
@@ -100,7 +74,7 @@ def soak_run(folder: Path, seconds: float, seed: str) -> Outcome:
     server = Server(
         folder, judges=list(JUDGES), sampling={"rate": 0.5}, assembly={"quiet_period": "1s", "max_open": "5s"}
     ).start()
-    resident = Resident(server)
+    memory = Memory(server.children).start()
     load = Load(server.http, server.grpc, seed=seed, pause=PAUSE_SECONDS).start()
     killed: Counter[str] = Counter()
     dropped: Counter[str] = Counter()
@@ -119,7 +93,7 @@ def soak_run(folder: Path, seconds: float, seed: str) -> Outcome:
         load.stop()
         eventually(lambda: is_settled(folder / "data"), SETTLE_SECONDS, interval=0.5)
         dead_letters = server.sample("qualitrace_dead_letters")
-        resident.stop()
+        memory.stop()
         assert server.stop() == 0
     finally:
         if server.process is not None and server.process.poll() is None:
@@ -130,7 +104,7 @@ def soak_run(folder: Path, seconds: float, seed: str) -> Outcome:
         dropped=dropped,
         dead_letters=dead_letters,
         delays=sorted(at - load.acked[trace] for trace, at in scored if trace in load.acked),
-        resident=resident.table(),
+        memory=memory_table(memory.sizes),
         tally=count(folder / "data", load.acked, JUDGES),
     )
 
@@ -148,7 +122,7 @@ def main() -> int:
     print(f"{'kills':16} {outcome.killed.total()} ({', '.join(f'{k} {n}' for k, n in outcome.killed.items())})")
     print(f"{'bombs':16} {outcome.dropped.total()} ({', '.join(f'{k} {n}' for k, n in outcome.dropped.items())})")
     print(f"{'dead letters':16} {outcome.dead_letters:.0f}")
-    print(outcome.resident)
+    print(outcome.memory)
     print(f"{'ack to score':16} p50 {cuts[49]:.1f} s, p95 {cuts[94]:.1f} s, p99 {cuts[98]:.1f} s")
     print(outcome.tally.table())
     return 0 if outcome.is_clean else 1
