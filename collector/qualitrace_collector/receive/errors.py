@@ -49,12 +49,20 @@ class RequestError(Exception):
         """Return what the status carries beside the message."""
         return []
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # It is pickled where another process works on a request. Its class may take other arguments than the message.
+        return _restored, (type(self), str(self)), self.__dict__
+
     def status(self) -> Status:
         """Return the body of the answer."""
         status = Status(code=self.rpc_code, message=str(self))
         for detail in self._details():
             status.details.add().Pack(detail)
         return status
+
+
+def _restored(kind: type[RequestError], message: str) -> RequestError:
+    return kind.__new__(kind, message)
 
 
 class Unauthenticated(RequestError):

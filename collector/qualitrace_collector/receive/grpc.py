@@ -9,7 +9,6 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable, Mapping
-from functools import partial
 from urllib.parse import quote
 
 from google.protobuf.message import Message
@@ -19,7 +18,7 @@ from google.rpc.status_pb2 import Status
 from qualitrace_collector.http_server.connection import ConnectionLimits, ConnectionSlots
 from qualitrace_collector.http_server.http2 import Answer, Headers, Http2Connection
 from qualitrace_collector.http_server.listener import accept_connections
-from qualitrace_collector.receive.decode import COMPRESSIONS, Decoded, decode_protobuf
+from qualitrace_collector.receive.decode import COMPRESSIONS, PROTOBUF
 from qualitrace_collector.receive.errors import (
     RETRY_INFO,
     RequestError,
@@ -31,7 +30,6 @@ from qualitrace_collector.receive.errors import (
 )
 from qualitrace_collector.receive.guard import DoorGuard
 from qualitrace_collector.receive.intake import Intake
-from qualitrace_collector.receive.item_count import size_in_turns
 from qualitrace_collector.receive.signals import SIGNALS, Signal
 
 CALL_BYTES = 4 << 10
@@ -176,7 +174,7 @@ class _Call:
         """Make the request durable, and answer."""
         intake = self._calls.intake
         try:
-            response = await intake.accept(self._signal, await self._decode(), "grpc", self._tenant)
+            response = await intake.accept(self._signal, PROTOBUF, await self._read(), "grpc", self._tenant)
         except RequestError as error:
             self._refuse(error)
         except Exception:
@@ -187,7 +185,7 @@ class _Call:
         finally:
             self._memory.release()
 
-    async def _decode(self) -> Decoded:
+    async def _read(self) -> bytes:
         is_compressed = self._message[0]
         sent = bytes(memoryview(self._message)[_PREFIX_BYTES:])
         self._message = bytearray()
@@ -195,8 +193,7 @@ class _Call:
         payload = await self._guard.turns.decompress(sent, encoding, self._guard.max_bytes)
         # The message that is made of it is as large again, and both are kept until it is in the journal.
         self._memory.add(len(payload) if payload is sent else 2 * len(payload))
-        decode = partial(decode_protobuf, self._signal, payload, self._guard.limits.items)
-        return await self._guard.turns.take(size_in_turns(self._signal.request, payload), decode)
+        return payload
 
     def _check_size(self) -> None:
         if self._size is None:

@@ -6,7 +6,6 @@ All of them answer once what they took is durable.
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from typing import cast
 
 import limits
@@ -26,19 +25,10 @@ from starlette.routing import Route
 
 from qualitrace_collector.journal import ForeignTraces
 from qualitrace_collector.person_feedback import PersonFeedback
-from qualitrace_collector.receive.decode import (
-    JSON,
-    PROTOBUF,
-    Decoded,
-    check_headers,
-    decode_json,
-    decode_protobuf,
-    media_type,
-)
+from qualitrace_collector.receive.decode import JSON, PROTOBUF, check_headers, media_type
 from qualitrace_collector.receive.errors import Forbidden, RateLimited, RequestError, TooLarge, Undecodable, Unsupported
 from qualitrace_collector.receive.guard import AddBytes, DoorGuard
 from qualitrace_collector.receive.intake import Intake
-from qualitrace_collector.receive.item_count import size_in_turns
 from qualitrace_collector.receive.signals import SIGNALS, Signal
 
 MAX_FEEDBACK_BYTES = 64 << 10
@@ -95,22 +85,19 @@ class _Export:
     async def take(self, request: Request) -> Response:
         tenant = self._guard.tokens.tenant_of(request.headers.get("authorization", ""))
         with self._guard.memory.hold() as add_bytes:
-            decoded = await self._decode(request, add_bytes)
-            return _reply(media_type(request), 200, await self._intake.accept(self._signal, decoded, "http", tenant))
+            kind, encoding = media_type(request), request.headers.get("content-encoding", "").lower()
+            check_headers(kind, encoding)
+            data = await self._read(request, kind, encoding, add_bytes)
+            return _reply(kind, 200, await self._intake.accept(self._signal, kind, data, "http", tenant))
 
-    async def _decode(self, request: Request, add_bytes: AddBytes) -> Decoded:
-        kind, encoding = media_type(request), request.headers.get("content-encoding", "").lower()
-        check_headers(kind, encoding)
+    async def _read(self, request: Request, kind: str, encoding: str, add_bytes: AddBytes) -> bytes:
         body = await self._guard.read_body(request, add_bytes, self._guard.max_bytes)
         data = await self._guard.turns.decompress(body, encoding, self._guard.max_bytes)
         if data is not body:
             add_bytes(len(data))
-        limits = self._guard.limits
-        if kind == JSON and len(data) > limits.json_size:
-            raise TooLarge(limits.json_size)
-        decode, message = (decode_json, None) if kind == JSON else (decode_protobuf, self._signal.request)
-        work = partial(decode, self._signal, data, limits.items)
-        return await self._guard.turns.take(size_in_turns(message, data), work)
+        if kind == JSON and len(data) > self._guard.limits.json_size:
+            raise TooLarge(self._guard.limits.json_size)
+        return data
 
 
 def _reply(kind: str, http_status: int, message: Message, headers: Mapping[str, str] | None = None) -> Response:

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
@@ -18,12 +18,14 @@ from qualitrace_collector.journal import (
 )
 from qualitrace_collector.journal.entry import Counts
 from qualitrace_collector.person_feedback import PersonFeedback
-from qualitrace_collector.receive.decode import Decoded
+from qualitrace_collector.receive.checked_request import check_request, remove_foreign
+from qualitrace_collector.receive.decode import JSON
 from qualitrace_collector.receive.errors import RequestError, Unavailable
 from qualitrace_collector.receive.item_count import size_in_turns
 from qualitrace_collector.receive.settings import ItemLimits
-from qualitrace_collector.receive.signals import Signal, Validation, reject_foreign
+from qualitrace_collector.receive.signals import Signal
 from qualitrace_collector.receive.turns import Turns
+from qualitrace_collector.receive.validation import Validation
 
 Door = Literal["http", "grpc"]
 
@@ -34,7 +36,7 @@ WARNING_SECONDS = 3600.0  # between two warnings of the same kind
 
 
 class Intake:
-    """Takes decoded requests.
+    """Takes requests.
 
     The transaction that makes a request durable counts it, too: requests_received, bytes_received, spans_received and
     log_records_received by door, spans_rejected, log_records_rejected and spans_adjusted by reason, feedback_received
@@ -66,46 +68,42 @@ class Intake:
         self._refusing = ""  # why, so that the log has one line when it begins and one when it ends
         self._next_warning = 0.0
 
-    async def accept(self, signal: Signal, decoded: Decoded, door: Door, tenant: str | None = None) -> Message:
+    async def accept(
+        self, signal: Signal, media_type: str, data: bytes, door: Door, tenant: str | None = None
+    ) -> Message:
         """Make the valid part of a request durable and return the answer to its client.
 
         Args:
+            media_type: that of the data, `PROTOBUF` or `JSON`.
             tenant: the sender; items of other tenants' traces are rejected. None if there are no tenants.
 
         Raises:
+            Undecodable: it is no such request.
             Unavailable: it cannot be kept now; the client should try again.
         """
         self._check_running()
-        size = size_in_turns(signal.request, decoded.payload)
-        validation, payload = await self._turns.take(size, partial(self._checked, signal, decoded))
+        size = size_in_turns(None if media_type == JSON else signal.request, data)
+        work = partial(check_request, signal, media_type, data, self._limits, has_tenant=tenant is not None)
+        checked = await self._turns.take(size, work)
+        validation, repaired = checked.validation, checked.repaired
+        payload = data if checked.payload is None else checked.payload
         if validation.adjusted:
             self._warn_of_adjusted(validation)
         while validation.kept:
-            claims = frozenset[bytes]()
-            if tenant is not None:
-                claims = await self._turns.take(size, partial(_trace_ids, signal, decoded.message))
             counts = _counts(signal, validation, door, len(payload))
             try:
-                await self._append(signal.name, payload, tenant, claims, counts)
+                await self._append(signal.name, payload, tenant, checked.trace_ids, counts)
                 break
             except ForeignTraces as error:  # only the journal's writer knows whose a trace is
                 foreign = error.trace_ids
-            payload = await self._turns.take(size, partial(_without_foreign, signal, decoded, foreign, validation))
+            checked = await self._turns.take(size, partial(remove_foreign, signal, payload, foreign, validation))
+            validation, payload = checked.validation, checked.payload or b""
         else:
             self._committer.count(_counts(signal, validation, door, 0))
-        if not decoded.repaired:
+        if not repaired:
             return signal.answer(validation)
-        self._committer.count({("texts_repaired", signal.name): decoded.repaired})
-        return signal.answer(
-            validation, f"{decoded.repaired} texts repaired: strings must be UTF-8; what is not became U+FFFD"
-        )
-
-    def _checked(self, signal: Signal, decoded: Decoded) -> tuple[Validation, bytes]:
-        """Take out what is invalid; return what was done, and the request to keep."""
-        validation = signal.check(decoded.message, len(decoded.payload), self._limits)
-        # The bytes are kept as they came, unknown fields too, unless something is removed or adjusted.
-        changed = validation.rejected or validation.adjusted
-        return validation, decoded.message.SerializeToString() if changed else decoded.payload
+        self._committer.count({("texts_repaired", signal.name): repaired})
+        return signal.answer(validation, f"{repaired} texts repaired: strings must be UTF-8; what is not became U+FFFD")
 
     async def keep_feedback(self, feedback: PersonFeedback, tenant: str | None = None) -> None:
         """Make a person's feedback durable.
@@ -165,15 +163,6 @@ class Intake:
     def stop(self) -> None:
         """Refuse every further request."""
         self._stopping = True
-
-
-def _trace_ids(signal: Signal, request: Message) -> frozenset[bytes]:
-    return frozenset(item.trace_id for place in signal.places(request) for item in place.items)
-
-
-def _without_foreign(signal: Signal, decoded: Decoded, foreign: Set[bytes], validation: Validation) -> bytes:
-    reject_foreign(signal.places(decoded.message), foreign, validation)
-    return decoded.message.SerializeToString()
 
 
 def _counts(signal: Signal, validation: Validation, door: Door, size: int) -> Counter[tuple[str, str]]:

@@ -73,6 +73,7 @@ async def serve(config: ReceiveConfig, stop: asyncio.Event, on_ready: Callable[[
         committer.count(watchdog.restart_counts("receive"))
         stack.push_async_callback(asyncio.to_thread, committer.stop)
         guard = DoorGuard.of(config)
+        stack.callback(guard.turns.close)
         intake = Intake(committer, time.time, guard.turns, guard.limits)
         tls, limits = config.otlp.tls, _limits(config.otlp)
         grpc_door = GrpcServer(intake, guard, limits, tls=tls.context() if tls else None)

@@ -9,7 +9,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from qualitrace_collector.journal import GroupCommitter, JournalEntry, SqliteJournal
-from qualitrace_collector.receive.decode import Decoded
+from qualitrace_collector.receive.decode import PROTOBUF
 from qualitrace_collector.receive.errors import Unavailable
 from qualitrace_collector.receive.intake import Intake
 from qualitrace_collector.receive.signals import TRACES
@@ -28,11 +28,11 @@ def test_requests_under_way_are_finished_at_stop_and_later_ones_refused(
     async def run() -> None:
         committer = GroupCommitter(journal)
         intake = Intake(committer, lambda: 77.5)
-        early = asyncio.create_task(intake.accept(TRACES, Decoded(request, payload), "http"))
+        early = asyncio.create_task(intake.accept(TRACES, PROTOBUF, payload, "http"))
         await asyncio.wait([early], timeout=0)
         intake.stop()
         with pytest.raises(Unavailable, match="stopping") as caught:
-            await intake.accept(TRACES, Decoded(request, payload), "http")
+            await intake.accept(TRACES, PROTOBUF, payload, "http")
         intake.count_refusal(caught.value)
         await early
         await asyncio.to_thread(committer.stop)
@@ -56,9 +56,9 @@ def test_a_journal_that_fails_is_logged_once_until_it_works_again(
         intake = Intake(committer, lambda: 1.0)
         for _ in range(10):
             with pytest.raises(Unavailable, match="journal is full; try again"):
-                await intake.accept(TRACES, Decoded(large, large.SerializeToString()), "grpc")
+                await intake.accept(TRACES, PROTOBUF, large.SerializeToString(), "grpc")
         for _ in range(2):
-            await intake.accept(TRACES, Decoded(small, small.SerializeToString()), "grpc")
+            await intake.accept(TRACES, PROTOBUF, small.SerializeToString(), "grpc")
         await asyncio.to_thread(committer.stop)
 
     asyncio.run(run())
@@ -84,7 +84,7 @@ def test_spans_that_end_before_they_start_are_logged_once_an_hour(
             now += seconds
             request = make_request()
             request.resource_spans[0].scope_spans[0].spans[0].end_time_unix_nano = 1
-            await intake.accept(TRACES, Decoded(request, request.SerializeToString()), "http")
+            await intake.accept(TRACES, PROTOBUF, request.SerializeToString(), "http")
         await asyncio.to_thread(committer.stop)
 
     asyncio.run(run())

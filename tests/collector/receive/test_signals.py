@@ -12,7 +12,8 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from qualitrace_collector.receive.settings import ItemLimits
-from qualitrace_collector.receive.signals import LOGS, TRACES, Validation
+from qualitrace_collector.receive.signals import LOGS, TRACES
+from qualitrace_collector.receive.validation import Validation
 
 TRACE_ID, SPAN_ID = b"t" * 16, b"s" * 8
 

@@ -1,17 +1,24 @@
-"""Who waits for whom: what takes long is done in a thread, however small it is, and nothing else is."""
+"""Who waits for whom: what takes long is done in a thread or a process, and nothing else is."""
 
 import asyncio
+import os
+import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import pytest
 from google.protobuf.message import Message
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
+from qualitrace_collector.receive.checked_request import check_request
+from qualitrace_collector.receive.decode import PROTOBUF
+from qualitrace_collector.receive.errors import RequestError, TooManyItems, Unavailable, Undecodable
 from qualitrace_collector.receive.item_count import SMALL_BYTES, size_in_turns
+from qualitrace_collector.receive.settings import ItemLimits
 from qualitrace_collector.receive.signals import TRACES
-from qualitrace_collector.receive.turns import Turns
+from qualitrace_collector.receive.turns import MEDIUM_BYTES, Turns
 from support.otlp import rag_trace
 from support.otlp import request as request_of
 from support.otlp_json import to_otlp_json
@@ -64,3 +71,43 @@ def test_what_applications_send_is_worked_on_at_once() -> None:
     message = request_of(spans)
     assert waits_in_the_loop(KIND, message.SerializeToString())
     assert waits_in_the_loop(None, to_otlp_json(message))
+
+
+@pytest.fixture
+def turns() -> Iterator[Turns]:
+    turns = Turns()
+    yield turns
+    turns.close()
+
+
+async def take_large(turns: Turns, data: bytes = b"", limits: ItemLimits | None = None) -> Message:
+    """Check a request as if it were large; return what is kept of it."""
+    work = partial(check_request, TRACES, PROTOBUF, data, limits or ItemLimits(), has_tenant=False)
+    checked = await turns.take(MEDIUM_BYTES + 1, work)
+    return KIND.FromString(data if checked.payload is None else checked.payload)
+
+
+@pytest.mark.parametrize(
+    ("data", "items", "refusal"),
+    [(b"\xff", 10, Undecodable), (request([ScopeSpans(spans=[Span()] * 20)]), 10, TooManyItems)],
+)
+def test_large_requests_are_refused_as_small_ones_are(
+    turns: Turns, data: bytes, items: int, refusal: type[RequestError]
+) -> None:
+    """The refusal comes back from another process with its answer for the client, and its label for the counter."""
+    with pytest.raises(refusal) as caught:
+        asyncio.run(take_large(turns, data, ItemLimits(items=items)))
+    assert (caught.value.reason, bool(caught.value.status().details)) == (refusal.reason, True)
+
+
+def test_a_large_request_that_kills_its_process_harms_no_other(turns: Turns) -> None:
+    """As the kernel does when memory is short: that sender tries again, and the next large request is read."""
+    sent = request([ScopeSpans(spans=rag_trace(1, question="?", answer="!", passages=[]))])
+
+    async def run() -> Message:
+        assert await turns.take(MEDIUM_BYTES + 1, os.getpid) != os.getpid()
+        with pytest.raises(Unavailable, match="try again"):
+            await turns.take(MEDIUM_BYTES + 1, partial(signal.raise_signal, signal.SIGKILL))
+        return await take_large(turns, sent)
+
+    assert asyncio.run(run()).SerializeToString() == sent
