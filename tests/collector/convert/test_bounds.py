@@ -17,7 +17,7 @@ from qualitrace_collector.piece import Piece
 from support.pieces import piece_of
 
 LONG = 100_000
-SECONDS = 2.0
+SECONDS = 5.0
 """Each takes a few hundredths; what grows with the square of its length takes a minute or more."""
 
 

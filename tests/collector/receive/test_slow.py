@@ -34,7 +34,7 @@ EMPTY_REQUEST = HEAD + b"Content-Length: 0\r\n\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
-HONEST_SECONDS = 2.0
+HONEST_SECONDS = 4.0
 IDLE_CONNECTIONS = int(os.environ.get("QUALITRACE_TEST_CONNECTIONS", "2000"))
 
 # The argument is the configuration as JSON. The soft limit is as low as some systems set it.
