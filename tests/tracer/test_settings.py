@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qualitrace import settings as module
-from qualitrace.libraries.table import libraries
+from qualitrace.libraries.table import default_libraries, libraries
 from qualitrace.settings import (
     Settings,
     current_settings,
@@ -48,6 +48,9 @@ def test_order_of_sources() -> None:
         ({"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": ".2"}, "sample_ratio", 0.2),
         ({"OTEL_TRACES_SAMPLER": "always_off"}, "sample_ratio", 0.0),
         ({"OTEL_TRACES_SAMPLER_ARG": "0.2"}, "sample_ratio", 1.0),
+        ({"OTEL_TRACES_SAMPLER": "parentbased_always_on"}, "follow_caller_sampling", True),
+        ({"OTEL_TRACES_SAMPLER": "traceidratio"}, "follow_caller_sampling", False),
+        ({"QUALITRACE_BAGGAGE_HOSTS": "*.Internal, [::1]:8000"}, "baggage_hosts", ("*.internal", "[::1]:8000")),
         ({"OTEL_BSP_SCHEDULE_DELAY": "2000"}, "schedule_delay", 2.0),
         ({"OTEL_EXPORTER_OTLP_TIMEOUT": "4"}, "export_timeout", 4.0),
         ({"QUALITRACE_INSTRUMENT": "openai, langchain"}, "instrument", ("openai", "langchain")),
@@ -56,7 +59,7 @@ def test_order_of_sources() -> None:
         (
             {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "flask,openai"},
             "instrument",
-            tuple(name for name in libraries() if name not in ("flask", "openai")),
+            tuple(name for name in default_libraries() if name not in ("flask", "openai")),
         ),
     ],
 )

@@ -13,16 +13,16 @@ from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, TracerProvider
-from opentelemetry.sdk.trace._sampling_experimental import composable_traceid_ratio_based, composite_sampler
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import IdGenerator
-from opentelemetry.sdk.trace.sampling import DEFAULT_ON, ParentBased, Sampler
 
 from qualitrace.delivery import Delivery, Tally
 from qualitrace.exporter import DeliveringExporter, bound
+from qualitrace.live_spans import LiveSpans, LoneRequests
 from qualitrace.quiet import SHUTDOWN_SECONDS, SparseFilter, logger, never_raises
 from qualitrace.redaction.redactor import Redactor
 from qualitrace.redaction.span_copy import SpanRedactor
+from qualitrace.sampling import sampler
 from qualitrace.session import session_attributes
 from qualitrace.settings import Settings
 
@@ -37,7 +37,7 @@ class OwnTracerProvider(TracerProvider):
 
     def __init__(self, settings: Settings, id_generator: IdGenerator | None = None) -> None:
         super().__init__(
-            _sampler(settings.sample_ratio),
+            sampler(settings.sample_ratio, follows_caller=settings.follow_caller_sampling),
             _resource(settings),
             shutdown_on_exit=False,  # it would wait at exit, too, and longer than `shutdown` does
             id_generator=id_generator,
@@ -62,14 +62,6 @@ class OwnTracerProvider(TracerProvider):
         self.add_span_processor = add
 
 
-def _sampler(ratio: float) -> Sampler:
-    """Return a consistent sampler that writes its ratio into the trace state (`ot=th:`), so that it can be weighed."""
-    if ratio == 1:
-        return DEFAULT_ON
-    # Not composable_parent_threshold: the SDK does not give it the parent's trace state, which children would lose.
-    return ParentBased(composite_sampler(composable_traceid_ratio_based(ratio)))
-
-
 def _resource(settings: Settings) -> Resource:
     attributes = {
         "service.name": settings.service_name,
@@ -85,6 +77,10 @@ class QualitraceSpanProcessor(BatchSpanProcessor):
     """OpenTelemetry's batch processor, which puts the session on each span and whose waits are bounded.
 
     The original waits for a dead collector for 30 s in `shutdown`, and without limit in `force_flush`.
+
+    Attributes:
+        live: the spans that have not ended.
+        requests: those of web requests that are held back until something happens below them.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -95,6 +91,8 @@ class QualitraceSpanProcessor(BatchSpanProcessor):
         }
         self._tally = tally = Tally(settings.endpoint, self._queued, settings.queue_size)
         self._said = False  # the app's provider may shut down, too
+        self.live = LiveSpans()
+        self.requests = LoneRequests(self._take)
         redact = settings.redactor
         super().__init__(
             DeliveringExporter(tally, **options) if redact is None else RedactingExporter(redact, tally, **options),
@@ -111,8 +109,16 @@ class QualitraceSpanProcessor(BatchSpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Put the session of the context on `span`."""
         span.set_attributes(session_attributes(parent_context))
+        self.live.started(span)
+        self.requests.started(span)
 
     def on_end(self, span: ReadableSpan) -> None:
+        """Queue a sampled span, unless it is held back."""
+        self.live.ended(span)
+        if self.requests.ended(span):
+            self._take(span)
+
+    def _take(self, span: ReadableSpan) -> None:
         """Queue a sampled span; the queue drops its oldest one if it is full."""
         if span.context and span.context.trace_flags.sampled:
             self._tally.ended()

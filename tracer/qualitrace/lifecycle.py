@@ -14,6 +14,7 @@ from qualitrace.ending import before_every_end, signals_wait
 from qualitrace.environment import repair
 from qualitrace.feedback import close_feedback, flush_feedback
 from qualitrace.libraries.table import default_libraries
+from qualitrace.propagation import clients
 from qualitrace.quiet import SHUTDOWN_SECONDS, logger, never_raises
 from qualitrace.redaction.redactor import Redact
 from qualitrace.settings import resolve, use_settings
@@ -43,6 +44,9 @@ def init(
     queue_size: int | None = None,
     export_timeout: float | None = None,
     instrument: Sequence[str] | None = None,
+    propagate: bool | None = None,
+    baggage_hosts: Sequence[str] | str | None = None,
+    follow_caller_sampling: bool | None = None,
 ) -> None:
     """Start tracing: the libraries that the app imports, and its own spans, exported by OTLP/HTTP. Never raises.
 
@@ -66,6 +70,11 @@ def init(
         export_timeout: seconds for one export, retries included (default 10).
         instrument: the libraries to trace, or changes of the default list such as `["-openai", "+httpx"]`; by default
             all that `qualitrace bootstrap` lists as traced by default.
+        propagate: whether requests of HTTP clients carry the trace to the next service (default True).
+        baggage_hosts: the hosts that also get session, user, prompt version and environment, such as
+            `["orders.internal", "*.shop.internal", "127.0.0.1:8000"]` (default none).
+        follow_caller_sampling: True lets the `sampled` flag of a calling service decide on its requests (default
+            False: `sample_ratio` decides).
     """
     _init(locals())
 
@@ -96,7 +105,9 @@ def _start(keywords: Mapping[str, Any], *, at_first_span: bool) -> None:
     capture_content(settings.capture != "none")
     from qualitrace.libraries.start import trace_libraries  # parses version specifiers, which takes time to import
 
-    trace_libraries(default_libraries() if settings.instrument is None else settings.instrument)
+    chosen = default_libraries() if settings.instrument is None else settings.instrument
+    clients.start(chosen)
+    trace_libraries(chosen)
     before_every_end(shutdown, _flush_before_exec)
 
 

@@ -61,6 +61,11 @@ def processor() -> "QualitraceSpanProcessor | None":
     return _State.processor
 
 
+def settings() -> Settings | None:
+    """Return the settings; None while nothing is traced."""
+    return _State.settings
+
+
 def _hook() -> None:
     if _State.hooked:
         return

@@ -4,6 +4,7 @@ A bad value never stops the app: a warning names it, and the default is used.
 """
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -22,6 +23,7 @@ Environment = Mapping[str, str]
 PREFIX = "QUALITRACE_"
 TRACES_PATH = "/v1/traces"
 CAPTURES = ("full", "redacted", "none")
+_HOST = re.compile(r"((\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
 def read_text(value: Any) -> str:
@@ -131,6 +133,16 @@ def read_all_but(value: Any) -> tuple[str, ...]:
     return () if "*" in disabled else tuple(name for name in default_libraries() if name not in disabled)
 
 
+def read_hosts(value: Any) -> tuple[str, ...]:
+    """Read hosts, each with a port or without, as a sequence or separated by commas; `none` is none of them."""
+    names = value.split(",") if isinstance(value, str) else list(value)
+    names = [str(name).strip().lower() for name in names]
+    names = [name for name in names if name not in ("", "none")]
+    if wrong := [name for name in names if not _HOST.fullmatch(name)]:
+        raise ValueError(f"must be hosts such as orders.internal, *.internal or 127.0.0.1:8000, not {wrong[0]!r}")
+    return tuple(names)
+
+
 @dataclass(frozen=True)
 class OtelVariable:
     """An `OTEL_*` variable that a setting may come from, and how its text is read.
@@ -159,6 +171,10 @@ def _resource_attribute(name: str) -> OtelVariable:
 def _sampler_ratio(sampler: str, environ: Environment) -> str | None:
     fixed = {"always_on": "1", "always_off": "0", "traceidratio": environ.get("OTEL_TRACES_SAMPLER_ARG", "1")}
     return fixed.get(sampler.lower().removeprefix("parentbased_"))
+
+
+def _is_parent_based(sampler: str, _: Environment) -> str | None:
+    return "true" if sampler.lower().startswith("parentbased_") else None
 
 
 def _setting(help_text: str, parse: Callable[[Any], Any], default: Any, *sources: OtelVariable) -> Any:
@@ -244,6 +260,19 @@ class Settings:
         read_libraries,
         None,
         OtelVariable("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", read_all_but),
+    )
+
+    propagate: bool = _setting("whether requests of HTTP clients carry the trace to the next service", read_flag, True)
+    baggage_hosts: tuple[str, ...] = _setting(
+        "hosts that get session, user, prompt version and environment with requests, such as *.internal,10.0.0.7:8000",
+        read_hosts,
+        (),
+    )
+    follow_caller_sampling: bool = _setting(
+        "true lets the `sampled` flag of a calling service decide on its requests; else sample_ratio decides",
+        read_flag,
+        False,
+        OtelVariable("OTEL_TRACES_SAMPLER", read_flag, _is_parent_based),
     )
 
     @property

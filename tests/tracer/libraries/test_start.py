@@ -32,9 +32,9 @@ def run(programs: Any, code: str, **variables: str) -> Any:
 
 def test_missing_instrumentor(programs: Any) -> None:
     """The import of a library whose instrumentor is missing costs one line with the command; without it, none."""
-    add_distribution(programs.directory, "flask", "3.1.0")
-    done = run(programs, "qualitrace.init()\nimport flask\nimport flask")
-    assert done.errors.splitlines() == ["flask is not traced: pip install 'qualitrace[flask]'"]
+    add_distribution(programs.directory, "cohere", "7.1.0")
+    done = run(programs, "qualitrace.init()\nimport cohere\nimport cohere")
+    assert done.errors.splitlines() == ["cohere is not traced: pip install 'qualitrace[cohere]'"]
     assert run(programs, "qualitrace.init()").errors == ""
 
 
@@ -66,30 +66,30 @@ def test_content_of_other_families(programs: Any) -> None:
 
 STUB = """
 import sys, types
-name = "opentelemetry.instrumentation.flask"
+name = "openinference.instrumentation.cohere"
 sys.modules[name] = module = types.ModuleType(name)
-class FlaskInstrumentor:
+class CohereInstrumentor:
     def instrument(self, **kwargs):
         import {needs}
-        print("flask is traced")
-module.FlaskInstrumentor = FlaskInstrumentor
+        print("cohere is traced")
+module.CohereInstrumentor = CohereInstrumentor
 """
 
 
 def test_broken_instrumentor_is_no_missing_one(programs: Any) -> None:
     """An instrumentor that is installed and lacks something else is not reported as missing."""
-    add_distribution(programs.directory, "flask", "3.1.0")
-    done = run(programs, STUB.format(needs="lacking") + "qualitrace.init()\nimport flask")
-    assert done.errors.splitlines() == ["flask is not traced: ModuleNotFoundError: No module named 'lacking'"]
+    add_distribution(programs.directory, "cohere", "7.1.0")
+    done = run(programs, STUB.format(needs="lacking") + "qualitrace.init()\nimport cohere")
+    assert done.errors.splitlines() == ["cohere is not traced: ModuleNotFoundError: No module named 'lacking'"]
 
 
 def test_untested_version(programs: Any) -> None:
     """A version out of the tested range is traced, and one line says so."""
-    add_distribution(programs.directory, "flask", "99.0")
-    done = run(programs, STUB.format(needs="sys") + "qualitrace.init()\nimport flask")
-    assert done.output == "flask is traced\n"
+    add_distribution(programs.directory, "cohere", "99.0")
+    done = run(programs, STUB.format(needs="sys") + "qualitrace.init()\nimport cohere")
+    assert done.output == "cohere is traced\n"
     (line,) = done.errors.splitlines()
-    assert line.startswith("flask 99.0 is traced, but only versions ")
+    assert line.startswith("cohere 99.0 is traced, but only versions ")
 
 
 def test_module_of_the_same_name(programs: Any) -> None:
@@ -164,29 +164,29 @@ def bootstrap(programs: Any, *arguments: str, **variables: str) -> Any:
 
 def test_bootstrap(programs: Any) -> None:
     """The command lists what is installed, and fails while an instrumentor is missing."""
-    add_distribution(programs.directory, "flask", "3.1.0")
+    add_distribution(programs.directory, "cohere", "7.1.0")
     done = bootstrap(programs)
     assert done.code == 1, done.errors
     lines = [line.split(maxsplit=2) for line in done.output.splitlines()]
-    assert ["flask", "3.1.0", "not traced"] in lines
-    assert re.search(r"pip install 'qualitrace\[[a-z,-]*\bflask\b", done.output)
+    assert ["cohere", "7.1.0", "not traced"] in lines
+    assert re.search(r"pip install 'qualitrace\[[a-z,-]*\bcohere\b", done.output)
     requirements = bootstrap(programs, "--requirements")
     assert requirements.code == 0
-    assert "opentelemetry-instrumentation-flask>=" in requirements.output
+    assert "openinference-instrumentation-cohere>=" in requirements.output
 
 
 def make_wheel(folder: Path, distribution: str) -> None:
     """Make an installable distribution without content, of a version that the table takes."""
-    name = f"{distribution.replace('-', '_')}-0.99b0"
+    name = f"{distribution.replace('-', '_')}-0.99"
     with zipfile.ZipFile(folder / f"{name}-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(f"{name}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 0.99b0\n")
+        wheel.writestr(f"{name}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 0.99\n")
         wheel.writestr(f"{name}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr(f"{name}.dist-info/RECORD", "")
 
 
 def test_bootstrap_installs(programs: Any, tmp_path_factory: Any) -> None:
     """`--install` brings the missing instrumentors by pip; here from a folder, into a folder."""
-    add_distribution(programs.directory, "flask", "3.1.0")
+    add_distribution(programs.directory, "groq", "1.1.0")
     wheels, target = tmp_path_factory.mktemp("wheels"), tmp_path_factory.mktemp("target")
     missing = bootstrap(programs, "--requirements").output.split()
     for requirement in missing:
@@ -195,4 +195,4 @@ def test_bootstrap_installs(programs: Any, tmp_path_factory: Any) -> None:
     assert done.code == 0, done.output + done.errors
     installed = {distribution.metadata["Name"] for distribution in importlib.metadata.distributions(path=[str(target)])}
     assert installed == {Requirement(requirement).name for requirement in missing}
-    assert "opentelemetry-instrumentation-flask" in installed
+    assert "opentelemetry-instrumentation-groq" in installed

@@ -35,8 +35,10 @@ def bootstrap(install: bool, requirements: bool) -> None:
 
     Exit code 1 means that one is missing.
     """
-    installed = {name: library for name, library in libraries().items() if library.installed()}
-    missing = {name: library.package for name, library in installed.items() if is_missing(library)}
+    # What is a part of Python is no library that somebody installed.
+    rows = {name: library for name, library in libraries().items() if library.distributions}
+    installed = {name: library for name, library in rows.items() if library.installed()}
+    missing = {name: row.package for name, row in installed.items() if row.by_default and is_missing(row)}
     if requirements:
         click.echo("\n".join(dict.fromkeys(missing.values())))
         return

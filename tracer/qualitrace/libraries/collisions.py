@@ -25,7 +25,8 @@ def starting(library: Library) -> Generator[None]:
         yield
     finally:
         _starting.reset(token)
-    _traced.update(dict.fromkeys(map(_canonical, library.distributions), library))
+    if not library.shared:
+        _traced.update(dict.fromkeys(map(_canonical, library.distributions), library))
 
 
 def refuse_rivals() -> None:
@@ -55,7 +56,7 @@ def _instrument(wrapped: Any, instrumentor: Any, args: tuple[Any, ...], kwargs: 
 def active_instrumentor(library: Library) -> type | None:
     """Return the class of an instrumentor of this library that the app has started by itself; None without one."""
     module = sys.modules.get(_MODULE)
-    if module is None:
+    if module is None or library.shared:
         return None
     wanted = set(map(_canonical, library.distributions))
     for kind in _subclasses(module.BaseInstrumentor):

@@ -101,7 +101,9 @@ def _load(library: Library) -> Any:
 
 
 def _call(target: Any, library: Library) -> None:
-    if isinstance(target, type):
+    if library.begin:
+        library.begin(target)
+    elif isinstance(target, type):
         # Instrumentors refuse versions that they do not know. The table has the tested ones; others are traced, too.
         target().instrument(skip_dep_check=True, **library.options)  # pyright: ignore[reportAttributeAccessIssue]
     else:

@@ -4,6 +4,7 @@ import importlib.metadata
 from collections.abc import Mapping
 from functools import cache
 
+from qualitrace.libraries import web
 from qualitrace.libraries.bedrock import on_first_client
 from qualitrace.libraries.crewai import record_tools
 from qualitrace.libraries.langchain import record_documents
@@ -252,30 +253,79 @@ _TABLE = (
     ),
     Library(
         name="starlette",
-        module="starlette",
+        module="starlette.applications",
         distributions=("starlette",),
-        versions=">=0.13,<2",
+        versions=">=1,<2",
         instrumentor="opentelemetry.instrumentation.starlette:StarletteInstrumentor",
         package="opentelemetry-instrumentation-starlette>=0.60b0,<1",
         why="OpenTelemetry's own: a request is the root of its trace",
+        first_use=web.STARLETTE.first_use,
+        begin=web.STARLETTE.begin,
     ),
     Library(
         name="fastapi",
-        module="fastapi",
+        module="fastapi.applications",
         distributions=("fastapi",),
-        versions=">=0.92,<1",
+        versions=">=0.115,<1",
         instrumentor="opentelemetry.instrumentation.fastapi:FastAPIInstrumentor",
         package="opentelemetry-instrumentation-fastapi>=0.60b0,<1",
-        why="OpenTelemetry's own: a request is the root of its trace",
+        why="OpenTelemetry's own: a request is the root of its trace; FastAPI's own spans are then off",
+        first_use=web.FASTAPI.first_use,
+        begin=web.FASTAPI.begin,
     ),
     Library(
         name="flask",
-        module="flask",
+        module="flask.app",
         distributions=("flask",),
-        versions=">=1,<4",
+        versions=">=3,<4",
         instrumentor="opentelemetry.instrumentation.flask:FlaskInstrumentor",
         package="opentelemetry-instrumentation-flask>=0.60b0,<1",
         why="OpenTelemetry's own: a request is the root of its trace",
+        first_use=web.FLASK.first_use,
+        begin=web.FLASK.begin,
+    ),
+    Library(
+        name="django",
+        module="django.core.handlers.base",
+        distributions=("django",),
+        versions=">=5,<6",
+        instrumentor="opentelemetry.instrumentation.django:DjangoInstrumentor",
+        package="opentelemetry-instrumentation-django>=0.60b0,<1",
+        why="OpenTelemetry's own: a request is the root of its trace",
+        first_use=web.DJANGO.first_use,
+        begin=web.DJANGO.begin,
+    ),
+    Library(
+        name="aiohttp-server",
+        module="aiohttp.web_app",
+        distributions=("aiohttp",),
+        versions=">=3.14,<4",
+        instrumentor="opentelemetry.instrumentation.aiohttp_server:AioHttpServerInstrumentor",
+        package="opentelemetry-instrumentation-aiohttp-server>=0.60b0,<1",
+        why="OpenTelemetry's own: a request is the root of its trace",
+        first_use=web.AIOHTTP.first_use,
+        begin=web.AIOHTTP.begin,
+        shared=True,
+    ),
+    *(
+        Library(
+            name=name,
+            module=module,
+            distributions=distributions,
+            versions=versions,
+            instrumentor=f"opentelemetry.instrumentation.{name.replace('-', '_')}:{kind}",
+            package=f"opentelemetry-instrumentation-{name}>=0.60b0,<1",
+            why="OpenTelemetry's own: spans of requests; without them the client carries the trace on all the same",
+            shared=True,
+            by_default=False,
+        )
+        for name, module, distributions, versions, kind in (
+            ("httpx", "httpx", ("httpx",), ">=0.28,<1", "HTTPXClientInstrumentor"),
+            ("requests", "requests", ("requests",), ">=2.34,<3", "RequestsInstrumentor"),
+            ("aiohttp-client", "aiohttp.client", ("aiohttp",), ">=3.14,<4", "AioHttpClientInstrumentor"),
+            ("urllib", "urllib.request", (), ">=3.11", "URLLibInstrumentor"),
+            ("urllib3", "urllib3", ("urllib3",), ">=2,<3", "URLLib3Instrumentor"),
+        )
     ),
 )
 

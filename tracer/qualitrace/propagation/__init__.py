@@ -1,0 +1,1 @@
+"""Trace and session travel with HTTP requests, from service to service."""
