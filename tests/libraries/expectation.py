@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from mlflow.entities import SpanType
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from qualitrace_collector.convert import convert_all
@@ -15,12 +16,17 @@ from support.pieces import pieces_in
 def seen(request: ExportTraceServiceRequest) -> list[dict[str, Any]]:
     """Return what judges see of each GenAI trace, in the order of their first spans.
 
-    Each is what `qualitrace sample --json` prints, with `calls` beside it: how many model calls were counted.
+    Each is what `qualitrace sample --json` prints, with two numbers beside it: `calls` of models that were counted,
+    and `tool_spans`, of which those inside another one are not counted.
     """
     converted, failures = convert_all([(piece, service_of(piece)) for piece in pieces_in(request)])
     assert not failures, failures
     return [
-        sample_with_sources(trace.stored, trace.service, True) | {"calls": len(outermost(trace.stored, CALL_TYPES))}
+        sample_with_sources(trace.stored, trace.service, True)
+        | {
+            "calls": len(outermost(trace.stored, CALL_TYPES)),
+            "tool_spans": sum(span.span_type == SpanType.TOOL for span in trace.stored),
+        }
         for trace in converted
         if trace.is_genai
     ]
@@ -32,7 +38,7 @@ def mistakes(expected: dict[str, Any], samples: list[dict[str, Any]]) -> list[st
     Args:
         expected: `traces` (default 1) and, of the last of them, any of `question`, `answer`, `passages` (as texts, in
             any order; `passages_first` names the best), `tools` (as [name, arguments, result]), `tokens` (input,
-            output), `calls`, `session`, `user`, `error` (part of it), `conversation` (texts).
+            output), `calls`, `tool_spans`, `session`, `user`, `error` (part of it), `conversation` (texts).
     """
     traces = expected.get("traces", 1)
     found = [] if len(samples) == traces else [f"{len(samples)} traces, not {traces}"]
@@ -47,6 +53,7 @@ def mistakes(expected: dict[str, Any], samples: list[dict[str, Any]]) -> list[st
         "tools": [[call["name"], call["arguments"], call["result"]] for call in last["tool_calls"]],
         "tokens": [last["tokens"].get("input"), last["tokens"].get("output")],
         "calls": last["calls"],
+        "tool_spans": last["tool_spans"],
         "session": last["session"],
         "user": last["user"],
         "conversation": [turn["content"] for turn in last["conversation"]],

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from opentelemetry import trace as otel
 from opentelemetry.context import attach, detach, get_current
-from opentelemetry.trace import INVALID_SPAN, StatusCode, format_trace_id, set_span_in_context
+from opentelemetry.trace import INVALID_SPAN, SpanKind, StatusCode, format_trace_id, set_span_in_context
 
 from qualitrace.content import captures_content
 from qualitrace.documents import retrieval_attributes
@@ -98,8 +98,8 @@ class Recording:
         span: for the app's code to write to.
     """
 
-    def __init__(self, name: str, kind: str) -> None:
-        self._span = _start(name, kind) or INVALID_SPAN
+    def __init__(self, name: str, kind: str, role: SpanKind = SpanKind.INTERNAL) -> None:
+        self._span = _start(name, kind, role) or INVALID_SPAN
         self._context = set_span_in_context(self._span)
         self.span = Span(self._span, kind)
 
@@ -135,14 +135,14 @@ class Recording:
 
 
 @never_raises
-def _start(name: str, kind: str) -> otel.Span:
+def _start(name: str, kind: str, role: SpanKind) -> otel.Span:
     convention, name = KINDS[kind], to_text(name)[0]
     attributes = {"openinference.span.kind": kind.upper()}
     if convention.operation:
         attributes["gen_ai.operation.name"] = convention.operation
     if convention.name:
         attributes[convention.name] = name
-    return _tracer.start_span(name, attributes=attributes)
+    return _tracer.start_span(name, kind=role, attributes=attributes)
 
 
 @contextmanager

@@ -252,6 +252,14 @@ _TABLE = (
         without_content={"ENABLE_SENSITIVE_DATA": "false"},
     ),
     Library(
+        name="mcp",
+        module="mcp",
+        distributions=("mcp",),
+        versions=">=1.30,<3",
+        instrumentor="qualitrace.libraries.mcp:trace_mcp",
+        why="the SDK's own spans, from 2 on, have no content; OpenInference's only joins traces, OpenLLMetry's breaks",
+    ),
+    Library(
         name="starlette",
         module="starlette.applications",
         distributions=("starlette",),
