@@ -3,8 +3,10 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from opentelemetry import trace as otel
 
 import qualitrace
@@ -76,3 +78,59 @@ def test_thread_with_copied_context(tracing: Any) -> None:
     with qualitrace.session(7), ThreadPoolExecutor() as pool:  # type: ignore[arg-type]
         pool.submit(copy_context().run, work).result()
     assert tracing.flushed()["work"].attributes["session.id"] == "7"
+
+
+@dataclass
+class Prompt:
+    """As MLflow's and Langfuse's prompts are."""
+
+    name: str
+    version: int
+
+
+def test_prompt_and_user(tracing: Any) -> None:
+    """The spans inside carry the user and the prompt; a registry's prompt is read by its name and version."""
+    with qualitrace.user("ada"), qualitrace.prompt("rewrite", 2), qualitrace.span("named"):
+        pass
+    with qualitrace.prompt(Prompt("answer", 3)), qualitrace.span("loaded"):
+        pass
+    spans = {name: span.attributes for name, span in tracing.flushed().items()}
+    assert spans["named"]["user.id"] == "ada"
+    assert (spans["named"]["gen_ai.prompt.name"], spans["named"]["gen_ai.prompt.version"]) == ("rewrite", "2")
+    assert (spans["loaded"]["gen_ai.prompt.name"], spans["loaded"]["gen_ai.prompt.version"]) == ("answer", "3")
+    assert "user.id" not in spans["loaded"]
+
+
+def test_inner_prompt_replaces(tracing: Any) -> None:
+    """An inner prompt without a version does not take over the outer one's, and the session stays."""
+    with qualitrace.session("s1"), qualitrace.prompt("a", 1):
+        with qualitrace.prompt("b"), qualitrace.span("inner"):
+            pass
+        with qualitrace.span("outer"):
+            pass
+    spans = {name: span.attributes for name, span in tracing.flushed().items()}
+    assert spans["inner"]["gen_ai.prompt.name"] == "b"
+    assert "gen_ai.prompt.version" not in spans["inner"]
+    assert spans["inner"]["session.id"] == "s1"
+    assert spans["outer"]["gen_ai.prompt.version"] == "1"
+
+
+class Broken:
+    """Raises where its text or its name is read."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    @property
+    def name(self) -> str:
+        raise RuntimeError("no name")
+
+
+def test_what_cannot_be_read_breaks_nothing(tracing: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """The block runs; a thing without a name is said."""
+    with qualitrace.user(Broken()), qualitrace.prompt(Broken()), qualitrace.span("ran"):  # type: ignore[arg-type]
+        pass
+    with qualitrace.prompt(3), qualitrace.span("wrong"):
+        pass
+    assert tracing.flushed().keys() == {"ran", "wrong"}
+    assert "prompt() takes a name, or an object with name and version, not int" in caplog.text

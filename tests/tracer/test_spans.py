@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import pytest
+from opentelemetry import trace as otel
 
 import qualitrace
 
@@ -67,6 +68,47 @@ def test_nesting(tracing: Any) -> None:
     spans = tracing.flushed()
     assert spans["inner"].parent_id == spans["outer"].span_id
     assert spans["inner"].trace_id == spans["outer"].trace_id == trace_id
+
+
+def test_current_span(tracing: Any) -> None:
+    """Code far from the step adds to it: as its kind, also below a span of a library that has ended."""
+    with qualitrace.span("search", kind="retriever"):
+        otel.get_tracer("library").start_span("theirs").end()
+        current = qualitrace.current_span()
+        current.set_outputs(["Paris"])
+        current.set_attribute("index", "cities")
+    assert tracing.flushed()["search"].json("output.value")[0]["page_content"] == "Paris"
+    assert tracing.flushed()["search"].attributes["index"] == "cities"
+
+
+def test_current_span_of_a_library(tracing: Any) -> None:
+    """Inside a library's span the helpers write to that one; outside of any they write nowhere."""
+    qualitrace.current_span().set_attribute("lost", 1)
+    with qualitrace.span("ours"), otel.get_tracer("library").start_as_current_span("theirs"):
+        qualitrace.current_span().set_attribute("found", 1)
+    spans = tracing.flushed()
+    assert (spans["theirs"].attributes["found"], "found" in spans["ours"].attributes) == (1, False)
+
+
+def test_tags_and_metadata(tracing: Any) -> None:
+    """Tags are MLflow's, with or without values; metadata adds up over calls, also from elsewhere."""
+    with qualitrace.span("step") as span:
+        span.set_tags({"plan": "gold", "seats": 3})
+        span.set_tags(["beta"])
+        span.set_metadata({"index": "cities", "k": 3})
+        qualitrace.current_span().set_metadata({"k": 4})
+    received = tracing.flushed()["step"]
+    tags = {key: value for key, value in received.attributes.items() if key.startswith("mlflow.traceTag.")}
+    assert tags == {"mlflow.traceTag.plan": "gold", "mlflow.traceTag.seats": "3", "mlflow.traceTag.beta": "true"}
+    assert received.json("metadata") == {"index": "cities", "k": 4}
+
+
+def test_a_flood_of_tags_leaves_the_content(tracing: Any) -> None:
+    """OpenTelemetry drops the oldest attributes of a span that has too many."""
+    with qualitrace.span("step") as span:
+        span.set_inputs("why?")
+        span.set_tags({str(number): number for number in range(1_000)})
+    assert tracing.flushed()["step"].attributes["input.value"] == "why?"
 
 
 def test_concurrent_tasks(tracing: Any) -> None:
@@ -148,3 +190,5 @@ def test_without_init() -> None:
         span.set_inputs("x")
         span.set_outputs("y")
         span.set_attribute("a", 1)
+        qualitrace.current_span().set_tags(["b"])
+        qualitrace.current_span().set_metadata({"c": 1})

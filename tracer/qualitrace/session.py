@@ -1,18 +1,21 @@
-"""Who is asking: session, user and prompt version, put on every span that starts inside."""
+"""Who is asking, and with which prompt: session, user and prompt, put on every span that starts inside."""
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from opentelemetry import trace as otel
 from opentelemetry.context import Context, attach, create_key, detach, get_current, get_value, set_value
 
-from qualitrace.quiet import never_raises
+from qualitrace.quiet import logger, never_raises
 
 SESSION = "session.id"
 USER = "user.id"
 PROMPT_VERSION = "qualitrace.prompt.version"
 ENVIRONMENT = "deployment.environment.name"
 
+# A prompt of a registry; PROMPT_VERSION is that of the app as a whole.
+_REGISTERED_PROMPT = ("gen_ai.prompt.name", "gen_ai.prompt.version")
 _CONVERSATION = "gen_ai.conversation.id"
 _KEY = create_key("qualitrace.session")
 
@@ -29,8 +32,61 @@ def session(
         user: becomes `user.id`.
         prompt_version: becomes `qualitrace.prompt.version`; quality is estimated for each version.
     """
-    given = {SESSION: session_id, USER: user, PROMPT_VERSION: prompt_version}
-    context = in_session(get_current(), {key: str(value) for key, value in given.items() if value is not None})
+    with _inside(in_session(get_current(), _texts({SESSION: session_id, USER: user, PROMPT_VERSION: prompt_version}))):
+        yield
+
+
+@contextmanager
+def user(user_id: str) -> Generator[None]:
+    """Put the user on every span started in the block, as `session(user=...)` does.
+
+    Args:
+        user_id: becomes `user.id`.
+    """
+    with _inside(in_session(get_current(), _texts({USER: user_id}))):
+        yield
+
+
+@contextmanager
+def prompt(prompt: Any, version: str | int | None = None) -> Generator[None]:
+    """Put a prompt's name and version on every span started in the block.
+
+    MLflow shows the trace's prompts, and quality is estimated for each. An inner prompt takes the outer one's place.
+
+    Args:
+        prompt: its name, or an object that has `name` and `version`, such as `mlflow.genai.load_prompt` returns.
+            The name becomes `gen_ai.prompt.name`.
+        version: becomes `gen_ai.prompt.version`.
+    """
+    outer = {key: value for key, value in session_attributes(None).items() if key not in _REGISTERED_PROMPT}
+    named = _texts(dict(zip(_REGISTERED_PROMPT, _described(prompt, version) or (), strict=False)))
+    with _inside(set_value(_KEY, {**outer, **named})):
+        yield
+
+
+@never_raises
+def _described(prompt: Any, version: str | int | None) -> tuple[Any, Any]:
+    if isinstance(prompt, str):
+        return prompt, version
+    name = getattr(prompt, "name", None)
+    if name is None:
+        logger.warning("prompt() takes a name, or an object with name and version, not %s", type(prompt).__name__)
+    return name, getattr(prompt, "version", None) if version is None else version
+
+
+def _texts(given: Mapping[str, Any]) -> dict[str, str]:
+    """Return what was given as text, without what has none."""
+    texts = {key: _text(value) for key, value in given.items() if value is not None}
+    return {key: text for key, text in texts.items() if text is not None}
+
+
+@never_raises
+def _text(value: Any) -> str:
+    return str(value)
+
+
+@contextmanager
+def _inside(context: Context) -> Generator[None]:
     _name_request(session_attributes(context))
     token = attach(context)
     try:

@@ -1,13 +1,15 @@
 """Spans of the app's own steps, in the attributes that OpenTelemetry, OpenInference and MLflow read."""
 
+import json
 from asyncio import CancelledError
-from collections.abc import AsyncIterator, Awaitable, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 from opentelemetry import trace as otel
-from opentelemetry.context import attach, detach, get_current
+from opentelemetry.context import attach, create_key, detach, get_current, get_value, set_value
 from opentelemetry.trace import INVALID_SPAN, SpanKind, StatusCode, format_trace_id, set_span_in_context
 
 from qualitrace.content import captures_content
@@ -19,6 +21,14 @@ Kind = Literal["chain", "retriever", "tool", "agent"]
 
 # Not get_tracer, which raises where OTEL_PYTHON_TRACER_PROVIDER is misspelled.
 _tracer = otel.ProxyTracer("qualitrace")
+
+_CURRENT = create_key("qualitrace.span")
+
+# MLflow makes a tag of the trace of each attribute that begins so.
+TAG_PREFIX = "mlflow.traceTag."
+_METADATA = "metadata"  # OpenInference's
+# OpenTelemetry keeps 128 attributes of a span, and drops the oldest beyond: the content among them.
+MAX_TAGS = 32
 
 
 @dataclass(frozen=True)
@@ -40,11 +50,23 @@ KINDS: Mapping[str, _Convention] = {
 
 
 class Span:
-    """A step that is being traced. Its methods never raise, and do nothing without `init`."""
+    """A step that is being traced. Its methods never raise, and do nothing without `init`.
+
+    >>> with qualitrace.span("answer") as step:
+    ...     step.set_inputs("Do you ship to France?")
+    ...     step.set_outputs("Yes.")
+    ...     step.set_attribute("cache.hit", False)
+    ...     step.set_tags({"plan": "gold"})
+    ...     step.set_metadata({"index": "handbook-7"})
+    """
 
     def __init__(self, span: otel.Span, kind: str) -> None:
         self._span = span
         self._kind = kind
+
+    def is_of(self, span: otel.Span) -> bool:
+        """Whether this writes to OpenTelemetry's `span`."""
+        return self._span is span
 
     @never_raises
     def set_inputs(self, value: Any) -> None:
@@ -77,6 +99,24 @@ class Span:
         plain = isinstance(value, (bool, float)) or (isinstance(value, int) and value.bit_length() < 64)
         self._span.set_attribute(key, value if plain else to_text(value)[0])
 
+    @never_raises
+    def set_tags(self, tags: Mapping[str, Any] | Iterable[str]) -> None:
+        """Tag the trace: MLflow lists and filters by tags. At most 32 in one call.
+
+        Args:
+            tags: values by name, or names alone, whose value is `true`.
+        """
+        names = [tags] if isinstance(tags, str) else tags
+        pairs = names.items() if isinstance(names, Mapping) else ((name, True) for name in names)
+        for name, value in islice(pairs, MAX_TAGS):
+            self._span.set_attribute(TAG_PREFIX + str(name), to_text(value)[0])
+
+    @never_raises
+    def set_metadata(self, metadata: Mapping[str, Any]) -> None:
+        """Add to the metadata of the span, which is kept as JSON in the attribute `metadata`."""
+        known = (getattr(self._span, "attributes", None) or {}).get(_METADATA, "{}")
+        self._span.set_attribute(_METADATA, to_json({**json.loads(known), **metadata}))
+
     def _records_content(self, value: Any) -> bool:
         # To read an iterator or await an awaitable would use it up.
         is_stream = isinstance(value, (Iterator, AsyncIterator, Awaitable))
@@ -100,8 +140,8 @@ class Recording:
 
     def __init__(self, name: str, kind: str, role: SpanKind = SpanKind.INTERNAL) -> None:
         self._span = _start(name, kind, role) or INVALID_SPAN
-        self._context = set_span_in_context(self._span)
         self.span = Span(self._span, kind)
+        self._context = set_value(_CURRENT, self.span, set_span_in_context(self._span))
 
     @contextmanager
     def current(self) -> Generator[None]:
@@ -147,9 +187,13 @@ def _start(name: str, kind: str, role: SpanKind) -> otel.Span:
 
 @contextmanager
 def span(name: str, *, kind: Kind = "chain") -> Generator[Span]:
-    """Trace a block, in async code too: `with qualitrace.span("rerank", kind="chain") as span:`.
+    """Trace a block, in async code too.
 
     An error of the block is recorded and passes through.
+
+    >>> with qualitrace.span("look up", kind="tool") as step:
+    ...     step.set_inputs({"city": "Paris"})
+    ...     step.set_outputs("rain")
 
     Args:
         name: of the span.
@@ -163,12 +207,33 @@ def span(name: str, *, kind: Kind = "chain") -> Generator[Span]:
         yield recording.span
 
 
+def current_span() -> Span:
+    """Return the step that is being traced, of `@trace`, `span()` or a library; outside of any, one that records
+    nothing.
+
+    >>> @qualitrace.trace
+    ... def answer(question: str) -> str:
+    ...     qualitrace.current_span().set_tags({"plan": "gold"})
+    ...     return "Yes."
+    >>> answer("Do you ship to France?")
+    'Yes.'
+    """
+    current, ours = otel.get_current_span(), get_value(_CURRENT)
+    return ours if isinstance(ours, Span) and ours.is_of(current) else Span(current, "chain")
+
+
 def unknown_kind(kind: object) -> str:
     """Return the message about an unknown kind, with the known ones."""
     return f"unknown kind {kind!r}; kinds: {', '.join(KINDS)}"
 
 
 def current_trace_id() -> str | None:
-    """Return the trace id of the current span as 32 hex digits, None outside of any."""
+    """Return the trace id of the current span as 32 hex digits, None outside of any.
+
+    >>> with qualitrace.span("answer"):
+    ...     trace_id = qualitrace.current_trace_id()
+    >>> len(trace_id)
+    32
+    """
     context = otel.get_current_span().get_span_context()
     return format_trace_id(context.trace_id) if context.is_valid else None

@@ -17,6 +17,7 @@ from qualitrace_collector.convert.content.prompt import split_prompt
 from qualitrace_collector.convert.content.question import Asked, asked, spoken_turns
 from qualitrace_collector.convert.dialects import DIALECTS
 from qualitrace_collector.convert.mlflow_span import MODEL, AnySpan, json_text
+from qualitrace_collector.convert.prompts import prompt_of
 from qualitrace_collector.convert.root import NO_ANSWER_TYPES
 from qualitrace_collector.convert.span_draft import CALL_TYPES
 from qualitrace_collector.piece import local_roots
@@ -258,4 +259,9 @@ def _metadata(spans: Sequence[AnySpan], calls: Sequence[AnySpan], service: str) 
         for key, name in _METADATA.items():
             if value := span.get_attribute(key):
                 metadata.setdefault(name, str(value))
+    if "prompt_version" not in metadata:
+        # The last call's, as with the model: it made the answer.
+        prompts = (prompt_of(span.get_attribute) for span in (*reversed(calls), *spans))
+        if prompt := next(filter(None, prompts), None):
+            metadata["prompt_version"] = prompt.label
     return metadata

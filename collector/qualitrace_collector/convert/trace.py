@@ -34,6 +34,7 @@ from qualitrace_collector.convert.one_span_per_call import one_span_per_call, un
 from qualitrace_collector.convert.root import as_identities, complete_root, take_resource_identity
 from qualitrace_collector.convert.span_draft import Event, SpanDraft
 from qualitrace_collector.convert.spending import count_once
+from qualitrace_collector.convert.trace_tags import tag_root
 from qualitrace_collector.piece import Piece, SpanRecord, links_of, local_roots
 
 # The default of OpenTelemetry's resource specification for a missing `service.name`.
@@ -206,6 +207,7 @@ def _converted(piece: Piece, service: str, drafts: list[SpanDraft], earlier: lis
         estimate_usage(everything)
         root = _local_root(everything)
         complete_root(root, everything)
+        tag_root(root, everything)
         if piece.excess:
             before_it = str(root.values.get(LEFT_OUT, ""))
             root.added[LEFT_OUT] = str(piece.excess + (int(before_it) if _COUNT.fullmatch(before_it) else 0))

@@ -25,6 +25,7 @@ from mlflow.store.tracking.utils.trace_analytics import (
     validate_trace_name,
 )
 from mlflow.tracing.constant import SpansLocation, TraceMetadataKey, TraceTagKey
+from mlflow.tracing.otel.translation import sanitize_attributes
 from mlflow.tracing.utils import aggregate_cost_from_span_nodes, aggregate_usage_from_span_nodes
 from mlflow.utils.mlflow_tags import MLFLOW_ARTIFACT_LOCATION
 from mlflow.utils.uri import append_to_uri_path
@@ -117,13 +118,20 @@ def _span_row(span: StoredSpan, experiment_id: int) -> TableRow:
         "status": span.data["status"]["code"].removeprefix(STATUS_PREFIX),
         "start_time_unix_nano": span.start_time_ns,
         "end_time_unix_nano": span.end_time_ns,
-        "content": _dumps(span.data),
+        "content": _dumps(_as_logged(span)),
         "input_cost": finite_float_or_none(cost.get("input_cost")),
         "output_cost": finite_float_or_none(cost.get("output_cost")),
         "total_cost": finite_float_or_none(cost.get("total_cost")),
         "model_name": bounded_model_dimension(_opened(attributes.get(MODEL))),
         "model_provider": bounded_model_dimension(_opened(attributes.get("mlflow.llm.provider"))),
     }
+
+
+def _as_logged(span: StoredSpan) -> TableRow:
+    """Return a span as MLflow writes it: tags that hold JSON without the quotes that keep them text on the way."""
+    attributes = span.data["attributes"]
+    tags = {} if span.parent_id else {key: text for key, text in attributes.items() if key.startswith(_TAG_PREFIX)}
+    return span.data | {"attributes": attributes | sanitize_attributes(tags)} if tags else span.data
 
 
 def _state(root: TableRow) -> str:

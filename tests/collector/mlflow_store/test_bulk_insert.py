@@ -87,6 +87,10 @@ def built() -> list[ConvertedTrace]:
         span(8, 2, 1, error="broke", flags=REMOTE_PARENT, input__value="Q?", openinference__span__kind="CHAIN"),
         chat_span(8, 3, 2, question="Q?", answer="A."),
     ]
+    prompted = chat_span(
+        9, 2, 1, question="Q?", answer="A.", gen_ai__prompt__name="answer", gen_ai__prompt__version="3"
+    )
+    prompted.attributes.extend(attributes({"mlflow.traceTag.plan": "gold", "mlflow.traceTag.flags": '["beta"]'}))
     resource = Resource(attributes=attributes({"service.name": "shop", "host.cpus": 4, "process.pid": 7, "": "x"}))
     resource.attributes.add(key="list").value.array_value.values.add(string_value="a")
     return [
@@ -97,6 +101,7 @@ def built() -> list[ConvertedTrace]:
         _converted([SpanRecord(orphan, resource, _scope())]),
         _converted([SpanRecord(unstorable(), Resource(attributes=attributes({"argv": "a\0b"})), _scope())]),
         converted(called, "shop"),
+        converted([span(9, 1), prompted], "shop"),
         converted([span(5, 1, seconds=0.0004, enduser__id="u2", gen_ai__conversation__id="c" * 250)], "shop"),
     ]
 
@@ -194,6 +199,8 @@ def test_what_was_written_reads_back_and_is_found(make_store: MakeStore):
     assert {trace.info.trace_id[-1] for trace in failed} == {"1", "8"}
     tagged = client.search_traces(locations=["0"], filter_string="tags.team = 'search'")
     assert [trace.info.request_preview for trace in tagged] == ["Hé?"]
+    (gold,) = client.search_traces(locations=["0"], filter_string="tags.plan = 'gold'")
+    assert json.loads(gold.info.tags["mlflow.linkedPrompts"]) == [{"name": "answer", "version": "3"}]
     session = client.search_traces(locations=["0"], filter_string="metadata.`mlflow.trace.session` = 's1'")
     assert [trace.info.trace_id[-1] for trace in session] == ["4"]
     usage = client.get_trace(built()[1].trace_id).info.token_usage

@@ -28,6 +28,7 @@ class Dialect:
         types: for each attribute that decides the span's type, MLflow's type by its value (`span_types`).
         tokens: attribute names by MLflow's name of the count; `costs` likewise, in US dollars.
         session, user: attributes that hold the id of a session or of a user.
+        prompt_name, prompt_version: attributes that name a prompt of a registry, and its version.
         metadata: prefix of attributes with the application's own metadata, in which a session or a user may be named.
         message_format: MLflow's name of the form of messages, where its page knows it.
         before: reads what names alone cannot; runs before the names are looked up.
@@ -52,6 +53,8 @@ class Dialect:
     costs: Mapping[str, Names] = field(default_factory=dict[str, Names])
     session: Names = ()
     user: Names = ()
+    prompt_name: Names = ()
+    prompt_version: Names = ()
     metadata: str = ""
     message_format: str | None = None
     before: Callable[[SpanDraft], None] | None = None
@@ -115,8 +118,10 @@ def subtree(values: Mapping[str, Any], prefix: str) -> list[Any]:
     Under `m.`, `m.0.a` = 1 and `m.1.a.b` = 2 are [{"a": 1}, {"a": {"b": 2}}].
     """
     tree: dict[str, Any] = {}
+    start = len(prefix)
     for key, value in values.items():
-        if key.startswith(prefix):
+        # Others may stand beside the numbers: `gen_ai.prompt.name` beside `gen_ai.prompt.0.content`.
+        if key.startswith(prefix) and key[start : start + 1].isdigit():
             _plant(tree, key[len(prefix) :].split("."), value)
     listed = _listed(tree)
     return listed if isinstance(listed, list) else []

@@ -66,6 +66,7 @@ _TOKENS = {
 # Scope of OpenLLMetry's Bedrock, which passes on the counts of AWS's Converse: without cached tokens in the input.
 _CACHE_APART = "opentelemetry.instrumentation.bedrock"
 
+_PROMPT = ("gen_ai.prompt.name", "gen_ai.prompt.version")
 _CONTENT = ("gen_ai.prompt", "gen_ai.completion", "gen_ai.input.messages", "gen_ai.output.messages")
 _DETAILS = "gen_ai.client.inference.operation.details"
 _ROLES = {f"gen_ai.{role}.message": role for role in ("system", "user", "assistant", "tool")}
@@ -86,7 +87,8 @@ def _type_without_operation(draft: SpanDraft) -> str | None:
     if request := draft.text(("llm.request.type",)):
         return _REQUEST_TYPES.get(request)
     if ("gen_ai.request.model" in values or "gen_ai.response.model" in values) and (
-        draft.count(_TOKENS["input_tokens"]) is not None or any(key.startswith(_CONTENT) for key in values)
+        draft.count(_TOKENS["input_tokens"]) is not None
+        or any(key.startswith(_CONTENT) and key not in _PROMPT for key in values)
     ):
         return SpanType.CHAT_MODEL
     return None
@@ -163,6 +165,8 @@ GENAI = Dialect(
     model=("gen_ai.response.model", "gen_ai.request.model"),
     provider=("gen_ai.provider.name", "gen_ai.system"),
     response_id=("gen_ai.response.id",),
+    prompt_name=_PROMPT[:1],
+    prompt_version=_PROMPT[1:],
     tokens=_TOKENS,
     # LiteLLM's `gen_ai.cost.*`; OpenLIT's and Langfuse's `gen_ai.usage.cost`; OpenRouter's broadcast and any-agent's
     # `gen_ai.usage.*_cost`; Pydantic AI's and Logfire's `operation.cost`; the proposal for OpenTelemetry `….amount`.

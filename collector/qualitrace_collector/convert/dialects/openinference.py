@@ -142,6 +142,7 @@ OPENINFERENCE = Dialect(
     inputs=("input.value", "reranker.query"),
     outputs=("output.value",),
     tool_name=("tool.name",),
+    prompt_version=("llm.prompt_template.version",),
     model=(
         "llm.response.model_name llm.model_name llm.request.model_name embedding.model_name reranker.model_name"
     ).split(),

@@ -122,6 +122,8 @@ LANGFUSE = Dialect(
     model=("langfuse.observation.model.name", "langfuse.observation.model"),
     session=("langfuse.session.id",),
     user=("langfuse.user.id",),
+    prompt_name=("langfuse.observation.prompt.name",),
+    prompt_version=("langfuse.observation.prompt.version",),
     before=_read_langfuse,
 )
 
@@ -213,6 +215,8 @@ TRACELOOP = Dialect(
     inputs=("traceloop.entity.input",),
     outputs=("traceloop.entity.output",),
     user=("llm.user",),
+    prompt_name=("traceloop.prompt.key",),
+    prompt_version=("traceloop.prompt.version",),
     metadata="traceloop.association.properties.",
     unwrap=_unwrap,
     after=_refine_task,
