@@ -1,6 +1,8 @@
 """`@trace` on every kind of function: the function behaves as before, and the span records the call."""
 
+import abc
 import asyncio
+import functools
 import inspect
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -51,6 +53,102 @@ def test_methods(tracing: Any) -> None:
     assert (Shop().sell("a"), Shop.make("b"), Shop().count("c")) == ("a", "Shopb", 1)
     inputs = {name: span.attributes["input.value"] for name, span in tracing.flushed().items()}
     assert inputs == {"Shop.sell": "a", "Shop.make": "b", "Shop.count": "c"}
+
+
+class Catalogue:
+    def inherited(self) -> str:
+        return "base"
+
+
+@qualitrace.trace(kind="tool")
+class Shop(Catalogue):
+    """Has every sort of method, traced before tracing starts."""
+
+    limit = 3
+
+    class Item:  # noqa: D106
+        def weigh(self) -> int:
+            return 1
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, item: str) -> str:
+        return item
+
+    def sell(self, item: str) -> str:
+        return self._packed(item)
+
+    async def order(self, item: str) -> str:
+        return item
+
+    def stream(self) -> Iterator[str]:
+        yield from "ab"
+
+    @classmethod
+    def make(cls, name: str) -> "Shop":
+        return cls(name)
+
+    @staticmethod
+    def count(item: str) -> int:
+        return len(item)
+
+    @property
+    def title(self) -> str:
+        return self.name.title()
+
+    @functools.cache  # noqa: B019
+    def cached(self) -> int:
+        return 1
+
+    @qualitrace.trace(name="find", kind="retriever")
+    def search(self, query: str) -> list[str]:
+        return [query]
+
+    def _packed(self, item: str) -> str:
+        return item + "!"
+
+
+def test_class(tracing: Any) -> None:
+    """Its own public methods of every sort are traced, and behave as before; nothing else is touched."""
+    shop = Shop.make("tents")
+    assert (shop("a"), shop.sell("b"), asyncio.run(shop.order("c")), list(shop.stream())) == (
+        "a",
+        "b!",
+        "c",
+        ["a", "b"],
+    )
+    assert (shop.count("dd"), shop.title, shop.search("e"), shop.inherited()) == (2, "Tents", ["e"], "base")
+    assert (shop.cached(), Shop.cached.cache_info().currsize, Shop.Item().weigh(), shop.limit) == (1, 1, 1, 3)
+    spans = tracing.flushed()
+    methods = ("make", "__call__", "sell", "order", "stream", "count")
+    assert spans.keys() == {"find", *(f"Shop.{name}" for name in methods)}
+    assert spans["Shop.sell"].json("gen_ai.tool.call.arguments") == {"item": "b"}
+    assert spans["find"].attributes["openinference.span.kind"] == "RETRIEVER"
+
+
+def test_class_in_a_family(tracing: Any) -> None:
+    """Subclasses call a traced method through the traced base, abstract methods stay so, and a name is a prefix."""
+
+    @qualitrace.trace(name="shop")
+    class Base(abc.ABC):
+        @abc.abstractmethod
+        def price(self) -> int: ...
+
+        def show(self) -> str:
+            return f"{self.price()} EUR"
+
+    class Tent(Base):
+        def price(self) -> int:
+            return 12
+
+        def show(self) -> str:
+            return super().show() + "!"
+
+    with pytest.raises(TypeError, match="abstract"):
+        Base()  # type: ignore[abstract]
+    assert Tent().show() == "12 EUR!"
+    assert tracing.flushed().keys() == {"shop.show"}
 
 
 def test_coroutine(tracing: Any) -> None:
@@ -230,7 +328,9 @@ def test_mistakes_at_decoration() -> None:
     """An unknown kind, or something that is no function, is refused where it stands."""
     with pytest.raises(ValueError, match="unknown kind 'retreiver'; kinds: chain, retriever, tool, agent"):
         qualitrace.trace(kind="retreiver")  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="decorates functions and methods"):
+    with pytest.raises(TypeError, match="decorates functions, methods and classes"):
+        qualitrace.trace("f")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="defines no public methods"):
         qualitrace.trace(dict)
 
 

@@ -1,37 +1,58 @@
-"""`@trace`: a span for every call of a function, coroutine, generator or async generator."""
+"""`@trace`: a span for every call of a function, coroutine, generator or async generator, or of a class's methods."""
 
 import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import contextmanager
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from qualitrace.quiet import never_raises
 from qualitrace.serialize import LIMIT, MAX_ITEMS
 from qualitrace.spans import KINDS, Kind, Recording, unknown_kind
 
-P = ParamSpec("P")
-R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
+
+# Marks what is traced. `functools.wraps` of other decorators hands it on, so that a method is not traced twice.
+_TRACED = "__qualitrace_traced__"
 
 
 @overload
-def trace(function: Callable[P, R], /) -> Callable[P, R]: ...
+def trace(function: F, /) -> F: ...
 @overload
-def trace(*, name: str | None = None, kind: Kind = "chain") -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+def trace(*, name: str | None = None, kind: Kind = "chain") -> Callable[[F], F]: ...
 def trace(function: Any = None, /, *, name: str | None = None, kind: Kind = "chain") -> Any:
     """Trace every call of a function: its inputs, its output, its error.
 
     One argument is recorded as its value, several as a mapping from name to value. The output of a generator is
     its joined text, or the list of the values that it yielded; its span ends when it is exhausted or closed.
 
+    >>> @qualitrace.trace(kind="retriever")
+    ... def search(query: str) -> list[str]:
+    ...     return ["We ship to France."]
+    >>> search("Do you ship to France?")
+    ['We ship to France.']
+
+    On a class it traces the methods that the class itself defines, also class methods and static methods, but for
+    names that begin with an underscore. `__call__` is traced. Properties, nested classes and inherited methods are
+    not. A method that has a decorator of its own keeps that one's kind and name.
+
+    >>> @qualitrace.trace(kind="tool")
+    ... class Shop:
+    ...     def price(self, item: str) -> int:
+    ...         return self._look_up(item)
+    ...     def _look_up(self, item: str) -> int:
+    ...         return 12
+    >>> Shop().price("tent")
+    12
+
     Args:
-        function: the function, when used without arguments.
-        name: of the span, by default the function's qualified name.
+        function: the function or class, when used without arguments.
+        name: of the span, by default the function's qualified name; of a class, what stands before the method's name.
         kind: chain, retriever, tool or agent.
 
     Raises:
         ValueError: the kind is unknown.
-        TypeError: the decorated object is not a function.
+        TypeError: the decorated object is no function, and no class with public methods.
     """
     # A decorator runs at import, where an error is seen at once. `span()` only warns about an unknown kind: it may
     # stand in a branch that runs once a year, in production.
@@ -42,10 +63,34 @@ def trace(function: Any = None, /, *, name: str | None = None, kind: Kind = "cha
 
 
 def _decorate(function: Any, name: str | None, kind: str) -> Any:
+    if inspect.isclass(function):
+        return _decorate_methods(function, name, kind)
     if isinstance(function, (classmethod, staticmethod)):
         return type(function)(_decorate(function.__func__, name, kind))
-    if not callable(function) or inspect.isclass(function):
-        raise TypeError(f"@qualitrace.trace decorates functions and methods, not {function!r}")
+    if not callable(function):
+        raise TypeError(f"@qualitrace.trace decorates functions, methods and classes, not {function!r}")
+    traced = _traced(function, name, kind)
+    setattr(traced, _TRACED, True)
+    return traced
+
+
+def _decorate_methods(cls: type, name: str | None, kind: str) -> type:
+    found = False
+    for attribute, value in list(vars(cls).items()):
+        # Functions alone: what another decorator made of one (a cache, a property) has attributes that a wrapper lacks.
+        method = value.__func__ if isinstance(value, (classmethod, staticmethod)) else value
+        is_public = attribute == "__call__" or not attribute.startswith("_")
+        if not is_public or not inspect.isfunction(method):
+            continue
+        found = True
+        if not hasattr(method, _TRACED):
+            setattr(cls, attribute, _decorate(value, name and f"{name}.{attribute}", kind))
+    if not found:
+        raise TypeError(f"@qualitrace.trace finds nothing to trace in {cls!r}: it defines no public methods itself")
+    return cls
+
+
+def _traced(function: Any, name: str | None, kind: str) -> Any:
     begin = _Beginning(function, name, kind)
     if inspect.isasyncgenfunction(function):
         return _traced_async_generator(function, begin)
