@@ -1,13 +1,16 @@
 """What `import qualitrace` brings, and what it must not."""
 
+import doctest
 import inspect
 import logging
+from operator import attrgetter
 from typing import Any
 
 import pytest
 
 import qualitrace
 from qualitrace.quiet import SparseFilter, never_raises
+from qualitrace.testing import record_spans
 
 
 def test_public_names() -> None:
@@ -15,6 +18,19 @@ def test_public_names() -> None:
     assert sorted(qualitrace.__all__) == qualitrace.__all__
     for name in qualitrace.__all__:
         assert inspect.getdoc(getattr(qualitrace, name)), name
+
+
+@pytest.mark.parametrize("name", [*qualitrace.__all__, "testing.record_spans"])
+def test_docstrings_run(name: str, tracing: Any) -> None:
+    """Every public name shows its use, and what is shown happens."""
+    documented = attrgetter(name)(qualitrace)
+    finder = doctest.DocTestFinder(recurse=False)
+    found = finder.find(documented, name, globs={"qualitrace": qualitrace, "record_spans": record_spans})
+    runner = doctest.DocTestRunner(optionflags=doctest.REPORT_NDIFF)
+    said: list[str] = []
+    results = [runner.run(test, out=said.append) for test in found]
+    assert sum(result.attempted for result in results) > 0
+    assert not sum(result.failed for result in results), "".join(said)
 
 
 def test_import_is_light(programs: Any) -> None:

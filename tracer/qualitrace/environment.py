@@ -50,7 +50,7 @@ def say_unused() -> None:
 
 _HTTP = "qualitrace sends by OTLP/HTTP with protobuf, usually to port 4318"
 _UNUSED: tuple[tuple[str, Callable[[str], bool], str], ...] = (
-    ("OTEL_TRACES_EXPORTER", lambda text: "otlp" in text.split(","), _HTTP),
+    ("OTEL_TRACES_EXPORTER", lambda text: not {"otlp", "console"}.isdisjoint(text.split(",")), _HTTP),
     ("OTEL_EXPORTER_OTLP_PROTOCOL", lambda text: text == "http/protobuf", _HTTP),
     ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", lambda text: text == "http/protobuf", _HTTP),
     (

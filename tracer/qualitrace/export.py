@@ -6,6 +6,8 @@ Imported by `provider` only: the SDK and the exporter would make `import qualitr
 import importlib.metadata
 import logging
 import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 from opentelemetry import trace as otel
@@ -16,15 +18,17 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
+from qualitrace.console import Console
 from qualitrace.delivery import Delivery, Tally
-from qualitrace.exporter import DeliveringExporter, bound
+from qualitrace.exporter import DeliveringExporter, SpanReader, bound
+from qualitrace.libraries.start import untraced_libraries
 from qualitrace.live_spans import LiveSpans, LoneRequests
 from qualitrace.quiet import SHUTDOWN_SECONDS, SparseFilter, logger, never_raises
 from qualitrace.redaction.redactor import Redactor
 from qualitrace.redaction.span_copy import SpanRedactor
 from qualitrace.sampling import sampler
 from qualitrace.session import session_attributes
-from qualitrace.settings import Settings
+from qualitrace.settings import CONSOLE_ONLY, Settings
 
 # Spans in one request: they carry prompts and documents.
 BATCH_SPANS = 128
@@ -89,13 +93,21 @@ class QualitraceSpanProcessor(BatchSpanProcessor):
             "headers": dict(settings.headers or {}),
             "timeout": settings.export_timeout,
         }
-        self._tally = tally = Tally(settings.endpoint, self._queued, settings.queue_size)
+        sends = settings.console != CONSOLE_ONLY
+        endpoint = settings.endpoint if sends else "the console"
+        self._tally = tally = Tally(endpoint, self._queued, settings.queue_size)
         self._said = False  # the app's provider may shut down, too
         self.live = LiveSpans()
         self.requests = LoneRequests(self._take)
         redact = settings.redactor
+        self._exporter = (
+            DeliveringExporter(tally, **options) if redact is None else RedactingExporter(redact, tally, **options)
+        )
+        self._exporter.sends = sends
+        if settings.console:
+            self._exporter.readers.append(Console())
         super().__init__(
-            DeliveringExporter(tally, **options) if redact is None else RedactingExporter(redact, tally, **options),
+            self._exporter,
             max_queue_size=settings.queue_size,
             schedule_delay_millis=settings.schedule_delay * 1000,
             max_export_batch_size=min(BATCH_SPANS, settings.queue_size),
@@ -107,10 +119,26 @@ class QualitraceSpanProcessor(BatchSpanProcessor):
 
     @never_raises
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Put the session of the context on `span`."""
+        """Put the session of the context on `span`, and on a root what of the app is not traced."""
         span.set_attributes(session_attributes(parent_context))
+        if span.parent is None and (untraced := untraced_libraries()):
+            span.set_attribute("qualitrace.untraced_libraries", untraced)
         self.live.started(span)
         self.requests.started(span)
+
+    @contextmanager
+    def diverted(self, reader: SpanReader) -> Generator[None]:
+        """Give the spans that end in the block to `reader` alone, and send none of them."""
+        self.force_flush()
+        exporter, sends = self._exporter, self._exporter.sends
+        exporter.readers.append(reader)
+        exporter.sends = False
+        try:
+            yield
+        finally:
+            self.force_flush()
+            exporter.readers.remove(reader)
+            exporter.sends = sends
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue a sampled span, unless it is held back."""

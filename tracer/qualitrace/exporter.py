@@ -7,7 +7,7 @@ the collector rejected.
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
 import requests
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -17,7 +17,8 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from requests.adapters import HTTPAdapter
 
 from qualitrace.delivery import Tally
-from qualitrace.quiet import SparseFilter, logger
+from qualitrace.quiet import SparseFilter, logger, never_raises
+from qualitrace.reading import RecordedSpan, read_span
 from qualitrace.redaction.redactor import Redact
 from qualitrace.shorten import shorten
 
@@ -34,8 +35,24 @@ _log = logger.getChild("exporter")
 _log.addFilter(SparseFilter())
 
 
+class SpanReader(Protocol):
+    """Reads spans as they are sent: redacted, and with their huge texts cut."""
+
+    def take(self, spans: Sequence[RecordedSpan]) -> None:
+        """Read the spans of an export."""
+        ...
+
+    def close(self) -> None:
+        """Tracing has ended."""
+        ...
+
+
 class DeliveringExporter(OTLPSpanExporter):
     """Cuts huge texts, splits large batches, and tells `tally` what became of the spans.
+
+    Attributes:
+        readers: get the spans, too.
+        sends: whether the spans are sent; if not, they count as sent when the readers have them.
 
     Args:
         tally: the counts of this process.
@@ -48,12 +65,33 @@ class DeliveringExporter(OTLPSpanExporter):
             options["session"] = self._answers
         super().__init__(**options)
         self._tally = tally
+        self.sends = True
+        self.readers: list[SpanReader] = []
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send the spans, in several requests if need be."""
         self._tally.start(len(spans))
-        results = [self._send(batch) for batch in _batches(self._prepared(spans))]
+        prepared: Iterable[ReadableSpan] = self._prepared(spans)
+        if self.readers:
+            prepared = list(prepared)
+            self._show(prepared)
+        if not self.sends:
+            self._tally.sent(len(list(prepared)))
+            return SpanExportResult.SUCCESS
+        results = [self._send(batch) for batch in _batches(prepared)]
         return SpanExportResult.SUCCESS if all(results) else SpanExportResult.FAILURE
+
+    @never_raises
+    def _show(self, spans: Sequence[ReadableSpan]) -> None:
+        found = [read_span(span) for span in spans]
+        for reader in self.readers:
+            reader.take(found)
+
+    def shutdown(self) -> None:
+        """Send no more; let the readers end."""
+        super().shutdown()
+        for reader in self.readers:
+            reader.close()
 
     def prepare(self, span: ReadableSpan) -> ReadableSpan:
         """Return what is sent of a span: here, all but the middle of huge texts."""

@@ -12,7 +12,8 @@ import threading
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from qualitrace.quiet import SparseFilter, logger, never_raises
@@ -45,6 +46,10 @@ def feedback(
 
     It works without `init`, too, with endpoint and headers from the environment.
 
+    >>> with qualitrace.span("answer"):
+    ...     trace_id = qualitrace.current_trace_id()
+    >>> qualitrace.feedback(trace_id, "thumb", False, "It named the wrong year.", user="ada")
+
     Args:
         trace_id: what `current_trace_id()` returned.
         name: of the assessment in MLflow: `thumb`, or a judge's name for a label that calibrates it.
@@ -59,7 +64,9 @@ def feedback(
         return
     item: dict[str, Any] = {"trace_id": trace_id, "name": name, "value": value, "comment": comment}
     item |= {"source": source, "user": user, "id": feedback_id or uuid.uuid4().hex}
-    if (sender := _running_sender()) is not None:
+    if _Process.keep is not None:
+        _Process.keep(item)
+    elif (sender := _running_sender()) is not None:
         sender.put(item)
 
 
@@ -182,6 +189,7 @@ class _Process:
     """The sender of this process."""
 
     sender: FeedbackSender | None = None
+    keep: Callable[[dict[str, Any]], None] | None = None  # takes the sender's place
     lock = threading.RLock()  # reentrant: a signal handler may interrupt the thread that holds it
 
 
@@ -193,6 +201,16 @@ def _running_sender() -> FeedbackSender | None:
             url = settings.endpoint.removesuffix(TRACES_PATH) + FEEDBACK_PATH
             _Process.sender = FeedbackSender(url, settings.headers or {}, settings.export_timeout, settings.redactor)
         return _Process.sender
+
+
+@contextmanager
+def diverted_feedback(keep: Callable[[dict[str, Any]], None]) -> Generator[None]:
+    """Give the feedback of the block to `keep`, and send none of it."""
+    outer, _Process.keep = _Process.keep, keep
+    try:
+        yield
+    finally:
+        _Process.keep = outer
 
 
 def flush_feedback(timeout: float) -> bool:

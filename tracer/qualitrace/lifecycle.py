@@ -4,7 +4,8 @@ import atexit
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from qualitrace import provider
@@ -21,6 +22,7 @@ from qualitrace.settings import resolve, use_settings
 
 if TYPE_CHECKING:
     from qualitrace.export import QualitraceSpanProcessor
+    from qualitrace.exporter import SpanReader
 
 
 class _State:
@@ -39,6 +41,7 @@ def init(
     capture: Literal["full", "redacted", "none"] | None = None,
     redact: Sequence[str | Redact] | str | Redact | None = None,
     environment: str | None = None,
+    console: bool | Literal["only"] | None = None,
     sample_ratio: float | None = None,
     schedule_delay: float | None = None,
     queue_size: int | None = None,
@@ -54,6 +57,8 @@ def init(
     then from OpenTelemetry's variable, then from the default; a bad value causes a warning, and its default is
     used. If the app sets a TracerProvider, before or later, the spans come from that one. A second call only warns.
 
+    >>> qualitrace.init(service_name="shop", endpoint="http://127.0.0.1:4318")
+
     Args:
         service_name: `service.name`; by default the script's name.
         endpoint: the collector's base URL, `/v1/traces` is appended (default http://127.0.0.1:4318).
@@ -64,6 +69,7 @@ def init(
         redact: names of patterns, regular expressions between slashes, and functions from text to text, applied to
             all texts of spans and feedback before they leave the process. With one that cannot be used no text leaves.
         environment: `deployment.environment.name`.
+        console: True prints each trace as a tree to stderr, `only` prints it and sends nothing.
         sample_ratio: share of the traces to export, 0 to 1 (default 1).
         schedule_delay: seconds between two exports (default 0.5).
         queue_size: ended spans to hold, the oldest is dropped beyond (default 2048).
@@ -90,7 +96,37 @@ def _init(keywords: Mapping[str, Any]) -> None:
     _start(keywords, at_first_span=False)
 
 
-def _start(keywords: Mapping[str, Any], *, at_first_span: bool) -> None:
+@contextmanager
+def recording(reader: "SpanReader", keywords: Mapping[str, Any]) -> Generator[Callable[[], object]]:
+    """Give the spans of the block to `reader` instead of the collector; start tracing for it if it does not run.
+
+    Returns what hands over the spans that have ended.
+
+    Raises:
+        RuntimeError: tracing is switched off, or runs already and `keywords` were given.
+    """
+    runs = _State.started
+    if runs and keywords:
+        raise RuntimeError(f"tracing runs already, with settings of its own: {', '.join(keywords)} cannot be changed")
+    if not runs:
+        given = {"service_name": "tests", "sample_ratio": 1.0, "enabled": True} | keywords
+        _start(given, at_first_span=False, until_the_end=False)
+    try:
+        processor = provider.provided_processor()
+        if processor is None or _is_disabled():
+            raise RuntimeError("no spans are made: is OTEL_SDK_DISABLED set?")
+        with processor.diverted(reader):
+            yield processor.force_flush
+    finally:
+        if not runs:
+            shutdown()
+
+
+def _is_disabled() -> bool:
+    return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+
+
+def _start(keywords: Mapping[str, Any], *, at_first_span: bool, until_the_end: bool = True) -> None:
     settings = resolve(keywords)
     use_settings(settings)
     if not settings.enabled:
@@ -108,11 +144,17 @@ def _start(keywords: Mapping[str, Any], *, at_first_span: bool) -> None:
     chosen = default_libraries() if settings.instrument is None else settings.instrument
     clients.start(chosen)
     trace_libraries(chosen)
-    before_every_end(shutdown, _flush_before_exec)
+    if until_the_end:
+        before_every_end(shutdown, _flush_before_exec)
 
 
 def flush(timeout: float = 3.0) -> bool:
     """Export what is queued, within `timeout` seconds. Never raises.
+
+    >>> with qualitrace.span("answer"):
+    ...     pass
+    >>> qualitrace.flush()
+    True
 
     Returns:
         True if everything that was queued, feedback too, was sent or given up in that time.
@@ -136,7 +178,10 @@ def _flush_before_exec() -> None:
 
 @never_raises
 def shutdown() -> None:
-    """Export what is queued within 3 seconds and stop; `init` may follow. Never raises; safe twice."""
+    """Export what is queued within 3 seconds and stop; `init` may follow. Never raises; safe twice.
+
+    >>> qualitrace.shutdown()
+    """
     deadline = time.monotonic() + SHUTDOWN_SECONDS
     with signals_wait():
         with _State.lock:
@@ -148,7 +193,15 @@ def shutdown() -> None:
 
 
 def status() -> Delivery:
-    """Return what became of the spans of this process: sent, refused, dropped (and why) or waiting. Never raises."""
+    """Return what became of the spans of this process: sent, refused, dropped (and why) or waiting. Never raises.
+
+    >>> with qualitrace.span("answer"):
+    ...     pass
+    >>> qualitrace.flush()
+    True
+    >>> (qualitrace.status().sent, qualitrace.status().waiting)
+    (1, 0)
+    """
     processor = provider.processor()
     return (processor and _status(processor)) or Delivery()
 

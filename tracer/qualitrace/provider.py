@@ -53,7 +53,19 @@ def start(settings: Settings, *, at_first_span: bool = False) -> None:
 def stop() -> "QualitraceSpanProcessor | None":
     """Take no spans any more; return the processor, which may hold some."""
     processor, _State.processor, _State.settings = _State.processor, None, None
+    if processor is not None:
+        _let_go(processor)
     return processor
+
+
+@never_raises
+def _let_go(processor: "QualitraceSpanProcessor") -> None:
+    """Take the processor from its provider, which has no function for it: each start brings another one."""
+    for given in (_State.own, otel._TRACER_PROVIDER):  # pyright: ignore[reportPrivateUsage]
+        active: Any = getattr(given, "_active_span_processor", None)
+        if active is not None:
+            with active._lock:
+                active._span_processors = tuple(item for item in active._span_processors if item is not processor)
 
 
 def processor() -> "QualitraceSpanProcessor | None":
@@ -64,6 +76,13 @@ def processor() -> "QualitraceSpanProcessor | None":
 def settings() -> Settings | None:
     """Return the settings; None while nothing is traced."""
     return _State.settings
+
+
+def provided_processor() -> "QualitraceSpanProcessor | None":
+    """Return the processor, before the first span, too; None without tracing."""
+    if otel._TRACER_PROVIDER is None:  # pyright: ignore[reportPrivateUsage]
+        _provide()
+    return _State.processor
 
 
 def _hook() -> None:

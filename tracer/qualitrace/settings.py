@@ -24,6 +24,7 @@ PREFIX = "QUALITRACE_"
 TRACES_PATH = "/v1/traces"
 CAPTURES = ("full", "redacted", "none")
 _HOST = re.compile(r"((\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+CONSOLE_ONLY = "only"
 
 
 def read_text(value: Any) -> str:
@@ -65,6 +66,17 @@ def read_capture(value: Any) -> str:
     if word not in CAPTURES:
         raise ValueError(f"must be one of {', '.join(CAPTURES)}, not {value!r}")
     return word
+
+
+def read_console(value: Any) -> bool | str:
+    """Read true, false or only."""
+    return CONSOLE_ONLY if str(value).strip().lower() == CONSOLE_ONLY else read_flag(value)
+
+
+def read_exporters(value: Any) -> bool | str:
+    """Read OpenTelemetry's list of exporters, of which the console may be one, or the only one."""
+    names = {name.strip() for name in read_text(value).lower().split(",")}
+    return CONSOLE_ONLY if names == {"console"} else "console" in names
 
 
 def read_content_mode(value: Any) -> str:
@@ -229,6 +241,12 @@ class Settings:
         read_text,
         None,
         _resource_attribute("deployment.environment.name"),
+    )
+    console: bool | str = _setting(
+        "true prints each trace as a tree to stderr; only prints it and sends nothing",
+        read_console,
+        False,
+        OtelVariable("OTEL_TRACES_EXPORTER", read_exporters),
     )
     sample_ratio: float = _setting(
         "share of the traces that is exported (head sampling), 0 to 1",

@@ -18,6 +18,14 @@ from qualitrace.quiet import logger, never_raises
 
 _watched: set[str] = set()
 
+# Names of imported libraries without an instrumentor; spans carry them, so that others see what is missing.
+_untraced: dict[str, None] = {}
+
+
+def untraced_libraries() -> tuple[str, ...]:
+    """Return the names of the libraries that the app has imported, and whose instrumentor is not installed."""
+    return tuple(_untraced)
+
 
 def trace_libraries(names: Iterable[str]) -> None:
     """Trace the libraries `names`: now if they are imported, else when they are. Safe twice."""
@@ -45,6 +53,12 @@ def instrument(instrumentor: Any) -> None:
 
     Its spans go the way of all others. For a library that is traced already it is refused, and a warning names the
     setting that leaves the library to it. Never raises.
+
+    >>> class Instrumentor:
+    ...     def instrument(self) -> None:
+    ...         print("started")
+    >>> qualitrace.instrument(Instrumentor)
+    started
 
     Args:
         instrumentor: a class or an object with a method `instrument`, such as OpenTelemetry's `BaseInstrumentor`.
@@ -79,6 +93,7 @@ def _start(library: Library) -> None:
                 _call(target, library)
             library.then()
     except _Missing:
+        _untraced[library.name] = None
         logger.warning("%s is not traced: %s", library.name, remedy([library.name]))
     except Exception as error:  # this runs inside the app's import, which must not fail
         logger.warning("%s is not traced: %s: %s", library.name, type(error).__name__, error)
