@@ -6,8 +6,8 @@ It reads the totals that the collector writes with each trace, so it works with 
 """
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from qualitrace_collector.cli import config_option, load_or_exit, open_state
-from qualitrace_collector.doctor.remedies import remedy_for
+from qualitrace_collector.doctor.remedies import instrumentor_for, remedy_for
 from qualitrace_collector.settings import CollectorConfig
 from qualitrace_collector.state import CoverageTotals, Database, Ledger
 from qualitrace_collector.state.coverage import Content, Source
 from qualitrace_collector.state.services import FULL_TENANTS, REMEDY, ServiceNames, Usage
+from qualitrace_collector.state.untraced import Untraced
 
-CONTENTS: tuple[Content, ...] = ("input", "output", "tokens", "documents", "session")
+CONTENTS: tuple[Content, ...] = ("input", "output", "tokens", "documents", "session", "retriever", "tools", "run")
 
 PASSAGE_METRICS = frozenset({"groundedness", "faithfulness", "retrieval_relevance"})
 NO_RETRIEVER = (
@@ -38,7 +39,7 @@ _OUTCOMES = {
     "dead_lettered": "MLflow refused these: 'qualitrace journal list' shows why",
     "queued": "wait for 'qualitrace serve' or 'qualitrace monitor'",
     "sampled_out": "not in the judge's sample: raise its rate or sampling.rate",
-    "not_applicable": "lack what the judge needs, an answer or documents: see the table above",
+    "not_applicable": "lack what the judge needs, an answer or documents, or returned nothing: see the table above",
     "budget_skipped": "the budget was spent: raise it, or lower the rate",
     "failed": "the judge failed: qualitrace_judge_errors_total and the server's log show why",
     "expired": "waited for longer than the server keeps them: is the judge still configured, and fast enough?",
@@ -77,20 +78,29 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The contents of the state database, the most frequent source first."""
+    """The contents of the state database, the most frequent source first.
+
+    Attributes:
+        untraced: by service, the libraries that are used and not traced, and in how many traces that shows.
+    """
 
     gaps: Sequence[Gap]
     outcomes: Sequence[Outcome]
+    untraced: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, Mapping[str, int]])
     services: Sequence[Usage] = ()
 
     @classmethod
     def read(cls, database: Database) -> "Report":
         """Read the totals."""
         gaps = [
-            Gap(Source(row["service"], row["scope"], row["dialect"]), row["content"], row["traces"], row["lacking"])
+            Gap(Source(*(row[name] for name in Source._fields)), row["content"], row["traces"], row["lacking"])
             for row in CoverageTotals(database).totals()
         ]
-        return cls(gaps, [Outcome(**dict(row)) for row in Ledger(database).totals()], ServiceNames.usage(database))
+        untraced: dict[str, dict[str, int]] = {}
+        for row in Untraced(database).totals():
+            untraced.setdefault(row["service"], {})[row["library"]] = row["traces"]
+        outcomes = [Outcome(**dict(row)) for row in Ledger(database).totals()]
+        return cls(gaps, outcomes, untraced, ServiceNames.usage(database))
 
     def full(self, limit: int) -> list[str]:
         """Return a line for each tenant that has as many services as it may have, and one if all together have."""
@@ -112,6 +122,11 @@ class Report:
                 | {"content": gap.content, "traces": gap.traces, "lacking": gap.lacking}
                 | ({"mend": gap.remedy} if gap.lacking else {})
                 for gap in self.gaps
+            ],
+            "untraced": [
+                {"service": service, "library": library, "traces": traces, "mend": instrumentor_for(library)}
+                for service, found in self.untraced.items()
+                for library, traces in found.items()
             ],
             "outcomes": [
                 {"judge": item.judge, "service": item.service, "outcome": item.outcome, "total": item.total}
@@ -147,6 +162,10 @@ def _show(report: Report, config: CollectorConfig, console: Console) -> None:
     console.print(_coverage_table(report.gaps))
     for service in _without_retriever(report):
         console.print(f"- documents ({service}): {NO_RETRIEVER}", markup=False, highlight=False)
+    for service, found in report.untraced.items():
+        for library, traces in found.items():
+            line = f"- {library} ({service}): used in {traces} traces, and not traced: {instrumentor_for(library)}"
+            console.print(line, markup=False, highlight=False)
     for (source, remedy), contents in _remedies(report.gaps).items():
         what = f"{', '.join(contents)} ({source.service}, {source.scope or 'no scope'})"
         console.print(f"- {what}: {remedy}", markup=False, highlight=False)

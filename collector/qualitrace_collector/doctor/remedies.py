@@ -5,8 +5,10 @@ OpenLLMetry's privacy page, the AI SDK's TelemetrySettings, pydantic_ai.Instrume
 google.adk.telemetry, haystack.tracing, litellm, agent_framework.observability.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from qualitrace.libraries.library import remedy
+from qualitrace.libraries.table import libraries
 from qualitrace_collector.state.coverage import Content, Source
 
 _OTEL_CONTENT = (
@@ -25,6 +27,26 @@ _ANY_DOCUMENTS = (
     "record the documents' texts on the retriever's span, as retrieval.documents.N.document.content (OpenInference); "
     "under `qualitrace run` or `qualitrace.init()` LangChain's retrievers do"
 )
+_OURS = (
+    "let qualitrace record content: unset QUALITRACE_CAPTURE and OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT, "
+    "or qualitrace.init(capture='redacted')"
+)
+_OUR_DOCUMENTS = 'return the documents, with their texts, from the function under @qualitrace.trace(kind="retriever")'
+# What is to be said of spans that are missing around a model's call; `library` names what traces a framework.
+_RUN = (
+    "an agent's run comes in pieces, a trace for each call of the model, because what runs the agent is not traced: "
+    '{library}; for a loop of your own put @qualitrace.trace(kind="agent") on the function that runs it'
+)
+_TOOLS = (
+    'the model asks for tools, and no span runs any: {library}; put @qualitrace.trace(kind="tool") on functions of '
+    "your own; a tool that only gives the answer its form needs nothing"
+)
+_RETRIEVER = (
+    'prompts carry passages, and no span fetches any: {library}; put @qualitrace.trace(kind="retriever") on a '
+    "function of your own"
+)
+_OUR_LIBRARY = "`qualitrace bootstrap` in the application's environment names the instrumentor that is missing"
+_OTHER_LIBRARY = "instrument the framework too, not only the model's client (docs/instrument.md lists instrumentors)"
 _ANY_SESSION = (
     "put session.id or gen_ai.conversation.id on the spans: `with qualitrace.session(session_id): ...` around a turn"
 )
@@ -41,10 +63,16 @@ class _Library:
     content: str
     documents: str = _ANY_DOCUMENTS
     session: str = _ANY_SESSION
+    framework: str = _OTHER_LIBRARY
 
 
+_WEB = _Library(
+    tuple(f"opentelemetry.instrumentation.{framework}" for framework in _WEB_FRAMEWORKS),
+    (),
+    "trace the function that answers with @qualitrace.trace, so that a span has its question and its answer",
+)
 _LIBRARIES = (
-    _Library(("qualitrace",), (), "unset QUALITRACE_CAPTURE, or capture='redacted' in qualitrace.init()"),
+    _Library(("qualitrace",), (), _OURS, documents=_OUR_DOCUMENTS),
     _Library(
         ("openinference.", "@arizeai/openinference"),
         ("openinference",),
@@ -60,11 +88,7 @@ _LIBRARIES = (
         "set OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true, or span_only together with "
         "OTEL_SEMCONV_STABILITY_OPT_IN=gen_ai_latest_experimental",
     ),
-    _Library(
-        tuple(f"opentelemetry.instrumentation.{framework}" for framework in _WEB_FRAMEWORKS),
-        (),
-        "trace the function that answers with @qualitrace.trace, so that a span has its question and its answer",
-    ),
+    _WEB,
     _Library(
         ("opentelemetry.instrumentation.", "traceloop"),
         ("openllmetry",),
@@ -93,18 +117,36 @@ _UNKNOWN = _Library((), (), _ANY_CONTENT)
 
 def remedy_for(source: Source, content: Content) -> str:
     """Return what brings `content` into the traces of a source."""
+    library = _library(source)
+    remedies: dict[Content, str] = {
+        "input": library.content,
+        "output": library.content,
+        "tokens": _ANY_TOKENS,
+        "documents": library.documents,
+        "session": library.session,
+        "run": _RUN.format(library=library.framework),
+        "tools": _TOOLS.format(library=library.framework),
+        "retriever": _RETRIEVER.format(library=library.framework),
+    }
+    return remedies[content]
+
+
+def _library(source: Source) -> _Library:
     by_scope = (library for library in _LIBRARIES if _begins_with(source.scope, library.scopes))
     by_dialect = (library for library in _LIBRARIES if source.dialect in library.dialects)
     library = next(by_scope, None) or next(by_dialect, _UNKNOWN)
-    match content:
-        case "input" | "output":
-            return library.content
-        case "tokens":
-            return _ANY_TOKENS
-        case "documents":
-            return library.documents
-        case "session":
-            return library.session
+    if not source.distro:
+        return library
+    # qualitrace's SDK starts the instrumentors, and tells them all by its own settings whether to record content.
+    is_web = library is _WEB
+    return replace(library, content=library.content if is_web else _OURS, session=_ANY_SESSION, framework=_OUR_LIBRARY)
+
+
+def instrumentor_for(library: str) -> str:
+    """Return what traces a library of the SDK's table: under the SDK, and without it."""
+    row = libraries().get(library)
+    package = row.package.partition(">")[0] if row else ""
+    return f"{remedy([library])}" + (f", or {package} where qualitrace's SDK is not used" if package else "")
 
 
 def _begins_with(scope: str, starts: tuple[str, ...]) -> bool:

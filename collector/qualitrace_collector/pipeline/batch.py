@@ -6,7 +6,7 @@ record      nothing: it writes each item's outcome to the state database
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -110,6 +110,7 @@ class BatchItem:
         trace: what is to be stored; None if nothing is.
         stored: the whole trace, with `trace` and `earlier` in it; None if nothing is stored.
         coverage: what the trace has of what judges and metrics need.
+        untraced: libraries that the application uses and that are not traced.
         conflicts: spans left out because a different one with the same id came before.
         whole: the trace's root has come, or is not waited for any more.
         error: why the trace could not be converted or stored.
@@ -131,6 +132,7 @@ class BatchItem:
     trace: ConvertedTrace | None = None
     stored: StoredTrace | None = None
     coverage: Coverage = field(default_factory=dict)
+    untraced: Set[str] = frozenset()
     conflicts: int = 0
     whole: bool = False
     error: Exception | None = None

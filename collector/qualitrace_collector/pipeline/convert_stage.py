@@ -21,7 +21,9 @@ from qualitrace_collector.names import OTHER, clean
 from qualitrace_collector.piece import Piece, SpanRecord, size_with_events
 from qualitrace_collector.pipeline.batch import Batch, BatchItem, StoredTrace
 from qualitrace_collector.pipeline.coverage import coverage_of
+from qualitrace_collector.pipeline.runs import RecentCalls
 from qualitrace_collector.pipeline.settings import Assembly
+from qualitrace_collector.pipeline.untraced import untraced_libraries
 from qualitrace_collector.state import EarlyLogs, Ledger
 from qualitrace_collector.state.services import ServiceNames
 
@@ -65,6 +67,7 @@ class ConvertStage:
         self._services = services
         self._clock = clock
         self._assembly = assembly
+        self._recent = RecentCalls()
 
     def __call__(self, batch: Batch) -> None:
         """Give each item its trace, or the error that kept it from being converted.
@@ -146,7 +149,8 @@ class ConvertStage:
             tracestate=trace.tracestate,
             known=known,
         )
-        item.coverage = coverage_of(item.stored, item.piece)
+        item.coverage = coverage_of(item.stored, item.piece, self._recent)
+        item.untraced = untraced_libraries(item.stored)
         item.outcome = "stored"  # unless MLflow refuses it
 
 

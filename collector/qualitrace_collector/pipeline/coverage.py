@@ -6,63 +6,131 @@ hides (`__REDACTED__`) is lacking although its attribute is there.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mlflow.entities import SpanType
 
-from qualitrace_collector.convert.build_sample import is_error, read_exchange
+from qualitrace_collector.convert.build_sample import Exchange, is_error, read_exchange
 from qualitrace_collector.convert.content.opening import MAX_DEPTH, is_blank
-from qualitrace_collector.convert.content.passages import texts_of
+from qualitrace_collector.convert.content.passages import find_passages, texts_of
+from qualitrace_collector.convert.content.tool_calls import goes_on_from_tool, tools_asked_for
 from qualitrace_collector.convert.dialects import dialect_of
-from qualitrace_collector.convert.mlflow_span import AnySpan
+from qualitrace_collector.convert.mlflow_span import AnySpan, json_text
 from qualitrace_collector.convert.root import NO_ANSWER_TYPES
+from qualitrace_collector.convert.span_draft import CALL_TYPES
 from qualitrace_collector.names import clean
 from qualitrace_collector.piece import Piece
 from qualitrace_collector.pipeline.batch import StoredTrace
+from qualitrace_collector.pipeline.runs import BareCall, RecentCalls
 from qualitrace_collector.state.coverage import Content, Coverage, Source
 
 _log = logging.getLogger(__name__)
 
 _SESSION_NAMES = ("session.id", "gen_ai.conversation.id")
 
+# The resource's attribute that names the SDK's distribution, and qualitrace's.
+_DISTRO, OURS = "telemetry.distro.name", "qualitrace"
+
+# Characters of a prompt, as JSON, with passages: a role, an instruction, a few sentences.
+MIN_PROMPT = 300
+
 # OpenInference writes the second in place of content that it hides (openinference.instrumentation.config).
 _HIDDEN = {"", "__REDACTED__"}
 
 
-def coverage_of(trace: StoredTrace, piece: Piece) -> Coverage:
+def coverage_of(trace: StoredTrace, piece: Piece, recent: RecentCalls) -> Coverage:
     """Return for each content that the trace should have whether it is there.
 
     Tokens apply to traces with a model call, documents to those with a retriever, an output to all but those whose
-    root only retrieves; neither output nor tokens to traces that failed.
+    root only retrieves; neither output nor tokens to traces that failed. A retriever applies to traces with passages,
+    tools and a run to those in which a model asks for tools or is given their results.
 
     Args:
         piece: what came of the trace now.
+        recent: the calls that came as traces of their own.
     """
     try:
-        return _coverage(trace, piece)
+        exchange = read_exchange(trace.spans)
+        return _contents(trace, piece, exchange) | _spans_around(trace, piece, exchange, recent)
     except Exception:  # a client's odd content must not stop a trace that is stored already
         _log.exception("the content of trace %s cannot be read", trace.trace_id)
         return {}
 
 
-def _coverage(trace: StoredTrace, piece: Piece) -> Coverage:
+def _contents(trace: StoredTrace, piece: Piece, exchange: Exchange) -> dict[tuple[Source, Content], bool]:
     spans, root, calls = trace.spans, trace.root, trace.calls
     retrievers = [span for span in spans if span.span_type == SpanType.RETRIEVER]
-    exchange = read_exchange(spans)
-    source = _source(trace.service, piece, calls[0] if calls else root)
+    source = _source(trace, piece, calls[0] if calls else root)
+    shows_input = _shows(exchange.question, (root.inputs, *(call.inputs for call in calls)))
     found: dict[tuple[Source, Content], bool] = {
-        (source, "input"): _shows(exchange.question, (root.inputs, *(call.inputs for call in calls))),
-        (source, "session"): any(span.get_attribute(name) for span in spans for name in _SESSION_NAMES),
+        (source, "input"): shows_input or _is_recorded(root, "input.value"),
+        (source, "session"): bool(_session(spans)),
     }
     failed = is_error(root) and not exchange.answer  # then there was no output to record
     if not failed and (calls or root.span_type not in NO_ANSWER_TYPES):
-        found[source, "output"] = _shows(exchange.answer, (root.outputs, *(call.outputs for call in calls)))
+        shows_output = _shows(exchange.answer, (root.outputs, *(call.outputs for call in calls)))
+        found[source, "output"] = shows_output or _is_recorded(root, "output.value")
     if calls and not failed:
         found[source, "tokens"] = any(item.input or item.output for item in trace.spending if not item.embedding)
     if retrievers:
-        found[_source(trace.service, piece, retrievers[0]), "documents"] = any(map(_has_documents, retrievers))
+        found[_source(trace, piece, retrievers[0]), "documents"] = any(map(_has_documents, retrievers))
     return found
+
+
+def _spans_around(
+    trace: StoredTrace, piece: Piece, exchange: Exchange, recent: RecentCalls
+) -> dict[tuple[Source, Content], bool]:
+    """Return whether the spans are there in which a model's calls usually stand: their libraries may not be traced."""
+    spans, root, calls = trace.spans, trace.root, trace.calls
+    if not calls:
+        return {}
+    types = {span.span_type for span in spans}
+    source = _source(trace, piece, calls[0])
+    is_bare = root.span_type in CALL_TYPES and not root.parent_id
+    found: dict[tuple[Source, Content], bool] = {}
+    if any(_uses_tools(call) for call in calls):
+        found[source, "tools"] = SpanType.TOOL in types
+        found[source, "run"] = not is_bare
+    elif is_bare and recent.goes_on(trace.tenant, trace.service, _bare(trace, exchange.answer)):
+        found[source, "run"] = False
+    if SpanType.RETRIEVER in types:
+        found[source, "retriever"] = True
+    elif _may_have_passages(calls) and _has_passages_in_prompt(spans, exchange.question):
+        found[source, "retriever"] = False
+    return found
+
+
+def _uses_tools(call: AnySpan) -> bool:
+    written = json_text(call, "mlflow.spanOutputs") or ""  # most have neither word, and are not walked through
+    asks = ("tool" in written or "function" in written) and tools_asked_for(call.outputs)
+    return bool(asks) or goes_on_from_tool(call.inputs)
+
+
+def _bare(trace: StoredTrace, answer: str) -> BareCall:
+    root = trace.root
+    end = root.end_time_ns or root.start_time_ns
+    return BareCall(trace.trace_id, root.start_time_ns, end, _session(trace.spans), root.inputs, answer)
+
+
+def _may_have_passages(calls: Sequence[AnySpan]) -> bool:
+    return any(len(json_text(call, "mlflow.spanInputs") or "") >= MIN_PROMPT for call in calls)
+
+
+def _has_passages_in_prompt(spans: Sequence[AnySpan], question: str) -> bool:
+    ordered = sorted(spans, key=lambda span: (span.start_time_ns, span.span_id))
+    return find_passages(ordered, question)[1] == "prompt"
+
+
+def _session(spans: Sequence[AnySpan]) -> str:
+    values = (span.get_attribute(name) for span in spans for name in _SESSION_NAMES)
+    return next((str(value) for value in values if value), "")
+
+
+def _is_recorded(span: AnySpan, name: str) -> bool:
+    """Whether a step without arguments, or that returned nothing, says so: its content is captured."""
+    text = json_text(span, name)
+    return text is not None and text.strip('"') not in _HIDDEN
 
 
 def _shows(text: str, recorded: Iterable[Any]) -> bool:
@@ -93,12 +161,14 @@ def _has_documents(retriever: AnySpan) -> bool:
     return any(text.strip() not in _HIDDEN for text in texts_of(outputs))
 
 
-def _source(service: str, piece: Piece, span: AnySpan) -> Source:
+def _source(trace: StoredTrace, piece: Piece, span: AnySpan) -> Source:
     """Return the telemetry that recorded a span."""
     records, span_id = piece.spans, bytes.fromhex(span.span_id)
     if not records:  # nothing but log records came now
-        return Source(service, "", "none")
+        return Source(trace.service, "", "none", tenant=trace.tenant)
     # A span that was stored earlier has lost its scope: the first span that came now stands in for it.
     record = next((record for record in records if record.span.span_id == span_id), records[0])
     dialect = dialect_of(attribute.key for attribute in record.span.attributes)
-    return Source(service, clean(record.scope.name) if record.scope.name else "", dialect)
+    scope = clean(record.scope.name) if record.scope.name else ""
+    is_ours = any(item.key == _DISTRO and item.value.string_value == OURS for item in record.resource.attributes)
+    return Source(trace.service, scope, dialect, OURS if is_ours else "", trace.tenant)

@@ -26,6 +26,7 @@ from qualitrace_collector.state import (
 )
 from qualitrace_collector.state.coverage import Coverage, added, gained, joined
 from qualitrace_collector.state.services import ServiceNames
+from qualitrace_collector.state.untraced import Untraced
 from qualitrace_collector.state.waiting import WaitingFeedback
 
 _log = logging.getLogger(__name__)
@@ -71,6 +72,8 @@ class Recorder:
                 if item.piece.logs and not item.error:
                     EarlyLogs.replace(connection, item.trace_id, item.early_logs, now)
             late = _count(connection, complete, coverage, now)
+            new = (item for item in batch.items if item.complete and not item.complete.known)
+            Untraced.add(connection, [(item.service, library) for item in new for library in item.untraced])
             self.sampler.enqueue(connection, complete, now)
         self._metrics.observe((trace for trace in complete if not trace.known), now)
         self._metrics.observe_late(late, now)

@@ -6,24 +6,40 @@ totals by source, which outlive restarts.
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from qualitrace_collector.names import OTHER
 from qualitrace_collector.state.database import Database
+from qualitrace_collector.state.services import FULL_TENANTS
 
-# Scopes' names come from outside; those of further sources are called `other`.
+# Of one tenant. Scopes' names come from outside; those of further sources are called `other`.
 MAX_SOURCES = 500
 
-Content = Literal["input", "output", "tokens", "documents", "session"]
+# What judges and metrics read (`documents` are the texts that a retriever returns), and the spans around a model's
+# call: of a retriever, of tools, of the run of an agent.
+Content = Literal["input", "output", "tokens", "documents", "session", "retriever", "tools", "run"]
 
 
 class Source(NamedTuple):
-    """Whose telemetry it is: service, instrumentation scope, dialect."""
+    """Whose telemetry it is: service, instrumentation scope, dialect.
+
+    Attributes:
+        distro: `qualitrace` if its own SDK sent it, else empty.
+        tenant: whose room it takes; empty without tenants.
+    """
 
     service: str
     scope: str
     dialect: str
+    distro: str = ""
+    tenant: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What it is counted by."""
+        return self[:3]
 
 
 # Whether a trace has what it should have, by who should have recorded it.
@@ -122,6 +138,35 @@ class Counted:
         connection.execute("DELETE FROM counted WHERE counted_at < ?", (older_than,))
 
 
+class _Room:
+    """The sources that are counted, by tenant; inside the caller's transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        rows = connection.execute("SELECT service, scope, dialect, distro, tenant FROM coverage_source")
+        self._known = {source.key: source for source in (Source(*row) for row in rows)}
+        self._of_tenant = Counter(source.tenant for source in self._known.values())
+
+    def take(self, source: Source) -> Source:
+        """Return what a source is counted under: `other` in place of its scope if its tenant has no room."""
+        known = self._known.get(source.key)
+        if known is None and self._is_full(source.tenant):
+            source = source._replace(scope=OTHER)
+            known = self._known.get(source.key)
+        if known is None:
+            self._of_tenant[source.tenant] += 1
+        if known is None or known.distro != source.distro:
+            self._known[source.key] = source
+            self._connection.execute(
+                "INSERT INTO coverage_source VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET distro = excluded.distro",
+                source,
+            )
+        return source
+
+    def _is_full(self, tenant: str) -> bool:
+        return self._of_tenant[tenant] >= MAX_SOURCES or len(self._known) >= MAX_SOURCES * FULL_TENANTS
+
+
 class CoverageTotals:
     """Counts, over complete traces, who recorded what."""
 
@@ -141,33 +186,33 @@ class CoverageTotals:
                     count[2] += key in before
         if not counts:
             return
-        rows = connection.execute("SELECT DISTINCT service, scope, dialect FROM coverage").fetchall()
-        known = {Source(*row) for row in rows}
-        for (source, content), (seen, lacking, found_late) in counts.items():
-            if source not in known and len(known) >= MAX_SOURCES:
-                source = source._replace(scope=OTHER)  # noqa: PLW2901
-            known.add(source)
+        room = _Room(connection)
+        for (given, content), (seen, lacking, found_late) in counts.items():
+            source = room.take(given)
             connection.execute(
                 "INSERT INTO coverage VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
                 "SET traces = traces + excluded.traces, lacking = lacking + excluded.lacking",
-                (*source, content, seen, lacking),
+                (*source.key, content, seen, lacking),
             )
             if found_late:
                 connection.execute(
                     "INSERT INTO coverage_late VALUES (?, ?, ?, ?, ?) "
                     "ON CONFLICT DO UPDATE SET traces = traces + excluded.traces",
-                    (*source, content, found_late),
+                    (*source.key, content, found_late),
                 )
 
     def totals(self) -> list[sqlite3.Row]:
-        """Return rows of service, scope, dialect, content, traces, lacking, lacked; the most frequent source first.
+        """Return rows of service, scope, dialect, distro, tenant, content, traces, lacking, lacked; the most frequent
+        source first.
 
         `lacking` counts the traces that lack the content now; `lacked` those that did when they were complete for the
         first time, which never falls, as a counter must.
         """
         return self._database.rows(
-            "SELECT service, scope, dialect, content, c.traces, c.lacking - coalesce(l.traces, 0) AS lacking, "
+            "SELECT service, scope, dialect, s.distro, s.tenant, content, c.traces, "
+            "c.lacking - coalesce(l.traces, 0) AS lacking, "
             "c.lacking AS lacked, max(c.traces) OVER (PARTITION BY service, scope, dialect) AS most "
-            "FROM coverage AS c LEFT JOIN coverage_late AS l USING (service, scope, dialect, content) "
+            "FROM coverage AS c JOIN coverage_source AS s USING (service, scope, dialect) "
+            "LEFT JOIN coverage_late AS l USING (service, scope, dialect, content) "
             "ORDER BY most DESC, service, scope, dialect, content"
         )

@@ -32,10 +32,18 @@ STATEMENTS = (
         service TEXT NOT NULL, scope TEXT NOT NULL, dialect TEXT NOT NULL, content TEXT NOT NULL,
         traces INTEGER NOT NULL, lacking INTEGER NOT NULL,
         PRIMARY KEY (service, scope, dialect, content)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS coverage_source (
+        service TEXT NOT NULL, scope TEXT NOT NULL, dialect TEXT NOT NULL, distro TEXT NOT NULL, tenant TEXT NOT NULL,
+        PRIMARY KEY (service, scope, dialect)) WITHOUT ROWID""",
+    # For a file that was written before there was this table.
+    "INSERT OR IGNORE INTO coverage_source SELECT DISTINCT service, scope, dialect, '', '' FROM coverage",
     """CREATE TABLE IF NOT EXISTS coverage_late (
         service TEXT NOT NULL, scope TEXT NOT NULL, dialect TEXT NOT NULL, content TEXT NOT NULL,
         traces INTEGER NOT NULL,
         PRIMARY KEY (service, scope, dialect, content)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS untraced (
+        service TEXT NOT NULL, library TEXT NOT NULL, traces INTEGER NOT NULL,
+        PRIMARY KEY (service, library)) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS counted (
         trace_id TEXT PRIMARY KEY, coverage TEXT NOT NULL, spent TEXT NOT NULL, counted_at REAL NOT NULL
         ) WITHOUT ROWID""",

@@ -107,5 +107,5 @@ def _fold(connection: sqlite3.Connection, name: str) -> None:
         "ON CONFLICT (judge, service, outcome) DO UPDATE SET total = total + excluded.total",
         (OTHER, name),
     )
-    for table in ("ledger", "coverage", "coverage_late"):
+    for table in ("ledger", "coverage", "coverage_late", "coverage_source", "untraced"):
         connection.execute(f"DELETE FROM {table} WHERE service = ?", (name,))  # our own words

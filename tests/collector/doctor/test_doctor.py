@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from click.testing import CliRunner, Result
+from click.testing import Result
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from qualitrace_collector.doctor.command import doctor
 from qualitrace_collector.doctor.remedies import remedy_for
 from qualitrace_collector.journal import JournalEntry
-from qualitrace_collector.state import CoverageTotals, Ledger
+from qualitrace_collector.state import CoverageTotals, Database, Ledger
 from qualitrace_collector.state.coverage import MAX_SOURCES, Source
+from qualitrace_collector.state.services import FULL_TENANTS
 from support.otlp import chat_span, rag_trace, request, retriever_span, span
 from support.pipeline import Collector, rag
 
@@ -51,21 +51,13 @@ def lacking(collector: Collector, scope: str) -> dict[str, tuple[int, int]]:
     return counts
 
 
-@pytest.fixture
-def ask(tmp_path: Path) -> Callable[..., Result]:
-    """Run the command on the test's folder."""
-    path = tmp_path / "q.yaml"
-    path.write_text(yaml.safe_dump({"data_dir": str(tmp_path)}))
-    return lambda *options: CliRunner().invoke(doctor, ["--config", str(path), *options])
-
-
 def test_a_whole_trace_lacks_but_its_session(make: Callable[..., Collector]):
     """Question, answer, tokens and documents are found; the session is the one gap."""
     collector = make()
     send(collector, rag(1), "app")
     collector.run()
     assert lacking(collector, "app") == {
-        "input": (1, 0), "output": (1, 0), "tokens": (1, 0), "documents": (1, 0), "session": (1, 1)
+        "input": (1, 0), "output": (1, 0), "tokens": (1, 0), "documents": (1, 0), "retriever": (1, 0), "session": (1, 1)
     }  # fmt: skip
 
 
@@ -190,7 +182,7 @@ def test_what_comes_late_is_no_gap(make: Callable[..., Collector]):
         collector.restart()
         collector.run(65)
     assert lacking(collector, "app") == {"input": (1, 0), "output": (1, 0), "tokens": (1, 0), "session": (1, 1)}
-    assert lacking(collector, GENAI_SCOPE) == {"documents": (1, 0)}
+    assert lacking(collector, GENAI_SCOPE) == {"documents": (1, 0), "retriever": (1, 0)}
     assert {row["lacked"] for row in CoverageTotals(collector.database).totals() if row["scope"] == "app"} == {1}
 
 
@@ -212,14 +204,29 @@ def test_an_orphan_counts_for_the_scope_that_sent_it(make: Callable[..., Collect
 
 
 def test_names_from_outside_are_bounded(make: Callable[..., Collector]):
-    """Scopes beyond the limit are counted together."""
+    """A tenant's scopes beyond the limit are counted together, and take no other tenant's room; nor do all together."""
+    database = make().database
+    tenants = ("", "a", "b", "c", "d", "e")
+    with database.transaction() as connection:
+        for tenant in tenants:
+            scopes = (f"scope-{number}" for number in range(MAX_SOURCES + 5))
+            sources = [Source(f"shop-{tenant}", scope, "none", tenant=tenant) for scope in scopes]
+            CoverageTotals.change(connection, [({}, {(source, "input"): False}) for source in sources])
+    rows = CoverageTotals(database).totals()
+    others = {row["tenant"]: row["traces"] for row in rows if row["scope"] == "other"}
+    assert [others[tenant] for tenant in tenants[:4]] == [5] * 4
+    assert others["e"] == MAX_SOURCES + 5
+    assert sum(row["scope"] != "other" for row in rows) <= MAX_SOURCES * FULL_TENANTS
+
+
+def test_sources_of_an_older_file_are_kept(make: Callable[..., Collector], tmp_path: Path):
+    """They were counted before tenants were known of them."""
     database = make().database
     with database.transaction() as connection:
-        for number in range(MAX_SOURCES + 5):
-            CoverageTotals.change(connection, [({}, {(Source("shop", f"scope-{number}", "none"), "input"): False})])
-    rows = CoverageTotals(database).totals()
-    assert len(rows) == MAX_SOURCES + 1
-    assert {row["traces"] for row in rows if row["scope"] == "other"} == {5}
+        CoverageTotals.change(connection, [({}, {(Source("shop", "app", "none"), "input"): False})])
+        connection.execute("DROP TABLE coverage_source")
+    rows = CoverageTotals(Database(database.path)).totals()
+    assert [(row["scope"], row["tenant"], row["lacking"]) for row in rows] == [("app", "", 1)]
 
 
 def test_the_report_names_share_remedy_and_outcome(make: Callable[..., Collector], ask: Callable[..., Result]):
