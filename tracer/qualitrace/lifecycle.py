@@ -109,7 +109,7 @@ def recording(reader: "SpanReader", keywords: Mapping[str, Any]) -> Generator[Ca
     if runs and keywords:
         raise RuntimeError(f"tracing runs already, with settings of its own: {', '.join(keywords)} cannot be changed")
     if not runs:
-        given = {"service_name": "tests", "sample_ratio": 1.0, "enabled": True} | keywords
+        given: dict[str, Any] = {"service_name": "tests", "sample_ratio": 1.0, "enabled": True, **keywords}
         _start(given, at_first_span=False, until_the_end=False)
     try:
         processor = provider.provided_processor()

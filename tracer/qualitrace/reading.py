@@ -71,7 +71,7 @@ class RecordedSpan:
 
 def read_span(span: ReadableSpan) -> RecordedSpan:
     """Read a span of OpenTelemetry's SDK."""
-    attributes = dict(span.attributes or {})
+    attributes: dict[str, Any] = dict(span.attributes or {})
     start, end = span.start_time or 0, span.end_time or span.start_time or 0
     context = span.get_span_context()
     assert context is not None  # noqa: S101  # of a span that was made by a provider
