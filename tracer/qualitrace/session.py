@@ -27,6 +27,9 @@ def session(
     """Put session, user and prompt version on every span started in the block, in async code and threads'
     copied contexts too. An inner session adds to the outer one. A web request in which the block begins gets them, too.
 
+    >>> with qualitrace.session("chat-17", user="ada"), qualitrace.span("answer"):
+    ...     pass
+
     Args:
         session_id: becomes `session.id` and `gen_ai.conversation.id`.
         user: becomes `user.id`.
@@ -40,6 +43,9 @@ def session(
 def user(user_id: str) -> Generator[None]:
     """Put the user on every span started in the block, as `session(user=...)` does.
 
+    >>> with qualitrace.user("ada"), qualitrace.span("answer"):
+    ...     pass
+
     Args:
         user_id: becomes `user.id`.
     """
@@ -52,6 +58,15 @@ def prompt(prompt: Any, version: str | int | None = None) -> Generator[None]:
     """Put a prompt's name and version on every span started in the block.
 
     MLflow shows the trace's prompts, and quality is estimated for each. An inner prompt takes the outer one's place.
+
+    >>> with qualitrace.prompt("answer", version=3), qualitrace.span("answer"):
+    ...     pass
+
+    A prompt of MLflow's registry brings both:
+
+        loaded = mlflow.genai.load_prompt("prompts:/answer@production")
+        with qualitrace.prompt(loaded):
+            client.chat.completions.create(messages=loaded.format(question=question), ...)
 
     Args:
         prompt: its name, or an object that has `name` and `version`, such as `mlflow.genai.load_prompt` returns.
