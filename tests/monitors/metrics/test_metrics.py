@@ -153,7 +153,8 @@ class TestReadAtAScrape:
         source = Source("shop", "openinference.instrumentation.openai", "openinference")
         with database.transaction() as connection:
             CoverageTotals.change(connection, [({}, {(source, "session"): has}) for has in (True, False, True)])
-        labels = source._asdict() | {"content": "session"}
+        service, scope, dialect = source.key
+        labels = {"service": service, "scope": scope, "dialect": dialect, "content": "session"}
         assert web.sample("qualitrace_traces_lacking_total", **labels) == 1
         assert web.sample("qualitrace_traces_checked_total", **labels) == 3
 
