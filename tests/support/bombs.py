@@ -142,7 +142,7 @@ def _record() -> bytes:
 _json = partial(Bomb, kind=JSON, doors=("http",))
 _logs = partial(Bomb, path=LOGS_PATH)
 _GENAI_SCOPE = field_of(1, field_of(1, b"pydantic-ai"))
-_HALF = SPAN_SIZE - 1000
+_MOST = SPAN_SIZE - 2000
 _KEYS = [f"k{i}".encode() for i in range(12_000)]
 
 # As much as fits into a request, whatever it is.
@@ -194,8 +194,33 @@ LAWFUL = (
         "190,000 lists in a list",
         lambda: one_span(field_of(9, attribute(field_of(5, field_of(1, field_of(5, b"")) * 190_000)))),
     ),
-    Bomb("the largest text", lambda: one_span(text(EMOJI + b"v " * (_HALF // 2)))),
-    Bomb("two texts of 8 MB in a trace", lambda: trace_of(2, text(EMOJI + b"v " * (_HALF // 4)))),
+    Bomb("the largest text", lambda: one_span(text(EMOJI + b"v " * (_MOST // 2)))),
+    Bomb("two large texts in a trace", lambda: trace_of(2, text(EMOJI + b"v " * (_MOST // 4)))),
+    Bomb(
+        "as many of the largest texts as fit",
+        lambda: scope_spans(*(span(text(EMOJI + b"v " * (_MOST // 2))) for _ in range(SIZE // SPAN_SIZE))),
+    ),
+    Bomb(
+        "the largest text of escapes",
+        lambda: one_span(
+            text(
+                b'{"messages": [{"role": "user", "content": "'
+                + b"\\ud83d\\ude00" * 9
+                + b"v " * (_MOST // 2 - 200)
+                + b'"}]}'
+            )
+        ),
+    ),
+    Bomb(
+        "the largest text in an event",
+        lambda: one_span(
+            field_of(
+                11,
+                field_of(2, b"gen_ai.user.message")
+                + field_of(3, attribute(field_of(1, EMOJI + b"v " * (_MOST // 2)), b"content")),
+            )
+        ),
+    ),
     Bomb(
         "20,000 spans under 1,000 attributes",
         lambda: field_of(
@@ -206,11 +231,11 @@ LAWFUL = (
     ),
     Bomb(
         "a text of 4 MB of objects in JSON",
-        lambda: one_span(text(b"[" + b"{}," * (_HALF // 3 - 1) + b"{}]", b"gen_ai.input.messages")),
+        lambda: one_span(text(b"[" + b"{}," * (_MOST // 3 - 1) + b"{}]", b"gen_ai.input.messages")),
     ),
     Bomb(
         "a text of 4 MB of deep JSON",
-        lambda: one_span(text(b"[" * (_HALF // 2) + b"]" * (_HALF // 2), b"gen_ai.input.messages")),
+        lambda: one_span(text(b"[" * (_MOST // 2) + b"]" * (_MOST // 2), b"gen_ai.input.messages")),
     ),
 )
 

@@ -194,12 +194,12 @@ def test_a_huge_prompt_is_cut_and_costs_nobody_else(tracing: Any) -> None:
 
 
 def test_large_batches_are_split(tracing: Any) -> None:
-    """Spans of 60 MB in all go in requests of 16 MiB at most, smaller ones where the collector says 413."""
+    """Spans of 60 MB in all go in requests of 8 MiB at most, smaller ones where the collector says 413."""
     for number in range(60):
         with qualitrace.span(f"step {number}") as span:
             span._span.set_attributes({"text": "x" * 1_000_000})
     assert len(tracing.flushed()) == 60
-    assert max(int(headers["Content-Length"]) for headers in tracing.headers) <= 16 << 20
+    assert max(int(headers["Content-Length"]) for headers in tracing.headers) <= 8 << 20
     tracing.largest = 3_000_000
     for number in range(10):
         with qualitrace.span(f"more {number}") as span:

@@ -24,8 +24,8 @@ from qualitrace.shorten import shorten
 
 # Characters of one text: more than the context of most models. Smaller if the whole span would be too large.
 TEXT_LIMITS = (1 << 20, 1 << 16, 1 << 12)
-# A quarter of what collectors take by default (64 MiB), so that proxies in between take it, too.
-REQUEST_BYTES = 16 << 20
+# As much as the collector takes in one span by default.
+REQUEST_BYTES = 8 << 20
 _CREDENTIAL_PROVIDERS = (
     "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER",
     "OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER",

@@ -76,6 +76,10 @@ _FIELDS = {bool: "bool_value", int: "int_value", float: "double_value", str: "st
 
 _dumps = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
+# Characters of an attribute whose value is kept once it was opened. A larger value takes more memory than the time to
+# open it again is worth.
+_MOST_KEPT_OPEN = 1 << 20
+
 
 @dataclass(slots=True)
 class StoredSpan:
@@ -98,10 +102,13 @@ class StoredSpan:
 
     def get_attribute(self, key: str) -> Any:
         """Return an attribute's value, None if there is none."""
-        if key not in self._opened:
-            text = self.data["attributes"].get(key)
-            self._opened[key] = load_json(text, text) if text else None  # other text stays, as in MLflow
-        return self._opened[key]
+        if key in self._opened:
+            return self._opened[key]
+        text = self.data["attributes"].get(key)
+        value = load_json(text, text) if text else None  # other text stays, as in MLflow
+        if not text or len(text) <= _MOST_KEPT_OPEN:
+            self._opened[key] = value
+        return value
 
     @property
     def name(self) -> str:
@@ -197,7 +204,7 @@ def _attributes(draft: SpanDraft, trace_id: str) -> dict[str, str]:
         attributes["mlflow.spanType"] = f'"{draft.type}"'
     for key, value in (("mlflow.spanInputs", draft.inputs), ("mlflow.spanOutputs", draft.outputs)):
         if value is not None and value is not draft.values.get(key):
-            attributes[key] = _content(draft, value)
+            attributes[key] = _written(draft, value, attributes) or _content(draft, value)
     for key, value in (
         (MODEL, draft.model),
         ("mlflow.llm.provider", draft.provider),
@@ -209,6 +216,13 @@ def _attributes(draft: SpanDraft, trace_id: str) -> dict[str, str]:
         attributes["mlflow.chat.tools"] = _content(draft, draft.tools)
     _put_usage(draft, attributes)
     return attributes
+
+
+def _written(draft: SpanDraft, value: Any, attributes: Mapping[str, str]) -> str | None:
+    """Return the text of the attribute of which inputs or outputs were taken as they are, None if there is none."""
+    if not isinstance(value, str) or "\\u" in value:
+        return None
+    return next((attributes[key] for key, found in draft.values.items() if found is value), None)
 
 
 def _put_usage(draft: SpanDraft, attributes: dict[str, str]) -> None:

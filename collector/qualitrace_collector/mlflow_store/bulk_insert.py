@@ -19,6 +19,11 @@ from qualitrace_collector.mlflow_store.table_rows import TableRow, TableRows
 CACHE_KIB = 128 << 10
 """For SQLite's pages. Random trace ids touch all of an index, which the default of 2 MiB would read again and again."""
 
+MOST_CACHED_BYTES = 8 << 20
+"""Characters of a batch that is written with that cache, which would hold all of it."""
+
+CACHE_KIB_OF_LARGE_ROWS = 2 << 10
+
 _READ_AT_ONCE = 500
 
 
@@ -32,7 +37,8 @@ def insert_rows(store: SqlAlchemyStore, rows: TableRows) -> set[str]:
     with store.ManagedSessionMaker(read_only=False) as session:
         if store.db_type == "sqlite":
             # The journal mode stays as MLflow sets it: with batches of some hundred traces WAL was no faster.
-            session.execute(text(f"PRAGMA cache_size = -{CACHE_KIB}"))
+            kib = CACHE_KIB if rows.size <= MOST_CACHED_BYTES else CACHE_KIB_OF_LARGE_ROWS
+            session.execute(text(f"PRAGMA cache_size = -{kib}"))
         known = _known(session, [row["request_id"] for row in rows.traces])
         new = rows.without(known) if known else rows
         for model, values in (

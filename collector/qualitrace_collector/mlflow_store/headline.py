@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlflow.entities import TraceInfo, TraceState
-from mlflow.tracing.constant import TraceMetadataKey
+from mlflow.tracing.constant import TRACE_REQUEST_RESPONSE_PREVIEW_MAX_LENGTH_DBX, TraceMetadataKey
 from mlflow.tracing.utils import (
     SpanAggregationNode,
     aggregate_cost_from_span_nodes,
@@ -20,6 +20,8 @@ from mlflow.tracing.utils.truncation import _get_truncated_preview  # pyright: i
 
 from qualitrace_collector.convert.build_sample import is_error, root_of
 from qualitrace_collector.convert.mlflow_span import COST, USAGE, AnySpan, json_text
+
+_LONGER_THAN_PREVIEWS = 2 * TRACE_REQUEST_RESPONSE_PREVIEW_MAX_LENGTH_DBX  # the longer one of MLflow's two lengths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +84,9 @@ def ended_trace(headline: Headline, known: TraceInfo, spans: Sequence[AnySpan]) 
 
 def preview(content: str | None, role: str) -> str | None:
     """Return the beginning of inputs or outputs, given as JSON text, as MLflow shows it."""
+    if content and not content.startswith("{"):
+        # MLflow looks for messages in objects alone, and would parse other content for nothing.
+        content = content[:_LONGER_THAN_PREVIEWS]
     try:
         return _get_truncated_preview(content, role=role) if content else None
     except Exception:  # odd content has no preview in MLflow's own store, either

@@ -58,6 +58,11 @@ class TableRows:
     metadata: list[TableRow] = field(default_factory=list[TableRow])
     spans: list[TableRow] = field(default_factory=list[TableRow])
 
+    @property
+    def size(self) -> int:
+        """Characters of the spans' content."""
+        return sum(len(row["content"]) for row in self.spans)
+
     def without(self, trace_ids: Container[str]) -> "TableRows":
         """Return the rows of all other traces."""
         return TableRows(

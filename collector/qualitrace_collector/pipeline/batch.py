@@ -188,11 +188,13 @@ class Batch:
     """Pieces that are converted and stored together, at most one of each trace.
 
     Attributes:
+        size: of the items' spans, in bytes.
         converted: the batch has been converted; what is left to do is to store it.
         writing: what the writer's process was asked to do; None if nothing.
     """
 
     items: list[BatchItem]
+    size: int = 0
     converted: bool = False
     writing: Writing | None = None
 
@@ -265,33 +267,35 @@ class BatchQueue:
 
         No trace has two pieces in them: what is done with its second depends on the record of its first.
         """
-        while len(self._batches) < most and (items := self._next_turn()):
-            self._batches.append(Batch(items))
+        while len(self._batches) < most and (batch := self._next_turn()):
+            self._batches.append(batch)
         return [*self._batches][:most]
 
-    def _next_turn(self) -> list[BatchItem]:
+    def _next_turn(self) -> Batch | None:
         turns = [(self._due, BATCH_SPANS), (self._bulk, BULK_BATCH_SPANS)]
         if self._bulk_is_next:
             turns.reverse()
         for queue, most_spans in turns:
-            if items := self._next_items(queue, most_spans):
+            batch = self._next_batch(queue, most_spans)
+            if batch.items:
                 self._bulk_is_next = queue is self._due
-                return items
-        return []
+                return batch
+        return None
 
-    def _next_items(self, queue: deque[BatchItem], most_spans: int) -> list[BatchItem]:
-        items: list[BatchItem] = []
-        traces = {item.piece.trace_id for batch in self._batches for item in batch.items}
-        spans = size = 0
+    def _next_batch(self, queue: deque[BatchItem], most_spans: int) -> Batch:
+        batch = Batch([])
+        traces = {item.piece.trace_id for other in self._batches for item in other.items}
+        spans = 0
         while queue:
             piece = queue[0].piece
             spans += len(piece.spans)
-            size += sum(record.span.ByteSize() for record in piece.spans)
-            if piece.trace_id in traces or (items and (spans > most_spans or size > BATCH_BYTES)):
+            size = batch.size + sum(record.span.ByteSize() for record in piece.spans)
+            if piece.trace_id in traces or (batch.items and (spans > most_spans or size > BATCH_BYTES)):
                 break
-            items.append(queue.popleft())
+            batch.items.append(queue.popleft())
+            batch.size = size
             traces.add(piece.trace_id)
-        return items
+        return batch
 
     def start_over(self) -> None:
         """Let every batch begin anew."""

@@ -14,7 +14,7 @@ from qualitrace_collector.mlflow_store.unavailable import Unanswered, Unanswered
 from qualitrace_collector.mlflow_store.writer_process import Writer, wait_until_written
 from qualitrace_collector.piece import Piece
 from qualitrace_collector.pipeline.assemble import Assembler
-from qualitrace_collector.pipeline.batch import WAIT, Batch, BatchItem, BatchQueue, StoredTrace
+from qualitrace_collector.pipeline.batch import BATCH_BYTES, WAIT, Batch, BatchItem, BatchQueue, StoredTrace
 from qualitrace_collector.pipeline.convert_stage import ConvertStage
 from qualitrace_collector.pipeline.journal_reader import JournalReader
 from qualitrace_collector.pipeline.recorder import KEEP_SECONDS, Recorder
@@ -110,9 +110,11 @@ class Pipeline:
 
     def _run_batch(self, *, ahead: bool = True) -> bool:
         """Take the first batch all the way, with the next one close behind; return whether there was one."""
-        batch, *others = self._queue.first(BATCHES_HELD) or [None]
-        if batch is not None:
-            behind = others[0] if ahead and others else None
+        batches = self._queue.first(BATCHES_HELD)
+        if batches:
+            batch, *others = batches
+            # Of two batches as large as one trace may be, only one is held in MLflow's form.
+            behind = others[0] if ahead and others and max(batch.size, others[0].size) <= BATCH_BYTES else None
             self._begin(batch, in_background=behind is not None)
             if behind is not None and batch.writing:
                 self._begin_early(behind)
@@ -122,7 +124,7 @@ class Pipeline:
             for piece in self._queue.finish_first(self._clock()):
                 self._reader.finish(piece)
         self._reader.delete_done()
-        return batch is not None
+        return bool(batches)
 
     def _begin(self, batch: Batch, *, in_background: bool) -> None:
         """Convert a batch, unless it was begun early; let the writer write its new traces in the background."""

@@ -1,8 +1,8 @@
 """The tracer's redaction, for clients that have none: after the journal, before anything is stored or judged."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -16,6 +16,11 @@ from qualitrace.redaction.redactor import Redactor, TextsSeen
 from qualitrace_collector.person_feedback import LONGEST_COMMENT, LONGEST_WORD, PersonFeedback
 
 _LIMITS = {"comment": LONGEST_COMMENT, "value": LONGEST_WORD, "user": LONGEST_WORD, "name": LONGEST_WORD}
+
+# The texts of a larger request are searched one after the other: together they may take eight times its size.
+_MOST_SEARCHED_AT_ONCE = 2 << 20
+
+_Request = TypeVar("_Request", ExportTraceServiceRequest, ExportLogsServiceRequest)
 
 
 class Redaction:
@@ -34,17 +39,20 @@ class Redaction:
 
     def traces(self, request: ExportTraceServiceRequest) -> None:
         """Redact names, statuses and attributes of spans, events, links, scopes and resources."""
-        if self._redact is not None:
-            _Walk(seen := TextsSeen()).traces(request)
-            if not self._redact.keeps(seen):
-                _Walk(self._redact).traces(request)
+        if self._redact is not None and not self._keeps(request, _Walk.traces):
+            _Walk(self._redact).traces(request)
 
     def logs(self, request: ExportLogsServiceRequest) -> None:
         """Redact bodies and attributes of log records, scopes and resources."""
-        if self._redact is not None:
-            _Walk(seen := TextsSeen()).logs(request)
-            if not self._redact.keeps(seen):
-                _Walk(self._redact).logs(request)
+        if self._redact is not None and not self._keeps(request, _Walk.logs):
+            _Walk(self._redact).logs(request)
+
+    def _keeps(self, request: _Request, walk: Callable[["_Walk", _Request], None]) -> bool:
+        """Return whether it is sure, after one search over all texts of a small request, that none would change."""
+        if self._redact is None or request.ByteSize() > _MOST_SEARCHED_AT_ONCE:
+            return False
+        walk(_Walk(seen := TextsSeen()), request)
+        return self._redact.keeps(seen)
 
     def feedback(self, given: PersonFeedback) -> PersonFeedback:
         """Return the feedback redacted."""

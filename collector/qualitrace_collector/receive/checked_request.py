@@ -1,6 +1,6 @@
 """Turns the bytes of a request into what the journal keeps of it. It runs in the process that `turns` chooses."""
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,22 +9,39 @@ from qualitrace_collector.receive.settings import ItemLimits
 from qualitrace_collector.receive.signals import Signal
 from qualitrace_collector.receive.validation import Validation, reject_foreign
 
+# A larger request becomes several entries of the journal. What reads an entry holds all of it until the last of its
+# traces is stored.
+ENTRY_BYTES = 8 << 20
+
+
+@dataclass(slots=True)
+class RequestPart:
+    """What becomes an entry of the journal.
+
+    Attributes:
+        payload: a serialised message; None if it is the whole request as it was sent.
+        kept: items in it.
+        trace_ids: of the items, for the tenant to claim; empty where there are no tenants.
+    """
+
+    payload: bytes | None
+    kept: int
+    trace_ids: frozenset[bytes]
+
 
 @dataclass(slots=True)
 class CheckedRequest:
     """A request that can be kept.
 
     Attributes:
-        payload: what to keep of it, a serialised message; None if that is just what was sent.
+        parts: what to keep of it; none if nothing is left.
         validation: what was taken out of it.
-        trace_ids: of what is left, for the tenant to claim; empty where there are no tenants.
         repaired: how many texts in it were not UTF-8.
     """
 
-    payload: bytes | None
+    parts: tuple[RequestPart, ...]
     validation: Validation
-    trace_ids: frozenset[bytes]
-    repaired: int = 0
+    repaired: int
 
 
 def check_request(signal: Signal, media_type: str, data: bytes, limits: ItemLimits, has_tenant: bool) -> CheckedRequest:
@@ -44,16 +61,41 @@ def check_request(signal: Signal, media_type: str, data: bytes, limits: ItemLimi
     # The bytes are kept as they came, unknown fields too, unless something is removed or adjusted.
     changed = validation.rejected or validation.adjusted
     payload = decoded.message.SerializeToString() if changed else decoded.payload
-    trace_ids = _trace_ids(signal, decoded.message) if has_tenant else frozenset[bytes]()
-    return CheckedRequest(None if payload is data else payload, validation, trace_ids, decoded.repaired)
+    if len(payload) > ENTRY_BYTES:
+        parts = [_part(signal, part, part.SerializeToString(), has_tenant) for part in _split(signal, decoded.message)]
+    else:
+        parts = [_part(signal, decoded.message, None if payload is data else payload, has_tenant)]
+    return CheckedRequest(tuple(part for part in parts if part.kept), validation, decoded.repaired)
 
 
-def remove_foreign(signal: Signal, payload: bytes, foreign: Set[bytes], validation: Validation) -> CheckedRequest:
-    """Take out of a checked request what belongs to other tenants' traces; `validation` counts it."""
+def without_foreign(signal: Signal, payload: bytes, foreign: Set[bytes], validation: Validation) -> RequestPart:
+    """Return a part without what belongs to other tenants' traces; `validation` counts that."""
     message: Any = signal.request.FromString(payload)
     reject_foreign(signal.places(message), foreign, validation)
-    return CheckedRequest(message.SerializeToString(), validation, _trace_ids(signal, message))
+    return _part(signal, message, message.SerializeToString(), has_tenant=True)
 
 
-def _trace_ids(signal: Signal, message: Any) -> frozenset[bytes]:
-    return frozenset(item.trace_id for place in signal.places(message) for item in place.items)
+def _part(signal: Signal, message: Any, payload: bytes | None, has_tenant: bool) -> RequestPart:
+    kept = sum(len(place.items) for place in signal.places(message))
+    trace_ids = (item.trace_id for place in signal.places(message) for item in place.items) if has_tenant else ()
+    return RequestPart(payload, kept, frozenset(trace_ids))
+
+
+def _split(signal: Signal, message: Any) -> Iterator[Any]:
+    """Yield requests that hold the items of a large one, each as many as fit."""
+    part, size = signal.request(), 0
+    for place in signal.places(message):
+        shared = place.resource.ByteSize() + place.scope.ByteSize()
+        items = None
+        for item in place.items:
+            item_size = item.ByteSize()
+            if size and size + item_size > ENTRY_BYTES:
+                yield part
+                part, size, items = signal.request(), 0, None
+            if items is None:
+                items = signal.add_place(part, place)
+                size += shared
+            items.add().CopyFrom(item)
+            size += item_size
+    if size:
+        yield part

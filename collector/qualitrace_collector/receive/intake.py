@@ -18,13 +18,13 @@ from qualitrace_collector.journal import (
 )
 from qualitrace_collector.journal.entry import Counts
 from qualitrace_collector.person_feedback import PersonFeedback
-from qualitrace_collector.receive.checked_request import check_request, remove_foreign
+from qualitrace_collector.receive.checked_request import RequestPart, check_request, without_foreign
 from qualitrace_collector.receive.decode import JSON
 from qualitrace_collector.receive.errors import RequestError, Unavailable
 from qualitrace_collector.receive.item_count import size_in_turns
 from qualitrace_collector.receive.settings import ItemLimits
 from qualitrace_collector.receive.signals import Signal
-from qualitrace_collector.receive.turns import Turns
+from qualitrace_collector.receive.turns import MEDIUM_BYTES, Turns
 from qualitrace_collector.receive.validation import Validation
 
 Door = Literal["http", "grpc"]
@@ -85,25 +85,48 @@ class Intake:
         size = size_in_turns(None if media_type == JSON else signal.request, data)
         work = partial(check_request, signal, media_type, data, self._limits, has_tenant=tenant is not None)
         checked = await self._turns.take(size, work)
-        validation, repaired = checked.validation, checked.repaired
-        payload = data if checked.payload is None else checked.payload
+        validation = checked.validation
         if validation.adjusted:
             self._warn_of_adjusted(validation)
-        while validation.kept:
-            counts = _counts(signal, validation, door, len(payload))
+        uncounted = Counter({("requests_received", door): 1}) + _removals(signal, validation)
+        # Each part is durable by itself: a client that has to try again sends all of them again, which does no harm.
+        for part in checked.parts:
+            payload = data if part.payload is None else part.payload
+            await self._keep(signal, door, tenant, part, payload, validation, uncounted)
+        if uncounted:
+            self._committer.count(uncounted)
+        if not checked.repaired:
+            return signal.answer(validation)
+        self._committer.count({("texts_repaired", signal.name): checked.repaired})
+        warning = f"{checked.repaired} texts repaired: strings must be UTF-8; what is not became U+FFFD"
+        return signal.answer(validation, warning)
+
+    async def _keep(
+        self,
+        signal: Signal,
+        door: Door,
+        tenant: str | None,
+        part: RequestPart,
+        payload: bytes,
+        validation: Validation,
+        uncounted: Counter[tuple[str, str]],
+    ) -> None:
+        """Make a part durable without the items of other tenants' traces, and what is `uncounted` with it."""
+        while part.kept:
+            counts = uncounted + Counter(
+                {("bytes_received", door): len(payload), (f"{signal.items}_received", door): part.kept}
+            )
             try:
-                await self._append(signal.name, payload, tenant, checked.trace_ids, counts)
-                break
+                await self._append(signal.name, payload, tenant, part.trace_ids, counts)
+                uncounted.clear()
+                return
             except ForeignTraces as error:  # only the journal's writer knows whose a trace is
                 foreign = error.trace_ids
-            checked = await self._turns.take(size, partial(remove_foreign, signal, payload, foreign, validation))
-            validation, payload = checked.validation, checked.payload or b""
-        else:
-            self._committer.count(_counts(signal, validation, door, 0))
-        if not repaired:
-            return signal.answer(validation)
-        self._committer.count({("texts_repaired", signal.name): repaired})
-        return signal.answer(validation, f"{repaired} texts repaired: strings must be UTF-8; what is not became U+FFFD")
+            work = partial(without_foreign, signal, payload, foreign, validation)
+            removed_before = _removals(signal, validation)
+            part = await self._turns.take(min(len(payload), MEDIUM_BYTES), work)  # in this process: it counts
+            payload = part.payload or b""
+            uncounted.update(_removals(signal, validation) - removed_before)
 
     async def keep_feedback(self, feedback: PersonFeedback, tenant: str | None = None) -> None:
         """Make a person's feedback durable.
@@ -165,11 +188,8 @@ class Intake:
         self._stopping = True
 
 
-def _counts(signal: Signal, validation: Validation, door: Door, size: int) -> Counter[tuple[str, str]]:
-    counts = Counter({("requests_received", door): 1})
-    if validation.kept:
-        counts["bytes_received", door] = size
-        counts[f"{signal.items}_received", door] = validation.kept
+def _removals(signal: Signal, validation: Validation) -> Counter[tuple[str, str]]:
+    counts = Counter[tuple[str, str]]()
     for reason, count in validation.rejected.items():
         counts[f"{signal.items}_rejected", reason] = count
     for reason, count in validation.adjusted.items():

@@ -133,9 +133,9 @@ class ItemLimits(Section):
     """Spans, log records, events, links, attributes and values in lists of a request. Beyond it, it is refused."""
     spans: int = Field(default=20_000, ge=1)
     """Spans, or log records, of a request. Further ones are rejected."""
-    span_size: ByteSize = Field(default=ByteSize(16 << 20), ge=1)
+    span_size: ByteSize = Field(default=ByteSize(8 << 20), ge=1)
     """Size of a span or log record. A larger one is rejected."""
-    trace_size: ByteSize = Field(default=ByteSize(16 << 20), ge=1)
+    trace_size: ByteSize = Field(default=ByteSize(12 << 20), ge=1)
     """Size of the spans of one trace in a request. Further ones are rejected."""
     json_size: ByteSize = Field(default=ByteSize(8 << 20), ge=1)
     """Size of a request in JSON, which takes many times the memory of protobuf. A larger one is refused for good."""

@@ -14,8 +14,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from qualitrace_collector.journal import SignalName
 from qualitrace_collector.receive.settings import ItemLimits
 from qualitrace_collector.receive.validation import (
+    Place,
     Places,
     Validation,
+    add_place_of_logs,
+    add_place_of_spans,
     check_logs,
     check_traces,
     places_of_logs,
@@ -32,6 +35,7 @@ class Signal:
         service: the full name of the gRPC service.
         items: what the counters, and OTLP's partial success, call its items.
         places: yields the lists of a request that hold its items.
+        add_place: adds to a request an empty list, under what a place's items were sent under, and returns it.
         check: takes invalid items out of a request of some size in bytes, and what is beyond the limits.
     """
 
@@ -41,6 +45,7 @@ class Signal:
     request: type[Message]
     response: type[Message]
     places: Callable[[Any], Places]
+    add_place: Callable[[Any, Place], Any]
     check: Callable[[Any, int, ItemLimits], Validation]
 
     def answer(self, validation: Validation, warning: str = "") -> Message:
@@ -64,6 +69,7 @@ TRACES = Signal(
     request=ExportTraceServiceRequest,
     response=ExportTraceServiceResponse,
     places=places_of_spans,
+    add_place=add_place_of_spans,
     check=check_traces,
 )
 LOGS = Signal(
@@ -73,6 +79,7 @@ LOGS = Signal(
     request=ExportLogsServiceRequest,
     response=ExportLogsServiceResponse,
     places=places_of_logs,
+    add_place=add_place_of_logs,
     check=check_logs,
 )
 SIGNALS = (TRACES, LOGS)

@@ -109,12 +109,22 @@ def places_of_spans(request: ExportTraceServiceRequest) -> Places:
             yield Place(scope.spans, group.resource, scope.scope, "resource_spans[{}].scope_spans[{}].spans", (i, j))
 
 
+def add_place_of_spans(request: ExportTraceServiceRequest, place: Place) -> Any:
+    """Add an empty list of spans under the place's resource and scope to `request`, and return it."""
+    return request.resource_spans.add(resource=place.resource).scope_spans.add(scope=place.scope).spans
+
+
 def places_of_logs(request: ExportLogsServiceRequest) -> Places:
     """Yield the lists of log records in `request`."""
     path = "resource_logs[{}].scope_logs[{}].log_records"
     for i, group in enumerate(request.resource_logs):
         for j, scope in enumerate(group.scope_logs):
             yield Place(scope.log_records, group.resource, scope.scope, path, (i, j))
+
+
+def add_place_of_logs(request: ExportLogsServiceRequest, place: Place) -> Any:
+    """Add an empty list of log records under the place's resource and scope to `request`, and return it."""
+    return request.resource_logs.add(resource=place.resource).scope_logs.add(scope=place.scope).log_records
 
 
 def check_traces(request: ExportTraceServiceRequest, size: int, limits: ItemLimits) -> Validation:

@@ -111,7 +111,7 @@ def test_a_batch_stays_until_it_is_finished():
     queue.start_over()
     (again,) = queue.first(1)
     assert pieces_of(again) == [piece(1), piece(2)]
-    assert again == Batch([BatchItem(piece=piece(1)), BatchItem(piece=piece(2))])
+    assert again == Batch([BatchItem(piece=piece(1)), BatchItem(piece=piece(2))], batch.size)
     assert queue
 
 

@@ -84,7 +84,8 @@ async def take_large(turns: Turns, data: bytes = b"", limits: ItemLimits | None 
     """Check a request as if it were large; return what is kept of it."""
     work = partial(check_request, TRACES, PROTOBUF, data, limits or ItemLimits(), has_tenant=False)
     checked = await turns.take(MEDIUM_BYTES + 1, work)
-    return KIND.FromString(data if checked.payload is None else checked.payload)
+    (part,) = checked.parts
+    return KIND.FromString(data if part.payload is None else part.payload)
 
 
 @pytest.mark.parametrize(
