@@ -5,9 +5,9 @@ from random import Random
 
 import pytest
 from opentelemetry.propagate import extract
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.sampling import Decision
-from opentelemetry.trace import SpanContext
+from opentelemetry.trace import SpanContext, SpanKind
 
 from qualitrace.sampling import sampler
 from qualitrace_collector.pipeline.sampling import head_probability
@@ -104,3 +104,17 @@ def test_a_child_keeps_the_decision() -> None:
             parent, child = outer.get_span_context(), inner.get_span_context()
             assert child.trace_flags.sampled == parent.trace_flags.sampled
             assert child.trace_state == parent.trace_state
+
+
+@pytest.mark.parametrize("ratio", [1, 0.999999])
+@pytest.mark.parametrize("state", [None, "", "ot=th:8"])
+def test_a_sampled_span_keeps_its_attributes(ratio: float, state: str | None) -> None:
+    """What a span starts with is on it, whoever decided, at the root of a trace and in a call."""
+    tracer = TracerProvider(sampler(ratio, follows_caller=False)).get_tracer("test")
+    trace = f"{(1 << 128) - 1:032x}"
+    headers = {} if state is None else {"traceparent": f"00-{trace}-{CALLER}-01", "tracestate": state}
+    span = tracer.start_span(
+        "chat", extract(headers), kind=SpanKind.CLIENT, attributes={"gen_ai.operation.name": "chat"}
+    )
+    assert isinstance(span, ReadableSpan)
+    assert dict(span.attributes or {}) == {"gen_ai.operation.name": "chat"}

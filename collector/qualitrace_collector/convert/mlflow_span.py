@@ -184,8 +184,7 @@ def stored_span(draft: SpanDraft, trace_id: str) -> StoredSpan:
         "links": [_link(link) for link in span.links],
     }
     if failed or draft.failure is not None:
-        message = span.status.message if failed else draft.failure
-        stored["status"] = {"code": f"{STATUS_PREFIX}ERROR", "message": message}
+        stored["status"] = {"code": f"{STATUS_PREFIX}ERROR", "message": draft.failure or span.status.message}
     parent_id = span.parent_span_id.hex() if span.parent_span_id else None
     return StoredSpan(stored, trace_id, span.span_id.hex(), parent_id, draft.events)
 

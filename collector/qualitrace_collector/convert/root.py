@@ -181,13 +181,15 @@ def _found_below(
 
 
 def _failure(root: SpanDraft, children: _Children) -> str | None:
-    """Return the reason if the last step failed and the root, without an error of its own, returned nothing.
+    """Return the reason if the last step failed and the root, without a reason of its own, returned nothing.
 
-    Some frameworks close their outermost span without checking how it ended.
+    Some frameworks close their outermost span without checking how it ended. A failed request tells no more than its
+    status.
     """
     http = root.count(_HTTP_STATUS)
+    served = root.span.kind == Span.SPAN_KIND_SERVER and any(key in root.values for key in _SERVED)
     # A response below 400 means that the application handled the failure.
-    if root.native or failed(root) or (http is not None and http < 400):
+    if root.native or (failed(root) and not served) or (http is not None and 0 < http < 400):
         return None
     current, seen = root, {root.span.span_id}
     while is_blank(current.loads(current.outputs)):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from mlflow.entities import Span as MlflowSpan
 from mlflow.entities import SpanStatusCode
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from qualitrace_collector.convert import convert
 from support.otlp import chat_span, retriever_span, span
@@ -140,6 +140,22 @@ def test_a_failure_that_ended_the_trace_is_the_roots():
     agent = span(1, 2, 1, gen_ai__operation__name="invoke_agent", error="rate limit")
     found = root_of(span(1, 1, gen_ai__operation__name="invoke_workflow"), agent)
     assert (found.status.status_code, found.status.description) == (SpanStatusCode.ERROR, "rate limit")
+
+
+@pytest.mark.parametrize(("message", "status"), [("", 500), ("Non-integer HTTP status: APIError", -1)])
+def test_a_failed_request_tells_why(message: str, status: int):
+    """The span of a web request knows its status alone, or not even that; what failed below it knows the reason."""
+    request = span(1, 1, http__method="GET", http__status_code=status)
+    request.kind = Span.SPAN_KIND_SERVER
+    request.status.CopyFrom(Status(code=Status.STATUS_CODE_ERROR, message=message))
+    found = root_of(request, chat(2, 1, error="rate limit"))
+    assert (found.status.status_code, found.status.description) == (SpanStatusCode.ERROR, "rate limit")
+
+
+def test_a_failed_chain_keeps_its_reason():
+    """A step of the application that failed says why itself."""
+    found = root_of(span(1, 1, error="no answer"), chat(2, 1, error="rate limit"))
+    assert found.status.description == "no answer"
 
 
 @pytest.mark.parametrize(
