@@ -1,9 +1,12 @@
 """What `import qualitrace` brings, and what it must not."""
 
 import doctest
+import importlib
 import inspect
 import logging
+import tomllib
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,6 +46,14 @@ def test_import_is_light(programs: Any) -> None:
         """
     )
     assert done.output == "[]\n", done.errors
+
+
+def test_pytest_finds_the_fixture() -> None:
+    """By an entry point that is named like its module, so that `-p` and `pytest_plugins` do not load it twice."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    for name, module in project["entry-points"]["pytest11"].items():
+        assert name == module
+        assert hasattr(importlib.import_module(module), "qualitrace_spans")
 
 
 def test_never_raises(caplog: pytest.LogCaptureFixture) -> None:

@@ -3,10 +3,10 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from mlflow.entities.model_registry import PromptVersion
 from opentelemetry import trace as otel
 
 import qualitrace
@@ -80,19 +80,11 @@ def test_thread_with_copied_context(tracing: Any) -> None:
     assert tracing.flushed()["work"].attributes["session.id"] == "7"
 
 
-@dataclass
-class Prompt:
-    """As MLflow's and Langfuse's prompts are."""
-
-    name: str
-    version: int
-
-
 def test_prompt_and_user(tracing: Any) -> None:
-    """The spans inside carry the user and the prompt; a registry's prompt is read by its name and version."""
+    """The spans inside carry the user and the prompt; MLflow's prompt is read by its name and version."""
     with qualitrace.user("ada"), qualitrace.prompt("rewrite", 2), qualitrace.span("named"):
         pass
-    with qualitrace.prompt(Prompt("answer", 3)), qualitrace.span("loaded"):
+    with qualitrace.prompt(PromptVersion("answer", 3, "{{question}}")), qualitrace.span("loaded"):
         pass
     spans = {name: span.attributes for name, span in tracing.flushed().items()}
     assert spans["named"]["user.id"] == "ada"

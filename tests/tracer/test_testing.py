@@ -107,6 +107,20 @@ def test_without_the_apps_init() -> None:
     assert provider.processor() is None
 
 
+def test_an_app_that_starts_and_stops(tracing: Any) -> None:
+    """As it does in each test with its server: what it does in between is recorded, and tracing goes on afterwards."""
+    with record_spans() as spans:
+        for name in ("first", "second"):
+            qualitrace.init(service_name="shop")
+            with qualitrace.span(name):
+                pass
+            qualitrace.shutdown()
+        assert [span.name for span in spans] == ["first", "second"]
+    with qualitrace.span("after"):
+        pass
+    assert tracing.flushed().keys() == {"after"}
+
+
 def test_clear(tracing: Any) -> None:
     """Of one test's steps those that matter can be looked at alone."""
     with record_spans() as spans:

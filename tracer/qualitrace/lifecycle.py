@@ -29,6 +29,7 @@ class _State:
     """What runs in this process."""
 
     started = False
+    recording = 0  # how many blocks of tests record the spans
     lock = threading.RLock()  # reentrant: the signal handler may interrupt the thread that holds it
 
 
@@ -100,6 +101,7 @@ def _init(keywords: Mapping[str, Any]) -> None:
 def recording(reader: "SpanReader", keywords: Mapping[str, Any]) -> Generator[Callable[[], object]]:
     """Give the spans of the block to `reader` instead of the collector; start tracing for it if it does not run.
 
+    `init` and `shutdown` do nothing in the block: an app calls them where it starts and stops, in its tests, too.
     Returns what hands over the spans that have ended.
 
     Raises:
@@ -116,7 +118,11 @@ def recording(reader: "SpanReader", keywords: Mapping[str, Any]) -> Generator[Ca
         if processor is None or _is_disabled():
             raise RuntimeError("no spans are made: is OTEL_SDK_DISABLED set?")
         with processor.diverted(reader):
-            yield processor.force_flush
+            _State.recording += 1
+            try:
+                yield processor.force_flush
+            finally:
+                _State.recording -= 1
     finally:
         if not runs:
             shutdown()
@@ -127,6 +133,8 @@ def _is_disabled() -> bool:
 
 
 def _start(keywords: Mapping[str, Any], *, at_first_span: bool, until_the_end: bool = True) -> None:
+    if _State.recording:
+        return
     settings = resolve(keywords)
     use_settings(settings)
     if not settings.enabled:
@@ -182,6 +190,8 @@ def shutdown() -> None:
 
     >>> qualitrace.shutdown()
     """
+    if _State.recording:
+        return
     deadline = time.monotonic() + SHUTDOWN_SECONDS
     with signals_wait():
         with _State.lock:

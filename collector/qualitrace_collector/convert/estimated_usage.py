@@ -16,6 +16,15 @@ _BYTES_PER_TOKEN = 4
 
 # Attributes that are true for a stream: OpenTelemetry's and OpenLLMetry's.
 _STREAM_SIGNS = ("gen_ai.request.stream", "gen_ai.request.streaming", "llm.is_streaming")
+# Attributes, events and classes that only streams have: OpenTelemetry's and Vercel's; OpenInference's and
+# OpenLLMetry's; LangChain's, whose parameters do not tell a stream that a chain made of a call.
+_FIRST_CHUNK = (
+    "gen_ai.response.time_to_first_chunk",
+    "gen_ai.server.time_to_first_token",
+    "ai.response.msToFirstChunk",
+)
+_CHUNK_EVENTS = frozenset({"First Token Stream Event", "llm.content.completion.chunk"})
+_CHUNK_CLASSES = ('"ChatGenerationChunk"', '"AIMessageChunk"')
 _PARAMETERS = "llm.invocation_parameters"  # OpenInference's, with what the client was called with
 
 # What a model does not read as text, or only in part: the frame of a message.
@@ -40,8 +49,12 @@ def _lacks_usage(draft: SpanDraft) -> bool:
 
 def _is_stream(draft: SpanDraft) -> bool:
     parameters = draft.loads(draft.values.get(_PARAMETERS))
-    return any(draft.values.get(name) is True for name in _STREAM_SIGNS) or (
-        isinstance(parameters, dict) and parameters.get("stream") is True
+    return (
+        any(draft.values.get(name) is True for name in _STREAM_SIGNS)
+        or (isinstance(parameters, dict) and parameters.get("stream") is True)
+        or any(name in draft.values for name in _FIRST_CHUNK)
+        or any(event.name in _CHUNK_EVENTS for event in draft.events)
+        or any(name in str(draft.values.get("output.value", "")) for name in _CHUNK_CLASSES)
     )
 
 

@@ -12,8 +12,10 @@ from typing import Any
 from mlflow.entities import SpanType
 
 from qualitrace_collector.convert.build_sample import Exchange, is_error, read_exchange
-from qualitrace_collector.convert.content.opening import MAX_DEPTH, is_blank
-from qualitrace_collector.convert.content.passages import find_passages, texts_of
+from qualitrace_collector.convert.content.messages import messages_in
+from qualitrace_collector.convert.content.opening import MAX_DEPTH, as_sent, is_blank
+from qualitrace_collector.convert.content.passages import texts_of
+from qualitrace_collector.convert.content.prompt import split_prompt
 from qualitrace_collector.convert.content.tool_calls import goes_on_from_tool, tools_asked_for
 from qualitrace_collector.convert.dialects import dialect_of
 from qualitrace_collector.convert.mlflow_span import AnySpan, json_text
@@ -34,6 +36,11 @@ _DISTRO, OURS = "telemetry.distro.name", "qualitrace"
 
 # Characters of a prompt, as JSON, with passages: a role, an instruction, a few sentences.
 MIN_PROMPT = 300
+# Turns of a prompt that are looked at, the newest. This bounds the time.
+MAX_TURNS = 4
+
+# Other spans that fetch passages.
+_FETCHING = frozenset({SpanType.RERANKER, SpanType.TOOL})
 
 # OpenInference writes the second in place of content that it hides (openinference.instrumentation.config).
 _HIDDEN = {"", "__REDACTED__"}
@@ -96,7 +103,7 @@ def _spans_around(
         found[source, "run"] = False
     if SpanType.RETRIEVER in types:
         found[source, "retriever"] = True
-    elif _may_have_passages(calls) and _has_passages_in_prompt(spans, exchange.question):
+    elif types.isdisjoint(_FETCHING) and _carries_passages(calls[-1]):
         found[source, "retriever"] = False
     return found
 
@@ -113,13 +120,15 @@ def _bare(trace: StoredTrace, answer: str) -> BareCall:
     return BareCall(trace.trace_id, root.start_time_ns, end, _session(trace.spans), root.inputs, answer)
 
 
-def _may_have_passages(calls: Sequence[AnySpan]) -> bool:
-    return any(len(json_text(call, "mlflow.spanInputs") or "") >= MIN_PROMPT for call in calls)
-
-
-def _has_passages_in_prompt(spans: Sequence[AnySpan], question: str) -> bool:
-    ordered = sorted(spans, key=lambda span: (span.start_time_ns, span.span_id))
-    return find_passages(ordered, question)[1] == "prompt"
+def _carries_passages(call: AnySpan) -> bool:
+    """Whether a prompt has material that is marked as such. A tool's result is none: its span is looked for apart."""
+    if len(json_text(call, "mlflow.spanInputs") or "") < MIN_PROMPT:
+        return False
+    turns = messages_in(call.inputs)
+    if not turns:
+        return bool(split_prompt(as_sent(call.inputs))[1])
+    said = [turn for turn in turns if turn.role in ("system", "user")][-MAX_TURNS:]
+    return any(split_prompt(turn.content, "system" if turn.role == "system" else "user")[1] for turn in said)
 
 
 def _session(spans: Sequence[AnySpan]) -> str:

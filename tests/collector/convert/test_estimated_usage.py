@@ -1,15 +1,19 @@
 """A stream whose provider reported no tokens gets estimated ones, and its span says so."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow.tracing.utils import aggregate_usage_from_spans
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from qualitrace_collector.convert import convert
 from support.otlp import span
-from support.pieces import piece_of
+from support.pieces import piece_of, pieces_in
+
+RECORDINGS = Path(__file__).parents[1] / "recordings"
 
 QUESTION = "How long is the warranty of a tent?"  # 35 characters
 ANSWER = "二年間の保証があります。"  # 12 characters of 3 bytes
@@ -37,11 +41,33 @@ def usage_of(*spans: Span) -> tuple[tuple[int, int] | None, list[str]]:
 
 
 @pytest.mark.parametrize(
-    "sign", [{"gen_ai__request__stream": True}, {"llm__invocation_parameters": '{"stream": true}'}]
+    "sign",
+    [
+        {"gen_ai__request__stream": True},
+        {"llm__invocation_parameters": '{"stream": true}'},
+        {"gen_ai__response__time_to_first_chunk": 0.3},
+        {"ai__response__msToFirstChunk": 300},
+    ],
 )
 def test_stream_is_estimated(sign: dict[str, Any]) -> None:
     """Four bytes make a token, of the texts alone, and the span is marked."""
     assert usage_of(call(**sign)) == ((9, 9), ["true"])
+
+
+@pytest.mark.parametrize("event", ["First Token Stream Event", "llm.content.completion.chunk"])
+def test_stream_is_known_by_its_chunks(event: str) -> None:
+    """As OpenInference and OpenLLMetry note them."""
+    streamed = call()
+    streamed.events.add(name=event)
+    assert usage_of(streamed) == ((9, 9), ["true"])
+
+
+def test_recorded_stream_of_langchain() -> None:
+    """Its parameters say that it is no stream; its message is made of chunks."""
+    path = RECORDINGS / "langchain__openinference__rag_async_stream.otlp.pb"
+    (piece,) = pieces_in(ExportTraceServiceRequest.FromString(path.read_bytes()))
+    usage: Any = aggregate_usage_from_spans(convert(piece, "shop").spans)
+    assert min(usage["input_tokens"], usage["output_tokens"]) > 0
 
 
 def test_reported_tokens_stay() -> None:

@@ -241,3 +241,14 @@ def test_a_function_that_returns_nothing_lacks_nothing(make: Callable[..., Colle
     collector.send([span(2, 1, openinference__span__kind="CHAIN")])
     collector.run()
     assert lacking(collector, "input") == lacking(collector, "output") == (2, 1)
+
+
+@pytest.mark.parametrize("name", ["strands__tools", "pydantic-ai__structured", "smolagents__tools", "mcp__http"])
+def test_a_tools_result_is_no_passage_without_a_retriever(make: Callable[..., Collector], name: str):
+    """It stands in the prompt, too, and has the span of its tool; a form of the answer is no tool."""
+    collector = make()
+    payload = (RECORDINGS / f"{name}.otlp.pb").read_bytes()
+    collector.journal.append([JournalEntry(signal="traces", payload=payload, received_at=collector.now)])
+    collector.run()
+    assert lacking(collector, "retriever") == (0, 0)
+    assert lacking(collector, "tools")[1] == lacking(collector, "run")[1] == 0

@@ -100,8 +100,8 @@ class RecordedSpans(Sequence[RecordedSpan]):
 def record_spans(**settings: Any) -> Generator[RecordedSpans]:
     """Keep the spans and the feedback of the block in memory. Nothing is sent, and no collector is needed.
 
-    If the app has called `init`, its settings hold. Else tracing starts with the block, with the libraries that are
-    imported, and ends with it.
+    If the app has called `init` before, its settings hold. Else tracing starts with the block, with the libraries that
+    are imported, and ends with it. In the block `init` and `shutdown` do nothing.
 
     >>> with record_spans() as spans:
     ...     with qualitrace.span("search", kind="retriever") as step:

@@ -15,13 +15,17 @@ _CALL_KEYS = ("function_call", "functionCall", "toolUse", "tool_call")
 _LIST_KEYS = ("tool_calls", "toolCalls")  # OpenAI, LangChain, Ollama; Vercel
 _NAME_KEYS = ("name", "toolName", "tool_name")
 
+# Calls that only give the answer its form: pydantic-ai's, and those named like the class that describes it (Instructor,
+# LangChain's `with_structured_output`). Functions begin with a small letter.
+_FORMS = frozenset({*forms.FINAL_TOOLS, "final_result"})
+
 # Values that are looked at in one response: more than any has besides its texts.
 _MAX_VALUES = 5_000
 
 
 def tools_asked_for(outputs: Any) -> set[str]:
     """Return the names of the tools that a response asks the application to run."""
-    return {name for name in _names(opened(outputs)) if name not in forms.FINAL_TOOLS}
+    return {name for name in _names(opened(outputs)) if name not in _FORMS and not name[:1].isupper()}
 
 
 def goes_on_from_tool(inputs: Any) -> bool:
