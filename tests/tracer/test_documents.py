@@ -1,6 +1,7 @@
 """Retrieved documents of every shape that retrievers return."""
 
 import json
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +23,7 @@ SHAPES = [
     SimpleNamespace(text="Paris"),
     SimpleNamespace(node=SimpleNamespace(text="Paris")),
     SimpleNamespace(payload={"text": "Paris"}),
+    SimpleNamespace(id=1, payload={"name": "atlas", "chunk_text": "Paris"}),
     (Document(page_content="Paris"), 0.5),
     ("Paris", 1),
 ]
@@ -39,13 +41,100 @@ def test_everything_is_kept() -> None:
     document = Document(page_content="Paris", metadata={"source": "atlas"}, id="d1")
     attributes = retrieval_attributes([(document, 0.5), "Rome"])
     assert json.loads(attributes["output.value"]) == [
-        {"page_content": "Paris", "metadata": {"source": "atlas"}, "id": "d1"},
+        {"page_content": "Paris", "metadata": {"source": "atlas", "score": 0.5}, "id": "d1"},
         {"page_content": "Rome", "metadata": {}, "id": None},
     ]
     assert json.loads(attributes["gen_ai.retrieval.documents"]) == [
         {"content": "Paris", "id": "d1", "score": 0.5},
         {"content": "Rome"},
     ]
+
+
+ATLAS = {"text": "Paris is the capital of France.", "source": "atlas"}
+GUIDE = {"text": "Oslo is the capital of Norway.", "source": "guide"}
+
+
+@dataclass
+class Result:
+    """What a client of a store returns, under one of its names."""
+
+    objects: list[Any]
+
+
+RESULTS = {
+    "chroma": {
+        "ids": [["a"], ["b"]],
+        "documents": [[ATLAS["text"]], [GUIDE["text"]]],
+        "metadatas": [[{"source": "atlas"}], [{"source": "guide"}]],
+        "distances": [[0.1], [0.2]],
+        "embeddings": None,
+    },
+    "qdrant": SimpleNamespace(
+        points=[SimpleNamespace(id="a", score=0.1, payload=ATLAS), SimpleNamespace(id="b", score=0.2, payload=GUIDE)]
+    ),
+    "qdrant, two queries": [
+        SimpleNamespace(points=[SimpleNamespace(id="a", score=0.1, payload=ATLAS)]),
+        SimpleNamespace(points=[SimpleNamespace(id="b", score=0.2, payload=GUIDE)]),
+    ],
+    "qdrant, groups": SimpleNamespace(
+        groups=[
+            SimpleNamespace(id="shelf", hits=[SimpleNamespace(id="a", score=0.1, payload=ATLAS)]),
+            SimpleNamespace(id="shop", hits=[SimpleNamespace(id="b", score=0.2, payload=GUIDE)]),
+        ]
+    ),
+    "weaviate": Result(
+        [
+            SimpleNamespace(uuid="a", properties=ATLAS, metadata=SimpleNamespace(distance=None, score=0.1)),
+            SimpleNamespace(uuid="b", properties=GUIDE, metadata=SimpleNamespace(distance=0.2, score=None)),
+        ]
+    ),
+    "pinecone": {
+        "matches": [
+            {"id": "a", "score": 0.1, "values": [], "metadata": ATLAS},
+            {"id": "b", "score": 0.2, "values": [], "metadata": GUIDE},
+        ]
+    },
+    "pinecone, records": SimpleNamespace(
+        result=SimpleNamespace(
+            hits=[SimpleNamespace(id="a", score=0.1, fields=ATLAS), SimpleNamespace(id="b", score=0.2, fields=GUIDE)]
+        )
+    ),
+    "rows": [
+        {"id": "a", "chunk_text": ATLAS["text"], "source": "atlas", "embedding": "[0.5,0.25]", "distance": 0.1},
+        {"id": "b", "chunk_text": GUIDE["text"], "source": "guide", "embedding": "[1,-2e-7]", "distance": 0.2},
+    ],
+    "texts under other names": [
+        {"id": "a", "cosine_distance": 0.1, "entry": ATLAS["text"], "source": "atlas"},
+        {"id": "b", "cosine_distance": 0.2, "entry": GUIDE["text"], "source": "guide"},
+    ],
+    "metadata beside the text": [
+        SimpleNamespace(id="a", score=0.1, payload={"page_content": ATLAS["text"], "metadata": {"source": "atlas"}}),
+        SimpleNamespace(id="b", score=0.2, payload={"page_content": GUIDE["text"], "metadata": {"source": "guide"}}),
+    ],
+}
+
+
+@pytest.mark.parametrize("result", RESULTS.values(), ids=RESULTS.keys())
+def test_results_of_stores(result: Any) -> None:
+    """Each document of a store's result has its text, and its id, score and source apart."""
+    assert normalise(result) == [
+        {"page_content": ATLAS["text"], "metadata": {"source": "atlas"}, "id": "a", "score": 0.1},
+        {"page_content": GUIDE["text"], "metadata": {"source": "guide"}, "id": "b", "score": 0.2},
+    ]
+
+
+def test_fields_without_one_text() -> None:
+    """If no field is the text, all of them are; names and numbers alone are none."""
+    fields = {"question": "How long is the warranty?", "answer": "It lasts for 24 months."}
+    (found,) = normalise([SimpleNamespace(uuid="a", properties=fields)])
+    assert json.loads(found["page_content"]) == fields
+    (found,) = normalise({"ids": [["a"]], "documents": None, "metadatas": [[{"source": "faq-0.md", "page": 3}]]})
+    assert found == {"page_content": "", "metadata": {"source": "faq-0.md", "page": 3}, "id": "a", "score": None}
+
+
+def test_nothing_found() -> None:
+    """A result without documents is none, not a document."""
+    assert normalise(SimpleNamespace(points=[])) == normalise({"ids": [[]], "documents": [[]]}) == []
 
 
 def test_two_texts_are_no_scored_pair() -> None:
