@@ -2,13 +2,14 @@
 
 import importlib.metadata
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 
 from qualitrace.libraries import web
 from qualitrace.libraries.bedrock import on_first_client
 from qualitrace.libraries.crewai import record_tools
 from qualitrace.libraries.langchain import record_documents
 from qualitrace.libraries.library import Library
+from qualitrace.libraries.retrieval import left_to_retriever
 from qualitrace.quiet import logger
 
 ENTRY_POINTS = "qualitrace_libraries"
@@ -145,6 +146,13 @@ _TABLE = (
         instrumentor="openinference.instrumentation.llama_index:LlamaIndexInstrumentor",
         package="openinference-instrumentation-llama-index>=4.6,<5",
         why="a query is one trace with its passages; OpenTelemetry's makes a trace of the retrieval, without texts",
+        # The instrumentor's spans do not say that they are retrievers before they end.
+        then=partial(
+            left_to_retriever,
+            "llama_index.core.base.base_retriever",
+            "BaseRetriever.retrieve",
+            "BaseRetriever.aretrieve",
+        ),
         without_content=_OPENINFERENCE_HIDES,
     ),
     Library(
@@ -258,6 +266,46 @@ _TABLE = (
         versions=">=1.30,<3",
         instrumentor="qualitrace.libraries.mcp:trace_mcp",
         why="the SDK's own spans, from 2 on, have no content; OpenInference's only joins traces, OpenLLMetry's breaks",
+    ),
+    Library(
+        name="chromadb",
+        module="chromadb",
+        distributions=("chromadb", "chromadb-client"),
+        versions=">=1.5,<2",
+        instrumentor="qualitrace.libraries.stores:chroma",
+        why="OpenLLMetry's records no query and nothing asynchronous, and a second span below a framework's retriever",
+    ),
+    Library(
+        name="qdrant",
+        module="qdrant_client",
+        distributions=("qdrant-client",),
+        versions=">=1.20,<2",
+        instrumentor="qualitrace.libraries.stores:qdrant",
+        why="OpenLLMetry's records neither query nor documents",
+    ),
+    Library(
+        name="weaviate",
+        module="weaviate",
+        distributions=("weaviate-client",),
+        versions=">=4.24,<5",
+        instrumentor="qualitrace.libraries.stores:weaviate",
+        why="OpenLLMetry's records no documents",
+    ),
+    Library(
+        name="pinecone",
+        module="pinecone",
+        distributions=("pinecone",),
+        versions=">=7,!=8.*,!=9.*,<11",
+        instrumentor="qualitrace.libraries.stores:pinecone",
+        why="OpenLLMetry's does not know the client from version 8 on",
+    ),
+    Library(
+        name="pgvector",
+        module="pgvector",
+        distributions=("pgvector",),
+        versions=">=0.5,<0.6",
+        instrumentor="qualitrace.libraries.pgvector:pgvector",
+        why="instrumentors of PostgreSQL's clients record statements, not what they find",
     ),
     Library(
         name="starlette",
