@@ -1,5 +1,6 @@
 """Compares what an application sent with what a judge is to see of it."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mlflow.entities import SpanType
@@ -7,6 +8,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from qualitrace_collector.convert import convert_all
 from qualitrace_collector.convert.build_sample import outermost
+from qualitrace_collector.convert.mlflow_span import AnySpan
 from qualitrace_collector.convert.span_draft import CALL_TYPES
 from qualitrace_collector.convert.trace import service_of
 from qualitrace_collector.show.traces import sample_with_sources
@@ -16,8 +18,8 @@ from support.pieces import pieces_in
 def seen(request: ExportTraceServiceRequest) -> list[dict[str, Any]]:
     """Return what judges see of each GenAI trace, in the order of their first spans.
 
-    Each is what `qualitrace sample --json` prints, with two numbers beside it: `calls` of models that were counted,
-    and `tool_spans`, of which those inside another one are not counted.
+    Each is what `qualitrace sample --json` prints, with more beside it: `calls` of models that were counted,
+    `tool_spans`, of which those inside another one are not counted, and `retrieved`, the documents of each retriever.
     """
     converted, failures = convert_all([(piece, service_of(piece)) for piece in pieces_in(request)])
     assert not failures, failures
@@ -26,6 +28,7 @@ def seen(request: ExportTraceServiceRequest) -> list[dict[str, Any]]:
         | {
             "calls": len(outermost(trace.stored, CALL_TYPES)),
             "tool_spans": sum(span.span_type == SpanType.TOOL for span in trace.stored),
+            "retrieved": list(_retrieved(trace.stored)),
         }
         for trace in converted
         if trace.is_genai
@@ -37,7 +40,8 @@ def mistakes(expected: dict[str, Any], samples: list[dict[str, Any]]) -> list[st
 
     Args:
         expected: `traces` (default 1) and, of the last of them, any of `question`, `answer`, `passages` (as texts, in
-            any order; `passages_first` names the best), `tools` (as [name, arguments, result]), `tokens` (input,
+            any order; `passages_first` names the best), `retrievals` (how many), `documents` (as [id, source] or, with a
+            score, [id, source, "scored"], in any order), `tools` (as [name, arguments, result]), `tokens` (input,
             output), `calls`, `tool_spans`, `session`, `user`, `error` (part of it), `conversation` (texts).
     """
     traces = expected.get("traces", 1)
@@ -50,6 +54,8 @@ def mistakes(expected: dict[str, Any], samples: list[dict[str, Any]]) -> list[st
         "answer": last["outputs"],
         "passages": sorted(last["passages"]),
         "passages_first": next(iter(last["passages"]), None),
+        "retrievals": len(last["retrieved"]),
+        "documents": sorted(_brief(document) for documents in last["retrieved"] for document in documents),
         "tools": [[call["name"], call["arguments"], call["result"]] for call in last["tool_calls"]],
         "tokens": [last["tokens"].get("input"), last["tokens"].get("output")],
         "calls": last["calls"],
@@ -59,10 +65,24 @@ def mistakes(expected: dict[str, Any], samples: list[dict[str, Any]]) -> list[st
         "conversation": [turn["content"] for turn in last["conversation"]],
     }
     for name, value in expected.items():
-        if name in given and given[name] != (sorted(value) if name == "passages" else value):
+        if name in given and given[name] != (sorted(value) if name in ("passages", "documents") else value):
             found.append(f"{name}: {given[name]!r}, not {value!r}")
     if "error" in expected and (expected["error"] is None) != (last["error"] is None):
         found.append(f"error: {last['error']!r}, not {expected['error']!r}")
     elif expected.get("error") and expected["error"] not in last["error"]:
         found.append(f"error: {last['error']!r} lacks {expected['error']!r}")
     return found
+
+
+def _retrieved(spans: Sequence[AnySpan]) -> Iterator[list[dict[str, Any]]]:
+    """Yield the documents of each retrieval. LlamaIndex' instrumentor repeats each in a span that only names them."""
+    for span in spans:
+        found = span.outputs or []
+        if span.span_type == SpanType.RETRIEVER and not any(isinstance(document, str) for document in found):
+            yield found
+
+
+def _brief(document: dict[str, Any]) -> list[str]:
+    metadata = document["metadata"]
+    brief = [document["id"], metadata.get("source")]
+    return [*brief, "scored"] if isinstance(metadata.get("score"), float) else brief

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from libraries.providers import anthropic, bedrock, cohere, gemini, ollama, openai, openai_like
+from libraries.providers import anthropic, bedrock, cohere, gemini, ollama, openai, openai_like, pinecone, qdrant
 from libraries.providers.answer import Answer
 from libraries.providers.script import BROKEN_MODEL
 from support.listening import listening
@@ -30,6 +30,10 @@ PROTOCOLS: tuple[tuple[str, Respond], ...] = (
     (r"/converse-stream", bedrock.converse_stream),
     (r"/invoke", bedrock.invoke),
     (r"/invoke-with-response-stream", bedrock.invoke_stream),
+    (r"/collections/\w+/points/query", qdrant.query),
+    (r"/query", pinecone.query),
+    (r"/records/namespaces/\w+/search", pinecone.search_records),
+    (r"/namespaces/\w+/documents/search", pinecone.search_documents),
 )
 """By a regular expression that the path, or the path with its query, ends with; the first one counts."""
 
