@@ -61,6 +61,8 @@ ENDS = {
     "sys.exit in a thread": "threading.Thread(target=sys.exit).start()",
     "a signal while it ends": "atexit.register(os.kill, os.getpid(), signal.SIGHUP); sys.exit()",
     "hangup": "os.kill(os.getpid(), signal.SIGHUP); time.sleep(60)",
+    "a handler that is taken back": "signal.signal(signal.SIGHUP, print); signal.signal(signal.SIGHUP, signal.SIG_DFL); "
+    "os.kill(os.getpid(), signal.SIGHUP); time.sleep(60)",
     "hangup under nohup": "signal.signal(signal.SIGHUP, signal.SIG_IGN); os.kill(os.getpid(), signal.SIGHUP)",
 }
 
@@ -77,7 +79,7 @@ def spans(count):
 """
     start = "" if "child" in end else "spans(20)\n"
     done = programs.run(code + start + ENDS[end], QUALITRACE_ENDPOINT=collector.endpoint)
-    killed = end in ("hangup", "a signal while it ends")
+    killed = end in ("hangup", "a signal while it ends", "a handler that is taken back")
     assert (done.code, done.errors) == (-signal.SIGHUP if killed else 0, "")
     assert len(collector.wait(20)) == 20
 

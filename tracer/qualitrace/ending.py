@@ -16,6 +16,7 @@ from qualitrace.quiet import never_raises
 SIGNALS = ("SIGTERM", "SIGHUP")  # the latter ends what runs in a terminal that is closed
 
 _hooked: list[str] = []
+_set_handler = signal.signal
 
 
 class _Shutdown:
@@ -86,7 +87,7 @@ def _on_signals(shutdown: Callable[[], None]) -> None:
         return
 
     def die(number: int, _: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)  # a second signal kills at once
+        _set_handler(number, signal.SIG_DFL)  # a second signal kills at once
         if _Shutdown.going_on:  # it may be this very thread that was interrupted
             _Shutdown.number = number
         elif isinstance(_thread.start_new_thread, BuiltinFunctionType):
@@ -98,6 +99,25 @@ def _on_signals(shutdown: Callable[[], None]) -> None:
         shutdown()
         os.kill(os.getpid(), number)
 
-    for number in (getattr(signal, name) for name in SIGNALS if hasattr(signal, name)):
+    for number in _numbers():
         if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, die)
+            _set_handler(number, die)
+    _stay_the_default(die)
+
+
+def _numbers() -> list[int]:
+    return [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
+
+
+def _stay_the_default(die: Callable[[int, FrameType | None], None]) -> None:
+    """Let `die` be what the app gets when it sets the default, as workers of servers do (gunicorn's of uvicorn)."""
+    if isinstance(signal.signal, wrapt.FunctionWrapper):
+        return
+
+    def set_handler(wrapped: Callable[..., Any], _: Any, args: Any, kwargs: Any) -> Any:
+        before = wrapped(*args, **kwargs)
+        if len(args) == 2 and args[0] in _numbers() and args[1] is signal.SIG_DFL:
+            wrapped(args[0], die)
+        return before
+
+    wrapt.wrap_function_wrapper(signal, "signal", set_handler)
