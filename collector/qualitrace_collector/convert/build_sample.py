@@ -9,27 +9,22 @@ from typing import Any, NamedTuple
 
 from mlflow.entities import SpanStatusCode, SpanType
 
+from qualitrace_collector.convert.called_tools import called_tools
 from qualitrace_collector.convert.content.answer import answer_text, is_material
-from qualitrace_collector.convert.content.messages import messages_in, result_text
+from qualitrace_collector.convert.content.messages import messages_in
 from qualitrace_collector.convert.content.opening import as_sent, opened
 from qualitrace_collector.convert.content.passages import Passage, find_passages
 from qualitrace_collector.convert.content.prompt import split_prompt
 from qualitrace_collector.convert.content.question import Asked, asked, spoken_turns
-from qualitrace_collector.convert.dialects import DIALECTS
 from qualitrace_collector.convert.mlflow_span import MODEL, AnySpan, json_text
 from qualitrace_collector.convert.prompts import prompt_of
 from qualitrace_collector.convert.root import NO_ANSWER_TYPES
 from qualitrace_collector.convert.span_draft import CALL_TYPES
 from qualitrace_collector.piece import local_roots
-from qualitrace_collector.sample import Message, Sample, ToolCall
-
-_TOOL_NAMES = tuple(name for dialect in DIALECTS for name in dialect.tool_name)
+from qualitrace_collector.sample import Message, Sample
 
 # Types of spans whose messages hold what was said; messages of others may hold a chain's values as JSON (LangChain).
 _SPEAKING_TYPES = (*CALL_TYPES, SpanType.AGENT)
-
-# A function's call as Python sees it (LlamaIndex, smolagents).
-_CALL_KEYS = frozenset({"args", "kwargs", "sanitize_inputs_outputs"})
 
 _METADATA = {
     "session.id": "session",
@@ -214,41 +209,17 @@ def trace_sample(spans: Sequence[AnySpan], service: str) -> TracedSample:
     ordered = sorted(spans, key=lambda span: (span.start_time_ns, span.span_id))
     exchange = read_exchange(ordered)
     passages, source = find_passages(ordered, exchange.question)
-    tools = outermost(ordered, (SpanType.TOOL,))
+    tools, calls = outermost(ordered, (SpanType.TOOL,)), outermost(ordered, CALL_TYPES)
     sample = Sample(
         inputs=split_prompt(exchange.question)[0],  # without the material that a prompt carries
         outputs=exchange.answer.strip(),
         passages=tuple(passage.text for passage in passages),
         passages_source=source,
         conversation=exchange.earlier,
-        tool_calls=tuple(
-            ToolCall(name=_tool_name(span), arguments=_arguments(span.inputs), result=_result(span.outputs))
-            for span in tools
-        ),
-        metadata=_metadata(ordered, outermost(ordered, CALL_TYPES), service),
+        tool_calls=called_tools(tools, calls),
+        metadata=_metadata(ordered, calls, service),
     )
     return TracedSample(sample, exchange, passages, tools)
-
-
-def _sent_or_empty(value: Any) -> str:
-    return "" if value is None else as_sent(value)
-
-
-def _arguments(value: Any) -> str:
-    inner = opened(value)
-    if isinstance(inner, dict) and "kwargs" in inner and inner.keys() <= _CALL_KEYS and not inner.get("args"):
-        return as_sent(inner["kwargs"])
-    return _sent_or_empty(value)
-
-
-def _result(value: Any) -> str:
-    inner = opened(value)
-    read = result_text(inner)
-    return _sent_or_empty(value) if value is None or read == as_sent(inner) else read
-
-
-def _tool_name(span: AnySpan) -> str:
-    return str(next((name for key in _TOOL_NAMES if (name := span.get_attribute(key))), span.name))
 
 
 def _metadata(spans: Sequence[AnySpan], calls: Sequence[AnySpan], service: str) -> dict[str, str]:

@@ -43,10 +43,10 @@ MAX_COMMAND = 1000
 
 
 def _in_dialects(field: Literal["session", "user"], *names: str) -> Iterator[str]:
-    """Yield the dialects' attributes for an id: those in the application's metadata (`user_id`, `userId`) first."""
+    """Yield the dialects' attributes for an id: first those in metadata (`user_id`, `userId`, `user.id`)."""
     for dialect in DIALECTS:
-        if dialect.metadata:
-            yield from (dialect.metadata + name + suffix for name in names for suffix in ("_id", "Id"))
+        for prefix in dialect.metadata:
+            yield from (prefix + name + suffix for name in names for suffix in ("_id", "Id", ".id"))
         yield from getattr(dialect, field)
 
 

@@ -111,6 +111,8 @@ def test_the_root_comes_first_though_a_child_started_before_it():
         ("traceloop.association.properties.session_id", 2),
         ("traceloop.association.properties.thread_id", 1),
         ("ai.telemetry.metadata.sessionId", 2),
+        ("ai.settings.context.sessionId", 1),
+        ("ai.settings.context.session.id", 2),
         ("langsmith.metadata.thread_id", 2),
         ("mastra.metadata.sessionId", 2),
         ("gcp.vertex.agent.session_id", 2),

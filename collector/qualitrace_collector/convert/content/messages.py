@@ -221,6 +221,12 @@ def result_text(result: Any) -> str:
     return as_sent(result)
 
 
+def returned_messages(output: Any) -> list[str]:
+    """Return the results in the output of a tool that returns messages (LangChain's); empty for any other output."""
+    turns = messages_in(output)
+    return [turn.content for turn in turns] if all(turn.role == "tool" for turn in turns) else []
+
+
 def _said(value: dict[str, Any]) -> str:
     for key in forms.CONTENT_KEYS:
         content = value.get(key)

@@ -12,7 +12,7 @@ from mlflow.entities import SpanType
 
 from qualitrace_collector.convert.content import forms
 from qualitrace_collector.convert.content.documents import document_texts
-from qualitrace_collector.convert.content.messages import messages_in
+from qualitrace_collector.convert.content.messages import messages_in, returned_messages
 from qualitrace_collector.convert.content.opening import as_sent, is_blank, opened
 from qualitrace_collector.convert.content.prompt import split_prompt
 from qualitrace_collector.convert.mlflow_span import AnySpan
@@ -143,4 +143,5 @@ def _brought_by_tools(spans: Iterable[AnySpan]) -> Iterator[Passage]:
         if span.span_type != SpanType.TOOL or is_blank(span.outputs):
             continue
         if span.get_attribute("tool.name") not in forms.FINAL_TOOLS:
-            yield from (Passage(text, span, "outputs") for text in result_texts(as_sent(span.outputs)))
+            for result in returned_messages(span.outputs) or [as_sent(span.outputs)]:
+                yield from (Passage(text, span, "outputs") for text in result_texts(result))

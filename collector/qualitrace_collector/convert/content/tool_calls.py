@@ -1,4 +1,4 @@
-"""Which tools a model asked the application for, and whether a prompt goes on from a tool's result."""
+"""Which calls of tools a model asked the application for, and whether a prompt goes on from a tool's result."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -25,7 +25,20 @@ _MAX_VALUES = 5_000
 
 def tools_asked_for(outputs: Any) -> set[str]:
     """Return the names of the tools that a response asks the application to run."""
-    return {name for name in _names(opened(outputs)) if name not in _FORMS and not name[:1].isupper()}
+    return {name for name, _ in calls_asked_for(outputs) if name not in _FORMS and not name[:1].isupper()}
+
+
+def calls_asked_for(outputs: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each call in a response, as the name of the tool and what holds its arguments."""
+    waiting, looked_at = [(opened(outputs), 0)], 0
+    while waiting and looked_at < _MAX_VALUES:
+        value, depth = waiting.pop()
+        looked_at += 1
+        if isinstance(value, dict):
+            yield from _in_mapping(value)
+        items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        if depth < MAX_DEPTH:
+            waiting += [(item, depth + 1) for item in items if isinstance(item, (dict, list))]
 
 
 def goes_on_from_tool(inputs: Any) -> bool:
@@ -39,30 +52,18 @@ def goes_on_from_tool(inputs: Any) -> bool:
     return bool(last) and last[-1].role == "tool"
 
 
-def _names(outputs: Any) -> Iterator[str]:
-    waiting, looked_at = [(outputs, 0)], 0
-    while waiting and looked_at < _MAX_VALUES:
-        value, depth = waiting.pop()
-        looked_at += 1
-        if isinstance(value, dict):
-            yield from _in_mapping(value)
-        items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-        if depth < MAX_DEPTH:
-            waiting += [(item, depth + 1) for item in items if isinstance(item, (dict, list))]
-
-
-def _in_mapping(value: dict[str, Any]) -> Iterator[str]:
+def _in_mapping(value: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     kinds = (value.get(key) for key in forms.TYPE_KEYS)
     if any(isinstance(kind, str) and kind.lower().replace("-", "_") in _CALLS for kind in kinds):
-        yield from _name(value)
+        yield from _call(value)
     for key in _CALL_KEYS:
-        yield from _name(value.get(key))
+        yield from _call(value.get(key))
     for key in _LIST_KEYS:
         items = value.get(key)
         for item in items if isinstance(items, list) else ():
-            yield from _name(item.get("function", item) if isinstance(item, dict) else None)
+            yield from _call(item.get("function", item) if isinstance(item, dict) else None)
 
 
-def _name(call: Any) -> Iterator[str]:
+def _call(call: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     if isinstance(call, dict):
-        yield from (name for key in _NAME_KEYS if isinstance(name := call.get(key), str) and name)
+        yield from ((name, call) for key in _NAME_KEYS if isinstance(name := call.get(key), str) and name)

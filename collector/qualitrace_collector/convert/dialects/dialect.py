@@ -29,7 +29,7 @@ class Dialect:
         tokens: attribute names by MLflow's name of the count; `costs` likewise, in US dollars.
         session, user: attributes that hold the id of a session or of a user.
         prompt_name, prompt_version: attributes that name a prompt of a registry, and its version.
-        metadata: prefix of attributes with the application's own metadata, in which a session or a user may be named.
+        metadata: prefixes of attributes with the application's own metadata, in which a session or a user may be named.
         message_format: MLflow's name of the form of messages, where its page knows it.
         before: reads what names alone cannot; runs before the names are looked up.
         unwrap: returns the inputs or outputs as text, a JSON value, or messages in OpenAI's chat form, for a family
@@ -55,7 +55,7 @@ class Dialect:
     user: Names = ()
     prompt_name: Names = ()
     prompt_version: Names = ()
-    metadata: str = ""
+    metadata: Names = ()
     message_format: str | None = None
     before: Callable[[SpanDraft], None] | None = None
     unwrap: Callable[[SpanDraft, Any], Any] | None = None

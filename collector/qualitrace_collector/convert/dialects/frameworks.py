@@ -85,7 +85,7 @@ MASTRA = Dialect(
             EVALUATOR="scorer_run",
         )
     },
-    metadata="mastra.metadata.",
+    metadata=("mastra.metadata.",),
     before=_read_mastra,
 )
 

@@ -163,7 +163,7 @@ OPENINFERENCE = Dialect(
         "input_cost": ("llm.cost.prompt",),
         "output_cost": ("llm.cost.completion",),
     },
-    metadata="metadata.",
+    metadata=("metadata.",),
     before=_read,
     after=_correct,
 )

@@ -60,7 +60,7 @@ LANGSMITH = Dialect(
     types={
         "langsmith.span.kind": span_types("chain tool retriever embedding parser", CHAT_MODEL="llm", CHAIN="prompt")
     },
-    metadata="langsmith.metadata.",
+    metadata=("langsmith.metadata.",),
 )
 
 _RAW_REQUEST = re.compile(r"^llm\.[\w-]+\.(messages|contents|prompt|input)$")
@@ -217,7 +217,7 @@ TRACELOOP = Dialect(
     user=("llm.user",),
     prompt_name=("traceloop.prompt.key",),
     prompt_version=("traceloop.prompt.version",),
-    metadata="traceloop.association.properties.",
+    metadata=("traceloop.association.properties.",),
     unwrap=_unwrap,
     after=_refine_task,
 )

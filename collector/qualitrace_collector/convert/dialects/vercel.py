@@ -1,4 +1,7 @@
-"""Vercel's AI SDK (https://ai-sdk.dev/docs/ai-sdk-core/telemetry#collected-data), versions 3 to 6."""
+"""Vercel's AI SDK (https://ai-sdk.dev/docs/ai-sdk-core/telemetry#collected-data), versions 3 to 6.
+
+Version 7 follows OpenTelemetry's GenAI conventions (@ai-sdk/otel) and adds attributes of its own under the old names.
+"""
 
 from typing import Any
 
@@ -98,7 +101,7 @@ VERCEL = Dialect(
         "cache_creation_input_tokens": ("ai.usage.inputTokenDetails.cacheWriteTokens",),
         "reasoning_tokens": ("ai.usage.reasoningTokens", "ai.usage.outputTokenDetails.reasoningTokens"),
     },
-    metadata="ai.telemetry.metadata.",
+    metadata=("ai.telemetry.metadata.", "ai.settings.context."),
     before=_read,
     after=_add_cached_tokens,
 )
