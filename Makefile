@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # servers and stay together; its order puts the whole-service tests before the many small ones that fill the end.
 PYTEST := $(BIN)/pytest -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test lint types format fuzz crash outage soak bombs libraries bench clean
+.PHONY: help setup demo check test lint types format fuzz crash outage soak bombs libraries javascript bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,7 +27,7 @@ demo: setup ## run the main job by itself: good answers, broken retrieval, alert
 check: lint types ## style, types and the quick tests: for each change (all of it: make lint types test)
 	$(PYTEST) -m "not slow"
 
-test: setup ## run all tests (installs Debian's Prometheus, PostgreSQL, Chromium and Node where apt-get can)
+test: setup ## run all tests (installs Debian's Prometheus, PostgreSQL and Chromium where apt-get can)
 	tests/install-services
 	$(PYTEST)
 
@@ -62,6 +62,9 @@ bombs: setup ## send requests that are small on the way and huge in memory, and 
 libraries: setup ## run small apps of each library against fake providers and record them (NAMES="cohere groq")
 	$(BIN)/pip install --quiet uv
 	PYTHONPATH=tests $(BIN)/python -m libraries.run $(NAMES)
+
+javascript: setup ## run small apps of JavaScript libraries against fake providers and record them (NAMES="openai mastra")
+	PYTHONPATH=tests $(BIN)/python -m javascript.run $(NAMES)
 
 bench: setup ## time the main path beside its peers
 	$(BIN)/python benchmarks/run.py

@@ -16,8 +16,8 @@ settings.register_profile("thorough", settings.get_profile("patient"), max_examp
 settings.load_profile("patient")
 
 TESTS = Path(__file__).parent
-SLOW_FOLDERS = [TESTS / "end_to_end", TESTS / "javascript"]
-"""Every test in them starts processes that take seconds, or needs Node."""
+SLOW_FOLDERS = [TESTS / "end_to_end"]
+"""Every test in them starts processes that take seconds."""
 
 
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:

@@ -2,14 +2,13 @@
 
 import hashlib
 import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from support.web import program
+from support.node import NODE, install
 
 HERE = Path(__file__).parent
 
@@ -19,14 +18,8 @@ def node_modules(pytestconfig: pytest.Config) -> Path:
     """Install what the lock file says, if it is not there yet."""
     version = hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()[:12]
     folder = pytestconfig.cache.mkdir(f"javascript-{version}")
-    modules = folder / "node_modules"
-    if not (modules / ".package-lock.json").exists():  # npm writes it last
-        for name in ("package.json", "package-lock.json", ".npmrc"):
-            shutil.copy(HERE / name, folder)
-        command = [program("npm", "npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=150, check=False)
-        assert done.returncode == 0, f"npm ci in {folder} failed:\n{done.stderr}"
-    return modules
+    install(HERE, folder)
+    return folder / "node_modules"
 
 
 @pytest.fixture
@@ -36,7 +29,7 @@ def start_client(node_modules: Path) -> Callable[..., "subprocess.Popen[str]"]:
     def start(*arguments: str) -> "subprocess.Popen[str]":
         kept = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
         return subprocess.Popen(
-            [program("node", "nodejs"), str(HERE / "send.cjs"), *arguments],
+            [NODE, str(HERE / "send.cjs"), *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -14,6 +14,8 @@ from support.otlp import request, span
 from support.receiving import Receiver, receive_config, receiving
 from support.waiting import eventually
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[..., "subprocess.Popen[str]"]
 EXPORTERS = ["json", "proto", "grpc"]
 

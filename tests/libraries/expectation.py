@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mlflow.entities import SpanType
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from qualitrace_collector.convert import convert_all
@@ -15,13 +16,13 @@ from qualitrace_collector.show.traces import sample_with_sources
 from support.pieces import pieces_in
 
 
-def seen(request: ExportTraceServiceRequest) -> list[dict[str, Any]]:
+def seen(request: ExportTraceServiceRequest, logs: ExportLogsServiceRequest | None = None) -> list[dict[str, Any]]:
     """Return what judges see of each GenAI trace, in the order of their first spans.
 
     Each is what `qualitrace sample --json` prints, with more beside it: `calls` of models that were counted,
     `tool_spans`, of which those inside another one are not counted, and `retrieved`, the documents of each retriever.
     """
-    converted, failures = convert_all([(piece, service_of(piece)) for piece in pieces_in(request)])
+    converted, failures = convert_all([(piece, service_of(piece)) for piece in pieces_in(request, logs)])
     assert not failures, failures
     return [
         sample_with_sources(trace.stored, trace.service, True)

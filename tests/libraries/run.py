@@ -115,6 +115,13 @@ def run(app: Path, scenario: str, binaries: Path, llm: str) -> tuple[ExportTrace
     return received.request, "\n".join(said)
 
 
+def report(name: str, scenario: str, expected: dict[str, Any], samples: list[dict[str, Any]], said: str) -> bool:
+    """Print a scenario's line; return whether it is wrong."""
+    found = mistakes(expected, samples) + ([said] if said else [])
+    print(f"{name:20} {scenario:20} {'right' if not found else '; '.join(found)}", flush=True)
+    return bool(found)
+
+
 def main() -> int:
     """Print one line for each scenario; exit with 1 if one is wrong."""
     parser = argparse.ArgumentParser(prog="libraries.run")
@@ -130,9 +137,7 @@ def main() -> int:
             for scenario, expected in expectations(app).items():
                 sent, said = run(app, scenario, binaries, llm)
                 (RECORDINGS / f"{app.stem}__{scenario}.otlp.pb").write_bytes(sent.SerializeToString())
-                found = mistakes(expected, seen(sent)) + ([said] if said else [])
-                wrong += bool(found)
-                print(f"{app.stem:20} {scenario:20} {'right' if not found else '; '.join(found)}", flush=True)
+                wrong += report(app.stem, scenario, expected, seen(sent), said)
     return 1 if wrong else 0
 
 

@@ -88,8 +88,14 @@ def responses(asked: dict[str, Any]) -> Answer:
         return Answer.json(whole)
     begun = {**whole, "status": "in_progress", "output": [], "usage": None}
     sent: list[dict[str, Any]] = [{"type": "response.created", "response": begun}]
-    sent.append({"type": "response.output_item.added", "output_index": 0, "item": output})
-    if not chosen.tool:
+    begun_item = {**output, "arguments": ""} if chosen.tool else output
+    sent.append({"type": "response.output_item.added", "output_index": 0, "item": begun_item})
+    if chosen.tool:
+        place = {"item_id": "fc_1", "output_index": 0}
+        arguments = json.dumps(chosen.arguments)
+        sent.append({"type": "response.function_call_arguments.delta", **place, "delta": arguments})
+        sent.append({"type": "response.function_call_arguments.done", **place, "arguments": arguments})
+    else:
         place = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
         sent += [{"type": "response.output_text.delta", **place, "delta": part} for part in parts(chosen.text)]
         sent.append({"type": "response.output_text.done", **place, "text": chosen.text})
