@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from qualitrace_collector.convert.content.opening import load_json
 from qualitrace_collector.convert.dialects import DIALECTS
+from qualitrace_collector.convert.mlflow_span import StoredSpan
 
 _PAIRS = [(dialect.prompt_name, dialect.prompt_version) for dialect in DIALECTS if dialect.prompt_version]
 _VERSIONS = frozenset(name for _, versions in _PAIRS for name in versions)
@@ -18,6 +19,8 @@ PROMPTS_TAG = TAG_PREFIX + LINKED_PROMPTS
 
 # Characters of a name: MLflow's own limit. Twenty prompts fit into a tag.
 MAX_NAME = 250
+# Characters of `name/version` in MLflow's table of associations.
+MAX_LABEL = 36
 
 
 class Prompt(NamedTuple):
@@ -56,6 +59,13 @@ def linked_prompts(values: Mapping[str, Any]) -> list[Prompt]:
     if not _VERSIONS.isdisjoint(values) and (prompt := prompt_of(values.get)) and prompt.name:
         found.append(prompt)
     return found
+
+
+def searched_prompts(spans: Iterable[StoredSpan]) -> list[Prompt]:
+    """Return the prompts by which MLflow's search is to find a trace: those whose label its table can hold."""
+    tags = (span.data["attributes"].get(PROMPTS_TAG) for span in spans if not span.parent_id)
+    found = (prompt for tag in tags if tag for prompt in linked_prompts({PROMPTS_TAG: tag}))
+    return [prompt for prompt in found if len(prompt.label) <= MAX_LABEL]
 
 
 def _opened(value: Any) -> Any:

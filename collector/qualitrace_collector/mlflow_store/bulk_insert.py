@@ -9,7 +9,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from mlflow.entities import Assessment
-from mlflow.store.tracking.dbmodels.models import SqlAssessments, SqlSpan, SqlTraceInfo, SqlTraceMetadata, SqlTraceTag
+from mlflow.store.tracking.dbmodels.models import (
+    SqlAssessments,
+    SqlEntityAssociation,
+    SqlSpan,
+    SqlTraceInfo,
+    SqlTraceMetadata,
+    SqlTraceTag,
+)
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import insert, select, text
 
@@ -46,6 +53,7 @@ def insert_rows(store: SqlAlchemyStore, rows: TableRows) -> set[str]:
             (SqlTraceTag, new.tags),
             (SqlTraceMetadata, new.metadata),
             (SqlSpan, new.spans),
+            (SqlEntityAssociation, new.associations),
         ):
             if values:
                 write = _copy if store.engine.driver == "psycopg" else _insert

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from mlflow.entities import Assessment, Span, TraceState
 from mlflow.exceptions import MlflowException
@@ -24,6 +24,7 @@ from sqlalchemy.exc import OperationalError
 
 from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.convert.mlflow_span import AnySpan
+from qualitrace_collector.convert.prompts import searched_prompts
 from qualitrace_collector.masking import masked
 from qualitrace_collector.mlflow_store.experiments import Experiments, PlacedTrace
 from qualitrace_collector.mlflow_store.headline import Headline, ended_trace, headline_of
@@ -165,6 +166,7 @@ class TraceStore:
                     refused[trace.trace_id] = error
         if refused:
             self.experiments.forget()  # one may have been deleted for good: the next attempt looks for it
+        self._link_prompts([trace for _, trace in left if trace.trace_id not in refused])
         # Bulk inserts write state and previews with the trace; for the others they are set now.
         shown = [*(trace for _, trace in left), *(trace for trace in traces if not trace.stored)]
         for late in (False, True):
@@ -325,6 +327,16 @@ class TraceStore:
 
     def _log_spans(self, experiment_id: str, traces: Sequence[ConvertedTrace]) -> None:
         self._store.log_spans(experiment_id, [span for trace in traces for span in trace.spans])
+
+    def _link_prompts(self, traces: Sequence[ConvertedTrace]) -> None:
+        """Let MLflow's search find traces by their prompts; the tag that its pages show is stored with the spans."""
+        for trace in traces:
+            if prompts := searched_prompts(trace.stored):
+                linked: Any = prompts  # of MLflow's PromptVersion it reads name and version alone
+                try:
+                    self._store.link_prompts_to_trace(trace.trace_id, linked)
+                except Exception as error:  # an older server cannot, and no trace waits for it
+                    _log.debug("trace %s is not linked to its prompts: %s", trace.trace_id, reason(error))
 
     def _is_there(self, trace: ConvertedTrace, tried: str) -> bool:
         """Return whether a refused trace is stored after all.

@@ -7,12 +7,14 @@ Import it only where `tested_tables.has_tested_tables` holds: older releases of 
 """
 
 import json
+import uuid
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 from mlflow.entities import TraceState
+from mlflow.entities.entity_type import EntityAssociationType
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.store.tracking.utils.trace_analytics import (
@@ -28,6 +30,7 @@ from mlflow.tracing.constant import SpansLocation, TraceMetadataKey, TraceTagKey
 from mlflow.tracing.otel.translation import sanitize_attributes
 from mlflow.tracing.utils import aggregate_cost_from_span_nodes, aggregate_usage_from_span_nodes
 from mlflow.utils.mlflow_tags import MLFLOW_ARTIFACT_LOCATION
+from mlflow.utils.time import get_current_time_millis
 from mlflow.utils.uri import append_to_uri_path
 from mlflow.utils.validation import _validate_trace_tag  # pyright: ignore[reportPrivateUsage]
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
@@ -35,6 +38,7 @@ from opentelemetry.sdk.resources import Resource as SdkResource
 
 from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.convert.mlflow_span import COST, MODEL, STATUS_PREFIX, USAGE, StoredSpan, attribute_values
+from qualitrace_collector.convert.prompts import Prompt, searched_prompts
 from qualitrace_collector.mlflow_store.experiments import PlacedTrace
 from qualitrace_collector.mlflow_store.headline import nodes, preview
 
@@ -57,6 +61,7 @@ class TableRows:
     tags: list[TableRow] = field(default_factory=list[TableRow])
     metadata: list[TableRow] = field(default_factory=list[TableRow])
     spans: list[TableRow] = field(default_factory=list[TableRow])
+    associations: list[TableRow] = field(default_factory=list[TableRow])
 
     @property
     def size(self) -> int:
@@ -70,6 +75,7 @@ class TableRows:
             tags=[row for row in self.tags if row["request_id"] not in trace_ids],
             metadata=[row for row in self.metadata if row["request_id"] not in trace_ids],
             spans=[row for row in self.spans if row["trace_id"] not in trace_ids],
+            associations=[row for row in self.associations if row["source_id"] not in trace_ids],
         )
 
 
@@ -105,9 +111,22 @@ def _add_trace(rows: TableRows, trace: ConvertedTrace, experiment_id: int, artif
         | _times(spans)
         | _sums(trace.stored)
     )
+    rows.associations += [_association(trace.trace_id, prompt) for prompt in searched_prompts(trace.stored)]
     rows.tags += [{"request_id": trace.trace_id, "key": key, "value": value} for key, value in tags.items()]
     if user := next((_opened(found) for item in attributes if (found := item.get("user.id"))), None):
         rows.metadata.append({"request_id": trace.trace_id, "key": TraceMetadataKey.TRACE_USER, "value": user})
+
+
+def _association(trace_id: str, prompt: Prompt) -> TableRow:
+    """Link a trace to a prompt for MLflow's search, as its `link_prompts_to_trace` does; its pages go by the tag."""
+    return {
+        "association_id": uuid.uuid4().hex,
+        "source_type": EntityAssociationType.TRACE,
+        "source_id": trace_id,
+        "destination_type": EntityAssociationType.PROMPT_VERSION,
+        "destination_id": prompt.label,
+        "created_time": get_current_time_millis(),
+    }
 
 
 def _span_row(span: StoredSpan, experiment_id: int) -> TableRow:

@@ -201,6 +201,8 @@ def test_what_was_written_reads_back_and_is_found(make_store: MakeStore):
     assert [trace.info.request_preview for trace in tagged] == ["Hé?"]
     (gold,) = client.search_traces(locations=["0"], filter_string="tags.plan = 'gold'")
     assert json.loads(gold.info.tags["mlflow.linkedPrompts"]) == [{"name": "answer", "version": "3"}]
+    answering = client.search_traces(locations=["0"], filter_string="prompt = 'answer/3'")
+    assert [trace.info.trace_id for trace in answering] == [gold.info.trace_id]
     session = client.search_traces(locations=["0"], filter_string="metadata.`mlflow.trace.session` = 's1'")
     assert [trace.info.trace_id[-1] for trace in session] == ["4"]
     usage = client.get_trace(built()[1].trace_id).info.token_usage

@@ -1,9 +1,11 @@
 """Traces and assessments in a real MLflow, by a database URI."""
 
+import json
 import logging
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +13,12 @@ from mlflow import MlflowClient
 from mlflow.entities import AssessmentSource, Feedback
 from mlflow.exceptions import MlflowException
 
-from qualitrace_collector.convert import ConvertedTrace
+from qualitrace_collector.convert import ConvertedTrace, convert
 from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
 from qualitrace_collector.process.startup import configure_logging
 from support.mlflow_db import converted, new_store, refuse_spans
-from support.otlp import chat_span, rag_trace
+from support.otlp import chat_span, rag_trace, request, span, trace_id
+from support.pieces import pieces_in
 from support.pipeline import Collector
 
 
@@ -44,6 +47,23 @@ def test_a_trace_reads_back_with_inputs_outputs_types_and_tokens(store: TraceSto
     assert "Q?" in stored.info.request_preview
     assert "A." in stored.info.response_preview
     assert stored.info.token_usage == {"input_tokens": 14, "output_tokens": 8, "total_tokens": 22}
+
+
+def test_a_late_prompt_is_found_too(store: TraceStore):
+    """By MLflow's search and in the list of the trace, as one that came with the root; a long name is only listed."""
+    named = {"gen_ai__prompt__name": "answer", "gen_ai__prompt__version": "3"}
+    store.save([converted([span(1, 1), chat_span(1, 2, 1, question="Q?", answer="A.", **named)], "shop")])
+    long = {"gen_ai__prompt__name": "p" * 40, "gen_ai__prompt__version": "1"}
+    late = [chat_span(1, number, 1, question="Q?", answer="A.", **values) for number, values in ((3, named), (4, long))]
+    check = chat_span(1, 5, 1, question="Q?", answer="A.", gen_ai__prompt__name="check", gen_ai__prompt__version="1")
+    (piece,) = pieces_in(request([*late, check]))
+    store.save([convert(replace(piece, root_seen=False), "shop", store.read("tr-" + trace_id(1).hex()))])
+    client = MlflowClient(store.tracking_uri)
+    (experiment,) = (item.experiment_id for item in client.search_experiments() if item.name == "shop")
+    for prompt in ("answer/3", "check/1"):
+        (found,) = client.search_traces(locations=[experiment], filter_string=f"prompt = '{prompt}'")
+        listed = json.loads(found.info.tags["mlflow.linkedPrompts"])
+        assert [item["name"] for item in listed] == ["answer", "p" * 40, "check"]
 
 
 def test_saving_twice_stores_once(store: TraceStore):
