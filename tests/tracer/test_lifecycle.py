@@ -285,8 +285,12 @@ def test_content_off(tracing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         with qualitrace.span(kind, kind=kind) as span:
             span.set_inputs("secret")
             span.set_outputs("secret")
+            for key in ("http.url", "http.target", "url.full"):
+                span.set_attribute(key, "http://127.0.0.1/ask?question=secret")
+            span.set_attribute("url.query", "question=secret")
     spans = tracing.flushed()
     assert len(spans) == 4
+    assert {span.attributes["url.full"] for span in spans.values()} == {"http://127.0.0.1/ask"}
     assert "secret" not in repr(spans)
 
 

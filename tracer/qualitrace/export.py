@@ -19,11 +19,13 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 from qualitrace.console import Console
+from qualitrace.content import captures_content
 from qualitrace.delivery import Delivery, Tally
 from qualitrace.exporter import DeliveringExporter, SpanReader, bound
 from qualitrace.libraries.start import untraced_libraries
 from qualitrace.live_spans import LiveSpans, LoneRequests
 from qualitrace.quiet import SHUTDOWN_SECONDS, SparseFilter, logger, never_raises
+from qualitrace.redaction.queries import without_queries
 from qualitrace.redaction.redactor import Redactor
 from qualitrace.redaction.span_copy import SpanRedactor
 from qualitrace.sampling import sampler
@@ -197,4 +199,6 @@ class RedactingExporter(DeliveringExporter):
 
     def prepare(self, span: ReadableSpan) -> ReadableSpan:
         """Return a redacted copy of the span; first huge texts are cut, which would take long to redact."""
+        if not captures_content():
+            span = without_queries(span)
         return self._span(bound(span, self._text))

@@ -11,11 +11,9 @@ pytestmark = pytest.mark.slow
 CLIENTS = """
 import asyncio, os, sys
 import qualitrace
-if os.environ.get("EARLY"):
-    qualitrace.init()
-import aiohttp, httpx, httpx2, requests, urllib.request, urllib3
-if not os.environ.get("EARLY"):
-    qualitrace.init()
+import httpx, urllib.request, urllib3
+qualitrace.init()
+import aiohttp, httpx2, requests
 
 def by_urllib(url, **headers): urllib.request.urlopen(urllib.request.Request(url, headers=headers)).read()
 def by_urllib3(url, **headers): urllib3.PoolManager().request("GET", url, headers=headers)
@@ -48,15 +46,13 @@ for name, get in ALL.items():
 )
 
 
-@pytest.mark.parametrize("early", ["yes", ""])
-def test_trace_and_session(programs: Any, collector: Any, services: Any, early: str) -> None:
+def test_trace_and_session(programs: Any, collector: Any, services: Any) -> None:
     """The first service, which is named, gets trace and session; the second, to which it redirects, the trace alone."""
     first, second = services
     done = programs.run(
         REDIRECTED,
         first.address,
         second.address,
-        EARLY=early,
         QUALITRACE_ENDPOINT=collector.endpoint,
         QUALITRACE_ENVIRONMENT="staging",
         QUALITRACE_BAGGAGE_HOSTS=first.address.removeprefix("http://"),

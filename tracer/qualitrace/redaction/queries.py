@@ -1,0 +1,33 @@
+"""Queries of URLs on the spans of HTTP requests: a question may stand there."""
+
+from typing import Any
+
+from opentelemetry.sdk.trace import ReadableSpan
+
+# Attributes of OpenTelemetry's conventions for HTTP, old and new.
+_URLS = ("http.url", "http.target", "url.full")
+_QUERY = "url.query"
+
+
+def without_queries(span: ReadableSpan) -> ReadableSpan:
+    """Return a copy whose URLs have no queries, or the span itself if it has no URL."""
+    attributes: dict[str, Any] = dict(span.attributes or {})
+    query = attributes.pop(_QUERY, None)
+    urls = {key: str(attributes[key]) for key in _URLS if key in attributes}
+    if query is None and not any("?" in url for url in urls.values()):
+        return span
+    attributes.update({key: url.partition("?")[0] for key, url in urls.items()})
+    return ReadableSpan(
+        name=span.name,
+        context=span.context,
+        parent=span.parent,
+        resource=span.resource,
+        attributes=attributes,
+        events=span.events,
+        links=span.links,
+        kind=span.kind,
+        status=span.status,
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
