@@ -7,7 +7,8 @@ STAMP := $(VENV)/.installed
 # servers and stay together; its order puts the whole-service tests before the many small ones that fill the end.
 PYTEST := $(BIN)/pytest -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test lint types format fuzz crash outage soak bombs libraries javascript bench clean
+.PHONY: help setup demo check test lint types format fuzz crash outage soak bombs libraries javascript bench overhead
+.PHONY: clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -68,6 +69,10 @@ javascript: setup ## run small apps of JavaScript libraries against fake provide
 
 bench: setup ## time the main path beside its peers
 	$(BIN)/python benchmarks/run.py
+
+overhead: setup ## time what the SDK adds to an application, beside other tracers (ONLY=langfuse, QUICK=1)
+	$(BIN)/pip install --quiet uv
+	PYTHONPATH=benchmarks $(BIN)/python -m tracer.run $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
 
 clean: ## remove what setup and the demo made
 	rm -rf $(VENV) $(VENV)-libraries qualitrace-data qualitrace-demo

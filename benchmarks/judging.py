@@ -1,20 +1,16 @@
 """Times a judging worker with all that it does: leases, judges, MLflow assessments, scores, ledger."""
 
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client import CollectorRegistry
 
+from fake_provider import provider
 from qualitrace_collector.convert import convert
 from qualitrace_collector.mlflow_store.store import TraceStore
 from qualitrace_collector.piece import Piece, SpanRecord
@@ -59,7 +55,7 @@ def measure_local(folder: Path, traces: int, metrics: Sequence[str]) -> Result:
 
 def measure_llm(folder: Path, traces: int, delay: float) -> Result:
     """Judge traces by one LLM judge whose provider answers after `delay` seconds."""
-    with _provider(delay) as url:
+    with provider(delay) as url:
         config = JudgeConfig.model_validate({"name": "groundedness", "model": "openai:/fake", "base_url": url})
         return _measure(f"llm, {delay * 1000:.0f} ms an answer", folder, [config], traces)
 
@@ -112,23 +108,3 @@ def _piece(number: int) -> Piece:
     span.start_time_unix_nano, span.end_time_unix_nano = time.time_ns() - 1_000_000, time.time_ns()
     record = SpanRecord(span, Resource(), InstrumentationScope())
     return Piece(trace_id=trace_id, spans=(record,), logs=(), root_seen=True, positions=frozenset({1}))
-
-
-@contextmanager
-def _provider(delay: float) -> Generator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    script = Path(__file__).with_name("fake_provider.py")
-    process = subprocess.Popen([sys.executable, str(script), str(port), str(delay)])
-    try:
-        url = f"http://127.0.0.1:{port}/v1"
-        for _ in range(200):
-            try:
-                httpx.post(f"{url}/chat/completions", json={})
-                break
-            except httpx.TransportError:
-                time.sleep(0.05)
-        yield url
-    finally:
-        process.kill()
-        process.wait()

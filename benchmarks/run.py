@@ -18,9 +18,10 @@ import click
 
 from conversion import Conversion, compare_conversion
 from intake.measure import CONNECTIONS, QUICK_SHAPES, compare_intake, shapes
-from intake.report import as_json, environment, print_table
+from intake.report import PACKAGES, as_json, print_table
 from intake.servers import TARGETS
 from judging import Result, measure_llm, measure_local
+from machine import environment
 from qualitrace_collector.process.startup import apply_mlflow_settings, collect_garbage_seldom
 from storing import BATCHES, Step, Storing, bare_insertion, compare_storing, cost_by_size
 
@@ -57,7 +58,7 @@ def main(
     output: Path | None,
 ) -> None:
     """Compare how fast spans are converted and traces taken in, all in one run. Exit code 1 if anything failed."""
-    about = environment(["benchmarks/run.py", *sys.argv[1:]], Path(tempfile.gettempdir()))
+    about = environment(["benchmarks/run.py", *sys.argv[1:]], Path(tempfile.gettempdir()), PACKAGES)
     if grow is not None:
         steps = list(_measure_growth(grow, postgres))
         _write(output, about | {"growth": [asdict(step) for step in steps]})

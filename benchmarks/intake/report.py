@@ -1,16 +1,9 @@
-"""The results: a Markdown table to read, and JSON that says on what machine and with what versions it was measured."""
+"""The results: a Markdown table to read, and JSON."""
 
-import os
-import platform
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-import psutil
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -22,23 +15,7 @@ _COLUMNS = (
     "traces/request", "connections", "server", "requests", "acked/s", "× MLflow", "p50 ms", "p99 ms", "p99 / MLflow's",
     "stored/s", "CPU s/1,000", "RSS MiB", "failures",
 )  # fmt: skip
-_PACKAGES = ("qualitrace", "mlflow", "protobuf", "uvicorn", "fastapi", "starlette", "sqlalchemy")
-
-
-def environment(command: Sequence[str], folder: Path) -> dict[str, Any]:
-    """Describe what the run depends on; `folder` is where the servers keep their files."""
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(command),
-        "cpu": _cpu_model(),
-        "cores": os.cpu_count(),
-        "memory_gib": round(psutil.virtual_memory().total / (1 << 30)),
-        "disk": _file_system(folder),
-        "load_average": os.getloadavg()[0],
-        "system": platform.platform(),
-        "versions": {name: version(name) for name in _PACKAGES}
-        | {"python": platform.python_version(), "sqlite": sqlite3.sqlite_version},
-    }
+PACKAGES = ("qualitrace", "mlflow", "protobuf", "uvicorn", "fastapi", "starlette", "sqlalchemy")
 
 
 def as_json(about: dict[str, Any], cells: Sequence[Cell]) -> dict[str, Any]:
@@ -80,17 +57,3 @@ def _failures(cell: Cell) -> str:
     if cell.missing:
         causes.append(f"{cell.missing} not stored")
     return f"INVALID: {', '.join(causes) or 'nothing acked'}" if not cell.valid else ""
-
-
-def _cpu_model() -> str:
-    """Return the processor's name; on Linux Python's `platform` does not know it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
-
-
-def _file_system(folder: Path) -> str:
-    mounts = [item for item in psutil.disk_partitions(all=True) if folder.resolve().is_relative_to(item.mountpoint)]
-    return max(mounts, key=lambda item: len(item.mountpoint)).fstype

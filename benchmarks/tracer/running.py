@@ -1,0 +1,111 @@
+"""A traced application as a process of its own, which works when it is told to."""
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+
+from tracer.peers import Peer
+
+APPLICATION = Path(__file__).with_name("application.py")
+_OTHERS = ("OTEL_", "QUALITRACE_", "PYTHON", "LANGFUSE_", "OPENLIT_", "PHOENIX_", "LOGFIRE_", "TRACELOOP_", "MLFLOW_")
+MEBIBYTE = 1 << 20
+
+
+class ApplicationError(Exception):
+    """An application did not start, or ended; the message has the end of what it wrote to standard error."""
+
+
+class Application:
+    """A running application; killed at the end of a `with` block if it still runs.
+
+    Attributes:
+        start_cpu: seconds of CPU that importing and starting the tracer took; the client was imported before.
+        version: of the tracer.
+        calls: how many it has made.
+
+    Args:
+        peer: the tracer.
+        python: the interpreter of its environment.
+        provider: base URL of the provider that it calls.
+        collector: the address that its tracer sends to.
+
+    Raises:
+        ApplicationError: it did not start.
+    """
+
+    def __init__(self, peer: Peer, python: Path, provider: str, collector: str) -> None:
+        self.peer = peer
+        self.calls = 0
+        self._folder = tempfile.TemporaryDirectory(prefix="qualitrace-bench-")
+        self._log = Path(self._folder.name) / "stderr"
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(_OTHERS)}
+        with self._log.open("w") as errors:
+            self._process = subprocess.Popen(
+                [str(python), str(APPLICATION), peer.start, provider, collector, peer.distribution],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                cwd=self._folder.name,
+                env=kept | {"HOME": self._folder.name},
+            )
+        try:
+            started = self._answer()
+        except ApplicationError:
+            self.__exit__()
+            raise
+        self.start_cpu: float = started["cpu"]
+        self.version: str = started["version"]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.__exit__(None, None, None)  # closes the pipes, and waits
+        self._folder.cleanup()
+
+    def work(self, work: str, calls: int, *, flush: bool) -> float:
+        """Return the seconds of CPU of the process for so many calls, those of its threads among them.
+
+        Args:
+            work: `chat` or `stream`.
+            calls: one after the other.
+            flush: whether all that is queued is sent, too.
+
+        Raises:
+            ApplicationError: it ended.
+        """
+        assert self._process.stdin
+        print(json.dumps({"work": work, "calls": calls, "flush": flush}), file=self._process.stdin, flush=True)
+        self.calls += calls
+        return self._answer()["cpu"]
+
+    def rss_mib(self) -> float:
+        """Return its resident memory."""
+        return psutil.Process(self._process.pid).memory_info().rss / MEBIBYTE
+
+    def seconds_to_end(self, most: float) -> float:
+        """Let it end; return how long that took, infinite if it is longer than `most`."""
+        assert self._process.stdin
+        started = time.perf_counter()
+        self._process.stdin.close()
+        try:
+            self._process.wait(most)
+        except subprocess.TimeoutExpired:
+            return float("inf")
+        return time.perf_counter() - started
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        if not line:
+            said = self._log.read_text(errors="replace")[-2000:]
+            raise ApplicationError(f"{self.peer.name}: the application ended; the end of what it said:\n{said}")
+        return json.loads(line)
