@@ -3,7 +3,6 @@
 import random
 import socket
 import statistics
-from collections import defaultdict
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -21,6 +20,7 @@ from tracer.sink import sink
 T = TypeVar("T")
 
 WORK = ("chat", "stream")
+STATES = ("dead", "hanging")  # of the collector
 WARM_UP_CALLS = 50
 QUEUED = 100
 LONGEST_EXIT = 60.0
@@ -59,9 +59,9 @@ class Results:
     """
 
     version: str = ""
-    cpu: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    cpu: dict[str, list[float]] = field(default_factory=lambda: {work: [] for work in WORK})
     starts: list[float] = field(default_factory=list[float])
-    exits: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    exits: dict[str, list[float]] = field(default_factory=lambda: {state: [] for state in STATES})
     rss_mib: float = 0.0
     spans_per_call: float = 0.0
 
@@ -141,7 +141,7 @@ def _measure_starts(pythons: Mapping[str, Path], plan: Plan, llm: str, results: 
 
 
 def _measure_exits(pythons: Mapping[str, Path], plan: Plan, llm: str, results: Mapping[str, Results]) -> None:
-    for state, collector in (("dead", _dead), ("hanging", _hanging)):
+    for state, collector in zip(STATES, (_dead, _hanging), strict=True):
         for order in _orders(_working(pythons, results), plan.exits):
             with collector() as endpoint, ExitStack() as stack, ThreadPoolExecutor(len(order)) as pool:
                 applications = [

@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from tracer.measure import WORK, Results, Spread, added, ratios
+from tracer.measure import STATES, WORK, Results, Spread, added, ratios
 from tracer.peers import BASELINE, REFERENCE
 
 _COLUMNS = (
@@ -48,7 +48,7 @@ def _row(results: Mapping[str, Results], name: str, result: Results) -> list[str
     return [
         *cells,
         f"{Spread.of(result.starts).median * 1e3:,.0f}",
-        *(_seconds(Spread.of(result.exits[state]).median) for state in ("dead", "hanging")),
+        *(_seconds(Spread.of(result.exits[state]).median) for state in STATES),
         f"{'' if is_baseline else '+'}{more:,.0f}",
         f"{result.spans_per_call:.1f}",
     ]

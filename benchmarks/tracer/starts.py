@@ -5,6 +5,7 @@ where to send, and the content of messages, which all record. Only one of the im
 """
 
 # pyright: reportMissingImports=false, reportUnknownVariableType=false, reportAttributeAccessIssue=false
+# pyright: reportPrivateImportUsage=false
 
 import os
 from collections.abc import Callable
@@ -52,7 +53,7 @@ def qualitrace_redact(endpoint: str) -> Flush:
 def langfuse(endpoint: str) -> Flush:
     """Langfuse's SDK, and its wrapper of OpenAI's client."""
     os.environ |= {"LANGFUSE_PUBLIC_KEY": "pk-lf-1", "LANGFUSE_SECRET_KEY": "sk-lf-1", "LANGFUSE_BASE_URL": endpoint}
-    import langfuse.openai
+    import langfuse.openai  # pyright: ignore[reportUnusedImport]  # it replaces the client's methods
 
     return langfuse.get_client().flush
 

@@ -122,7 +122,8 @@ class QualitraceSpanProcessor(BatchSpanProcessor):
     @never_raises
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Put the session of the context on `span`, and on a root what of the app is not traced."""
-        span.set_attributes(session_attributes(parent_context))
+        if attributes := session_attributes(parent_context):
+            span.set_attributes(attributes)
         if span.parent is None and (untraced := untraced_libraries()):
             span.set_attribute("qualitrace.untraced_libraries", untraced)
         self.live.started(span)

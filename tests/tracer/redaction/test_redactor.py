@@ -79,6 +79,49 @@ def test_personal_data_is_found_wherever_it_stands(value: Any, datum: str) -> No
     assert json.loads(redacted)["a"][1]["b"] in ("- [email] -", "- [card] -")
 
 
+PERSONAL = st.sampled_from(
+    [
+        "ada@b.de",
+        "4111111111111111",
+        "4111 1111 1111 1111",
+        "+49 30 1234567",
+        "10.1.2.3",
+        "2001:db8::17",
+        "123-45-6789",
+        "DE89370400440532013000",
+        "ada%40b.de",
+        r"ada\u0040b.de",
+        "to=ada%40b.de+x",
+        "127.0.0.1",
+        "12:30:15",
+        "01-15 10:30",
+    ]
+)
+BESIDE = st.sampled_from(["", " ", "\n", "\\", "\\n", '"', "n", "1,", "1.", "7", "[", "é", "\t", "/"])
+
+
+@given(JSON, st.lists(st.tuples(BESIDE, PERSONAL, BESIDE).map("".join), max_size=3), st.integers(0, 2), st.booleans())
+def test_the_quick_look_misses_nothing(value: Any, data: list[str], nested: int, secret: bool) -> None:
+    """Texts that one search finds harmless are those that redaction leaves as they are, each by itself."""
+    texts = [*data, json.dumps([value, data, {"a": [1, *data, 4111111111111111]}] if data else value)]
+    for _ in range(nested):
+        texts.append(json.dumps({"inner": texts[-1]}))
+    redactor = Redactor([*PATTERNS, *(["secret"] if secret else [])])
+    if redactor.keeps(texts):
+        assert [redactor(text) for text in texts] == texts
+    for text in texts:
+        if redactor.keeps([text]):
+            slow = Redactor([*PATTERNS, "/never-in-there-[0-9]+x/"])  # an expression of the user's: no quick look
+            assert slow(text) == text
+
+
+def test_the_quick_look_is_used() -> None:
+    """Messages with line breaks and quotes, short texts with what only looks like personal data, and numbers."""
+    messages = json.dumps([{"role": "user", "content": 'How "long"\n\tdoes 1 tent last, at 30 % off?'}])
+    assert Redactor(["secret", *PATTERNS]).keeps([messages, "127.0.0.1", "gpt-5-mini", "2026-11-24T12:30:15"])
+    assert not Redactor(["secret", *PATTERNS]).keeps([messages, "10.1.2.3"])
+
+
 @pytest.mark.parametrize("rule", [*PATTERNS, "/(a+)+$/", "/(x*)*y/"])
 def test_hostile_texts_do_not_hold_it_up(rule: str) -> None:
     """Texts that a backtracking engine would need years for; the suite's timeout is the limit."""

@@ -17,6 +17,11 @@ from qualitrace.libraries.table import libraries
 from qualitrace.quiet import logger, never_raises
 
 _watched: set[str] = set()
+# Hooks as text: they are imported when their module is, with OpenTelemetry's API of metrics.
+_STREAM_HOOKS = {
+    "opentelemetry.util.genai.stream": "qualitrace.libraries.streams:quicken_reads",
+    "opentelemetry.instrumentation.genai.openai.chat_wrappers": "qualitrace.libraries.streams:quicken_chat",
+}
 
 # Names of imported libraries without an instrumentor; spans carry them, so that others see what is missing.
 _untraced: dict[str, None] = {}
@@ -30,6 +35,10 @@ def untraced_libraries() -> tuple[str, ...]:
 def trace_libraries(names: Iterable[str]) -> None:
     """Trace the libraries `names`: now if they are imported, else when they are. Safe twice."""
     refuse_rivals()
+    for module, hook in _STREAM_HOOKS.items():
+        if module not in _watched:
+            _watched.add(module)
+            wrapt.register_post_import_hook(hook, module)
     for name in names:
         library = libraries()[name]
         _set_variables(library)

@@ -1,7 +1,9 @@
 """What of attributes is redacted, in the application and in the collector alike."""
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 from qualitrace.redaction.redactor import Redactor, TextsSeen
 
@@ -19,6 +21,12 @@ def is_plain_key(key: str) -> bool:
     return _PLAIN_KEY.fullmatch(key) is not None
 
 
+def plain(attributes: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return the attributes as a dictionary where they can be copied: OpenTelemetry's own takes a lock for each key."""
+    copy = getattr(attributes, "copy", None)
+    return copy() if copy else attributes or {}
+
+
 def is_sender(key: str) -> bool:
     """Return whether an attribute of a resource says who sends."""
     return _SENDER.fullmatch(key) is not None
@@ -29,9 +37,14 @@ def redacted_key(redact: Redactor | TextsSeen, key: str) -> str:
     return key if is_plain_key(key) else redact(key)
 
 
+def is_count(number: int) -> bool:
+    """Return whether a number is too short for any kind of personal data or secret."""
+    return abs(number) < _LEAST_NUMBER
+
+
 def redacted_number(redact: Redactor | TextsSeen, key: str, number: int) -> int | str:
-    """Return the number, or what replaces it: one with as many digits as a card's may be one."""
-    if abs(number) < _LEAST_NUMBER:
+    """Return the number, or what replaces it."""
+    if is_count(number):
         return number
     text = str(number)
     return number if (found := redact.value(key, text)) == text else found

@@ -24,7 +24,11 @@ def in_encodings(text: str, redact: Callable[[str], str], level: int = 1) -> str
         redact: leaves what it does not replace as it is.
     """
     # What is encoded comes first: half of a key would hide the other half.
-    if "\\" in text and (plain := _ESCAPE.sub(_unescaped, text)) != text and (found := redact(plain)) != plain:
+    if (
+        ("\\u00" in text or "\\/" in text)
+        and (plain := _ESCAPE.sub(_unescaped, text)) != text
+        and (found := redact(plain)) != plain
+    ):
         text = found
     if "%" in text and level <= MAX_LEVELS:
         text = _redacted_parts(text, _PERCENT, unquote, redact, level)
@@ -33,6 +37,22 @@ def in_encodings(text: str, redact: Callable[[str], str], level: int = 1) -> str
     if level == 1 and "+" in text and "=" in text:
         text = _redacted_parts(text, _FORM, unquote_plus, redact, level)
     return text
+
+
+def as_read(text: str) -> str | None:
+    """Return `text` without JSON's usual escapes; None if its readers may see more in it than stands there then.
+
+    What is None here is not always encoded: it is quick, and sure of what it returns.
+    """
+    if "\\" in text:
+        if "\\\\" in text:  # what follows is no escape
+            return None
+        text = text.replace("\\n", "\n").replace('\\"', '"').replace("\\t", "\t").replace("\\r", "\r")
+        if "\\" in text:
+            return None
+    if "%" in text and _PERCENT.search(text):
+        return None
+    return None if "+" in text and "=" in text and _FORM.search(text) else text
 
 
 def _redacted_parts(

@@ -155,6 +155,10 @@ PATTERNS: Mapping[str, Pattern] = {
 }
 
 
+IN_ALL = re.compile("[0-9@＠]")
+"""Finds a character that all personal data of these patterns have one of, however they are encoded."""
+
+
 def spans(pattern: Any, check: Callable[[str, Span], Iterator[Span]] | None, text: str) -> Iterator[Span]:
     """Yield start and end of each piece of `text` that a compiled pattern of RE2 finds and its check confirms."""
     done = 0

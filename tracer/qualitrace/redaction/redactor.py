@@ -3,12 +3,13 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from qualitrace.quiet import logger
 from qualitrace.redaction import secrets
-from qualitrace.redaction.encoded import in_encodings
-from qualitrace.redaction.personal import PATTERNS, spans
+from qualitrace.redaction.encoded import as_read, in_encodings
+from qualitrace.redaction.personal import IN_ALL, PATTERNS, spans
 
 Redact = Callable[[str], str]
 Rule = str | Redact
@@ -20,6 +21,9 @@ FAILED = "[redaction failed]"
 SECRET = "secret"  # noqa: S105  # its name
 NAMES = (SECRET, *PATTERNS)
 CUSTOM = "custom"
+
+# Characters: a host, an id, a time, but no message.
+_SHORT = 100
 
 
 class Redactor:
@@ -70,10 +74,16 @@ class Redactor:
 
     def keeps(self, texts: Iterable[str]) -> bool:
         """Return whether it is sure, after one search, that none of these texts would change."""
-        if self._personal or self._functions:
+        if self._functions:
             return False
+        texts = list(texts)
         joined = "\n".join(texts)
-        return not self._secrets or secrets.scrubbed(joined) == joined
+        try:
+            if self._secrets and secrets.scrubbed(joined) != joined:
+                return False
+            return not self._personal or self._personal.keeps(joined) or all(map(self._personal.leaves, texts))
+        except Exception:  # nested too deep, lone surrogates …: one of them cannot be redacted
+            return False
 
     def _count(self, given: str, redacted: str) -> None:
         for rule in (*NAMES, CUSTOM):
@@ -120,8 +130,16 @@ class _Personal:
                 raise ValueError(f"{rule!r} is no regular expression of RE2: {shown}") from None
         # The user's expressions may ask where a text begins or ends.
         self._joins = all(name != CUSTOM for name, _, _ in self._rules)
+        self._any: Any = None
+        if self._joins:
+            options.never_capture = True
+            # Not re2.Set, which finds nothing where it runs out of memory.
+            self._any = re2.compile("|".join(f"(?:{PATTERNS[rule].expression})" for rule in rules), options)
+        self._stays = lru_cache(maxsize=256)(self._replaces_nothing)  # hosts are the same in each span
 
     def __call__(self, text: str) -> str:
+        if self.keeps(text):
+            return text
         if text.lstrip()[:1] not in ("{", "[", '"'):
             return self._plain(text)
         try:
@@ -133,6 +151,26 @@ class _Personal:
             return text
         redacted = self._value(value)
         return text if redacted == value else json.dumps(redacted, ensure_ascii=False)
+
+    def keeps(self, text: str) -> bool:
+        """Return whether it is sure, after one search, that nothing in this text, or these texts, would be replaced.
+
+        JSON is searched as it stands. What is beside a value there is no part of a word, so an expression that finds
+        something in the value finds it there, too; the checks, which look further, are not asked.
+        """
+        if not self._joins:
+            return False
+        if not IN_ALL.search(text):
+            return True
+        read = as_read(text)
+        return read is not None and not self._any.search(read)
+
+    def leaves(self, text: str) -> bool:
+        """Return whether it is sure that nothing in one text would be replaced, after a second look if it is short."""
+        return self.keeps(text) or (len(text) < _SHORT and self._stays(text))
+
+    def _replaces_nothing(self, text: str) -> bool:
+        return self(text) == text
 
     def _value(self, value: Any) -> Any:
         """Redact a JSON value: its strings without JSON's escapes, and its numbers, which may be a card's."""
@@ -151,6 +189,8 @@ class _Personal:
         return in_encodings(text, self._replaced)
 
     def _replaced(self, text: str) -> str:
+        if self._joins and not self._any.search(text):
+            return text
         for name, pattern, check in self._rules:
             parts: list[str] = []
             done = 0

@@ -10,8 +10,10 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, Status
 
 from qualitrace.redaction.attributes import (
+    is_count,
     is_plain_key,
     is_sender,
+    plain,
     redacted_bytes,
     redacted_key,
     redacted_number,
@@ -90,17 +92,28 @@ class SpanRedactor:
         return InstrumentationScope(name, version, scope.schema_url, attributes)
 
 
-def _texts(span: ReadableSpan) -> Iterator[str]:
-    """Yield all that is redacted in a span, for one search."""
-    yield span.name
-    yield span.status.description or ""
-    for attributes in (span.attributes, *(e.attributes for e in span.events), *(k.attributes for k in span.links)):
-        for name, value in (attributes or {}).items():
-            if not is_plain_key(name):
-                yield name
-            yield from _texts_of(name, value)
+def _texts(span: ReadableSpan) -> list[str]:
+    """Return all that is redacted in a span, for one search."""
+    texts = [span.name]
+    if span.status.description:
+        texts.append(span.status.description)
+    _add(texts, span.attributes)
     for event in span.events:
-        yield event.name
+        texts.append(event.name)
+        _add(texts, event.attributes)
+    for link in span.links:
+        _add(texts, link.attributes)
+    return texts
+
+
+def _add(texts: list[str], attributes: Mapping[str, Any] | None) -> None:
+    for name, value in plain(attributes).items():
+        if not is_plain_key(name):
+            texts.append(name)
+        if type(value) is str:
+            texts.append(f"{name}={value}" if is_secret_name(name) else value)
+        elif type(value) is not int or not is_count(value):
+            texts += _texts_of(name, value)
 
 
 def _texts_of(name: str, value: Any) -> Iterator[str]:
@@ -115,5 +128,5 @@ def _texts_of(name: str, value: Any) -> Iterator[str]:
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from _texts_of(name, item)
-    elif isinstance(value, int):
+    elif isinstance(value, int) and not is_count(value):
         yield f"{name}={value}"
