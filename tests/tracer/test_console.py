@@ -73,6 +73,19 @@ def test_an_app_prints_its_traces(programs: Any, collector: Any, variables: dict
     assert len(collector.received) == received
 
 
+def test_feedback_stays_here(programs: Any, collector: Any) -> None:
+    """Where nothing is sent, feedback is not either, and one line says so."""
+    code = """
+import qualitrace
+qualitrace.init(console="only", instrument=())
+for number in range(3):
+    qualitrace.feedback("0123456789abcdef0123456789abcdef", "thumb", True)
+"""
+    done = programs.run(code, QUALITRACE_ENDPOINT=collector.endpoint)
+    assert done.errors == "feedback is not sent: console=only\n"
+    assert not collector.paths
+
+
 def test_a_large_trace_is_cut() -> None:
     """A hundred lines are shown, and how many spans are not."""
     spans = [span(1), *(span(number, 1) for number in range(2, MAX_LINES + 12))]

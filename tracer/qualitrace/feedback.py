@@ -19,7 +19,7 @@ from typing import Any, Literal
 from qualitrace.quiet import SparseFilter, logger, never_raises
 from qualitrace.redaction.feedback_copy import redacted_feedback
 from qualitrace.redaction.redactor import Redactor
-from qualitrace.settings import TRACES_PATH, current_settings
+from qualitrace.settings import CONSOLE_ONLY, TRACES_PATH, current_settings
 
 FEEDBACK_PATH = "/v1/feedback"
 QUEUE_SIZE = 1000
@@ -194,9 +194,12 @@ class _Process:
 
 
 def _running_sender() -> FeedbackSender | None:
-    """Return the sender, which is started at its first use; None if tracing is turned off."""
+    """Return the sender, which is started at its first use; None if nothing is sent."""
     with _Process.lock:
         settings = current_settings()
+        if settings.console == CONSOLE_ONLY:
+            _log.warning("feedback is not sent: console=%s", CONSOLE_ONLY)
+            return None
         if _Process.sender is None and settings.enabled:
             url = settings.endpoint.removesuffix(TRACES_PATH) + FEEDBACK_PATH
             _Process.sender = FeedbackSender(url, settings.headers or {}, settings.export_timeout, settings.redactor)

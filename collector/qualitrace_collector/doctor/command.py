@@ -164,7 +164,7 @@ def _show(report: Report, config: CollectorConfig, console: Console) -> None:
         console.print(f"- documents ({service}): {NO_RETRIEVER}", markup=False, highlight=False)
     for service, found in report.untraced.items():
         for library, traces in found.items():
-            line = f"- {library} ({service}): used in {traces} traces, and not traced: {instrumentor_for(library)}"
+            line = f"- {library} ({service}): used and not traced ({traces} traces): {instrumentor_for(library)}"
             console.print(line, markup=False, highlight=False)
     for (source, remedy), contents in _remedies(report.gaps).items():
         what = f"{', '.join(contents)} ({source.service}, {source.scope or 'no scope'})"
@@ -199,7 +199,7 @@ def _coverage_table(gaps: Iterable[Gap]) -> Table:
         by_source.setdefault(gap.source, {})[gap.content] = gap
     for source, found in by_source.items():
         shares = [_share(found.get(content)) for content in CONTENTS]
-        table.add_row(escape("\n".join(source)), str(max(gap.traces for gap in found.values())), *shares)
+        table.add_row(escape("\n".join(source.key)), str(max(gap.traces for gap in found.values())), *shares)
     return table
 
 

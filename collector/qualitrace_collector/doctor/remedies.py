@@ -46,7 +46,9 @@ _RETRIEVER = (
     "function of your own"
 )
 _OUR_LIBRARY = "`qualitrace bootstrap` in the application's environment names the instrumentor that is missing"
-_OTHER_LIBRARY = "instrument the framework too, not only the model's client (docs/instrument.md lists instrumentors)"
+_OTHER_LIBRARY = "instrument the framework, too, and not the model's client alone"
+_GENAI_FRAMEWORKS = "langchain, openai-agents …"
+_FRAMEWORKS = "crewai, langchain, llama-index, openai-agents …"
 _ANY_SESSION = (
     "put session.id or gen_ai.conversation.id on the spans: `with qualitrace.session(session_id): ...` around a turn"
 )
@@ -63,7 +65,7 @@ class _Library:
     content: str
     documents: str = _ANY_DOCUMENTS
     session: str = _ANY_SESSION
-    framework: str = _OTHER_LIBRARY
+    framework: str = _OTHER_LIBRARY  # what traces the framework that makes the calls
 
 
 _WEB = _Library(
@@ -80,8 +82,14 @@ _LIBRARIES = (
         "the instrumentor's TraceConfig",
         documents="unset OPENINFERENCE_HIDE_OUTPUTS and OPENINFERENCE_HIDE_OUTPUT_TEXT",
         session="`with openinference.instrumentation.using_session(session_id): ...` around a turn",
+        framework=f"start the framework's instrumentor, too (openinference-instrumentation-{_FRAMEWORKS})",
     ),
-    _Library(("opentelemetry.instrumentation.genai.", "opentelemetry.util.genai"), (), _OTEL_CONTENT),
+    _Library(
+        ("opentelemetry.instrumentation.genai.", "opentelemetry.util.genai"),
+        (),
+        _OTEL_CONTENT,
+        framework=f"start the framework's instrumentor, too (opentelemetry-instrumentation-genai-{_GENAI_FRAMEWORKS})",
+    ),
     _Library(
         ("opentelemetry.instrumentation.openai_v2", "opentelemetry.instrumentation.vertexai"),
         (),
@@ -94,6 +102,7 @@ _LIBRARIES = (
         ("openllmetry",),
         "set TRACELOOP_TRACE_CONTENT=true, or unset it (in TypeScript: traceContent of Traceloop.initialize)",
         session='Traceloop.set_association_properties({"session_id": ...}) at the start of a turn',
+        framework=f"start the framework's instrumentor, too (opentelemetry-instrumentation-{_FRAMEWORKS})",
     ),
     _Library(
         ("ai",),

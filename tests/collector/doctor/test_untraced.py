@@ -12,7 +12,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from qualitrace_collector.doctor.remedies import remedy_for
 from qualitrace_collector.journal import JournalEntry
 from qualitrace_collector.state import CoverageTotals
-from qualitrace_collector.state.coverage import Source
+from qualitrace_collector.state.coverage import Content, Source
 from support.otlp import SECOND, START, attributes, chat_span, span, trace_id
 from support.pipeline import Collector
 
@@ -189,7 +189,7 @@ def test_the_sdk_names_what_the_application_imported(make: Callable[..., Collect
     collector.send([root])  # a resend counts nothing
     collector.run()
     output = told(ask())
-    assert "haystack (shop): used in 1 traces, and not traced: pip install 'qualitrace[haystack]'" in output
+    assert "haystack (shop): used and not traced (1 traces): pip install 'qualitrace[haystack]'" in output
     assert "rm -rf" not in output
 
 
@@ -209,6 +209,21 @@ def test_our_own_spans_get_our_own_remedy(scope: str, dialect: str):
     assert "qualitrace.session" in remedy_for(ours, "session")
     others = remedy_for(ours, "input") + remedy_for(ours, "session")
     assert not any(name in others for name in ("TRACELOOP", "Traceloop", "OPENINFERENCE", "using_session"))
+
+
+@pytest.mark.parametrize(
+    ("scope", "dialect", "package"),
+    [
+        (CLIENT, "opentelemetry-genai", "opentelemetry-instrumentation-genai-"),
+        ("openinference.instrumentation.openai", "openinference", "openinference-instrumentation-"),
+        ("opentelemetry.instrumentation.openai.v1", "openllmetry", "opentelemetry-instrumentation-crewai"),
+        ("my.wrapper", "none", "instrument the framework"),
+    ],
+)
+@pytest.mark.parametrize("content", ["run", "tools", "retriever"])
+def test_others_are_sent_to_their_own_family(scope: str, dialect: str, package: str, content: Content):
+    """Two families in one process would count a call twice."""
+    assert package in remedy_for(Source("shop", scope, dialect), content)
 
 
 def test_the_sdk_is_known_by_its_resource(make: Callable[..., Collector], ask: Callable[..., Result]):

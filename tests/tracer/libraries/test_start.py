@@ -38,6 +38,22 @@ def test_missing_instrumentor(programs: Any) -> None:
     assert run(programs, "qualitrace.init()").errors == ""
 
 
+def test_roots_name_what_is_not_traced(programs: Any, collector: Any) -> None:
+    """So that `qualitrace doctor` can say it, too; spans below the root, and those before the import, have no word."""
+    add_distribution(programs.directory, "cohere", "7.1.0")
+    code = """
+qualitrace.init()
+with qualitrace.span("before"):
+    pass
+import cohere
+with qualitrace.span("root"), qualitrace.span("below"):
+    pass
+"""
+    run(programs, code, QUALITRACE_ENDPOINT=collector.endpoint)
+    named = {span.name: span.attributes.get("qualitrace.untraced_libraries") for span in collector.wait(3)}
+    assert named == {"before": None, "root": ["cohere"], "below": None}
+
+
 BEDROCK = """
 import botocore.session
 session = botocore.session.get_session()
