@@ -1,17 +1,20 @@
 # /// script
-# dependencies = ["django>=5,<6", "openai>=3,<4"]
+# dependencies = ["django>=5,<6", "uvicorn>=0.34,<1", "openai>=3,<4"]
 # ///
 """Django, called by a service that did not sample its trace and knows session and user."""
 
 import contextlib
 import os
 import threading
+import time
 import urllib.error
 import urllib.request
 from wsgiref.simple_server import make_server
 
 import openai
+import uvicorn
 from django.conf import settings
+from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpResponse, StreamingHttpResponse
 from django.urls import path as route
@@ -45,15 +48,47 @@ async def answer_later(request):
     return HttpResponse(completion.choices[0].message.content)
 
 
+async def parts_later(request):
+    async def steps():
+        stream = await ASYNC.chat.completions.create(
+            model="gpt-5-mini", stream=True, stream_options={"include_usage": True}, **QUESTION
+        )
+        async for chunk in stream:
+            yield chunk.choices[0].delta.content or "" if chunk.choices else ""
+
+    return StreamingHttpResponse(steps())
+
+
+def configure():
+    routes = [("chat", answer), ("stream", parts), ("asynchronous", answer_later), ("asynchronous_stream", parts_later)]
+    urls = tuple(route(name, view) for name, view in routes)
+    settings.configure(ROOT_URLCONF=urls, ALLOWED_HOSTS=["127.0.0.1"], SECRET_KEY="k")
+
+
+def get(port, path):
+    with contextlib.suppress(urllib.error.HTTPError):
+        url = f"http://127.0.0.1:{port}/{path}"
+        urllib.request.urlopen(urllib.request.Request(url, headers=CALLER)).read()
+
+
 def ask(path):
-    routes = (route("chat", answer), route("stream", parts), route("asynchronous", answer_later))
-    settings.configure(ROOT_URLCONF=routes, ALLOWED_HOSTS=["127.0.0.1"], SECRET_KEY="k")
+    configure()
     server = make_server("127.0.0.1", 0, get_wsgi_application())
     threading.Thread(target=server.serve_forever).start()
-    with contextlib.suppress(urllib.error.HTTPError):
-        url = f"http://127.0.0.1:{server.server_port}/{path}"
-        urllib.request.urlopen(urllib.request.Request(url, headers=CALLER)).read()
+    get(server.server_port, path)
     server.shutdown()
+
+
+def ask_by_asgi(path):
+    configure()
+    server = uvicorn.Server(uvicorn.Config(get_asgi_application(), port=0, log_level="critical", lifespan="off"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    get(server.servers[0].sockets[0].getsockname()[1], path)
+    server.should_exit = True
+    thread.join()
 
 
 def chat():
@@ -65,7 +100,11 @@ def stream():
 
 
 def asynchronous():
-    ask("asynchronous")
+    ask_by_asgi("asynchronous")
+
+
+def asynchronous_stream():
+    ask_by_asgi("asynchronous_stream")
 
 
 def error():

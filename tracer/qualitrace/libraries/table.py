@@ -346,7 +346,7 @@ _TABLE = (
         distributions=("django",),
         versions=">=5,<6",
         instrumentor="opentelemetry.instrumentation.django:DjangoInstrumentor",
-        package="opentelemetry-instrumentation-django>=0.60b0,<1",
+        package="opentelemetry-instrumentation-django[asgi]>=0.60b0,<1",
         why="OpenTelemetry's own: a request is the root of its trace",
         first_use=web.DJANGO.first_use,
         begin=web.DJANGO.begin,

@@ -1,7 +1,7 @@
 """Web frameworks, traced as an app begins to serve: many programs import one without serving."""
 
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from typing import Any
 from weakref import WeakSet
 
@@ -126,8 +126,9 @@ def _answer_of_django(wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
 
 @never_raises
 def _stream_of_django(response: Any) -> None:
-    if getattr(response, "streaming", False) and not response.is_async:
-        response.streaming_content = steps_in(get_current(), iter(response.streaming_content))
+    if getattr(response, "streaming", False):
+        in_request = async_steps_in if response.is_async else steps_in
+        response.streaming_content = in_request(get_current(), response.streaming_content)
 
 
 def _begin_aiohttp(instrumentor: Any) -> None:
@@ -173,6 +174,23 @@ def steps_in(context: Context, steps: Iterator[Any]) -> Generator[Any]:
     finally:
         if callable(close := getattr(steps, "close", None)):
             close()
+
+
+async def async_steps_in(context: Context, steps: AsyncIterator[Any]) -> AsyncGenerator[Any]:
+    """Yield what `steps` yields, each step made in `context`."""
+    try:
+        while True:
+            token = attach(context)
+            try:
+                chunk = await anext(steps)
+            except StopAsyncIteration:
+                return
+            finally:
+                detach(token)
+            yield chunk
+    finally:
+        if callable(close := getattr(steps, "aclose", None)):
+            await close()  # pyright: ignore[reportGeneralTypeIssues]
 
 
 STARLETTE = Framework("starlette.applications", "Starlette.build_middleware_stack", _instrument_starlette)
