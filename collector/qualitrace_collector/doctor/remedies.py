@@ -74,7 +74,7 @@ _WEB = _Library(
     "trace the function that answers with @qualitrace.trace, so that a span has its question and its answer",
 )
 _LIBRARIES = (
-    _Library(("qualitrace",), (), _OURS, documents=_OUR_DOCUMENTS),
+    _Library(("qualitrace",), (), _OURS, documents=_OUR_DOCUMENTS, framework=_OUR_LIBRARY),
     _Library(
         ("openinference.", "@arizeai/openinference"),
         ("openinference",),

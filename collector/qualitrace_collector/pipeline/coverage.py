@@ -179,5 +179,7 @@ def _source(trace: StoredTrace, piece: Piece, span: AnySpan) -> Source:
     record = next((record for record in records if record.span.span_id == span_id), records[0])
     dialect = dialect_of(attribute.key for attribute in record.span.attributes)
     scope = clean(record.scope.name) if record.scope.name else ""
+    # Beside another TracerProvider the resource is not ours, but the spans of `@trace` are.
     is_ours = any(item.key == _DISTRO and item.value.string_value == OURS for item in record.resource.attributes)
+    is_ours = is_ours or any(item.scope.name == OURS for item in records)
     return Source(trace.service, scope, dialect, OURS if is_ours else "", trace.tenant)

@@ -1,25 +1,23 @@
 """`qualitrace doctor` names what is not traced: from calls of models that real frameworks made, and from made-up ones."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import Result
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from qualitrace_collector.doctor.remedies import remedy_for
 from qualitrace_collector.journal import JournalEntry
 from qualitrace_collector.state import CoverageTotals
 from qualitrace_collector.state.coverage import Content, Source
-from support.otlp import SECOND, START, attributes, chat_span, span, trace_id
+from support.otlp import SECOND, START, attributes, chat_span, request, span, trace_id
 from support.pipeline import Collector
 
 RECORDINGS = Path(__file__).parents[2] / "libraries" / "recordings"
 CLIENT = "opentelemetry.instrumentation.genai.openai"
 LONG = "The warranty of a tent lasts 24 months from the day of purchase."
-NEXT = 60 * SECOND
 
 
 def client_alone(name: str) -> ExportTraceServiceRequest:
@@ -97,70 +95,12 @@ def test_a_traced_agent_lacks_nothing(make: Callable[..., Collector], name: str)
     assert lacking(collector, "run") == lacking(collector, "tools") == (1, 0)
 
 
-ASKING = {
-    "openai": {"choices": [{"message": {"role": "assistant", "tool_calls": [{"function": {"name": "weather"}}]}}]},
-    "openai responses": [{"type": "function_call", "name": "weather", "arguments": "{}", "call_id": "c"}],
-    "anthropic": {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "weather", "input": {}}]},
-    "gemini": {"candidates": [{"content": {"role": "model", "parts": [{"functionCall": {"name": "weather"}}]}}]},
-    "bedrock": {"output": {"message": {"role": "assistant", "content": [{"toolUse": {"name": "weather"}}]}}},
-    "vercel": [{"type": "tool-call", "toolCallId": "c", "toolName": "weather", "input": {}}],
-    "opentelemetry": [{"role": "assistant", "parts": [{"type": "tool_call", "name": "weather", "arguments": {}}]}],
-}
-NOT_ASKING = {
-    "run by the provider": [{"type": "web_search_call", "id": "w"}, {"type": "server_tool_use", "name": "web_search"}],
-    "offered": {"output": [{"role": "assistant", "content": "18"}], "tools": [{"type": "function", "name": "weather"}]},
-    "the answer itself": {"role": "assistant", "tool_calls": [{"function": {"name": "final_answer"}}]},
-    "a word": {"role": "assistant", "content": "A function and a tool."},
-}
-
-
-@pytest.mark.parametrize(("outputs", "lacks"), [*((o, 1) for o in ASKING.values()), *((o, 0) for o in NOT_ASKING.values())],
-                         ids=[*ASKING, *NOT_ASKING])  # fmt: skip
-def test_tools_are_asked_for_in_any_form(make: Callable[..., Collector], outputs: object, lacks: int):
-    """As providers record it; tools that the provider runs, or that give the answer its form, need no span."""
+@pytest.mark.parametrize(("prompt", "lacks"), [(f"Write of: {LONG}", 1), ("Write.", 0)])
+def test_calls_that_go_on_from_one_another_are_a_run(make: Callable[..., Collector], prompt: str, lacks: int):
+    """The second quotes the answer of the first a moment later."""
     collector = make()
-    content = {"input__value": "Hot?", "output__value": json.dumps(outputs), "output__mime_type": "application/json"}
-    collector.send([span(1, 1, openinference__span__kind="LLM", llm__model_name="m", **content)])
-    collector.run()
-    assert lacking(collector, "tools") == (lacks, lacks)
-
-
-def call(number: int, question: str, answer: str, at: float = 0.0, **values: str) -> Span:
-    start = START + number * NEXT if at == 0 else START + int(at * SECOND)
-    return chat_span(number, 1, question=question, answer=answer, start=start, **values)
-
-
-def chat(number: int, *turns: str, at: float, answer: str) -> Span:
-    """Build a turn of a chat, whose prompt repeats the turns before."""
-    roles = ("user", "assistant")
-    messages = [
-        {"role": roles[index % 2], "parts": [{"type": "text", "content": text}]} for index, text in enumerate(turns)
-    ]
-    item = call(number, "", answer, at, session__id="s1")
-    (content,) = (pair for pair in item.attributes if pair.key == "gen_ai.input.messages")
-    content.value.string_value = json.dumps(messages)
-    return item
-
-
-def in_pieces() -> Iterator[object]:
-    yield pytest.param([call(1, "Plan.", LONG, 1), call(2, f"Write of: {LONG}", "So.", 3)], 1, id="quotes")
-    yield pytest.param([call(1, "Plan.", LONG, 1), call(2, f"Write of: {LONG}", "So.", 60)], 0, id="quotes much later")
-    yield pytest.param([call(1, "Plan.", "Yes.", 1), call(2, "Yes. Go on.", "So.", 3)], 0, id="a short answer")
-    same = {"session__id": "s1"}
-    yield pytest.param([call(1, "A?", "A.", 1, **same), call(2, "B?", "B.", 3, **same)], 1, id="one session at once")
-    yield pytest.param([call(1, "A?", "A.", 1, **same), call(2, "B?", "B.", 1.5, **same)], 1, id="side by side")
-    yield pytest.param([call(1, "A?", "A.", 1, **same), call(2, "B?", "B.", 30, **same)], 0, id="a person's pause")
-    yield pytest.param([call(1, "A?", "A.", 1), call(2, "B?", "B.", 2.1)], 0, id="two users")
-    turns = [chat(1, "A?", at=1, answer=LONG), chat(2, "A?", LONG, "B?", at=2.5, answer="B.")]
-    yield pytest.param(turns, 0, id="a quick chat")
-
-
-@pytest.mark.parametrize(("calls", "lacks"), in_pieces())
-def test_calls_that_go_on_from_one_another_are_a_run(make: Callable[..., Collector], calls: list[Span], lacks: int):
-    """By a quoted answer, or within a session faster than a person; a chat's turns are no pieces."""
-    collector = make()
-    for item in calls:
-        collector.send([item])
+    collector.send([chat_span(1, 1, question="Plan.", answer=LONG)])
+    collector.send([chat_span(2, 1, question=prompt, answer="So.", start=START + 2 * SECOND)])
     collector.run()
     assert lacking(collector, "run") == (lacks, lacks)
 
@@ -236,6 +176,20 @@ def test_the_sdk_is_known_by_its_resource(make: Callable[..., Collector], ask: C
             kept = [pair for pair in item.attributes if "messages" not in pair.key]
             del item.attributes[:]
             item.attributes.extend(kept)
+    payload = message.SerializeToString()
+    collector.journal.append([JournalEntry(signal="traces", payload=payload, received_at=collector.now)])
+    collector.run()
+    assert "QUALITRACE_CAPTURE" in told(ask())
+    assert "TRACELOOP" not in told(ask())
+
+
+def test_the_sdk_is_known_by_its_steps(make: Callable[..., Collector], ask: Callable[..., Result]):
+    """Beside an application's own TracerProvider the resource is not the SDK's."""
+    collector = make()
+    message = request([span(1, 1, openinference__span__kind="CHAIN")])
+    message.resource_spans[0].scope_spans[0].scope.name = "qualitrace"
+    call = span(1, 2, 1, gen_ai__operation__name="chat", gen_ai__request__model="m")
+    message.resource_spans[0].scope_spans.add(spans=[call]).scope.name = "opentelemetry.instrumentation.groq"
     payload = message.SerializeToString()
     collector.journal.append([JournalEntry(signal="traces", payload=payload, received_at=collector.now)])
     collector.run()
