@@ -201,6 +201,38 @@ def test_requests(programs: Any, collector: Any, llm: str, name: str, when: str)
     assert "Paris" not in recorded
 
 
+OWN = """
+import sys
+import qualitrace
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+if "after" in sys.argv:
+    qualitrace.init()
+if "class" in sys.argv:
+    FastAPIInstrumentor().instrument()
+    from fastapi import FastAPI
+app = FastAPI()
+if "app" in sys.argv:
+    FastAPIInstrumentor.instrument_app(app)
+if "before" in sys.argv:
+    qualitrace.init()
+@app.get("/ask")
+def ask():
+    with qualitrace.span("answer"):
+        return "Paris."
+print(TestClient(app).get("/ask").text)
+"""
+
+
+@pytest.mark.parametrize(("what", "when"), [("class", "before"), ("class", "after"), ("app", "before")])
+def test_an_apps_own_instrumentor(programs: Any, collector: Any, what: str, when: str) -> None:
+    """An app that starts the same instrumentor itself has one span of each request, and nothing is said."""
+    done = programs.run(OWN, what, when, QUALITRACE_ENDPOINT=collector.endpoint)
+    assert (done.output, done.errors) == ('"Paris."\n', "")
+    assert sorted(span.name for span in collector.received) == ["GET /ask", "answer"]
+
+
 HIDDEN = """
 import sys
 names = ("starlette", "fastapi", "flask", "aiohttp_server", "django")

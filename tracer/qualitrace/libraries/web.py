@@ -61,18 +61,21 @@ class Framework:
                 wrapped(*args, **kwargs)
                 self._prepare(app)
                 return None
-            self._prepare(app)
-            return getattr(app, self._method)(*args, **kwargs)  # instrumentors replace the method
+            # Instrumentors replace the method; the app's own one may have done so, and calls this.
+            return getattr(app, self._method)(*args, **kwargs) if self._prepare(app) else wrapped(*args, **kwargs)
         finally:
             self._preparing = False
 
     @never_raises
-    def _prepare(self, app: Any) -> None:
+    def _prepare(self, app: Any) -> bool:
+        """Instrument an app that nobody has instrumented; return whether that was done."""
         start, self._start = self._start, None
         if start:
             start()
-        if self._instrumentor and not getattr(app, "_is_instrumented_by_opentelemetry", False):
-            self._instrument(self._instrumentor, app)
+        if not self._instrumentor or getattr(app, "_is_instrumented_by_opentelemetry", False):
+            return False
+        self._instrument(self._instrumentor, app)
+        return True
 
 
 def _excluded(name: str) -> str:
