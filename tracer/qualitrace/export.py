@@ -126,8 +126,9 @@ class QualitraceSpanProcessor(BatchSpanProcessor):
             span.set_attributes(attributes)
         if span.parent is None and (untraced := untraced_libraries()):
             span.set_attribute("qualitrace.untraced_libraries", untraced)
-        self.live.started(span)
-        self.requests.started(span)
+        if context := span.context:
+            self.live.started(context.span_id, span)
+            self.requests.started(context.span_id, span)
 
     @contextmanager
     def diverted(self, reader: SpanReader) -> Generator[None]:
@@ -145,13 +146,14 @@ class QualitraceSpanProcessor(BatchSpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue a sampled span, unless it is held back."""
-        self.live.ended(span)
-        if self.requests.ended(span):
+        span_id = span.context.span_id if span.context else 0
+        self.live.ended(span_id)
+        if self.requests.ended(span_id, span):
             self._take(span)
 
     def _take(self, span: ReadableSpan) -> None:
         """Queue a sampled span; the queue drops its oldest one if it is full."""
-        if span.context and span.context.trace_flags.sampled:
+        if (context := span.context) and context.trace_flags.sampled:
             self._tally.ended()
         super().on_end(span)
 

@@ -39,25 +39,21 @@ _MODEL_KEYS = ("gen_ai.system", "gen_ai.provider.", "gen_ai.request.", "llm.")  
 _MODEL_KINDS = frozenset({"LLM", "EMBEDDING", "RERANKER"})
 
 
-def _id(span: ReadableSpan) -> int:
-    return span.context.span_id if span.context else 0
-
-
 class LiveSpans:
     """The spans of this process that have not ended, by id."""
 
     def __init__(self) -> None:
         self._spans: OrderedDict[int, Span] = OrderedDict()
 
-    def started(self, span: Span) -> None:
+    def started(self, span_id: int, span: Span) -> None:
         """Remember a span."""
-        self._spans[_id(span)] = span
+        self._spans[span_id] = span
         if len(self._spans) > MAX_LIVE:
             self._spans.popitem(last=False)
 
-    def ended(self, span: ReadableSpan) -> None:
+    def ended(self, span_id: int) -> None:
         """Forget a span."""
-        self._spans.pop(_id(span), None)
+        self._spans.pop(span_id, None)
 
     def is_model_call(self, span_id: int) -> bool:
         """Whether this is the span of a model call, or of the HTTP request of one."""
@@ -88,14 +84,14 @@ class LoneRequests:
         self._release = release
         self._lone: OrderedDict[int, _Request] = OrderedDict()
 
-    def started(self, span: Span) -> None:
+    def started(self, span_id: int, span: Span) -> None:
         """Note a request, or that something happens below one."""
-        parent = span.parent.span_id if span.parent else 0
-        scope = span.instrumentation_scope
+        scope, above = span.instrumentation_scope, span.parent
+        parent = above.span_id if above else 0
         if scope is None or scope.name not in WEB_SCOPES:
             self.used(parent)
             return
-        self._lone[_id(span)] = _Request(parent)
+        self._lone[span_id] = _Request(parent)
         if len(self._lone) > MAX_LONE:
             self._lone.popitem(last=False)
 
@@ -106,9 +102,8 @@ class LoneRequests:
                 self._release(request.span)
             span_id = request.parent
 
-    def ended(self, span: ReadableSpan) -> bool:
+    def ended(self, span_id: int, span: ReadableSpan) -> bool:
         """Whether the span leaves now. A lone request stays here, as a task that outlives it may start yet."""
-        span_id = _id(span)
         request = self._lone.get(span_id)
         if request is None:
             return True
