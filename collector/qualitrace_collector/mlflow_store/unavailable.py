@@ -7,13 +7,12 @@ StoreUnavailable        the same call may succeed later
 
 import errno
 import sqlite3
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from qualitrace_collector.masking import masked
 
 _ERRNOS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT}
 _SQLITE_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_IOERR}
-
 
 MAX_UNANSWERED = 10
 """How often MLflow does not get to see a trace while it sees others, before the trace is given up.
@@ -21,6 +20,8 @@ MAX_UNANSWERED = 10
 With the waits between the tries that takes two to five minutes. A proxy that gives wrong answers now and then lets it
 through before.
 """
+MAX_UNANSWERED_KEYS = 100_000
+"""Traces or assessments whose failures are counted: more than wait at once, in some 20 MB."""
 
 
 class StoreUnavailable(Exception):
@@ -43,20 +44,30 @@ class Unanswered(StoreUnavailable):
     """MLflow did not answer a request. If it answers others, a proxy on the way may not let this one through."""
 
 
-@dataclass
-class UnansweredCount:
-    """How often requests got no answer while others did, by what they were about."""
+@dataclass(slots=True)
+class _Failures:
+    """How often a request got no answer since others did, of which there were `passed` at the first failure."""
 
-    _passed: int = 0
-    _since: dict[str, int] = field(default_factory=dict[str, int])
-    _counts: dict[str, int] = field(default_factory=dict[str, int])
+    passed: int
+    count: int = 0
+
+
+class UnansweredCount:
+    """How often requests got no answer while others did, by what they were about.
+
+    It forgets what failed longest ago beyond `MAX_UNANSWERED_KEYS`: what is refused or expires after a failure is never
+    heard of again.
+    """
+
+    def __init__(self) -> None:
+        self._passed = 0
+        self._failures: dict[str, _Failures] = {}  # the one that failed last is at the end
 
     def passed(self, keys: set[str]) -> None:
         """Note that MLflow answered requests about these."""
         self._passed += len(keys)
-        for key in keys & self._since.keys():
-            del self._since[key]
-            self._counts.pop(key, None)
+        for key in keys & self._failures.keys():
+            del self._failures[key]
 
     def failed(self, key: str) -> bool:
         """Note that a request got no answer.
@@ -64,18 +75,18 @@ class UnansweredCount:
         Returns:
             Whether that is to be taken as final: it happened `MAX_UNANSWERED` times since another one was answered.
         """
-        if self._passed == self._since.setdefault(key, self._passed):
-            return False
-        self._counts[key] = self._counts.get(key, 0) + 1
-        if self._counts[key] < MAX_UNANSWERED:
-            return False
-        del self._since[key], self._counts[key]
-        return True
+        failures = self._failures.pop(key, None) or _Failures(self._passed)
+        failures.count += self._passed > failures.passed
+        if failures.count >= MAX_UNANSWERED:
+            return True
+        self._failures[key] = failures
+        if len(self._failures) > MAX_UNANSWERED_KEYS:
+            del self._failures[next(iter(self._failures))]
+        return False
 
     def start_over(self) -> None:
         """Forget all: nothing is answered now."""
-        self._since.clear()
-        self._counts.clear()
+        self._failures.clear()
 
 
 def is_shortage(error: BaseException | None) -> bool:

@@ -12,7 +12,8 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
-from qualitrace_collector.mlflow_store.unavailable import is_shortage
+from qualitrace_collector.mlflow_store import unavailable
+from qualitrace_collector.mlflow_store.unavailable import MAX_UNANSWERED, UnansweredCount, is_shortage
 from qualitrace_collector.mlflow_store.writer_process import Writer
 from support.mlflow_db import converted, new_store
 from support.pipeline import Collector, rag
@@ -119,3 +120,31 @@ def test_a_full_disk_and_a_file_that_cannot_be_opened_are_known_from_sqlite(tmp_
     assert not is_shortage(wrong.value)
     assert not is_shortage(caused(twice.value))
     assert not is_shortage(ValueError("too many open files"))
+
+
+def test_what_gets_no_answer_is_given_up_only_while_others_get_one():
+    """After `MAX_UNANSWERED` times; an answer, or an outage, begins the count anew."""
+    count = UnansweredCount()
+    assert not any(count.failed("a") for _ in range(3 * MAX_UNANSWERED))
+    count.passed({"b"})
+    assert [count.failed("a") for _ in range(MAX_UNANSWERED)] == [False] * (MAX_UNANSWERED - 1) + [True]
+    for begin_anew in (lambda: count.passed({"a"}), count.start_over):
+        count.failed("a")
+        count.passed({"b"})
+        assert not any(count.failed("a") for _ in range(MAX_UNANSWERED - 1))
+        begin_anew()
+        assert not count.failed("a")
+
+
+def test_what_is_never_heard_of_again_takes_bounded_memory(monkeypatch: pytest.MonkeyPatch):
+    """What failed longest ago is forgotten; what fails on is not, and is given up."""
+    monkeypatch.setattr(unavailable, "MAX_UNANSWERED_KEYS", 3)
+    count = UnansweredCount()
+    assert not count.failed("a")
+    count.passed({"other"})
+    outcomes: list[bool] = []
+    for number in range(MAX_UNANSWERED):
+        assert not count.failed(f"gone {number}")
+        outcomes.append(count.failed("a"))
+        assert len(count._failures) <= 3
+    assert outcomes == [False] * (MAX_UNANSWERED - 1) + [True]
