@@ -35,7 +35,7 @@ class BrowserGuard:
     """
 
     def __init__(self, hosts: Iterable[str] | None, origins: Iterable[str] | None) -> None:
-        self._hosts = None if hosts is None else {host.lower() for host in (*LOOPBACK, *hosts)}
+        self._hosts = None if hosts is None else {_without_root(host.lower()) for host in (*LOOPBACK, *hosts)}
         self._origins = None if origins is None else {origin.lower() for origin in origins}
 
     def refusal(self, headers: Headers, *, any_address: bool = False) -> Refusal | None:
@@ -54,13 +54,18 @@ class BrowserGuard:
         match = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
         if match is None:
             return False
-        name = match.group(1).strip("[]").lower()
+        name = _without_root(match.group(1).strip("[]").lower())
         return name in self._hosts or name in _ANY_ADDRESS or is_loopback(name) or (any_address and _is_address(name))
 
     def _origins_at(self, host: str) -> Iterable[str]:
         if self._origins is None:
             return f"http://{host}".lower(), f"https://{host}".lower()
         return self._origins
+
+
+def _without_root(name: str) -> str:
+    """Return a host's name without the dot that may end it: `localhost.` is `localhost`, whatever is searched for."""
+    return name.removesuffix(".")
 
 
 def is_loopback(name: str) -> bool:

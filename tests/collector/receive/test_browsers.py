@@ -28,7 +28,9 @@ def send(
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:4318", "localhost.evil.example:4318", "192.0.2.1"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:4318", "localhost.evil.example:4318", "localhost..", "192.0.2.1"]
+)
 def test_a_name_that_was_rebound_to_loopback_is_not_served(receiver: Any, path: str, host: str) -> None:
     """The page's own site in the Host header gets 421, which names the setting; nothing is kept."""
     response = send(receiver, path, Host=host)
@@ -56,7 +58,10 @@ def test_a_refusal_is_counted(receiver: Any, eventually: Callable[..., Any]) -> 
 
 @pytest.mark.parametrize(
     "host",
-    ["localhost:4318", "LOCALHOST", "127.0.0.1:4318", "127.0.0.1", "[::1]:4318", "127.0.1.1:4318", "0.0.0.0:4318"],
+    [
+        *("localhost:4318", "LOCALHOST", "localhost.", "localhost.:4318"),
+        *("127.0.0.1:4318", "127.0.0.1", "127.0.0.1.:4318", "[::1]:4318", "127.0.1.1:4318", "0.0.0.0:4318"),
+    ],
 )
 def test_exporters_on_this_host_are_served(receiver: Any, host: str) -> None:
     """Each name and address of loopback is served, with any port."""
@@ -69,6 +74,7 @@ def test_exporters_on_this_host_are_served(receiver: Any, host: str) -> None:
         ({"otlp_http": "0.0.0.0"}, "collector:4318", 200),
         ({"otlp_http": "0.0.0.0"}, "10.0.0.7:4318", 200),
         ({"otlp_http": "0.0.0.0", "allowed_hosts": ["Collector"]}, "collector:4318", 200),
+        ({"otlp_http": "0.0.0.0", "allowed_hosts": ["collector"]}, "collector.:4318", 200),
         ({"otlp_http": "0.0.0.0", "allowed_hosts": ["collector"]}, "localhost:4318", 200),
         ({"otlp_http": "0.0.0.0", "allowed_hosts": ["collector"]}, "evil.example:4318", 421),
         ({"otlp_http": "127.0.0.1", "allowed_hosts": ["host.docker.internal"]}, "host.docker.internal:4318", 200),
