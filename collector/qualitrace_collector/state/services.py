@@ -60,9 +60,9 @@ class ServiceNames:
         if bounded == OTHER:
             self._warn(name, tenant, now)
         elif (tenant, bounded) not in self._known:
-            self._known.add((tenant, bounded))
             with self._database.transaction() as connection:
                 _save(connection, [(tenant, bounded, now)])
+            self._known.add((tenant, bounded))
         return bounded
 
     def forget_unseen(self, now: float) -> set[str]:
@@ -72,13 +72,15 @@ class ServiceNames:
             # A replay changes the totals of its service.
             busy = [row[0] for row in connection.execute("SELECT DISTINCT service FROM dead_letter")]
             before = now - self._keep_seconds
-            gone = self._names.forget(before, busy)
+            names = _names(connection)
             connection.execute(
                 "DELETE FROM service WHERE seen_at < ? AND name NOT IN (SELECT value FROM json_each(?))",
                 (before, json.dumps(busy)),
             )
+            gone = names - _names(connection)  # those that no tenant has any more
             for name in gone:
                 _fold(connection, name)
+        self._names.forget(before, busy)  # not before that is durable: what failed is tried again
         self._saved_at = now
         self._known = {(tenant, name) for tenant, name, _ in self._names.seen_since(0.0)}
         return gone
@@ -99,6 +101,10 @@ class ServiceNames:
 
 def _save(connection: sqlite3.Connection, seen: list[tuple[str, str, float]]) -> None:
     connection.executemany("INSERT OR REPLACE INTO service VALUES (?, ?, ?)", seen)
+
+
+def _names(connection: sqlite3.Connection) -> set[str]:
+    return {row[0] for row in connection.execute("SELECT name FROM service")}
 
 
 def _fold(connection: sqlite3.Connection, name: str) -> None:

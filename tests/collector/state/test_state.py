@@ -1,5 +1,6 @@
 """The state database: the ledger adds up, the queue keeps each task once."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from qualitrace_collector.state import (
     queue,
 )
 from qualitrace_collector.state.coverage import Coverage, Source, joined
+from qualitrace_collector.state.services import ServiceNames
 
 
 @pytest.fixture
@@ -300,3 +302,18 @@ def test_a_database_that_is_damaged_later_is_named(tmp_path: Path):
         database.transaction() as connection,
     ):
         connection.execute("DELETE FROM verdict")
+
+
+def test_a_service_is_not_forgotten_by_a_transaction_that_fails(database: Database):
+    """It is given up, and its totals go to `other`, when the database takes that."""
+    names = ServiceNames(database, limit=10, keep_seconds=60)
+    names.bound("old", "", 0.0)
+    with database.transaction() as connection:
+        Ledger.add(connection, "old", "stored")
+    connection = database.connection()
+    connection.execute("CREATE TRIGGER full BEFORE DELETE ON ledger BEGIN SELECT RAISE(ABORT, 'full'); END")
+    with pytest.raises(sqlite3.DatabaseError, match="full"):
+        names.forget_unseen(100.0)
+    connection.execute("DROP TRIGGER full")
+    assert names.forget_unseen(100.0) == {"old"}
+    assert [(row["service"], row["total"]) for row in Ledger(database).totals()] == [("other", 1)]
