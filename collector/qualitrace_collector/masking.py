@@ -12,7 +12,6 @@ import os
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
 from urllib.parse import quote, unquote_plus
 
 MASK = "***"
@@ -80,12 +79,23 @@ def masked(text: str) -> str:
 
 
 class MaskedRecord(logging.LogRecord):
-    """A log record whose message and traceback are masked, whichever library logs and whichever handler writes."""
+    """A log record whose message and traceback are masked, whichever library logs and whichever handler writes.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.exc_info and self.exc_info[0]:
-            self.exc_text = masked(logging.Formatter().formatException(self.exc_info))  # what formatters then take
+    They are masked when they are read: of a flood most records are dropped unread.
+    """
+
+    _traceback: str | None = None
+
+    @property
+    def exc_text(self) -> str | None:
+        """The traceback, which formatters take from here; None without an exception."""
+        if self._traceback is None and self.exc_info and self.exc_info[0]:
+            self._traceback = masked(logging.Formatter().formatException(self.exc_info))
+        return self._traceback
+
+    @exc_text.setter
+    def exc_text(self, text: str | None) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        self._traceback = text and masked(text)
 
     def getMessage(self) -> str:
         """Return the message with its arguments, masked."""
