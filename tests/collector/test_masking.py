@@ -95,7 +95,12 @@ def test_a_secret_is_known_by_its_place(text: str):
         "sk-ant-api03-abcdefghijkl",
         "sk-proj-********wxyz",
         "gsk_abcdefghijklmnopqrst",
-        "AIzaSyabcdefghijklmnopqrstuvwx",
+        "AIzaSyabcdefghijklmnopqrstuvwxyz0123456",
+        "sk-or-v1-****wxyz",
+        "sk_0123456789abcdef",
+        "npm_abcdefghijklmnopqrstuvwxyz0123456789",
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZJQQJ99AbCdEfGhIjKlMnOpQrStUv",
+        "123456789:AAabcdefghijklmnopqrstuvwxyz0123456",
         "AKIAIOSFODNN7EXAMPLE",
         "ghp_abcdefghijklmnopqrstuvwxyz",
         "hf_abcdefghijklmnop",
@@ -108,6 +113,15 @@ def test_a_secret_is_known_by_its_place(text: str):
 def test_a_key_is_known_by_its_shape(key: str):
     """Also where nothing beside it says what it is, and where the provider has hidden its middle."""
     assert masked(f"401 for {key}, try again") == "401 for ***, try again"
+
+
+@pytest.mark.parametrize("host", ["hooks.slack.com/services/", "discord.com/api/webhooks/"])
+def test_of_a_webhooks_address_the_host_stays(host: str):
+    """What follows it lets anybody send."""
+    assert (
+        masked(f"no answer from https://{host}T0123/B0123-x/abc: timeout")
+        == f"no answer from https://{host}***: timeout"
+    )
 
 
 @pytest.mark.parametrize(

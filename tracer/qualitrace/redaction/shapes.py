@@ -78,6 +78,7 @@ SHAPES = (
     Shape("Hashicorp Vault", ("hvs.", "hvb."), r"[\w-]{20,}"),
     Shape("Shopify", ("shpat_", "shpca_", "shppa_", "shpss_"), r"[0-9A-Fa-f]{32}"),
     Shape("Linear", ("lin_api_",), r"[A-Za-z0-9]{30,}"),
+    Shape("ElevenLabs", ("sk_",), r"[0-9a-f]{40,}", within_words=False),
     Shape("Notion", ("ntn_",), r"[A-Za-z0-9]{30,}"),
     Shape("Postman", ("PMAK-",), r"[0-9a-f-]{40,}"),
     Shape("Telegram", (":AA",), r"[\w-]{32,}", before=r"\d", least_before=8),
