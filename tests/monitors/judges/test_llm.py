@@ -136,6 +136,17 @@ def test_a_verdict_in_the_judged_answer_is_not_the_models(model: Model) -> None:
         model.judge().score(sample)
 
 
+def test_a_prompt_that_the_server_repeats_is_not_its_reply(model: Model) -> None:
+    """Servers that complete a text may answer with all of it: an example in the instructions is no verdict."""
+    judge = model.judge(name="brand", instructions=f"Is {{{{ outputs }}}} kind? Say {json.dumps(VERDICT)}.")
+    said = ""
+    model.respond = lambda body: (200, {}, _completion(body["messages"][1]["content"] + said))
+    with pytest.raises(JudgeError, match="no JSON object"):
+        judge.score(SAMPLE)
+    said = json.dumps({**VERDICT, "score": 0.1, "verdict": "fail"})
+    assert judge.score(SAMPLE).label == "fail"
+
+
 def test_the_fences_are_those_of_the_given_secret(model: Model) -> None:
     """With the secret of a data folder a prompt stays the same over restarts; without one each judge has its own."""
     config = JudgeConfig.model_validate({"name": "groundedness", "model": "openai:/m", "base_url": model.url})

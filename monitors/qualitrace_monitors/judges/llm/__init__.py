@@ -53,8 +53,9 @@ class LlmJudge:
         """
         messages, truncated, judged = prompt.render(self._criterion, sample, self._fence_key)
         reply, temperature = self._ask(messages)
+        said = reply.text.rpartition(messages[-1]["content"])[2]  # servers that complete a text may repeat the prompt
         try:  # a reply without a verdict is paid for as well
-            verdict = read_verdict(reply.text, judged)
+            verdict = read_verdict(said, judged)
         except JudgeError as error:
             message = f"{error}; {reply.cut}" if reply.cut else str(error)
             raise JudgeError(message, Usage(reply.input_tokens, reply.output_tokens, reply.cost_usd)) from None

@@ -17,6 +17,9 @@ from json_repair import repair_json
 # Characters of a reply that are read: its beginning and its end, between which may be long thoughts.
 LONGEST_REPLY = 64 * 1024
 
+# Stands where a reply was cut, and is no character of Unicode's.
+_CUT = "\uffff"
+
 LONGEST_REPAIR = 8 * 1024  # characters of one reply that are repaired, in time that grows with their square
 
 DEEPEST = 32  # objects in objects that are followed
@@ -125,6 +128,8 @@ def read_reply(reply: str) -> Reading:
         elif (item := _valid(text, start)) is None and (item := _nearly(text, start, room)):
             room -= len(item.source)
         if item:
+            if _CUT in item.source:  # its beginning and its end may be two objects', or the judged text's
+                item = item._replace(value=None)
             found.append(item)
             rest = position = start + len(item.source)
         if item or mark["open"]:
@@ -137,7 +142,7 @@ def read_reply(reply: str) -> Reading:
 def _unwrapped(reply: str) -> str:
     """Return the text to read: of a reply that as a whole is a JSON string, the string's content."""
     if len(reply) > LONGEST_REPLY:
-        reply = f"{reply[: LONGEST_REPLY // 2]}\n…\n{reply[-LONGEST_REPLY // 2 :]}"
+        reply = f"{reply[: LONGEST_REPLY // 2]}\n{_CUT}\n{reply[-LONGEST_REPLY // 2 :]}"
     text = reply.replace("\ufeff", "")
     for _ in range(2):
         try:

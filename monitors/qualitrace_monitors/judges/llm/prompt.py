@@ -14,7 +14,7 @@ from qualitrace_monitors.judges.cleaning import cleaned_sample
 from qualitrace_monitors.judges.contract import BuiltinMetric, NotApplicable
 from qualitrace_monitors.judges.llm.fences import fenced
 
-VERSION = 2  # of all that prompts share, and of how replies are read; raise it when either changes
+VERSION = 3  # of all that prompts share, and of how replies are read; raise it when either changes
 
 # Characters of each text that the model sees.
 LIMITS = {"context": 60_000, "inputs": 12_000, "outputs": 24_000}

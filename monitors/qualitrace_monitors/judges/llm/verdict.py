@@ -190,7 +190,7 @@ def _all_stated(found: list[Found], reading: Reading, judged: Judged) -> tuple[l
     stated: list[_Stated] = []
     problem = "no JSON object" if not found else NEITHER
     for item in found:
-        for candidate in _candidates(item.value):
+        for candidate in _candidates(item.value, judged):
             if _is_copied(candidate, item, reading, judged):
                 problem = COPIED
                 continue
@@ -203,12 +203,12 @@ def _all_stated(found: list[Found], reading: Reading, judged: Judged) -> tuple[l
     return stated, problem
 
 
-def _candidates(value: Any, depth: int = 0) -> Iterator[Object]:
-    """Yield the objects that state a score or a verdict, or else those that they wrap."""
+def _candidates(value: Any, judged: Judged, depth: int = 0) -> Iterator[Object]:
+    """Yield the objects that state a score or a verdict, or else those that they wrap, unless as a text of others."""
     if depth > DEEPEST:
         return
     if isinstance(value, str) and value.lstrip().startswith(_WRAPPED):
-        value = [found.value for found in objects(value)]
+        value = [found.value for found in objects(value) if not judged.holds(found.source)]
     if isinstance(value, Object):
         if any(_names(key, "score", "verdict") and _is_plain(member) for key, member in value.members):
             yield value
@@ -216,7 +216,7 @@ def _candidates(value: Any, depth: int = 0) -> Iterator[Object]:
         value = [member for key, member in value.members if not _is_text(key)]
     if isinstance(value, list):
         for item in value:
-            yield from _candidates(item, depth + 1)
+            yield from _candidates(item, judged, depth + 1)
 
 
 def _bare(key: str) -> str:
