@@ -20,11 +20,14 @@ _STREAM_SIGNS = ("gen_ai.request.stream", "gen_ai.request.streaming", "llm.is_st
 # OpenLLMetry's; LangChain's, whose parameters do not tell a stream that a chain made of a call.
 _FIRST_CHUNK = (
     "gen_ai.response.time_to_first_chunk",
+    "gen_ai.client.operation.time_to_first_chunk",
     "gen_ai.server.time_to_first_token",
     "ai.response.msToFirstChunk",
 )
 _CHUNK_EVENTS = frozenset({"First Token Stream Event", "llm.content.completion.chunk"})
 _CHUNK_CLASSES = ('"ChatGenerationChunk"', '"AIMessageChunk"')
+# Instrumentors of OpenAI's client that show no sign of a stream: all other answers of OpenAI's have tokens.
+_SIGNLESS_SCOPES = frozenset({"@opentelemetry/instrumentation-openai"})
 _PARAMETERS = "llm.invocation_parameters"  # OpenInference's, with what the client was called with
 
 # What a model does not read as text, or only in part: the frame of a message.
@@ -53,6 +56,7 @@ def _is_stream(draft: SpanDraft) -> bool:
         any(draft.values.get(name) is True for name in _STREAM_SIGNS)
         or (isinstance(parameters, dict) and parameters.get("stream") is True)
         or any(name in draft.values for name in _FIRST_CHUNK)
+        or draft.scope in _SIGNLESS_SCOPES
         or any(event.name in _CHUNK_EVENTS for event in draft.events)
         or any(name in str(draft.values.get("output.value", "")) for name in _CHUNK_CLASSES)
     )

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from mlflow.tracing.utils import aggregate_usage_from_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from qualitrace_collector.convert import convert
@@ -46,6 +47,7 @@ def usage_of(*spans: Span) -> tuple[tuple[int, int] | None, list[str]]:
         {"gen_ai__request__stream": True},
         {"llm__invocation_parameters": '{"stream": true}'},
         {"gen_ai__response__time_to_first_chunk": 0.3},
+        {"gen_ai__client__operation__time_to_first_chunk": 0.3},
         {"ai__response__msToFirstChunk": 300},
     ],
 )
@@ -60,6 +62,17 @@ def test_stream_is_known_by_its_chunks(event: str) -> None:
     streamed = call()
     streamed.events.add(name=event)
     assert usage_of(streamed) == ((9, 9), ["true"])
+
+
+def test_stream_is_known_by_what_recorded_it() -> None:
+    """Also when the span is read again, from MLflow, which stores no scope, as a log record comes late."""
+    streamed = call()
+    first = convert(piece_of(streamed, scope="@opentelemetry/instrumentation-openai"), "shop").spans
+    late = LogRecord(trace_id=streamed.trace_id, span_id=streamed.span_id, event_name="note", time_unix_nano=1)
+    again = [found for found in convert(piece_of(span(1, 3, 2), logs=(late,)), "shop", first).spans if found.inputs]
+    for stored in (first, again):
+        usage: Any = aggregate_usage_from_spans(list(stored))
+        assert (usage["input_tokens"], usage["output_tokens"]) == (9, 9)
 
 
 def test_recorded_stream_of_langchain() -> None:

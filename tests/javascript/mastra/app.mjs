@@ -11,12 +11,15 @@ import { z } from "zod";
 const WARRANTY = "How long is the warranty of a tent?";
 const WEATHER = "What is the weather in Oslo?";
 
-const get_weather = createTool({
-  id: "get_weather",
-  description: "Tell the weather of a city.",
-  inputSchema: z.object({ city: z.string() }),
-  execute: async () => "18 degrees, sunny",
-});
+const weather = (execute) =>
+  createTool({
+    id: "get_weather",
+    description: "Tell the weather of a city.",
+    inputSchema: z.object({ city: z.string() }),
+    execute,
+  });
+const get_weather = weather(async () => "18 degrees, sunny");
+const found = weather(async () => ({ documents: [{ text: "18 degrees, sunny" }, { text: "Ferries leave at 9." }] }));
 
 const agent = (name, tools = {}, model = "gpt-5-mini") =>
   new Agent({ id: name, name, instructions: "Be short.", model: openai(model), tools, maxRetries: 0 });
@@ -34,7 +37,12 @@ const desk = createWorkflow({ id: "desk", inputSchema: answer.inputSchema, outpu
   .commit();
 
 const mastra = new Mastra({
-  agents: { shop: agent("shop"), weather: agent("weather", { get_weather }), broken: agent("broken", {}, "broken") },
+  agents: {
+    shop: agent("shop"),
+    weather: agent("weather", { get_weather }),
+    search: agent("search", { get_weather: found }),
+    broken: agent("broken", {}, "broken"),
+  },
   workflows: { desk },
   observability,
   logger: false,
@@ -49,6 +57,9 @@ const scenarios = {
   stream: () => read(mastra.getAgent("shop").stream(WARRANTY)),
   tools: () => mastra.getAgent("weather").generate(WEATHER),
   tools_stream: () => read(mastra.getAgent("weather").stream(WEATHER)),
+  metadata: () =>
+    mastra.getAgent("shop").generate(WARRANTY, { tracingOptions: { metadata: { sessionId: "session-1", userId: "ada" } } }),
+  rag: () => mastra.getAgent("search").generate(WEATHER),
   workflow: async () => {
     const run = await mastra.getWorkflow("desk").createRun();
     await run.start({ inputData: { question: WARRANTY } });

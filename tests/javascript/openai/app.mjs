@@ -54,6 +54,7 @@ async function read(stream) {
 const scenarios = {
   chat: () => inSession("session-1", "ada", () => openai.chat.completions.create(asked(WARRANTY))),
   stream: () => read(openai.chat.completions.create({ ...asked(WARRANTY), ...streamed })),
+  stream_without_usage: () => read(openai.chat.completions.create({ ...asked(WARRANTY), stream: true })),
   stream_helper: () => openai.chat.completions.stream({ ...asked(WARRANTY), ...streamed }).finalContent(),
   responses: () => openai.responses.create({ model: "gpt-5-mini", input: WARRANTY }),
   responses_stream: () => read(openai.responses.create({ model: "gpt-5-mini", input: WARRANTY, stream: true })),
