@@ -37,7 +37,8 @@ def called_tools(tools: Sequence[AnySpan], calls: Sequence[AnySpan]) -> tuple[To
 
 
 def _name(span: AnySpan) -> str:
-    return str(next((name for key in _TOOL_NAMES if (name := span.get_attribute(key))), span.name))
+    named = next((name for key in _TOOL_NAMES if (name := span.get_attribute(key))), None)
+    return str(named or span.name.removesuffix(".__call__"))  # DSPy's tools in OpenInference
 
 
 def _arguments(name: str, value: Any, asked: _Asked) -> str:

@@ -367,6 +367,14 @@ def test_haystacks_replies_have_model_and_counts(component: str, output: dict[st
     assert (found.get_attribute("mlflow.llm.model"), found.get_attribute("mlflow.chat.tokenUsage")) == ("gpt-5", counts)
 
 
+def test_ag2s_records_of_tokens_are_no_calls():
+    """AG2 writes a span of the tokens beside the span of each call; both would count."""
+    counts = {"gen_ai.response.model": "m-1", "gen_ai.usage.input_tokens": 14, "gen_ai.usage.output_tokens": 8}
+    found = converted(recorded({"ag2.span.type": "usage", "ag2.usage.kind": "model_call", **counts}))
+    assert found.get_attribute("mlflow.chat.tokenUsage") is None
+    assert found.span_type == "UNKNOWN"
+
+
 def test_genkits_response_has_the_counts():
     """Genkit's spans name the model; the counts stand in the response that they record."""
     response = {

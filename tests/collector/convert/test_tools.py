@@ -105,6 +105,13 @@ def called(given: Any, returned: Any) -> ToolCall:
     return call
 
 
+def test_a_tool_without_a_name_is_called_as_its_span():
+    """OpenInference names the spans of DSPy's tools after the method that runs them."""
+    tool = span(1, 2, 1, name="weather.__call__", openinference__span__kind="TOOL", output__value="18 degrees")
+    spans = convert(piece_of(chat_span(1, 1, question="Warm?", answer="Yes."), tool), "shop").spans
+    assert [call.name for call in build_sample(spans, "shop").tool_calls] == ["weather"]
+
+
 @pytest.mark.parametrize(("name", "passages"), [("final_answer", ()), ("weather", ("18 degrees",))])
 def test_the_tool_that_answers_brings_no_passages(name: str, passages: tuple[str, ...]):
     """What smolagents' `final_answer` returns is the answer, which would be grounded in itself."""

@@ -115,6 +115,15 @@ def test_a_trace_without_any_genai_span_is_recognised():
     assert converted([span(1, 1), chat_span(1, 2, 1, question="Q?", answer="A.")]).is_genai
 
 
+def test_an_agent_that_is_only_made_is_no_run():
+    """AutoGen traces the making of an agent by itself, before anything is asked."""
+    made = span(1, 1, name="create_agent helper", gen_ai__operation__name="create_agent", gen_ai__agent__name="helper")
+    assert not converted([made]).is_genai
+    run = converted([made, chat_span(1, 2, 1, question="Q?", answer="A.")])
+    assert run.is_genai
+    assert len(run.stored) == 2
+
+
 def test_log_records_become_events_of_their_span():
     """Content that travels in log records is read as if it stood on the span."""
     body = AnyValue(kvlist_value=KeyValueList(values=attributes({"content": "Why?"})))

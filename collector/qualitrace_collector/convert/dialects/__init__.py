@@ -47,6 +47,7 @@ DIALECTS: tuple[Dialect, ...] = (
     GENAI,
     GENAI_EVENTS,
     frameworks.ADK,
+    frameworks.AG2,
     platforms.VECTOR_STORES,
     platforms.TRACELOOP,
     platforms.LOGFIRE,
@@ -80,7 +81,9 @@ def read_span(draft: SpanDraft) -> None:
     for dialect in _spoken(roots):
         dialect.read(draft)
     draft.genai = bool(roots - _SHARED_ROOTS) or draft.type is not None or draft.inputs is not None
-    if not draft.genai:
+    if draft.values.get("gen_ai.operation.name") == "create_agent":
+        draft.genai = False  # nothing is asked or answered; AutoGen makes it a trace of its own
+    elif not draft.genai:
         _read_plain_names(draft)
     elif draft.model is None:
         draft.model = _model_inside(draft)

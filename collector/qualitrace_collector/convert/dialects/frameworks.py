@@ -1,9 +1,10 @@
 """Agent frameworks whose own telemetry needs no more than a table, or little more.
 
-Sources: Google ADK's telemetry/tracing.py, OpenInference's and OpenLLMetry's instrumentations of CrewAI, Mastra's
-@mastra/otel-exporter, LiveKit Agents, VoltAgent, Spring AI's observability reference, Claude Code's monitoring
-documentation, Pydantic AI's InstrumentationSettings (formats 1 to 6), haystack/tracing and the `meta` of Haystack's
-chat messages and generators, Genkit's js/core/src/tracing and GenerateResponseSchema of js/ai/src/model-types.ts.
+Sources: Google ADK's telemetry/tracing.py, AG2's middleware/builtin/telemetry.py, OpenInference's and OpenLLMetry's
+instrumentations of CrewAI, Mastra's @mastra/otel-exporter, LiveKit Agents, VoltAgent, Spring AI's observability
+reference, Claude Code's monitoring documentation, Pydantic AI's InstrumentationSettings (formats 1 to 6),
+haystack/tracing and the `meta` of Haystack's chat messages and generators, Genkit's js/core/src/tracing and
+GenerateResponseSchema of js/ai/src/model-types.ts.
 """
 
 import re
@@ -34,6 +35,15 @@ ADK = Dialect(
     session=("gcp.vertex.agent.session_id",),
     before=_read_adk,
 )
+
+
+def _read_ag2(draft: SpanDraft) -> None:
+    """Leave out the records of tokens that AG2 keeps beside its spans of calls: they would count twice."""
+    if draft.values.get("ag2.span.type") == "usage":
+        draft.type, draft.usage = SpanType.UNKNOWN, None
+
+
+AG2 = Dialect(name="ag2", roots={"ag2"}, after=_read_ag2)
 
 
 # A place in a task's description where CrewAI puts one of the user's inputs.
