@@ -20,7 +20,8 @@ def seen(request: ExportTraceServiceRequest, logs: ExportLogsServiceRequest | No
     """Return what judges see of each GenAI trace, in the order of their first spans.
 
     Each is what `qualitrace sample --json` prints, with more beside it: `calls` of models that were counted,
-    `tool_spans`, of which those inside another one are not counted, and `retrieved`, the documents of each retriever.
+    `tool_spans`, of which those inside another one are not counted, `spans_without_session`, and `retrieved`, the
+    documents of each retriever.
     """
     converted, failures = convert_all([(piece, service_of(piece)) for piece in pieces_in(request, logs)])
     assert not failures, failures
@@ -30,6 +31,7 @@ def seen(request: ExportTraceServiceRequest, logs: ExportLogsServiceRequest | No
             "calls": len(outermost(trace.stored, CALL_TYPES)),
             "tool_spans": sum(span.span_type == SpanType.TOOL for span in trace.stored),
             "retrieved": list(_retrieved(trace.stored)),
+            "spans_without_session": sum(not span.get_attribute("session.id") for span in trace.stored),
         }
         for trace in converted
         if trace.is_genai
@@ -43,7 +45,8 @@ def mistakes(expected: dict[str, Any], samples: list[dict[str, Any]]) -> list[st
         expected: `traces` (default 1) and, of the last of them, any of `question`, `answer`, `passages` (as texts, in
             any order; `passages_first` names the best), `retrievals` (how many), `documents` (as [id, source] or, with a
             score, [id, source, "scored"], in any order), `tools` (as [name, arguments, result]), `tokens` (input,
-            output), `calls`, `tool_spans`, `session`, `user`, `error` (part of it), `conversation` (texts).
+            output), `calls`, `tool_spans`, `spans_without_session`, `session`, `user`, `error` (part of it),
+            `conversation` (texts).
     """
     traces = expected.get("traces", 1)
     found = [] if len(samples) == traces else [f"{len(samples)} traces, not {traces}"]
@@ -61,6 +64,7 @@ def mistakes(expected: dict[str, Any], samples: list[dict[str, Any]]) -> list[st
         "tokens": [last["tokens"].get("input"), last["tokens"].get("output")],
         "calls": last["calls"],
         "tool_spans": last["tool_spans"],
+        "spans_without_session": last["spans_without_session"],
         "session": last["session"],
         "user": last["user"],
         "conversation": [turn["content"] for turn in last["conversation"]],

@@ -98,6 +98,12 @@ def stdio():
     over(process(), answer)
 
 
+def stdio_with_baggage():
+    qualitrace.shutdown()
+    qualitrace.init(baggage_hosts=["localhost"])
+    stdio()
+
+
 def http():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

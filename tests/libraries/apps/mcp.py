@@ -92,6 +92,12 @@ def stdio():
     asyncio.run(answer(StdioServerParameters(command=HERE[0], args=HERE[1:], env=dict(os.environ))))
 
 
+def stdio_with_baggage():
+    qualitrace.shutdown()
+    qualitrace.init(baggage_hosts=["localhost"])
+    stdio()
+
+
 def stdio_session():
     async def run():
         parameters = StdioServerParameters(command=HERE[0], args=HERE[1:], env=dict(os.environ))

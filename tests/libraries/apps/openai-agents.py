@@ -6,9 +6,12 @@
 import asyncio
 import contextlib
 import os
+import sys
+from pathlib import Path
 
 import openai
 from agents import Agent, OpenAIChatCompletionsModel, Runner, SQLiteSession, function_tool, set_default_openai_client
+from agents.mcp import MCPServerStdio
 
 import qualitrace
 
@@ -40,6 +43,16 @@ def tools():
 def tools_chat_completions():
     model = OpenAIChatCompletionsModel(model="gpt-5-mini", openai_client=CLIENT)
     Runner.run_sync(agent(model, tools=[get_weather]), WEATHER)
+
+
+def mcp():
+    async def ask():
+        program = str(Path(__file__).with_name("mcp.py"))
+        parameters = {"command": sys.executable, "args": ["-P", program], "env": dict(os.environ)}
+        async with MCPServerStdio(params=parameters, client_session_timeout_seconds=60) as server:
+            await Runner.run(agent(mcp_servers=[server]), WEATHER)
+
+    asyncio.run(ask())
 
 
 def stream():

@@ -6,9 +6,13 @@
 import asyncio
 import contextlib
 import os
+import sys
+from pathlib import Path
 
+from mcp import StdioServerParameters, stdio_client
 from strands import Agent, tool
 from strands.models.openai import OpenAIModel
+from strands.tools.mcp import MCPClient
 
 import qualitrace
 
@@ -34,6 +38,13 @@ def chat():
 
 def tools():
     agent(tools=[get_weather])(WEATHER)
+
+
+def mcp():
+    program = str(Path(__file__).with_name("mcp.py"))
+    parameters = StdioServerParameters(command=sys.executable, args=["-P", program], env=dict(os.environ))
+    with MCPClient(lambda: stdio_client(parameters)) as client:
+        agent(tools=client.list_tools_sync())(WEATHER)
 
 
 def stream():

@@ -1,0 +1,140 @@
+"""MCP in the client: the span of a call, and what its request carries to the server."""
+
+import inspect
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+from weakref import WeakSet
+
+import wrapt
+from opentelemetry import trace as otel
+from opentelemetry.trace import INVALID_SPAN, SpanKind, get_current_span
+
+from qualitrace.libraries.mcp_spans import CALL, READ, attributes_of, documents, record_result, request_span
+from qualitrace.quiet import never_raises
+from qualitrace.spans import Span
+
+# The span of the request that is being sent, for the SDK to use, and the host that it goes to, if that is known.
+_sending: ContextVar[tuple[otel.Span, str]] = ContextVar("qualitrace_mcp_sending", default=(INVALID_SPAN, ""))
+
+# A server was started for the session that comes next.
+_started = ContextVar("qualitrace_mcp_started", default=False)
+_over_stdio: WeakSet[Any] = WeakSet()
+
+
+@never_raises
+def wrap_session(module: Any) -> None:
+    """Trace calls of tools and readings of resources."""
+    wrapt.wrap_function_wrapper(module, "ClientSession.__init__", _make_session)
+    wrapt.wrap_function_wrapper(module, "ClientSession.call_tool", _call_tool)
+    wrapt.wrap_function_wrapper(module, "ClientSession.read_resource", _read_resource)
+
+
+@never_raises
+def wrap_stdio(module: Any) -> None:
+    """Notice which sessions are over stdio."""
+    wrapt.wrap_function_wrapper(module, "_create_platform_compatible_process", _start_server)
+
+
+@never_raises
+def wrap_dispatcher(module: Any) -> None:
+    """Let the SDK, from 2 on, use the span of the call, and carry what the settings allow."""
+    wrapt.wrap_function_wrapper(module, "otel_span", _span_of_request)
+    wrapt.wrap_function_wrapper(module, "inject_trace_context", _inject)
+
+
+async def _start_server(wrapped: Any, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    process = await wrapped(*args, **kwargs)
+    _started.set(True)
+    return process
+
+
+def _make_session(wrapped: Any, session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    if _started.get():
+        _started.set(False)
+        _over_stdio.add(session)
+    wrapped(*args, **kwargs)
+
+
+async def _call_tool(wrapped: Any, session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    with _client_span(session, CALL, str(_argument(args, kwargs, 0, "name"))) as span:
+        span.set_inputs(_argument(args, kwargs, 1, "arguments") or {})
+        result = await wrapped(*args, **_with_trace_context(wrapped, kwargs))
+        record_result(span, result)
+        return result
+
+
+async def _read_resource(wrapped: Any, session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    uri = str(_argument(args, kwargs, 0, "uri"))
+    with _client_span(session, READ, uri) as span:
+        span.set_inputs(uri)
+        result = await wrapped(*args, **kwargs)
+        span.set_outputs(documents(result))
+        return result
+
+
+def _argument(args: tuple[Any, ...], kwargs: dict[str, Any], place: int, name: str) -> Any:
+    return args[place] if len(args) > place else kwargs.get(name)
+
+
+@contextmanager
+def _client_span(session: Any, method: str, target: str) -> Generator[Span]:
+    with request_span(method, target, SpanKind.CLIENT, _is_there(method, target)) as span:
+        token = _sending.set((get_current_span(), "localhost" if session in _over_stdio else ""))
+        try:
+            yield span
+        finally:
+            _sending.reset(token)
+
+
+def _is_there(method: str, target: str) -> bool:
+    """Whether the current span is FastMCP's of this request, or a framework's of this tool's call.
+
+    Frameworks put the server's name in front of the tool's.
+    """
+    span = get_current_span()
+    attributes = attributes_of(span)
+    if getattr(span, "kind", None) == SpanKind.SERVER:
+        return False  # a server that passes the call on
+    is_same = attributes.get("mcp.method.name") == method
+    if method != CALL:
+        return is_same
+    name = attributes.get("gen_ai.tool.name") or attributes.get("tool.name")
+    is_tool = attributes.get("gen_ai.operation.name") == "execute_tool"
+    is_tool = is_tool or attributes.get("openinference.span.kind") == "TOOL"
+    return (is_same or is_tool) and str(name).endswith(target)
+
+
+def _with_trace_context(wrapped: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return the keywords with what the request carries in `meta`; from 2 on the SDK adds it by itself."""
+    if "meta" not in inspect.signature(wrapped).parameters:
+        return kwargs
+    meta = kwargs.get("meta") or {}
+    carried = _carried(meta)
+    return {**kwargs, "meta": {**meta, **carried}} if carried else kwargs
+
+
+@contextmanager
+def _span_of_request(wrapped: Any, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Generator[Any]:
+    current = _sending.get()[0]
+    if current is INVALID_SPAN or current is not get_current_span():
+        with wrapped(*args, **kwargs) as span:
+            yield span
+    else:
+        current.set_attributes(kwargs.get("attributes") or {})
+        yield current
+
+
+def _inject(wrapped: Any, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    meta: dict[str, Any] = _argument(args, kwargs, 0, "meta")
+    meta.update(_carried(meta) or {})
+
+
+@never_raises
+def _carried(meta: Mapping[str, Any]) -> dict[str, str]:
+    """Return the trace and, for a server over stdio if the settings allow `localhost`, the session."""
+    from qualitrace.propagation.outgoing import headers_for  # after the app's imports: it reads entry points
+
+    present = {key: value for key, value in meta.items() if isinstance(value, str)}
+    return headers_for(_sending.get()[1], None, present)
