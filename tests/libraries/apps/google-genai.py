@@ -66,6 +66,53 @@ def tools():
     agent("What is the weather in Oslo?")
 
 
+def functions():
+    given = types.GenerateContentConfig(tools=[get_weather])
+    CLIENT.models.generate_content(model="gemini-3-flash", contents="What is the weather in Oslo?", config=given)
+
+
+def functions_in_chat():
+    given = types.GenerateContentConfig(tools=[get_weather])
+    CLIENT.chats.create(model="gemini-3-flash", config=given).send_message("What is the weather in Oslo?")
+
+
+def functions_in_asynchronous_chat():
+    async def ask():
+        given = types.GenerateContentConfig(tools=[get_weather])
+        await CLIENT.aio.chats.create(model="gemini-3-flash", config=given).send_message("What is the weather in Oslo?")
+
+    asyncio.run(ask())
+
+
+def functions_stream():
+    given = types.GenerateContentConfig(tools=[get_weather])
+    for _ in CLIENT.models.generate_content_stream(
+        model="gemini-3-flash", contents="What is the weather in Oslo?", config=given
+    ):
+        pass
+
+
+def functions_asynchronous():
+    async def ask():
+        given = types.GenerateContentConfig(tools=[get_weather])
+        await CLIENT.aio.models.generate_content(
+            model="gemini-3-flash", contents="What is the weather in Oslo?", config=given
+        )
+
+    asyncio.run(ask())
+
+
+def functions_asynchronous_stream():
+    async def ask():
+        given = types.GenerateContentConfig(tools=[get_weather])
+        async for _ in await CLIENT.aio.models.generate_content_stream(
+            model="gemini-3-flash", contents="What is the weather in Oslo?", config=given
+        ):
+            pass
+
+    asyncio.run(ask())
+
+
 def conversation():
     talk = CLIENT.chats.create(model="gemini-3-flash")
     talk.send_message("My name is Ada.")

@@ -8,16 +8,19 @@ import contextlib
 import os
 
 from haystack import Document, Pipeline
+from haystack.components.agents import Agent
 from haystack.components.builders import ChatPromptBuilder
 from haystack.components.generators.chat import OpenAIChatGenerator
 from haystack.components.retrievers.in_memory import InMemoryBM25Retriever
 from haystack.dataclasses import ChatMessage
 from haystack.document_stores.in_memory import InMemoryDocumentStore
+from haystack.tools import tool
 from haystack.utils import Secret
 
 import qualitrace
 
 QUESTION = "How long is the warranty of a tent?"
+WEATHER = "What is the weather in Oslo?"
 TEXTS = [
     "Tents have a warranty of 24 months.",
     "Sleeping bags are washed at 30 degrees.",
@@ -76,3 +79,28 @@ def rag_asynchronous():
 def rag_error():
     with contextlib.suppress(Exception):
         pipeline("broken").run(ASKED)
+
+
+@tool
+def get_weather(city: str) -> str:
+    """Tell the weather of a city."""
+    return "18 degrees, sunny"
+
+
+def agent():
+    Agent(chat_generator=generator(), tools=[get_weather]).run([ChatMessage.from_user(WEATHER)])
+
+
+def agent_asynchronous():
+    asyncio.run(Agent(chat_generator=generator(), tools=[get_weather]).run_async([ChatMessage.from_user(WEATHER)]))
+
+
+def agent_in_pipeline():
+    pipeline = Pipeline()
+    pipeline.add_component("agent", Agent(chat_generator=generator(), tools=[get_weather]))
+    pipeline.run({"agent": {"messages": [ChatMessage.from_user(WEATHER)]}})
+
+
+def agent_error():
+    with contextlib.suppress(Exception):
+        Agent(chat_generator=generator("broken"), tools=[get_weather]).run([ChatMessage.from_user(QUESTION)])

@@ -1,6 +1,8 @@
 """The questions that applications ask, and what every provider answers."""
 
 import hashlib
+import json
+import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,6 +27,9 @@ BROKEN_MODEL = "broken"
 
 FINAL_TOOLS = ("final_answer", "final_result")
 """Tools by which frameworks let a model answer; they take it as `answer`."""
+
+DSPY_FIELD = re.compile(r"`\[\[ ## (\w+) ## \]\]`")
+"""How DSPy names the fields that it wants, in its last message."""
 
 EMBEDDING_SIZE = 8
 
@@ -52,11 +57,27 @@ def reply(texts: str, last: str, tools: list[str], has_result: bool) -> Reply:
         tools: names of the tools on offer.
         has_result: the result of a tool is among the messages.
     """
+    if (fields := DSPY_FIELD.findall(last)) and "completed" in fields:
+        offered = [TOOL] if "next_tool_name" in fields else tools
+        return _in_fields(fields, _reply(texts, last, offered, has_result))
     chosen = _reply(texts, last, tools, has_result)
     final = next((name for name in tools if name in FINAL_TOOLS), None)
     return (
         chosen if chosen.tool or not final else replace(chosen, text="", tool=final, arguments={"answer": chosen.text})
     )
+
+
+def _in_fields(fields: list[str], chosen: Reply) -> Reply:
+    values = {
+        "answer": chosen.text,
+        "reasoning": "It is known.",
+        "next_thought": "I look.",
+        "next_tool_name": chosen.tool or "finish",
+        "next_tool_args": json.dumps(chosen.arguments),
+        "completed": "",
+    }
+    text = "\n\n".join(f"[[ ## {name} ## ]]\n{values[name]}" for name in fields)
+    return replace(chosen, text=text, tool="", arguments={})
 
 
 def _reply(texts: str, last: str, tools: list[str], has_result: bool) -> Reply:

@@ -7,6 +7,9 @@ from functools import cache, partial
 from qualitrace.libraries import web
 from qualitrace.libraries.bedrock import on_first_client
 from qualitrace.libraries.crewai import record_tools
+from qualitrace.libraries.dspy import record_tokens
+from qualitrace.libraries.google import record_function_calls, record_user
+from qualitrace.libraries.haystack import record_agents
 from qualitrace.libraries.langchain import record_documents
 from qualitrace.libraries.library import Library
 from qualitrace.libraries.retrieval import left_to_retriever
@@ -47,6 +50,7 @@ _TABLE = (
         instrumentor="opentelemetry.instrumentation.google_genai:GoogleGenAiSdkInstrumentor",
         package="opentelemetry-instrumentation-google-genai>=1.3b0,<2",
         why="OpenTelemetry's own, whose refusal of google-genai 3 is overruled; OpenInference's shows raw requests",
+        then=record_function_calls,
     ),
     Library(
         name="boto3",
@@ -180,6 +184,7 @@ _TABLE = (
         instrumentor="openinference.instrumentation.haystack:HaystackInstrumentor",
         package="openinference-instrumentation-haystack>=0.1.46,<0.2",
         why="a pipeline is one trace with its passages",
+        then=record_agents,
         without_content=_OPENINFERENCE_HIDES,
     ),
     Library(
@@ -201,6 +206,7 @@ _TABLE = (
         instrumentor="openinference.instrumentation.dspy:DSPyInstrumentor",
         package="openinference-instrumentation-dspy>=0.1.48,<0.2",
         why="a program is one trace; OpenTelemetry's makes a trace of each call",
+        then=record_tokens,
         without_content=_OPENINFERENCE_HIDES,
     ),
     Library(
@@ -224,11 +230,28 @@ _TABLE = (
         without_content=_OPENINFERENCE_HIDES,
     ),
     Library(
+        name="ag2",
+        module="ag2",
+        distributions=("ag2",),
+        versions=">=1.2,<2",
+        instrumentor="qualitrace.libraries.natives:ag2",
+        why="its own spans; OpenInference's is for the `autogen` module of AG2 before 1",
+    ),
+    Library(
+        name="guardrails",
+        module="guardrails",
+        distributions=("guardrails-ai",),
+        versions=">=0.11,<0.12",
+        instrumentor="qualitrace.libraries.guardrails:trace_guards",
+        why="OpenInference's does nothing from 0.5.1 on, and its own spans hold dumps of its objects",
+    ),
+    Library(
         name="google-adk",
         module="google.adk",
         distributions=("google-adk",),
         versions=">=2.13,<3",
         why="its own spans; OpenInference's beside them counts calls twice",
+        then=record_user,
         without_content={"ADK_CAPTURE_MESSAGE_CONTENT_IN_SPANS": "false"},
     ),
     Library(
