@@ -1,14 +1,18 @@
 # /// script
-# dependencies = ["langchain>=1.3,<2", "langchain-openai>=1.1,<2", "langgraph>=1,<2", "numpy>=2,<3"]
+# dependencies = ["langchain>=1.5,<2", "langchain-openai>=1.1,<2", "langgraph>=1,<2", "numpy>=2,<3", "fastmcp>=4,<5", "{project}[starlette]"]
 # ///
 """LangChain and LangGraph: chains, agents and graphs."""
 
 import asyncio
 import contextlib
 import os
+import sys
+from pathlib import Path
 
 import openai
+from fastmcp.client.transports import StdioTransport
 from langchain.agents import create_agent
+from langchain.mcp import MCPAdapter
 from langchain_core.documents import Document
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
@@ -106,6 +110,16 @@ def chat():
 
 def agent():
     create_agent(model(), [get_weather]).invoke({"messages": [{"role": "user", "content": WEATHER}]})
+
+
+def mcp():
+    async def ask():
+        program = ["-P", str(Path(__file__).with_name("mcp.py"))]
+        async with MCPAdapter(StdioTransport(sys.executable, program, env=dict(os.environ))) as server:
+            agent = create_agent(model(), await server.list_tools())
+            await agent.ainvoke({"messages": [{"role": "user", "content": WEATHER}]})
+
+    asyncio.run(ask())
 
 
 def agent_stream():
