@@ -1,5 +1,5 @@
 # /// script
-# dependencies = ["google-adk>=2.13,<3", "litellm>=1.80,<2", "{project}[fastapi,starlette]"]
+# dependencies = ["google-adk>=2.13,<3", "litellm>=1.80,<2", "{project}[fastapi,google-genai,litellm,starlette]"]
 # ///
 """Google's Agent Development Kit, with another provider's model."""
 

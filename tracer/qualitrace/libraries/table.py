@@ -46,7 +46,7 @@ _TABLE = (
         name="google-genai",
         module="google.genai",
         distributions=("google-genai",),
-        versions=">=3,<4",
+        versions=">=2.34,<4",
         instrumentor="opentelemetry.instrumentation.google_genai:GoogleGenAiSdkInstrumentor",
         package="opentelemetry-instrumentation-google-genai>=1.3b0,<2",
         why="OpenTelemetry's own, whose refusal of google-genai 3 is overruled; OpenInference's shows raw requests",
