@@ -15,8 +15,11 @@ from qualitrace.libraries.mcp_spans import CALL, READ, attributes_of, documents,
 from qualitrace.quiet import never_raises
 from qualitrace.spans import Span
 
-# The span of the request that is being sent, for the SDK to use, and the host that it goes to, if that is known.
-_sending: ContextVar[tuple[otel.Span, str]] = ContextVar("qualitrace_mcp_sending", default=(INVALID_SPAN, ""))
+# The span of the request that is being sent, for the SDK to use.
+_sending: ContextVar[otel.Span] = ContextVar("qualitrace_mcp_sending", default=INVALID_SPAN)
+
+# The host that requests go to, if it is known.
+_host = ContextVar("qualitrace_mcp_host", default="")
 
 # A server was started for the session that comes next.
 _started = ContextVar("qualitrace_mcp_started", default=False)
@@ -27,6 +30,7 @@ _over_stdio: WeakSet[Any] = WeakSet()
 def wrap_session(module: Any) -> None:
     """Trace calls of tools and readings of resources."""
     wrapt.wrap_function_wrapper(module, "ClientSession.__init__", _make_session)
+    wrapt.wrap_function_wrapper(module, "ClientSession.send_request", _send_request)
     wrapt.wrap_function_wrapper(module, "ClientSession.call_tool", _call_tool)
     wrapt.wrap_function_wrapper(module, "ClientSession.read_resource", _read_resource)
 
@@ -57,17 +61,29 @@ def _make_session(wrapped: Any, session: Any, args: tuple[Any, ...], kwargs: dic
     wrapped(*args, **kwargs)
 
 
+async def _send_request(wrapped: Any, session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    token = _host.set(_host_of(session))
+    try:
+        return await wrapped(*args, **kwargs)
+    finally:
+        _host.reset(token)
+
+
+def _host_of(session: Any) -> str:
+    return "localhost" if session in _over_stdio else ""
+
+
 async def _call_tool(wrapped: Any, session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    with _client_span(session, CALL, str(_argument(args, kwargs, 0, "name"))) as span:
+    with _client_span(CALL, str(_argument(args, kwargs, 0, "name"))) as span:
         span.set_inputs(_argument(args, kwargs, 1, "arguments") or {})
-        result = await wrapped(*args, **_with_trace_context(wrapped, kwargs))
+        result = await wrapped(*args, **_with_trace_context(wrapped, kwargs, _host_of(session)))
         record_result(span, result)
         return result
 
 
 async def _read_resource(wrapped: Any, session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     uri = str(_argument(args, kwargs, 0, "uri"))
-    with _client_span(session, READ, uri) as span:
+    with _client_span(READ, uri) as span:
         span.set_inputs(uri)
         result = await wrapped(*args, **kwargs)
         span.set_outputs(documents(result))
@@ -79,9 +95,9 @@ def _argument(args: tuple[Any, ...], kwargs: dict[str, Any], place: int, name: s
 
 
 @contextmanager
-def _client_span(session: Any, method: str, target: str) -> Generator[Span]:
+def _client_span(method: str, target: str) -> Generator[Span]:
     with request_span(method, target, SpanKind.CLIENT, _is_there(method, target)) as span:
-        token = _sending.set((get_current_span(), "localhost" if session in _over_stdio else ""))
+        token = _sending.set(get_current_span())
         try:
             yield span
         finally:
@@ -106,18 +122,18 @@ def _is_there(method: str, target: str) -> bool:
     return (is_same or is_tool) and str(name).endswith(target)
 
 
-def _with_trace_context(wrapped: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+def _with_trace_context(wrapped: Any, kwargs: dict[str, Any], host: str) -> dict[str, Any]:
     """Return the keywords with what the request carries in `meta`; from 2 on the SDK adds it by itself."""
     if "meta" not in inspect.signature(wrapped).parameters:
         return kwargs
     meta = kwargs.get("meta") or {}
-    carried = _carried(meta)
+    carried = _carried(meta, host)
     return {**kwargs, "meta": {**meta, **carried}} if carried else kwargs
 
 
 @contextmanager
 def _span_of_request(wrapped: Any, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Generator[Any]:
-    current = _sending.get()[0]
+    current = _sending.get()
     if current is INVALID_SPAN or current is not get_current_span():
         with wrapped(*args, **kwargs) as span:
             yield span
@@ -128,13 +144,13 @@ def _span_of_request(wrapped: Any, _: Any, args: tuple[Any, ...], kwargs: dict[s
 
 def _inject(wrapped: Any, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     meta: dict[str, Any] = _argument(args, kwargs, 0, "meta")
-    meta.update(_carried(meta) or {})
+    meta.update(_carried(meta, _host.get()) or {})
 
 
 @never_raises
-def _carried(meta: Mapping[str, Any]) -> dict[str, str]:
+def _carried(meta: Mapping[str, Any], host: str) -> dict[str, str]:
     """Return the trace and, for a server over stdio if the settings allow `localhost`, the session."""
     from qualitrace.propagation.outgoing import headers_for  # after the app's imports: it reads entry points
 
     present = {key: value for key, value in meta.items() if isinstance(value, str)}
-    return headers_for(_sending.get()[1], None, present)
+    return headers_for(host, None, present)
