@@ -25,6 +25,10 @@ def python_of(peer: Peer, folder: Path) -> Path:
     python = place / "bin" / "python"
     if not python.exists():
         subprocess.run([uv, "venv", "-q", "--python", sys.executable, str(place)], check=True)
+    # All call by the same release of the client, also a tracer that asks for an older one.
+    client = place / "client.txt"
+    client.write_text(APPLICATION)
     # The newest versions in the first run; later runs leave what is there and fits.
-    subprocess.run([uv, "pip", "install", "-q", "--python", str(python), APPLICATION, *peer.requirements], check=True)
+    install = [uv, "pip", "install", "-q", "--python", str(python), "--override", str(client)]
+    subprocess.run([*install, APPLICATION, *peer.requirements], check=True)
     return python

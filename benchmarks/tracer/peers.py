@@ -27,7 +27,7 @@ class Peer:
     @classmethod
     def of(cls, name: str, *distributions: str) -> "Peer":
         """Make a peer with an environment and a start of its own name."""
-        return cls(name, distributions[0], distributions, name, name)
+        return cls(name, distributions[0].partition(">")[0], distributions, name, name)
 
 
 BASELINE = "none"
@@ -46,10 +46,10 @@ PEERS = {
         Peer("qualitrace", "qualitrace", _EDITABLE, "qualitrace", "qualitrace"),
         Peer("qualitrace-redact", "qualitrace", _EDITABLE, "qualitrace", "qualitrace_redact"),
         Peer.of("langfuse", "langfuse"),
-        Peer.of("openlit", "openlit"),
+        Peer.of("openlit", "openlit>=1.45"),
         Peer.of("phoenix", "arize-phoenix-otel", "openinference-instrumentation-openai"),
         Peer.of("logfire", "logfire"),
-        Peer.of("traceloop", "traceloop-sdk"),
+        Peer.of("traceloop", "traceloop-sdk", "httpx"),
         Peer.of("mlflow", "mlflow-tracing", "opentelemetry-exporter-otlp-proto-http"),
     )
 }

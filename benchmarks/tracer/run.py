@@ -45,7 +45,7 @@ def main(quick: bool, only: tuple[str, ...], rounds: int, exits: int, environmen
             if name in (BASELINE, REFERENCE):
                 raise click.ClickException(f"{name}: {error}") from error
             click.echo(f"Error: {name}: {error}", err=True)
-    plan = QUICK if quick else Plan(rounds=rounds, calls=200, starts=10, exits=exits)
+    plan = QUICK if quick else Plan(rounds=rounds, calls=100, starts=10, exits=exits)
     results = compare(pythons, plan)
     print_table(results)
     if output:

@@ -105,6 +105,7 @@ def mlflow(endpoint: str) -> Flush:
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{endpoint}/v1/traces",
         "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_TRACKING_URI": endpoint,  # else it looks for a store of files, which needs more packages
     }
     import mlflow.openai
     from mlflow.tracing.provider import provider
