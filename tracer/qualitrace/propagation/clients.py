@@ -4,8 +4,7 @@ Each hook is where a client writes one request to one host, so that a redirect t
 app's own objects are left as they were.
 """
 
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -72,22 +71,24 @@ def _target(connection: Any, request_line: bytes) -> tuple[str, int | None]:
     return connection.host, connection.port
 
 
+# httpx's request has our headers while it is sent: it is copied, with its headers, if the answer redirects.
+
+
 def _handle(wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
-    with _completed(args[0] if args else kwargs["request"]):
+    request = args[0] if args else kwargs["request"]
+    before = _complete_httpx(request)
+    try:
         return wrapped(*args, **kwargs)
+    finally:
+        if before is not None:
+            request.headers = before
 
 
 async def _handle_async(wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
-    with _completed(args[0] if args else kwargs["request"]):
-        return await wrapped(*args, **kwargs)
-
-
-@contextmanager
-def _completed(request: Any) -> Generator[None]:
-    """Give httpx's request our headers while it is sent: it is copied, with its headers, if the answer redirects."""
+    request = args[0] if args else kwargs["request"]
     before = _complete_httpx(request)
     try:
-        yield
+        return await wrapped(*args, **kwargs)
     finally:
         if before is not None:
             request.headers = before
@@ -96,13 +97,12 @@ def _completed(request: Any) -> Generator[None]:
 @never_raises
 def _complete_httpx(request: Any) -> Any:
     url, before = request.url, request.headers
-    port = url.port or {"http": 80, "https": 443}.get(url.scheme)
-    present = {name.lower(): value for name, value in before.items()}
-    added = _headers(url.host, port, present)
+    added = _headers(url.host, url.port or {"http": 80, "https": 443}.get(url.scheme), before)
     if not added:
         return None
     request.headers = before.copy()
-    request.headers.update(added)
+    for name, value in added.items():  # not `update`, which decodes all
+        request.headers[name] = value
     return before
 
 
@@ -113,8 +113,7 @@ def _send(wrapped: Any, request: Any, args: Any, kwargs: Any) -> Any:
 
 @never_raises
 def _complete_aiohttp(request: Any) -> None:
-    present = {name.lower(): value for name, value in request.headers.items()}
-    request.headers.update(_headers(request.url.host or "", request.url.port, present))
+    request.headers.update(_headers(request.url.host or "", request.url.port, request.headers))
 
 
 def _leave_baggage_out(instrumentor: Any) -> None:
@@ -124,7 +123,7 @@ def _leave_baggage_out(instrumentor: Any) -> None:
     instrumentor.inject = inject_trace
 
 
-def _headers(host: str, port: int | None, present: dict[str, str]) -> dict[str, str]:
+def _headers(host: str, port: int | None, present: Mapping[str, str]) -> dict[str, str]:
     from qualitrace.propagation.outgoing import headers_for  # after the app's imports: it reads entry points
 
     return headers_for(host, port, present)

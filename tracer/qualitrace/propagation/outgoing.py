@@ -49,7 +49,7 @@ def headers_for(host: str, port: int | None, present: Mapping[str, str]) -> dict
     Args:
         host: where the request goes, without a port.
         port: of the host.
-        present: the request's headers, by name in lower case. A `traceparent` of the app's own stays.
+        present: the request's headers, found by names in lower case. A `traceparent` of the app's own stays.
     """
     settings = provider.settings()
     if settings is None or not settings.propagate or not is_instrumentation_enabled():  # it is not while spans leave
