@@ -17,13 +17,13 @@ qualitrace.init(service_name="shop", instrument=())
 with qualitrace.span("answer") as answer:
     answer.set_inputs("Do you ship to France?  password=hunter22")
     with qualitrace.span("search", kind="retriever") as search:
-        search.set_outputs(["We ship\\x1b[31m to France."])
+        search.set_outputs(["We ship to France."])
     try:
         with qualitrace.span("charge", kind="tool"):
             raise ValueError("no card")
     except ValueError:
         pass
-    answer.set_outputs("Yes.")
+    answer.set_outputs("Yes.\\x1b[31m")
 print(qualitrace.flush(), qualitrace.status().sent)
 """
 
@@ -65,7 +65,7 @@ def test_an_app_prints_its_traces(programs: Any, collector: Any, variables: dict
     assert done.output == "True 3\n"
     lines = done.errors.rstrip("\n").split("\n")
     assert re.fullmatch(r"trace [0-9a-f]{32} \(shop\)", lines[0])
-    assert re.fullmatch(r"answer \d+ ms: Do you ship to France\? password=\[secret\] → Yes\.", lines[1])
+    assert re.fullmatch(r"answer \d+ ms: Do you ship to France\? password=\[secret\] → Yes\. \[31m", lines[1])
     assert re.fullmatch(r"├─ search \[retriever\] \d+ ms: .*We ship.*", lines[2])
     assert re.fullmatch(r"└─ charge \[tool\] \d+ ms ERROR ValueError: no card", lines[3])
     assert len(lines) == 4
