@@ -21,7 +21,8 @@ from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.judges.build import build_stages
 from qualitrace_monitors.judges.settings import Budget, JudgeConfig
 from qualitrace_monitors.judging.calls import CallsInTurn, ConcurrentCalls
-from qualitrace_monitors.judging.worker import JudgeMetrics, JudgeWorker
+from qualitrace_monitors.judging.metrics import JudgeMetrics
+from qualitrace_monitors.judging.worker import JudgeWorker
 from qualitrace_monitors.server.services import LOCAL_BATCH
 
 _QUESTION = "How long does the warranty of kettle number {n} last, and who repairs it?"

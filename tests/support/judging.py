@@ -16,7 +16,8 @@ from qualitrace_monitors.judges.contract import Score
 from qualitrace_monitors.judges.settings import Budget
 from qualitrace_monitors.judging.calls import CallsInTurn
 from qualitrace_monitors.judging.judgement import Judgement
-from qualitrace_monitors.judging.worker import JudgeMetrics, JudgeWorker
+from qualitrace_monitors.judging.metrics import JudgeMetrics
+from qualitrace_monitors.judging.worker import JudgeWorker
 from support.mlflow_db import converted, new_store
 from support.otlp import rag_trace
 

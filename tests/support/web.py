@@ -15,7 +15,7 @@ from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.estimate.estimator import Estimator
-from qualitrace_monitors.judging.worker import JudgeMetrics
+from qualitrace_monitors.judging.metrics import JudgeMetrics
 from qualitrace_monitors.metrics.process import expose_process
 from qualitrace_monitors.metrics.scrape import BudgetCollector, StateCollector
 from qualitrace_monitors.notify.payload import Links

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from qualitrace_collector.sample import Sample
 from qualitrace_collector.state.database import Database
@@ -47,6 +48,26 @@ class JudgeTask:
         """Return the same sample for another judge, which gets it with this probability once this one has."""
         chance = self.inclusion_probability * probability
         return replace(self, judge=judge, inclusion_probability=chance, attempts=0)
+
+
+class Place(NamedTuple):
+    """Where a task stands in the queue: when it is due, in Unix seconds, and its key."""
+
+    due_at: float
+    trace_id: str
+    judge: str
+
+    @property
+    def key(self) -> str:
+        """The task's name among all tasks."""
+        return f"{self.trace_id} {self.judge}"
+
+
+class Waiting(NamedTuple):
+    """A task that waits, without its sample."""
+
+    place: Place
+    content_hash: str
 
 
 class JudgeQueue:
@@ -112,6 +133,17 @@ class JudgeQueue:
                 [(now + lease_seconds, row["trace_id"], row["judge"]) for row in rows],
             )
         return [_task(row) for row in rows]
+
+    def waiting_behind(self, place: Place | None, now: float, judges: Sequence[str], limit: int) -> list[Waiting]:
+        """Return up to `limit` due tasks of these judges that stand behind a place; None is in front of all."""
+        marks = ",".join("?" * len(judges))
+        rows = self._database.rows(
+            "SELECT due_at, trace_id, judge, content_hash FROM judgement WHERE status = 'queued' AND due_at <= ? "
+            f"AND (due_at, trace_id, judge) > (?, ?, ?) AND +judge IN ({marks}) "  # + keeps to the index in this order
+            "ORDER BY due_at, trace_id, judge LIMIT ?",
+            (now, *(place or Place(0.0, "", "")), *judges, limit),
+        )
+        return [Waiting(Place(*row[:3]), row["content_hash"]) for row in rows]
 
     @staticmethod
     def finish(connection: sqlite3.Connection, task: JudgeTask, outcome: JudgementOutcome) -> bool:

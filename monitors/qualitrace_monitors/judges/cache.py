@@ -3,6 +3,7 @@
 import hashlib
 import json
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -28,6 +29,13 @@ class VerdictCache:
         fields: dict[str, Any] = json.loads(row[0])
         details = (*((key, value) for key, value in fields.pop("details")), ("cached", "true"))
         return replace(Score(**fields, details=details), input_tokens=0, output_tokens=0, cost_usd=None)
+
+    def known(self, sought: Sequence[tuple[Judge, str]], now: float) -> list[bool]:
+        """Return for each judge and hash of a content whether there is a verdict."""
+        keys = [_key(judge, content_hash) for judge, content_hash in sought]
+        query = "SELECT key FROM verdict WHERE key IN (SELECT value FROM json_each(?)) AND given_at > ?"
+        found = {row[0] for row in self._database.rows(query, (json.dumps(keys), now - KEEP_SECONDS))}
+        return [key in found for key in keys]
 
     @staticmethod
     def save(connection: sqlite3.Connection, judge: Judge, content_hash: str, score: Score, now: float) -> None:

@@ -6,12 +6,11 @@ assessments have the same ids, so each judgement leaves one assessment and one s
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from mlflow.entities import Feedback
 from mlflow.exceptions import MlflowException
-from prometheus_client import CollectorRegistry
 from tenacity.wait import wait_exponential
 
 from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore, reason
@@ -20,73 +19,24 @@ from qualitrace_collector.process.backoff import seconds_after
 from qualitrace_collector.process.in_work import MAX_DEATHS, InWork
 from qualitrace_collector.state import Database, JudgeQueue, JudgeTask
 from qualitrace_monitors.budget.spending import Spending
-from qualitrace_monitors.estimate.scores import ScoreRow, assessment_ids
+from qualitrace_monitors.estimate.scores import assessment_ids
 from qualitrace_monitors.judges.build import JudgeStage
 from qualitrace_monitors.judges.cache import VerdictCache
-from qualitrace_monitors.judges.contract import LABELS, JudgeError, NotApplicable, Score, TransientJudgeError, Usage
+from qualitrace_monitors.judges.contract import JudgeError, NotApplicable, Score, TransientJudgeError, Usage
 from qualitrace_monitors.judging.assessments import assessment, score_row
 from qualitrace_monitors.judging.calls import Calls, Failures, Pauses
-from qualitrace_monitors.judging.judgement import Judgement, write
-from qualitrace_monitors.metrics import families
+from qualitrace_monitors.judging.judgement import EXPIRE_SECONDS, LEASE_SECONDS, Judgement, write
+from qualitrace_monitors.judging.metrics import JudgeMetrics
+from qualitrace_monitors.judging.unpaid import UnpaidTasks
 
 _log = logging.getLogger(__name__)
 
-LEASE_SECONDS = 180.0
 IDLE_SECONDS = 0.1
 WAIT_SECONDS = 0.05
-EXPIRE_SECONDS = 86_400.0
-"""A sample that is older is judged no more; one that no budget pays for is skipped after as long a wait."""
 BUDGET_SECONDS = 1.0
 """How long a sample waits that the budget has no room for now."""
 UNANSWERED_WAIT = wait_exponential(multiplier=0.5, max=30)
 POISON = "the process died {deaths} times while it worked on this judgement alone"
-
-
-class JudgeMetrics:
-    """Counts scores, errors, tokens and cost as they come in; thread-safe."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._evaluations = families.EVALUATIONS.counter(registry)
-        self._score = families.SCORE.histogram(registry)
-        self._freshness = families.FRESHNESS.histogram(registry)
-        self._duration = families.JUDGE_DURATION.histogram(registry)
-        self._tokens = families.JUDGE_TOKENS.counter(registry)
-        self._cost = families.JUDGE_COST_USD.counter(registry)
-        self._errors = families.JUDGE_ERRORS.counter(registry)
-
-    def observe(self, row: ScoreRow, root_ended_at: float, now: float) -> None:
-        """Count a score that was just exported.
-
-        Args:
-            row: the score.
-            root_ended_at: end of the trace's root span by the application's clock, Unix seconds.
-            now: Unix seconds.
-        """
-        exemplar = {"trace_id": row.trace_id.removeprefix("tr-")}
-        for label in LABELS:  # a series that begins above 0 hides its first increase from Prometheus
-            self._evaluations.labels(row.judge, row.tier, row.service, label)
-        self._evaluations.labels(row.judge, row.tier, row.service, row.label).inc(exemplar=exemplar)
-        self._score.labels(row.judge, row.tier, row.service).observe(row.value, exemplar)
-        # The application's clock may be ahead of ours.
-        freshness = max(0.0, now - root_ended_at)
-        self._freshness.labels(row.judge, row.service).observe(freshness, exemplar)
-
-    def start(self, judge: str, tier: str) -> None:
-        """Begin the series of a judge at 0, so that Prometheus sees their first increase."""
-        for kind in ("transient", "permanent"):
-            self._errors.labels(judge, kind)
-        for family in (self._duration, self._tokens, self._cost):
-            family.labels(judge, tier)
-
-    def observe_call(self, judge: str, tier: str, seconds: float, usage: Usage) -> None:
-        """Count the time and the cost of one call of a judge, whether it came to a verdict or not."""
-        self._duration.labels(judge, tier).observe(seconds)
-        self._tokens.labels(judge, tier).inc(usage.tokens)
-        self._cost.labels(judge, tier).inc(usage.cost_usd or 0.0)
-
-    def count_error(self, judge: str, kind: str) -> None:
-        """Count a call without a verdict; `kind` is `transient` or `permanent`."""
-        self._errors.labels(judge, kind).inc()
 
 
 class JudgeWorker:
@@ -125,6 +75,7 @@ class JudgeWorker:
         self._in_work = in_work
         self._earlier = earlier
         self._clock = clock
+        self._unpaid = UnpaidTasks(self._stages, database, spending)
         self._pauses = Pauses()
         self._failures = Failures()
         self._unanswered = UnansweredCount()
@@ -164,10 +115,8 @@ class JudgeWorker:
         room = self._calls.room()
         rooms = {queue: self._pauses.room(queue, now) for queue in self._stages}
         ready = {queue for queue, calls in rooms.items() if calls != 0}
-        out_of_budget = self._out_of_budget(ready, now)
-        # Of these only tasks that have been due for a day are leased: they have waited long enough.
-        overdue = self._queue.lease(room, now - EXPIRE_SECONDS, EXPIRE_SECONDS + LEASE_SECONDS, sorted(out_of_budget))
-        done = [self._overdue(task, now) for task in overdue]
+        out_of_budget = self._unpaid.queues(ready, now)
+        done = self._unpaid.take(sorted(out_of_budget), room, now)
         to_ask: list[Judgement] = []
         affordable = ready - out_of_budget
         probes = sorted(queue for queue in affordable if rooms[queue] is not None)
@@ -203,18 +152,6 @@ class JudgeWorker:
         tasks = self._queue.lease(len(keys), now, LEASE_SECONDS, queues, only=keys)
         self._in_work.end(set(keys) - {task.key for task in tasks}, done=False)  # or not due now
         return tasks
-
-    def _overdue(self, task: JudgeTask, now: float) -> Judgement:
-        """Give up what no budget paid for, unless somebody paid for the same content meanwhile."""
-        judgement = Judgement(task, self._stages[task.judge])
-        judgement.score = self._cache.find(judgement.judge, task.content_hash, now)
-        judgement.outcome = None if judgement.score else "budget_skipped"
-        return judgement
-
-    def _out_of_budget(self, queues: Iterable[str], now: float) -> set[str]:
-        names = {queue: self._stages[queue].judge.name for queue in queues if self._stages[queue].judge.tier != "local"}
-        exhausted = self._spending.exhausted(names.values(), now)
-        return {queue for queue, name in names.items() if name in exhausted}
 
     def _ask_affordable(self, judgements: Sequence[Judgement], now: float) -> list[Judgement]:
         """Begin the calls that the budgets allow; return the other judgements, postponed."""

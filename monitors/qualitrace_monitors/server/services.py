@@ -34,7 +34,8 @@ from qualitrace_monitors.judges.cache import VerdictCache
 from qualitrace_monitors.judges.llm import fences
 from qualitrace_monitors.judging.calls import Calls, CallsInTurn, ConcurrentCalls
 from qualitrace_monitors.judging.judgement import Judgement
-from qualitrace_monitors.judging.worker import JudgeMetrics, JudgeWorker
+from qualitrace_monitors.judging.metrics import JudgeMetrics
+from qualitrace_monitors.judging.worker import JudgeWorker
 from qualitrace_monitors.metrics.process import expose_process
 from qualitrace_monitors.metrics.scrape import BudgetCollector, StateCollector
 from qualitrace_monitors.notify.delivery import Notifier

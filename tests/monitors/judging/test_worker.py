@@ -15,7 +15,7 @@ from qualitrace_collector.state import Ledger
 from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.judges.contract import JudgeError, NotApplicable, TransientJudgeError, Usage
 from qualitrace_monitors.judges.settings import Budget
-from qualitrace_monitors.judging import worker
+from qualitrace_monitors.judging import unpaid, worker
 from qualitrace_monitors.judging.calls import CallsInTurn
 from qualitrace_monitors.judging.judgement import Judgement
 from support.judging import MIDNIGHT, Monitor, verdict
@@ -289,6 +289,28 @@ def test_what_was_paid_for_before_is_not_skipped(make: Callable[..., Monitor]):
     monitor.now += 86_400 + 1
     monitor.worker.step()
     assert monitor.outcomes() == {"scored": 2}
+    assert len(monitor.judge.seen) == 1
+
+
+def test_what_was_paid_for_before_does_not_wait_for_a_budget(make: Callable[..., Monitor], monkeypatch):
+    """It is found among samples that wait, wherever it stands, and they are not asked for."""
+    monkeypatch.setattr(unpaid, "LOOK_AT", 2)
+    monitor = make("llm")
+    monitor.put(1, answer="A.")
+    monitor.worker.step()
+    monitor.budget = Budget(tokens_per_day=0)
+    monitor.restart()
+    for number, answer in enumerate(("B.", "C.", "D.", "A.", "E."), 2):
+        monitor.put(number, answer=answer)
+    for _ in range(4):
+        monitor.worker.step()
+    assert monitor.outcomes() == {"scored": 2, "queued": 4}
+    monitor.now -= 10
+    monitor.put(7, answer="A.")  # in front of those that were looked at
+    monitor.now += 10
+    for _ in range(4):
+        monitor.worker.step()
+    assert monitor.outcomes() == {"scored": 3, "queued": 4}
     assert len(monitor.judge.seen) == 1
 
 

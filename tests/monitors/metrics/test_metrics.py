@@ -18,7 +18,7 @@ from qualitrace_collector.state import CoverageTotals, Database, JudgeQueue, Jud
 from qualitrace_collector.state.coverage import Source
 from qualitrace_monitors.estimate.scores import ScoreRow
 from qualitrace_monitors.judges.contract import Usage
-from qualitrace_monitors.judging.worker import JudgeMetrics
+from qualitrace_monitors.judging.metrics import JudgeMetrics
 from support.web import NOW, WebStand
 
 HEX_ID = "5b8efff798038103d269b633813fc60c"
