@@ -5,7 +5,6 @@ from typing import Any
 import wrapt
 
 from qualitrace.documents import retrieval_attributes
-from qualitrace.libraries.retrieval import left_to_retriever
 from qualitrace.quiet import never_raises
 from qualitrace.serialize import to_text
 
@@ -17,8 +16,6 @@ def record_documents() -> None:
     """
     module = "opentelemetry.instrumentation.genai.langchain.callback_handler"
     wrapt.wrap_function_wrapper(module, "OpenTelemetryLangChainCallbackHandler.on_retriever_end", _on_retriever_end)
-    # The handler's spans are not current, so that a store's client cannot see them.
-    left_to_retriever("langchain_core.retrievers", "BaseRetriever.invoke", "BaseRetriever.ainvoke")
 
 
 def _on_retriever_end(wrapped: Any, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

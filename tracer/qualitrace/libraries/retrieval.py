@@ -17,6 +17,11 @@ from qualitrace.spans import Span, span
 
 _has_span: ContextVar[bool] = ContextVar("qualitrace_retrieval_has_span", default=False)
 
+# Names of retrievers' spans, by the scope of instrumentors that say what a span is when it ends.
+_MARKED_AT_END = {
+    "openinference.instrumentation.haystack": re.compile(r"Retriever\."),
+    "openinference.instrumentation.llama_index": re.compile(r"\._?a?retrieve$"),
+}
 # Arguments that hold what is asked, and where their objects have it: Chroma (query_texts, searches, rank), Qdrant
 # (query, query_text, prefetch, requests, nearest), Weaviate (query), Pinecone (inputs, query, score_by).
 _ASKED = ("query_texts", "query_text", "query", "inputs", "score_by", "searches", "prefetch", "requests")
@@ -58,24 +63,6 @@ def _wrap(store: Store, methods: tuple[str, ...], module: Any) -> None:
         logger.warning("%s is not traced: %s has none of %s", store.name, module.__name__, ", ".join(methods))
 
 
-def left_to_retriever(module: str, *methods: str) -> None:
-    """Make no spans of queries below these methods: they are a framework's retrievers and have spans of their own."""
-    for method in methods:
-        wrapt.wrap_function_wrapper(module, method, _retriever)
-
-
-def _retriever(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if inspect.iscoroutinefunction(wrapped):
-        return _awaited_without_spans(wrapped, args, kwargs)
-    with without_spans():
-        return wrapped(*args, **kwargs)
-
-
-async def _awaited_without_spans(wrapped: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    with without_spans():
-        return await wrapped(*args, **kwargs)
-
-
 @contextmanager
 def without_spans() -> Generator[None]:
     """Make no spans of queries in the block."""
@@ -88,10 +75,16 @@ def without_spans() -> Generator[None]:
 
 def has_span() -> bool:
     """Whether a query that is sent now is part of a retrieval that has a span."""
-    # Not all spans let their attributes be read.
-    attributes = getattr(trace.get_current_span(), "attributes", None) or {}
-    kind, operation = attributes.get("openinference.span.kind"), attributes.get("gen_ai.operation.name")
-    return _has_span.get() or kind == "RETRIEVER" or operation == "retrieval"
+    current: Any = trace.get_current_span()
+    attributes = getattr(current, "attributes", None) or {}  # not all spans let them be read
+    if (
+        attributes.get("openinference.span.kind") == "RETRIEVER"
+        or attributes.get("gen_ai.operation.name") == "retrieval"
+    ):
+        return True
+    scope = getattr(getattr(current, "instrumentation_scope", None), "name", "")
+    retriever = _MARKED_AT_END.get(scope)
+    return _has_span.get() or bool(retriever and retriever.search(current.name))
 
 
 def _query(store: Store, wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -2,7 +2,7 @@
 
 import importlib.metadata
 from collections.abc import Mapping
-from functools import cache, partial
+from functools import cache
 
 from qualitrace.libraries import web
 from qualitrace.libraries.bedrock import on_first_client
@@ -12,7 +12,6 @@ from qualitrace.libraries.google import record_function_calls, record_user
 from qualitrace.libraries.haystack import record_agents
 from qualitrace.libraries.langchain import record_documents
 from qualitrace.libraries.library import Library
-from qualitrace.libraries.retrieval import left_to_retriever
 from qualitrace.quiet import logger
 
 ENTRY_POINTS = "qualitrace_libraries"
@@ -150,13 +149,6 @@ _TABLE = (
         instrumentor="openinference.instrumentation.llama_index:LlamaIndexInstrumentor",
         package="openinference-instrumentation-llama-index>=4.6,<5",
         why="a query is one trace with its passages; OpenTelemetry's makes a trace of the retrieval, without texts",
-        # The instrumentor's spans do not say that they are retrievers before they end.
-        then=partial(
-            left_to_retriever,
-            "llama_index.core.base.base_retriever",
-            "BaseRetriever.retrieve",
-            "BaseRetriever.aretrieve",
-        ),
         without_content=_OPENINFERENCE_HIDES,
     ),
     Library(
