@@ -2,10 +2,11 @@
 # dependencies = [
 #   "chromadb>=1.5,<2", "openai>=2,<4", "langchain-chroma>=1.1,<2", "langchain-core>=1.3,<2", "langchain-openai>=1.1,<2",
 #   "llama-index-core>=0.14,<0.15", "llama-index-vector-stores-chroma>=0.6,<1", "llama-index-llms-openai-like>=0.5,<1",
-#   "llama-index-embeddings-openai>=0.5,<1", "{project}[llama-index]",
+#   "llama-index-embeddings-openai>=0.5,<1", "haystack-ai>=3,<4",
+#   "chroma-haystack>=4", "{project}[haystack,llama-index]",
 # ]
 # ///
-"""Chroma: its own client, embedded and to a server, and below LangChain and LlamaIndex."""
+"""Chroma: its own client, embedded and to a server, and below LangChain, LlamaIndex and Haystack."""
 
 import asyncio
 import contextlib
@@ -188,6 +189,21 @@ def langchain_store():
         return ask(question, "\n".join(document.page_content for document, _ in found))
 
     answer(QUESTION)
+
+
+def haystack():
+    from haystack import Document, Pipeline
+    from haystack_integrations.components.retrievers.chroma import ChromaEmbeddingRetriever
+    from haystack_integrations.document_stores.chroma import ChromaDocumentStore
+
+    store = ChromaDocumentStore("faq-haystack")
+    vectors = Embeddings()(TEXTS)
+    store.write_documents(
+        [Document(id=IDS[n], content=TEXTS[n], meta=SOURCES[n], embedding=vectors[n].tolist()) for n in range(3)]
+    )
+    pipeline = Pipeline()
+    pipeline.add_component("retriever", ChromaEmbeddingRetriever(store, top_k=2))
+    pipeline.run({"retriever": {"query_embedding": Embeddings()([QUESTION])[0].tolist()}})
 
 
 def _llama_index():

@@ -81,6 +81,36 @@ def rag_store():
     chain(USUAL, retriever=store.as_retriever(search_kwargs={"k": 3})).invoke(QUESTION)
 
 
+def store():
+    """A node of a graph searches a store itself, without a retriever."""
+    found = InMemoryVectorStore.from_documents(DOCUMENTS, OpenAIEmbeddings(check_embedding_ctx_length=False, **OPTIONS))
+
+    def retrieve(state):
+        return state | {"context": joined(found.similarity_search(state["question"], k=2))}
+
+    def generate(state):
+        return state | {"answer": model().invoke(USUAL.format(**state)).content}
+
+    graph = StateGraph(dict)
+    graph.add_node("retrieve", retrieve)
+    graph.add_node("generate", generate)
+    graph.add_edge(START, "retrieve")
+    graph.add_edge("retrieve", "generate")
+    graph.add_edge("generate", END)
+    graph.compile().invoke({"question": QUESTION})
+
+
+def store_asynchronous():
+    found = InMemoryVectorStore.from_documents(DOCUMENTS, OpenAIEmbeddings(check_embedding_ctx_length=False, **OPTIONS))
+
+    @qualitrace.trace
+    async def answer(question):
+        documents = await found.asimilarity_search(question, k=2)
+        return (await model().ainvoke(USUAL.format(context=joined(documents), question=question))).content
+
+    asyncio.run(answer(QUESTION))
+
+
 def rag_stream():
     for _ in chain(USUAL).stream(QUESTION):
         pass

@@ -103,6 +103,38 @@ def test_langchain(programs: Any, collector: Any, llm: str) -> None:
         assert span.attributes["openinference.span.kind"] == "RETRIEVER"
 
 
+LANGCHAIN_STORE = """
+import asyncio, qualitrace
+qualitrace.init()
+from langchain_core.embeddings import DeterministicFakeEmbedding
+from langchain_core.vectorstores import InMemoryVectorStore
+
+class Store(InMemoryVectorStore):
+    def similarity_search(self, query, k=4, **more):
+        return super().similarity_search(query, k, **more)
+
+store = Store.from_texts(["Paris is the capital."], DeterministicFakeEmbedding(size=3))
+print(store.similarity_search("Capital of France?")[0].page_content)
+print(asyncio.run(store.asimilarity_search_with_score("Where is Paris?"))[0][0].page_content)
+print(store.as_retriever().invoke("Which city?")[0].page_content)
+"""
+
+
+def test_langchain_store(programs: Any, collector: Any) -> None:
+    """A search of a store is one retriever's span: the store's own, or that of the retriever through which it goes."""
+    done = programs.run(LANGCHAIN_STORE, QUALITRACE_ENDPOINT=collector.endpoint)
+    assert done.output.splitlines() == ["Paris is the capital."] * 3, done.errors
+    spans = collector.wait(3)
+    assert [(span.name, span.attributes["input.value"]) for span in spans] == [
+        ("store.similarity_search", "Capital of France?"),
+        ("inmemoryvectorstore.asimilarity_search_with_score", "Where is Paris?"),
+        ("retrieval", "Which city?"),
+    ]
+    for span in spans:
+        assert span.attributes["openinference.span.kind"] == "RETRIEVER"
+        assert span.json("output.value")[0]["page_content"] == "Paris is the capital."
+
+
 @pytest.mark.parametrize("program", [OPENAI, ANTHROPIC, LANGCHAIN])
 def test_without_content(programs: Any, collector: Any, llm: str, program: str) -> None:
     """With content capture off no span carries a question, an answer or a document, but tokens are there."""

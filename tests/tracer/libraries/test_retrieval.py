@@ -44,9 +44,8 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     module.AsyncClient = type("AsyncClient", (AsyncClient,), {})
     monkeypatch.setitem(__import__("sys").modules, "some_store", module)
     methods = ("Client.query", "Client.search", "Client.gone", "AsyncClient.query", "AsyncClient.search")
-    trace_queries(
-        Store(name="some", queries={"some_store": methods, "never_imported": ("A.b",)}, collection=collection_of)
-    )
+    queries = {"some_store": methods, "never_imported": ("A.b",)}
+    trace_queries(Store(name="some", queries=queries, collection=collection_of, returning_awaitables=("AsyncClient",)))
     return module
 
 

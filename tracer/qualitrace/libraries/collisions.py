@@ -59,7 +59,7 @@ def active_instrumentor(library: Library) -> type | None:
     if module is None or library.shared:
         return None
     wanted = set(map(_canonical, library.distributions))
-    for kind in _subclasses(module.BaseInstrumentor):
+    for kind in subclasses(module.BaseInstrumentor):
         instrumentor = kind.__dict__.get("_instance")
         active = instrumentor is not None and instrumentor.is_instrumented_by_opentelemetry
         if active and wanted.intersection(_targets(instrumentor)):
@@ -72,10 +72,11 @@ def path_of(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _subclasses(kind: type) -> Iterable[type]:
+def subclasses(kind: type) -> Iterable[type]:
+    """Yield all classes below a class."""
     for child in kind.__subclasses__():
         yield child
-        yield from _subclasses(child)
+        yield from subclasses(child)
 
 
 def _targets(instrumentor: Any) -> list[str]:

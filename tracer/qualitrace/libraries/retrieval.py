@@ -31,6 +31,10 @@ _MAX_DEPTH = 5
 _MAX_QUERIES = 100
 
 
+def _nowhere(_: Any, __: Mapping[str, Any]) -> None:
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Store:
     """A client of a vector store.
@@ -40,17 +44,24 @@ class Store:
         queries: what sends a query, as `Class.method`, by module. A module that is never imported is left alone, and so
             is a method that this version lacks.
         collection: returns where is searched, from the client's object and the arguments by name.
+        returning_awaitables: names of classes whose methods are plain functions that return an awaitable.
     """
 
     name: str
     queries: Mapping[str, tuple[str, ...]]
-    collection: Callable[[Any, Mapping[str, Any]], Any]
+    collection: Callable[[Any, Mapping[str, Any]], Any] = _nowhere
+    returning_awaitables: tuple[str, ...] = ()
 
 
 def trace_queries(store: Store) -> None:
     """Make a retriever's span of each query."""
     for module, methods in store.queries.items():
         wrapt.register_post_import_hook(partial(_wrap, store, methods), module)
+
+
+def traced(store: Store, function: Callable[..., Any]) -> Any:
+    """Return a method that makes a retriever's span of each call."""
+    return wrapt.FunctionWrapper(function, partial(_query, store))
 
 
 def _wrap(store: Store, methods: tuple[str, ...], module: Any) -> None:
@@ -90,8 +101,7 @@ def has_span() -> bool:
 def _query(store: Store, wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if has_span():
         return wrapped(*args, **kwargs)
-    # Weaviate's asynchronous methods are plain functions that return an awaitable.
-    if inspect.iscoroutinefunction(wrapped) or "Async" in type(instance).__name__:
+    if inspect.iscoroutinefunction(wrapped) or type(instance).__name__ in store.returning_awaitables:
         return _awaited(store, wrapped, instance, args, kwargs)
     with span(f"{store.name}.{wrapped.__name__}", kind="retriever") as current:
         _describe(current, store, wrapped, instance, args, kwargs)

@@ -43,7 +43,13 @@ def weaviate() -> None:
         f"weaviate.collections.{module}": (*_methods(kind, _WEAVIATE), *_methods(f"{kind}Async", _WEAVIATE))
         for module, kind in (("query", "_QueryCollection"), ("generate", "_GenerateCollection"))
     }
-    trace_queries(Store(name="weaviate", queries=queries, collection=lambda queried, _: queried._name))
+    store = Store(
+        name="weaviate",
+        queries=queries,
+        collection=lambda queried, _: queried._name,
+        returning_awaitables=("_QueryCollectionAsync", "_GenerateCollectionAsync"),
+    )
+    trace_queries(store)
 
 
 def pinecone() -> None:

@@ -4,13 +4,12 @@ import importlib.metadata
 from collections.abc import Mapping
 from functools import cache
 
-from qualitrace.libraries import web
+from qualitrace.libraries import langchain, web
 from qualitrace.libraries.bedrock import on_first_client
 from qualitrace.libraries.crewai import record_tools
 from qualitrace.libraries.dspy import record_tokens
 from qualitrace.libraries.google import record_function_calls, record_user
 from qualitrace.libraries.haystack import record_agents
-from qualitrace.libraries.langchain import record_documents
 from qualitrace.libraries.library import Library
 from qualitrace.quiet import logger
 
@@ -138,7 +137,7 @@ _TABLE = (
         versions=">=0.3,<2",
         instrumentor="opentelemetry.instrumentation.genai.langchain:LangChainInstrumentor",
         why="OpenTelemetry's own; OpenInference's does not make its spans current, so that model calls leave the trace",
-        then=record_documents,
+        then=langchain.complete,
         also_off=("openai", "anthropic"),
     ),
     Library(
