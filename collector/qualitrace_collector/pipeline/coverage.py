@@ -71,13 +71,13 @@ def _contents(trace: StoredTrace, piece: Piece, exchange: Exchange) -> dict[tupl
     source = _source(trace, piece, calls[0] if calls else root)
     shows_input = _shows(exchange.question, (root.inputs, *(call.inputs for call in calls)))
     found: dict[tuple[Source, Content], bool] = {
-        (source, "input"): shows_input or _is_recorded(root, "input.value"),
+        (source, "input"): shows_input or (not calls and _is_recorded(spans, "input.value")),
         (source, "session"): bool(_session(spans)),
     }
     failed = is_error(root) and not exchange.answer  # then there was no output to record
     if not failed and (calls or root.span_type not in NO_ANSWER_TYPES):
         shows_output = _shows(exchange.answer, (root.outputs, *(call.outputs for call in calls)))
-        found[source, "output"] = shows_output or _is_recorded(root, "output.value")
+        found[source, "output"] = shows_output or (not calls and _is_recorded(spans, "output.value"))
     if calls and not failed:
         found[source, "tokens"] = any(item.input or item.output for item in trace.spending if not item.embedding)
     if retrievers:
@@ -136,10 +136,10 @@ def _session(spans: Sequence[AnySpan]) -> str:
     return next((str(value) for value in values if value), "")
 
 
-def _is_recorded(span: AnySpan, name: str) -> bool:
+def _is_recorded(spans: Sequence[AnySpan], name: str) -> bool:
     """Whether a step without arguments, or that returned nothing, says so: its content is captured."""
-    text = json_text(span, name)
-    return text is not None and text.strip('"') not in _HIDDEN
+    texts = (json_text(span, name) for span in spans)
+    return any(text is not None and text.strip('"') not in _HIDDEN for text in texts)
 
 
 def _shows(text: str, recorded: Iterable[Any]) -> bool:

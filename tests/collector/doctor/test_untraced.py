@@ -198,7 +198,9 @@ def test_the_sdk_is_known_by_its_steps(make: Callable[..., Collector], ask: Call
 
 
 def test_a_function_that_returns_nothing_lacks_nothing(make: Callable[..., Collector]):
-    """It has no arguments and returns None, which is recorded; with content off nothing is."""
+    """It has no arguments and returns None, which is recorded, also below a request. With content off nothing is, and a
+    call of a model has content that could be there.
+    """
     recorded = {
         "input__value": "{}",
         "input__mime_type": "application/json",
@@ -208,8 +210,12 @@ def test_a_function_that_returns_nothing_lacks_nothing(make: Callable[..., Colle
     collector = make()
     collector.send([span(1, 1, openinference__span__kind="CHAIN", **recorded)])
     collector.send([span(2, 1, openinference__span__kind="CHAIN")])
+    served = [span(3, 1, http__request__method="POST"), span(3, 2, 1, openinference__span__kind="CHAIN", **recorded)]
+    collector.send(served)
+    silent = span(4, 2, 1, gen_ai__operation__name="chat", gen_ai__request__model="m")
+    collector.send([span(4, 1, openinference__span__kind="CHAIN", **recorded), silent])
     collector.run()
-    assert lacking(collector, "input") == lacking(collector, "output") == (2, 1)
+    assert lacking(collector, "input") == lacking(collector, "output") == (4, 2)
 
 
 @pytest.mark.parametrize("name", ["strands__tools", "pydantic-ai__structured", "smolagents__tools", "mcp__http"])
