@@ -1,15 +1,19 @@
 # /// script
-# dependencies = ["pydantic-ai-slim[openai]>=2,<3"]
+# dependencies = ["pydantic-ai-slim[mcp,openai]>=2,<3", "fastmcp>=4,<5", "{project}[starlette]"]
 # ///
 """Pydantic AI."""
 
 import asyncio
 import contextlib
 import os
+import sys
+from pathlib import Path
 
+from fastmcp.client.transports import StdioTransport
 from pydantic import BaseModel
 from pydantic_ai import Agent
 from pydantic_ai.exceptions import ModelHTTPError
+from pydantic_ai.mcp import MCPToolset
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
@@ -41,6 +45,12 @@ def chat():
 
 def tools():
     agent(tools=[get_weather]).run_sync(WEATHER)
+
+
+def mcp():
+    program = ["-P", str(Path(__file__).with_name("mcp.py"))]
+    server = MCPToolset(StdioTransport(sys.executable, program, env=dict(os.environ)), init_timeout=60)
+    agent(toolsets=[server]).run_sync(WEATHER)
 
 
 def stream():

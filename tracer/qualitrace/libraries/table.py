@@ -278,7 +278,7 @@ _TABLE = (
         module="mcp",
         distributions=("mcp",),
         versions=">=1.30,<3",
-        instrumentor="qualitrace.libraries.mcp:trace_mcp",
+        instrumentor="qualitrace.mcp:trace_mcp",
         why="the SDK's own spans, from 2 on, have no content; OpenInference's only joins traces, OpenLLMetry's breaks",
     ),
     Library(

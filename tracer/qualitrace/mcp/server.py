@@ -10,7 +10,7 @@ from opentelemetry import trace as otel
 from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.trace import INVALID_SPAN, SpanKind, get_current_span, set_span_in_context
 
-from qualitrace.libraries.mcp_spans import CALL, attributes_of, record_result, request_span
+from qualitrace.mcp.spans import CALL, attributes_of, record_result, request_span
 from qualitrace.quiet import never_raises
 from qualitrace.spans import Span
 

@@ -9,8 +9,8 @@ A span that is there already is used: of an agent framework that traces its tool
 
 import wrapt
 
-from qualitrace.libraries.mcp_client import wrap_dispatcher, wrap_session, wrap_stdio
-from qualitrace.libraries.mcp_server import wrap_server, wrap_server_before_2
+from qualitrace.mcp.client import wrap_dispatcher, wrap_session, wrap_stdio
+from qualitrace.mcp.server import wrap_server, wrap_server_before_2
 
 
 def trace_mcp() -> None:

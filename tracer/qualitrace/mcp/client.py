@@ -11,7 +11,7 @@ import wrapt
 from opentelemetry import trace as otel
 from opentelemetry.trace import INVALID_SPAN, SpanKind, get_current_span
 
-from qualitrace.libraries.mcp_spans import CALL, READ, attributes_of, documents, record_result, request_span
+from qualitrace.mcp.spans import CALL, READ, attributes_of, documents, record_result, request_span
 from qualitrace.quiet import never_raises
 from qualitrace.spans import Span
 
