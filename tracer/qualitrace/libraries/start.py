@@ -17,8 +17,9 @@ from qualitrace.libraries.table import libraries
 from qualitrace.quiet import logger, never_raises
 
 _watched: set[str] = set()
-# Hooks as text: they are imported when their module is, with OpenTelemetry's API of metrics.
-_STREAM_HOOKS = {
+# What makes OpenTelemetry's instrumentors cheaper, by module. As text: a hook is imported when its module is.
+_QUICKER = {
+    "opentelemetry.util.genai._invocation": "qualitrace.libraries.messages:quicken_messages",
     "opentelemetry.util.genai.stream": "qualitrace.libraries.streams:quicken_reads",
     "opentelemetry.instrumentation.genai.openai.chat_wrappers": "qualitrace.libraries.streams:quicken_chat",
 }
@@ -35,7 +36,7 @@ def untraced_libraries() -> tuple[str, ...]:
 def trace_libraries(names: Iterable[str]) -> None:
     """Trace the libraries `names`: now if they are imported, else when they are. Safe twice."""
     refuse_rivals()
-    for module, hook in _STREAM_HOOKS.items():
+    for module, hook in _QUICKER.items():
         if module not in _watched:
             _watched.add(module)
             wrapt.register_post_import_hook(hook, module)
