@@ -8,7 +8,6 @@ record      nothing: it writes each item's outcome to the state database
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import chain
 
 from mlflow.entities import Span
@@ -16,18 +15,14 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from tenacity.wait import wait_exponential
 
 from qualitrace_collector.convert import ConvertedTrace
-from qualitrace_collector.convert.build_sample import outermost, root_of
-from qualitrace_collector.convert.mlflow_span import AnySpan
-from qualitrace_collector.convert.span_draft import CALL_TYPES
-from qualitrace_collector.convert.spending import SpanUsage, spending
 from qualitrace_collector.convert.trace import mlflow_trace_id
 from qualitrace_collector.mlflow_store.unavailable import StoreUnavailable
 from qualitrace_collector.mlflow_store.writer_process import Writing
-from qualitrace_collector.names import BoundedNames
 from qualitrace_collector.piece import Piece
+from qualitrace_collector.pipeline.stored_trace import StoredTrace
 from qualitrace_collector.process.backoff import seconds_after
-from qualitrace_collector.state import Spent, TraceOutcome, TraceRecord
-from qualitrace_collector.state.coverage import INPUT, OUTPUT, USD, Coverage
+from qualitrace_collector.state import TraceOutcome, TraceRecord
+from qualitrace_collector.state.coverage import Coverage
 
 # Batches are small so that a lock, a refusal or a stop holds up little, and one conversion takes little memory.
 BATCH_SPANS = 2000
@@ -38,57 +33,6 @@ BULK_BATCH_SPANS = 500
 MAX_ATTEMPTS = 3
 RETRY_SECONDS = 0.5
 WAIT = wait_exponential(multiplier=0.5, max=30)
-
-# A client that makes up names of models must not make the state of one trace, or Prometheus, grow with them.
-MAX_MODELS = 100
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredTrace:
-    """A trace with all the spans that MLflow has of it once its batch is stored.
-
-    Coverage, sampling and metrics read the same things of it, each of which takes a walk over its spans.
-
-    Attributes:
-        trace_id: MLflow's.
-        tenant: whose it is; empty without tenants, and for a trace whose root is not waited for any more.
-        tracestate: of the local root; empty if it does not matter.
-        known: it was complete before: a late span came, or the journal was replayed.
-    """
-
-    trace_id: str
-    service: str
-    spans: Sequence[AnySpan]
-    tenant: str = ""
-    tracestate: str = ""
-    known: bool = False
-
-    @cached_property
-    def root(self) -> AnySpan:
-        """The local root."""
-        return root_of(self.spans)
-
-    @cached_property
-    def calls(self) -> Sequence[AnySpan]:
-        """The model calls that no other call contains, in order of their start."""
-        return outermost(self.spans, CALL_TYPES)
-
-    @cached_property
-    def spending(self) -> Sequence[SpanUsage]:
-        """The tokens and US dollars, at the spans where they count."""
-        return spending(self.spans)
-
-    @cached_property
-    def spent(self) -> Spent:
-        """The sums of `spending` by model; models beyond `MAX_MODELS` are called `other`."""
-        totals: dict[str, dict[str, float]] = {}
-        models = BoundedNames(MAX_MODELS, MAX_MODELS)
-        for item in self.spending:
-            for kind, amount in ((INPUT, item.input), (OUTPUT, item.output), (USD, item.cost_usd)):
-                if amount:
-                    of_model = totals.setdefault(models.bound(item.model or "unknown", "", 0.0), {})
-                    of_model[kind] = of_model.get(kind, 0) + amount
-        return totals
 
 
 @dataclass(slots=True, kw_only=True)

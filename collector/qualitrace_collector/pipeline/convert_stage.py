@@ -19,10 +19,11 @@ from qualitrace_collector.mlflow_store.store import TraceStore, reason
 from qualitrace_collector.mlflow_store.unavailable import ResourceShortage, is_shortage
 from qualitrace_collector.names import OTHER, clean
 from qualitrace_collector.piece import Piece, SpanRecord, size_with_events
-from qualitrace_collector.pipeline.batch import Batch, BatchItem, StoredTrace
+from qualitrace_collector.pipeline.batch import Batch, BatchItem
 from qualitrace_collector.pipeline.coverage import coverage_of
 from qualitrace_collector.pipeline.runs import RecentCalls
 from qualitrace_collector.pipeline.settings import Assembly
+from qualitrace_collector.pipeline.stored_trace import StoredTrace
 from qualitrace_collector.pipeline.untraced import untraced_libraries
 from qualitrace_collector.state import EarlyLogs, Ledger
 from qualitrace_collector.state.services import ServiceNames

@@ -23,8 +23,8 @@ from qualitrace_collector.convert.root import NO_ANSWER_TYPES
 from qualitrace_collector.convert.span_draft import CALL_TYPES
 from qualitrace_collector.names import clean
 from qualitrace_collector.piece import Piece
-from qualitrace_collector.pipeline.batch import StoredTrace
 from qualitrace_collector.pipeline.runs import BareCall, RecentCalls
+from qualitrace_collector.pipeline.stored_trace import StoredTrace
 from qualitrace_collector.state.coverage import Content, Coverage, Source
 
 _log = logging.getLogger(__name__)

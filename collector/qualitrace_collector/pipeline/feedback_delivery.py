@@ -10,9 +10,9 @@ from prometheus_client import CollectorRegistry
 from qualitrace_collector import metrics
 from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
 from qualitrace_collector.person_feedback import SOURCE_KEY, PersonFeedback, is_dislike
-from qualitrace_collector.pipeline.batch import StoredTrace
 from qualitrace_collector.pipeline.sampling import Sampler
 from qualitrace_collector.pipeline.settings import PipelineConfig
+from qualitrace_collector.pipeline.stored_trace import StoredTrace
 from qualitrace_collector.state import Database, Ledger
 from qualitrace_collector.state.waiting import WaitingFeedback
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from qualitrace_collector.mlflow_store.store import reason
 from qualitrace_collector.person_feedback import PersonFeedback
 from qualitrace_collector.piece import requests_of
-from qualitrace_collector.pipeline.batch import Batch, BatchItem, StoredTrace
+from qualitrace_collector.pipeline.batch import Batch, BatchItem
 from qualitrace_collector.pipeline.sampling import Rates, Sampler
 from qualitrace_collector.pipeline.settings import PipelineConfig
+from qualitrace_collector.pipeline.stored_trace import StoredTrace
 from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
 from qualitrace_collector.state import (
     Count,

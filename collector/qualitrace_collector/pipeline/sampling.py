@@ -16,8 +16,8 @@ from qualitrace_collector.convert import build_sample
 from qualitrace_collector.convert.build_sample import is_error
 from qualitrace_collector.convert.mlflow_span import AnySpan
 from qualitrace_collector.person_feedback import is_dislike
-from qualitrace_collector.pipeline.batch import StoredTrace
 from qualitrace_collector.pipeline.settings import PipelineConfig, SampledJudge
+from qualitrace_collector.pipeline.stored_trace import StoredTrace
 from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import JudgeQueue, JudgeTask, Ledger
 

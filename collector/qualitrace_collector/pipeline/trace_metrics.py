@@ -9,7 +9,7 @@ from qualitrace_collector.convert.build_sample import is_error
 from qualitrace_collector.convert.mlflow_span import MODEL, AnySpan
 from qualitrace_collector.convert.spending import countable
 from qualitrace_collector.names import OTHER, BoundedNames
-from qualitrace_collector.pipeline.batch import MAX_MODELS, StoredTrace
+from qualitrace_collector.pipeline.stored_trace import MAX_MODELS, StoredTrace
 from qualitrace_collector.state import Spent
 from qualitrace_collector.state.coverage import USD
 from qualitrace_collector.state.services import FULL_TENANTS

@@ -7,7 +7,7 @@ frameworks are known by their words.
 from qualitrace.libraries.table import libraries
 from qualitrace_collector.convert.mlflow_span import json_text
 from qualitrace_collector.convert.span_draft import CALL_TYPES
-from qualitrace_collector.pipeline.batch import StoredTrace
+from qualitrace_collector.pipeline.stored_trace import StoredTrace
 
 # The attribute of roots in which the SDK names them.
 UNTRACED = "qualitrace.untraced_libraries"

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from qualitrace_collector.convert import convert, convert_all
 from qualitrace_collector.convert.content import question_text
 from qualitrace_collector.piece import Piece, SpanRecord
-from qualitrace_collector.pipeline.batch import StoredTrace
+from qualitrace_collector.pipeline.stored_trace import StoredTrace
 from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
 from support.mlflow_db import converted
 from support.otlp import SECOND, START, attributes, chat_span, span

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from qualitrace_collector.convert import ConvertedTrace, convert
 from qualitrace_collector.convert.cost import prices_of
 from qualitrace_collector.convert.spending import SpanUsage, spending
-from qualitrace_collector.pipeline.batch import StoredTrace
+from qualitrace_collector.pipeline.stored_trace import StoredTrace
 from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
 from support.otlp import chat_span, span
 from support.pieces import piece_of

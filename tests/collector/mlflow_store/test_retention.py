@@ -15,7 +15,8 @@ from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.mlflow_store.experiments import WRITTEN_BY, written_experiments
 from qualitrace_collector.mlflow_store.retention import BATCH, CHECK_SECONDS, UNAVAILABLE_SECONDS, Retainer
 from qualitrace_collector.mlflow_store.store import TraceStore
-from qualitrace_collector.pipeline.batch import Batch, BatchItem, StoredTrace
+from qualitrace_collector.pipeline.batch import Batch, BatchItem
+from qualitrace_collector.pipeline.stored_trace import StoredTrace
 from qualitrace_collector.settings import CollectorConfig
 from support.mlflow_db import converted
 from support.otlp import SECOND, START, chat_span

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from qualitrace_collector.convert.mlflow_span import AnySpan
-from qualitrace_collector.pipeline.batch import MAX_MODELS, StoredTrace
+from qualitrace_collector.pipeline.stored_trace import MAX_MODELS, StoredTrace
 from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
 from qualitrace_collector.state import Spent
 from qualitrace_collector.state.coverage import added, gained

@@ -197,7 +197,7 @@ def test_the_answer_warns_without_a_rejection(
 
 def test_a_request_of_endless_values_is_refused(monkeypatch: pytest.MonkeyPatch):
     """The search for broken text takes a bounded time, whatever a client sends."""
-    monkeypatch.setattr("qualitrace_collector.receive.decode.MAX_VALUES", 50)
+    monkeypatch.setattr("qualitrace_collector.receive.utf8_repair.MAX_VALUES", 50)
     broken = b"\x0a\x03\x1a\x01\xff"  # a schema's URL
     valid = b"\x0a\x00"
     assert decode_protobuf(TRACES, broken + valid * 10).repaired == 1
@@ -207,7 +207,7 @@ def test_a_request_of_endless_values_is_refused(monkeypatch: pytest.MonkeyPatch)
 
 def test_too_much_broken_text_is_not_repaired(monkeypatch: pytest.MonkeyPatch) -> None:
     """Repaired text may be three times as long, so there is a limit; at the limit it is repaired."""
-    monkeypatch.setattr("qualitrace_collector.receive.decode.MAX_REPAIRED_BYTES", 120)
+    monkeypatch.setattr("qualitrace_collector.receive.utf8_repair.MAX_REPAIRED_BYTES", 120)
     message = request([span(1, 1, name="@" * 120)])
     sent = message.SerializeToString()
     assert decode_protobuf(TRACES, sent.replace(b"@" * 120, b"\xff" * 120)).repaired == 1

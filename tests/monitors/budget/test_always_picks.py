@@ -10,8 +10,8 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from qualitrace_collector.config import parse_config
-from qualitrace_collector.pipeline.batch import StoredTrace
 from qualitrace_collector.pipeline.recorder import Recorder
+from qualitrace_collector.pipeline.stored_trace import StoredTrace
 from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
 from qualitrace_collector.state import Database, JudgeQueue, Ledger
 from qualitrace_monitors.budget.pacing import Pacing
