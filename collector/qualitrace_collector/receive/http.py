@@ -3,6 +3,7 @@
 All of them answer once what they took is durable.
 """
 
+import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -26,7 +27,15 @@ from starlette.routing import Route
 from qualitrace_collector.journal import ForeignTraces
 from qualitrace_collector.person_feedback import PersonFeedback
 from qualitrace_collector.receive.decode import JSON, PROTOBUF, check_headers, media_type
-from qualitrace_collector.receive.errors import Forbidden, RateLimited, RequestError, TooLarge, Undecodable, Unsupported
+from qualitrace_collector.receive.errors import (
+    Forbidden,
+    RateLimited,
+    RequestError,
+    TooLarge,
+    Unavailable,
+    Undecodable,
+    Unsupported,
+)
 from qualitrace_collector.receive.guard import AddBytes, DoorGuard
 from qualitrace_collector.receive.intake import Intake
 from qualitrace_collector.receive.signals import SIGNALS, Signal
@@ -54,7 +63,7 @@ def http_app(intake: Intake, guard: DoorGuard) -> Starlette:
         async def answer(request: Request) -> Response:
             try:
                 guard.check_browser(request)
-                return await take(request)
+                return await _until_the_stop(take(request))
             except RequestError as error:
                 intake.count_refusal(error)
                 return _reply(answer_type(request), error.http_status, error.status(), dict(error.http_headers))
@@ -72,6 +81,17 @@ def http_app(intake: Intake, guard: DoorGuard) -> Starlette:
     )
     app.router.redirect_slashes = False  # a redirect would trust the Host header, and most exporters follow none
     return app
+
+
+async def _until_the_stop(answer: Awaitable[Response]) -> Response:
+    """Return the answer; raise Unavailable if the server stops before.
+
+    The server would answer 500, after which OTLP's clients drop a request.
+    """
+    try:
+        return await answer
+    except asyncio.CancelledError as error:
+        raise Unavailable("the collector is stopping", "stopping") from error
 
 
 class _Export:

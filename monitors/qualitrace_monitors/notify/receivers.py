@@ -23,6 +23,10 @@ from qualitrace_collector.config.section import Section
 from qualitrace_collector.config.values import Duration
 from qualitrace_collector.masking import masked
 from qualitrace_collector.process.backoff import seconds_asked
+from qualitrace_monitors.http_client.deadline import DeadlineClient
+
+MAX_PAUSE = 600.0
+"""Seconds: a receiver that asks for a longer pause is often back sooner, and an alert is of use only in time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,14 +125,10 @@ class Webhook(Receiver):
             headers["webhook-signature"] = key.sign(notification.id, at, notification.body)
         try:
             # The body is not read: only the status matters. A redirect could carry the alert to another host.
-            with httpx.stream(
-                "POST",
-                str(self.url),
-                content=notification.body.encode(),
-                headers=headers,
-                timeout=self.timeout,
-                follow_redirects=False,
-            ) as response:
+            with (
+                DeadlineClient(self.timeout) as client,
+                client.stream("POST", str(self.url), content=notification.body.encode(), headers=headers) as response,
+            ):
                 _check(response, now)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise DeliveryFailed(f"{type(error).__name__}: {error}") from None
@@ -146,7 +146,7 @@ def _check(response: httpx.Response, now: float) -> None:
     asked = seconds_asked(response.headers.get("Retry-After"), now) if busy else None
     raise DeliveryFailed(
         f"the receiver answered {response.status_code}",
-        asked or 0.0,
+        min(asked or 0.0, MAX_PAUSE),
         permanent=response.status_code == HTTPStatus.GONE,  # Standard Webhooks: the receiver wants no more of them
     )
 

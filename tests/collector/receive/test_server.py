@@ -17,7 +17,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
 from qualitrace_collector.journal import SqliteJournal
+from qualitrace_collector.receive import server
 from qualitrace_collector.settings import CollectorConfig
+from support.receiving import receiving
 
 MakeRequest = Callable[..., ExportTraceServiceRequest]
 Spawn = Callable[..., "subprocess.Popen[str]"]
@@ -224,3 +226,21 @@ def test_a_request_half_sent_at_stop_is_refused_and_does_not_hold_it_up(
     connection.close()
     stopping.join(20)
     assert receiver.journal.pending() == (0, 0)
+
+
+def test_a_request_that_takes_longer_than_the_stop_is_to_be_sent_again(
+    receive_config: Callable[..., CollectorConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gets 503 with Retry-After: after a 500 OTLP's clients drop it."""
+    monkeypatch.setattr(server, "GRACE_SECONDS", 0)
+    with receiving(receive_config()) as receiver:
+        connection = http.client.HTTPConnection(receiver.http, timeout=20)
+        connection.putrequest("POST", "/v1/traces")
+        connection.putheader("Content-Type", "application/x-protobuf")
+        connection.putheader("Content-Length", "100")
+        connection.endheaders(b"half")
+        assert post(http.client.HTTPConnection(receiver.http, timeout=20), b"") == 200  # the first is read by now
+        receiver.stop()
+        response = connection.getresponse()
+        assert (response.status, response.headers["Retry-After"]) == (503, "1")
+        connection.close()

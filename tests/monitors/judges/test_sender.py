@@ -218,6 +218,17 @@ def test_headers_without_end_are_refused(provider: Provider, ask: Callable[[], S
         ask()
 
 
+@pytest.mark.parametrize(("status", "transient"), [(302, True), (308, False), (304, False)])
+def test_a_redirect_to_nowhere_is_an_error_like_others(
+    provider: Provider, ask: Callable[[], Score], status: int, transient: bool
+) -> None:
+    """A broken proxy may leave the address out."""
+    provider.says(head(f"{status} Moved", content_length=0))
+    with pytest.raises(JudgeError, match=f"HTTP {status}: .* sends callers to another place") as caught:
+        ask()
+    assert isinstance(caught.value, TransientJudgeError) == transient
+
+
 @one_route
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 def test_an_answer_that_is_compressed_unasked_is_read(

@@ -1,7 +1,10 @@
 """What each kind of receiver is configured with, and how a notification is delivered to it."""
 
 import base64
+import threading
 import time
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Literal
 
 import pytest
@@ -13,6 +16,7 @@ from qualitrace_collector.config import ConfigError, parse_config
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.notify import receivers
 from qualitrace_monitors.notify.receivers import DeliveryFailed, Notification, Receiver, Webhook
+from support.listening import listening
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 
@@ -54,6 +58,36 @@ def test_a_redirect_is_not_followed(webhook_receiver: Any) -> None:
     with pytest.raises(DeliveryFailed, match="answered 307"):
         configured(url=webhook_receiver.url).deliver(notification(), 0.0)
     assert len(webhook_receiver.received) == 1
+
+
+def test_a_receiver_that_asks_for_a_long_pause_is_tried_sooner(webhook_receiver: Any) -> None:
+    """A slip in its Retry-After must not hold alerts back until they are given up."""
+    webhook_receiver.answers = [(503, {"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"})]
+    with pytest.raises(DeliveryFailed) as caught:
+        configured(url=webhook_receiver.url).deliver(notification(), 0.0)
+    assert caught.value.retry_after == receivers.MAX_PAUSE
+
+
+@pytest.mark.parametrize("piece", [b"x: y\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n"])
+def test_a_receiver_that_answers_without_end_is_left_in_time(piece: bytes) -> None:
+    """Each byte in time, but the answer never: the notifications of all receivers would wait for it."""
+    released = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n" if piece.startswith(b"x") else b"")
+            with suppress(OSError):
+                while not released.wait(0.05):
+                    self.wfile.write(piece)
+
+    began = time.monotonic()
+    with listening(Handler) as url:
+        try:
+            with pytest.raises(DeliveryFailed, match="Timeout"):
+                configured(url=url, timeout="500ms").deliver(notification(), 0.0)
+            assert time.monotonic() - began < 5
+        finally:
+            released.set()
 
 
 @given(st.binary(min_size=1), st.booleans())
