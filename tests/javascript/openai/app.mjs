@@ -1,5 +1,5 @@
 // OpenAI's own client: `node app.mjs SCENARIO`.
-import { inSession } from "./tracing.mjs";
+import { inCallersTrace, inSession } from "./tracing.mjs";
 import "./openai.mjs";
 import { traceAgent, traceChain, traceTool } from "@arizeai/openinference-core";
 import OpenAI from "openai";
@@ -8,6 +8,10 @@ import { retriever } from "./steps.mjs";
 const openai = new OpenAI({ maxRetries: 0 });
 const asked = (content) => ({ model: "gpt-5-mini", messages: [{ role: "user", content }] });
 const streamed = { stream: true, stream_options: { include_usage: true } };
+const CALLER = {
+  traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+  baggage: "session.id=session%202,user.id=bob",
+};
 const WARRANTY = "How long is the warranty of a tent?";
 const WEATHER = "What is the weather in Oslo?";
 
@@ -53,6 +57,9 @@ async function read(stream) {
 
 const scenarios = {
   chat: () => inSession("session-1", "ada", () => openai.chat.completions.create(asked(WARRANTY))),
+  called: () => inCallersTrace(CALLER, () => openai.chat.completions.create(asked(WARRANTY))),
+  called_in_session: () =>
+    inCallersTrace(CALLER, () => inSession("session-1", "ada", () => openai.chat.completions.create(asked(WARRANTY)))),
   stream: () => read(openai.chat.completions.create({ ...asked(WARRANTY), ...streamed })),
   stream_without_usage: () => read(openai.chat.completions.create({ ...asked(WARRANTY), stream: true })),
   stream_helper: () => openai.chat.completions.stream({ ...asked(WARRANTY), ...streamed }).finalContent(),
