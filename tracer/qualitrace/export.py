@@ -22,7 +22,6 @@ from qualitrace.console import Console
 from qualitrace.content import captures_content
 from qualitrace.delivery import Delivery, Tally
 from qualitrace.exporter import DeliveringExporter, SpanReader, bound
-from qualitrace.libraries.start import untraced_libraries
 from qualitrace.live_spans import LiveSpans, LoneRequests
 from qualitrace.quiet import SHUTDOWN_SECONDS, SparseFilter, logger, never_raises
 from qualitrace.redaction.queries import without_queries
@@ -31,6 +30,7 @@ from qualitrace.redaction.span_copy import SpanRedactor
 from qualitrace.sampling import sampler
 from qualitrace.session import session_attributes
 from qualitrace.settings import CONSOLE_ONLY, Settings
+from qualitrace.untraced import ATTRIBUTE, untraced_libraries
 
 # Spans in one request: they carry prompts and documents.
 BATCH_SPANS = 128
@@ -125,7 +125,7 @@ class QualitraceSpanProcessor(BatchSpanProcessor):
         if attributes := session_attributes(parent_context):
             span.set_attributes(attributes)
         if span.parent is None and (untraced := untraced_libraries()):
-            span.set_attribute("qualitrace.untraced_libraries", untraced)
+            span.set_attribute(ATTRIBUTE, untraced)
         if context := span.context:
             self.live.started(context.span_id, span)
             self.requests.started(context.span_id, span)

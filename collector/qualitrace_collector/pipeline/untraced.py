@@ -5,12 +5,11 @@ frameworks are known by their words.
 """
 
 from qualitrace.libraries.table import libraries
+from qualitrace.untraced import ATTRIBUTE
 from qualitrace_collector.convert.mlflow_span import json_text
 from qualitrace_collector.convert.span_draft import CALL_TYPES
 from qualitrace_collector.pipeline.stored_trace import StoredTrace
 
-# The attribute of roots in which the SDK names them.
-UNTRACED = "qualitrace.untraced_libraries"
 # Characters of a prompt in which a framework's words are looked for: they stand at its beginning.
 MAX_PROMPT = 5_000
 
@@ -29,7 +28,7 @@ _PROMPTS = {
 def untraced_libraries(trace: StoredTrace) -> set[str]:
     """Return the names of qualitrace's table of libraries."""
     root = trace.root
-    named = root.get_attribute(UNTRACED)
+    named = root.get_attribute(ATTRIBUTE)
     found = {name for name in named if isinstance(name, str)} if isinstance(named, list) else set[str]()
     if root.span_type in CALL_TYPES and not root.parent_id:
         prompt = (json_text(root, "mlflow.spanInputs") or "")[:MAX_PROMPT]

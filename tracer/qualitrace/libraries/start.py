@@ -15,6 +15,7 @@ from qualitrace.libraries.collisions import active_instrumentor, path_of, refuse
 from qualitrace.libraries.library import Library, remedy
 from qualitrace.libraries.table import libraries
 from qualitrace.quiet import logger, never_raises
+from qualitrace.untraced import note_untraced
 
 _watched: set[str] = set()
 # What makes OpenTelemetry's instrumentors cheaper, by module. As text: a hook is imported when its module is.
@@ -23,14 +24,6 @@ _QUICKER = {
     "opentelemetry.util.genai.stream": "qualitrace.libraries.streams:quicken_reads",
     "opentelemetry.instrumentation.genai.openai.chat_wrappers": "qualitrace.libraries.streams:quicken_chat",
 }
-
-# Names of imported libraries without an instrumentor; spans carry them, so that others see what is missing.
-_untraced: dict[str, None] = {}
-
-
-def untraced_libraries() -> tuple[str, ...]:
-    """Return the names of the libraries that the app has imported, and whose instrumentor is not installed."""
-    return tuple(_untraced)
 
 
 def trace_libraries(names: Iterable[str]) -> None:
@@ -103,7 +96,7 @@ def _start(library: Library) -> None:
                 _call(target, library)
             library.then()
     except _Missing:
-        _untraced[library.name] = None
+        note_untraced(library.name)
         logger.warning("%s is not traced: %s", library.name, remedy([library.name]))
     except Exception as error:  # this runs inside the app's import, which must not fail
         logger.warning("%s is not traced: %s: %s", library.name, type(error).__name__, error)
