@@ -137,6 +137,12 @@ def test_nothing_found() -> None:
     assert normalise(SimpleNamespace(points=[])) == normalise({"ids": [[]], "documents": [[]]}) == []
 
 
+def test_id_in_the_metadata() -> None:
+    """LangChain's store of Qdrant has the id among the metadata."""
+    (found,) = normalise([Document(page_content="Paris", metadata={"_id": 7})])
+    assert (found["page_content"], found["id"]) == ("Paris", "7")
+
+
 def test_two_texts_are_no_scored_pair() -> None:
     """A tuple of two texts is two documents; a pair of text and number is one."""
     assert len(normalise(("Paris", "Rome"))) == 2

@@ -126,6 +126,8 @@ def _document(item: Any) -> dict[str, Any]:
     if _is_scored(item):
         return {**_document(item[0]), "score": float(item[1])}
     identifier, text, fields = _first(item, ID_KEYS), _text(item), _fields(item)
+    if identifier is None:
+        identifier = fields.get("_id")  # LangChain's Qdrant
     if text is None:
         text = _likely_text(fields) or ("" if identifier is not None else to_text(item)[0])
     return {

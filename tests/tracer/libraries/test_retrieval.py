@@ -9,6 +9,7 @@ import pytest
 from opentelemetry import trace
 
 import qualitrace
+from qualitrace.content import CONTENT_VARIABLE
 from qualitrace.libraries.retrieval import Store, trace_queries
 
 FOUND = {"matches": [{"id": "a", "score": 0.5, "metadata": {"text": "Paris is the capital.", "source": "atlas"}}]}
@@ -100,6 +101,13 @@ def test_text_of_a_query(tracing: Any, store: Any, query: Any, text: str | None)
     store.Client().query(query)
     attributes = tracing.flushed()["some.query"].attributes
     assert attributes.get("input.value") == attributes.get("gen_ai.retrieval.query.text") == text
+
+
+def test_without_content(tracing: Any, store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without content the span has neither the query nor what was found."""
+    monkeypatch.setenv(CONTENT_VARIABLE, "no_content")
+    store.Client().query("Where is Paris?")
+    assert "Paris" not in repr(tracing.flushed()["some.query"].attributes)
 
 
 def test_failed_query(tracing: Any, store: Any) -> None:
