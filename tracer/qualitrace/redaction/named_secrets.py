@@ -7,6 +7,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator
+from functools import cache
 from itertools import chain
 
 # The end of an attribute's name.
@@ -44,8 +45,6 @@ _VALUE = (
     r"(?P<value>(?(quote)(?:[^\s\"'`\\]|\\[^\s\"'`\\nrtu]|(?<!\")'(?=[^\s,}\])])){4,2000}"
     r"|[^\s\"'`\\,;&<>(){}\[\]]{4,2000}))"
 )
-_NAMED = re.compile(_RARE_NAME + _IS + _VALUE)
-_OTHERS = {part: re.compile(part + name + _IS + _VALUE) for part, name in _OTHER_NAMES.items()}
 _SCHEMES = ("earer ", "EARER ", "asic ", "ASIC ")
 _SCHEME = re.compile(r"[bB](?i:earer|asic)[ \t]{1,3}(?P<value>[\w.~+/=-]{8,4000})", re.ASCII)
 _QUERY = re.compile(
@@ -69,7 +68,7 @@ _AROUND = ".,;:!?)"
 
 def named_secrets(text: str) -> Iterator[tuple[int, int, str]]:
     """Yield start and end of each value that its place says to be a secret, and the quote that it needs in JSON."""
-    named = [_NAMED, *(pattern for part, pattern in _OTHERS.items() if part in text)]
+    named = [_named(_RARE_NAME), *(_named(part + name) for part, name in _OTHER_NAMES.items() if part in text)]
     for match in chain.from_iterable(pattern.finditer(text) for pattern in named):
         if _is_named(text, match):
             yield _span(match)
@@ -81,6 +80,11 @@ def named_secrets(text: str) -> Iterator[tuple[int, int, str]]:
         yield from (_span(match) for match in _QUERY.finditer(text) if _is_token(match["value"], 12))
     if "curl " in text:
         yield from (_span(match) for match in _CURL_USER.finditer(text) if not _PLACEHOLDER.match(match["value"]))
+
+
+@cache  # at the first text, not at import: together they take longer than all other imports of the redaction
+def _named(name: str) -> re.Pattern[str]:
+    return re.compile(name + _IS + _VALUE)
 
 
 def _span(match: re.Match[str]) -> tuple[int, int, str]:

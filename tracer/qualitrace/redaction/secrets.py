@@ -7,7 +7,7 @@ what an expression repeats is bounded.
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from qualitrace.redaction.encoded import in_encodings
 from qualitrace.redaction.named_secrets import SECRET_NAME, named_secrets
@@ -70,7 +70,7 @@ def _scrub(text: str) -> str:
 def _find(text: str) -> Iterator[tuple[int, int, str]]:
     """Yield start and end of each secret, and the quote that its replacement needs."""
     yield from named_secrets(text)
-    for finder in (_keys, _private_keys, _in_urls):
+    for finder in (_starts(), _private_keys, _in_urls):
         for start, end in finder(text):
             yield start, end, ""
 
@@ -140,7 +140,7 @@ def _any(texts: set[str]) -> str:
     return "|".join(map(re.escape, sorted(texts)))
 
 
-_keys = _Starts()
+_starts = cache(_Starts)  # at the first text, not at import, which it would make longer
 
 _LONGEST_BEFORE = 80
 # An escape of JSON or of a URL ends in a letter or digit, but is no part of a word.
