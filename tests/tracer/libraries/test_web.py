@@ -3,12 +3,14 @@
 import asyncio
 import signal
 import sys
+from types import ModuleType
 from typing import Any
 
 import aiohttp
 import httpx
 import pytest
 
+from qualitrace.libraries.web import Framework
 from support.ports import free_port
 from support.waiting import eventually
 
@@ -231,6 +233,30 @@ def test_an_apps_own_instrumentor(programs: Any, collector: Any, what: str, when
     done = programs.run(OWN, what, when, QUALITRACE_ENDPOINT=collector.endpoint)
     assert (done.output, done.errors) == ('"Paris."\n', "")
     assert sorted(span.name for span in collector.received) == ["GET /ask", "answer"]
+
+
+def test_an_app_that_cannot_be_hashed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some releases of aiohttp have such apps. Each is instrumented once, and serves."""
+
+    class App:
+        __hash__ = None  # type: ignore[assignment]
+
+        def serve(self) -> str:
+            return "served"
+
+    module = ModuleType("framework_of_test")
+    module.App = App  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    instrumented: list[tuple[Any, Any]] = []
+    framework = Framework(
+        module.__name__, "App.serve", lambda instrumentor, app: instrumented.append((instrumentor, app))
+    )
+    framework.first_use(lambda: framework.begin("instrumentor"))
+    apps = App(), App()
+    assert [app.serve() for app in apps for _ in range(2)] == ["served"] * 4
+    assert [(instrumentor, id(app)) for instrumentor, app in instrumented] == [
+        ("instrumentor", id(app)) for app in apps
+    ]
 
 
 HIDDEN = """

@@ -325,7 +325,7 @@ _TABLE = (
         name="starlette",
         module="starlette.applications",
         distributions=("starlette",),
-        versions=">=1,<2",
+        versions=">=0.38,<2",
         instrumentor="opentelemetry.instrumentation.starlette:StarletteInstrumentor",
         package="opentelemetry-instrumentation-starlette>=0.60b0,<1",
         why="OpenTelemetry's own: a request is the root of its trace",

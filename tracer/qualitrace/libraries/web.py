@@ -3,7 +3,7 @@
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 import wrapt
 from opentelemetry.context import Context, attach, detach, get_current
@@ -37,7 +37,7 @@ class Framework:
         self._begin = begin
         self._start: Callable[[], None] | None = None
         self._instrumentor: Any = None
-        self._seen: WeakSet[Any] = WeakSet()
+        self._seen: WeakValueDictionary[int, Any] = WeakValueDictionary()  # by id: not all apps can be hashed
         self._preparing = False
 
     def first_use(self, start: Callable[[], None]) -> None:
@@ -51,9 +51,8 @@ class Framework:
         self._instrumentor = instrumentor
 
     def _serve(self, wrapped: Any, app: Any, args: Any, kwargs: Any) -> Any:
-        known = app in self._seen
-        self._seen.add(app)
-        if known or self._preparing:  # an app that begins while another one does is a part of it
+        # An app that begins while another one does is a part of it.
+        if not self._is_new(app) or self._preparing:
             return wrapped(*args, **kwargs)
         self._preparing = True
         try:
@@ -67,12 +66,20 @@ class Framework:
             self._preparing = False
 
     @never_raises
+    def _is_new(self, app: Any) -> bool:
+        known = self._seen.get(id(app)) is app
+        self._seen[id(app)] = app
+        return not known
+
+    @never_raises
     def _prepare(self, app: Any) -> bool:
         """Instrument an app that nobody has instrumented; return whether that was done."""
+        if getattr(app, "_is_instrumented_by_opentelemetry", False):
+            return False
         start, self._start = self._start, None
         if start:
             start()
-        if not self._instrumentor or getattr(app, "_is_instrumented_by_opentelemetry", False):
+        if not self._instrumentor:
             return False
         self._instrument(self._instrumentor, app)
         return True
