@@ -58,7 +58,7 @@ soak: setup ## run 20 minutes under load with bombs and kills, and count (MINUTE
 	PYTHONPATH=tests $(BIN)/python -m support.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 bombs: setup ## send requests that are small on the way and huge in memory, and measure (ONLY="a word", DOOR=http)
-	PYTHONPATH=tests $(BIN)/python -m support.bombs $(if $(ONLY),--only "$(ONLY)") $(if $(DOOR),--door $(DOOR))
+	PYTHONPATH=tests $(BIN)/python -m support.bombing $(if $(ONLY),--only "$(ONLY)") $(if $(DOOR),--door $(DOOR))
 
 libraries: setup ## run small apps of each library against fake providers and record them (NAMES="cohere groq")
 	$(BIN)/pip install --quiet uv

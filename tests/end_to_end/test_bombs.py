@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from support.bombs import BOMBS, LAWFUL, MAX_RSS_MEGABYTES, measure
+from support.bombing import MAX_RSS_MEGABYTES, measure
+from support.bombs import BOMBS, LAWFUL
 from support.serving import Server
 
 KNOWN = {bomb.name: bomb for bomb in (*BOMBS, *LAWFUL)}

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from support.commands import journal
-from support.killer import out_of_memory_killer, resident
+from support.killer import out_of_memory_killer
+from support.memory import resident
 from support.otlp import chat_span, rag_trace, request, span, trace_id
 from support.serving import Server
 from support.tally import is_settled, ledger

@@ -22,7 +22,7 @@ from pathlib import Path
 import httpx
 
 from support.load import Load
-from support.outage import Memory
+from support.memory import Memory
 from support.serving import Server
 from support.tally import Tally, count, is_settled
 from support.waiting import eventually

@@ -4,20 +4,18 @@
 """
 
 import argparse
-import os
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from support.load import Load
+from support.memory import Memory
 from support.serving import Server
 from support.tally import Tally, count, is_settled
 from support.waiting import eventually
@@ -25,7 +23,6 @@ from support.waiting import eventually
 JUDGES = ("toxicity",)
 PADDING = 8192
 DRAIN_SECONDS = 900.0
-SAMPLE_SECONDS = 0.25
 
 
 @contextmanager
@@ -38,44 +35,6 @@ def locked(path: Path) -> Generator[None]:
     finally:
         connection.execute("ROLLBACK")
         connection.close()
-
-
-class Memory:
-    """Records the resident size of each of a server's processes, in MB.
-
-    Attributes:
-        sizes: by process, in order of time.
-    """
-
-    def __init__(self, pids: Callable[[], Mapping[str, int]]) -> None:
-        self.sizes: dict[str, list[float]] = defaultdict(list)
-        self._pids = pids
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def start(self) -> "Memory":
-        self._thread.start()
-        return self
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(SAMPLE_SECONDS):
-            with suppress(FileNotFoundError, subprocess.CalledProcessError):  # a process ended meanwhile
-                for name, pid in self._pids().items():
-                    self.sizes[name].append(_resident_megabytes(pid))
-
-    @property
-    def largest(self) -> dict[str, float]:
-        """The largest size by process."""
-        return {name: max(sizes) for name, sizes in self.sizes.items()}
-
-
-def _resident_megabytes(pid: int) -> float:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,10 +16,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.bombs import BOMBS, drop
+from support.bombing import drop
+from support.bombs import BOMBS
 from support.crash import JUDGES, TARGETS, kill
 from support.load import Load
-from support.outage import Memory
+from support.memory import Memory
 from support.serving import Server
 from support.tally import Tally, count, is_settled, rows
 from support.waiting import eventually
