@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from mlflow import MlflowClient
 
+from support.memory import resident
 from support.otlp import rag_trace, request, trace_id
 from support.serving import Server
 from support.waiting import eventually
@@ -73,7 +74,7 @@ def test_a_crash_of_the_work_process_while_receiving(server: Server):
 
 
 def test_a_crash_of_the_receive_process(server: Server):
-    """It is started again within seconds, and what it had acked is there."""
+    """It is started again within seconds, and what it had acked is there. `/metrics` shows the memory of the new one."""
     send(server, "receive", range(400, 410))
     server.kill("receive")
 
@@ -83,6 +84,13 @@ def test_a_crash_of_the_receive_process(server: Server):
     eventually(is_open, timeout=30)
     send(server, "receive", range(410, 420))
     check(server, "receive", range(400, 420))
+    assert server.process is not None
+    for name, pid in {"supervisor": server.process.pid, **server.children()}.items():
+        shown = server.sample("qualitrace_process_memory_bytes", process=name)
+        # `work` is shown with its writer, which comes and goes.
+        assert shown >= 0.8 * resident(pid) if name == "work" else shown == pytest.approx(resident(pid), rel=0.2)
+        assert server.sample("qualitrace_process_cpu_seconds_total", process=name) > 0
+        assert server.sample("qualitrace_process_open_fds", process=name) > 3
 
 
 def test_a_killed_supervisor(server: Server):

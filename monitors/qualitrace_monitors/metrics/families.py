@@ -98,6 +98,24 @@ BUILD_INFO = Family(
     "1, with the versions of qualitrace and Python as labels.",
     ("version", "python"),
 )
+PROCESS_MEMORY = Family(
+    "qualitrace_process_memory_bytes",
+    "gauge",
+    "Resident memory of supervisor, receive or work, each with the processes that it started for itself (Linux).",
+    ("process",),
+)
+PROCESS_CPU = Family(
+    "qualitrace_process_cpu_seconds_total",
+    "counter",
+    "Processor time of supervisor, receive or work; a process that is started again begins at 0 (Linux).",
+    ("process",),
+)
+PROCESS_FILES = Family(
+    "qualitrace_process_open_fds",
+    "gauge",
+    "Open files and connections of supervisor, receive or work (Linux).",
+    ("process",),
+)
 
 _QUALITY = ("judge", "tier", "service", "window")
 PASS_RATE = Family(

@@ -16,7 +16,8 @@ generated from the code: `python -m qualitrace_monitors.metrics.reference > docs
 - `tier` is `local`, `llm` or `scorer`.
 - In the OpenMetrics form the metrics of scores, traces and model calls carry a trace id as exemplar (Prometheus:
   `--enable-feature=exemplar-storage`).
-- `process_*` (memory, processor time, file descriptors) are those of the process `work`, on Linux.
+- `process_*` (memory, processor time, file descriptors) are those of the process `work`, on Linux;
+  `qualitrace_process_*` are those of each process, by name.
 - Counters never fall: a trace whose outcome was replaced counts in both. The totals on the dashboard reconcile.
 """
 
