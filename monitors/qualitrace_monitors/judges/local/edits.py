@@ -25,11 +25,6 @@ class EditedText:
         self._original = original
         self._steps: list[list[_Edit]] = []
 
-    @property
-    def is_changed(self) -> bool:
-        """Whether any replacement changed the text."""
-        return bool(self._steps)
-
     def replace(self, pattern: re.Pattern[str], new: str | Callable[[re.Match[str]], str]) -> None:
         """Replace each match by a text, or by what a function makes of it."""
         edits: list[_Edit] = []
