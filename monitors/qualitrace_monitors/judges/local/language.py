@@ -84,7 +84,10 @@ def _is_name(text: str, found: _Evidence) -> bool:
 
 @shared
 def _evidence(text: str) -> _Evidence:
-    plain = _UNIT.sub(" ", " ".join(part for part in unified(text).split() if not _ADDRESS.search(part)))
+    plain = unified(text)
+    if _ADDRESS.search(plain):
+        plain = " ".join(part for part in plain.split() if not _ADDRESS.search(part))
+    plain = _UNIT.sub(" ", plain)
     others = 0 if plain.isascii() else _WEIGHT_OF_OTHER * len(_OTHER_LETTER.findall(plain))
     if others and others >= _OTHER_SHARE * (others + len(_LATIN_LETTER.findall(plain))):
         return _Evidence(0.0, 0, True)
