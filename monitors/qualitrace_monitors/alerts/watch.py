@@ -1,0 +1,170 @@
+"""Decides when an alert on a mean, such as `pass_rate < 0.9`, fires and when it resolves.
+
+Two detectors share the promise α, the chance of a false alarm within the period. One asks whether the mean is below the
+threshold, with 25 % of α. It is slow where the service was far better than that. So the other one asks whether the mean
+has fallen below what it was, and fires only if it is now below the threshold, too. It gets 45 %. The last 30 % is for
+the chance that the lower bound of what the mean was, from the first thousand values, is too high.
+
+    value ─▶ threshold arm ─────┬─▶ fires ─▶ mirrored arm ─▶ resolves
+         └─▶ reference ─▶ baseline arm ─┘    (is the mean above the threshold?)
+"""
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from qualitrace_monitors.alerts.detector import Array, Detector, Mask, Reading
+from qualitrace_monitors.estimate.interval import Moments
+
+REFERENCE = 1000.0
+"""Effective number of values from which the mean before a change is taken."""
+
+_READ = [field.name for field in fields(Reading)]
+_SUMS = [field.name for field in fields(Moments)]
+
+_BELOW, _FALLEN, _BOUND = 0.25, 0.45, 0.3  # shares of the promise
+
+RESOLVED = 1000.0
+"""Evidence of a recovery: an alert that resolves too early fires again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """What the mean was: one value a stream, NaN while too few values came.
+
+    Attributes:
+        mean: of the first values.
+        bound: what the true mean lies above, but for 30 % of the promise.
+    """
+
+    mean: Array
+    bound: Array
+
+
+class Watch:
+    """Streams of values under one rule.
+
+    Args:
+        threshold: the alert fires when the mean is below it.
+        alpha: chance of a false alarm within the period, like 0.05.
+        streams: how many there are.
+        reference: effective number of values that make the reference; 0 leaves the second detector out.
+
+    Attributes:
+        firing: of each stream.
+        changes: what was known of the change at the last firing.
+    """
+
+    def __init__(self, threshold: float, alpha: float, streams: int = 1, reference: float = REFERENCE) -> None:
+        self._threshold, self._alpha, self._wanted = threshold, alpha, reference
+        thresholds = np.full(streams, threshold)
+        self._below = Detector(thresholds)
+        self._fallen = Detector(thresholds)
+        self._above = Detector(1 - thresholds)
+        self._bound, self._mean = np.full(streams, np.nan), np.full(streams, np.nan)
+        self._sums = np.zeros((6, streams))  # in the order of `Moments`
+        self.firing: Mask = np.zeros(streams, dtype=np.bool_)
+        self.changes = self._below.read()
+
+    def take(self, values: ArrayLike, weights: ArrayLike, fresh: ArrayLike, now: ArrayLike) -> None:
+        """Take the next value of every stream; see `Detector.bet` for the arguments."""
+        quiet = ~self.firing
+        if quiet.any():
+            guarded = quiet & (self._bound >= self._threshold)
+            _bet(self._below, values, weights, fresh, now, quiet)
+            _bet(self._fallen, values, weights, fresh, now, guarded)
+            self._fire(quiet, guarded)
+        if not quiet.all():
+            _bet(self._above, 1.0 - np.asarray(values), weights, fresh, now, ~quiet)
+            self._resolve(~quiet)
+        learning = quiet & ~self.firing & np.isnan(self._bound)
+        if self._wanted and learning.any():
+            self._remember(values, weights, learning)
+
+    def _fire(self, quiet: Mask, guarded: Mask) -> None:
+        share = _BELOW if self._wanted else 1.0
+        below = quiet & (self._below.log_evidence() >= -math.log(share * self._alpha))
+        fallen = guarded
+        if guarded.any():
+            fallen = guarded & (self._fallen.log_evidence() >= -math.log(_FALLEN * self._alpha))
+        if fallen.any():
+            fallen &= self._fallen.read().mean < self._threshold
+        fired = below | fallen
+        if not fired.any():
+            return
+        self.changes = _chosen(fallen, self._fallen.read(), _chosen(below, self._below.read(), self.changes))
+        self.firing = self.firing | fired
+        for detector in (self._below, self._fallen, self._above):
+            detector.reset(fired)
+        self._sums[:, fired] = 0.0  # a reference that was being taken is that of a fall
+
+    def _resolve(self, firing: Mask) -> None:
+        resolved = firing & (self._above.log_evidence() >= math.log(RESOLVED))
+        self.firing = self.firing & ~resolved
+        self._above.reset(resolved)
+
+    def _remember(self, values: ArrayLike, weights: ArrayLike, where: Mask) -> None:
+        """Add values to the reference of some streams; freeze those that have enough."""
+        x, r = (np.where(where, given, 0.0) for given in (values, weights))
+        self._sums += (r, r * r, r * x, r * x * x, r * r * x, r * r * x * x)
+        weight, squared_weight = self._sums[:2]
+        full = where & (weight * weight >= self._wanted * squared_weight)
+        for stream in np.flatnonzero(full):
+            moments = Moments(**dict(zip(_SUMS, self._sums[:, stream].tolist(), strict=True)))
+            self._mean[stream] = moments.mean
+            self._bound[stream] = moments.interval(1 - 2 * _BOUND * self._alpha)[0]
+        if full.any():
+            self._fallen.move(self._bound, full)
+
+    def dump(self) -> dict[str, Any]:
+        """Return the state as JSON values."""
+        return {
+            "detectors": [detector.dump() for detector in (self._below, self._fallen, self._above)],
+            "bound": _known(self._bound),
+            "mean": _known(self._mean),
+            "sums": self._sums.tolist(),
+            "firing": self.firing.tolist(),
+            "changes": {name: _known(getattr(self.changes, name)) for name in _READ},
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from what `dump` returned, for a watch with the same arguments."""
+        self._below, self._fallen, self._above = map(Detector.load, state["detectors"])
+        self._bound, self._mean = _array(state["bound"]), _array(state["mean"])
+        self._sums = np.asarray(state["sums"], dtype=np.float64)
+        self.firing = np.asarray(state["firing"], dtype=np.bool_)
+        self.changes = Reading(**{name: _array(values) for name, values in state["changes"].items()})
+
+    @property
+    def reference(self) -> Reference:
+        """What the mean was."""
+        return Reference(mean=self._mean, bound=self._bound)
+
+
+def _bet(
+    detector: Detector, values: ArrayLike, weights: ArrayLike, fresh: ArrayLike, now: ArrayLike, where: Mask
+) -> None:
+    if where.all():
+        detector.bet(values, weights, fresh, now, None)
+    elif where.any():
+        detector.bet(values, weights, fresh, now, where)
+
+
+def _known(values: Array) -> list[float | None]:
+    """Return values as JSON, which has no NaN."""
+    return [None if np.isnan(value) else value for value in values.tolist()]
+
+
+def _array(values: list[float | None]) -> Array:
+    return np.asarray(values, dtype=np.float64)  # None becomes NaN
+
+
+def _chosen(mask: Mask, one: Reading, other: Reading) -> Reading:
+    return Reading(
+        mean=np.where(mask, one.mean, other.mean),
+        count=np.where(mask, one.count, other.count),
+        since=np.where(mask, one.since, other.since),
+    )
