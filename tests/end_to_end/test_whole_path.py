@@ -107,7 +107,7 @@ def test_a_fall_of_quality_is_seen_in_mlflow_prometheus_and_at_the_webhook(
     tmp_path: Path,
 ):
     """Good answers pass; wrong passages make groundedness fall, which fires; right ones again resolve it."""
-    rule = {"name": "ungrounded", "judge": "groundedness", "when": "pass_rate < 0.8", "window": "20s", "min_samples": 6}
+    rule = {"name": "ungrounded", "judge": "groundedness", "when": "pass_rate < 0.8", "session_silence": "1s"}
     server = serve(
         alerts=[rule | {"for": "1s", "notify": ["ops"]}],
         notify={"ops": {"url": webhook_receiver.url, "secret": SECRET}},
@@ -134,16 +134,16 @@ def test_a_fall_of_quality_is_seen_in_mlflow_prometheus_and_at_the_webhook(
         ids = {item["labels"]["trace_id"] for series in exemplars for item in series["exemplars"]}
         assert ids <= {trace.info.trace_id.removeprefix("tr-") for trace in traces}
 
-    run_app(server, WRONG, 12)
-    eventually(lambda: [a["status"] for a in alerts_at(webhook_receiver, "ungrounded")] == ["firing"], timeout=40)
+    run_app(server, WRONG, 25)
+    eventually(lambda: [a["status"] for a in alerts_at(webhook_receiver, "ungrounded")] == ["firing"], timeout=90)
     assert server.sample("qualitrace_alert_state", alert="ungrounded", state="firing") == 1
-    run_app(server, RIGHT, 12)
+    run_app(server, RIGHT, 50)
 
     def is_resolved() -> bool:
         statuses = [alert["status"] for alert in alerts_at(webhook_receiver, "ungrounded")]
         return statuses == ["firing", "resolved"]
 
-    eventually(is_resolved, timeout=40)
+    eventually(is_resolved, timeout=90)
     (first, last) = alerts_at(webhook_receiver, "ungrounded")
     assert first["fingerprint"] == last["fingerprint"]
     assert first["labels"]["service"] == "tents"

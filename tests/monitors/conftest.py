@@ -9,6 +9,7 @@ import mlflow
 import pytest
 
 from qualitrace_collector.state import Database
+from qualitrace_monitors.alerts import new_scores
 from qualitrace_monitors.estimate.scores import ScoreRow
 from support.judging import Monitor
 from support.mlflow_db import new_database
@@ -37,7 +38,16 @@ def add_score() -> AddScore:
     """Write a score of a new trace into a database; gives the trace's id."""
     numbers = itertools.count(1)
 
-    def add(into: Database, label: str, at: float, *, value: float | None = None, **changes: object) -> str:
+    def add(
+        into: Database,
+        label: str,
+        at: float,
+        *,
+        value: float | None = None,
+        session: str = "",
+        weight: float = 1.0,
+        **changes: object,
+    ) -> str:
         trace_id = f"tr-{next(numbers):032x}"
         default_value = {"pass": 1.0, "unsure": 0.5, "fail": 0.0}[label]
         row: dict[str, Any] = {
@@ -60,6 +70,7 @@ def add_score() -> AddScore:
             **changes,
         }
         with into.transaction() as connection:
+            new_scores.put(connection, ScoreRow(**row), session, weight)
             ScoreRow(**row).save(connection)
         return trace_id
 

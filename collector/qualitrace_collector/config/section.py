@@ -1,9 +1,9 @@
 """The base of every section: immutable, unknown keys refused with a hint, secrets also read from files."""
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self, TypeVar, get_args
+from typing import Any, ClassVar, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, SecretStr, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -20,7 +20,12 @@ class Section(BaseModel):
     """A part of the configuration file.
 
     A field `x` that holds a secret may be given as `x_file`: the path of a file with the secret in it.
+
+    Attributes:
+        no_longer: keys of earlier versions, and what to do instead.
     """
+
+    no_longer: ClassVar[Mapping[str, str]] = {}
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -35,7 +40,7 @@ class Section(BaseModel):
             # Pydantic's own error for an unknown key does not say which keys its model has.
             documented = {name: field.alias or name for name, field in cls.model_fields.items()}
             unknown = [key for key in values if key not in documented.values()]
-            mistakes += [((), _unknown_key(key, documented)) for key in unknown]
+            mistakes += [((), cls.no_longer.get(key) or _unknown_key(key, documented)) for key in unknown]
             values = {key: values[key] for key in values if key not in unknown}
         section = validate_with(mistakes, validate, values, fields_first=True)
         for name in cls.secret_fields():

@@ -98,6 +98,7 @@ class Sampler:
                 root_ended_at=(root.end_time_ns or root.start_time_ns) / 1e9,
                 completed_at=now,
                 content_hash=content_hash,
+                weight=min(1.0, self._rates.effective_rate(judge) / probability) if probability else 0.0,
             )
             JudgeQueue.put(connection, task)
 

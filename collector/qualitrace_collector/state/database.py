@@ -49,11 +49,14 @@ class Database:
 
     def _claim_version(self, connection: sqlite3.Connection) -> None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version not in (0, schema.VERSION):  # SQLite gives 0 to a new file
+        if not 0 <= version <= schema.VERSION:  # SQLite gives 0 to a new file
             raise StateError(
                 f"{self.path}: has tables of version {version}, and this qualitrace knows {schema.VERSION}: "
                 "use the qualitrace that wrote it, or set data_dir to another folder"
             )
+        for later in range(version + 1, schema.VERSION + 1) if version else ():
+            for statement in schema.MIGRATIONS[later]:
+                connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {schema.VERSION}")
 
     @classmethod

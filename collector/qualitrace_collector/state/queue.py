@@ -19,6 +19,8 @@ class JudgeTask:
     Attributes:
         trace_id: MLflow's trace id (`tr-…`).
         inclusion_probability: that this trace was picked for this judge; 0 means picked after the fact.
+        weight: relative to the traces that were picked by the rate alone, which weigh 1: the least probability with
+            which the judge picks any, divided by that of this one. 0 means picked after the fact.
         root_ended_at: end of the root span by the application's clock, Unix seconds.
         completed_at: when the collector completed the trace, by its own clock, Unix seconds.
         attempts: leases so far, this one included.
@@ -34,6 +36,7 @@ class JudgeTask:
     completed_at: float
     attempts: int = 0
     content_hash: str = ""
+    weight: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.content_hash:
@@ -44,10 +47,14 @@ class JudgeTask:
         """The task's name among all tasks."""
         return f"{self.trace_id} {self.judge}"
 
-    def for_queue(self, judge: str, probability: float) -> "JudgeTask":
-        """Return the same sample for another judge, which gets it with this probability once this one has."""
+    def for_queue(self, judge: str, probability: float, weight: float) -> "JudgeTask":
+        """Return the same sample for another judge, which gets it with this probability once this one has.
+
+        Args:
+            weight: relative to the samples that it gets with the least probability.
+        """
         chance = self.inclusion_probability * probability
-        return replace(self, judge=judge, inclusion_probability=chance, attempts=0)
+        return replace(self, judge=judge, inclusion_probability=chance, weight=self.weight * weight, attempts=0)
 
 
 class Place(NamedTuple):
@@ -93,7 +100,7 @@ class JudgeQueue:
             return
         # A trace that was picked is judged again whatever becomes of it, so the greatest of its probabilities holds.
         connection.execute(
-            "INSERT OR REPLACE INTO judgement VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, 0)",
+            "INSERT OR REPLACE INTO judgement VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, 0, ?)",
             (
                 task.trace_id,
                 task.judge,
@@ -104,6 +111,7 @@ class JudgeQueue:
                 task.root_ended_at,
                 task.completed_at,
                 task.completed_at,
+                task.weight,
             ),
         )
         if row is not None:
@@ -234,6 +242,7 @@ def _task(row: sqlite3.Row) -> JudgeTask:
         completed_at=row["completed_at"],
         attempts=row["attempts"] + 1,
         content_hash=row["content_hash"],
+        weight=row["weight"],
     )
 
 

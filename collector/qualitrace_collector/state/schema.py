@@ -2,13 +2,11 @@
 
 # How to change it: `Database` runs all statements at every open, so a new table or index is one more
 # `CREATE … IF NOT EXISTS` here and nothing else. A change of a table that exists raises VERSION by one and comes with
-# the statements that lead from the version before, for example
-#
-#     MIGRATIONS = {2: ("ALTER TABLE trace ADD COLUMN tenant TEXT NOT NULL DEFAULT ''",)}
-#
-# and let `Database` run them, in order, for every version above that of the file, in the transaction that reads the
-# version and before the statements below. No release has written another version yet, so it only refuses others.
-VERSION = 1
+# the statements that lead there from the version before.
+VERSION = 2
+
+# By version: what leads there. They run in order for every version above that of the file, before the statements below.
+MIGRATIONS = {2: ("ALTER TABLE judgement ADD COLUMN weight REAL NOT NULL DEFAULT 1",)}
 
 STATEMENTS = (
     # Ledger: the outcome of each trace, and totals that outlive the rows.
@@ -53,7 +51,8 @@ STATEMENTS = (
         trace_id TEXT NOT NULL, judge TEXT NOT NULL, service TEXT NOT NULL, status TEXT NOT NULL,
         sample TEXT NOT NULL, content_hash TEXT NOT NULL, inclusion_probability REAL NOT NULL,
         root_ended_at REAL NOT NULL, completed_at REAL NOT NULL, due_at REAL NOT NULL,
-        attempts INTEGER NOT NULL, PRIMARY KEY (trace_id, judge)) WITHOUT ROWID""",
+        attempts INTEGER NOT NULL, weight REAL NOT NULL DEFAULT 1,
+        PRIMARY KEY (trace_id, judge)) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS judgement_due ON judgement(due_at) WHERE status = 'queued'",
     "CREATE INDEX IF NOT EXISTS judgement_waiting ON judgement(judge, completed_at) WHERE status = 'queued'",
     "CREATE INDEX IF NOT EXISTS judgement_by_age ON judgement(completed_at)",
@@ -96,6 +95,21 @@ STATEMENTS = (
         trace_id TEXT NOT NULL, judge TEXT NOT NULL, spent_at REAL, tokens INTEGER NOT NULL, usd REAL NOT NULL,
         PRIMARY KEY (trace_id, judge)) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS always_pick_spent ON always_pick(spent_at, judge, tokens, usd)",
+    # What alerts bet on: scores that no rule has seen yet, sessions under way, and what each rule knows.
+    """CREATE TABLE IF NOT EXISTS new_score (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT, judge TEXT NOT NULL, tier TEXT NOT NULL, version TEXT NOT NULL,
+        service TEXT NOT NULL, session TEXT NOT NULL, value REAL NOT NULL, label TEXT NOT NULL,
+        weight REAL NOT NULL, scored_at REAL NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS open_session (
+        judge TEXT NOT NULL, tier TEXT NOT NULL, version TEXT NOT NULL, service TEXT NOT NULL, session TEXT NOT NULL,
+        scores INTEGER NOT NULL, weight REAL NOT NULL, value REAL NOT NULL, passed REAL NOT NULL, failed REAL NOT NULL,
+        began_at REAL NOT NULL, last_at REAL NOT NULL,
+        PRIMARY KEY (judge, tier, version, service, session)) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS open_session_by_silence ON open_session(last_at)",
+    """CREATE TABLE IF NOT EXISTS alert_watch (
+        rule TEXT NOT NULL, service TEXT NOT NULL, number INTEGER NOT NULL, version TEXT NOT NULL,
+        condition TEXT NOT NULL, state TEXT NOT NULL, bets INTEGER NOT NULL, last_at REAL NOT NULL,
+        PRIMARY KEY (rule, service)) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS alert_state (
         rule TEXT NOT NULL, service TEXT NOT NULL, judge TEXT NOT NULL, state TEXT NOT NULL,
         active_since REAL, fired_at REAL, held_at REAL,

@@ -1,16 +1,18 @@
-"""Evaluates the rules. Each change of state and its notifications are one transaction.
+"""Evaluates the rules. The scores that are taken, each change of state and its notifications are one transaction.
 
-A paged engineer reads labels, a sentence with the numbers and their interval, and the worst traces.
+A paged engineer reads labels, a sentence with the numbers, and the worst traces.
 """
 
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
-from qualitrace_collector.config.values import duration_text
 from qualitrace_collector.state import Database
+from qualitrace_monitors.alerts.new_scores import AT_ONCE, Bet, take_bets
+from qualitrace_monitors.alerts.rule_watch import RuleWatch
 from qualitrace_monitors.alerts.settings import AlertRule
-from qualitrace_monitors.alerts.status import AlertStatus, advance, weigh
+from qualitrace_monitors.alerts.status import AlertStatus, advance
 from qualitrace_monitors.estimate.estimator import Estimate, Estimator
 from qualitrace_monitors.notify.delivery import Outbox
 from qualitrace_monitors.notify.payload import Alert, Links, webhook_payload
@@ -40,23 +42,55 @@ class AlertEngine:
         An alert whose rule the configuration no longer has is resolved, at the receivers of its firing.
         """
         estimates = {name: self._estimates(rule, now) for name, rule in self._rules.items()}
+        while self._take(now):
+            pass
         with self._database.transaction() as connection:
+            watches = {
+                (watch.rule.name, watch.service): watch for watch in RuleWatch.load_all(connection, self.rules, now)
+            }
             saved = AlertStatus.load_all(connection)
             kept = {(status.rule, status.service): status for status in saved if self._covers(status)}
             for status in saved:
                 if not self._covers(status):
                     self._retire(connection, status, now)
             for name, rule in self._rules.items():
-                services = {*estimates[name], *(service for rule_name, service in kept if rule_name == name)}
+                services = {*estimates[name], *(key[1] for key in (*kept, *watches) if key[0] == name)}
                 for service in sorted(services):
                     status = kept.get((name, service)) or AlertStatus(rule=name, service=service, judge=rule.judge)
-                    self._update(connection, rule, status, estimates[name].get(service), now)
+                    watch = watches.get((name, service))
+                    found = estimates[name].get(service, {})
+                    estimate = found.get(watch.tier) if watch else next(iter(found.values()), None)
+                    self._update(connection, rule, status, watch, estimate, now)
 
-    def _estimates(self, rule: AlertRule, now: float) -> Mapping[str, Estimate]:
-        """Map services to estimates."""
-        found = self._estimator.estimates(now, rule.window, rule.confidence, rule.judge, rule.service)
-        # A service has several where the judge's tier was changed within the window: the one with most samples counts.
-        return {estimate.service: estimate for estimate in sorted(found, key=lambda estimate: estimate.samples)}
+    def _watches(self, connection: sqlite3.Connection, now: float) -> dict[tuple[str, str], RuleWatch]:
+        """Return what the rules know, by rule and service."""
+        return {(watch.rule.name, watch.service): watch for watch in RuleWatch.load_all(connection, self.rules, now)}
+
+    def _take(self, now: float) -> bool:
+        """Let the rules bet on the scores that came; return whether there may be more."""
+        silence = min((rule.session_silence for rule in self.rules), default=0.0)
+        with self._database.transaction() as connection:
+            bets = take_bets(connection, now, silence)
+            watches = {
+                (watch.rule.name, watch.service): watch for watch in RuleWatch.load_all(connection, self.rules, now)
+            }
+            changed = dict[tuple[str, str], RuleWatch]()
+            for bet in bets:
+                for rule in self.rules:
+                    if rule.judge == bet.judge and rule.service in (None, bet.service):
+                        key = rule.name, bet.service
+                        changed[key] = watches[key] = watches.get(key) or _new_watch(rule, bet, watches)
+                        watches[key].take(bet)
+            for watch in changed.values():
+                watch.save(connection)
+        return len(bets) >= AT_ONCE
+
+    def _estimates(self, rule: AlertRule, now: float) -> Mapping[str, Mapping[str, Estimate]]:
+        """Return the estimates of each service, by tier."""
+        found: dict[str, dict[str, Estimate]] = {}
+        for estimate in self._estimator.estimates(now, rule.window, judge=rule.judge, service=rule.service):
+            found.setdefault(estimate.service, {})[estimate.tier] = estimate
+        return found
 
     def _covers(self, status: AlertStatus) -> bool:
         rule = self._rules.get(status.rule)
@@ -67,17 +101,19 @@ class AlertEngine:
         connection: sqlite3.Connection,
         rule: AlertRule,
         before: AlertStatus,
+        watch: RuleWatch | None,
         estimate: Estimate | None,
         now: float,
     ) -> None:
-        after = _measured(advance(before, rule, weigh(rule, estimate), now), rule, estimate)
-        if estimate is not None and after.state != before.state:
+        evidence = watch.evidence if watch else "inconclusive"
+        after = _measured(advance(before, rule, evidence, now), rule, estimate)
+        if watch is not None and after.state != before.state:
             if after.state == "firing":
-                after = replace(after, labels=_labels(rule, estimate), receivers=rule.notify)
-                annotations = _firing_annotations(connection, rule, estimate, self._links, now)
+                after = replace(after, labels=_labels(watch), receivers=rule.notify)
+                annotations = _firing_annotations(connection, watch, self._links, now)
                 self._notify(connection, after, annotations, now)
             elif before.state == "firing":
-                annotations = _resolved_annotations(rule, estimate)
+                annotations = _resolved_annotations(watch, estimate)
                 self._notify(connection, before, annotations, now, ended=True)
                 after = replace(after, labels={}, receivers=())
         if after.state == "inactive" and estimate is None:
@@ -117,53 +153,65 @@ def _measured(status: AlertStatus, rule: AlertRule, estimate: Estimate | None) -
     return replace(status, value=value, interval=interval, samples=estimate.samples)
 
 
-def _labels(rule: AlertRule, estimate: Estimate) -> dict[str, str]:
-    """Return the labels of the alert that `rule` fires on `estimate`."""
+def _new_watch(rule: AlertRule, bet: Bet, watches: Mapping[tuple[str, str], RuleWatch]) -> RuleWatch:
+    number = 1 + sum(name == rule.name for name, _ in watches)
+    return RuleWatch(rule, bet.service, number)
+
+
+def _labels(watch: RuleWatch) -> dict[str, str]:
+    """Return the labels of an alert."""
     return {
-        "alertname": rule.name,
-        "service": estimate.service,
-        "judge": rule.judge,
-        "tier": estimate.tier,
-        "severity": rule.severity,
+        "alertname": watch.rule.name,
+        "service": watch.service,
+        "judge": watch.rule.judge,
+        "tier": watch.tier,
+        "severity": watch.rule.severity,
     }
 
 
-def _firing_annotations(
-    connection: sqlite3.Connection, rule: AlertRule, estimate: Estimate, links: Links, now: float
-) -> dict[str, str]:
+def _firing_annotations(connection: sqlite3.Connection, watch: RuleWatch, links: Links, now: float) -> dict[str, str]:
     """Return summary (the rule's own, if it has one) and description of an alert that begins to fire."""
-    sentence = _sentence(rule, estimate, "fell" if rule.when.operator == "<" else "rose")
-    traces = "".join(f"\n- {line}" for line in _worst_traces(connection, rule, estimate, links, now))
-    return {"summary": rule.summary or sentence, "description": f"{sentence}. Worst traces:{traces}"}
+    sentence = _sentence(watch)
+    traces = "".join(f"\n- {line}" for line in _worst_traces(connection, watch, links, now))
+    return {"summary": watch.rule.summary or sentence, "description": f"{sentence}. Worst traces:{traces}"}
 
 
-def _resolved_annotations(rule: AlertRule, estimate: Estimate) -> dict[str, str]:
-    """Return summary and description of an alert whose quality recovered."""
-    sentence = _sentence(rule, estimate, "recovered")
-    return {"summary": sentence, "description": f"{sentence}."}
-
-
-def _sentence(rule: AlertRule, estimate: Estimate, change: str) -> str:
-    value, (lower, upper) = estimate.quantity(rule.when.quantity)
-    shown = "undecided" if value is None else f"{value:.2f}"
-    window = duration_text(rule.window)
+def _sentence(watch: RuleWatch) -> str:
+    """Say what changed: `pass rate 0.71 in about 93 answers since 14:05 UTC, was 0.95`."""
+    rule, change = watch.rule, watch.change
+    verb = "fell" if rule.when.operator == "<" else "rose"
+    counted = "sessions" if change.of_sessions else "answers"
+    began = datetime.fromtimestamp(change.since, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    before = "" if change.before is None else f", was {change.before:.2f}"
     return (
-        f"{rule.judge} of {estimate.service} {change}: {rule.when.quantity.replace('_', ' ')} {shown} "
-        f"({rule.confidence * 100:g} % interval {lower:.2f}–{upper:.2f}, {estimate.samples} answers in {window}), "
-        f"threshold {rule.when.threshold:g}"
+        f"{rule.judge} of {watch.service} {verb}: {_words(rule)} {change.mean:.2f} in about {change.count:.0f} "
+        f"{counted} since {began}{before} (threshold {rule.when.threshold:g}, false alarms at most {rule.false_alarms})"
     )
 
 
-def _worst_traces(
-    connection: sqlite3.Connection, rule: AlertRule, estimate: Estimate, links: Links, now: float
-) -> list[str]:
+def _resolved_annotations(watch: RuleWatch, estimate: Estimate | None) -> dict[str, str]:
+    """Return summary and description of an alert whose quality recovered."""
+    rule = watch.rule
+    value = None if estimate is None else estimate.quantity(rule.when.quantity)[0]
+    shown = "" if value is None else f": {_words(rule)} {value:.2f} now"
+    sentence = f"{rule.judge} of {watch.service} recovered{shown} (threshold {rule.when.threshold:g})"
+    return {"summary": sentence, "description": f"{sentence}."}
+
+
+def _words(rule: AlertRule) -> str:
+    return rule.when.quantity.replace("_", " ")
+
+
+def _worst_traces(connection: sqlite3.Connection, watch: RuleWatch, links: Links, now: float) -> list[str]:
     """Return a line for each of the worst scores: the trace's address, the value and the rationale."""
-    direction = "ASC" if rule.when.operator == "<" else "DESC"
+    rule = watch.rule
+    direction = "ASC" if rule.when.operator == "<" or rule.when.quantity == "unsure_rate" else "DESC"
+    unsure = "AND label = 'unsure' " if rule.when.quantity == "unsure_rate" else ""
     rows = connection.execute(
         "SELECT trace_id, value, rationale FROM score WHERE judge = ? AND tier = ? AND service = ? "
-        "AND completed_at > ? AND completed_at <= ? AND inclusion_probability > 0 "
+        f"AND completed_at > ? AND completed_at <= ? AND inclusion_probability > 0 {unsure}"
         f"ORDER BY value {direction}, completed_at DESC LIMIT ?",
-        (rule.judge, estimate.tier, estimate.service, now - rule.window, now, TRACES_SHOWN),
+        (rule.judge, watch.tier, watch.service, now - rule.window, now, TRACES_SHOWN),
     ).fetchall()
     return [f"{links.trace(row['trace_id'])} scored {row['value']:.2f}: {_shortened(row['rationale'])}" for row in rows]
 

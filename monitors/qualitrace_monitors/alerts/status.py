@@ -1,10 +1,10 @@
-"""Where each alert stands, one row per (rule, service) in the state database, and how an estimate changes that.
+"""Where each alert stands, one row per (rule, service) in the state database, and how evidence changes that.
 
     inactive ── established ──▶ pending ── for `for` ──▶ firing ── recovered, and not established
         ▲                          │                        │      for `keep_firing_for`
         └──── not established ─────┴────────────────────────┘
 
-A firing alert stays firing while the evidence is inconclusive: few or no samples are no recovery.
+A firing alert stays firing while nothing shows a recovery: silence is none.
 """
 
 import json
@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Self
 
 from qualitrace_monitors.alerts.settings import AlertRule
-from qualitrace_monitors.estimate.estimator import Estimate
 from qualitrace_monitors.estimate.interval import Interval
 
 AlertState = Literal["inactive", "pending", "firing"]
 Evidence = Literal["established", "recovered", "inconclusive"]
+"""What a rule's watch says: the condition holds; it does not hold, or no more; nothing, as no score came yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,26 +71,6 @@ class AlertStatus:
     def delete(self, connection: sqlite3.Connection) -> None:
         """Delete the row, in the caller's transaction."""
         connection.execute("DELETE FROM alert_state WHERE rule = ? AND service = ?", (self.rule, self.service))
-
-
-def weigh(rule: AlertRule, estimate: Estimate | None) -> Evidence:
-    """Return whether the estimate establishes the rule's condition.
-
-    established: enough samples, and the whole interval lies beyond the threshold.
-    recovered: enough samples, and the point estimate is on the threshold or on its good side.
-    inconclusive: anything else.
-    """
-    if estimate is None or estimate.samples < rule.min_samples:
-        return "inconclusive"
-    value, (lower, upper) = estimate.quantity(rule.when.quantity)
-    threshold = rule.when.threshold
-    if rule.when.operator == "<":
-        established, good = upper < threshold, value is not None and value >= threshold
-    else:
-        established, good = lower > threshold, value is not None and value <= threshold
-    if established:
-        return "established"
-    return "recovered" if good else "inconclusive"
 
 
 def advance(status: AlertStatus, rule: AlertRule, evidence: Evidence, now: float) -> AlertStatus:

@@ -28,7 +28,7 @@ _SUMS = [field.name for field in fields(Moments)]
 _BELOW, _FALLEN, _BOUND = 0.25, 0.45, 0.3  # shares of the promise
 
 RESOLVED = 1000.0
-"""Evidence of a recovery: an alert that resolves too early fires again."""
+"""Evidence of a recovery, which comes by chance once in as many values at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,8 @@ class Watch:
             _bet(self._fallen, values, weights, fresh, now, guarded)
             self._fire(quiet, guarded)
         if not quiet.all():
-            _bet(self._above, 1.0 - np.asarray(values), weights, fresh, now, ~quiet)
+            # By the count, not by the time: an alert that fires resolves by chance once in `RESOLVED` values.
+            _bet(self._above, 1.0 - np.asarray(values), weights, 1.0, now, ~quiet)
             self._resolve(~quiet)
         learning = quiet & ~self.firing & np.isnan(self._bound)
         if self._wanted and learning.any():

@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from qualitrace_collector.config.section import Section
 from qualitrace_collector.config.values import Address, Duration, Identifier, duration_text
-from qualitrace_monitors.alerts.settings import Condition
+from qualitrace_monitors.alerts.settings import Condition, FalseAlarms
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.notify.receivers import KINDS, Receiver
 
@@ -28,7 +28,8 @@ One YAML file; without it every default holds ([configure](configure.md)). This 
 """
 _TYPES = {
     "str": "text", "float": "number", "int": "integer", "bool": "true or false", "Path": "path", "SecretStr": "secret",
-    "AnyHttpUrl": "URL", "ByteSize": "size", "Condition": "condition", "tuple": "list", "dict": "mapping",
+    "AnyHttpUrl": "URL", "ByteSize": "size", "Condition": "condition", "FalseAlarms": "promise",
+    "tuple": "list", "dict": "mapping",
 }  # fmt: skip
 _VALIDATED_TYPES = {
     get_args(Duration)[1]: "duration",
@@ -73,7 +74,7 @@ def _rows(key: str, field: FieldInfo) -> Iterator[list[str]]:
 def _section_in(annotation: Any) -> type[Section] | None:
     """Return the section that a key holds: alone, optional, in a list or in a mapping."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
-        return None if annotation is Condition else annotation  # a condition is written as text
+        return None if annotation in (Condition, FalseAlarms) else annotation  # they are written as text
     return next((section for argument in get_args(annotation) if (section := _section_in(argument))), None)
 
 

@@ -1,7 +1,7 @@
 """Estimates of quality by judge, tier and service, from the sums over their scores."""
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from qualitrace_collector.state import Database
@@ -11,7 +11,7 @@ from qualitrace_monitors.estimate.scores import sum_up
 DEFAULT_WINDOW = 3600.0
 """Seconds over which quality is estimated for metrics and dashboard, beside the windows of the alert rules."""
 
-Quantity = Literal["pass_rate", "mean_score"]
+Quantity = Literal["pass_rate", "mean_score", "unsure_rate"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,7 @@ class Estimate:
         pass_rate_interval: its lower bound counts `unsure` scores as fails, its upper bound as passes.
         mean_score: weighted mean of the values, 0 to 1.
         unsure_share: weighted share of the `unsure` scores, 0 to 1.
+        unsure_share_interval: its interval.
     """
 
     judge: str
@@ -40,11 +41,14 @@ class Estimate:
     mean_score: float
     mean_score_interval: Interval
     unsure_share: float
+    unsure_share_interval: Interval
 
     def quantity(self, name: Quantity) -> tuple[float | None, Interval]:
         """Return the point estimate and the interval of what an alert rule names."""
         if name == "pass_rate":
             return self.pass_rate, self.pass_rate_interval
+        if name == "unsure_rate":
+            return self.unsure_share, self.unsure_share_interval
         return self.mean_score, self.mean_score_interval
 
 
@@ -96,6 +100,18 @@ def _estimate(row: sqlite3.Row, window: float, confidence: float) -> Estimate:
         mean_score=value.mean,
         mean_score_interval=value.interval(confidence),
         unsure_share=unsure_share,
+        unsure_share_interval=_difference(not_failed, passed).interval(confidence),
+    )
+
+
+def _difference(one: Moments, other: Moments) -> Moments:
+    """Return the moments of what is 1 where `one` is 1 and `other` is 0."""
+    return replace(
+        one,
+        first=one.first - other.first,
+        second=one.second - other.second,
+        squared_first=one.squared_first - other.squared_first,
+        squared_second=one.squared_second - other.squared_second,
     )
 
 

@@ -40,6 +40,10 @@ class Escalation:
         """Return the probability with which a verdict goes on."""
         return 1.0 if unsure else self.audit_rate
 
+    def weight(self, probability: float) -> float:
+        """Return the weight of a verdict that went on with this probability, relative to the least likely ones."""
+        return self.audit_rate / probability if 0 < self.audit_rate < probability else 1.0
+
     def picks(self, trace_id: str, probability: float) -> bool:
         """Decide for a trace by a hash: the same on a repetition, and independent of the trace's own sampling."""
         # The hash stays when late spans change the trace's probability: it is picked if any of them reached the hash.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger
 from qualitrace_collector.state.ledger import JudgementOutcome
+from qualitrace_monitors.alerts import new_scores
 from qualitrace_monitors.budget.spending import AlwaysPicks, Spending
 from qualitrace_monitors.estimate.scores import ScoreRow
 from qualitrace_monitors.judges.build import Escalation, JudgeStage
@@ -93,6 +94,8 @@ def _save_score(connection: sqlite3.Connection, judgement: Judgement, now: float
     if stage.queue == stage.judge.name:
         ScoreRow.set_aside(connection, task.trace_id, stage.judge.name)
     if row is not None:
+        if not row.replaces_another(connection):  # a trace's first verdict keeps its bet
+            new_scores.put(connection, row, task.sample.metadata.get("session", ""), task.weight)
         row.save(connection)
 
 
@@ -107,7 +110,7 @@ def _escalate(connection: sqlite3.Connection, task: JudgeTask, row: ScoreRow | N
     counted_before = not asked_before and row is not None and row.replaces_another(connection)
     picked = asked_before or then.picks(task.trace_id, probability)
     if picked:
-        JudgeQueue.put(connection, task.for_queue(then.queue, probability))
+        JudgeQueue.put(connection, task.for_queue(then.queue, probability, then.weight(probability)))
         if counted_before:
             Ledger.add(connection, task.service, "sampled_out", then.queue, -1)
     elif row is not None and not counted_before:

@@ -53,7 +53,7 @@ LOCAL_BATCH = 256
 SLOW_GROUPS = 8
 """Into how many groups the calls are divided that were in flight when the process died: each group takes seconds."""
 PRUNE_SECONDS = 600.0
-SHORTEST_EVALUATION_SECONDS, LONGEST_EVALUATION_SECONDS = 1.0, 15.0
+EVALUATION_SECONDS = 5.0
 BEAT_SECONDS = 1.0
 NOTIFY_SECONDS = 0.5
 LOOK_SECONDS, ASK_SECONDS = 1.0, 2.0
@@ -225,7 +225,7 @@ class Services:
         loops += [Loop(name, worker.step) for name, worker in self._workers.items()]
         if monitor:
             loops.append(_every(PRUNE_SECONDS, "prune", self._prune))
-            loops.append(_every(_evaluation_pause(config), "alerts", self._alerts.evaluate))
+            loops.append(_every(EVALUATION_SECONDS, "alerts", self._alerts.evaluate))
             if config.heartbeat is not None:
                 heartbeat = Heartbeat(config.heartbeat, self._database, self._links)
                 loops.append(_every(BEAT_SECONDS, "heartbeat", heartbeat.beat))
@@ -267,9 +267,3 @@ def _every(seconds: float, name: str, action: Callable[[float], object]) -> Loop
         return seconds
 
     return Loop(name, step)
-
-
-def _evaluation_pause(config: Config) -> float:
-    """Return the seconds between evaluations: a sixtieth of the shortest window, since longer ones change slower."""
-    shortest = min((rule.window for rule in config.alerts), default=0.0)
-    return min(LONGEST_EVALUATION_SECONDS, max(SHORTEST_EVALUATION_SECONDS, shortest / 60))

@@ -288,7 +288,7 @@ def test_a_database_that_is_damaged_later_is_named(tmp_path: Path):
     database = Database(path)
     with database.transaction() as connection:
         connection.executemany(
-            "INSERT INTO verdict VALUES (?, ?, 0)", [(f"{number:04}", "x" * 500) for number in range(200)]
+            "INSERT INTO verdict VALUES (?, ?, 0)", [(f"{number:04}", "x" * 500) for number in range(400)]
         )
     database.connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
     database.close()

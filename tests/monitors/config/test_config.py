@@ -21,7 +21,7 @@ judges:
   - {name: brand_voice, instructions: "On brand? {{ inputs }} {{ outputs }}", model: anthropic:/claude-sonnet-5}
 budget:   {usd_per_day: 5}
 alerts:
-  - {name: groundedness-low, judge: groundedness, when: pass_rate < 0.9, confidence: 0.95, window: 1h, for: 5m, notify: [ops]}
+  - {name: groundedness-low, judge: groundedness, when: pass_rate < 0.9, window: 1h, for: 5m, notify: [ops]}
 notify:
   ops: {kind: webhook, url: https://hooks.example.com/q, secret_file: SECRET}
 """
@@ -82,7 +82,7 @@ def test_the_documented_example_is_read(tmp_path: Path):
     path.write_text(EXAMPLE.replace("SECRET", str(secret)))
     config = load_config(path, Config)
     (alert,) = config.alerts
-    assert (alert.window, alert.hold_for, alert.confidence) == (3600.0, 300.0, 0.95)
+    assert (alert.window, alert.hold_for, str(alert.false_alarms)) == (3600.0, 300.0, "5% per 30d")
     assert (alert.when.quantity, alert.when.operator, alert.when.threshold) == ("pass_rate", "<", 0.9)
     assert [judge.kind for judge in config.judges] == ["groundedness", "relevance", "custom"]
     assert [config.sampling.rate_of(judge) for judge in config.judges] == [0.1, 0.05, 0.1]
@@ -129,6 +129,9 @@ def test_the_documented_example_is_read(tmp_path: Path):
         ("assembly: {max_age: .inf}", "assembly.max_age: must be a duration of less than 100 years"),
         ("assembly: {max_age: 1" + "0" * 400 + "}", "assembly.max_age: must be a duration of less than 100 years"),
         ("alerts: [{name: a, judge: relevance, when: pass_rate < 90}]", "alerts.0.when.threshold: must be at most 1 (got 90.0)"),
+        ("alerts: [{name: a, judge: relevance, when: pass_rate < 1, min_samples: 9}]", "alerts.0: min_samples is no longer needed: an alert waits for as many scores as `false_alarms` takes"),
+        ("alerts: [{name: a, judge: relevance, when: pass_rate < 1, false_alarms: 5%}]", "alerts.0: false_alarms must read like '5% per 30d' (got '5%')"),
+        ("alerts: [{name: a, judge: relevance, when: pass_rate < 1, false_alarms: 90% per 1d}]", "alerts.0.false_alarms.chance: must be at most 0.5 (got 0.9)"),
         ("alerts: [{name: a, judge: relevance, when: pass_rate < 1, window: 0}]", "alerts.0.window: must be more than 0 (got 0.0)"),
         ("judges: [{name: relevance, instructions: 'Polite? {{ outputs }}'}]", "judges.0: instructions: the local judge takes none; set model, for example openai:/gpt-5-mini"),
         ("judges: [{name: relevance, base_url: 'http://127.0.0.1:1'}]", "judges.0: base_url: the local judge takes none; set model, for example openai:/gpt-5-mini"),

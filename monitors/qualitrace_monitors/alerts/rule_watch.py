@@ -1,0 +1,188 @@
+"""What a rule knows of a service: its watch, kept in the state database, and the bets that it takes."""
+
+import json
+import logging
+import math
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Self
+
+from qualitrace_monitors.alerts.new_scores import Bet
+from qualitrace_monitors.alerts.settings import AlertRule
+from qualitrace_monitors.alerts.status import Evidence
+from qualitrace_monitors.alerts.watch import Watch
+
+MOST_FRESH = 0.01
+"""Share of the period that counts as passed between two bets at most: a service that was silent begins anew."""
+
+LEAST_FRESH = 1e-9
+"""The share between two bets that came together, or between which the clock was set back."""
+
+_TIERS = ("local", "scorer", "llm")  # from the least trusted on
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What is known of a change at the moment at which an alert fires.
+
+    Attributes:
+        mean: of the rule's quantity since the change.
+        count: about how many answers, or sessions, that is.
+        since: about when it began, Unix seconds.
+        before: the mean before; None if too little was known.
+    """
+
+    mean: float
+    count: float
+    since: float
+    before: float | None
+    of_sessions: bool
+
+
+class RuleWatch:
+    """The watch of a rule over one service.
+
+    Args:
+        number: which service of the rule it is, from 1 on, in the order in which they came.
+    """
+
+    def __init__(self, rule: AlertRule, service: str, number: int) -> None:
+        self.rule, self.service, self._number = rule, service, number
+        self._tier, self._version = "", ""
+        self._bets, self._last_at, self._of_sessions = 0, 0.0, False
+        self._rises = rule.when.operator == ">"
+        self._watch = self._new_watch()
+
+    def _new_watch(self) -> Watch:
+        promise, threshold = self.rule.false_alarms.chance, self.rule.when.threshold
+        if self.rule.share == "rule":  # the shares of all services, however many come, add up to the whole
+            promise /= self._number * (self._number + 1)
+        return Watch(1 - threshold if self._rises else threshold, promise)
+
+    @property
+    def tier(self) -> str:
+        """The tier whose scores it rests on; empty before the first."""
+        return self._tier
+
+    @property
+    def evidence(self) -> Evidence:
+        """Whether the condition holds."""
+        if not self._bets:
+            return "inconclusive"
+        return "established" if self._watch.firing[0] else "recovered"
+
+    @property
+    def change(self) -> Change:
+        """What was known when the condition was established."""
+        found, before = self._watch.changes, float(self._watch.reference.mean[0])
+        return Change(
+            mean=self._shown(float(found.mean[0])),
+            count=float(found.count[0]),
+            since=float(found.since[0]),
+            before=None if math.isnan(before) else self._shown(before),
+            of_sessions=self._of_sessions,
+        )
+
+    def _shown(self, mean: float) -> float:
+        return 1 - mean if self._rises else mean
+
+    def take(self, bet: Bet) -> None:
+        """Take a bet of the rule's judge on the service, unless it is of a tier that does not count."""
+        if self.rule.tier not in (None, bet.tier):
+            return
+        if self._tier and _TIERS.index(bet.tier) < _TIERS.index(self._tier):
+            return
+        if (bet.tier, bet.version) != (self._tier, self._version):
+            self._begin(bet)
+        fresh = (bet.at - self._last_at) / self.rule.false_alarms.period if self._bets else 0.0
+        self._watch.take(self._value(bet), bet.weight, min(MOST_FRESH, max(LEAST_FRESH, fresh)), bet.at)
+        self._bets, self._last_at = self._bets + 1, bet.at
+        self._of_sessions = bet.of_session
+
+    def _begin(self, bet: Bet) -> None:
+        """Forget what another judge version, or tier, found; an alert that fires has to be resolved by this one."""
+        if self._tier:
+            _log.info(
+                "alert %s of %s: the judge is %s %s now, was %s %s; what was known of the service is forgotten",
+                self.rule.name,
+                self.service,
+                bet.tier,
+                bet.version,
+                self._tier,
+                self._version,
+            )
+        fires = self._watch.firing
+        self._watch = self._new_watch()
+        self._watch.firing = fires
+        self._tier, self._version, self._bets = bet.tier, bet.version, 0
+
+    def _value(self, bet: Bet) -> float:
+        """Return the rule's quantity, or its complement where the rule is about a rise.
+
+        What is unsure counts for the service: neither as a fail where too few passes are watched for, nor as a pass
+        where too many are.
+        """
+        quantity = self.rule.when.quantity
+        if quantity == "mean_score":
+            value = bet.value
+        elif quantity == "unsure_rate":
+            value = 1 - bet.passed - bet.failed
+        else:
+            value = bet.passed if self._rises else 1 - bet.failed
+        return min(1.0, max(0.0, 1 - value if self._rises else value))
+
+    @classmethod
+    def load_all(cls, connection: sqlite3.Connection, rules: Iterable[AlertRule], now: float) -> list[Self]:
+        """Read the watches of these rules; delete those of others, and of rules that say something else now.
+
+        What a service that was silent for a whole period showed before is forgotten, too.
+        """
+        by_name = {rule.name: rule for rule in rules}
+        found: list[Self] = []
+        for row in connection.execute("SELECT * FROM alert_watch").fetchall():
+            rule = by_name.get(row["rule"])
+            if (
+                rule is not None
+                and row["condition"] == _condition(rule)
+                and now - row["last_at"] <= rule.false_alarms.period
+            ):
+                found.append(cls._from_row(rule, row))
+            else:
+                connection.execute(
+                    "DELETE FROM alert_watch WHERE rule = ? AND service = ?", (row["rule"], row["service"])
+                )
+        return found
+
+    @classmethod
+    def _from_row(cls, rule: AlertRule, row: sqlite3.Row) -> Self:
+        made = cls(rule, row["service"], row["number"])
+        state: dict[str, Any] = json.loads(row["state"])
+        made._watch.load(state["watch"])
+        made._tier, made._of_sessions = state["tier"], state["of_sessions"]
+        made._version, made._bets, made._last_at = row["version"], row["bets"], row["last_at"]
+        return made
+
+    def save(self, connection: sqlite3.Connection) -> None:
+        """Insert or replace the row, in the caller's transaction."""
+        state = {"watch": self._watch.dump(), "tier": self._tier, "of_sessions": self._of_sessions}
+        connection.execute(
+            "INSERT OR REPLACE INTO alert_watch VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                self.rule.name,
+                self.service,
+                self._number,
+                self._version,
+                _condition(self.rule),
+                json.dumps(state),
+                self._bets,
+                self._last_at,
+            ),
+        )
+
+
+def _condition(rule: AlertRule) -> str:
+    """Return what a watch depends on: a rule that says something else begins anew."""
+    return f"{rule.judge} {rule.service} {rule.tier} {rule.when} {rule.false_alarms} {rule.share}"
