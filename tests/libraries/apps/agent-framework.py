@@ -1,14 +1,22 @@
 # /// script
-# dependencies = ["agent-framework-core>=1.23,<2", "agent-framework-openai>=1.17,<2"]
+# dependencies = [
+#   "agent-framework-core>=1.23,<2",
+#   "agent-framework-openai>=1.17,<2",
+#   "mcp>=2.3,<3",
+#   "tenacity>=9,<10",
+#   "{project}[starlette]",
+# ]
 # ///
 """Microsoft's Agent Framework."""
 
 import asyncio
 import contextlib
 import os
+import sys
+from pathlib import Path
 
 import openai
-from agent_framework import Agent
+from agent_framework import Agent, MCPStdioTool
 from agent_framework.openai import OpenAIChatClient, OpenAIChatCompletionClient
 
 import qualitrace
@@ -38,6 +46,16 @@ def responses():
 
 def tools():
     asyncio.run(agent(tools=[get_weather]).run(WEATHER))
+
+
+def mcp():
+    async def ask():
+        program = ["-P", str(Path(__file__).with_name("mcp.py"))]
+        server = MCPStdioTool("weather", sys.executable, args=program, env=dict(os.environ), load_prompts=False)
+        async with server:
+            await agent(tools=server).run(WEATHER)
+
+    asyncio.run(ask())
 
 
 def stream():

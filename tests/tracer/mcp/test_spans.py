@@ -60,14 +60,20 @@ class Session:
         return {"content": [TEXT]}
 
 
-def call(session: Session) -> None:
-    asyncio.run(client._call_tool(session.call_tool, session, ("get_weather", {"city": "Oslo"}), {}))
+def call(session: Session, **more: Any) -> None:
+    asyncio.run(client._call_tool(session.call_tool, session, ("get_weather", {"city": "Oslo"}), more))
 
 
-@pytest.mark.parametrize("name", ["get_weather", "weather_get_weather"])
-def test_a_tool_that_a_framework_traces_is_one_span(tracing: Any, name: str) -> None:
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "get_weather"},
+        {"openinference.span.kind": "TOOL", "tool.name": "weather_get_weather"},
+        {"mcp.method.name": CALL},
+    ],
+)
+def test_a_tool_that_a_framework_traces_is_one_span(tracing: Any, attributes: dict[str, str]) -> None:
     """The framework's span gets what it lacks; frameworks put the server's name in front."""
-    attributes = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": name}
     with get_tracer("framework").start_as_current_span("tool", attributes=attributes):
         call(Session())
     spans = tracing.flushed()
@@ -79,10 +85,11 @@ def test_a_tool_that_calls_another_has_two_spans(tracing: Any) -> None:
     """The inner one is the call's, below the outer one, and the request carries it to the server."""
     session = Session()
     with qualitrace.span("plan_trip", kind="tool"):
-        call(session)
+        call(session, meta={"traceparent": "a framework's", "progressToken": 1})
     spans = tracing.flushed()
     inner, outer = spans["tools/call get_weather"], spans["plan_trip"]
     assert inner.parent_id == outer.span_id
+    assert session.meta["progressToken"] == 1
     assert session.meta["traceparent"].split("-")[1:3] == [inner.trace_id, inner.span_id]
 
 

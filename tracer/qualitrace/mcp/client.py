@@ -114,9 +114,9 @@ def _is_there(method: str, target: str) -> bool:
     if getattr(span, "kind", None) == SpanKind.SERVER:
         return False  # a server that passes the call on
     is_same = attributes.get("mcp.method.name") == method
-    if method != CALL:
-        return is_same
     name = attributes.get("gen_ai.tool.name") or attributes.get("tool.name")
+    if method != CALL or name is None:
+        return is_same
     is_tool = attributes.get("gen_ai.operation.name") == "execute_tool"
     is_tool = is_tool or attributes.get("openinference.span.kind") == "TOOL"
     return (is_same or is_tool) and str(name).endswith(target)
@@ -149,8 +149,11 @@ def _inject(wrapped: Any, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
 
 @never_raises
 def _carried(meta: Mapping[str, Any], host: str) -> dict[str, str]:
-    """Return the trace and, for a server over stdio if the settings allow `localhost`, the session."""
+    """Return the trace and, for a server over stdio if the settings allow `localhost`, the session.
+
+    The trace of `meta` gives way, as in the SDK: frameworks put in the span above the call's.
+    """
     from qualitrace.propagation.outgoing import headers_for  # after the app's imports: it reads entry points
 
-    present = {key: value for key, value in meta.items() if isinstance(value, str)}
+    present = {key: value for key, value in meta.items() if key == "baggage" and isinstance(value, str)}
     return headers_for(host, None, present)
