@@ -72,10 +72,17 @@ class Turns:
             raise Unavailable("the process that reads large requests died; try again", "reader_died") from error
 
     def close(self) -> None:
-        """End the process for large requests, if there is one; the next one starts it again."""
-        if self._process is not None:
-            self._process.shutdown(wait=False, cancel_futures=True)
-            self._process = None
+        """End the process for large requests at once, if there is one; the next one starts it again.
+
+        Who waits for it gets Unavailable.
+        """
+        if self._process is None:
+            return
+        workers = list((self._process._processes or {}).values())  # pyright: ignore[reportPrivateUsage]
+        self._process.shutdown(wait=False, cancel_futures=True)
+        self._process = None
+        for worker in workers:  # Python waits at its end for what they do, which takes ten seconds on a busy machine
+            worker.kill()
 
 
 def _begin(parent: int) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -112,3 +113,19 @@ def test_a_large_request_that_kills_its_process_harms_no_other(turns: Turns) -> 
         return await take_large(turns, sent)
 
     assert asyncio.run(run()).SerializeToString() == sent
+
+
+def test_a_large_request_does_not_hold_up_the_end(turns: Turns) -> None:
+    """The process for it is killed, and its sender tries again."""
+
+    async def run() -> None:
+        await turns.take(MEDIUM_BYTES + 1, os.getpid)  # it has begun
+        waiting = asyncio.create_task(turns.take(MEDIUM_BYTES + 1, partial(time.sleep, 60)))
+        await asyncio.sleep(0)
+        turns.close()
+        with pytest.raises(Unavailable, match="try again"):
+            await waiting
+
+    began = time.monotonic()
+    asyncio.run(run())
+    assert time.monotonic() - began < 30
