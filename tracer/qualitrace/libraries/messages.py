@@ -1,6 +1,5 @@
 """Makes OpenTelemetry's writing of messages cheaper where Python is slow at it, before 3.12."""
 
-import importlib.metadata
 import sys
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import lru_cache
@@ -9,14 +8,16 @@ from typing import Any
 
 from qualitrace.quiet import never_raises
 
-TESTED = ("1.3b0",)  # of opentelemetry-util-genai
+TESTED = ("1.3b0",)  # of opentelemetry.util.genai
 _UNCHANGING = frozenset({str, int, float, bool, bytes, NoneType})
 
 
 @never_raises
 def quicken_messages(module: Any) -> None:
     """Replace `asdict` in `opentelemetry.util.genai._invocation`."""
-    if sys.version_info < (3, 12) and importlib.metadata.version("opentelemetry-util-genai") in TESTED:
+    from opentelemetry.util.genai.version import __version__
+
+    if sys.version_info < (3, 12) and __version__ in TESTED:
         module.asdict = as_dict
 
 

@@ -6,7 +6,7 @@ nobody gets. Only what was tested is replaced; other versions work as they are.
 
 # pyright: reportPrivateUsage=false
 
-import importlib.metadata
+import importlib
 from typing import Any
 
 from opentelemetry.context import attach, detach
@@ -15,17 +15,20 @@ from opentelemetry.metrics._internal.instrument import _ProxyHistogram
 
 from qualitrace.quiet import never_raises
 
-TESTED = {"opentelemetry-util-genai": ("1.3b0",), "opentelemetry-instrumentation-genai-openai": ("1.3b0",)}
+_UTIL = "opentelemetry.util.genai"
+_OPENAI = "opentelemetry.instrumentation.genai.openai"
+TESTED = {_UTIL: ("1.3b0",), _OPENAI: ("1.3b0",)}
 
 
-def _is_tested(distribution: str) -> bool:
-    return importlib.metadata.version(distribution) in TESTED[distribution]
+def _is_tested(package: str) -> bool:
+    # Not the distribution's metadata, which takes milliseconds to read.
+    return importlib.import_module(f"{package}.version").__version__ in TESTED[package]
 
 
 @never_raises
 def quicken_reads(module: Any) -> None:
     """Replace how the wrappers of `opentelemetry.util.genai.stream` read a chunk."""
-    if _is_tested("opentelemetry-util-genai"):
+    if _is_tested(_UTIL):
         module.SyncStreamWrapper.__next__ = _quick_next(module.SyncStreamWrapper.__next__)
         module.AsyncStreamWrapper.__anext__ = _quick_anext(module.AsyncStreamWrapper.__anext__)
 
