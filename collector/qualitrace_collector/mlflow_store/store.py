@@ -6,39 +6,25 @@ Writing is idempotent: MLflow upserts spans on (trace id, span id), and an asses
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from mlflow.entities import Assessment, Span, TraceState
-from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.abstract_store import AbstractStore
 from mlflow.tracing.constant import TraceMetadataKey
-from mlflow.tracking._tracking_service.utils import _get_store  # pyright: ignore[reportPrivateUsage]
-from mlflow.utils.credentials import get_default_host_creds
-from sqlalchemy import make_url
-from sqlalchemy.exc import OperationalError
 
 from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.convert.mlflow_span import AnySpan
 from qualitrace_collector.convert.prompts import searched_prompts
-from qualitrace_collector.masking import masked
+from qualitrace_collector.mlflow_store.connection import Connection
 from qualitrace_collector.mlflow_store.experiments import Experiments, PlacedTrace
 from qualitrace_collector.mlflow_store.headline import Headline, ended_trace, headline_of
-from qualitrace_collector.mlflow_store.reach import check_database
 from qualitrace_collector.mlflow_store.settings import Mlflow
 from qualitrace_collector.mlflow_store.tested_tables import has_tested_tables
-from qualitrace_collector.mlflow_store.tracking_server import TrackingServer
-from qualitrace_collector.mlflow_store.unavailable import (
-    ResourceShortage,
-    StoreUnavailable,
-    Unanswered,
-    is_shortage,
-    reason,
-)
+from qualitrace_collector.mlflow_store.unavailable import StoreUnavailable, Unanswered, reason
 from qualitrace_collector.mlflow_store.writable import try_to_write
 
 if TYPE_CHECKING:
@@ -54,16 +40,6 @@ HOPELESS = 3
 """Requests about a single trace that got no answer, none having got one, from which on the rest of a batch waits."""
 
 _UNTRIED = "not tried, since none of those before it was answered"
-
-_TRANSIENT_CODES = {
-    "TEMPORARILY_UNAVAILABLE",
-    "REQUEST_LIMIT_EXCEEDED",
-    "RESOURCE_EXHAUSTED",
-    "DEADLINE_EXCEEDED",
-    # A server that cannot take any trace.
-    "ENDPOINT_NOT_FOUND",
-    "NOT_IMPLEMENTED",
-}
 
 
 @dataclass
@@ -96,9 +72,9 @@ class TraceStore:
     def __init__(self, tracking_uri: str, artifact_uri: str, experiment: str) -> None:
         self.tracking_uri = tracking_uri
         self.artifact_uri = artifact_uri
+        self._mlflow = Connection(tracking_uri, artifact_uri)
         self.experiments = Experiments(lambda: self._store, experiment)
         self.wrote_at = -math.inf
-        self._reached = False
         self._tested = False
         self._refused_headline_reported = False
         self.unrecorded: set[str] = set()
@@ -116,22 +92,15 @@ class TraceStore:
     @property
     def shown_uri(self) -> str:
         """The tracking URI without credentials."""
-        return masked(self.tracking_uri)
+        return self._mlflow.shown_uri
 
     @property
     def _store(self) -> AbstractStore:
-        if not self._reached:  # MLflow would try for minutes, and say nothing
-            check_database(self.tracking_uri)
-            self._reached = True
-        return mlflow_store(self.tracking_uri, self.artifact_uri)
+        return self._mlflow.store
 
     def check(self) -> None:
         """Raise `StoreUnavailable` if MLflow does not answer."""
-        try:
-            self._store.search_experiments(max_results=1)
-        except Exception as error:
-            kind = ResourceShortage if is_shortage(error) else StoreUnavailable
-            raise kind(f"{self.shown_uri}: {reason(error)}") from error
+        self._mlflow.check()
 
     def check_writable(self) -> None:
         """Raise `StoreUnavailable` if MLflow answers but cannot be written; a database is left as it was."""
@@ -142,7 +111,7 @@ class TraceStore:
 
     def call(self, ask: Callable[[AbstractStore], _T]) -> _T:
         """Call MLflow's own store; `StoreUnavailable` takes the place of errors that are not the data's fault."""
-        with self._asking() as mlflow:
+        with self._mlflow.asking() as mlflow:
             return ask(mlflow)
 
     def save(self, traces: Sequence[ConvertedTrace]) -> dict[str, Exception]:
@@ -272,7 +241,7 @@ class TraceStore:
 
                 left = insert_assessments(store, assessments)
         except Exception as error:
-            self._raise_if_unavailable(error)  # else one of them is at fault; written one by one, that one shows
+            self._mlflow.raise_if_unavailable(error)  # else one of them is at fault; written one by one, that one shows
         for assessment in left:
             if str(assessment.assessment_id) in self._assessed:
                 continue
@@ -282,7 +251,7 @@ class TraceStore:
             try:
                 store.create_assessment(assessment)
             except Exception as error:
-                self._raise_if_unavailable(error)
+                self._mlflow.raise_if_unavailable(error)
                 progress.unanswered += isinstance(error, Unanswered)
                 if not self._has_assessment(assessment):
                     refused[str(assessment.assessment_id)] = error
@@ -296,12 +265,12 @@ class TraceStore:
         try:
             self._store.get_assessment(str(assessment.trace_id), str(assessment.assessment_id))
         except Exception as error:
-            self._raise_if_unavailable(error)
+            self._mlflow.raise_if_unavailable(error)
             return False
         return True
 
     def _placed(self, traces: Sequence[ConvertedTrace]) -> list[PlacedTrace]:
-        with self._asking():
+        with self._mlflow.asking():
             return [(self.experiments.place(trace), trace) for trace in traces]
 
     def _insert_new(self, traces: Sequence[PlacedTrace]) -> list[PlacedTrace]:
@@ -351,7 +320,7 @@ class TraceStore:
                 return True
             return not trace.renewed and self.has(trace)
         except Exception as error:
-            self._raise_if_unavailable(error)
+            self._mlflow.raise_if_unavailable(error)
             return False
 
     def _bisect(
@@ -368,7 +337,7 @@ class TraceStore:
         try:
             write(items)
         except Exception as error:
-            self._raise_if_unavailable(error)
+            self._mlflow.raise_if_unavailable(error)
             middle = len(items) // 2
             if not middle:
                 progress.unanswered += isinstance(error, Unanswered)
@@ -377,54 +346,3 @@ class TraceStore:
             return [found for half in halves for found in self._bisect(write, half, progress)]
         progress.taken = True
         return []
-
-    @contextmanager
-    def _asking(self) -> Generator[AbstractStore]:
-        try:
-            yield self._store
-        except Exception as error:
-            self._raise_if_unavailable(error)
-            raise
-
-    def _raise_if_unavailable(self, error: Exception) -> None:
-        """Raise `StoreUnavailable` unless the data are at fault, or may be: MLflow answers, but not to this."""
-        if isinstance(error, Unanswered):
-            try:
-                self.check()
-            except StoreUnavailable:
-                raise error from None
-            return
-        if isinstance(error, StoreUnavailable):
-            raise error
-        if is_shortage(error):
-            raise ResourceShortage(reason(error)) from error
-        if _is_transient(error):
-            raise StoreUnavailable(reason(error)) from error
-        # A server answers 422 or INTERNAL_ERROR for faults of its own, too: one that is well answers the check.
-        self.check()
-
-
-def mlflow_store(tracking_uri: str, artifact_uri: str | None = None) -> AbstractStore:
-    """Return MLflow's store, the same one for the same URIs.
-
-    Args:
-        artifact_uri: where artifacts of new experiments go; None leaves it to MLflow. A SQLite file always has them
-            beside it.
-    """
-    if tracking_uri.startswith("http"):
-        return _tracking_server(tracking_uri)
-    if tracking_uri.startswith("sqlite") and (path := make_url(tracking_uri).database):
-        artifact_uri = (Path(path).resolve().parent / "artifacts").as_uri()
-    return _get_store(tracking_uri, artifact_uri)
-
-
-@cache
-def _tracking_server(tracking_uri: str) -> AbstractStore:
-    return TrackingServer(partial(get_default_host_creds, tracking_uri))
-
-
-def _is_transient(error: Exception) -> bool:
-    if isinstance(error, MlflowException):
-        return error.error_code in _TRANSIENT_CODES
-    # What is asked outside of MLflow's sessions raises what MLflow calls TEMPORARILY_UNAVAILABLE.
-    return isinstance(error, (OSError, OperationalError))

@@ -13,7 +13,8 @@ from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from typing import TYPE_CHECKING
 
 from qualitrace_collector.convert import ConvertedTrace
-from qualitrace_collector.mlflow_store.store import TraceStore, mlflow_store
+from qualitrace_collector.mlflow_store.connection import mlflow_store
+from qualitrace_collector.mlflow_store.store import TraceStore
 from qualitrace_collector.mlflow_store.tested_tables import has_tested_tables
 from qualitrace_collector.process.startup import collect_garbage_seldom, configure_logging, when_parent_ends
 

@@ -48,8 +48,9 @@ from mlflow.utils.mlflow_tags import (
 from tenacity import RetryCallState, Retrying, wait_random_exponential
 
 from qualitrace_collector.masking import masked
+from qualitrace_collector.mlflow_store.connection import mlflow_store
 from qualitrace_collector.mlflow_store.experiments import find_or_create
-from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore, mlflow_store, reason
+from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore, reason
 from qualitrace_monitors.evaluation.dataset import TARGET
 from qualitrace_monitors.evaluation.result import ROW_TAG, SCORES, VERSION_TAG, Evaluation, MetricSummary, ScoredRow
 from qualitrace_monitors.evaluation.traces import RowTrace

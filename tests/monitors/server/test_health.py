@@ -12,7 +12,7 @@ import sqlalchemy
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from qualitrace_collector.journal import JournalEntry, JournalUnavailable, SqliteJournal, sqlite
-from qualitrace_collector.mlflow_store import store as store_module
+from qualitrace_collector.mlflow_store import connection
 from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
 from qualitrace_collector.process import loop
 from qualitrace_collector.process.loop import Loop
@@ -144,7 +144,7 @@ class TestMlflow:
         """It answers all the same: SQLite opens it for reading only, as it does with a file that others own."""
         read_only = SqlAlchemyStore(f"sqlite:///{database}", database.parent.as_uri())
         read_only.engine = sqlalchemy.create_engine(f"sqlite:///file:{database}?mode=ro&uri=true")
-        monkeypatch.setattr(store_module, "mlflow_store", lambda *_: read_only)
+        monkeypatch.setattr(connection, "mlflow_store", lambda *_: read_only)
         probe.look()
         assert probe.problem() == "it cannot be written"
 
