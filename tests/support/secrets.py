@@ -51,6 +51,7 @@ KEYS: Mapping[str, Draw] = {
     "Hugging Face": lambda r: "hf_" + "".join(r.choices(string.ascii_letters, k=34)),
     "GitLab": lambda r: "glpat-" + _drawn(r, URL_SAFE, 20),
     "Groq": lambda r: "gsk_" + _drawn(r, ALNUM, 52),
+    "ElevenLabs": lambda r: "sk_" + _drawn(r, HEX, 48),
 }
 
 
