@@ -71,7 +71,13 @@ def pinecone() -> None:
         if "sync" not in module:
             wrapt.register_post_import_hook(partial(_quieten_threads, kind), module)
     queries = {module: _methods(kind, _PINECONE) for module, kind in indexes.items()}
-    trace_queries(Store(name="pinecone", queries=queries | documents, collection=_namespace))
+    store = Store(
+        name="pinecone",
+        queries=queries | documents,
+        collection=_namespace,
+        returning_awaitables=("_IndexAsyncio",),
+    )
+    trace_queries(store)
 
 
 def _namespace(_: Any, arguments: Mapping[str, Any]) -> Any:
