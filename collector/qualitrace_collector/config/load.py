@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from qualitrace_collector.config.section import read_text
 from qualitrace_collector.masking import masked
 
 C = TypeVar("C", bound=BaseModel)
@@ -17,6 +18,10 @@ C = TypeVar("C", bound=BaseModel)
 LocatedMistake = tuple[str, str]
 
 _TOO_DEEP = "nested too deeply, or an anchor that contains itself"
+
+# What the largest configurations have is hundreds; aliases (*) multiply it with every level.
+MOST_VALUES = 100_000
+_TOO_MANY = f"more than {MOST_VALUES:,} values, which aliases of aliases make"
 
 
 class _UniqueKeysLoader(yaml.SafeLoader):
@@ -55,7 +60,9 @@ def load_config(path: Path | None, model: type[C], needs: Collection[str] | None
     if path is None:
         return model()
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeysLoader)  # noqa: S506  # a SafeLoader
+        raw = yaml.load(read_text(path), _UniqueKeysLoader)  # noqa: S506  # a SafeLoader
+        if _values_in(raw, {}) > MOST_VALUES:
+            raise ConfigError(str(path), [_TOO_MANY])
     except OSError as error:
         raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from None
     except (yaml.YAMLError, ValueError) as error:
@@ -63,6 +70,16 @@ def load_config(path: Path | None, model: type[C], needs: Collection[str] | None
     except RecursionError:
         raise ConfigError(str(path), [_TOO_DEEP]) from None
     return _parse({} if raw is None else raw, model, str(path), needs)
+
+
+def _values_in(value: Any, known: dict[int, int]) -> int:
+    """Count the values in one, each alias anew; `known` has the counts of what was seen, by its id."""
+    if not isinstance(value, (dict, list)):
+        return 1
+    if id(value) not in known:
+        inner: list[Any] = list(value.values()) if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_values_in(item, known) for item in inner)
+    return known[id(value)]
 
 
 def _parse(raw: Any, model: type[C], source: str, needs: Collection[str] | None) -> C:

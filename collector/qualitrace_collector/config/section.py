@@ -10,10 +10,27 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from qualitrace_collector.masking import remember_secret
 
+LONGEST_FILE = 1 << 20
+"""Bytes of a configuration or a secret: a device, or a log, has no end or takes all memory."""
+
 T = TypeVar("T")
 
 # The place below the validated section, and what is wrong there.
 Mistake = tuple[tuple[int | str, ...], str]
+
+
+def read_text(path: Path) -> str:
+    """Read a file of the configuration.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is not UTF-8 (UnicodeDecodeError), or too long.
+    """
+    with path.open("rb") as file:
+        data = file.read(LONGEST_FILE + 1)
+    if len(data) > LONGEST_FILE:
+        raise ValueError(f"longer than {LONGEST_FILE >> 20} MiB")
+    return data.decode("utf-8")
 
 
 class Section(BaseModel):
@@ -59,9 +76,9 @@ class Section(BaseModel):
                 if values.get(name) is not None:
                     raise ValueError(f"{name}_file: {name} is given, too; leave one of them out")
                 try:
-                    secret = Path(str(path)).read_text(encoding="utf-8").strip()
-                except (OSError, UnicodeDecodeError) as error:
-                    reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+                    secret = read_text(Path(str(path))).strip()
+                except (OSError, ValueError) as error:
+                    reason = "not UTF-8 text" if isinstance(error, UnicodeError) else getattr(error, "strerror", error)
                     raise ValueError(f"{name}_file: cannot read {path}: {reason}") from None
                 if not secret:
                     raise ValueError(f"{name}_file: {path} is empty")

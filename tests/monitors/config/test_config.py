@@ -1,5 +1,6 @@
 """The configuration file: defaults, the documented example, and every mistake at once with its remedy."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,12 @@ def test_the_documented_example_is_read(tmp_path: Path):
     assert "c2VjcmV0" not in repr(config)
 
 
+ALIASES = "a: &a [1]\n" + "\n".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]" for before, name in pairwise("abcdefghijklm")
+)
+"""A kilobyte that is 300 billion values."""
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -138,6 +145,9 @@ def test_the_documented_example_is_read(tmp_path: Path):
         ('judges: [{name: "a\\n", metric: relevance}]', "judges.0.name: must be letters, digits, '_' or '-', starting with a letter (got 'a\\n')"),
         ("judges: &a [*a]", "nested too deeply, or an anchor that contains itself"),
         ("[" * 5000, "nested too deeply, or an anchor that contains itself"),
+        (ALIASES, "more than 100,000 values, which aliases of aliases make"),
+        ("listen: {web_token_file: /dev/zero}", "listen: web_token_file: cannot read /dev/zero: longer than 1 MiB"),
+        ("judges: [" + "relevance, " * 100_000 + "]", "not valid YAML: longer than 1 MiB"),
         ("[]", "must be a mapping of sections, not list"),
         ("notify: {ops: {url: 'ftp://x'}}", "notify.ops.url: URL scheme should be 'http' or 'https' (got 'ftp://x')"),
         ("mlflow: {tracking_uri: 'mysql://u:pw@db/mlflow'}", f"mlflow.{TRACKING_URI} (got 'mysql://db/mlflow')"),
