@@ -23,6 +23,7 @@ from libraries.expectation import seen
 from libraries.providers.server import provider
 from libraries.run import PROJECT, RUN_SECONDS, report
 from support.node import NODE, install
+from support.places import forget_places
 from support.receiving import Receiver, receive_config, receiving
 
 HERE = Path(__file__).parent
@@ -53,6 +54,7 @@ class Sent:
         """Write a recording: a file for each signal that came."""
         for path, signal in self._files(name, scenario):
             path.unlink(missing_ok=True)
+            forget_places(signal)
             if payload := signal.SerializeToString():
                 path.write_bytes(payload)
 

@@ -23,6 +23,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from libraries.expectation import mistakes, seen
 from libraries.providers.server import provider
 from support.listening import listening
+from support.places import forget_places
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parents[1]
@@ -136,6 +137,7 @@ def main() -> int:
             binaries = environment(app, arguments.environments)
             for scenario, expected in expectations(app).items():
                 sent, said = run(app, scenario, binaries, llm)
+                forget_places(sent)
                 (RECORDINGS / f"{app.stem}__{scenario}.otlp.pb").write_bytes(sent.SerializeToString())
                 wrong += report(app.stem, scenario, expected, seen(sent), said)
     return 1 if wrong else 0

@@ -36,6 +36,10 @@ class AlertEngine:
         saved = AlertStatus.load_all(self._database.connection())
         return [(self._rules[status.rule], status) for status in saved if self._covers(status)]
 
+    def watches(self, now: float) -> list[RuleWatch]:
+        """Return what the rules know of each service at `now` (Unix seconds), in order of rule and service."""
+        return RuleWatch.all_of(self._database.connection(), self.rules, now)
+
     def evaluate(self, now: float) -> None:
         """Evaluate every rule at `now`, in Unix seconds, for each service that has data or an active alert.
 
@@ -45,9 +49,7 @@ class AlertEngine:
         while self._take(now):
             pass
         with self._database.transaction() as connection:
-            watches = {
-                (watch.rule.name, watch.service): watch for watch in RuleWatch.load_all(connection, self.rules, now)
-            }
+            watches = self._watches(now)
             saved = AlertStatus.load_all(connection)
             kept = {(status.rule, status.service): status for status in saved if self._covers(status)}
             for status in saved:
@@ -62,18 +64,16 @@ class AlertEngine:
                     estimate = found.get(watch.tier) if watch else next(iter(found.values()), None)
                     self._update(connection, rule, status, watch, estimate, now)
 
-    def _watches(self, connection: sqlite3.Connection, now: float) -> dict[tuple[str, str], RuleWatch]:
-        """Return what the rules know, by rule and service."""
-        return {(watch.rule.name, watch.service): watch for watch in RuleWatch.load_all(connection, self.rules, now)}
+    def _watches(self, now: float) -> dict[tuple[str, str], RuleWatch]:
+        return {(watch.rule.name, watch.service): watch for watch in self.watches(now)}
 
     def _take(self, now: float) -> bool:
         """Let the rules bet on the scores that came; return whether there may be more."""
         silence = min((rule.session_silence for rule in self.rules), default=0.0)
         with self._database.transaction() as connection:
             bets = take_bets(connection, now, silence)
-            watches = {
-                (watch.rule.name, watch.service): watch for watch in RuleWatch.load_all(connection, self.rules, now)
-            }
+            RuleWatch.forget_outdated(connection, self.rules, now)
+            watches = self._watches(now) if bets else {}
             changed = dict[tuple[str, str], RuleWatch]()
             for bet in bets:
                 for rule in self.rules:

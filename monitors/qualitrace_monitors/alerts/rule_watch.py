@@ -4,7 +4,7 @@ import json
 import logging
 import math
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -75,6 +75,11 @@ class RuleWatch:
         return "established" if self._watch.firing[0] else "recovered"
 
     @property
+    def measured(self) -> tuple[float, float]:
+        """The evidence that the condition holds, and the limit at which it counts as established."""
+        return float(self._watch.evidence[0]), 1 / self._watch.alpha
+
+    @property
     def change(self) -> Change:
         """What was known when the condition was established."""
         found, before = self._watch.changes, float(self._watch.reference.mean[0])
@@ -135,26 +140,21 @@ class RuleWatch:
         return min(1.0, max(0.0, 1 - value if self._rises else value))
 
     @classmethod
-    def load_all(cls, connection: sqlite3.Connection, rules: Iterable[AlertRule], now: float) -> list[Self]:
-        """Read the watches of these rules; delete those of others, and of rules that say something else now.
-
-        What a service that was silent for a whole period showed before is forgotten, too.
-        """
+    def all_of(cls, connection: sqlite3.Connection, rules: Iterable[AlertRule], now: float) -> list[Self]:
+        """Read the watches of these rules, but for those that are outdated at `now` (Unix seconds)."""
         by_name = {rule.name: rule for rule in rules}
-        found: list[Self] = []
-        for row in connection.execute("SELECT * FROM alert_watch").fetchall():
-            rule = by_name.get(row["rule"])
-            if (
-                rule is not None
-                and row["condition"] == _condition(rule)
-                and now - row["last_at"] <= rule.false_alarms.period
-            ):
-                found.append(cls._from_row(rule, row))
-            else:
+        rows = connection.execute("SELECT * FROM alert_watch").fetchall()
+        return [cls._from_row(by_name[row["rule"]], row) for row in rows if not _is_outdated(row, by_name, now)]
+
+    @staticmethod
+    def forget_outdated(connection: sqlite3.Connection, rules: Iterable[AlertRule], now: float) -> None:
+        """Delete the watches that `all_of` leaves out, in the caller's transaction."""
+        by_name = {rule.name: rule for rule in rules}
+        for row in connection.execute("SELECT rule, service, condition, last_at FROM alert_watch").fetchall():
+            if _is_outdated(row, by_name, now):
                 connection.execute(
                     "DELETE FROM alert_watch WHERE rule = ? AND service = ?", (row["rule"], row["service"])
                 )
-        return found
 
     @classmethod
     def _from_row(cls, rule: AlertRule, row: sqlite3.Row) -> Self:
@@ -181,6 +181,12 @@ class RuleWatch:
                 self._last_at,
             ),
         )
+
+
+def _is_outdated(row: sqlite3.Row, rules: Mapping[str, AlertRule], now: float) -> bool:
+    """Whether its rule is gone or says something else now, or its service was silent for a whole period."""
+    rule = rules.get(row["rule"])
+    return rule is None or row["condition"] != _condition(rule) or now - row["last_at"] > rule.false_alarms.period
 
 
 def _condition(rule: AlertRule) -> str:

@@ -54,12 +54,13 @@ class Watch:
         reference: effective number of values that make the reference; 0 leaves the second detector out.
 
     Attributes:
+        alpha: as given.
         firing: of each stream.
         changes: what was known of the change at the last firing.
     """
 
     def __init__(self, threshold: float, alpha: float, streams: int = 1, reference: float = REFERENCE) -> None:
-        self._threshold, self._alpha, self._wanted = threshold, alpha, reference
+        self._threshold, self.alpha, self._wanted = threshold, alpha, reference
         thresholds = np.full(streams, threshold)
         self._below = Detector(thresholds)
         self._fallen = Detector(thresholds)
@@ -86,13 +87,9 @@ class Watch:
             self._remember(values, weights, learning)
 
     def _fire(self, quiet: Mask, guarded: Mask) -> None:
-        share = _BELOW if self._wanted else 1.0
-        below = quiet & (self._below.log_evidence() >= -math.log(share * self._alpha))
-        fallen = guarded
+        below, fallen = quiet & (self._below_log() >= 0), guarded
         if guarded.any():
-            fallen = guarded & (self._fallen.log_evidence() >= -math.log(_FALLEN * self._alpha))
-        if fallen.any():
-            fallen &= self._fallen.read().mean < self._threshold
+            fallen = guarded & (self._fallen_log() >= 0)
         fired = below | fallen
         if not fired.any():
             return
@@ -101,6 +98,22 @@ class Watch:
         for detector in (self._below, self._fallen, self._above):
             detector.reset(fired)
         self._sums[:, fired] = 0.0  # a reference that was being taken is that of a fall
+
+    def _below_log(self) -> Array:
+        """Return the logarithm of the first detector's evidence, as a share of what it needs."""
+        share = _BELOW if self._wanted else 1.0
+        return self._below.log_evidence() + math.log(share * self.alpha)
+
+    def _fallen_log(self) -> Array:
+        """Return the logarithm of the second detector's evidence, as a share; none while the mean is not below."""
+        share = self._fallen.log_evidence() + math.log(_FALLEN * self.alpha)
+        return np.where(self._fallen.read().mean < self._threshold, share, -np.inf)
+
+    @property
+    def evidence(self) -> Array:
+        """The evidence of each stream: at 1 / alpha the alert fires. While it fires, that is what is shown."""
+        share = np.where(self.firing, 0.0, np.maximum(self._below_log(), self._fallen_log()))
+        return np.exp(np.minimum(share, 0.0)) / self.alpha
 
     def _resolve(self, firing: Mask) -> None:
         resolved = firing & (self._above.log_evidence() >= math.log(RESOLVED))
@@ -116,7 +129,7 @@ class Watch:
         for stream in np.flatnonzero(full):
             moments = Moments(**dict(zip(_SUMS, self._sums[:, stream].tolist(), strict=True)))
             self._mean[stream] = moments.mean
-            self._bound[stream] = moments.interval(1 - 2 * _BOUND * self._alpha)[0]
+            self._bound[stream] = moments.interval(1 - 2 * _BOUND * self.alpha)[0]
         if full.any():
             self._fallen.move(self._bound, full)
 

@@ -117,6 +117,16 @@ PROCESS_FILES = Family(
     ("process",),
 )
 
+_OF_ALERT = ("alert", "service", "judge", "tier")
+ALERT_EVIDENCE = Family(
+    "qualitrace_alert_evidence",
+    "gauge",
+    "Evidence (an e-value) that the alert's condition holds. The alert fires once it reaches the limit.",
+    _OF_ALERT,
+)
+ALERT_LIMIT = Family(
+    "qualitrace_alert_limit", "gauge", "Evidence at which the alert fires: 1 / the chance of a false alarm.", _OF_ALERT
+)
 _QUALITY = ("judge", "tier", "service", "window")
 PASS_RATE = Family(
     "qualitrace_pass_rate",

@@ -18,6 +18,7 @@ from qualitrace_collector.pipeline.settings import SampledJudge
 from qualitrace_collector.state import CoverageTotals, Database, DeadLetters, JudgeQueue, Ledger
 from qualitrace_collector.state.ledger import JUDGEMENT_OUTCOMES, TRACE_OUTCOMES
 from qualitrace_monitors.alerts.engine import AlertEngine
+from qualitrace_monitors.alerts.rule_watch import RuleWatch
 from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import Balance, Spending
 from qualitrace_monitors.estimate.estimator import DEFAULT_WINDOW, Estimate, Estimator
@@ -55,6 +56,9 @@ class StateCollector(Collector):
         yield from _coverage_metrics(CoverageTotals(self.database).totals())
         yield from _quality_metrics(self._estimates())
         yield _alert_metric(self.alerts)
+        watches = [(_of_alert(watch), watch.measured) for watch in self.alerts.watches(self.clock())]
+        yield families.ALERT_EVIDENCE.read((labels, evidence) for labels, (evidence, _) in watches)
+        yield families.ALERT_LIMIT.read((labels, limit) for labels, (_, limit) in watches)
         yield families.NOTIFICATIONS.read(self.notification_counts().items())
         received = self.receive_counts()
         for name, family in collector_metrics.OTLP.items():
@@ -152,6 +156,10 @@ def _alert_metric(alerts: AlertEngine) -> Metric:
         for rule, status in alerts.statuses()
         for state in ("pending", "firing")
     )
+
+
+def _of_alert(watch: RuleWatch) -> tuple[str, str, str, str]:
+    return watch.rule.name, watch.service, watch.rule.judge, watch.tier
 
 
 def _labels(balance: Balance) -> tuple[str, str, str]:

@@ -231,6 +231,22 @@ class TestReadAtAScrape:
         assert web.sample("qualitrace_alert_state", state="firing", **labels) == 1
         assert web.sample("qualitrace_alert_state", state="pending", **labels) == 0
 
+    def test_the_evidence_of_an_alert_grows_to_its_limit(
+        self, database: Database, add_score: AddScore, open_web: OpenWeb
+    ) -> None:
+        """So that a rule of Prometheus can compare the two: below before the alert fires, at it while it does."""
+        web = open_web(alerts=[{"name": "low", "judge": "groundedness", "when": "pass_rate < 0.9"}])
+        labels = {"alert": "low", "service": "shop", "judge": "groundedness", "tier": "local"}
+        seen: list[float] = []
+        for fails in (3, 5, 22):
+            for _ in range(fails):
+                add_score(database, "fail", NOW)
+            web.alerts.evaluate(NOW)
+            seen.append(web.sample("qualitrace_alert_evidence", **labels))
+        assert web.sample("qualitrace_alert_limit", **labels) == pytest.approx(20)
+        assert 0 < seen[0] < seen[1] < 20
+        assert seen[2] == pytest.approx(20)
+
     def test_what_was_received_and_sent_is_exported(self, web: WebStand) -> None:
         """Counters of the receive process, of the notifier and the journal's backlog appear under their names."""
         web.received.update({("spans_received", "grpc"): 40, ("requests_refused", "full"): 2})
