@@ -190,23 +190,25 @@ def _remedies(gaps: Iterable[Gap]) -> dict[tuple[Source, str], list[Content]]:
 
 
 def _coverage_table(gaps: Iterable[Gap]) -> Table:
-    table = Table(title="Share of traces that lack", title_justify="left", pad_edge=False, box=SIMPLE_HEAD)
+    """Return a row for each source, with a line for each content, so that it fits a terminal of 80 columns."""
+    title = "Share of traces that lack"
+    table = Table(title=title, title_justify="left", pad_edge=False, box=SIMPLE_HEAD)
     table.add_column("service, scope, dialect", overflow="fold")
-    for name in ("traces", *CONTENTS):
-        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("content", no_wrap=True)
+    table.add_column("traces", justify="right", no_wrap=True)
+    table.add_column("lack", justify="right", no_wrap=True)
     by_source: dict[Source, dict[Content, Gap]] = {}
     for gap in gaps:
         by_source.setdefault(gap.source, {})[gap.content] = gap
     for source, found in by_source.items():
-        shares = [_share(found.get(content)) for content in CONTENTS]
-        table.add_row(escape("\n".join(source.key)), str(max(gap.traces for gap in found.values())), *shares)
+        shown = [found[content] for content in CONTENTS if content in found]
+        columns = ([gap.content for gap in shown], [str(gap.traces) for gap in shown], [_share(gap) for gap in shown])
+        table.add_row(escape("\n".join(source.key)), *("\n".join(column) for column in columns))
     return table
 
 
-def _share(gap: Gap | None) -> str:
-    """Return a share as percentage, or a dash where the content does not apply."""
-    if gap is None:
-        return "–"
+def _share(gap: Gap) -> str:
+    """Return a share as percentage."""
     if gap.lacking in (0, gap.traces):
         return "100 %" if gap.lacking else "0 %"
     return f"{max(1, min(99, round(100 * gap.lacking / gap.traces)))} %"  # 0 and 100 are for none and all

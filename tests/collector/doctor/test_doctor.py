@@ -253,6 +253,17 @@ def test_a_narrow_terminal_loses_no_letter(make: Callable[..., Collector], ask: 
     assert "qualitrace_judge_errors_total" in "".join(shown.output.split())
 
 
+def test_a_narrow_terminal_shows_each_source_and_content_in_full(
+    make: Callable[..., Collector], ask: Callable[..., Result]
+):
+    """At 80 columns, without a letter left out."""
+    collector = make()
+    send(collector, rag(1), GENAI_SCOPE)
+    collector.run()
+    words = ask().output.split()
+    assert {"shop", GENAI_SCOPE, "documents", "retriever", "session"} <= set(words)
+
+
 def test_json_reports_the_same(make: Callable[..., Collector], ask: Callable[..., Result]):
     """One object, with a remedy for each gap and a meaning for each outcome that explains a missing score."""
     collector = make()
