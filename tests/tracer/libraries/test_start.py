@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tracer.libraries.test_table import add_distribution
 
@@ -191,24 +192,34 @@ def test_bootstrap(programs: Any) -> None:
     assert "openinference-instrumentation-cohere>=" in requirements.output
 
 
-def make_wheel(folder: Path, distribution: str) -> None:
-    """Make an installable distribution without content, of a version that the table takes."""
-    name = f"{distribution.replace('-', '_')}-0.99"
+def make_wheel(folder: Path, distribution: str, version: str = "0.99", requires: str = "") -> None:
+    """Make an installable distribution without content, by default of a version that the table takes."""
+    name = f"{distribution.replace('-', '_')}-{version}"
+    metadata = f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n"
+    metadata += f"Requires-Dist: {requires}\n" if requires else ""
     with zipfile.ZipFile(folder / f"{name}-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(f"{name}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 0.99\n")
+        wheel.writestr(f"{name}.dist-info/METADATA", metadata)
         wheel.writestr(f"{name}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr(f"{name}.dist-info/RECORD", "")
 
 
-def test_bootstrap_installs(programs: Any, tmp_path_factory: Any) -> None:
-    """`--install` brings the missing instrumentors by pip; here from a folder, into a folder."""
+def test_bootstrap_installs_what_fits_the_sdk(programs: Any, tmp_path_factory: Any) -> None:
+    """`--install` brings the missing instrumentors by pip, in the release for the SDK's API.
+
+    Here from a folder, into a folder. The newest release needs an API that no SDK there goes with.
+    """
+    groq = "opentelemetry-instrumentation-groq"
     add_distribution(programs.directory, "groq", "1.1.0")
     wheels, target = tmp_path_factory.mktemp("wheels"), tmp_path_factory.mktemp("target")
-    missing = bootstrap(programs, "--requirements").output.split()
-    for requirement in missing:
-        make_wheel(wheels, Requirement(requirement).name)
+    missing = {Requirement(text).name for text in bootstrap(programs, "--requirements").output.split()}
+    present = {canonicalize_name(distribution.name) for distribution in importlib.metadata.distributions()}
+    for name in missing | {name for name in present if name.startswith("opentelemetry-")}:
+        make_wheel(wheels, name, requires="opentelemetry-api==0.99" if name == "opentelemetry-sdk" else "")
+    make_wheel(wheels, groq, requires="opentelemetry-api==0.99")
+    make_wheel(wheels, groq, "0.99.1", requires="opentelemetry-api==0.99.1")
+    make_wheel(wheels, "opentelemetry-api", "0.99.1")
     done = bootstrap(programs, "--install", PIP_NO_INDEX="1", PIP_FIND_LINKS=str(wheels), PIP_TARGET=str(target))
     assert done.code == 0, done.output + done.errors
-    installed = {distribution.metadata["Name"] for distribution in importlib.metadata.distributions(path=[str(target)])}
-    assert installed == {Requirement(requirement).name for requirement in missing}
-    assert "opentelemetry-instrumentation-groq" in installed
+    installed = {found.name: found.version for found in importlib.metadata.distributions(path=[str(target)])}
+    assert missing <= installed.keys()
+    assert installed[groq] == installed["opentelemetry-api"] == "0.99"

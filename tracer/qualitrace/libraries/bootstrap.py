@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from qualitrace.libraries.library import Library, remedy
 from qualitrace.libraries.table import libraries
@@ -53,7 +54,18 @@ def bootstrap(install: bool, requirements: bool) -> None:
     if not install:
         click.echo(f"\n{len(missing)} instrumentors are missing: qualitrace bootstrap --install, or {remedy(missing)}")
         raise SystemExit(1)
-    raise SystemExit(subprocess.run([*_installer(), *dict.fromkeys(missing.values())], check=False).returncode)  # noqa: S603
+    command = [*_installer(), *dict.fromkeys(missing.values()), *_opentelemetry()]
+    raise SystemExit(subprocess.run(command, check=False).returncode)  # noqa: S603
+
+
+def _opentelemetry() -> list[str]:
+    """Return the names of OpenTelemetry's distributions that are installed.
+
+    Each release of an instrumentor requires one release of the API. An installer leaves out of account what it is not
+    asked for, and would leave the SDK at another.
+    """
+    names = {canonicalize_name(distribution.name) for distribution in importlib.metadata.distributions()}
+    return sorted(name for name in names if name.startswith("opentelemetry-"))
 
 
 def _installer() -> list[str]:
