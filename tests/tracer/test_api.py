@@ -56,6 +56,19 @@ def test_pytest_finds_the_fixture() -> None:
         assert hasattr(importlib.import_module(module), "qualitrace_spans")
 
 
+def test_the_pytest_plugin_is_light(programs: Any) -> None:
+    """Each pytest run of an environment loads it, whether a test uses it or not."""
+    done = programs.run(
+        """
+        import sys, pytest
+        before = set(sys.modules)
+        import qualitrace.pytest_plugin
+        print(sorted({"opentelemetry.sdk", "qualitrace.testing"} & (set(sys.modules) - before)))
+        """
+    )
+    assert done.output == "[]\n", done.errors
+
+
 def test_never_raises(caplog: pytest.LogCaptureFixture) -> None:
     """A failure of our own is a warning once, then a debug line, and never an exception."""
 

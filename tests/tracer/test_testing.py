@@ -51,7 +51,7 @@ def test_a_users_suite(programs: Any, variables: dict[str, str]) -> None:
     """The fixture gives each test its own spans, without a collector, whether the app calls `init` or not."""
     programs.write(APP, "app.py")
     programs.write(SUITE, "test_app.py")
-    options = ("-p", "qualitrace.testing.pytest_plugin", "-p", "no:cacheprovider", "test_app.py")
+    options = ("-p", "qualitrace.pytest_plugin", "-p", "no:cacheprovider", "test_app.py")
     variables["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # those of this environment are many
     done = programs.finish(programs.start(sys.executable, "-m", "pytest", *options, **variables))
     output = done.output + done.errors
