@@ -9,6 +9,7 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from opentelemetry import trace as otel
 from opentelemetry.context import Context
@@ -48,7 +49,8 @@ class OwnTracerProvider(TracerProvider):
             shutdown_on_exit=False,  # it would wait at exit, too, and longer than `shutdown` does
             id_generator=id_generator,
         )
-        self._made: dict[otel.Tracer, tuple[Any, Any]] = {}
+        # Weak: SDKs from 1.39 on may make a tracer at each call, and some apps ask for one at each request.
+        self._made: WeakKeyDictionary[otel.Tracer, tuple[Any, Any]] = WeakKeyDictionary()
 
     def get_tracer(self, *args: Any, **kwargs: Any) -> otel.Tracer:
         """Return a tracer, which `step_aside` may turn to another provider."""
