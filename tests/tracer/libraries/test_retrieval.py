@@ -1,8 +1,9 @@
 """A query of a vector store is one retriever's span, wherever it is sent from; here of a store that the test makes."""
 
 import asyncio
-import types
+import sys
 from collections.abc import Iterator, Mapping
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from opentelemetry import trace
 import qualitrace
 from qualitrace.content import CONTENT_VARIABLE
 from qualitrace.libraries.retrieval import Store, trace_queries
+from qualitrace.libraries.stores import pinecone
 
 FOUND = {"matches": [{"id": "a", "score": 0.5, "metadata": {"text": "Paris is the capital.", "source": "atlas"}}]}
 
@@ -40,10 +42,10 @@ def collection_of(client: Any, arguments: Mapping[str, Any]) -> Any:
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A module with clients whose queries are traced."""
-    module: Any = types.ModuleType("some_store")
+    module: Any = ModuleType("some_store")
     module.Client = type("Client", (Client,), {})
     module.AsyncClient = type("AsyncClient", (AsyncClient,), {})
-    monkeypatch.setitem(__import__("sys").modules, "some_store", module)
+    monkeypatch.setitem(sys.modules, "some_store", module)
     methods = ("Client.query", "Client.search", "Client.gone", "AsyncClient.query", "AsyncClient.search")
     queries = {"some_store": methods, "never_imported": ("A.b",)}
     trace_queries(Store(name="some", queries=queries, collection=collection_of, returning_awaitables=("AsyncClient",)))
@@ -88,7 +90,7 @@ ASKED = [
     ("Where?", "Where?"),
     (["Where?", "When?", "Where?"], "Where?\nWhen?"),
     ({"inputs": {"text": "Where?"}, "top_k": 3}, "Where?"),
-    (types.SimpleNamespace(nearest=types.SimpleNamespace(text="Where?")), "Where?"),
+    (SimpleNamespace(nearest=SimpleNamespace(text="Where?")), "Where?"),
     ({"rank": {"$sum": [{"$knn": {"query": "Where?"}}, {"$knn": {"query": [0.1]}}]}}, "Where?"),
     ([0.1, 0.2], None),
     ("0c2bd9b6-4c2b-4b3f-8c54-6f3d1b6c3b6a", None),
@@ -163,3 +165,21 @@ def test_client_without_known_methods(
     assert [record.getMessage() for record in caplog.records] == [
         "other is not traced: some_store has none of Other.query"
     ]
+
+
+def test_pinecones_grpc_before_version_8(
+    tracing: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its index has another name there, which neither breaks the import of the app nor goes untraced."""
+
+    class GRPCIndex:
+        def query(self, vector: list[float], namespace: str) -> list[str]:
+            return [namespace]
+
+    module: Any = ModuleType("pinecone.grpc")
+    module.GRPCIndex = GRPCIndex
+    monkeypatch.setitem(sys.modules, "pinecone.grpc", module)
+    pinecone()
+    assert GRPCIndex().query([0.1], namespace="faq") == ["faq"]
+    assert list(tracing.flushed()) == ["pinecone.query"]
+    assert not caplog.records

@@ -64,6 +64,7 @@ def traced(store: Store, function: Callable[..., Any]) -> Any:
     return wrapt.FunctionWrapper(function, partial(_query, store))
 
 
+@never_raises
 def _wrap(store: Store, methods: tuple[str, ...], module: Any) -> None:
     found = 0
     for method in methods:

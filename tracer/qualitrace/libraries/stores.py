@@ -7,6 +7,7 @@ from typing import Any
 import wrapt
 
 from qualitrace.libraries.retrieval import Store, trace_queries, without_spans
+from qualitrace.quiet import never_raises
 
 _WEAVIATE = ("near_text", "near_vector", "near_object", "near_image", "near_media", "hybrid", "bm25")
 # Versions before 1.16 have also `search` and its relatives.
@@ -55,22 +56,24 @@ def weaviate() -> None:
 def pinecone() -> None:
     """Trace the queries of Pinecone by HTTP and by gRPC."""
     indexes = {
-        "pinecone.index": "Index",
-        "pinecone.async_client.async_index": "AsyncIndex",
-        "pinecone.grpc": "GrpcIndex",
+        "pinecone.index": ("Index",),
+        "pinecone.async_client.async_index": ("AsyncIndex",),
+        "pinecone.grpc": ("GrpcIndex", "GRPCIndex"),  # the second one before version 8
         # before version 8
-        "pinecone.db_data.index": "Index",
-        "pinecone.db_data.index_asyncio": "_IndexAsyncio",
-        "pinecone.grpc.index_grpc": "GRPCIndex",
+        "pinecone.db_data.index": ("Index",),
+        "pinecone.db_data.index_asyncio": ("_IndexAsyncio",),
     }
     documents = {
         "pinecone.client.documents": ("Documents.search",),
         "pinecone.async_client.documents": ("AsyncDocuments.search",),
     }
-    for module, kind in indexes.items():
+    for module, kinds in indexes.items():
         if "sync" not in module:
-            wrapt.register_post_import_hook(partial(_quieten_threads, kind), module)
-    queries = {module: _methods(kind, _PINECONE) for module, kind in indexes.items()}
+            wrapt.register_post_import_hook(partial(_quieten_threads, kinds), module)
+    queries = {
+        module: tuple(method for kind in kinds for method in _methods(kind, _PINECONE))
+        for module, kinds in indexes.items()
+    }
     store = Store(
         name="pinecone",
         queries=queries | documents,
@@ -92,10 +95,12 @@ class _WithoutSpans(wrapt.ObjectProxy):  # pyright: ignore[reportMissingTypeArgu
             return self.__wrapped__.query(*args, **kwargs)
 
 
-def _quieten_threads(kind: str, module: Any) -> None:
+@never_raises
+def _quieten_threads(kinds: tuple[str, ...], module: Any) -> None:
     """Let the queries that a query of several namespaces sends by threads, which do not know its span, make none."""
-    if hasattr(getattr(module, kind), "query_namespaces"):
-        wrapt.wrap_function_wrapper(module, f"{kind}.query_namespaces", _query_namespaces)
+    for kind in kinds:
+        if hasattr(getattr(module, kind, None), "query_namespaces"):
+            wrapt.wrap_function_wrapper(module, f"{kind}.query_namespaces", _query_namespaces)
 
 
 def _query_namespaces(wrapped: Any, index: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
