@@ -3,14 +3,16 @@
 import asyncio
 import signal
 import sys
+import threading
 from types import ModuleType
 from typing import Any
+from unittest.mock import MagicMock
 
 import aiohttp
 import httpx
 import pytest
 
-from qualitrace.libraries.web import Framework
+from qualitrace.libraries.web import DJANGO, Framework
 from support.ports import free_port
 from support.waiting import eventually
 
@@ -257,6 +259,62 @@ def test_an_app_that_cannot_be_hashed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [(instrumentor, id(app)) for instrumentor, app in instrumented] == [
         ("instrumentor", id(app)) for app in apps
     ]
+
+
+def test_apps_that_begin_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is instrumented, although the instrumentor has not started yet when the second one begins."""
+
+    class App:
+        def serve(self) -> None:
+            pass
+
+    module = ModuleType("framework_of_test")
+    module.App = App  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    instrumented: list[Any] = []
+    framework = Framework(module.__name__, "App.serve", lambda _, app: instrumented.append(app))
+    first, second = App(), App()
+    others: list[threading.Thread] = []
+
+    def start() -> None:
+        other = threading.Thread(target=second.serve)
+        others.append(other)
+        other.start()
+        other.join(0.3)  # it cannot have gone on
+        framework.begin("instrumentor")
+
+    framework.first_use(start)
+    first.serve()
+    others[0].join()
+    assert set(instrumented) == {first, second}
+
+
+def test_files_of_django(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that a view returns stays what the server may send by itself."""
+
+    class Middleware:
+        def process_response(self, request: Any, response: Any) -> Any:
+            return response
+
+    class FileResponse:
+        streaming, is_async, file_to_stream = True, False, "a file"
+
+        @property
+        def streaming_content(self) -> Any:
+            return iter([b"content"])
+
+        @streaming_content.setter
+        def streaming_content(self, value: Any) -> None:
+            self.file_to_stream = value if hasattr(value, "read") else None  # as Django's
+
+    path = "opentelemetry.instrumentation.django.middleware.otel_middleware"
+    module = ModuleType(path)
+    module._DjangoMiddleware = Middleware  # type: ignore[attr-defined]
+    parents = [path.rsplit(".", count)[0] for count in (1, 2)]
+    for name, value in ((path, module), *((name, ModuleType(name)) for name in parents)):
+        monkeypatch.setitem(sys.modules, name, value)
+    DJANGO.begin(MagicMock())
+    assert Middleware().process_response("request", FileResponse()).file_to_stream == "a file"
 
 
 HIDDEN = """

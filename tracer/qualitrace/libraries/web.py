@@ -1,7 +1,9 @@
 """Web frameworks, traced as an app begins to serve: many programs import one without serving."""
 
 import os
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from contextvars import ContextVar
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -38,7 +40,13 @@ class Framework:
         self._start: Callable[[], None] | None = None
         self._instrumentor: Any = None
         self._seen: WeakValueDictionary[int, Any] = WeakValueDictionary()  # by id: not all apps can be hashed
-        self._preparing = False
+        self._prepares = ContextVar(f"qualitrace_prepares_{module}", default=False)
+        self._renew_lock()
+        if hasattr(os, "register_at_fork"):  # not on Windows
+            os.register_at_fork(after_in_child=self._renew_lock)
+
+    def _renew_lock(self) -> None:
+        self._lock = threading.RLock()  # apps may begin in several threads, and the first one starts the instrumentor
 
     def first_use(self, start: Callable[[], None]) -> None:
         """Call `start` as the first app begins to serve."""
@@ -52,9 +60,9 @@ class Framework:
 
     def _serve(self, wrapped: Any, app: Any, args: Any, kwargs: Any) -> Any:
         # An app that begins while another one does is a part of it.
-        if not self._is_new(app) or self._preparing:
+        if not self._is_new(app) or self._prepares.get():
             return wrapped(*args, **kwargs)
-        self._preparing = True
+        token = self._prepares.set(True)
         try:
             if self._method == "__init__":
                 wrapped(*args, **kwargs)
@@ -63,7 +71,7 @@ class Framework:
             # Instrumentors replace the method; the app's own one may have done so, and calls this.
             return getattr(app, self._method)(*args, **kwargs) if self._prepare(app) else wrapped(*args, **kwargs)
         finally:
-            self._preparing = False
+            self._prepares.reset(token)
 
     @never_raises
     def _is_new(self, app: Any) -> bool:
@@ -76,9 +84,10 @@ class Framework:
         """Instrument an app that nobody has instrumented; return whether that was done."""
         if getattr(app, "_is_instrumented_by_opentelemetry", False):
             return False
-        start, self._start = self._start, None
-        if start:
-            start()
+        with self._lock:
+            start, self._start = self._start, None
+            if start:
+                start()
         if not self._instrumentor:
             return False
         self._instrument(self._instrumentor, app)
@@ -136,7 +145,8 @@ def _answer_of_django(wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
 
 @never_raises
 def _stream_of_django(response: Any) -> None:
-    if getattr(response, "streaming", False):
+    # A file may go to the server as it is, which then sends it without reading it into Python.
+    if getattr(response, "streaming", False) and getattr(response, "file_to_stream", None) is None:
         in_request = async_steps_in if response.is_async else steps_in
         response.streaming_content = in_request(get_current(), response.streaming_content)
 
