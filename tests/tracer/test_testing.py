@@ -154,3 +154,16 @@ def test_what_cannot_be_recorded_is_said(tracing: Any, monkeypatch: pytest.Monke
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
     with pytest.raises(RuntimeError, match="is OTEL_SDK_DISABLED set"), record_spans():
         pass
+
+
+def test_json_that_is_nested_too_deep() -> None:
+    """It is shown as the text that it is, and costs no other span."""
+    deep = "[" * 100_000
+    with record_spans(instrument=()) as spans:
+        with qualitrace.span("deep") as step:
+            step.set_attribute("input.mime_type", "application/json")
+            step.set_attribute("input.value", deep)
+        with qualitrace.span("other"):
+            pass
+    assert spans.one("deep").inputs == spans.one("deep").attributes["input.value"]
+    assert len(spans.all("other")) == 1

@@ -112,7 +112,7 @@ def _content(attributes: Mapping[str, Any], direction: str, names: Iterable[str]
 def _opened(value: Any) -> Any:
     try:
         return json.loads(value) if isinstance(value, str) else value
-    except ValueError:
+    except (ValueError, RecursionError):  # no JSON, or nested too deep
         return value
 
 
