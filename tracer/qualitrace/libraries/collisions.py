@@ -96,6 +96,5 @@ def _targets(instrumentor: Any) -> list[str]:
 
 
 def _canonical(distribution: str) -> str:
-    return re.sub(
-        r"[-_.]+", "-", distribution
-    ).lower()  # https://packaging.python.org/en/latest/specifications/name-normalization/
+    # https://packaging.python.org/en/latest/specifications/name-normalization/
+    return re.sub(r"[-_.]+", "-", distribution).lower()

@@ -51,6 +51,7 @@ def _add_documents(handler: Any, documents: Any, run_id: Any) -> None:
     )
 
 
+@never_raises
 def _trace_stores(module: Any) -> None:
     """Make a span of each search of a store, in the classes that there are and in those to come.
 

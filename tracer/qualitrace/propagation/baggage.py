@@ -79,6 +79,7 @@ def take_received() -> None:
     wrapt.register_post_import_hook(_wrap, _MODULE)
 
 
+@never_raises
 def _wrap(module: Any) -> None:
     if not isinstance(module.W3CBaggagePropagator.__dict__["extract"], wrapt.FunctionWrapper):
         wrapt.wrap_function_wrapper(module, "W3CBaggagePropagator.extract", _extract)

@@ -116,6 +116,7 @@ def _complete_aiohttp(request: Any) -> None:
     request.headers.update(_headers(request.url.host or "", request.url.port, request.headers))
 
 
+@never_raises
 def _leave_baggage_out(instrumentor: Any) -> None:
     """Keep OpenTelemetry's instrumentor of a client from sending what a caller sent on to every host."""
     from qualitrace.propagation.outgoing import inject_trace
