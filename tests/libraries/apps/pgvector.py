@@ -207,6 +207,28 @@ def _sqlalchemy(driver):
         answer(QUESTION)
 
 
+def psycopg2_rows():
+    """Cursors and rows are of the class that the app chose, in each of the ways to choose it."""
+    import psycopg2
+    from pgvector.psycopg2 import register_vector
+    from psycopg2.extras import NamedTupleConnection, RealDictConnection, RealDictCursor
+
+    ways = (
+        ({"connection_factory": RealDictConnection}, {}, lambda row: row["id"]),
+        ({"connection_factory": NamedTupleConnection}, {}, lambda row: row.id),
+        ({}, {"cursor_factory": RealDictCursor}, lambda row: row["id"]),
+    )
+    with database() as address:
+        for of_connection, of_cursor, read in ways:
+            with (
+                contextlib.closing(psycopg2.connect(address, **of_connection)) as connection,
+                connection.cursor(**of_cursor) as cursor,
+            ):
+                register_vector(connection)
+                cursor.execute(NEAREST.format(f"'{vector(QUESTION)}'"))
+                assert [read(row) for row in cursor.fetchall()] == ["faq-0", "faq-1"]
+
+
 def sqlalchemy():
     _sqlalchemy("psycopg")
 

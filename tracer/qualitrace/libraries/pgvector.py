@@ -3,7 +3,7 @@
 import re
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import lru_cache, partial
 from typing import Any
 
 import wrapt
@@ -34,15 +34,25 @@ def pgvector() -> None:
         wrapt.register_post_import_hook(wrap, module)
 
 
+@never_raises
 def _wrap_psycopg(module: Any) -> None:
     wrapt.wrap_function_wrapper(module, "Cursor.execute", _execute)
     wrapt.wrap_function_wrapper(module, "AsyncCursor.execute", _execute_async)
 
 
+@never_raises
 def _wrap_psycopg2(module: Any) -> None:
-    wrapt.wrap_function_wrapper(module, "connect", partial(_connect, module.extensions.cursor))
+    wrapt.wrap_function_wrapper(module, "connect", partial(_connect, module.extensions))
+    wrapt.register_post_import_hook(_wrap_extras, "psycopg2.extras")
 
 
+@never_raises
+def _wrap_extras(module: Any) -> None:
+    for kind in ("DictCursor", "RealDictCursor", "NamedTupleCursor"):
+        wrapt.wrap_function_wrapper(module, f"{kind}.execute", _execute_psycopg2)
+
+
+@never_raises
 def _wrap_asyncpg(_: Any) -> None:
     for module, kind in (
         ("connection", "Connection"),
@@ -76,19 +86,36 @@ async def _execute_async(wrapped: Any, cursor: Any, args: tuple[Any, ...], kwarg
         return result
 
 
-def _connect(plain: type, wrapped: Any, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Give a connection of psycopg2 cursors that are traced; its own class is written in C and takes no wrapper."""
-    given = args[2] if len(args) > 2 else kwargs.get("cursor_factory")
-    return wrapped(*args[:2], **{**kwargs, "cursor_factory": _traced(given or plain)})
+def _execute_psycopg2(wrapped: Any, cursor: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if cursor.name is not None:  # it fetches from the server, row by row
+        return wrapped(*args, **kwargs)
+    return _execute(wrapped, cursor, args, kwargs)
 
 
-@cache
+def _connect(extensions: Any, wrapped: Any, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    connection = wrapped(*args, **kwargs)
+    _trace_cursors(extensions, connection)
+    return connection
+
+
+@never_raises
+def _trace_cursors(extensions: Any, connection: Any) -> None:
+    """Give a connection of psycopg2 cursors that are traced; its own class is written in C and takes no wrapper.
+
+    A class of connections that chooses the cursors itself keeps its own.
+    """
+    kind = connection.cursor_factory
+    if kind is None and type(connection).cursor is extensions.connection.cursor:
+        kind = extensions.cursor
+    if isinstance(kind, type) and issubclass(kind, extensions.cursor):
+        connection.cursor_factory = _traced(kind)
+
+
+@lru_cache(maxsize=100)  # classes of cursors are few
 def _traced(kind: Any) -> Any:
     class Cursor(kind):
         def execute(self, *args: Any, **kwargs: Any) -> Any:
-            if self.name is not None:  # it fetches from the server, row by row
-                return super().execute(*args, **kwargs)
-            return _execute(super().execute, self, args, kwargs)
+            return _execute_psycopg2(super().execute, self, args, kwargs)
 
     return Cursor
 
