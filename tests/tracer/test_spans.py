@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import Iterator
+from contextvars import copy_context
 from typing import Any
 
 import pytest
@@ -192,3 +194,65 @@ def test_without_init() -> None:
         span.set_attribute("a", 1)
         qualitrace.current_span().set_tags(["b"])
         qualitrace.current_span().set_metadata({"c": 1})
+
+
+class Unreadable(Exception):
+    """An error, and a value, whose own code fails."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+    __repr__ = __str__
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("not comparable")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_an_error_that_cannot_be_read_is_an_error(tracing: Any) -> None:
+    """Its type says what it was."""
+    with pytest.raises(Unreadable), qualitrace.span("step"):
+        raise Unreadable
+    span = tracing.flushed()["step"]
+    assert (span.status, span.message, span.events) == (2, "Unreadable: <unreadable>", ["exception"])
+
+
+def test_a_kind_that_cannot_be_read(tracing: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """The block runs; the kind counts as chain."""
+    with qualitrace.span("step", kind=Unreadable()):  # type: ignore[arg-type]
+        pass
+    assert tracing.flushed()["step"].attributes["openinference.span.kind"] == "CHAIN"
+    assert "unknown kind <Unreadable" in caplog.text
+
+
+def test_an_error_through_a_deep_recursion_is_recorded_by_its_innermost_frames(tracing: Any) -> None:
+    """All frames of all steps would be a million lines, and take a minute."""
+
+    def descend(depth: int) -> None:
+        with qualitrace.span("step"):
+            if depth == 0:
+                raise KeyError("lost")
+            descend(depth - 1)
+
+    with pytest.raises(KeyError):
+        descend(150)
+    tracing.flushed()
+    texts = [next(text for text in span.texts if text.startswith("Traceback")) for span in tracing.received]
+    assert len(texts) == 151
+    assert all(text.count('File "') <= 50 and 'raise KeyError("lost")' in text for text in texts)
+
+
+def test_a_block_that_ends_in_another_context_says_nothing(tracing: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """As in a streamed answer that the client leaves: the generator is closed wherever the server does that."""
+
+    def body() -> Iterator[str]:
+        with qualitrace.session("s1"), qualitrace.span("step"):
+            yield "Pa"
+            yield "ris"
+
+    chunks = body()
+    assert copy_context().run(next, chunks) == "Pa"
+    chunks.close()  # type: ignore[attr-defined]
+    assert tracing.flushed()["step"].attributes["session.id"] == "s1"
+    assert caplog.text == ""

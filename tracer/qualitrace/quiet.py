@@ -4,7 +4,11 @@ import functools
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from contextvars import Token
 from typing import ParamSpec, TypeVar
+
+from opentelemetry import context
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,6 +34,15 @@ def never_raises(function: Callable[P, R]) -> Callable[P, R | None]:
             return None
 
     return guarded
+
+
+def detach(token: "Token[context.Context]") -> None:
+    """Do what OpenTelemetry's `detach` does, but in silence where the block ends in another context than it began.
+
+    That is no fault: a generator that is left unread, such as the body of a broken request, is closed anywhere.
+    """
+    with suppress(ValueError):
+        context._RUNTIME_CONTEXT.detach(token)  # pyright: ignore[reportPrivateUsage]  # `detach` logs an error
 
 
 class SparseFilter(logging.Filter):

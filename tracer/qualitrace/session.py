@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from opentelemetry import trace as otel
-from opentelemetry.context import Context, attach, create_key, detach, get_current, get_value, set_value
+from opentelemetry.context import Context, attach, create_key, get_current, get_value, set_value
 
-from qualitrace.quiet import logger, never_raises
+from qualitrace.quiet import detach, logger, never_raises
+from qualitrace.serialize import to_text
 
 SESSION = "session.id"
 USER = "user.id"
@@ -97,7 +98,7 @@ def _texts(given: Mapping[str, Any]) -> dict[str, str]:
 
 @never_raises
 def _text(value: Any) -> str:
-    return str(value)
+    return to_text(str(value))[0]
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """Spans of the app's own steps, in the attributes that OpenTelemetry, OpenInference and MLflow read."""
 
 import json
+import reprlib
+import traceback
 from asyncio import CancelledError
 from collections.abc import AsyncIterator, Awaitable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,12 +11,12 @@ from itertools import islice
 from typing import Any, Literal
 
 from opentelemetry import trace as otel
-from opentelemetry.context import attach, create_key, detach, get_current, get_value, set_value
+from opentelemetry.context import attach, create_key, get_current, get_value, set_value
 from opentelemetry.trace import INVALID_SPAN, SpanKind, StatusCode, format_trace_id, set_span_in_context
 
 from qualitrace.content import captures_content
 from qualitrace.documents import retrieval_attributes
-from qualitrace.quiet import logger, never_raises
+from qualitrace.quiet import detach, logger, never_raises
 from qualitrace.serialize import to_json, to_text
 
 Kind = Literal["chain", "retriever", "tool", "agent"]
@@ -29,6 +31,8 @@ TAG_PREFIX = "mlflow.traceTag."
 _METADATA = "metadata"  # OpenInference's
 # OpenTelemetry keeps 128 attributes of a span, and drops the oldest beyond: the content among them.
 MAX_TAGS = 32
+# The innermost frames of an error say where it happened.
+MAX_FRAMES = 50
 
 
 @dataclass(frozen=True)
@@ -166,12 +170,23 @@ class Recording:
 
     @never_raises
     def _fail(self, error: BaseException) -> None:
-        self._span.set_status(StatusCode.ERROR, to_text(f"{type(error).__name__}: {error}")[0])
-        self._span.record_exception(error)
+        said = _words(error)
+        self._span.set_status(StatusCode.ERROR, f"{type(error).__name__}: {said}")
+        # Not `record_exception`: it writes all frames, for each of the steps that a deep recursion leaves.
+        trace = traceback.format_exception(error, limit=-MAX_FRAMES)
+        recorded = {"type": type(error).__qualname__, "message": said, "stacktrace": to_text("".join(trace))[0]}
+        self._span.add_event("exception", {f"exception.{key}": text for key, text in recorded.items()})
 
     @never_raises
     def _end(self) -> None:
         self._span.end()
+
+
+def _words(error: BaseException) -> str:
+    try:
+        return to_text(str(error))[0]
+    except Exception:
+        return "<unreadable>"
 
 
 @never_raises
@@ -199,7 +214,8 @@ def span(name: str, *, kind: Kind = "chain") -> Generator[Span]:
         name: of the span.
         kind: chain, retriever, tool or agent; an unknown one causes a warning and counts as chain.
     """
-    known = kind in tuple(KINDS)  # compared, not hashed: an app may pass anything, a list too
+    # An app may pass anything, a list too.
+    known = isinstance(kind, str) and kind in KINDS  # pyright: ignore[reportUnnecessaryIsInstance]
     if not known:
         logger.warning("span %r: %s; taken as chain", name, unknown_kind(kind))
     recording = Recording(name, kind if known else "chain")
@@ -224,7 +240,7 @@ def current_span() -> Span:
 
 def unknown_kind(kind: object) -> str:
     """Return the message about an unknown kind, with the known ones."""
-    return f"unknown kind {kind!r}; kinds: {', '.join(KINDS)}"
+    return f"unknown kind {reprlib.repr(kind)}; kinds: {', '.join(KINDS)}"
 
 
 def current_trace_id() -> str | None:
