@@ -22,6 +22,7 @@ from qualitrace.quiet import SparseFilter, logger, never_raises
 from qualitrace.reading import RecordedSpan, read_span
 from qualitrace.redaction.attributes import plain
 from qualitrace.redaction.redactor import Redact
+from qualitrace.sendable import sendable
 from qualitrace.shorten import shorten
 
 # Characters of one text: more than the context of most models. Smaller if the whole span would be too large.
@@ -106,7 +107,7 @@ class DeliveringExporter(OTLPSpanExporter):
     def _prepared(self, spans: Iterable[ReadableSpan]) -> Iterator[ReadableSpan]:
         for span in spans:
             try:
-                prepared = self.prepare(span)
+                prepared = self.prepare(sendable(span))
             except Exception as error:
                 self._tally.dropped(1, f"could not be encoded ({type(error).__name__})")
             else:

@@ -33,15 +33,15 @@ def to_json(value: Any) -> str:
     budget = LIMIT - 256  # the rest is for the marks of what was cut
     while len(text := json.dumps(_Pruner(budget).prune(value), ensure_ascii=False)) > LIMIT:
         budget //= 2  # many characters had to be escaped
-    return _utf8(text)
+    return without_surrogates(text)
 
 
 def _bounded(text: str) -> str:
-    return _utf8(text if len(text) <= LIMIT else text[:LIMIT] + CUT)
+    return without_surrogates(text if len(text) <= LIMIT else text[:LIMIT] + CUT)
 
 
-def _utf8(text: str) -> str:
-    """Replace lone surrogates, which OTLP cannot carry."""
+def without_surrogates(text: str) -> str:
+    """Replace halves of characters (lone surrogates), which OTLP cannot carry."""
     return text.encode("utf-8", "replace").decode()
 
 

@@ -18,20 +18,24 @@ from qualitrace.libraries.table import default_libraries, libraries
 from qualitrace.quiet import logger
 from qualitrace.redaction.personal import PATTERNS
 from qualitrace.redaction.redactor import Redactor, redaction
+from qualitrace.serialize import without_surrogates
 
 Environment = Mapping[str, str]
 PREFIX = "QUALITRACE_"
 TRACES_PATH = "/v1/traces"
+_HEADER = re.compile(r"[^\r\n\0\u0100-\U0010ffff]*")  # what HTTP's clients send: Latin 1 without ends of lines
 CAPTURES = ("full", "redacted", "none")
 _HOST = re.compile(r"((\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 CONSOLE_ONLY = "only"
+# Spans in memory: at a few kB each a million are more than an app can spare.
+MAX_COUNT = 1_000_000
 
 
 def read_text(value: Any) -> str:
     """Read text that is not blank."""
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"must be text, not {value!r}")
-    return value.strip()
+    return without_surrogates(value.strip())
 
 
 def read_url(value: Any) -> str:
@@ -105,16 +109,23 @@ def read_count(value: Any) -> int:
     number = int(value)
     if number < 1:
         raise ValueError(f"must be at least 1, not {value!r}")
+    if number > MAX_COUNT:
+        raise ValueError(f"must be at most {MAX_COUNT}, not {value!r}")
     return number
 
 
 def read_headers(value: Any) -> Mapping[str, str]:
     """Read a mapping, or `key=value,key=value` in percent-encoding."""
     if isinstance(value, Mapping):
-        return {str(key): str(item) for key, item in value.items()}
-    if not isinstance(value, str):  # the message does not quote it: it may hold a secret
+        headers = {str(key): str(item) for key, item in value.items()}
+    elif isinstance(value, str):
+        headers = parse_env_headers(value, liberal=True)
+    else:  # no message quotes a value: it may be a secret
         raise ValueError("must be a mapping, or text such as key=value,key=value")
-    return parse_env_headers(value, liberal=True)
+    for key, item in headers.items():
+        if not _HEADER.fullmatch(f"{key}{item}"):
+            raise ValueError(f"the value of {key!r} has a character that no header can carry")
+    return headers
 
 
 def read_libraries(value: Any) -> tuple[str, ...]:

@@ -1,0 +1,77 @@
+"""What OTLP cannot carry, made into what it can: half a character, or a number of more than 64 bits.
+
+Encoding fails on them. It costs the attribute, or in a name the whole batch.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link, Status
+
+from qualitrace.redaction.attributes import plain
+from qualitrace.serialize import without_surrogates
+
+_LEAST, _MOST = -(1 << 63), (1 << 63) - 1
+# Python writes no longer ones as decimals in any version's default settings.
+_WRITABLE_BITS = 4_096
+
+
+def sendable(span: ReadableSpan) -> ReadableSpan:
+    """Return the span, or a copy whose names, keys, texts and numbers can be encoded."""
+    if _is_sendable(span):
+        return span
+    return ReadableSpan(
+        name=_made(span.name),
+        context=span.context,
+        parent=span.parent,
+        resource=span.resource,
+        attributes=_made(span.attributes),
+        events=[Event(_made(event.name), _made(event.attributes), event.timestamp) for event in span.events],
+        links=[Link(link.context, _made(link.attributes)) for link in span.links],
+        kind=span.kind,
+        status=Status(span.status.status_code, _made(span.status.description)),
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=_made_scope(span.instrumentation_scope),
+    )
+
+
+def _is_sendable(span: ReadableSpan) -> bool:
+    scope = span.instrumentation_scope
+    return (
+        _fits(span.name)
+        and _fits(span.status.description)
+        and _fits(plain(span.attributes))
+        and (scope is None or (_fits(scope.name) and _fits(scope.version)))
+        and all(_fits(event.name) and _fits(plain(event.attributes)) for event in span.events)
+        and all(_fits(plain(link.attributes)) for link in span.links)
+    )
+
+
+def _fits(value: Any) -> bool:
+    if isinstance(value, str):
+        return value.isascii() or without_surrogates(value) == value
+    if isinstance(value, int):
+        return _LEAST <= value <= _MOST
+    if isinstance(value, Mapping):
+        return all(_fits(key) and _fits(item) for key, item in value.items())
+    return all(map(_fits, value)) if isinstance(value, (list, tuple)) else True
+
+
+def _made(value: Any) -> Any:
+    if isinstance(value, str):
+        return without_surrogates(value)
+    if isinstance(value, int) and not _fits(value):
+        bits = value.bit_length()
+        return str(value) if bits <= _WRITABLE_BITS else f"<integer of {bits} bits>"
+    if isinstance(value, Mapping):
+        return {_made(key): _made(item) for key, item in value.items()}
+    return [_made(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _made_scope(scope: InstrumentationScope | None) -> InstrumentationScope | None:
+    if scope is None:
+        return None
+    return InstrumentationScope(_made(scope.name), _made(scope.version), scope.schema_url, scope.attributes)
