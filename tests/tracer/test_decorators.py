@@ -351,3 +351,49 @@ def test_unreadable_argument(tracing: Any) -> None:
 
     assert use(Evil()) == 1
     assert tracing.flushed()["use"].json("input.value") == "<unreadable Evil>"
+
+
+class Called:
+    """Objects whose call is a coroutine, or a generator."""
+
+    class Base:
+        """A coroutine."""
+
+        async def __call__(self, question: str) -> str:
+            return f"{question} yes"
+
+    class Once(Base):
+        """One that is inherited."""
+
+    class Often:
+        """A generator."""
+
+        def __call__(self, question: str) -> Iterator[str]:
+            yield from (question, " yes")
+
+    class OftenAsync:
+        """An async generator."""
+
+        async def __call__(self, question: str) -> AsyncIterator[str]:
+            for word in (question, " yes"):
+                yield word
+
+
+@pytest.mark.parametrize("kind", [Called.Once, Called.Often, Called.OftenAsync])
+def test_objects_that_are_called(tracing: Any, kind: Any) -> None:
+    """The answer of the call is recorded, not that there is a coroutine."""
+
+    async def read(answer: Any) -> str:
+        if inspect.isawaitable(answer):
+            return await answer
+        return "".join([word async for word in answer] if inspect.isasyncgen(answer) else answer)
+
+    assert asyncio.run(read(qualitrace.trace(kind())("Ships?"))) == "Ships? yes"
+    attributes = tracing.flushed()[kind.__qualname__.rpartition(".")[2]].attributes
+    assert (attributes["input.value"], attributes["output.value"]) == ("Ships?", "Ships? yes")
+
+
+def test_a_function_without_a_signature(tracing: Any) -> None:
+    """Some functions in C have none; their arguments are named by their places."""
+    assert qualitrace.trace(min)([3, 2], default=1) == 2
+    assert json.loads(tracing.flushed()["min"].attributes["input.value"]) == {"0": [3, 2], "default": 1}

@@ -56,7 +56,7 @@ def trace(function: Any = None, /, *, name: str | None = None, kind: Kind = "cha
     """
     # A decorator runs at import, where an error is seen at once. `span()` only warns about an unknown kind: it may
     # stand in a branch that runs once a year, in production.
-    if kind not in KINDS:
+    if kind not in tuple(KINDS):
         raise ValueError(unknown_kind(kind))
     decorate = functools.partial(_decorate, name=name, kind=kind)
     return decorate if function is None else decorate(function)
@@ -92,13 +92,25 @@ def _decorate_methods(cls: type, name: str | None, kind: str) -> type:
 
 def _traced(function: Any, name: str | None, kind: str) -> Any:
     begin = _Beginning(function, name, kind)
-    if inspect.isasyncgenfunction(function):
+    if _is(inspect.isasyncgenfunction, function):
         return _traced_async_generator(function, begin)
-    if inspect.isgeneratorfunction(function):
+    if _is(inspect.isgeneratorfunction, function):
         return _traced_generator(function, begin)
-    if inspect.iscoroutinefunction(function):
+    if _is(inspect.iscoroutinefunction, function):
         return _traced_coroutine(function, begin)
     return _traced_function(function, begin)
+
+
+def _is(what: Callable[[Any], bool], function: Any) -> bool:
+    """Whether a function, or the `__call__` of an object, is of a sort."""
+    return what(function) or what(getattr(type(function), "__call__", None))  # noqa: B004  # it may be inherited
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):
+        return None  # of a function in C
 
 
 class _Beginning:
@@ -108,7 +120,7 @@ class _Beginning:
         self._name = name or getattr(function, "__qualname__", type(function).__name__)
         self._name = self._name.rpartition("<locals>.")[2]
         self._kind = kind
-        self._signature = inspect.signature(function)
+        self._signature = _signature(function)
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Recording:
         recording = Recording(self._name, self._kind)
@@ -121,6 +133,9 @@ class _Beginning:
 
     @never_raises
     def _record_inputs(self, recording: Recording, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self._signature is None:
+            recording.span.set_inputs({**{str(place): value for place, value in enumerate(args)}, **kwargs})
+            return
         try:
             arguments = dict(self._signature.bind(*args, **kwargs).arguments)
         except TypeError:
