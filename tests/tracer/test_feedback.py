@@ -1,18 +1,23 @@
 """`feedback`: to a real door from any process, and never at the app's expense."""
 
+import json
 import logging
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import trustme
 
 import qualitrace
 from qualitrace.feedback import QUEUE_SIZE, FeedbackSender
+from qualitrace.testing import record_spans
 from qualitrace_collector.person_feedback import PersonFeedback
 from support.listening import listening
 from support.receiving import Receiver, receive_config, receiving
@@ -135,6 +140,8 @@ def test_feedback_that_cannot_be_taken_never_reaches_the_app(
     monkeypatch.setenv("QUALITRACE_HEADERS", "Authorization=Bearer%20t0ken")
     for value in (float("nan"), object(), ["list"]):
         qualitrace.feedback(TRACE, "thumb", value)  # type: ignore[arg-type]
+    assert caplog.text.count("feedback 'thumb' is dropped: its value is") == 3
+    qualitrace.feedback("no id", "thumb", 1)
     qualitrace.feedback(TRACE, "thumb", 1)
     assert qualitrace.flush(20)
     qualitrace.shutdown()
@@ -206,3 +213,18 @@ def test_a_full_queue_drops_and_tells(caplog: pytest.LogCaptureFixture) -> None:
     assert f"feedback is dropped: {QUEUE_SIZE} wait" in caplog.text
     assert not sender.flush(0)
     release.set()
+
+
+class Verdict(Enum):
+    GOOD = "pass"
+
+
+def test_values_and_ids_of_other_types() -> None:
+    """Numbers of NumPy and members of enumerations are values, and an id may be a UUID."""
+    ids = uuid.uuid4(), uuid.uuid4()
+    with record_spans() as spans:
+        for value in (numpy.float32(0.5), numpy.int64(1), numpy.bool_(False), Verdict.GOOD):
+            qualitrace.feedback(TRACE, "thumb", value, user=ids[0], feedback_id=ids[1])  # type: ignore[arg-type]
+    values = [item["value"] for item in spans.feedback]
+    assert json.dumps(values) == '[0.5, 1, false, "pass"]'
+    assert {(item["user"], item["id"]) for item in spans.feedback} == {(str(ids[0]), str(ids[1]))}

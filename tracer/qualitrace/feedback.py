@@ -7,6 +7,7 @@ import json
 import math
 import os
 import queue
+import reprlib
 import ssl
 import threading
 import urllib.error
@@ -14,6 +15,8 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from enum import Enum
+from http.client import HTTPException
 from typing import Any, Literal
 
 from qualitrace.quiet import SparseFilter, logger, never_raises
@@ -59,15 +62,25 @@ def feedback(
         user: who it is.
         feedback_id: give the same id to send the same opinion again (default: a new one).
     """
-    if isinstance(value, float) and not math.isfinite(value):
-        logger.warning("feedback %r is dropped: its value is %r", name, value)
+    plain = _plain(value)
+    if not isinstance(plain, (bool, int, float, str)) or (isinstance(plain, float) and not math.isfinite(plain)):
+        logger.warning("feedback %r is dropped: its value is %s", name, reprlib.repr(plain))
         return
-    item: dict[str, Any] = {"trace_id": trace_id, "name": name, "value": value, "comment": comment}
-    item |= {"source": source, "user": user, "id": feedback_id or uuid.uuid4().hex}
+    texts = {"trace_id": trace_id, "name": name, "comment": comment, "source": source, "user": user}
+    item: dict[str, Any] = {key: text if text is None else str(text) for key, text in texts.items()}
+    item |= {"value": plain, "id": str(feedback_id or uuid.uuid4().hex)}
     if _Process.keep is not None:
         _Process.keep(item)
     elif (sender := _running_sender()) is not None:
         sender.put(item)
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of NumPy, or a member of an enumeration, as JSON can hold it."""
+    if isinstance(value, Enum):
+        return value.value
+    item = getattr(value, "item", None)
+    return item() if callable(item) else value
 
 
 class FeedbackSender:
@@ -154,8 +167,8 @@ class FeedbackSender:
             self._last_failure = str(error)
             asked = error.headers.get("Retry-After", "")
             return float(asked) if asked.isdecimal() else backoff
-        except OSError as error:
-            self._last_failure = str(error)
+        except (OSError, HTTPException) as error:  # the latter: no HTTP, or half an answer
+            self._last_failure = str(error) or type(error).__name__
             return backoff
 
 
