@@ -98,6 +98,28 @@ def test_headers_of_the_app(programs: Any, collector: Any, services: Any) -> Non
         assert headers["baggage"] == "tenant=a,user.id=theirs,session.id=s1"
 
 
+TWO_SLASHES = """
+import http.client, sys
+import qualitrace
+qualitrace.init(instrument=())
+connection = http.client.HTTPConnection(sys.argv[1].removeprefix("http://"))
+for path in ("//orders.internal/one", "//[/two"):
+    with qualitrace.session("s1"), qualitrace.span("step"):
+        connection.request("GET", path)
+        connection.getresponse().read()
+"""
+
+
+def test_a_path_is_no_host(programs: Any, collector: Any, services: Any) -> None:
+    """A path that begins with two slashes looks like a host; the request goes elsewhere, and gets no baggage."""
+    service, _ = services
+    variables = {"QUALITRACE_ENDPOINT": collector.endpoint, "QUALITRACE_BAGGAGE_HOSTS": "orders.internal"}
+    done = programs.run(TWO_SLASHES, service.address, **variables)
+    assert (done.code, done.errors) == (0, "")
+    assert service.asked.keys() == {"one", "two"}
+    assert all("traceparent" in headers and "baggage" not in headers for headers in service.asked.values())
+
+
 def test_switched_off(programs: Any, collector: Any, services: Any) -> None:
     """With `propagate` off clients are left alone."""
     service, other = services

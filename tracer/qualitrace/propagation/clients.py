@@ -63,9 +63,11 @@ def _complete(connection: Any) -> None:
 
 def _target(connection: Any, request_line: bytes) -> tuple[str, int | None]:
     """Return host and port; a proxy is told them in the request line, or before the request."""
-    url = urlsplit(request_line.split(b" ")[1].decode("latin-1"))
-    if url.hostname:
-        return url.hostname, url.port or connection.default_port
+    target = request_line.split(b" ")[1].decode("latin-1")
+    if not target.startswith("/"):  # else a path, which looks like a host if it begins with two slashes
+        url = urlsplit(target)
+        if url.hostname:
+            return url.hostname, url.port or connection.default_port
     if connection._tunnel_host:
         return connection._tunnel_host, connection._tunnel_port
     return connection.host, connection.port
