@@ -11,6 +11,7 @@ from opentelemetry.trace import SpanKind, get_tracer
 import qualitrace
 from qualitrace.mcp import client, server
 from qualitrace.mcp.spans import CALL, READ, documents, record_result, request_span
+from qualitrace.testing import record_spans
 
 TEXT = {"type": "text", "text": "18 degrees"}
 
@@ -125,3 +126,24 @@ def test_a_client_that_sends_nonsense_is_served(tracing: Any, meta: Any) -> None
     """The call is the root of a trace of its own."""
     serve(meta)
     assert tracing.flushed()["tools/call get_weather"].parent_id == ""
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        {"content": [{"type": "text", "text": "no such city: Oslo"}], "isError": True},
+        {"code": -32602, "message": "no such city: Oslo"},
+    ],
+)
+def test_without_content_a_failed_tool_says_nothing(result: dict[str, Any]) -> None:
+    """What a tool says of its failure is its result, and the query of a resource is an argument."""
+    with record_spans(capture="none") as spans:
+        with request_span(CALL, "get_weather", SpanKind.CLIENT, False) as span:
+            span.set_inputs({"city": "Oslo"})
+            record_result(span, result)
+        with request_span(READ, "weather://now?city=Oslo", SpanKind.CLIENT, False):
+            pass
+    assert spans.one(kind="tool").attributes["error.type"]
+    assert spans.one(kind="tool").error is not None
+    assert spans.one(kind="retriever").attributes["mcp.resource.uri"] == "weather://now"
+    assert not any("Oslo" in repr(span) for span in spans)

@@ -7,8 +7,9 @@ from typing import Any
 from opentelemetry import trace as otel
 from opentelemetry.trace import SpanKind, StatusCode, get_current_span
 
+from qualitrace.content import captures_content
 from qualitrace.quiet import never_raises
-from qualitrace.serialize import as_mapping
+from qualitrace.serialize import as_mapping, to_text
 from qualitrace.spans import KINDS, Kind, Recording, Span
 
 CALL, READ = "tools/call", "resources/read"
@@ -56,12 +57,17 @@ def record_result(span: Span, result: Any) -> None:
     text = "\n".join(map(_text, fields.get("content") or ()))
     if fields.get("isError"):
         span.set_attribute("error.type", "tool_error")
-        get_current_span().set_status(StatusCode.ERROR, text)
+        _fail(text)
     elif "code" in fields:  # an error of the protocol, before 2
         span.set_attribute("error.type", str(fields["code"]))
-        get_current_span().set_status(StatusCode.ERROR, str(fields.get("message")))
+        _fail(str(fields.get("message")))
     # Without content the server asks back.
     span.set_outputs(text or fields.get("structuredContent") or ("" if "content" in fields else fields))
+
+
+def _fail(text: str) -> None:
+    """Mark the current span as failed; what the tool says is content."""
+    get_current_span().set_status(StatusCode.ERROR, to_text(text)[0] if captures_content() else None)
 
 
 @never_raises

@@ -1,11 +1,11 @@
-"""Queries of URLs on the spans of HTTP requests: a question may stand there."""
+"""Queries of URLs on the spans of requests: a question may stand there."""
 
 from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-# Attributes of OpenTelemetry's conventions for HTTP, old and new.
-_URLS = ("http.url", "http.target", "url.full")
+# Attributes of OpenTelemetry's conventions for HTTP, old and new, and for MCP.
+_URLS = ("http.url", "http.target", "url.full", "mcp.resource.uri")
 _QUERY = "url.query"
 
 
