@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from qualitrace_collector.state import Database
-from qualitrace_monitors.alerts.new_scores import AT_ONCE, Bet, take_bets
+from qualitrace_monitors.alerts.new_scores import Bet, take_bets
 from qualitrace_monitors.alerts.rule_watch import RuleWatch
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.status import AlertStatus, advance
@@ -71,7 +71,7 @@ class AlertEngine:
         """Let the rules bet on the scores that came; return whether there may be more."""
         silence = min((rule.session_silence for rule in self.rules), default=0.0)
         with self._database.transaction() as connection:
-            bets = take_bets(connection, now, silence)
+            bets, has_more = take_bets(connection, now, silence)
             RuleWatch.forget_outdated(connection, self.rules, now)
             watches = self._watches(now) if bets else {}
             changed = dict[tuple[str, str], RuleWatch]()
@@ -83,7 +83,7 @@ class AlertEngine:
                         watches[key].take(bet)
             for watch in changed.values():
                 watch.save(connection)
-        return len(bets) >= AT_ONCE
+        return has_more
 
     def _estimates(self, rule: AlertRule, now: float) -> Mapping[str, Mapping[str, Estimate]]:
         """Return the estimates of each service, by tier."""

@@ -66,14 +66,15 @@ def put(connection: sqlite3.Connection, row: ScoreRow, session: str, weight: flo
         )
 
 
-def take_bets(connection: sqlite3.Connection, now: float, silence: float) -> list[Bet]:
+def take_bets(connection: sqlite3.Connection, now: float, silence: float) -> tuple[list[Bet], bool]:
     """Take what has come, in the caller's transaction: single scores, and sessions that are over.
-
-    Call it until it returns fewer than `AT_ONCE`.
 
     Args:
         now: Unix seconds.
         silence: seconds after which a session is over.
+
+    Returns:
+        the bets, and whether there may be more to take.
     """
     rows = connection.execute("SELECT * FROM new_score ORDER BY sequence LIMIT ?", (AT_ONCE,)).fetchall()
     if rows:
@@ -84,7 +85,8 @@ def take_bets(connection: sqlite3.Connection, now: float, silence: float) -> lis
             bets += _into_session(connection, row)
         else:
             bets.append(_single(row))
-    return [*bets, *_ended(connection, now, silence)]
+    ended = _ended(connection, now, silence)
+    return [*bets, *ended], max(len(rows), len(ended)) >= AT_ONCE
 
 
 def _single(row: sqlite3.Row) -> Bet:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from qualitrace_collector.state import Database
+from qualitrace_monitors.alerts import new_scores
 from qualitrace_monitors.alerts.engine import AlertEngine
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.estimate.estimator import Estimator
@@ -254,6 +255,20 @@ def test_a_session_that_does_not_end_bets_when_it_is_full(database: Database, ad
     engine = engine_on(database, rule_with())
     engine.evaluate(NOW)
     assert [status.state for _, status in engine.statuses()] == ["firing"]
+
+
+@pytest.mark.parametrize("sessions", [1, 400])
+def test_an_evaluation_takes_all_that_has_come(
+    database: Database, add_score: AddScore, monkeypatch: pytest.MonkeyPatch, sessions: int
+) -> None:
+    """It takes several transactions for many scores, also if most of them only go into sessions."""
+    monkeypatch.setattr(new_scores, "AT_ONCE", 7)
+    for number in range(400):
+        add_score(database, "fail", NOW, session=f"user {number % sessions}")
+    engine = engine_on(database, rule_with())
+    engine.evaluate(NOW + 400)
+    left = database.connection().execute("SELECT count(*) FROM new_score").fetchone()[0]
+    assert (left, [status.state for _, status in engine.statuses()]) == (0, ["firing"])
 
 
 def test_scores_that_were_picked_after_the_fact_do_not_bet(database: Database, add_score: AddScore) -> None:
