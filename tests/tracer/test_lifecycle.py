@@ -3,6 +3,7 @@
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -177,6 +178,19 @@ def test_flush_tells_of_timeout(tracing: Any) -> None:
     assert qualitrace.flush(0.2) is False
     assert time.monotonic() - started < 8  # an export may take 10 s
     tracing.answers.set()
+
+
+def test_flushes_that_wait_share_their_threads(tracing: Any) -> None:
+    """An app that flushes at each request, with a collector that hangs, fills no memory with threads."""
+    tracing.answers.clear()
+    for _ in range(50):
+        with qualitrace.span("step"):
+            pass
+        assert qualitrace.flush(0.001) is False
+    assert sum(thread.name == "qualitrace-flush" for thread in threading.enumerate()) <= 2
+    tracing.answers.set()
+    assert qualitrace.flush(20) is True
+    assert len(tracing.received) == 50
 
 
 def test_app_with_its_own_provider(programs: Any, collector: Any) -> None:

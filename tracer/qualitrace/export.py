@@ -5,7 +5,6 @@ Imported by `provider` only: the SDK and the exporter would make `import qualitr
 
 import importlib.metadata
 import logging
-import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
@@ -31,6 +30,7 @@ from qualitrace.redaction.span_copy import SpanRedactor
 from qualitrace.sampling import sampler
 from qualitrace.session import session_attributes
 from qualitrace.settings import CONSOLE_ONLY, Settings
+from qualitrace.shared_flush import SharedFlush
 from qualitrace.untraced import ATTRIBUTE, untraced_libraries
 
 # Spans in one request: they carry prompts and documents.
@@ -117,6 +117,7 @@ class QualitraceSpanProcessor(BatchSpanProcessor):
             max_export_batch_size=min(BATCH_SPANS, settings.queue_size),
             export_timeout_millis=settings.export_timeout * 1000,  # unused; given lest its variable be read
         )
+        self._flush = SharedFlush(self._batch_processor.force_flush)  # which has no timeout
 
     def _queued(self) -> int:
         return len(self._batch_processor._queue)  # pyright: ignore[reportPrivateUsage]  # it has no public length
@@ -178,14 +179,7 @@ class QualitraceSpanProcessor(BatchSpanProcessor):
 
     def force_flush(self, timeout_millis: int | None = None) -> bool:
         """Export what is queued; return whether that took less than `timeout_millis` (default 3000)."""
-        done = threading.Event()
-
-        def flush() -> None:
-            if self._batch_processor.force_flush():  # it has no timeout, so a thread waits for it
-                done.set()
-
-        threading.Thread(target=flush, name="qualitrace-flush", daemon=True).start()
-        return done.wait((3000 if timeout_millis is None else timeout_millis) / 1000)
+        return self._flush.begin().wait((3000 if timeout_millis is None else timeout_millis) / 1000)
 
 
 class RedactingExporter(DeliveringExporter):
