@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from requests.adapters import HTTPAdapter
 from requests.utils import get_netrc_auth
 
+from qualitrace.copies import copied
 from qualitrace.delivery import Tally
 from qualitrace.quiet import SparseFilter, logger, never_raises
 from qualitrace.reading import RecordedSpan, read_span
@@ -219,19 +220,11 @@ def _shortened(span: ReadableSpan, limit: int, redact: Redact | None) -> Readabl
             return {key: value(inner) for key, inner in item.items()}
         return [value(inner) for inner in item] if isinstance(item, (list, tuple)) else item
 
-    return ReadableSpan(
+    return copied(
+        span,
         name=span.name[:limit],
-        context=span.context,
-        parent=span.parent,
-        resource=span.resource,
         attributes=value(span.attributes),
         events=[Event(event.name[:limit], value(event.attributes), event.timestamp) for event in span.events],
-        links=span.links,
-        kind=span.kind,
-        status=span.status,
-        start_time=span.start_time,
-        end_time=span.end_time,
-        instrumentation_scope=span.instrumentation_scope,
     )
 
 

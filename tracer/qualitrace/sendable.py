@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, Status
 
+from qualitrace.copies import copied
 from qualitrace.redaction.attributes import plain
 from qualitrace.serialize import without_surrogates
 
@@ -22,18 +23,13 @@ def sendable(span: ReadableSpan) -> ReadableSpan:
     """Return the span, or a copy whose names, keys, texts and numbers can be encoded."""
     if _is_sendable(span):
         return span
-    return ReadableSpan(
+    return copied(
+        span,
         name=_made(span.name),
-        context=span.context,
-        parent=span.parent,
-        resource=span.resource,
         attributes=_made(span.attributes),
         events=[Event(_made(event.name), _made(event.attributes), event.timestamp) for event in span.events],
         links=[Link(link.context, _made(link.attributes)) for link in span.links],
-        kind=span.kind,
         status=Status(span.status.status_code, _made(span.status.description)),
-        start_time=span.start_time,
-        end_time=span.end_time,
         instrumentation_scope=_made_scope(span.instrumentation_scope),
     )
 

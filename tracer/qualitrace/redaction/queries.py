@@ -4,6 +4,8 @@ from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan
 
+from qualitrace.copies import copied
+
 # Attributes of OpenTelemetry's conventions for HTTP, old and new, and for MCP.
 _URLS = ("http.url", "http.target", "url.full", "mcp.resource.uri")
 _QUERY = "url.query"
@@ -17,17 +19,7 @@ def without_queries(span: ReadableSpan) -> ReadableSpan:
     if query is None and not any("?" in url for url in urls.values()):
         return span
     attributes.update({key: url.partition("?")[0] for key, url in urls.items()})
-    return ReadableSpan(
-        name=span.name,
-        context=span.context,
-        parent=span.parent,
-        resource=span.resource,
+    return copied(
+        span,
         attributes=attributes,
-        events=span.events,
-        links=span.links,
-        kind=span.kind,
-        status=span.status,
-        start_time=span.start_time,
-        end_time=span.end_time,
-        instrumentation_scope=span.instrumentation_scope,
     )

@@ -9,6 +9,7 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, Status
 
+from qualitrace.copies import copied
 from qualitrace.redaction.attributes import (
     is_count,
     is_plain_key,
@@ -41,18 +42,14 @@ class SpanRedactor:
         resource, scope = self._resource[1], self._scope(span.instrumentation_scope)
         if resource is span.resource and scope is span.instrumentation_scope and self._redact.keeps(_texts(span)):
             return span
-        return ReadableSpan(
+        return copied(
+            span,
             name=self._redact(span.name),
-            context=span.context,
-            parent=span.parent,
             resource=resource,
             attributes=self._attributes(span.attributes),
             events=[Event(self._redact(e.name), self._attributes(e.attributes), e.timestamp) for e in span.events],
             links=[Link(link.context, self._attributes(link.attributes)) for link in span.links],
-            kind=span.kind,
             status=Status(span.status.status_code, self._optional(span.status.description)),
-            start_time=span.start_time,
-            end_time=span.end_time,
             instrumentation_scope=scope,
         )
 
