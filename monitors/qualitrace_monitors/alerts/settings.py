@@ -85,7 +85,12 @@ class AlertRule(Section):
             ("when", _parse_condition),
             ("false_alarms", _parse_false_alarms),
         )
-        return data | {key: parse(data[key]) for key, parse in texts if isinstance(data.get(key), str)}
+        # A number, a list or nothing is parsed as text, too, so that the error shows how to write it.
+        return data | {
+            key: parse(str(data[key]))
+            for key, parse in texts
+            if key in data and not isinstance(data[key], (dict, Condition, FalseAlarms))
+        }
 
 
 def _parse_condition(text: str) -> dict[str, Any]:

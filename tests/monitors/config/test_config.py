@@ -138,6 +138,8 @@ ALIASES = "a: &a [1]\n" + "\n".join(
         ("alerts: [{name: a, judge: relevance, when: pass_rate < 90}]", "alerts.0.when.threshold: must be at most 1 (got 90.0)"),
         ("alerts: [{name: a, judge: relevance, when: pass_rate < 1, min_samples: 9}]", "alerts.0: min_samples is no longer needed: an alert waits for as many scores as `false_alarms` takes"),
         ("alerts: [{name: a, judge: relevance, when: pass_rate < 1, false_alarms: 5%}]", "alerts.0: false_alarms must read like '5% per 30d' (got '5%')"),
+        ("alerts: [{name: a, judge: relevance, when: pass_rate < 1, false_alarms: 5}]", "alerts.0: false_alarms must read like '5% per 30d' (got '5')"),
+        ("alerts: [{name: a, judge: relevance, when: 0.9}]", "alerts.0: when must read like 'pass_rate < 0.9' or 'unsure_rate > 0.3' (got '0.9')"),
         ("alerts: [{name: a, judge: relevance, when: pass_rate < 1, false_alarms: 90% per 1d}]", "alerts.0.false_alarms.chance: must be at most 0.5 (got 0.9)"),
         ("alerts: [{name: a, judge: relevance, when: pass_rate < 1, window: 0}]", "alerts.0.window: must be more than 0 (got 0.0)"),
         ("judges: [{name: relevance, instructions: 'Polite? {{ outputs }}'}]", "judges.0: instructions: the local judge takes none; set model, for example openai:/gpt-5-mini"),
