@@ -229,11 +229,11 @@ def test_a_kind_that_cannot_be_read(tracing: Any, caplog: pytest.LogCaptureFixtu
 def test_an_error_through_a_deep_recursion_is_recorded_by_its_innermost_frames(tracing: Any) -> None:
     """All frames of all steps would be a million lines, and take a minute."""
 
+    @qualitrace.trace
     def descend(depth: int) -> None:
-        with qualitrace.span("step"):
-            if depth == 0:
-                raise KeyError("lost")
-            descend(depth - 1)
+        if depth == 0:
+            raise KeyError("lost")
+        descend(depth - 1)
 
     with pytest.raises(KeyError):
         descend(150)

@@ -67,7 +67,7 @@ class _Kept(SpanProcessor):
 
 
 def test_three_hundred_secrets_do_not_leave(collector: Any, names_elsewhere: Any) -> None:
-    """Fifteen kinds in twenty places, with the defaults; the application's own spans are not changed."""
+    """All kinds in twenty places, with the defaults; the application's own spans are not changed."""
     random_ = random.Random(13)
     given = [{place: draw(random_) for place in PLACES} for draw in KEYS.values()]
     for secrets in given:
@@ -76,7 +76,7 @@ def test_three_hundred_secrets_do_not_leave(collector: Any, names_elsewhere: Any
     assert len(collector.received) == 5 * len(given)
     sent = "\n".join(text for span in collector.received for text in span.texts)
     left = [(kind, place) for kind, of in zip(KEYS, given, strict=True) for place in PLACES if shown(sent, of[place])]
-    assert (sum(map(len, given)), left) == (300, [])
+    assert (sum(map(len, given)) >= 300, left) == (True, [])
     assert given[0]["span name"] in "".join(names_elsewhere)
 
 
