@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import httpx
@@ -25,17 +24,20 @@ Answer = Callable[[Any], Callable[..., Score]]
 @pytest.fixture
 def answered(monkeypatch: pytest.MonkeyPatch) -> Answer:
     """Give a judge's score of an answer whose whole body, JSON or bytes, is given; all comes with status 200."""
-    client = httpx.Client
     for name in ("MLFLOW_DEPLOYMENTS_TARGET", "MLFLOW_GENAI_JUDGE_BASE_URL"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
 
     def answer(body: Any) -> Callable[..., Score]:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        transport = httpx.MockTransport(lambda request: httpx.Response(200, stream=httpx.ByteStream(content)))
-        monkeypatch.setattr(httpx, "Client", partial(client, transport=transport))
+        answer_with(monkeypatch, lambda _: httpx.Response(200, stream=httpx.ByteStream(content)))
         return judged
 
     return answer
+
+
+def answer_with(monkeypatch: pytest.MonkeyPatch, answer: Callable[[httpx.Request], httpx.Response]) -> None:
+    """Let every connection of httpx answer so."""
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", lambda _, request: answer(request))
 
 
 def judged(model: str = "openai:/m") -> Score:
@@ -290,6 +292,6 @@ def test_a_parameter_that_is_refused_under_a_200_is_left_out(monkeypatch: pytest
         body = openai({"content": VERDICT}) if len(asked) > 1 else error
         return httpx.Response(200, stream=httpx.ByteStream(json.dumps(body).encode()))
 
-    monkeypatch.setattr(httpx, "Client", partial(httpx.Client, transport=httpx.MockTransport(answer)))
+    answer_with(monkeypatch, answer)
     assert judged().label == "pass"
     assert ["response_format" in body for body in asked] == [True, False]
