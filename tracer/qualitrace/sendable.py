@@ -39,21 +39,41 @@ def _is_sendable(span: ReadableSpan) -> bool:
     return (
         _fits(span.name)
         and _fits(span.status.description)
-        and _fits(plain(span.attributes))
+        and _all_fit(span.attributes)
         and (scope is None or (_fits(scope.name) and _fits(scope.version)))
-        and all(_fits(event.name) and _fits(plain(event.attributes)) for event in span.events)
-        and all(_fits(plain(link.attributes)) for link in span.links)
+        and all(_fits(event.name) and _all_fit(event.attributes) for event in span.events)
+        and all(_all_fit(link.attributes) for link in span.links)
     )
+
+
+def _all_fit(attributes: Mapping[str, Any] | None) -> bool:
+    for key, value in plain(attributes).items():
+        if not (type(key) is str and key.isascii()) and not _fits(key):
+            return False
+        # This runs for each attribute of each span: most are texts in ASCII, and small numbers.
+        kind = type(value)
+        plainly = value.isascii() if kind is str else kind is int and _LEAST <= value <= _MOST
+        if not plainly and not _fits(value):
+            return False
+    return True
 
 
 def _fits(value: Any) -> bool:
     if isinstance(value, str):
-        return value.isascii() or without_surrogates(value) == value
+        return value.isascii() or _encodes(value)
     if isinstance(value, int):
         return _LEAST <= value <= _MOST
-    if isinstance(value, Mapping):
-        return all(_fits(key) and _fits(item) for key, item in value.items())
-    return all(map(_fits, value)) if isinstance(value, (list, tuple)) else True
+    if isinstance(value, (list, tuple)):
+        return all(map(_fits, value))
+    return _all_fit(value) if isinstance(value, Mapping) else True
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _made(value: Any) -> Any:
