@@ -3,13 +3,14 @@
 A paged engineer reads labels, a sentence with the numbers, and the worst traces.
 """
 
+import itertools
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from qualitrace_collector.state import Database
-from qualitrace_monitors.alerts.new_scores import Bet, take_bets
+from qualitrace_monitors.alerts.new_scores import take_bets
 from qualitrace_monitors.alerts.rule_watch import RuleWatch
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.status import AlertStatus, advance
@@ -74,12 +75,15 @@ class AlertEngine:
             bets, has_more = take_bets(connection, now, silence)
             RuleWatch.forget_outdated(connection, self.rules, now)
             watches = self._watches(now) if bets else {}
+            firing = {(status.rule, status.service) for status in AlertStatus.load_all(connection) if status.fired_at}
             changed = dict[tuple[str, str], RuleWatch]()
             for bet in bets:
                 for rule in self.rules:
                     if rule.judge == bet.judge and rule.service in (None, bet.service):
                         key = rule.name, bet.service
-                        changed[key] = watches[key] = watches.get(key) or _new_watch(rule, bet, watches)
+                        if key not in watches:
+                            watches[key] = _new_watch(rule, bet.service, watches, fires=key in firing)
+                        changed[key] = watches[key]
                         watches[key].take(bet)
             for watch in changed.values():
                 watch.save(connection)
@@ -153,9 +157,12 @@ def _measured(status: AlertStatus, rule: AlertRule, estimate: Estimate | None) -
     return replace(status, value=value, interval=interval, samples=estimate.samples)
 
 
-def _new_watch(rule: AlertRule, bet: Bet, watches: Mapping[tuple[str, str], RuleWatch]) -> RuleWatch:
-    number = 1 + sum(name == rule.name for name, _ in watches)
-    return RuleWatch(rule, bet.service, number)
+def _new_watch(
+    rule: AlertRule, service: str, watches: Mapping[tuple[str, str], RuleWatch], *, fires: bool
+) -> RuleWatch:
+    taken = {watch.number for (name, _), watch in watches.items() if name == rule.name}
+    number = next(number for number in itertools.count(1) if number not in taken)
+    return RuleWatch(rule, service, number, fires=fires)
 
 
 def _labels(watch: RuleWatch) -> dict[str, str]:

@@ -47,19 +47,21 @@ class RuleWatch:
 
     Args:
         number: which service of the rule it is, from 1 on, in the order in which they came.
+        fires: the alert fires already, so that a recovery has to be shown: the rule says something else now.
     """
 
-    def __init__(self, rule: AlertRule, service: str, number: int) -> None:
-        self.rule, self.service, self._number = rule, service, number
+    def __init__(self, rule: AlertRule, service: str, number: int, *, fires: bool = False) -> None:
+        self.rule, self.service, self.number = rule, service, number
         self._tier, self._version = "", ""
         self._bets, self._last_at, self._of_sessions = 0, 0.0, False
         self._rises = rule.when.operator == ">"
         self._watch = self._new_watch()
+        self._watch.firing[0] = fires
 
     def _new_watch(self) -> Watch:
         promise, threshold = self.rule.false_alarms.chance, self.rule.when.threshold
         if self.rule.share == "rule":  # the shares of all services, however many come, add up to the whole
-            promise /= self._number * (self._number + 1)
+            promise /= self.number * (self.number + 1)
         return Watch(1 - threshold if self._rises else threshold, promise)
 
     @property
@@ -173,7 +175,7 @@ class RuleWatch:
             (
                 self.rule.name,
                 self.service,
-                self._number,
+                self.number,
                 self._version,
                 _condition(self.rule),
                 json.dumps(state),

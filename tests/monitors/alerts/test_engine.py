@@ -232,6 +232,22 @@ def test_a_new_version_does_not_resolve_what_the_old_one_found(
     assert [status.state for _, status in engine.statuses()] == ["inactive"]
 
 
+def test_an_alert_that_fires_is_not_resolved_by_another_threshold(
+    database: Database, add_score: AddScore, failing: Callable[..., None]
+) -> None:
+    """The rule's new wording begins anew, and the recovery has to be shown by it."""
+    failing()
+    engine_on(database, rule_with()).evaluate(NOW)
+    add_score(database, "pass", NOW + 1)
+    engine = engine_on(database, rule_with(when="pass_rate < 0.8"))
+    engine.evaluate(NOW + 1)
+    assert [status.state for _, status in engine.statuses()] == ["firing"]
+    for _ in range(60):
+        add_score(database, "pass", NOW + 2)
+    engine.evaluate(NOW + 2)
+    assert [status.state for _, status in engine.statuses()] == ["inactive"]
+
+
 def test_a_session_bets_once(database: Database, add_score: AddScore) -> None:
     """Nineteen failing answers of one user are one piece of evidence; those of as many users are an incident."""
     engine = engine_on(database, rule_with())
