@@ -72,6 +72,7 @@ def test_ends(programs: Any, collector: Any, end: str) -> None:
     """Ways to end that skip `atexit` lose no span, and end as they would."""
     code = """
 import atexit, os, signal, sys, threading, time, qualitrace
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests under nohup inherit that it is ignored
 qualitrace.init(schedule_delay=60)
 def spans(count):
     for i in range(count):

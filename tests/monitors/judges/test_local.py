@@ -44,11 +44,11 @@ def test_any_text_gives_a_value_from_0_to_1(judge: Judge, question: str, answer:
     ["word ", "a", "1", "1. ", "kill my ", "保", "(", "\n", "I am not ", "reasons why black ", '"." ', "A.B", "['’"],
 )
 def test_a_megabyte_is_cut_and_judged_soon(judge: Judge, unit: str) -> None:
-    """Long text of any shape is cut at the limit: it costs no two seconds of CPU, and the score says what was cut."""
+    """Long text of any shape is cut at the limit: it costs no ten seconds of CPU, and the score says what was cut."""
     text = ("Yes it is. " + unit * 1_000_000)[:1_000_000]
     started = time.process_time()
     score = judge.score(Sample(inputs=text, outputs=text, passages=(text,)))
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 10  # of a loaded machine; what grows with the square takes minutes
     assert {"inputs", "outputs"} & set(dict(score.details)["truncated"].split(", "))
 
 
