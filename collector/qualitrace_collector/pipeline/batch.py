@@ -28,6 +28,9 @@ from qualitrace_collector.state.coverage import Coverage
 BATCH_SPANS = 2000
 BATCH_BYTES = 4 << 20
 
+# Each attribute of a trace's resource is a row in MLflow's table of tags.
+BATCH_TAGS = 20_000
+
 # Batches of bulk are smaller: traces of other requests wait for up to three of them.
 BULK_BATCH_SPANS = 500
 MAX_ATTEMPTS = 3
@@ -229,12 +232,15 @@ class BatchQueue:
     def _next_batch(self, queue: deque[BatchItem], most_spans: int) -> Batch:
         batch = Batch([])
         traces = {item.piece.trace_id for other in self._batches for item in other.items}
-        spans = 0
+        spans = tags = 0
         while queue:
             piece = queue[0].piece
             spans += len(piece.spans)
+            tags += len(piece.spans[0].resource.attributes) if piece.spans else 0
             size = batch.size + sum(record.span.ByteSize() for record in piece.spans)
-            if piece.trace_id in traces or (batch.items and (spans > most_spans or size > BATCH_BYTES)):
+            if piece.trace_id in traces or (
+                batch.items and (spans > most_spans or size > BATCH_BYTES or tags > BATCH_TAGS)
+            ):
                 break
             batch.items.append(queue.popleft())
             batch.size = size

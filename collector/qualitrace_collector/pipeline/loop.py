@@ -22,6 +22,7 @@ from qualitrace_collector.pipeline.settings import PipelineConfig
 from qualitrace_collector.pipeline.stored_trace import StoredTrace
 from qualitrace_collector.process.backoff import seconds_after
 from qualitrace_collector.process.in_work import InWork
+from qualitrace_collector.process.memory import give_memory_back
 from qualitrace_collector.state import Ledger, UnfinishedTrace
 
 _log = logging.getLogger(__name__)
@@ -82,6 +83,7 @@ class Pipeline:
         self._unanswered = UnansweredCount()
         self._next_orphans = 0.0
         self._next_upkeep = 0.0
+        self._was_large = False  # the last batch
 
     def step(self) -> float:
         """Do what can be done now; return the seconds to wait before the next step."""
@@ -96,6 +98,9 @@ class Pipeline:
             self._queue.add(self._assembler.evict(), is_bulk=self._reader.is_bulk)
         try:
             stored = self._run_batch(ahead=not upkeep)  # upkeep needs all to be recorded
+            if self._was_large:
+                self._was_large = False
+                give_memory_back()
             if not self._reader.retrying:
                 self._end_orphans()
             if upkeep:
@@ -124,6 +129,7 @@ class Pipeline:
             self._store.unrecorded.difference_update(item.trace_id for item in batch.items)
             for piece in self._queue.finish_first(self._clock()):
                 self._reader.finish(piece)
+            self._was_large = batch.size > BATCH_BYTES
         self._reader.delete_done()
         return bool(batches)
 

@@ -5,7 +5,6 @@ large requests are worked on in a process of their own. It is started by the fir
 """
 
 import asyncio
-import ctypes
 import os
 import signal
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from functools import partial
 from multiprocessing import get_context
 from typing import TypeVar
 
+from qualitrace_collector.process.memory import give_memory_back
 from qualitrace_collector.process.startup import PARENT_VARIABLE, end_with_supervisor
 from qualitrace_collector.receive.decode import decompress
 from qualitrace_collector.receive.errors import TooLarge, Unavailable
@@ -97,10 +97,4 @@ def _work(work: Callable[[], _T]) -> _T:
     try:
         return work()
     finally:
-        _give_memory_back()
-
-
-def _give_memory_back() -> None:
-    # glibc would keep the most that it ever used.
-    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
-        trim(0)
+        give_memory_back()

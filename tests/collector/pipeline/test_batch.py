@@ -2,13 +2,14 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from qualitrace_collector.piece import Piece, SpanRecord
 from qualitrace_collector.pipeline.batch import (
     BATCH_BYTES,
     BATCH_SPANS,
+    BATCH_TAGS,
     BULK_BATCH_SPANS,
     MAX_ATTEMPTS,
     RETRY_SECONDS,
@@ -21,8 +22,9 @@ from support.otlp import span, trace_id
 REFUSAL = ValueError("no")
 
 
-def piece(trace: int, spans: int = 1, size: int = 0) -> Piece:
-    record = SpanRecord(span(trace, 1, text="x" * size), Resource(), InstrumentationScope())
+def piece(trace: int, spans: int = 1, size: int = 0, tags: int = 0) -> Piece:
+    resource = Resource(attributes=[KeyValue(key=str(number)) for number in range(tags)])
+    record = SpanRecord(span(trace, 1, text="x" * size), resource, InstrumentationScope())
     return Piece(
         trace_id=trace_id(trace), spans=(record,) * spans, logs=(), root_seen=True, positions=frozenset({trace})
     )
@@ -99,6 +101,12 @@ def test_bulk_takes_turns_with_the_others():
 def test_large_spans_make_small_batches():
     """Bytes count, too: prompts may be long."""
     queue = queue_of(*(piece(number, size=BATCH_BYTES * 2 // 5) for number in range(1, 6)))
+    assert [len(batch) for batch in drained(queue)] == [2, 2, 1]
+
+
+def test_many_attributes_of_resources_make_small_batches():
+    """Each becomes a row for each trace: others must not wait for half a million of them."""
+    queue = queue_of(*(piece(number, tags=BATCH_TAGS * 2 // 5) for number in range(1, 6)))
     assert [len(batch) for batch in drained(queue)] == [2, 2, 1]
 
 
