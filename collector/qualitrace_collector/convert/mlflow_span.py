@@ -219,7 +219,8 @@ def _attributes(draft: SpanDraft, trace_id: str) -> dict[str, str]:
 
 def _written(draft: SpanDraft, value: Any, attributes: Mapping[str, str]) -> str | None:
     """Return the text of the attribute of which inputs or outputs were taken as they are, None if there is none."""
-    if not isinstance(value, str) or "\\u" in value:
+    # What may hold half a pair is unescaped in both.
+    if not isinstance(value, str) or ("\\u" in value and not _SUSPECT.search(value)):
         return None
     return next((attributes[key] for key, found in draft.values.items() if found is value), None)
 
