@@ -64,8 +64,8 @@ class Detector:
         self._log_mass, self._counts = np.full(shape, -np.inf), np.zeros(shape)
         self._sums, self._since = np.zeros(shape), np.zeros(shape)
 
-    def bet(self, values: ArrayLike, weights: ArrayLike, fresh: ArrayLike, now: ArrayLike, where: Mask | None) -> None:
-        """Bet on the next value of each stream of `where`, of all streams if that is None.
+    def bet(self, values: ArrayLike, weights: ArrayLike, fresh: ArrayLike, now: ArrayLike, where: Mask) -> None:
+        """Bet on the next value of each stream of `where`.
 
         Args:
             values: within 0 and 1.
@@ -73,6 +73,8 @@ class Detector:
             fresh: share of the period that has passed since the last value, above 0.
             now: Unix seconds.
         """
+        if not where.any():
+            return
         x, r, h, at = map(_column, (values, weights, fresh, now))
         grown = np.logaddexp(self._log_mass, np.log(h))
         older = np.exp(self._log_mass - grown)  # share of the mass that is not of this value
@@ -81,8 +83,8 @@ class Detector:
         self._put("_sums", self._sums * older + r * x, where)
         self._put("_since", self._since * older + at * (1.0 - older), where)
 
-    def _put(self, name: str, made: Array, where: Mask | None) -> None:
-        setattr(self, name, made if where is None else np.where(where[:, None], made, getattr(self, name)))
+    def _put(self, name: str, made: Array, where: Mask) -> None:
+        setattr(self, name, made if where.all() else np.where(where[:, None], made, getattr(self, name)))
 
     def log_evidence(self) -> Array:
         """Return the logarithm of the mean over the bets: log(1/α) is reached by chance with probability α."""

@@ -75,12 +75,12 @@ class Watch:
         quiet = ~self.firing
         if quiet.any():
             guarded = quiet & (self._bound >= self._threshold)
-            _bet(self._below, values, weights, fresh, now, quiet)
-            _bet(self._fallen, values, weights, fresh, now, guarded)
+            self._below.bet(values, weights, fresh, now, quiet)
+            self._fallen.bet(values, weights, fresh, now, guarded)
             self._fire(quiet, guarded)
         if not quiet.all():
             # By the count, not by the time: an alert that fires resolves by chance once in `RESOLVED` values.
-            _bet(self._above, 1.0 - np.asarray(values), weights, 1.0, now, ~quiet)
+            self._above.bet(1.0 - np.asarray(values), weights, 1.0, now, ~quiet)
             self._resolve(~quiet)
         learning = quiet & ~self.firing & np.isnan(self._bound)
         if self._wanted and learning.any():
@@ -156,15 +156,6 @@ class Watch:
     def reference(self) -> Reference:
         """What the mean was."""
         return Reference(mean=self._mean, bound=self._bound)
-
-
-def _bet(
-    detector: Detector, values: ArrayLike, weights: ArrayLike, fresh: ArrayLike, now: ArrayLike, where: Mask
-) -> None:
-    if where.all():
-        detector.bet(values, weights, fresh, now, None)
-    elif where.any():
-        detector.bet(values, weights, fresh, now, where)
 
 
 def _known(values: Array) -> list[float | None]:
