@@ -36,7 +36,7 @@ class Sample:
         passages_source: where the passages were found.
         conversation: the earlier turns, oldest first.
         tool_calls: the tools that the application called on the way.
-        metadata: service, model, prompt_version, session, user … all text.
+        metadata: service, model, prompt_version, session, user, route, release, environment, retriever … all text.
     """
 
     inputs: str = ""

@@ -44,7 +44,6 @@ def add_score() -> AddScore:
         at: float,
         *,
         value: float | None = None,
-        session: str = "",
         weight: float = 1.0,
         **changes: object,
     ) -> str:
@@ -70,7 +69,7 @@ def add_score() -> AddScore:
             **changes,
         }
         with into.transaction() as connection:
-            new_scores.put(connection, ScoreRow(**row), session, weight)
+            new_scores.put(connection, ScoreRow(**row), weight)
             ScoreRow(**row).save(connection)
         return trace_id
 

@@ -23,6 +23,16 @@ from support.otlp import rag_trace
 
 MIDNIGHT = 1_700_006_400.0
 
+METADATA = {
+    "model": "m1",
+    "prompt_version": "p1",
+    "session": "s1",
+    "route": "/ask",
+    "release": "1.4",
+    "environment": "production",
+    "retriever": "handbook",
+}
+
 
 class ScriptedJudge:
     """A judge whose verdicts the test decides."""
@@ -96,7 +106,7 @@ class Monitor:
             trace_id=trace.trace_id,
             judge="relevance",
             service="shop",
-            sample=Sample(inputs="Q?", outputs=answer, metadata={"model": "m1", "prompt_version": "p1"}),
+            sample=Sample(inputs="Q?", outputs=answer, metadata=METADATA),
             inclusion_probability=probability,
             root_ended_at=self.now - 3,
             completed_at=self.now - 1,

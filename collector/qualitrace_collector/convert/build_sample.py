@@ -33,6 +33,17 @@ _METADATA = {
     "qualitrace.prompt.version": "prompt_version",
 }
 
+# Of the root alone: below it may be spans of other services, each with an origin of its own.
+_ROOT_METADATA = {
+    "http.route": "route",
+    "service.version": "release",
+    "deployment.environment.name": "environment",
+    "deployment.environment": "environment",
+}
+
+MAX_METADATA = 200
+"""Characters of a text of a sample's metadata. Each is kept with every score."""
+
 
 def root_of(spans: Sequence[AnySpan]) -> AnySpan:
     """Return the local root, see `local_roots`."""
@@ -223,7 +234,14 @@ def trace_sample(spans: Sequence[AnySpan], service: str) -> TracedSample:
 
 
 def _metadata(spans: Sequence[AnySpan], calls: Sequence[AnySpan], service: str) -> dict[str, str]:
-    metadata = {"service": service}
+    metadata: dict[str, str] = {}
+    root = root_of(spans)
+    for key, name in _ROOT_METADATA.items():
+        if value := root.get_attribute(key):
+            metadata.setdefault(name, str(value))
+    metadata.setdefault("route", root.name)
+    if retrievers := outermost(spans, (SpanType.RETRIEVER,)):
+        metadata["retriever"] = retrievers[0].name
     if calls and (model := calls[-1].get_attribute(MODEL)):
         metadata["model"] = str(model)
     for span in spans:
@@ -235,4 +253,4 @@ def _metadata(spans: Sequence[AnySpan], calls: Sequence[AnySpan], service: str) 
         prompts = (prompt_of(span.get_attribute) for span in (*reversed(calls), *spans))
         if prompt := next(filter(None, prompts), None):
             metadata["prompt_version"] = prompt.label
-    return metadata
+    return {"service": service} | {name: text[:MAX_METADATA] for name, text in metadata.items() if text}

@@ -21,7 +21,7 @@ from qualitrace_collector.convert.content.opening import is_blank, is_cut_repr, 
 from qualitrace_collector.convert.content.prompt import is_rendered
 from qualitrace_collector.convert.content.question import asked
 from qualitrace_collector.convert.dialects import DIALECTS
-from qualitrace_collector.convert.mlflow_span import attribute_values
+from qualitrace_collector.convert.mlflow_span import any_value, attribute_values
 from qualitrace_collector.convert.one_span_per_call import failed
 from qualitrace_collector.convert.span_draft import CALL_TYPES, SpanDraft
 from qualitrace_collector.piece import SpanRecord
@@ -34,6 +34,9 @@ PROMOTED = "qualitrace.from."
 
 # MLflow refuses a trace with a longer session id (MAX_CHARS_IN_TRACE_INFO_METADATA).
 MAX_IDENTITY = 250
+
+# A resource's attributes that say which release of the application answered, and where (OpenTelemetry's, new and old).
+ORIGIN_KEYS = ("service.version", "deployment.environment.name", "deployment.environment")
 
 # Retrievers whose queries are looked for in a prompt. This bounds the time.
 MAX_RETRIEVERS = 20
@@ -226,6 +229,20 @@ def take_resource_identity(root: SpanDraft, records: Sequence[SpanRecord]) -> No
         for name, ranks in _RANKS.items():
             if not root.values.get(name) and name not in root.added:
                 _put(root, name, _best([values], ranks))
+
+
+def take_origin(root: SpanDraft, records: Sequence[SpanRecord]) -> None:
+    """Give the root the release and the environment of its resource: MLflow's spans have no resource.
+
+    Args:
+        records: the spans of the trace as received.
+    """
+    resource = next((record.resource for record in records if record.span.span_id == root.span.span_id), None)
+    for attribute in resource.attributes if resource else ():
+        if attribute.key in ORIGIN_KEYS and attribute.key not in root.values:
+            value = any_value(attribute.value)
+            if _is_identity(value):
+                root.added[attribute.key] = _text(value)
 
 
 def _is_servers(resource: Mapping[str, Any], root: SpanDraft, spans: Iterable[Span]) -> bool:

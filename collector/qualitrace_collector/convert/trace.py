@@ -31,7 +31,7 @@ from qualitrace_collector.convert.mlflow_span import (
     stored_span,
 )
 from qualitrace_collector.convert.one_span_per_call import one_span_per_call, unite_across_traces
-from qualitrace_collector.convert.root import as_identities, complete_root, take_resource_identity
+from qualitrace_collector.convert.root import as_identities, complete_root, take_origin, take_resource_identity
 from qualitrace_collector.convert.span_draft import Event, SpanDraft
 from qualitrace_collector.convert.spending import count_once
 from qualitrace_collector.convert.trace_tags import tag_root
@@ -213,6 +213,7 @@ def _converted(piece: Piece, service: str, drafts: list[SpanDraft], earlier: lis
             root.added[LEFT_OUT] = str(piece.excess + (int(before_it) if _COUNT.fullmatch(before_it) else 0))
         if piece.root_seen:  # the root's kind shows whether it served somebody
             take_resource_identity(root, piece.spans)
+            take_origin(root, piece.spans)
     trace_id = mlflow_trace_id(piece)
     renewed = [
         draft

@@ -3,10 +3,16 @@
 # How to change it: `Database` runs all statements at every open, so a new table or index is one more
 # `CREATE … IF NOT EXISTS` here and nothing else. A change of a table that exists raises VERSION by one and comes with
 # the statements that lead there from the version before.
-VERSION = 2
+VERSION = 3
 
 # By version: what leads there. They run in order for every version above that of the file, before the statements below.
-MIGRATIONS = {2: ("ALTER TABLE judgement ADD COLUMN weight REAL NOT NULL DEFAULT 1",)}
+MIGRATIONS = {
+    2: ("ALTER TABLE judgement ADD COLUMN weight REAL NOT NULL DEFAULT 1",),
+    3: tuple(
+        f"ALTER TABLE score ADD COLUMN {name} TEXT NOT NULL DEFAULT ''"
+        for name in ("session", "route", "release", "environment", "retriever")
+    ),
+}
 
 STATEMENTS = (
     # Ledger: the outcome of each trace, and totals that outlive the rows.
@@ -71,6 +77,8 @@ STATEMENTS = (
         inclusion_probability REAL NOT NULL, assessment_id TEXT NOT NULL,
         tokens INTEGER NOT NULL, cost_usd REAL,
         completed_at REAL NOT NULL, scored_at REAL NOT NULL,
+        session TEXT NOT NULL DEFAULT '', route TEXT NOT NULL DEFAULT '', release TEXT NOT NULL DEFAULT '',
+        environment TEXT NOT NULL DEFAULT '', retriever TEXT NOT NULL DEFAULT '',
         PRIMARY KEY (trace_id, judge, tier)) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS score_window ON score(completed_at, judge, service)",
     # The columns of sums stand in the order of `estimate/scores.py`'s table of terms, which fills them.

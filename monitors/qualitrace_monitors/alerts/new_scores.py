@@ -42,7 +42,7 @@ class Bet:
     of_session: bool = False
 
 
-def put(connection: sqlite3.Connection, row: ScoreRow, session: str, weight: float) -> None:
+def put(connection: sqlite3.Connection, row: ScoreRow, weight: float) -> None:
     """Note a trace's first score by a judge for the rules, in the caller's transaction.
 
     Args:
@@ -57,7 +57,7 @@ def put(connection: sqlite3.Connection, row: ScoreRow, session: str, weight: flo
                 row.tier,
                 row.version,
                 row.service,
-                session,
+                row.session,
                 row.value,
                 row.label,
                 min(1.0, weight),

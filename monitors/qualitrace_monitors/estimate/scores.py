@@ -9,12 +9,18 @@ import json
 import math
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qualitrace_collector.state import Database
 
-KEEP_SECONDS = 7 * 86_400.0
-"""How long a score is kept at least, which is as long as its trace can be judged again."""
+KEEP_SECONDS = 30 * 86_400.0
+"""How long a score is kept at least: the period of a quality objective, and of the alerts' promise."""
+
+MAX_RATIONALE = 400
+"""Characters of a rationale that are kept: what pages and notifications show. MLflow's assessment has all of it."""
+
+SLICES = ("model", "prompt_version", "release", "environment", "route", "retriever")
+"""The columns by which the scores of a service can be told apart."""
 
 MINUTE = 60.0
 
@@ -67,6 +73,7 @@ class ScoreRow:
         inclusion_probability: 0 leaves the score out of estimates, but not out of the pages: its trace was picked
             after the fact, or held other content.
         completed_at, scored_at: Unix seconds.
+        session, route, release, environment, retriever: the sample's, see its metadata; empty where it has none.
     """
 
     trace_id: str
@@ -85,6 +92,11 @@ class ScoreRow:
     cost_usd: float | None
     completed_at: float
     scored_at: float
+    session: str = ""
+    route: str = ""
+    release: str = ""
+    environment: str = ""
+    retriever: str = ""
 
     def replaces_another(self, connection: sqlite3.Connection) -> bool:
         """Whether the trace already has a score by this judge and tier."""
@@ -101,10 +113,15 @@ class ScoreRow:
     def save(self, connection: sqlite3.Connection) -> None:
         """Insert or replace the score; in the caller's transaction."""
         _count(connection, -1, self.trace_id, self.judge, self.tier)
-        values = [getattr(self, name) for name in self.__slots__]
+        kept = replace(self, rationale=_shortened(self.rationale))
+        values = [getattr(kept, name) for name in self.__slots__]
         marks = ",".join("?" * len(values))
         connection.execute(f"INSERT OR REPLACE INTO score ({','.join(self.__slots__)}) VALUES ({marks})", values)
         _count(connection, 1, self.trace_id, self.judge, self.tier)
+
+
+def _shortened(rationale: str) -> str:
+    return rationale if len(rationale) <= MAX_RATIONALE else rationale[: MAX_RATIONALE - 1] + "…"
 
 
 def _count(connection: sqlite3.Connection, sign: int, trace_id: str, judge: str, tier: str | None = None) -> None:

@@ -5,7 +5,7 @@ import hashlib
 from mlflow.entities import AssessmentSource, AssessmentSourceType, Feedback
 
 from qualitrace_collector.state import JudgeTask
-from qualitrace_monitors.estimate.scores import ScoreRow
+from qualitrace_monitors.estimate.scores import SLICES, ScoreRow
 from qualitrace_monitors.judges.contract import Judge, Score
 
 SOURCE_TYPES = {
@@ -35,8 +35,6 @@ def score_row(task: JudgeTask, judge: Judge, score: Score, now: float) -> ScoreR
         version=judge.version,
         tier=judge.tier,
         service=task.service,
-        model=metadata.get("model", ""),
-        prompt_version=metadata.get("prompt_version", ""),
         value=score.value,
         label=score.label,
         rationale=score.rationale,
@@ -46,6 +44,8 @@ def score_row(task: JudgeTask, judge: Judge, score: Score, now: float) -> ScoreR
         cost_usd=score.cost_usd,
         completed_at=task.completed_at,
         scored_at=now,
+        session=metadata.get("session", ""),
+        **{name: metadata.get(name, "") for name in SLICES},
     )
 
 

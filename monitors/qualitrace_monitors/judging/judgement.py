@@ -95,7 +95,7 @@ def _save_score(connection: sqlite3.Connection, judgement: Judgement, now: float
         ScoreRow.set_aside(connection, task.trace_id, stage.judge.name)
     if row is not None:
         if not row.replaces_another(connection):  # a trace's first verdict keeps its bet
-            new_scores.put(connection, row, task.sample.metadata.get("session", ""), task.weight)
+            new_scores.put(connection, row, task.weight)
         row.save(connection)
 
 

@@ -254,6 +254,18 @@ def test_tables_of_another_version_are_refused(database: Database):
         Database(database.path)
 
 
+def test_tables_of_an_earlier_version_are_migrated(database: Database):
+    """A score that was kept by an earlier version stays, with nothing where a column is new."""
+    connection = database.connection()
+    for column in ("session", "route", "release", "environment", "retriever"):
+        connection.execute(f"ALTER TABLE score DROP COLUMN {column}")
+    connection.execute("PRAGMA user_version = 2")
+    columns = [row["name"] for row in connection.execute("PRAGMA table_info(score)")]
+    connection.execute(f"INSERT INTO score VALUES ({', '.join(map(repr, columns))})")
+    (row,) = Database(database.path).rows("SELECT * FROM score")
+    assert (row["trace_id"], row["session"], row["retriever"]) == ("trace_id", "", "")
+
+
 def test_a_file_that_is_no_database_is_named(tmp_path: Path):
     """A clear error at start, not a crash later."""
     path = tmp_path / "state.db"

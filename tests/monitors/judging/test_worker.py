@@ -18,7 +18,7 @@ from qualitrace_monitors.judges.settings import Budget
 from qualitrace_monitors.judging import unpaid, worker
 from qualitrace_monitors.judging.calls import CallsInTurn
 from qualitrace_monitors.judging.judgement import Judgement
-from support.judging import MIDNIGHT, Monitor, verdict
+from support.judging import METADATA, MIDNIGHT, Monitor, verdict
 
 
 def test_a_verdict_becomes_an_assessment_a_score_and_metrics(make: Callable[..., Monitor]):
@@ -33,7 +33,8 @@ def test_a_verdict_becomes_an_assessment_a_score_and_metrics(make: Callable[...,
     assert assessment.metadata["qualitrace.judge_version"] == "v1"
     assert assessment.metadata["qualitrace.inclusion_probability"] == "0.5"
     (score,) = monitor.scores()
-    assert (score["value"], score["label"], score["model"], score["prompt_version"]) == (0.25, "fail", "m1", "p1")
+    assert (score["value"], score["label"]) == (0.25, "fail")
+    assert {name: score[name] for name in METADATA} == METADATA
     assert score["assessment_id"] == assessment.assessment_id
     assert monitor.outcomes() == {"scored": 1}
     text = generate_latest(monitor.registry).decode()
