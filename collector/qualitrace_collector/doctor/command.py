@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from qualitrace_collector.cli import config_option, load_or_exit, open_state
+from qualitrace_collector.doctor import head_sampling
 from qualitrace_collector.doctor.remedies import instrumentor_for, remedy_for
 from qualitrace_collector.settings import CollectorConfig
 from qualitrace_collector.state import CoverageTotals, Database, Ledger
@@ -82,12 +83,14 @@ class Report:
 
     Attributes:
         untraced: by service, the libraries that are used and not traced, and in how many traces that shows.
+        head_sampled: the services that sample and do not say so, with about the share that they keep.
     """
 
     gaps: Sequence[Gap]
     outcomes: Sequence[Outcome]
     untraced: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, Mapping[str, int]])
     services: Sequence[Usage] = ()
+    head_sampled: Mapping[str, float] = field(default_factory=dict[str, float])
 
     @classmethod
     def read(cls, database: Database) -> "Report":
@@ -100,7 +103,7 @@ class Report:
         for row in Untraced(database).totals():
             untraced.setdefault(row["service"], {})[row["library"]] = row["traces"]
         outcomes = [Outcome(**dict(row)) for row in Ledger(database).totals()]
-        return cls(gaps, outcomes, untraced, ServiceNames.usage(database))
+        return cls(gaps, outcomes, untraced, ServiceNames.usage(database), head_sampling.kept_silently(database))
 
     def full(self, limit: int) -> list[str]:
         """Return a line for each tenant that has as many services as it may have, and one if all together have."""
@@ -127,6 +130,10 @@ class Report:
                 {"service": service, "library": library, "traces": traces, "mend": instrumentor_for(library)}
                 for service, found in self.untraced.items()
                 for library, traces in found.items()
+            ],
+            "head_sampled": [
+                {"service": service, "share": share, "mend": head_sampling.REMEDY}
+                for service, share in self.head_sampled.items()
             ],
             "outcomes": [
                 {"judge": item.judge, "service": item.service, "outcome": item.outcome, "total": item.total}
@@ -166,6 +173,9 @@ def _show(report: Report, config: CollectorConfig, console: Console) -> None:
         for library, traces in found.items():
             line = f"- {library} ({service}): used and not traced ({traces} traces): {instrumentor_for(library)}"
             console.print(line, markup=False, highlight=False)
+    for service, share in report.head_sampled.items():
+        line = f"- sampling ({service}): about 1 in {1 / share:.3g} traces arrives, as the low trace ids show, and no"
+        console.print(f"{line} tracestate says so, {head_sampling.REMEDY}", markup=False, highlight=False)
     for (source, remedy), contents in _remedies(report.gaps).items():
         what = f"{', '.join(contents)} ({source.service}, {source.scope or 'no scope'})"
         console.print(f"- {what}: {remedy}", markup=False, highlight=False)

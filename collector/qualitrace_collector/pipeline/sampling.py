@@ -1,10 +1,13 @@
 """Which traces are judged: consistent probability sampling, a rate for each judge, and strata that always are.
 
-The decision follows OpenTelemetry's consistent probability sampling (trace/tracestate-probability-sampling): a
-trace's randomness is `rv` of its tracestate, else the low 56 bits of its trace id; it is in a sample of rate p if
-randomness ≥ (1 - p) · 2^56. The same trace is thus in every sample of a higher rate, whichever process decides.
+The decision follows OpenTelemetry's consistent probability sampling (trace/tracestate-probability-sampling): a trace is
+in a sample of rate p if its randomness is ≥ (1 - p) · 2^56. The same trace is thus in every sample of a higher rate,
+whichever process decides. The randomness is `rv` of its tracestate. Where a client sampled by the trace id and says so
+(`th`), it is the low 56 bits of the trace id. Otherwise it is a hash of the trace id, since a client may have sampled
+by the bits and not say so: the SDKs' `TraceIdRatioBased` keeps low ones, and of those none would be in a small sample.
 """
 
+import hashlib
 import logging
 import sqlite3
 from collections import Counter
@@ -148,19 +151,24 @@ def _sample(trace: StoredTrace) -> Sample:
 
 
 def randomness(trace_id: str, tracestate: str) -> int:
-    """Return the 56-bit randomness of a trace (`tr-` and hex digits), from `rv` where the client set it."""
+    """Return the 56-bit randomness of a trace (`tr-` and hex digits)."""
     explicit = _ot_value(tracestate, "rv")
     if explicit is not None and len(explicit) == 14:
         return int(explicit, 16)
-    return int(trace_id[-14:], 16)
+    if _threshold(tracestate) is not None:
+        return int(trace_id[-14:], 16)
+    return int.from_bytes(hashlib.blake2b(trace_id.encode(), digest_size=7).digest())
 
 
 def head_probability(tracestate: str) -> float:
     """Return the probability with which the client's head sampling kept this trace (`th`), else 1."""
-    threshold = _ot_value(tracestate, "th")
-    if threshold is None or not 1 <= len(threshold) <= 14:
-        return 1.0
-    return 1.0 - int(threshold.ljust(14, "0"), 16) / MAX_RANDOMNESS
+    threshold = _threshold(tracestate)
+    return 1.0 if threshold is None else 1.0 - threshold / MAX_RANDOMNESS
+
+
+def _threshold(tracestate: str) -> int | None:
+    digits = _ot_value(tracestate, "th")
+    return int(digits.ljust(14, "0"), 16) if digits is not None and len(digits) <= 14 else None
 
 
 def inclusion_probability(trace_id: str, tracestate: str, rate: float, *, always: bool) -> float | None:
