@@ -30,6 +30,7 @@ class Judgement:
         retry_at: when to try again, Unix seconds.
         refused: whether the provider did not answer.
         row: the score to keep, once its assessment is in MLflow.
+        first: whether that is the trace's first score by the judge and tier; known once it is written.
         began, seconds: when the judge was asked, and how long it took, by a steady clock.
     """
 
@@ -41,6 +42,7 @@ class Judgement:
     retry_at: float | None = None
     refused: bool = False
     row: ScoreRow | None = None
+    first: bool = False
     began: float = 0.0
     seconds: float = 0.0
 
@@ -94,7 +96,8 @@ def _save_score(connection: sqlite3.Connection, judgement: Judgement, now: float
     if stage.queue == stage.judge.name:
         ScoreRow.set_aside(connection, task.trace_id, stage.judge.name)
     if row is not None:
-        if not row.replaces_another(connection):  # a trace's first verdict keeps its bet
+        judgement.first = not row.replaces_another(connection)
+        if judgement.first:  # it keeps its bet
             new_scores.put(connection, row, task.weight)
         row.save(connection)
 

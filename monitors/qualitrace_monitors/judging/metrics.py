@@ -1,5 +1,7 @@
 """What judging counts, as it happens: scores, calls, errors, tokens and cost."""
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry
 
 from qualitrace_monitors.estimate.scores import ScoreRow
@@ -12,6 +14,8 @@ class JudgeMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._evaluations = families.EVALUATIONS.counter(registry)
+        self._weight = families.EVALUATIONS_WEIGHT.counter(registry)
+        self._weighted_value = families.EVALUATIONS_WEIGHTED_VALUE.counter(registry)
         self._score = families.SCORE.histogram(registry)
         self._freshness = families.FRESHNESS.histogram(registry)
         self._duration = families.JUDGE_DURATION.histogram(registry)
@@ -19,29 +23,41 @@ class JudgeMetrics:
         self._cost = families.JUDGE_COST_USD.counter(registry)
         self._errors = families.JUDGE_ERRORS.counter(registry)
 
-    def observe(self, row: ScoreRow, root_ended_at: float, now: float) -> None:
+    def observe(self, row: ScoreRow, root_ended_at: float, now: float, *, first: bool = True) -> None:
         """Count a score that was just exported.
 
         Args:
             row: the score.
+            first: whether it is the trace's first by this judge and tier.
             root_ended_at: end of the trace's root span by the application's clock, Unix seconds.
             now: Unix seconds.
         """
         exemplar = {"trace_id": row.trace_id.removeprefix("tr-")}
-        for label in LABELS:  # a series that begins above 0 hides its first increase from Prometheus
-            self._evaluations.labels(row.judge, row.tier, row.service, label)
+        self._start_service(row.judge, row.tier, row.service)
+        if first and row.inclusion_probability > 0:
+            weight = 1 / row.inclusion_probability
+            self._weight.labels(row.judge, row.tier, row.service, row.label).inc(weight)
+            self._weighted_value.labels(row.judge, row.tier, row.service).inc(weight * row.value)
         self._evaluations.labels(row.judge, row.tier, row.service, row.label).inc(exemplar=exemplar)
         self._score.labels(row.judge, row.tier, row.service).observe(row.value, exemplar)
         # The application's clock may be ahead of ours.
         freshness = max(0.0, now - root_ended_at)
         self._freshness.labels(row.judge, row.service).observe(freshness, exemplar)
 
-    def start(self, judge: str, tier: str) -> None:
-        """Begin the series of a judge at 0, so that Prometheus sees their first increase."""
+    def start(self, judge: str, tier: str, services: Iterable[str]) -> None:
+        """Begin the series of a judge and of its services at 0, so that Prometheus sees their first increase."""
+        for service in services:
+            self._start_service(judge, tier, service)
         for kind in ("transient", "permanent"):
             self._errors.labels(judge, kind)
         for family in (self._duration, self._tokens, self._cost):
             family.labels(judge, tier)
+
+    def _start_service(self, judge: str, tier: str, service: str) -> None:
+        for label in LABELS:  # a series that begins above 0 hides its first increase from Prometheus
+            self._evaluations.labels(judge, tier, service, label)
+            self._weight.labels(judge, tier, service, label)
+        self._weighted_value.labels(judge, tier, service)
 
     def observe_call(self, judge: str, tier: str, seconds: float, usage: Usage) -> None:
         """Count the time and the cost of one call of a judge, whether it came to a verdict or not."""

@@ -17,7 +17,7 @@ from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
 from qualitrace_collector.mlflow_store.unavailable import ResourceShortage, Unanswered, UnansweredCount, is_shortage
 from qualitrace_collector.process.backoff import seconds_after
 from qualitrace_collector.process.in_work import MAX_DEATHS, InWork
-from qualitrace_collector.state import Database, JudgeQueue, JudgeTask
+from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger
 from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.estimate.scores import assessment_ids
 from qualitrace_monitors.judges.build import JudgeStage
@@ -63,8 +63,10 @@ class JudgeWorker:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._stages = {stage.queue: stage for stage in stages}
+        outcomes = Ledger(database).totals()
         for stage in stages:
-            metrics.start(stage.judge.name, stage.judge.tier)
+            services = {row["service"] for row in outcomes if row["judge"] == stage.queue}
+            metrics.start(stage.judge.name, stage.judge.tier, services)
         self._database = database
         self._queue = JudgeQueue(database)
         self._cache = VerdictCache(database)
@@ -90,7 +92,8 @@ class JudgeWorker:
         self._assess(judgements)
         for judgement in write(self._database, judgements, self._clock()):
             if judgement.row is not None:
-                self._metrics.observe(judgement.row, judgement.task.root_ended_at, self._clock())
+                ended_at = judgement.task.root_ended_at
+                self._metrics.observe(judgement.row, ended_at, self._clock(), first=judgement.first)
         self._in_work.end(each.task.key for each in judgements if each.outcome is not None)
         if postponed := [each.task.key for each in judgements if each.outcome is None]:
             self._in_work.end(postponed, done=False)

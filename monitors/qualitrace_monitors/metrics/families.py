@@ -8,6 +8,19 @@ EVALUATIONS = Family(
     "Scores given; the result is pass, fail or unsure; a trace that is judged again counts again.",
     ("judge", "tier", "service", "result"),
 )
+EVALUATIONS_WEIGHT = Family(
+    "qualitrace_evaluations_weight_total",
+    "counter",
+    "Weights (1 / inclusion probability) of scores, by result; a trace that is judged again counts no more. "
+    "Rates of passes over rates of all give the pass rate, also over several servers.",
+    ("judge", "tier", "service", "result"),
+)
+EVALUATIONS_WEIGHTED_VALUE = Family(
+    "qualitrace_evaluations_weighted_value_total",
+    "counter",
+    "Values of scores, 0 to 1, times their weights.",
+    ("judge", "tier", "service"),
+)
 SCORE = Family(
     "qualitrace_score",
     "histogram",

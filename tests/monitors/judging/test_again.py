@@ -3,11 +3,13 @@
 from collections.abc import Callable
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import Ledger
 from qualitrace_monitors.estimate.estimator import Estimator
 from qualitrace_monitors.judges.contract import JudgeError, NotApplicable, Score
+from qualitrace_monitors.judging.metrics import JudgeMetrics
 from support.judging import Monitor, verdict
 
 PASS, UNSURE = {"value": 1.0, "label": "pass"}, {"value": 0.5, "label": "unsure"}
@@ -132,3 +134,31 @@ def test_a_trace_judged_again_counts_once_for_the_model(make: Callable[..., Moni
     outcome = "queued" if "unsure" in labels else "sampled_out"
     totals = {row["outcome"]: row["total"] for row in Ledger(monitor.database).totals() if row["judge"] != "relevance"}
     assert {name: total for name, total in totals.items() if total} == {outcome: 1}
+
+
+def test_weights_count_a_trace_once(make: Callable[..., Monitor]):
+    """A trace that is judged again, also by the next process, adds nothing to the counters of weights."""
+    monitor = make()
+    monitor.put(1, answer="Before.")
+    monitor.worker.step()
+    for answer in ("After.", "At last."):
+        monitor.put(1, answer=answer)
+        monitor.worker.step()
+        monitor.restart()
+    assert len(monitor.judge.seen) == 3
+    labels = {"judge": "relevance", "tier": "local", "service": "shop"}
+    read = monitor.registry.get_sample_value
+    assert read("qualitrace_evaluations_total", {"result": "fail", **labels}) == 3
+    assert read("qualitrace_evaluations_weight_total", {"result": "fail", **labels}) == 2.0
+
+
+def test_a_service_that_was_judged_before_begins_at_zero(make: Callable[..., Monitor]):
+    """After a restart its counters are there before its first score, so that Prometheus sees the increase."""
+    monitor = make()
+    monitor.put(1)
+    monitor.worker.step()
+    monitor.registry = CollectorRegistry()
+    monitor.metrics = JudgeMetrics(monitor.registry)
+    monitor.restart()
+    labels = {"judge": "relevance", "tier": "local", "service": "shop"}
+    assert monitor.registry.get_sample_value("qualitrace_evaluations_weight_total", {"result": "pass", **labels}) == 0

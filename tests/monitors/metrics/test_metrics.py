@@ -110,12 +110,26 @@ class TestScoresAsTheyComeIn:
     def test_series_of_known_labels_begin_at_zero(self, counted) -> None:
         """So that `rate()` sees the first error, the first token and the first fail."""
         metrics, read = counted
-        metrics.start("tone", "llm")
-        metrics.observe(score_row(label="pass"), NOW, NOW)
+        metrics.start("tone", "llm", ["shop"])
         assert read("qualitrace_judge_errors_total", judge="tone", kind="permanent") == 0
         assert read("qualitrace_judge_tokens_total", judge="tone", tier="llm") == 0
         labels = {"judge": "tone", "tier": "llm", "service": "shop"}
         assert read("qualitrace_evaluations_total", result="fail", **labels) == 0
+        assert read("qualitrace_evaluations_weight_total", result="pass", **labels) == 0
+        assert read("qualitrace_evaluations_weighted_value_total", **labels) == 0
+
+    def test_weights_are_those_of_the_estimates(self, counted) -> None:
+        """A score of a trace that is one of ten weighs 10; one that is of no sample weighs nothing."""
+        metrics, read = counted
+        metrics.observe(score_row(), NOW, NOW)
+        metrics.observe(score_row(label="pass", value=1.0, inclusion_probability=0.5), NOW, NOW)
+        metrics.observe(score_row(inclusion_probability=0.0), NOW, NOW)
+        labels = {"judge": "tone", "tier": "llm", "service": "shop"}
+        weights = [
+            read("qualitrace_evaluations_weight_total", result=label, **labels) for label in ("pass", "fail", "unsure")
+        ]
+        assert weights == [2, 10, 0]
+        assert read("qualitrace_evaluations_weighted_value_total", **labels) == pytest.approx(0.35 * 10 + 2)
 
     def test_every_metric_of_a_score_leads_to_its_trace(self) -> None:
         """Counter, score and freshness carry OpenTelemetry's trace id, without MLflow's prefix, as exemplar."""
