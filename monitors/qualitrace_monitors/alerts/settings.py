@@ -1,26 +1,14 @@
 """The section `alerts`."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from qualitrace_collector.config.section import Section
 from qualitrace_collector.config.values import Duration, Identifier, duration_text
-
-Quantity = Literal["pass_rate", "mean_score", "unsure_rate"]
-
-
-class Condition(Section):
-    """A threshold on what the scores of a judge show, written `pass_rate < 0.9`."""
-
-    quantity: Quantity
-    operator: Literal["<", ">"]
-    threshold: float = Field(ge=0, le=1)
-
-    def __str__(self) -> str:
-        return f"{self.quantity} {self.operator} {self.threshold:g}"
+from qualitrace_monitors.alerts.condition import PROMISING, Condition
 
 
 class FalseAlarms(Section):
@@ -34,25 +22,54 @@ class FalseAlarms(Section):
         return f"{self.chance * 100:g}% per {duration_text(self.period) if rest else f'{days:.0f}d'}"
 
 
-_CONDITION = re.compile(r"\s*(pass_rate|mean_score|unsure_rate)\s*(<|>)\s*([0-9]*\.?[0-9]+)\s*")
 _FALSE_ALARMS = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*%\s*per\s+(\S+)\s*")
 _DURATION: TypeAdapter[float] = TypeAdapter(Duration)
 
 
+class Group(Section):
+    """Some of a service's traffic: what all of these names are true of."""
+
+    release: str | None = None
+    """The application's release (`service.version`)."""
+    model: str | None = None
+    """The model that answered."""
+    prompt_version: str | None = None
+    """The version of its prompt."""
+
+    @model_validator(mode="after")
+    def _names_something(self) -> "Group":
+        if not self.names:
+            raise ValueError("name a release, a model or a prompt_version")
+        return self
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What is asked for, by the name of the score's column."""
+        return {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in self.names.items())
+
+
 class AlertRule(Section):
-    """Fires when the scores of a judge show that the condition holds, beyond the chance that `false_alarms` allows."""
+    """Fires when its condition is shown to hold: beyond the chance of `false_alarms`, or as a fact."""
 
     no_longer: ClassVar[Mapping[str, str]] = {
         "min_samples": "min_samples is no longer needed: an alert waits for as many scores as `false_alarms` takes",
         "confidence": "confidence is no longer needed: `false_alarms` says how often an alert may err",
+        "slo": "an SLO is a condition: write when: slo 95% over 30d",
     }
 
     name: Identifier
     """The label `alertname`."""
-    judge: str
-    """The judge whose scores are watched, by its name under `judges`."""
+    judge: str | None = None
+    """The judge whose scores are watched, by its name under `judges`; a rule about requests has none."""
     when: Condition
-    """`pass_rate`, `mean_score` or `unsure_rate`, `<` or `>`, and a number from 0 to 1."""
+    """What is watched, and when that is wrong, such as `pass_rate < 0.9`: [every form](alerts.md#rules)."""
+    canary: Group | None = None
+    """The traffic that `drop … from control` watches."""
+    control: Group | None = None
+    """The traffic that it is compared with."""
     service: str | None = None
     """The service that is watched; by default each service on its own."""
     tier: Literal["local", "llm", "scorer"] | None = None
@@ -81,7 +98,7 @@ class AlertRule(Section):
     def _parse_texts(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        texts: tuple[tuple[str, Callable[[str], dict[str, Any]]], ...] = (
+        texts: tuple[tuple[str, Callable[[str], Any]], ...] = (
             ("when", _parse_condition),
             ("false_alarms", _parse_false_alarms),
         )
@@ -92,13 +109,49 @@ class AlertRule(Section):
             if key in data and not isinstance(data[key], (dict, Condition, FalseAlarms))
         }
 
+    @model_validator(mode="after")
+    def _fits_together(self) -> "AlertRule":
+        if mistakes := [*_mistakes(self)]:
+            raise ValueError("; ".join(mistakes))
+        return self
 
-def _parse_condition(text: str) -> dict[str, Any]:
-    match = _CONDITION.fullmatch(text)
-    if not match:
-        raise ValueError(f"when must read like 'pass_rate < 0.9' or 'unsure_rate > 0.3' (got {text!r})")
-    quantity, operator, threshold = match.groups()
-    return {"quantity": quantity, "operator": operator, "threshold": float(threshold)}
+
+def _mistakes(rule: AlertRule) -> Iterator[str]:
+    """Yield what a rule lacks, and what is given although it says nothing about what the rule watches."""
+    when = rule.when
+    if when.form.judge == "needed" and rule.judge is None:
+        yield f"judge: is required, whose scores does {str(when)!r} watch?"
+    if when.form.judge == "useless" and rule.judge is not None:
+        yield f"judge: {when.quantity} is of every request, judged or not; leave the judge out"
+    for name in ("canary", "control"):
+        if when.reference == "control" and getattr(rule, name) is None:
+            yield f"{name}: is required for a drop from control, for example {name}: {{release: 1.4.1}}"
+        if when.reference != "control" and getattr(rule, name) is not None:
+            yield f"{name}: is of use with 'drop > 0.05 from control' alone"
+    if rule.canary is not None and rule.canary == rule.control:
+        yield "canary: is the same traffic as control"
+    if when.kind == "own_health" and rule.service is not None:
+        yield f"service: {when.quantity} is of qualitrace itself, not of a service"
+    for name in rule.model_fields_set.intersection(_OF_USE):
+        if when.kind not in _OF_USE[name]:
+            yield f"{name}: is of no use with {str(when)!r}"
+
+
+_OF_USE: Mapping[str, tuple[str, ...]] = {
+    "false_alarms": PROMISING,
+    "share": PROMISING,
+    "session_silence": PROMISING,
+    "tier": ("scores", "control", "silence", "slo"),
+    "window": ("scores", "control"),
+}
+"""Keys that only some kinds of rules read."""
+
+
+def _parse_condition(text: str) -> Condition:
+    try:
+        return Condition.parse(text)
+    except ValueError as error:
+        raise ValueError(f"when: {error}") from None
 
 
 def _parse_false_alarms(text: str) -> dict[str, Any]:

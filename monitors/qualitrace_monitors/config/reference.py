@@ -10,7 +10,8 @@ from pydantic.fields import FieldInfo
 
 from qualitrace_collector.config.section import Section
 from qualitrace_collector.config.values import Address, Duration, Identifier, duration_text
-from qualitrace_monitors.alerts.settings import Condition, FalseAlarms
+from qualitrace_monitors.alerts.condition import Condition
+from qualitrace_monitors.alerts.settings import FalseAlarms
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.notify.receivers import KINDS, Receiver
 

@@ -152,14 +152,14 @@ def _quality_metrics(estimates: Sequence[Estimate]) -> Iterable[Metric]:
 
 def _alert_metric(alerts: AlertEngine) -> Metric:
     return families.ALERT_STATE.read(
-        ((rule.name, status.service, rule.judge, rule.severity, state), status.state == state)
+        ((rule.name, status.service, rule.judge or "", rule.severity, state), status.state == state)
         for rule, status in alerts.statuses()
         for state in ("pending", "firing")
     )
 
 
 def _of_alert(watch: RuleWatch) -> tuple[str, str, str, str]:
-    return watch.rule.name, watch.service, watch.rule.judge, watch.tier
+    return watch.rule.name, watch.service, watch.rule.judge or "", watch.tier
 
 
 def _labels(balance: Balance) -> tuple[str, str, str]:

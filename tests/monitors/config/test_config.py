@@ -7,6 +7,7 @@ import pytest
 
 from qualitrace_collector.config import ConfigError, load_config, parse_config
 from qualitrace_collector.config.values import split_address
+from qualitrace_monitors.alerts.condition import EXAMPLES
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.judges.settings import METRICS
 
@@ -135,11 +136,11 @@ ALIASES = "a: &a [1]\n" + "\n".join(
         ("assembly: {max_age: .nan}", "assembly.max_age: must be a duration of less than 100 years"),
         ("assembly: {max_age: .inf}", "assembly.max_age: must be a duration of less than 100 years"),
         ("assembly: {max_age: 1" + "0" * 400 + "}", "assembly.max_age: must be a duration of less than 100 years"),
-        ("alerts: [{name: a, judge: relevance, when: pass_rate < 90}]", "alerts.0.when.threshold: must be at most 1 (got 90.0)"),
+        ("alerts: [{name: a, judge: relevance, when: pass_rate < 90}]", "alerts.0: when: must be a share from 0 to 1, such as 0.05, or 5% (got '90')"),
         ("alerts: [{name: a, judge: relevance, when: pass_rate < 1, min_samples: 9}]", "alerts.0: min_samples is no longer needed: an alert waits for as many scores as `false_alarms` takes"),
         ("alerts: [{name: a, judge: relevance, when: pass_rate < 1, false_alarms: 5%}]", "alerts.0: false_alarms must read like '5% per 30d' (got '5%')"),
         ("alerts: [{name: a, judge: relevance, when: pass_rate < 1, false_alarms: 5}]", "alerts.0: false_alarms must read like '5% per 30d' (got '5')"),
-        ("alerts: [{name: a, judge: relevance, when: 0.9}]", "alerts.0: when must read like 'pass_rate < 0.9' or 'unsure_rate > 0.3' (got '0.9')"),
+        ("alerts: [{name: a, judge: relevance, when: 0.9}]", f"alerts.0: when: must read like {', '.join(map(repr, EXAMPLES[:-1]))} or 'slo 95% over 30d' (got '0.9')"),
         ("alerts: [{name: a, judge: relevance, when: pass_rate < 1, false_alarms: 90% per 1d}]", "alerts.0.false_alarms.chance: must be at most 0.5 (got 0.9)"),
         ("alerts: [{name: a, judge: relevance, when: pass_rate < 1, window: 0}]", "alerts.0.window: must be more than 0 (got 0.0)"),
         ("judges: [{name: relevance, instructions: 'Polite? {{ outputs }}'}]", "judges.0: instructions: the local judge takes none; set model, for example openai:/gpt-5-mini"),

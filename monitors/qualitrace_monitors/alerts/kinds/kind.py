@@ -1,0 +1,96 @@
+"""What a kind of rule is. Pending, firing and resolved, and the notifications, are the engine's."""
+
+import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from qualitrace_collector.state import Database
+from qualitrace_monitors.alerts.condition import KindName
+from qualitrace_monitors.alerts.settings import AlertRule
+from qualitrace_monitors.alerts.status import Evidence
+from qualitrace_monitors.estimate.estimator import Estimator
+from qualitrace_monitors.estimate.interval import Interval
+from qualitrace_monitors.notify.payload import Links
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """What rules read, beside what has come since they last looked."""
+
+    database: Database
+    estimator: Estimator
+    links: Links
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding(ABC):
+    """What a rule finds about a service.
+
+    Attributes:
+        value, interval, samples: the quantity now, as the dashboard shows it; None without data.
+        tier: whose scores it rests on; empty where it rests on none.
+    """
+
+    rule: AlertRule
+    service: str
+    evidence: Evidence
+    value: float | None = None
+    interval: Interval | None = None
+    samples: int = 0
+    tier: str = ""
+
+    @property
+    def severity(self) -> str:
+        """The label `severity`."""
+        return self.rule.severity
+
+    @abstractmethod
+    def fired(self) -> str:
+        """Say what is wrong, with numbers and units, since when, and with which promise; without a full stop."""
+
+    @abstractmethod
+    def recovered(self) -> str:
+        """Say what is no longer wrong; without a full stop."""
+
+    def details(self, connection: sqlite3.Connection, now: float) -> str:
+        """Return lines with more for the description."""
+        return ""
+
+
+class Kind(ABC):
+    """Rules of one kind.
+
+    Args:
+        rules: those of this kind.
+
+    Attributes:
+        names: the kinds of conditions that it watches.
+    """
+
+    names: ClassVar[Sequence[KindName]]
+
+    def __init__(self, rules: Sequence[AlertRule], sources: Sources) -> None:
+        self.rules = rules
+        self.sources = sources
+
+    def take(self, now: float, steady: float) -> None:  # noqa: B027  # most kinds read what others keep
+        """Take what has come since the last evaluation, in transactions of its own.
+
+        Args:
+            now: Unix seconds.
+            steady: seconds of a clock that nobody sets.
+        """
+
+    @abstractmethod
+    def find(self, connection: sqlite3.Connection, rule: AlertRule, now: float) -> Mapping[str, Finding]:
+        """Return what a rule finds, by service; inside the engine's transaction.
+
+        A service that it does not name keeps its state: nothing is known of it.
+        """
+
+
+def covers(rule: AlertRule, service: str) -> bool:
+    """Whether a rule is about a service."""
+    return rule.service in (None, service)

@@ -1,0 +1,109 @@
+"""Rules on the scores of a judge: `pass_rate < 0.9`. They bet on each answer, or session, and keep their promise."""
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from qualitrace_monitors.alerts.kinds.kind import Kind
+from qualitrace_monitors.alerts.kinds.watched import Watched, bet, change_text
+from qualitrace_monitors.alerts.new_scores import take_bets
+from qualitrace_monitors.alerts.rule_watch import RuleWatch
+from qualitrace_monitors.alerts.settings import AlertRule
+from qualitrace_monitors.estimate.estimator import Estimate
+from qualitrace_monitors.notify.payload import Links
+
+TRACES_SHOWN = 3
+RATIONALE_CHARACTERS = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreFinding(Watched):
+    """What the scores of a judge on a service show."""
+
+    links: Links
+
+    def fired(self) -> str:
+        """Say what changed: `pass rate 0.71 in about 93 answers since 14:05 UTC, was 0.95`."""
+        verb = "fell" if self.rule.when.operator == "<" else "rose"
+        return f"{self.rule.judge} of {self.service} {verb}: {_words(self.rule)} {change_text(self.watched, 'answers')}"
+
+    def recovered(self) -> str:
+        """Say what the quantity is now."""
+        shown = "" if self.value is None else f": {_words(self.rule)} {self.value:.2f} now"
+        return f"{self.rule.judge} of {self.service} recovered{shown} (threshold {self.rule.when.threshold:g})"
+
+    def details(self, connection: sqlite3.Connection, now: float) -> str:
+        """List the worst of the traces."""
+        return " Worst traces:" + "".join(f"\n- {line}" for line in self._worst_traces(connection, now))
+
+    def _worst_traces(self, connection: sqlite3.Connection, now: float) -> list[str]:
+        """Return a line for each of the worst scores: the trace's address, the value and the rationale."""
+        rule = self.rule
+        direction = "ASC" if rule.when.operator == "<" or rule.when.quantity == "unsure_rate" else "DESC"
+        unsure = "AND label = 'unsure' " if rule.when.quantity == "unsure_rate" else ""
+        rows = connection.execute(
+            "SELECT trace_id, value, rationale FROM score WHERE judge = ? AND tier = ? AND service = ? "
+            f"AND completed_at > ? AND completed_at <= ? AND inclusion_probability > 0 {unsure}"
+            f"ORDER BY value {direction}, completed_at DESC LIMIT ?",
+            (rule.judge, self.tier, self.service, now - rule.window, now, TRACES_SHOWN),
+        ).fetchall()
+        address = self.links.trace
+        return [f"{address(row['trace_id'])} scored {row['value']:.2f}: {_shortened(row['rationale'])}" for row in rows]
+
+
+class ScoreMeans(Kind):
+    """Watches pass rates, mean scores and shares of unsure verdicts."""
+
+    names = ("scores",)
+
+    def take(self, now: float, steady: float) -> None:
+        """Let the rules bet on the scores that came."""
+        silence = min(rule.session_silence for rule in self.rules)
+        has_more = True
+        while has_more:
+            with self.sources.database.transaction() as connection:
+                bets, has_more = take_bets(connection, now, silence)
+                taken = ((rule, b) for b in bets for rule in self.rules if rule.judge == b.judge)
+                bet(connection, self.rules, taken, now)
+
+    def find(self, connection: sqlite3.Connection, rule: AlertRule, now: float) -> Mapping[str, ScoreFinding]:
+        """Return what the scores show, with the estimate over the rule's window beside it."""
+        estimates = self._estimates(rule, now)
+        watches = {watch.service: watch for watch in RuleWatch.all_of(connection, [rule], now)}
+        return {
+            service: self._finding(rule, service, watches.get(service), estimates.get(service, {}))
+            for service in {*estimates, *watches}
+        }
+
+    def _estimates(self, rule: AlertRule, now: float) -> Mapping[str, Mapping[str, Estimate]]:
+        """Return the estimates of each service, by tier."""
+        found: dict[str, dict[str, Estimate]] = {}
+        for estimate in self.sources.estimator.estimates(now, rule.window, judge=rule.judge, service=rule.service):
+            found.setdefault(estimate.service, {})[estimate.tier] = estimate
+        return found
+
+    def _finding(
+        self, rule: AlertRule, service: str, watch: RuleWatch | None, estimates: Mapping[str, Estimate]
+    ) -> ScoreFinding:
+        estimate = estimates.get(watch.tier) if watch else next(iter(estimates.values()), None)
+        value, interval = estimate.quantity(rule.when.score_quantity) if estimate else (None, None)
+        return ScoreFinding(
+            rule=rule,
+            service=service,
+            evidence=watch.evidence if watch else "inconclusive",
+            value=value,
+            interval=interval,
+            samples=estimate.samples if estimate else 0,
+            tier=watch.tier if watch else "",
+            watch=watch,
+            links=self.sources.links,
+        )
+
+
+def _words(rule: AlertRule) -> str:
+    return rule.when.quantity.replace("_", " ")
+
+
+def _shortened(rationale: str) -> str:
+    text = " ".join(rationale.split())
+    return text if len(text) <= RATIONALE_CHARACTERS else text[: RATIONALE_CHARACTERS - 1] + "…"

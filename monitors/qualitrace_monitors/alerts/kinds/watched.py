@@ -1,0 +1,83 @@
+"""What the kinds share that bet on values: how rules take bets, and how a change is told."""
+
+import itertools
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from qualitrace_monitors.alerts.kinds.kind import Finding, covers
+from qualitrace_monitors.alerts.new_scores import Bet
+from qualitrace_monitors.alerts.rule_watch import RuleWatch
+from qualitrace_monitors.alerts.settings import AlertRule
+from qualitrace_monitors.alerts.status import AlertStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched(Finding):
+    """A finding by a watch, which keeps the promise of `false_alarms`; None before the first value."""
+
+    watch: RuleWatch | None
+
+    @property
+    def watched(self) -> RuleWatch:
+        """The watch of an alert that changes its state, which only a watch can make it do."""
+        if self.watch is None:
+            raise ValueError(f"nothing is known of {self.service} that could fire {self.rule.name}")
+        return self.watch
+
+
+def bet(
+    connection: sqlite3.Connection, rules: Sequence[AlertRule], bets: Iterable[tuple[AlertRule, Bet]], now: float
+) -> None:
+    """Let rules take their bets on the services that they are about, in the caller's transaction."""
+    watches: dict[tuple[str, str], RuleWatch] | None = None
+    changed = dict[tuple[str, str], RuleWatch]()
+    firing = set[tuple[str, str]]()
+    for rule, taken in bets:
+        if not covers(rule, taken.service):
+            continue
+        if watches is None:
+            found = RuleWatch.all_of(connection, rules, now)
+            watches = {(watch.rule.name, watch.service): watch for watch in found}
+            firing = {(status.rule, status.service) for status in AlertStatus.load_all(connection) if status.fired_at}
+        key = rule.name, taken.service
+        if key not in watches:
+            watches[key] = _new_watch(rule, taken.service, watches, fires=key in firing)
+        changed[key] = watches[key]
+        watches[key].take(taken)
+    for watch in changed.values():
+        watch.save(connection)
+
+
+def _new_watch(
+    rule: AlertRule, service: str, watches: Mapping[tuple[str, str], RuleWatch], *, fires: bool
+) -> RuleWatch:
+    taken = {watch.number for (name, _), watch in watches.items() if name == rule.name}
+    number = next(number for number in itertools.count(1) if number not in taken)
+    return RuleWatch(rule, service, number, fires=fires)
+
+
+def change_text(watch: RuleWatch, values: str) -> str:
+    """Say what a mean is since its change: `0.71 in about 93 answers since …, was 0.95 (threshold …)`.
+
+    Args:
+        values: what is counted, unless that is sessions.
+    """
+    rule, change = watch.rule, watch.change
+    counted = "sessions" if change.of_sessions else values
+    before = "" if change.before is None else f", was {change.before:.2f}"
+    return (
+        f"{change.mean:.2f} in about {change.count:.0f} {counted} since {moment(change.since)}{before} "
+        f"(threshold {rule.when.threshold:g}, {promise_text(rule)})"
+    )
+
+
+def promise_text(rule: AlertRule) -> str:
+    """Say how rarely the rule errs."""
+    return f"false alarms at most {rule.false_alarms}"
+
+
+def moment(at: float) -> str:
+    """Write Unix seconds to the minute."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
