@@ -3,7 +3,7 @@
 # How to change it: `Database` runs all statements at every open, so a new table or index is one more
 # `CREATE … IF NOT EXISTS` here and nothing else. A change of a table that exists raises VERSION by one and comes with
 # the statements that lead there from the version before.
-VERSION = 3
+VERSION = 4
 
 # By version: what leads there. They run in order for every version above that of the file, before the statements below.
 MIGRATIONS = {
@@ -12,6 +12,8 @@ MIGRATIONS = {
         f"ALTER TABLE score ADD COLUMN {name} TEXT NOT NULL DEFAULT ''"
         for name in ("session", "route", "release", "environment", "retriever")
     ),
+    # Made anew below: a few seconds' scores, and sessions under way, go unseen by the alerts.
+    4: ("DROP TABLE IF EXISTS new_score", "DROP TABLE IF EXISTS open_session"),
 }
 
 STATEMENTS = (
@@ -107,11 +109,11 @@ STATEMENTS = (
     """CREATE TABLE IF NOT EXISTS new_score (
         sequence INTEGER PRIMARY KEY AUTOINCREMENT, judge TEXT NOT NULL, tier TEXT NOT NULL, version TEXT NOT NULL,
         service TEXT NOT NULL, session TEXT NOT NULL, value REAL NOT NULL, label TEXT NOT NULL,
-        weight REAL NOT NULL, scored_at REAL NOT NULL)""",
+        weight REAL NOT NULL, scored_at REAL NOT NULL, slices TEXT NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS open_session (
         judge TEXT NOT NULL, tier TEXT NOT NULL, version TEXT NOT NULL, service TEXT NOT NULL, session TEXT NOT NULL,
         scores INTEGER NOT NULL, weight REAL NOT NULL, value REAL NOT NULL, passed REAL NOT NULL, failed REAL NOT NULL,
-        began_at REAL NOT NULL, last_at REAL NOT NULL,
+        began_at REAL NOT NULL, last_at REAL NOT NULL, slices TEXT NOT NULL,
         PRIMARY KEY (judge, tier, version, service, session)) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS open_session_by_silence ON open_session(last_at)",
     """CREATE TABLE IF NOT EXISTS alert_watch (

@@ -4,11 +4,12 @@ The answers of a session are alike. Betting on each would count the same evidenc
 of a rule. So a session bets once: its mean, when it has been silent for a while, or is full.
 """
 
+import json
 import sqlite3
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
-from qualitrace_monitors.estimate.scores import ScoreRow
+from qualitrace_monitors.estimate.scores import SLICES, ScoreRow
 
 SESSION_SCORES, SESSION_SECONDS = 20, 3600.0
 """A session bets after so many scores, or so long a time: an incident must not wait for its end."""
@@ -17,6 +18,11 @@ AT_ONCE = 5_000
 """Scores, and sessions, that are taken in one transaction."""
 
 _SESSION = "judge, tier, version, service, session"
+
+_SHARED = """CASE slices WHEN excluded.slices THEN slices ELSE (
+    SELECT json_group_object(key, value) FROM json_each(slices)
+    WHERE value = json_extract(excluded.slices, '$.' || key)) END"""
+"""What a session's answers and the next one have in common."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +34,8 @@ class Bet:
         value, passed, failed: weighted means, 0 to 1. What neither passed nor failed is unsure.
         at: when it was scored, Unix seconds.
         of_session: it is the mean of a session.
+        slices: model, release and so on, by the names of the score's columns: those that are known, and the same for
+            all answers of the session.
     """
 
     judge: str
@@ -40,6 +48,7 @@ class Bet:
     failed: float
     at: float
     of_session: bool = False
+    slices: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def put(connection: sqlite3.Connection, row: ScoreRow, weight: float) -> None:
@@ -50,8 +59,8 @@ def put(connection: sqlite3.Connection, row: ScoreRow, weight: float) -> None:
     """
     if weight > 0:
         connection.execute(
-            "INSERT INTO new_score (judge, tier, version, service, session, value, label, weight, scored_at) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO new_score (judge, tier, version, service, session, value, label, weight, scored_at, slices) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 row.judge,
                 row.tier,
@@ -62,6 +71,7 @@ def put(connection: sqlite3.Connection, row: ScoreRow, weight: float) -> None:
                 row.label,
                 min(1.0, weight),
                 row.scored_at,
+                json.dumps({name: value for name in SLICES if (value := getattr(row, name))}),
             ),
         )
 
@@ -100,21 +110,23 @@ def _single(row: sqlite3.Row) -> Bet:
         passed=float(row["label"] == "pass"),
         failed=float(row["label"] == "fail"),
         at=row["scored_at"],
+        slices=json.loads(row["slices"]),
     )
 
 
 def _into_session(connection: sqlite3.Connection, row: sqlite3.Row) -> Iterable[Bet]:
     """Add a score to its session; return the session's bet if it is full now."""
     weight = row["weight"]
-    values = {name: row[name] for name in ("judge", "tier", "version", "service", "session", "weight")}
+    values = {name: row[name] for name in ("judge", "tier", "version", "service", "session", "weight", "slices")}
     values |= {"value": weight * row["value"], "passed": weight * (row["label"] == "pass"), "now": row["scored_at"]}
     values["failed"] = weight * (row["label"] == "fail")
     full = connection.execute(
-        f"INSERT INTO open_session ({_SESSION}, scores, weight, value, passed, failed, began_at, last_at) "
-        "VALUES (:judge, :tier, :version, :service, :session, 1, :weight, :value, :passed, :failed, :now, :now) "
+        f"INSERT INTO open_session ({_SESSION}, scores, weight, value, passed, failed, began_at, last_at, slices) "
+        "VALUES (:judge, :tier, :version, :service, :session, 1, :weight, :value, :passed, :failed, :now, :now, "
+        ":slices) "
         "ON CONFLICT DO UPDATE SET scores = scores + 1, weight = weight + excluded.weight, "
         "value = value + excluded.value, passed = passed + excluded.passed, failed = failed + excluded.failed, "
-        "last_at = excluded.last_at RETURNING *",
+        f"last_at = excluded.last_at, slices = {_SHARED} RETURNING *",
         values,
     ).fetchone()
     if full["scores"] < SESSION_SCORES:
@@ -150,6 +162,7 @@ def _closed(connection: sqlite3.Connection, rows: Iterable[sqlite3.Row]) -> list
                 failed=row["failed"] / total,
                 at=row["last_at"],
                 of_session=row["scores"] > 1,
+                slices=json.loads(row["slices"]),
             )
         )
     return bets
