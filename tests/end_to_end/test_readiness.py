@@ -72,6 +72,7 @@ def test_what_fails_beside_otlp_leaves_it_ready(server: Server):
     """A model, a receiver of alerts, and then MLflow too: each is named, and is a metric, and senders stay."""
     assert server.send(body(1)).status_code == 200
     eventually(lambda: set(probe(server)[1]) == {"judge:tone", "receiver:ops"}, timeout=60)
+    assert probe(server)[1]["receiver:ops"] == "it did not take the last notification: it refuses connections"
     with locked(server.folder / "data" / "mlflow.db"):
         eventually(lambda: set(probe(server)[1]) == {"judge:tone", "receiver:ops", "mlflow"}, timeout=60)
         assert probe(server)[0] == 200

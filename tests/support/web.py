@@ -66,6 +66,7 @@ class WebStand:
             estimator=estimator,
             alerts=self.alerts,
             otlp_http=parsed.listen.otlp_http,
+            receivers=parsed.notify,
             mlflow_uri=links.tracking_uri,
             trace_url=links.trace,
             clock=lambda: NOW,

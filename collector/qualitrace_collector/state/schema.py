@@ -130,5 +130,12 @@ STATEMENTS = (
         topic TEXT NOT NULL, body TEXT NOT NULL, created_at REAL NOT NULL, due_at REAL NOT NULL,
         attempts INTEGER NOT NULL DEFAULT 0, last_error TEXT)""",
     "CREATE INDEX IF NOT EXISTS outbox_by_receiver ON outbox(receiver, sequence)",
+    # How the last attempt at each receiver ended, and what is repeated to receivers while it fires.
+    """CREATE TABLE IF NOT EXISTS delivery (
+        receiver TEXT PRIMARY KEY, outcome TEXT NOT NULL, reason TEXT NOT NULL, problem TEXT NOT NULL,
+        at REAL NOT NULL, sent_at REAL) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS firing_alert (
+        receiver TEXT NOT NULL, fingerprint TEXT NOT NULL, body TEXT NOT NULL, enqueued_at REAL NOT NULL,
+        PRIMARY KEY (receiver, fingerprint)) WITHOUT ROWID""",
     "CREATE TABLE IF NOT EXISTS heartbeat (only INTEGER PRIMARY KEY CHECK (only = 1), sent_at REAL NOT NULL)",
 )

@@ -14,8 +14,8 @@ from qualitrace_monitors.alerts.rule_watch import RuleWatch
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.status import AlertStatus, advance
 from qualitrace_monitors.estimate.estimator import Estimator
-from qualitrace_monitors.notify.delivery import Outbox
-from qualitrace_monitors.notify.payload import Alert, Links, webhook_payload
+from qualitrace_monitors.notify.firing import announce
+from qualitrace_monitors.notify.payload import Alert, Links
 
 
 class AlertEngine:
@@ -107,8 +107,7 @@ class AlertEngine:
             starts_at=now if status.fired_at is None else status.fired_at,
             ends_at=now if ended else None,
         )
-        for receiver in status.receivers:
-            Outbox.put(connection, receiver, webhook_payload(alert, receiver, self._links), now)
+        announce(connection, alert, status.receivers, self._links, now)
 
 
 def _keep(connection: sqlite3.Connection, status: AlertStatus) -> None:

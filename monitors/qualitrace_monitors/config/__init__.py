@@ -13,6 +13,9 @@ from qualitrace_monitors.judges.settings import Budget, JudgeConfig
 from qualitrace_monitors.notify.heartbeat import HeartbeatConfig
 from qualitrace_monitors.notify.receivers import Receiver
 
+MOST_RECEIVERS = 64
+"""Each has a thread of its own. Alertmanager routes to any number of others."""
+
 
 class Config(CollectorConfig):
     """The whole configuration file."""
@@ -27,7 +30,7 @@ class Config(CollectorConfig):
     """The rules that notify when quality fell."""
     heartbeat: HeartbeatConfig | None = None
     """A notification at a steady pace: its absence says that the monitor is dead."""
-    notify: dict[str, Receiver] = Field(default_factory=dict)
+    notify: dict[str, Receiver] = Field(default_factory=dict, max_length=MOST_RECEIVERS)
     """The receivers of notifications, by name."""
 
     @model_validator(mode="wrap")

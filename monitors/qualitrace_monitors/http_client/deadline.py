@@ -12,22 +12,27 @@ from typing import Any
 import httpcore
 import httpx
 
+from qualitrace_monitors.http_client.address_guard import Guard
+
 
 class DeadlineClient(httpx.Client):
     """An httpx client that follows no redirects. Thread-safe.
 
     Args:
         timeout: seconds that a call may take, from the connection to the last byte that is read of its answer.
+        guard: says to which addresses of a host a call may go; None for any. It is not asked where a proxy of the
+            environment is used: the proxy resolves names.
     """
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, guard: Guard | None = None) -> None:
         super().__init__(timeout=timeout, follow_redirects=False)
         self._seconds = timeout
         self._deadline = _Deadline()
         for transport in (self._transport, *self._mounts.values()):  # those of proxies as well
             if isinstance(transport, httpx.HTTPTransport):  # httpx has no public way to give it a backend
+                backend = _Backend(self._deadline, guard if transport is self._transport else None)
                 pool = transport._pool  # pyright: ignore[reportPrivateUsage]
-                pool._network_backend = _Backend(self._deadline)  # pyright: ignore[reportPrivateUsage]
+                pool._network_backend = backend  # pyright: ignore[reportPrivateUsage]
 
     def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
         """Send a request; its time begins now."""
@@ -78,8 +83,9 @@ class _Stream(httpcore.NetworkStream):
 class _Backend(httpcore.SyncBackend):
     """Makes connections whose steps end at the deadline; see `httpcore.NetworkBackend`."""
 
-    def __init__(self, deadline: _Deadline) -> None:
+    def __init__(self, deadline: _Deadline, guard: Guard | None) -> None:
         self._deadline = deadline
+        self._guard = guard
 
     def connect_tcp(
         self,
@@ -89,5 +95,12 @@ class _Backend(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        left = self._deadline.left(timeout, httpcore.ConnectTimeout)
-        return _Stream(super().connect_tcp(host, port, left, local_address, socket_options), self._deadline)
+        addresses = [host] if self._guard is None else self._guard(host, port)
+        for number, address in enumerate(addresses, start=1):
+            left = self._deadline.left(timeout, httpcore.ConnectTimeout)
+            try:
+                return _Stream(super().connect_tcp(address, port, left, local_address, socket_options), self._deadline)
+            except httpcore.ConnectError:
+                if number == len(addresses):
+                    raise
+        raise httpcore.ConnectError(f"{host} has no address")

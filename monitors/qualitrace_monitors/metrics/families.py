@@ -183,5 +183,21 @@ NOTIFICATIONS = Family(
     "Notifications by outcome: sent or given_up; failed counts attempts that are repeated.",
     ("receiver", "outcome"),
 )
+NOTIFICATIONS_WAITING = Family(
+    "qualitrace_notifications_waiting", "gauge", "Notifications that wait for their receiver.", ("receiver",)
+)
+NOTIFICATIONS_OLDEST = Family(
+    "qualitrace_notifications_oldest_seconds",
+    "gauge",
+    "Time since the notification was made that waits the longest for the receiver; absent if none waits.",
+    ("receiver",),
+)
+NOTIFICATION_LAST_SENT = Family(
+    "qualitrace_notification_last_sent_timestamp_seconds",
+    "gauge",
+    "When the receiver last took a notification, in Unix time; absent if it never did. `qualitrace_up` of "
+    "`receiver:NAME` is 0 while it does not take the last one.",
+    ("receiver",),
+)
 
 FAMILIES = tuple(family for family in list(globals().values()) if isinstance(family, Family))

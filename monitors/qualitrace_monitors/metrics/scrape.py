@@ -23,6 +23,7 @@ from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import Balance, Spending
 from qualitrace_monitors.estimate.estimator import DEFAULT_WINDOW, Estimate, Estimator
 from qualitrace_monitors.metrics import families
+from qualitrace_monitors.notify.outbox import Outbox
 
 
 @dataclass(eq=False, slots=True, kw_only=True)  # prometheus_client keeps collectors in a dict: by identity
@@ -60,6 +61,7 @@ class StateCollector(Collector):
         yield families.ALERT_EVIDENCE.read((labels, evidence) for labels, (evidence, _) in watches)
         yield families.ALERT_LIMIT.read((labels, limit) for labels, (_, limit) in watches)
         yield families.NOTIFICATIONS.read(self.notification_counts().items())
+        yield from _outbox_metrics(Outbox(self.database), self.clock())
         received = self.receive_counts()
         for name, family in collector_metrics.OTLP.items():
             counts = dict.fromkeys(("http", "grpc") if family.labels == ("door",) else (), 0)
@@ -156,6 +158,16 @@ def _alert_metric(alerts: AlertEngine) -> Metric:
         for rule, status in alerts.statuses()
         for state in ("pending", "firing")
     )
+
+
+def _outbox_metrics(outbox: Outbox, now: float) -> Iterable[Metric]:
+    waiting, last = outbox.waiting(), outbox.last_deliveries()
+    counts = {each.receiver: 0 for each in last} | {name: each.notifications for name, each in waiting.items()}
+    yield families.NOTIFICATIONS_WAITING.read(((name,), count) for name, count in counts.items())
+    ages = (((name,), max(0.0, now - each.oldest_at)) for name, each in waiting.items())
+    yield families.NOTIFICATIONS_OLDEST.read(ages)
+    sent = (((each.receiver,), each.sent_at) for each in last if each.sent_at is not None)
+    yield families.NOTIFICATION_LAST_SENT.read(sent)
 
 
 def _of_alert(watch: RuleWatch) -> tuple[str, str, str, str]:

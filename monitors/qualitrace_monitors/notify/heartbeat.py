@@ -11,7 +11,7 @@ from pydantic import Field
 from qualitrace_collector.config.section import Section
 from qualitrace_collector.config.values import Duration
 from qualitrace_collector.state import Database, JudgeQueue
-from qualitrace_monitors.notify.delivery import Outbox
+from qualitrace_monitors.notify.outbox import Outbox
 from qualitrace_monitors.notify.payload import Alert, Links, rfc3339, webhook_payload
 
 LABELS = {"alertname": "QualitraceHeartbeat", "severity": "none"}
@@ -45,7 +45,6 @@ class Heartbeat:
             alert = Alert(labels=LABELS, annotations=self._annotations(connection), starts_at=now)
             for receiver in self._config.notify:
                 body = webhook_payload(alert, receiver, self._links)
-                # A receiver that was away needs no backlog: the newest one says that the monitor is alive now.
                 Outbox.put(connection, receiver, body, now, topic="heartbeat")
 
     def _annotations(self, connection: sqlite3.Connection) -> dict[str, str]:

@@ -133,8 +133,7 @@ class Services:
         stuck += self._until(deadline, "drain", lambda: self._drain(deadline))
         if stuck:
             _log.warning("%s did not end in time; what it held is done after the next start", ", ".join(stuck))
-        if not any(loop.alive for loop in self._loops if loop.name == DELIVERY):
-            self._until(deadline, DELIVERY, lambda: self._notifier.deliver_due(time.time()))
+        self._until(deadline, DELIVERY, lambda: self._deliver(deadline))
         self._until(deadline, "web", self._web.stop)
         if self._pipeline is not None:
             self._pipeline.close()
@@ -149,6 +148,23 @@ class Services:
         for name, worker in self._workers.items():
             if name not in busy:
                 worker.drain(deadline)
+
+    def _deliver(self, deadline: float) -> None:
+        """Deliver what the end brought, to each receiver whose thread is not held up by it."""
+        ended = {loop.name for loop in self._loops if not loop.alive}
+        free = [name for name in self._config.notify if _delivery_to(name) in ended]
+        threads = [
+            threading.Thread(target=self._deliver_all, args=(name, deadline), name=_delivery_to(name), daemon=True)
+            for name in free
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.time()))
+
+    def _deliver_all(self, receiver: str, deadline: float) -> None:
+        while time.time() < deadline and self._notifier.deliver_next(receiver, time.time()):
+            pass
 
     @staticmethod
     def _until(deadline: float, name: str, action: Callable[[], object]) -> list[str]:
@@ -229,8 +245,13 @@ class Services:
             if config.heartbeat is not None:
                 heartbeat = Heartbeat(config.heartbeat, self._database, self._links)
                 loops.append(_every(BEAT_SECONDS, "heartbeat", heartbeat.beat))
-            loops.append(_every(NOTIFY_SECONDS, DELIVERY, self._notifier.deliver_due))
+            loops.append(_every(NOTIFY_SECONDS, DELIVERY, self._notifier.give_up_former))
+            # Each receiver has a thread of its own: one that hangs holds up no other.
+            loops += [Loop(_delivery_to(name), partial(self._deliver_next, name)) for name in config.notify]
         return loops
+
+    def _deliver_next(self, receiver: str) -> float:
+        return 0.0 if self._notifier.deliver_next(receiver, time.time()) else NOTIFY_SECONDS
 
     def _build_web(self) -> WebServer:
         state = StateCollector(
@@ -251,12 +272,18 @@ class Services:
             estimator=self._estimator,
             alerts=self._alerts,
             otlp_http=self._config.listen.otlp_http,
+            receivers=self._config.notify,
             mlflow_uri=self._mlflow_uri,
             trace_url=self._links.trace,
             clock=time.time,
         )
         app = create_app(self._config.listen, self._registry, self._health.report, dashboard)
         return WebServer(app, self._config.listen.web)
+
+
+def _delivery_to(receiver: str) -> str:
+    """Name the thread that delivers to a receiver."""
+    return f"{DELIVERY}:{receiver}"
 
 
 def _every(seconds: float, name: str, action: Callable[[float], object]) -> Loop:

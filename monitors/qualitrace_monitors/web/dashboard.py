@@ -5,7 +5,7 @@ All of its text comes from outside and is escaped.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -20,6 +20,7 @@ from qualitrace_monitors.alerts.engine import AlertEngine
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.status import AlertStatus
 from qualitrace_monitors.estimate.estimator import DEFAULT_WINDOW, Estimator
+from qualitrace_monitors.notify.outbox import LastDelivery, Outbox
 
 REFRESH_SECONDS = 5
 WORST = 12
@@ -41,6 +42,7 @@ class Dashboard:
 
     Attributes:
         otlp_http: where traces are received, shown until the first one has come.
+        receivers: the names of those that the configuration has.
         mlflow_uri: without credentials.
         trace_url: returns the address of a trace in MLflow's UI.
         clock: Unix seconds.
@@ -50,6 +52,7 @@ class Dashboard:
     estimator: Estimator
     alerts: AlertEngine
     otlp_http: str
+    receivers: Collection[str]
     mlflow_uri: str
     trace_url: Callable[[str], str]
     clock: Callable[[], float]
@@ -68,6 +71,7 @@ class Dashboard:
             alerts=alerts,
             has_rules=bool(self.alerts.rules),
             firing=sum(alert.state == "firing" for _, alert in alerts),
+            failing_receivers=self._failing_receivers(),
             empty=not totals,
             endpoint=f"http://{self.otlp_http}",
             trace_outcomes=TRACE_OUTCOMES,
@@ -79,6 +83,16 @@ class Dashboard:
             trace_url=self.trace_url,
             has_pages=self.mlflow_uri.startswith(("http://", "https://")),
         )
+
+    def _failing_receivers(self) -> list[tuple[LastDelivery, int]]:
+        """Return how delivery last failed, and how many notifications wait, of each receiver with a problem."""
+        outbox = Outbox(self.database)
+        waiting = outbox.waiting()
+        return [
+            (last, waiting[last.receiver].notifications if last.receiver in waiting else 0)
+            for last in outbox.last_deliveries()
+            if last.problem and last.receiver in self.receivers
+        ]
 
     def _worst(self, since: float) -> list[sqlite3.Row]:
         query = (

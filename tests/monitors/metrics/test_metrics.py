@@ -19,6 +19,7 @@ from qualitrace_collector.state.coverage import Source
 from qualitrace_monitors.estimate.scores import ScoreRow
 from qualitrace_monitors.judges.contract import Usage
 from qualitrace_monitors.judging.metrics import JudgeMetrics
+from qualitrace_monitors.notify.outbox import Outbox
 from support.web import NOW, WebStand
 
 HEX_ID = "5b8efff798038103d269b633813fc60c"
@@ -269,6 +270,29 @@ class TestReadAtAScrape:
         assert web.sample("qualitrace_otlp_requests_refused_total", reason="full") == 2
         assert web.sample("qualitrace_notifications_total", receiver="ops", outcome="sent") == 3
         assert web.sample("qualitrace_journal_backlog_requests") == 7
+
+    def test_what_waits_for_receivers_is_exported(self, database: Database, web: WebStand) -> None:
+        """How many notifications, for how long the oldest, and when the receiver last took one; nothing is no age."""
+        with database.transaction() as connection:
+            for age, receiver in ((90, "ops"), (60, "ops"), (30, "chat")):
+                Outbox.put(connection, receiver, "{}", NOW - age)
+        outbox = Outbox(database)
+        for receiver, delivered_at in (("ops", NOW - 20), ("chat", NOW - 10)):
+            first = outbox.first(receiver)
+            assert first is not None
+            outbox.remove(first, "sent", delivered_at)
+        found = {
+            receiver: [
+                web.sample(f"qualitrace_{name}", receiver=receiver)
+                for name in (
+                    "notifications_waiting",
+                    "notifications_oldest_seconds",
+                    "notification_last_sent_timestamp_seconds",
+                )
+            ]
+            for receiver in ("ops", "chat")
+        }
+        assert found == {"ops": [1, 60, NOW - 20], "chat": [0, None, NOW - 10]}
 
 
 @pytest.mark.parametrize(

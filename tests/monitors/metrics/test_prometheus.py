@@ -13,6 +13,7 @@ from qualitrace_collector.state import Database, Ledger
 from qualitrace_monitors.estimate.scores import ScoreRow
 from qualitrace_monitors.judges.contract import Usage
 from qualitrace_monitors.metrics import families, reference
+from qualitrace_monitors.notify.outbox import Outbox
 from support.prometheus import ask, prometheus
 from support.waiting import eventually
 from support.web import NOW, WebStand, program
@@ -39,6 +40,11 @@ def busy_web(database: Database, add_score: Callable[..., str], open_web: Callab
     web.received.update({("requests_received", "http"): 1, ("spans_rejected", "no_trace_id"): 1})
     web.notified["ops", "given_up"] = 1
     web.alerts.evaluate(NOW)
+    with database.transaction() as connection:
+        for _ in range(2):
+            Outbox.put(connection, "ops", "{}", NOW)
+    if waiting := Outbox(database).first("ops"):
+        Outbox(database).remove(waiting, "sent", NOW)
     return web
 
 

@@ -3,6 +3,7 @@
 import base64
 import email.utils
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +16,10 @@ from standardwebhooks import Webhook
 
 from qualitrace_collector.process.backoff import seconds_after
 from qualitrace_collector.state import Database
-from qualitrace_monitors.notify.delivery import RETRY_WAIT, Notifier, Outbox
-from qualitrace_monitors.notify.receivers import Notification, Receiver
+from qualitrace_monitors.notify.delivery import RETRY_WAIT, Notifier
+from qualitrace_monitors.notify.outbox import Outbox
+from qualitrace_monitors.notify.receiver import Answer, Notification
+from qualitrace_monitors.notify.receivers import Receiver
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 START = float(int(time.time()))
@@ -40,6 +43,13 @@ def put(database: Database, *bodies: str, receiver: str = "ops", at: float = STA
             Outbox.put(connection, receiver, body, at)
 
 
+def deliver_due(notifier: Notifier, now: float, *names: str) -> None:
+    """Deliver what is due at `now` to these receivers, by default to `ops`."""
+    for name in names or ("ops",):
+        while notifier.deliver_next(name, now):
+            pass
+
+
 def waiting(database: Database) -> list[dict[str, Any]]:
     """List the rows of the outbox."""
     return [dict(row) for row in database.connection().execute("SELECT * FROM outbox ORDER BY sequence")]
@@ -59,11 +69,11 @@ def test_a_failed_message_is_sent_again_with_its_id_after_a_restart(
     put(database, "{}", at=start)
     config = receivers(webhook_receiver.url, secret=SECRET)
     first = Notifier(config, database)
-    first.deliver_due(start)
+    deliver_due(first, start)
     assert first.notifications == {("ops", "failed"): 1}
     assert waiting(database)[0]["last_error"] == "the receiver answered 500"
     reopened = open_database(database.path)
-    Notifier(config, reopened).deliver_due(start + 1)
+    deliver_due(Notifier(config, reopened), start + 1)
     (before, _), (after, body) = webhook_receiver.received
     assert after["webhook-id"] == before["webhook-id"]
     assert after["webhook-timestamp"] == str(int(start + 1))
@@ -77,10 +87,10 @@ def test_a_receiver_that_is_down_gets_the_message_when_it_is_up(database: Databa
     webhook_receiver.stop()
     put(database, "{}")
     notifier = Notifier(receivers(webhook_receiver.url), database)
-    notifier.deliver_due(START)
+    deliver_due(notifier, START)
     assert "refused" in waiting(database)[0]["last_error"]
     webhook_receiver.start()
-    notifier.deliver_due(START + 1)
+    deliver_due(notifier, START + 1)
     assert bodies(webhook_receiver) == ["{}"]
     assert notifier.notifications == {("ops", "failed"): 1, ("ops", "sent"): 1}
 
@@ -90,8 +100,8 @@ def test_nothing_is_tried_before_it_is_due(database: Database, webhook_receiver:
     webhook_receiver.answers = [(500, {})]
     put(database, "{}")
     notifier = Notifier(receivers(webhook_receiver.url), database)
-    notifier.deliver_due(START)
-    notifier.deliver_due(START + 0.49)
+    deliver_due(notifier, START)
+    deliver_due(notifier, START + 0.49)
     assert len(webhook_receiver.received) == 1
 
 
@@ -107,7 +117,7 @@ def test_retry_after_of_a_busy_receiver_is_honoured(
     put(database, "{}")
     notifier = Notifier(receivers(webhook_receiver.url), database)
     for after in (0, 119, 120):
-        notifier.deliver_due(START + after)
+        deliver_due(notifier, START + after)
         assert len(webhook_receiver.received) == (2 if after == 120 else 1)
 
 
@@ -119,8 +129,8 @@ def test_a_retry_after_that_says_nothing_is_ignored(
     webhook_receiver.answers = [(status, {"Retry-After": retry_after})]
     put(database, "{}")
     notifier = Notifier(receivers(webhook_receiver.url), database)
-    notifier.deliver_due(START)
-    notifier.deliver_due(START + 1)
+    deliver_due(notifier, START)
+    deliver_due(notifier, START + 1)
     assert len(webhook_receiver.received) == 2
 
 
@@ -129,10 +139,10 @@ def test_messages_of_one_receiver_keep_their_order(database: Database, webhook_r
     webhook_receiver.answers = [(500, {})]
     put(database, "firing", "resolved")
     notifier = Notifier(receivers(webhook_receiver.url), database)
-    notifier.deliver_due(START)
-    notifier.deliver_due(START + 0.4)
+    deliver_due(notifier, START)
+    deliver_due(notifier, START + 0.4)
     assert bodies(webhook_receiver) == ["firing"]
-    notifier.deliver_due(START + 1)
+    deliver_due(notifier, START + 1)
     assert bodies(webhook_receiver) == ["firing", "firing", "resolved"]
 
 
@@ -143,7 +153,7 @@ def test_a_dead_receiver_does_not_hold_up_another(database: Database, webhook_re
     }
     put(database, "lost", receiver="dead")
     put(database, "delivered")
-    Notifier(config, database).deliver_due(START)
+    deliver_due(Notifier(config, database), START, "dead", "ops")
     assert bodies(webhook_receiver) == ["delivered"]
     assert [row["receiver"] for row in waiting(database)] == ["dead"]
 
@@ -152,17 +162,17 @@ def test_a_kind_that_breaks_does_not_hold_up_another(database: Database, webhook
     """Whatever a receiver raises is a failed attempt of its own notification."""
 
     class Broken(Receiver):
-        def deliver(self, notification: Notification, now: float) -> None:
+        def deliver(self, notification: Notification, now: float) -> Answer:
             raise OSError("the disk is full")
 
     put(database, "lost", receiver="broken")
     put(database, "delivered")
     config = receivers(webhook_receiver.url)
     notifier = Notifier({"broken": Broken.model_construct(give_up_after=60.0)} | config, database)
-    notifier.deliver_due(START)
+    deliver_due(notifier, START, "broken", "ops")
     assert bodies(webhook_receiver) == ["delivered"]
     assert [row["last_error"] for row in waiting(database)] == ["OSError: the disk is full"]
-    notifier.deliver_due(START + 60)
+    deliver_due(notifier, START + 60, "broken")
     assert notifier.notifications["broken", "given_up"] == 1
 
 
@@ -175,21 +185,82 @@ def test_a_message_is_given_up_after_its_time(
     put(database, "new", at=START + 50)
     notifier = Notifier(receivers(webhook_receiver.url, give_up_after=60), database)
     for after in (0, 30, 59, 60):
-        notifier.deliver_due(START + after)
+        deliver_due(notifier, START + after)
     assert bodies(webhook_receiver) == ["old", "old", "old", "new"]
     assert notifier.notifications == {("ops", "failed"): 2, ("ops", "given_up"): 1, ("ops", "sent"): 1}
     assert "gave up notification" in caplog.text
     assert "'ops' after 2 failed attempts: the receiver answered 500" in caplog.text
 
 
-def test_a_receiver_that_is_gone_is_not_asked_again(database: Database, webhook_receiver: Any) -> None:
-    """410 Gone gives the message up at its first attempt."""
-    webhook_receiver.answers = [(410, {})]
+@pytest.mark.parametrize("status", [400, 401, 404, 410, 422])
+def test_a_receiver_that_refuses_is_not_asked_again(
+    status: int, database: Database, webhook_receiver: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A 4xx gives the message up at its first attempt, with what the receiver said, and the next one is sent."""
+    webhook_receiver.answers = [(status, {})]
+    put(database, "refused", "next")
+    notifier = Notifier(receivers(webhook_receiver.url), database)
+    deliver_due(notifier, START)
+    assert bodies(webhook_receiver) == ["refused", "next"]
+    assert notifier.notifications == {("ops", "given_up"): 1, ("ops", "sent"): 1}
+    assert [record.message for record in caplog.records if f"answered {status}" in record.message] == [
+        record.message for record in caplog.records
+    ]
+
+
+@pytest.mark.parametrize("status", [302, 408, 429, 500, 503])
+def test_a_receiver_that_may_take_it_later_is_asked_again(
+    status: int, database: Database, webhook_receiver: Any
+) -> None:
+    """The message waits for its next attempt."""
+    webhook_receiver.answers = [(status, {})]
     put(database, "{}")
     notifier = Notifier(receivers(webhook_receiver.url), database)
-    notifier.deliver_due(START)
-    assert waiting(database) == []
-    assert notifier.notifications == {("ops", "given_up"): 1}
+    deliver_due(notifier, START)
+    assert notifier.notifications == {("ops", "failed"): 1}
+    deliver_due(notifier, START + 1)
+    assert notifier.notifications == {("ops", "failed"): 1, ("ops", "sent"): 1}
+
+
+def test_each_failure_is_a_line_and_a_problem(
+    database: Database, webhook_receiver: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log has the reason at each attempt; the problem outlives a restart, and ends with a message that is taken."""
+    webhook_receiver.answers = [(500, {}), (403, {})]
+    put(database, "{}")
+    config = receivers(webhook_receiver.url)
+    notifier = Notifier(config, database)
+    assert notifier.problem("ops") == ""
+    deliver_due(notifier, START)
+    assert notifier.problem("ops") == "it did not take the last notification: it answers 500"
+    deliver_due(notifier, START + 1)
+    first, second = (record.getMessage() for record in caplog.records)
+    assert re.fullmatch(
+        "receiver 'ops' did not take notification msg_[0-9a-f]+, attempt 1: the receiver answered 500; "
+        "trying again in [01] s",
+        first,
+    )
+    assert "gave up" in second
+    assert "the receiver answered 403" in second
+    restarted = Notifier(config, database)
+    assert restarted.problem("ops") == "it did not take the last notification: it answers 403"
+    put(database, "{}")
+    deliver_due(restarted, START + 2)
+    assert restarted.problem("ops") == ""
+
+
+def test_a_topic_keeps_one_message_and_its_pause(database: Database, webhook_receiver: Any) -> None:
+    """A newer message of a topic takes the place of one that waits: it is not tried sooner, and not behind others."""
+    webhook_receiver.answers = [(503, {"Retry-After": "60"})]
+    notifier = Notifier(receivers(webhook_receiver.url), database)
+    for body, at in (("old", START), ("new", START + 30)):
+        with database.transaction() as connection:
+            Outbox.put(connection, "ops", body, at, topic="heartbeat")
+        put(database, f"behind {body}", at=at)
+        deliver_due(notifier, at)
+    assert bodies(webhook_receiver) == ["old"]
+    deliver_due(notifier, START + 60)
+    assert bodies(webhook_receiver) == ["old", "new", "behind old", "behind new"]
 
 
 def test_messages_to_a_receiver_without_configuration_are_given_up(
@@ -198,7 +269,7 @@ def test_messages_to_a_receiver_without_configuration_are_given_up(
     """What waits for a receiver that the configuration no longer has is counted, logged and removed."""
     put(database, "{}", receiver="former")
     notifier = Notifier(receivers(webhook_receiver.url), database)
-    notifier.deliver_due(START)
+    notifier.give_up_former(START)
     assert waiting(database) == []
     assert notifier.notifications == {("former", "given_up"): 1}
     assert "no longer in the configuration" in caplog.text
@@ -208,7 +279,7 @@ def test_the_outbox_keeps_json_bodies_byte_for_byte(database: Database, webhook_
     """What was enqueued is what arrives, so that a signature made by anyone over it holds."""
     body = json.dumps({"a": "ü\u2028", "b": [1, 2]}, ensure_ascii=False, indent=1)
     put(database, body)
-    Notifier(receivers(webhook_receiver.url), database).deliver_due(START)
+    deliver_due(Notifier(receivers(webhook_receiver.url), database), START)
     assert bodies(webhook_receiver) == [body]
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import Database, JudgeQueue, JudgeTask
-from qualitrace_monitors.notify.delivery import Outbox
 from qualitrace_monitors.notify.heartbeat import Heartbeat, HeartbeatConfig
+from qualitrace_monitors.notify.outbox import Outbox
 from qualitrace_monitors.notify.payload import Links
 
 NOW = 1_764_000_000.0

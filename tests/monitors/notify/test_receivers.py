@@ -14,8 +14,9 @@ from standardwebhooks import Webhook as StandardWebhook
 
 from qualitrace_collector.config import ConfigError, parse_config
 from qualitrace_monitors.config import Config
-from qualitrace_monitors.notify import receivers
-from qualitrace_monitors.notify.receivers import DeliveryFailed, Notification, Receiver, Webhook
+from qualitrace_monitors.notify import http_receiver, receivers
+from qualitrace_monitors.notify.receiver import Answer, DeliveryFailed, Notification
+from qualitrace_monitors.notify.receivers import Receiver, Webhook
 from support.listening import listening
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
@@ -65,7 +66,7 @@ def test_a_receiver_that_asks_for_a_long_pause_is_tried_sooner(webhook_receiver:
     webhook_receiver.answers = [(503, {"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"})]
     with pytest.raises(DeliveryFailed) as caught:
         configured(url=webhook_receiver.url).deliver(notification(), 0.0)
-    assert caught.value.retry_after == receivers.MAX_PAUSE
+    assert caught.value.retry_after == http_receiver.MAX_PAUSE
 
 
 @pytest.mark.parametrize("piece", [b"x: y\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n"])
@@ -113,7 +114,7 @@ class Pager(Receiver):
     kind: Literal["pager"]
     number: int
 
-    def deliver(self, notification: Notification, now: float) -> None:
+    def deliver(self, notification: Notification, now: float) -> Answer:
         raise DeliveryFailed(f"{self.number} is busy")
 
 

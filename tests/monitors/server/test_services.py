@@ -1,8 +1,11 @@
 """How the parts of the `work` process are put together."""
 
+import threading
 import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,8 +13,11 @@ from qualitrace_collector.config import parse_config
 from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import JudgeQueue, JudgeTask
 from qualitrace_monitors.config import Config
+from qualitrace_monitors.notify.outbox import Outbox
 from qualitrace_monitors.server.services import Services
+from support.listening import listening
 from support.ports import free_port
+from support.waiting import eventually
 
 
 def test_alerts_do_not_carry_mlflows_password(tmp_path: Path):
@@ -61,6 +67,46 @@ def test_a_collector_that_starts_leaves_the_monitors_leases(tmp_path: Path):
         services.start()
         services.stop(time.time() + 5)
         assert len(JudgeQueue(collector._database).lease(1, now, 0, ["other"])) == free
+
+
+def test_a_receiver_that_hangs_holds_up_no_other(tmp_path: Path, webhook_receiver: Any):
+    """While one does not answer, notifications to another arrive, and at a stop those that the end brings."""
+    released, asked = threading.Event(), threading.Event()
+
+    class Hanging(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.set()
+            released.wait(60)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Keep the test output quiet."""
+
+    with listening(Hanging) as url:
+        notify = {"hanging": {"url": url, "timeout": "60s"}, "ops": {"url": webhook_receiver.url}}
+        config = parse_config(
+            {"data_dir": str(tmp_path), "judges": ["relevance"], "listen": {"web": free_address()}, "notify": notify},
+            Config,
+        )
+        services = Services(config, collect=False, monitor=True)
+
+        def put(receiver: str, body: str) -> None:
+            with services._database.transaction() as connection:
+                Outbox.put(connection, receiver, body, time.time())
+
+        services.start()
+        try:
+            put("hanging", "{}")
+            assert asked.wait(30)
+            put("ops", "while the other hangs")
+            eventually(lambda: [body for _, body in webhook_receiver.received] == ["while the other hangs"])
+            for loop in services._loops:
+                loop.stop(0)
+            eventually(lambda: [loop.name for loop in services._loops if loop.alive] == ["delivery:hanging"])
+            put("ops", "at the end")
+            services.stop(time.time() + 5)
+            assert [body for _, body in webhook_receiver.received][1:] == ["at the end"]
+        finally:
+            released.set()
 
 
 def free_address() -> str:

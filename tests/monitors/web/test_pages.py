@@ -8,6 +8,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from qualitrace_collector.state import Database, Ledger
+from qualitrace_monitors.notify.outbox import Outbox
 from support.web import NOW, WebStand
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75"
@@ -157,6 +158,23 @@ class TestDashboard:
         page = web.get("/").text
         assert 0 < page.index("z-low") < page.index("a-very-low")
         assert "1 alert firing" in page
+
+    def test_a_receiver_that_takes_nothing_is_named(self, database: Database, open_web: OpenWeb) -> None:
+        """With the reason as text, until it took one; a receiver that the configuration no longer has is not."""
+        web = open_web(notify={"ops": {"url": "http://127.0.0.1:9/"}})
+        outbox = Outbox(database)
+        for receiver in ("ops", "former"):
+            with database.transaction() as connection:
+                Outbox.put(connection, receiver, "{}", NOW)
+            if first := outbox.first(receiver):
+                outbox.postpone(first, NOW + 60, NOW, f"{receiver} answered 500: <b>no</b>", "it answers 500")
+        page = web.get("/").text
+        assert "Notifications that do not arrive" in page
+        assert "ops answered 500: &lt;b&gt;no&lt;/b&gt;" in page
+        assert "former" not in page
+        if first := outbox.first("ops"):
+            outbox.remove(first, "sent", NOW)
+        assert "do not arrive" not in web.get("/").text
 
     @pytest.mark.usefixtures("stored")
     def test_the_ledger_shows_what_is_the_case_now(self, database: Database, web: WebStand) -> None:

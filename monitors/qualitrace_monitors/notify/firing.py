@@ -1,0 +1,37 @@
+"""Alerts that fire, by receiver: some kinds are told again and again, so that silence means that an alert is over."""
+
+import sqlite3
+from collections.abc import Iterable
+
+from qualitrace_collector.state import Database
+from qualitrace_monitors.notify.outbox import Outbox
+from qualitrace_monitors.notify.payload import Alert, Links, webhook_payload
+
+
+def announce(connection: sqlite3.Connection, alert: Alert, receivers: Iterable[str], links: Links, now: float) -> None:
+    """Enqueue a change of an alert for each receiver, in the caller's transaction; `now` is in Unix seconds."""
+    for receiver in receivers:
+        body = webhook_payload(alert, receiver, links)
+        Outbox.put(connection, receiver, body, now)
+        if alert.ends_at is None:
+            values = (receiver, alert.fingerprint, body, now)
+            connection.execute("INSERT OR REPLACE INTO firing_alert VALUES (?, ?, ?, ?)", values)
+        else:
+            where = "receiver = ? AND fingerprint = ?"
+            connection.execute(f"DELETE FROM firing_alert WHERE {where}", (receiver, alert.fingerprint))
+
+
+def repeat_due(database: Database, receiver: str, every: float, now: float) -> None:
+    """Enqueue again what fires and was enqueued for `receiver` at least `every` seconds ago.
+
+    A repeat that still waits is replaced.
+    """
+    # A time in the future is of a clock that was set back since.
+    due = "receiver = ? AND NOT (enqueued_at > ? AND enqueued_at <= ?)"
+    parameters = (receiver, now - every, now)
+    if not database.rows(f"SELECT 1 FROM firing_alert WHERE {due} LIMIT 1", parameters):
+        return  # the usual case takes no write lock
+    with database.transaction() as connection:
+        for row in connection.execute(f"SELECT fingerprint, body FROM firing_alert WHERE {due}", parameters).fetchall():
+            Outbox.put(connection, receiver, row["body"], now, topic=f"repeat {row['fingerprint']}")
+        connection.execute(f"UPDATE firing_alert SET enqueued_at = ? WHERE {due}", (now, *parameters))
