@@ -48,6 +48,19 @@ def test_import_is_light(programs: Any) -> None:
     assert done.output == "[]\n", done.errors
 
 
+def test_start_is_light(programs: Any) -> None:
+    """It leaves what only exports need to the first export."""
+    heavy = {"requests", "google.protobuf", "opentelemetry.exporter"}
+    done = programs.run(
+        f"""
+        import sys, qualitrace
+        qualitrace.init(endpoint="http://127.0.0.1:1")
+        print(sorted({heavy} & set(sys.modules)))
+        """
+    )
+    assert done.output == "[]\n", done.errors
+
+
 def test_pytest_finds_the_fixture() -> None:
     """By an entry point that is named like its module, so that `-p` and `pytest_plugins` do not load it twice."""
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]

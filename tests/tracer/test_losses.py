@@ -42,6 +42,39 @@ WAYS = {
 }
 
 
+def test_a_fork_waits_for_the_import_of_the_exporter(programs: Any, collector: Any) -> None:
+    """A child that is forked meanwhile would wait for ever for the locks of the modules."""
+    done = programs.run(
+        """
+        import importlib.abc, os, sys, threading
+        import qualitrace
+
+        class Slow(importlib.abc.MetaPathFinder):
+            began = threading.Event()
+
+            def find_spec(self, name, path, target=None):
+                if name == "requests" and not self.began.is_set():
+                    self.began.set()
+                    forked.wait(0.5)  # as long as another import would take; the fork has to wait for it
+
+        forked = threading.Event()
+        sys.meta_path.insert(0, Slow())
+        qualitrace.init(service_name="shop", schedule_delay=60)
+        with qualitrace.span("parent"): pass
+        threading.Thread(target=qualitrace.flush).start()
+        Slow.began.wait()
+        child = os.fork()
+        forked.set()
+        if child:
+            sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        with qualitrace.span("child"): pass
+        """,
+        QUALITRACE_ENDPOINT=collector.endpoint,
+    )
+    assert (done.code, done.errors) == (0, "")
+    assert sorted(span.name for span in collector.wait(2)) == ["child", "parent"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 @pytest.mark.parametrize("way", WAYS)

@@ -1,42 +1,39 @@
-"""The way of spans out of the process: our provider, batch processor and exporter, OpenTelemetry's with small changes.
+"""The way of spans out of the process: our provider and batch processor, OpenTelemetry's with small changes.
 
-Imported by `provider` only: the SDK and the exporter would make `import qualitrace` slow.
+Imported by `provider` only: the SDK would make `import qualitrace` slow.
 """
 
 import importlib.metadata
 import logging
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from opentelemetry import trace as otel
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
-from qualitrace.console import Console
-from qualitrace.content import captures_content
 from qualitrace.delivery import Delivery, Tally
-from qualitrace.exporter import DeliveringExporter, SpanReader, bound
+from qualitrace.late_exporter import LateExporter
 from qualitrace.live_spans import LiveSpans, LoneRequests
 from qualitrace.quiet import SHUTDOWN_SECONDS, SparseFilter, logger, never_raises
-from qualitrace.redaction.queries import without_queries
-from qualitrace.redaction.redactor import Redactor
-from qualitrace.redaction.span_copy import SpanRedactor
 from qualitrace.sampling import sampler
 from qualitrace.session import session_attributes
 from qualitrace.settings import CONSOLE_ONLY, Settings
 from qualitrace.shared_flush import SharedFlush
 from qualitrace.untraced import ATTRIBUTE, untraced_libraries
 
+if TYPE_CHECKING:
+    from qualitrace.exporter import SpanReader
+
 # Spans in one request: they carry prompts and documents.
 BATCH_SPANS = 128
 
-logging.getLogger(OTLPSpanExporter.__module__).addFilter(SparseFilter())
+logging.getLogger("opentelemetry.exporter.otlp.proto.http.trace_exporter").addFilter(SparseFilter())
 
 
 class OwnTracerProvider(TracerProvider):
@@ -92,23 +89,17 @@ class QualitraceSpanProcessor(BatchSpanProcessor):
     """
 
     def __init__(self, settings: Settings) -> None:
-        options: dict[str, Any] = {
-            "endpoint": settings.endpoint,
-            "headers": dict(settings.headers or {}),
-            "timeout": settings.export_timeout,
-        }
         sends = settings.console != CONSOLE_ONLY
         endpoint = settings.endpoint if sends else "the console"
         self._tally = tally = Tally(endpoint, self._queued, settings.queue_size)
         self._said = False  # the app's provider may shut down, too
         self.live = LiveSpans()
         self.requests = LoneRequests(self._take)
-        redact = settings.redactor
-        self._exporter = (
-            DeliveringExporter(tally, **options) if redact is None else RedactingExporter(redact, tally, **options)
-        )
+        self._exporter = LateExporter(settings, tally)
         self._exporter.sends = sends
         if settings.console:
+            from qualitrace.console import Console
+
             self._exporter.readers.append(Console())
         super().__init__(
             self._exporter,
@@ -134,7 +125,7 @@ class QualitraceSpanProcessor(BatchSpanProcessor):
             self.requests.started(context.span_id, span)
 
     @contextmanager
-    def diverted(self, reader: SpanReader) -> Generator[None]:
+    def diverted(self, reader: "SpanReader") -> Generator[None]:
         """Give the spans that end in the block to `reader` alone, and send none of them."""
         self.force_flush()
         exporter, sends = self._exporter, self._exporter.sends
@@ -164,6 +155,11 @@ class QualitraceSpanProcessor(BatchSpanProcessor):
         """Return what became of the spans so far."""
         return self._tally.status()
 
+    def load(self) -> None:
+        """Import what the export of the queue needs: that takes long on a busy machine, and loses no span by itself."""
+        if self._queued():
+            self._exporter.load()
+
     def shutdown(self) -> None:
         """Export what is queued, for at most `SHUTDOWN_SECONDS`, and say what is lost."""
         # In this thread: Python 3.12 starts no thread at exit.
@@ -180,24 +176,3 @@ class QualitraceSpanProcessor(BatchSpanProcessor):
     def force_flush(self, timeout_millis: int | None = None) -> bool:
         """Export what is queued; return whether that took less than `timeout_millis` (default 3000)."""
         return self._flush.begin().wait((3000 if timeout_millis is None else timeout_millis) / 1000)
-
-
-class RedactingExporter(DeliveringExporter):
-    """Redacts spans in the exporting thread, on copies: other exporters of the app get them as they are.
-
-    Args:
-        redact: is asked for each text.
-        tally: the counts of this process.
-        options: those of OpenTelemetry's exporter.
-    """
-
-    def __init__(self, redact: Redactor, tally: Tally, **options: Any) -> None:
-        super().__init__(tally, **options)
-        self._text = redact
-        self._span = SpanRedactor(redact)
-
-    def prepare(self, span: ReadableSpan) -> ReadableSpan:
-        """Return a redacted copy of the span; first huge texts are cut, which would take long to redact."""
-        if not captures_content():
-            span = without_queries(span)
-        return self._span(bound(span, self._text))

@@ -5,35 +5,28 @@ the collector rejected.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from http import HTTPStatus
 from typing import Any, Protocol
 
 import requests
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
-from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 from requests.adapters import HTTPAdapter
 from requests.utils import get_netrc_auth
 
-from qualitrace.copies import copied
+from qualitrace.bounds import batches, bound
+from qualitrace.content import captures_content
 from qualitrace.delivery import Tally
 from qualitrace.quiet import SparseFilter, logger, never_raises
 from qualitrace.reading import RecordedSpan, read_span
-from qualitrace.redaction.attributes import plain
-from qualitrace.redaction.redactor import Redact
+from qualitrace.redaction.queries import without_queries
+from qualitrace.redaction.redactor import Redactor
+from qualitrace.redaction.span_copy import SpanRedactor
 from qualitrace.sendable import sendable
-from qualitrace.shorten import shorten
 
-# Characters of one text: more than the context of most models. Smaller if the whole span would be too large.
-TEXT_LIMITS = (1 << 20, 1 << 16, 1 << 12)
-# As much as the collector takes in one span by default.
-REQUEST_BYTES = 8 << 20
-# A span of no more bytes is within all of these limits.
-_SMALL_SPAN = 1 << 20
-# As many spans of no more bytes as leave the queue together fit into one request.
-_LEAST_MEASURED = 1 << 16
 _CREDENTIAL_PROVIDERS = (
     "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER",
     "OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER",
@@ -59,47 +52,41 @@ class DeliveringExporter(OTLPSpanExporter):
     """Cuts huge texts, splits large batches, and tells `tally` what became of the spans.
 
     Attributes:
-        readers: get the spans, too.
         sends: whether the spans are sent; if not, they count as sent when the readers have them.
 
     Args:
         tally: the counts of this process.
+        readers: get the spans, too; more may come later.
         options: those of OpenTelemetry's exporter.
     """
 
-    def __init__(self, tally: Tally, **options: Any) -> None:
+    def __init__(self, tally: Tally, readers: Sequence[SpanReader], **options: Any) -> None:
         self._answers = _Session()
         if not any(map(os.environ.get, _CREDENTIAL_PROVIDERS)):  # which bring a session of their own
             options["session"] = self._answers
         super().__init__(**options)
         self._tally = tally
         self.sends = True
-        self.readers: list[SpanReader] = []
+        self._readers = readers
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send the spans, in several requests if need be."""
         self._tally.start(len(spans))
         prepared: Iterable[ReadableSpan] = self._prepared(spans)
-        if self.readers:
+        if self._readers:
             prepared = list(prepared)
             self._show(prepared)
         if not self.sends:
             self._tally.sent(len(list(prepared)))
             return SpanExportResult.SUCCESS
-        results = [self._send(batch) for batch in _batches(prepared)]
+        results = [self._send(batch) for batch in batches(prepared)]
         return SpanExportResult.SUCCESS if all(results) else SpanExportResult.FAILURE
 
     @never_raises
     def _show(self, spans: Sequence[ReadableSpan]) -> None:
         found = [read_span(span) for span in spans]
-        for reader in self.readers:
+        for reader in self._readers:
             reader.take(found)
-
-    def shutdown(self) -> None:
-        """Send no more; let the readers end."""
-        super().shutdown()
-        for reader in self.readers:
-            reader.close()
 
     def prepare(self, span: ReadableSpan) -> ReadableSpan:
         """Return what is sent of a span: here, all but the middle of huge texts."""
@@ -138,6 +125,26 @@ class DeliveringExporter(OTLPSpanExporter):
             self._tally.refused(min(rejected, count), f"were rejected: {message}")
             _log.warning("the collector rejected %d of %d spans: %s", rejected, count, message)
         self._tally.sent(max(0, count - rejected))
+
+
+class RedactingExporter(DeliveringExporter):
+    """Redacts spans in the exporting thread, on copies: other exporters of the app get them as they are.
+
+    Args:
+        redact: is asked for each text.
+        tally, readers, options: as above.
+    """
+
+    def __init__(self, redact: Redactor, tally: Tally, readers: Sequence[SpanReader], **options: Any) -> None:
+        super().__init__(tally, readers, **options)
+        self._text = redact
+        self._span = SpanRedactor(redact)
+
+    def prepare(self, span: ReadableSpan) -> ReadableSpan:
+        """Return a redacted copy of the span; first huge texts are cut, which would take long to redact."""
+        if not captures_content():
+            span = without_queries(span)
+        return self._span(bound(span, self._text))
 
 
 class _Session(requests.Session):
@@ -196,92 +203,3 @@ class _Session(requests.Session):
         except Exception:  # no OTLP, as of a proxy: the spans may have arrived
             return 0, ""
         return max(0, partial.rejected_spans), partial.error_message[:200]
-
-
-def bound(span: ReadableSpan, redact: Redact | None = None) -> ReadableSpan:
-    """Return the span, or a copy with its long texts cut; `redact` is applied to the pieces."""
-    if _most(span) <= _SMALL_SPAN:
-        return span
-    for limit in TEXT_LIMITS:
-        if _longest(span) > limit:
-            span = _shortened(span, limit, redact)
-        if _size(span) <= REQUEST_BYTES:
-            return span
-    return span
-
-
-def _shortened(span: ReadableSpan, limit: int, redact: Redact | None) -> ReadableSpan:
-    def value(item: Any) -> Any:
-        if isinstance(item, str):
-            return shorten(item, limit, redact)
-        if isinstance(item, bytes):
-            return item[:limit]
-        if isinstance(item, Mapping):
-            return {key: value(inner) for key, inner in item.items()}
-        return [value(inner) for inner in item] if isinstance(item, (list, tuple)) else item
-
-    return copied(
-        span,
-        name=span.name[:limit],
-        attributes=value(span.attributes),
-        events=[Event(event.name[:limit], value(event.attributes), event.timestamp) for event in span.events],
-    )
-
-
-def _texts(span: ReadableSpan) -> Iterator[str | bytes]:
-    yield span.name
-    yield from _leaves(span.attributes)
-    for event in span.events:
-        yield event.name
-        yield from _leaves(event.attributes)
-
-
-def _leaves(value: Any) -> Iterator[str | bytes]:
-    if isinstance(value, (str, bytes)):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _leaves(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _leaves(item)
-    elif value is not None:
-        yield b"12345678"  # a number
-
-
-def _longest(span: ReadableSpan) -> int:
-    return max(map(len, _texts(span)))
-
-
-def _size(span: ReadableSpan) -> int:
-    """Return the most bytes that the span takes in a request, but for its links and resource, which are small."""
-    return sum(64 + len(text) * (1 if isinstance(text, bytes) or text.isascii() else 4) for text in _texts(span))
-
-
-def _most(span: ReadableSpan) -> int:
-    """Return at least `_size`: without a look at the characters of the texts, since this runs for each span."""
-    events = sum(_most_of(event.name) + _most_of(event.attributes) for event in span.events)
-    return _most_of(span.name) + _most_of(plain(span.attributes)) + events
-
-
-def _most_of(value: Any) -> int:
-    if isinstance(value, (str, bytes)):
-        return 64 + 4 * len(value)
-    if isinstance(value, Mapping):
-        return sum(map(_most_of, value.values()))
-    return sum(map(_most_of, value)) if isinstance(value, (list, tuple)) else 72  # a number
-
-
-def _batches(spans: Iterable[ReadableSpan]) -> Iterator[list[ReadableSpan]]:
-    batch: list[ReadableSpan] = []
-    size = 0
-    for span in spans:
-        most = _most(span)
-        more = most if most <= _LEAST_MEASURED else _size(span)
-        if batch and size + more > REQUEST_BYTES:
-            yield batch
-            batch, size = [], 0
-        batch.append(span)
-        size += more
-    if batch:
-        yield batch

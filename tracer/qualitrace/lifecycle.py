@@ -180,6 +180,8 @@ def _flush(processor: "QualitraceSpanProcessor", timeout: float) -> bool:
 
 def _flush_before_exec() -> None:
     processor = provider.processor()
+    if processor is not None:
+        processor.load()
     if not flush(SHUTDOWN_SECONDS) and processor is not None:
         processor.say_losses()
 
@@ -192,11 +194,13 @@ def shutdown() -> None:
     """
     if _State.recording:
         return
-    deadline = time.monotonic() + SHUTDOWN_SECONDS
     with signals_wait():
         with _State.lock:
             processor, _State.started = provider.stop(), False
             use_settings(None)
+        if processor is not None:
+            processor.load()
+        deadline = time.monotonic() + SHUTDOWN_SECONDS
         if processor is not None:
             processor.shutdown()
         close_feedback(deadline - time.monotonic())

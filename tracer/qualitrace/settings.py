@@ -16,14 +16,12 @@ from opentelemetry.util.re import parse_env_headers
 
 from qualitrace.libraries.table import default_libraries, libraries
 from qualitrace.quiet import logger
-from qualitrace.redaction.personal import PATTERNS
-from qualitrace.redaction.redactor import Redactor, redaction
+from qualitrace.redaction.redactor import PERSONAL, Redactor, redaction
 from qualitrace.serialize import without_surrogates
 
 Environment = Mapping[str, str]
 PREFIX = "QUALITRACE_"
 TRACES_PATH = "/v1/traces"
-_HEADER = re.compile(r"[^\r\n\0\u0100-\U0010ffff]*")  # what HTTP's clients send: Latin 1 without ends of lines
 CAPTURES = ("full", "redacted", "none")
 _HOST = re.compile(r"((\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 CONSOLE_ONLY = "only"
@@ -123,7 +121,7 @@ def read_headers(value: Any) -> Mapping[str, str]:
     else:  # no message quotes a value: it may be a secret
         raise ValueError("must be a mapping, or text such as key=value,key=value")
     for key, item in headers.items():
-        if not _HEADER.fullmatch(f"{key}{item}"):
+        if any(character in "\r\n\0" or character > "\xff" for character in f"{key}{item}"):  # HTTP has Latin 1
             raise ValueError(f"the value of {key!r} has a character that no header can carry")
     return headers
 
@@ -243,7 +241,7 @@ class Settings:
         OtelVariable("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", read_content_mode),
     )
     redact: Redactor | None = _setting(  # noqa: RUF009  # a field like the others
-        f"what is replaced in all texts besides secrets: {', '.join(PATTERNS)}, or /regular expressions/",
+        f"what is replaced in all texts besides secrets: {', '.join(PERSONAL)}, or /regular expressions/",
         redaction,
         None,
     )
