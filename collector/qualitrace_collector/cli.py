@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Collection
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import click
 
@@ -36,9 +36,14 @@ def load_or_exit(path: Path | None, model: type[C], status: int = 1, *, needs: C
     try:
         return load_config(path, model, needs)
     except ConfigError as error:
-        for mistake in error.mistakes:
-            click.echo(f"{error.source}: {mistake}", err=True)
-        sys.exit(status)
+        exit_with_mistakes(error, status)
+
+
+def exit_with_mistakes(error: ConfigError, status: int = 1) -> NoReturn:
+    """Print every mistake of a configuration and exit."""
+    for mistake in error.mistakes:
+        click.echo(f"{error.source}: {mistake}", err=True)
+    sys.exit(status)
 
 
 def open_state(config: CollectorConfig) -> Database:

@@ -1,6 +1,7 @@
 """A web port on loopback over a state database, with all that feeds it open to the test."""
 
 import shutil
+import socket
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,8 +18,10 @@ from qualitrace_monitors.config import Config
 from qualitrace_monitors.estimate.estimator import Estimator
 from qualitrace_monitors.judging.metrics import JudgeMetrics
 from qualitrace_monitors.metrics.process import expose_process
+from qualitrace_monitors.metrics.reloads import ReloadCollector
 from qualitrace_monitors.metrics.scrape import BudgetCollector, StateCollector
 from qualitrace_monitors.notify.payload import Links
+from qualitrace_monitors.reload.channel import Reloader, ReloadState
 from qualitrace_monitors.server.health import Health
 from qualitrace_monitors.web.app import create_app
 from qualitrace_monitors.web.dashboard import Dashboard
@@ -33,6 +36,7 @@ class WebStand:
     Attributes:
         received, notified: what the receive process and the notifier counted.
         health: the components; none at first.
+        supervisor: the supervisor's end of what reloads are asked for through.
     """
 
     def __init__(self, database: Database, config: Mapping[str, Any] | None = None) -> None:
@@ -71,7 +75,10 @@ class WebStand:
             trace_url=links.trace,
             clock=lambda: NOW,
         )
-        app = create_app(parsed.listen, self.registry, self.health.report, dashboard)
+        self.supervisor, channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        reloader = Reloader(channel, ReloadState(successful=True, succeeded_at=NOW - 60))
+        self.registry.register(ReloadCollector(reloader))
+        app = create_app(parsed.listen, self.registry, self.health.report, dashboard, reloader)
         self.server = WebServer(app)
 
     @property

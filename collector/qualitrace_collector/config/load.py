@@ -60,16 +60,24 @@ def load_config(path: Path | None, model: type[C], needs: Collection[str] | None
     if path is None:
         return model()
     try:
-        raw = yaml.load(read_text(path), _UniqueKeysLoader)  # noqa: S506  # a SafeLoader
-        if _values_in(raw, {}) > MOST_VALUES:
-            raise ConfigError(str(path), [_TOO_MANY])
+        return load_text(read_text(path), str(path), model, needs)
     except OSError as error:
         raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from None
-    except (yaml.YAMLError, ValueError) as error:
+    except ValueError as error:
         raise ConfigError(str(path), [f"not valid YAML: {_yaml_problem(error)}"]) from None
+
+
+def load_text(text: str, source: str, model: type[C], needs: Collection[str] | None = None) -> C:
+    """Read the text of a configuration file, whose name is `source`, as `load_config` does."""
+    try:
+        raw = yaml.load(text, _UniqueKeysLoader)  # noqa: S506  # a SafeLoader
+        if _values_in(raw, {}) > MOST_VALUES:
+            raise ConfigError(source, [_TOO_MANY])
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(source, [f"not valid YAML: {_yaml_problem(error)}"]) from None
     except RecursionError:
-        raise ConfigError(str(path), [_TOO_DEEP]) from None
-    return _parse({} if raw is None else raw, model, str(path), needs)
+        raise ConfigError(source, [_TOO_DEEP]) from None
+    return _parse({} if raw is None else raw, model, source, needs)
 
 
 def _values_in(value: Any, known: dict[int, int]) -> int:

@@ -103,6 +103,11 @@ def stop_event() -> threading.Event:
     return stop
 
 
+def leave_hangup_to_supervisor() -> None:
+    """Ignore SIGHUP, in this process and in those that it starts: who signals all of a service means the supervisor."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
 def when_parent_ends(act: Callable[[], object], parent: int | None = None) -> None:
     """Call `act` in a thread when the parent process has ended, however it ended.
 

@@ -21,7 +21,7 @@ RESTART_VARIABLE = "QUALITRACE_RESTARTED_AFTER"
 STACKS_SIGNAL = signal.SIGQUIT
 """Makes a process with `show_stacks_on_signal` write where each of its threads stands to standard error."""
 
-_ALIVE, _READY = b".", b"+"
+_ALIVE, _STARTED, _READY = b".", b"o", b"+"
 _LONGEST_LOOK_SECONDS = 1.0
 _PIPE_BYTES = 1 << 16  # as much as a pipe holds
 
@@ -33,7 +33,7 @@ class Watch:
         child_end: the file descriptor for the child, which must be closed here once the child has it.
         heard: whether there was any sign of life.
         silence: seconds since the last sign of life, as far as this process ran itself.
-        ready: whether the child said that it is ready.
+        started, ready: whether the child said that it has started, and that it does its work.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Watch:
         os.set_blocking(self._own_end, False)
         os.set_blocking(self.child_end, False)  # a child must not wait for a supervisor that does not read
         self.silence = 0.0
-        self.heard = self.ready = False
+        self.heard = self.started = self.ready = False
         self._looked_at = time.monotonic()
 
     def look(self) -> None:
@@ -53,6 +53,7 @@ class Watch:
         with suppress(BlockingIOError):  # nothing was said
             if said := os.read(self._own_end, _PIPE_BYTES):
                 self.silence, self.heard = 0.0, True
+                self.started = self.started or _STARTED in said
                 self.ready = self.ready or _READY in said
 
     def close(self) -> None:
@@ -63,6 +64,11 @@ class Watch:
 def tell_alive() -> None:
     """Give the supervisor, if there is one, a sign of life."""
     _tell(_ALIVE)
+
+
+def tell_started() -> None:
+    """Tell the supervisor, if there is one, that this process runs; what it needs from others may be missing yet."""
+    _tell(_STARTED)
 
 
 def tell_ready() -> None:

@@ -111,6 +111,16 @@ BUILD_INFO = Family(
     "1, with the versions of qualitrace and Python as labels.",
     ("version", "python"),
 )
+CONFIG_RELOAD_SUCCESSFUL = Family(
+    "qualitrace_config_last_reload_successful",
+    "gauge",
+    "1 if the server runs with what the configuration file held at the last reload, or at the start; else 0.",
+)
+CONFIG_RELOAD_TIMESTAMP = Family(
+    "qualitrace_config_last_reload_success_timestamp_seconds",
+    "gauge",
+    "When the configuration that the server runs with was taken over, Unix seconds.",
+)
 PROCESS_MEMORY = Family(
     "qualitrace_process_memory_bytes",
     "gauge",

@@ -4,6 +4,8 @@ import logging
 import os
 import signal
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -40,6 +42,7 @@ class ChildProcess:
             for a program that gives none.
         environment: all of its environment; None for that of this process.
         output: the file that takes its standard output and error; None for those of this process.
+        stdin: what it reads from standard input at each start.
     """
 
     name: str
@@ -49,6 +52,7 @@ class ChildProcess:
     silence_seconds: float | None = None
     environment: Mapping[str, str] | None = None
     output: Path | None = None
+    stdin: str = ""
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _watch: Watch | None = field(default=None, init=False)
     _failure: str = field(default="", init=False)
@@ -72,7 +76,7 @@ class ChildProcess:
             output: IO[bytes] | None = self.output and files.enter_context(self.output.open("ab"))
             self._process = subprocess.Popen(  # noqa: S603  # our own programs
                 self.command,
-                stdin=subprocess.DEVNULL,
+                stdin=files.enter_context(_file_with(self.stdin)) if self.stdin else subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 env={
@@ -101,6 +105,11 @@ class ChildProcess:
     def ready(self) -> bool:
         """Whether the process said that it is ready, since its last start."""
         return self._process is not None and self._watch is not None and self._watch.ready
+
+    @property
+    def started(self) -> bool:
+        """Whether the process said that it has started, since its last start; it may wait for something, though."""
+        return self._process is not None and self._watch is not None and self._watch.started
 
     def keep_running(self) -> None:
         """Start the process again if it ended or hangs, after a wait that grows with each failure in a row.
@@ -177,3 +186,12 @@ class ChildProcess:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def _file_with(text: str) -> IO[bytes]:
+    """Return a file without a name that holds `text`, at its beginning; in memory where the system has such files."""
+    in_memory = sys.platform == "linux"  # a full disk must not keep a process from starting
+    file: IO[bytes] = os.fdopen(os.memfd_create("stdin"), "w+b") if in_memory else tempfile.TemporaryFile()  # noqa: SIM115
+    file.write(text.encode())
+    file.seek(0)
+    return file

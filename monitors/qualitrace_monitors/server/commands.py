@@ -5,9 +5,11 @@ from pathlib import Path
 
 import click
 
-from qualitrace_collector.cli import config_option, load_or_exit
+from qualitrace_collector.cli import config_option, exit_with_mistakes, load_or_exit
+from qualitrace_collector.config import ConfigError
 from qualitrace_collector.process.startup import configure_logging
 from qualitrace_monitors.config import Config
+from qualitrace_monitors.reload.configuration import Configuration
 from qualitrace_monitors.server.data_dir_lock import DataDirError
 from qualitrace_monitors.server.supervise import supervise
 
@@ -15,7 +17,9 @@ from qualitrace_monitors.server.supervise import supervise
 def _supervise(path: Path | None, parts: list[str]) -> None:
     configure_logging()
     try:
-        sys.exit(supervise(load_or_exit(path, Config), path, parts))
+        sys.exit(supervise(Configuration.read(path), parts))
+    except ConfigError as error:
+        exit_with_mistakes(error)
     except DataDirError as error:
         sys.exit(f"qualitrace: {error}")
 

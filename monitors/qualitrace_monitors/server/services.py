@@ -37,10 +37,12 @@ from qualitrace_monitors.judging.judgement import Judgement
 from qualitrace_monitors.judging.metrics import JudgeMetrics
 from qualitrace_monitors.judging.worker import JudgeWorker
 from qualitrace_monitors.metrics.process import expose_process
+from qualitrace_monitors.metrics.reloads import ReloadCollector
 from qualitrace_monitors.metrics.scrape import BudgetCollector, StateCollector
 from qualitrace_monitors.notify.delivery import Notifier
 from qualitrace_monitors.notify.heartbeat import Heartbeat
 from qualitrace_monitors.notify.payload import Links
+from qualitrace_monitors.reload.channel import Reloader
 from qualitrace_monitors.server.health import OTLP, Health
 from qualitrace_monitors.server.probes import AckProbe, MlflowProbe
 from qualitrace_monitors.web.app import create_app
@@ -69,10 +71,11 @@ class Services:
     Args:
         collect: run the pipeline from the journal to MLflow.
         monitor: judge, alert and notify.
+        reloader: asks for the configuration to be read anew; None where nobody supervises this process.
     """
 
-    def __init__(self, config: Config, *, collect: bool, monitor: bool) -> None:
-        self._config = config
+    def __init__(self, config: Config, *, collect: bool, monitor: bool, reloader: Reloader | None = None) -> None:
+        self._config, self._reloader = config, reloader
         self._registry = CollectorRegistry()
         expose_process(self._registry)
         self._database = Database.of(config.data_dir)
@@ -277,7 +280,8 @@ class Services:
             trace_url=self._links.trace,
             clock=time.time,
         )
-        app = create_app(self._config.listen, self._registry, self._health.report, dashboard)
+        self._registry.register(ReloadCollector(self._reloader))
+        app = create_app(self._config.listen, self._registry, self._health.report, dashboard, self._reloader)
         return WebServer(app, self._config.listen.web)
 
 

@@ -28,12 +28,14 @@ from qualitrace_collector.process.startup import (
     collect_garbage_seldom,
     configure_logging,
     end_with_supervisor,
+    leave_hangup_to_supervisor,
     stop_event,
 )
 from qualitrace_collector.state import Database, StateError
 from qualitrace_collector.state.database import FILE_NAME
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.judges.llm.fences import FenceKeyError
+from qualitrace_monitors.reload.channel import Reloader
 
 DRAIN_SECONDS = 5.0
 SIGNAL_CHECK_SECONDS = 1.0
@@ -51,8 +53,10 @@ def run(config: Config, parts: Sequence[str]) -> None:
     apply_mlflow_settings(config.mlflow.token)
     from qualitrace_monitors.server.services import Services  # imports mlflow, which reads the settings at once
 
-    services = Services(config, collect="collector" in parts, monitor="monitor" in parts)
+    reloader = Reloader.of_supervisor()
+    services = Services(config, collect="collector" in parts, monitor="monitor" in parts, reloader=reloader)
     services.start()
+    watchdog.tell_started()
     collect_garbage_seldom()
     while not stop.wait(SIGNAL_CHECK_SECONDS):
         if services.ready:
@@ -86,6 +90,7 @@ def _name_what_is_locked_or_away(config: Config) -> None:
 @click.option("--parts", default="collector,monitor")
 def main(path: Path | None, parts: str) -> None:
     """Run the process; report an error at start in one line, with exit code 1."""
+    leave_hangup_to_supervisor()
     create_private_files()
     end_with_supervisor()
     watchdog.tell_alive_in_a_thread()

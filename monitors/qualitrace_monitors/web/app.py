@@ -1,5 +1,6 @@
-"""The web port's application: `/metrics`, `/healthz`, `/readyz` and the dashboard at `/`."""
+"""The web port's application: `/metrics`, `/healthz`, `/readyz`, `/-/reload` and the dashboard at `/`."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,23 +16,31 @@ from starlette.routing import Route
 
 from qualitrace_collector.config.values import split_address
 from qualitrace_collector.receive.settings import Listen
+from qualitrace_monitors.reload.channel import Reloader
 from qualitrace_monitors.web.dashboard import Dashboard
-from qualitrace_monitors.web.guard import WebGuard
+from qualitrace_monitors.web.guard import RELOAD, WebGuard
 from qualitrace_monitors.web.shared_reads import SharedReads
 
+RELOAD_SECONDS = 30.0
+"""How long a reload may take to be answered: the supervisor does it at once, unless it is about an earlier one."""
 STYLE = Path(__file__).parent / "static" / "style.css"
 
 
 def create_app(
-    listen: Listen, registry: CollectorRegistry, report: Callable[[], tuple[bool, dict[str, Any]]], dashboard: Dashboard
+    listen: Listen,
+    registry: CollectorRegistry,
+    report: Callable[[], tuple[bool, dict[str, Any]]],
+    dashboard: Dashboard,
+    reloader: Reloader | None = None,
 ) -> Starlette:
     """Make the web port's application, guarded as `listen` says.
 
     Args:
         registry: the metrics to expose.
         report: says whether the server is ready, and the body of `/readyz`. It waits for nothing.
+        reloader: asks for the configuration to be read anew.
     """
-    pages = _Pages(registry, report, dashboard)
+    pages = _Pages(registry, report, dashboard, reloader)
     return Starlette(
         routes=[
             Route("/", pages.dashboard),
@@ -39,6 +48,7 @@ def create_app(
             Route("/metrics", pages.metrics),
             Route("/healthz", pages.healthz),
             Route("/readyz", pages.readyz),
+            Route(RELOAD, pages.reload, methods=["POST"]),
         ],
         middleware=[
             Middleware(
@@ -53,11 +63,16 @@ def create_app(
 
 class _Pages:
     def __init__(
-        self, registry: CollectorRegistry, report: Callable[[], tuple[bool, dict[str, Any]]], dashboard: Dashboard
+        self,
+        registry: CollectorRegistry,
+        report: Callable[[], tuple[bool, dict[str, Any]]],
+        dashboard: Dashboard,
+        reloader: Reloader | None,
     ) -> None:
         self._registry = registry
         self._report = report
         self._dashboard = dashboard
+        self._reloader = reloader
 
     @asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncGenerator[None]:
@@ -85,3 +100,13 @@ class _Pages:
     async def readyz(self, _request: Request) -> Response:
         ready, body = self._report()
         return JSONResponse(body, 200 if ready else 503)
+
+    async def reload(self, _request: Request) -> Response:
+        if self._reloader is None:
+            return PlainTextResponse("this process was not started by qualitrace serve\n", 501)
+        state = await asyncio.to_thread(self._reloader.reload, RELOAD_SECONDS)
+        if state is None:
+            return PlainTextResponse(f"no answer within {RELOAD_SECONDS:g} s: see the log\n", 503)
+        if not state.successful:
+            return PlainTextResponse("".join(f"{mistake}\n" for mistake in state.mistakes), 400)
+        return PlainTextResponse("the configuration is taken over; what it concerns starts again now\n")

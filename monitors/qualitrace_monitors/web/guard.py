@@ -23,6 +23,9 @@ SECURITY_HEADERS = {
 PROBES = ("/healthz", "/readyz")
 """Answered without a token, and by an IP address: they say nothing but how this server is."""
 
+RELOAD = "/-/reload"
+"""Where POST asks for the configuration to be read anew; everything else is read by GET and HEAD."""
+
 
 class WebGuard:
     """ASGI middleware that refuses what does not belong here and adds the security headers to every answer.
@@ -57,8 +60,9 @@ class WebGuard:
         # Kubernetes asks by the pod's address, which is not known in advance. DNS rebinding needs a name.
         if refusal := self._browsers.refusal(headers, any_address=scope["path"] in PROBES):
             return _refuse(refusal.status, refusal.text)
-        if scope["method"] not in ("GET", "HEAD"):
-            return _refuse(405, "only GET and HEAD are answered", ("Allow", "GET, HEAD"))
+        allowed = ("POST",) if scope["path"] == RELOAD else ("GET", "HEAD")
+        if scope["method"] not in allowed:
+            return _refuse(405, f"only {' and '.join(allowed)} are answered here", ("Allow", ", ".join(allowed)))
         if scope["path"] not in PROBES and not self._knows(headers.get("authorization", "")):
             basic = 'Basic realm="qualitrace", charset="UTF-8"'
             return _refuse(

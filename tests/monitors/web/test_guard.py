@@ -23,6 +23,29 @@ def basic(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
+class TestReload:
+    def test_it_is_asked_for_by_post_alone(self, web: WebStand) -> None:
+        """A link or an image of a page asks by GET."""
+        answer = web.get("/-/reload")
+        assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+    def test_it_needs_the_token(self, open_web: OpenWeb) -> None:
+        """As everything but the probes does."""
+        web = open_web(listen={"web_token": TOKEN})
+        assert httpx.post(f"{web.url}/-/reload").status_code == 401
+
+    def test_a_page_of_another_site_cannot_ask(self, web: WebStand) -> None:
+        """A browser names the page's site when it posts, and the request does not reach the supervisor."""
+        assert httpx.post(f"{web.url}/-/reload", headers={"Origin": "https://evil.example"}).status_code == 403
+        web.supervisor.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            web.supervisor.recv(100)
+
+    def test_nothing_else_is_posted_to(self, web: WebStand) -> None:
+        """The other paths only read."""
+        assert httpx.post(f"{web.url}/metrics").status_code == 405
+
+
 class TestHost:
     @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:1", "localhost:9464", "LOCALHOST", "[::1]", "[::1]:9464"])
     def test_loopback_is_served_by_every_name(self, web: WebStand, host: str) -> None:
