@@ -7,6 +7,21 @@ from typing import Any, Literal, Self
 
 PassagesSource = Literal["retriever", "prompt", "tool", "none"]
 
+# The fields of a sample's metadata, by the attributes that they are taken from: of any span of the trace …
+METADATA = {
+    "session.id": "session",
+    "gen_ai.conversation.id": "session",
+    "user.id": "user",
+    "qualitrace.prompt.version": "prompt_version",
+}
+# … and of the root alone: below it may be spans of other services, each with an origin of its own.
+ROOT_METADATA = {
+    "http.route": "route",
+    "service.version": "release",
+    "deployment.environment.name": "environment",
+    "deployment.environment": "environment",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:

@@ -96,9 +96,10 @@ def rag_trace(trace: int, *, question: str, answer: str, passages: Iterable[str]
     ]
 
 
-def request(spans: Iterable[Span], service: str = "shop") -> ExportTraceServiceRequest:
+def request(spans: Iterable[Span], service: str = "shop", **resource: Any) -> ExportTraceServiceRequest:
     """Wrap spans of one service as an exporter does."""
     message = ExportTraceServiceRequest()
-    group = message.resource_spans.add(resource=Resource(attributes=attributes({"service.name": service})))
+    values = {"service.name": service} | {key.replace("__", "."): value for key, value in resource.items()}
+    group = message.resource_spans.add(resource=Resource(attributes=attributes(values)))
     group.scope_spans.add(scope=InstrumentationScope(name="test"), spans=spans)
     return message

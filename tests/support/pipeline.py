@@ -48,8 +48,8 @@ class Collector:
             config, self.journal, self.store, Ledger(self.database), recorder, lambda: self.now, self.writer
         )
 
-    def send(self, spans: list, service: str = "shop", tenant: str = "") -> None:
-        payload = request(spans, service).SerializeToString()
+    def send(self, spans: list, service: str = "shop", tenant: str = "", **resource: Any) -> None:
+        payload = request(spans, service, **resource).SerializeToString()
         self.journal.append([JournalEntry(signal="traces", payload=payload, received_at=self.now, tenant=tenant)])
 
     def send_logs(self, *records: LogRecord) -> None:

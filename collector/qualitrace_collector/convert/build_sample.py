@@ -21,25 +21,10 @@ from qualitrace_collector.convert.prompts import prompt_of
 from qualitrace_collector.convert.root import NO_ANSWER_TYPES
 from qualitrace_collector.convert.span_draft import CALL_TYPES
 from qualitrace_collector.piece import local_roots
-from qualitrace_collector.sample import Message, Sample
+from qualitrace_collector.sample import METADATA, ROOT_METADATA, Message, Sample
 
 # Types of spans whose messages hold what was said; messages of others may hold a chain's values as JSON (LangChain).
 _SPEAKING_TYPES = (*CALL_TYPES, SpanType.AGENT)
-
-_METADATA = {
-    "session.id": "session",
-    "gen_ai.conversation.id": "session",
-    "user.id": "user",
-    "qualitrace.prompt.version": "prompt_version",
-}
-
-# Of the root alone: below it may be spans of other services, each with an origin of its own.
-_ROOT_METADATA = {
-    "http.route": "route",
-    "service.version": "release",
-    "deployment.environment.name": "environment",
-    "deployment.environment": "environment",
-}
 
 MAX_METADATA = 200
 """Characters of a text of a sample's metadata. Each is kept with every score."""
@@ -228,15 +213,21 @@ def trace_sample(spans: Sequence[AnySpan], service: str) -> TracedSample:
         passages_source=source,
         conversation=exchange.earlier,
         tool_calls=called_tools(tools, calls),
-        metadata=_metadata(ordered, calls, service),
+        metadata=metadata_of(ordered, calls, service),
     )
     return TracedSample(sample, exchange, passages, tools)
 
 
-def _metadata(spans: Sequence[AnySpan], calls: Sequence[AnySpan], service: str) -> dict[str, str]:
+def metadata_of(spans: Sequence[AnySpan], calls: Sequence[AnySpan], service: str) -> dict[str, str]:
+    """Return where an answer comes from: service, model, release …; see `Sample`.
+
+    Args:
+        spans: of the trace, in order of their start.
+        calls: its outermost model calls, in that order.
+    """
     metadata: dict[str, str] = {}
     root = root_of(spans)
-    for key, name in _ROOT_METADATA.items():
+    for key, name in ROOT_METADATA.items():
         if value := root.get_attribute(key):
             metadata.setdefault(name, str(value))
     metadata.setdefault("route", root.name)
@@ -245,7 +236,7 @@ def _metadata(spans: Sequence[AnySpan], calls: Sequence[AnySpan], service: str) 
     if calls and (model := calls[-1].get_attribute(MODEL)):
         metadata["model"] = str(model)
     for span in spans:
-        for key, name in _METADATA.items():
+        for key, name in METADATA.items():
             if value := span.get_attribute(key):
                 metadata.setdefault(name, str(value))
     if "prompt_version" not in metadata:

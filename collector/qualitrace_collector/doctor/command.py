@@ -40,6 +40,7 @@ _OUTCOMES = {
     "dead_lettered": "MLflow refused these: 'qualitrace journal list' shows why",
     "queued": "wait for 'qualitrace serve' or 'qualitrace monitor'",
     "sampled_out": "not in the judge's sample: raise its rate or sampling.rate",
+    "not_matched": "not what the judge is for: see its match",
     "not_applicable": "lack what the judge needs, an answer or documents, or returned nothing: see the table above",
     "budget_skipped": "the budget was spent: raise it, or lower the rate",
     "failed": "the judge failed: qualitrace_judge_errors_total and the server's log show why",

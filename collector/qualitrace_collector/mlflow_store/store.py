@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from mlflow.entities import Assessment, Span, TraceState
 from mlflow.store.tracking.abstract_store import AbstractStore
 from mlflow.tracing.constant import TraceMetadataKey
+from opentelemetry.sdk.resources import Resource
 
 from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.convert.mlflow_span import AnySpan
@@ -211,12 +212,19 @@ class TraceStore:
         return self.read_all([trace_id]).get(trace_id, [])
 
     def read_all(self, trace_ids: Sequence[str]) -> dict[str, list[Span]]:
-        """Return all stored spans of traces by trace id, without those that are unknown."""
+        """Return all stored spans of traces by trace id, without those that are unknown.
+
+        Each span has the trace's tags as its resource: MLflow makes the one from the other.
+        """
         found: dict[str, list[Span]] = {}
         for start in range(0, len(trace_ids), READ_AT_ONCE):
             some = list(trace_ids[start : start + READ_AT_ONCE])
             traces = self.call(lambda mlflow, some=some: mlflow.batch_get_traces(some))
-            found.update((trace.info.trace_id, trace.data.spans) for trace in traces)
+            for trace in traces:
+                found[trace.info.trace_id] = trace.data.spans
+                resource = Resource(trace.info.tags)
+                for span in trace.data.spans:
+                    span._span._resource = resource  # pyright: ignore[reportPrivateUsage]
         return found
 
     def has(self, trace: ConvertedTrace) -> bool:

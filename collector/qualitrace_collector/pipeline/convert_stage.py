@@ -149,6 +149,8 @@ class ConvertStage:
             spans=spans,
             tracestate=trace.tracestate,
             known=known,
+            came=item.piece.spans,
+            read=item.earlier,
         )
         item.coverage = coverage_of(item.stored, item.piece, self._recent)
         item.untraced = untraced_libraries(item.stored)

@@ -83,7 +83,8 @@ class FeedbackDelivery:
             # Without its row nobody knows any more how the trace was sampled. A tracestate is not needed: the
             # probability of a trace that is picked after the fact is 0.
             if spans and row is not None:
-                traces.append(StoredTrace(trace_id=trace_id, service=row.service, spans=spans, known=True))
+                trace = StoredTrace(trace_id=trace_id, service=row.service, spans=spans, known=True, read=spans)
+                traces.append(trace)
         return traces
 
     def _record(

@@ -255,6 +255,7 @@ class Pipeline:
                 service=trace.service,
                 tracestate=trace.tracestate,
                 spans=spans.get(trace.trace_id, ()),
+                read=spans.get(trace.trace_id, ()),
             )
             for trace in traces
         ]

@@ -1,4 +1,4 @@
-"""Which traces are judged: consistent probability sampling, a rate for each judge, and strata that always are.
+"""Which traces are judged: those that a judge matches, of these a consistent sample, and some kinds always.
 
 The decision follows OpenTelemetry's consistent probability sampling (trace/tracestate-probability-sampling): a trace is
 in a sample of rate p if its randomness is ≥ (1 - p) · 2^56. The same trace is thus in every sample of a higher rate,
@@ -11,7 +11,7 @@ import hashlib
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -23,6 +23,7 @@ from qualitrace_collector.pipeline.settings import PipelineConfig, SampledJudge
 from qualitrace_collector.pipeline.stored_trace import StoredTrace
 from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import JudgeQueue, JudgeTask, Ledger
+from qualitrace_collector.state.ledger import JudgementOutcome
 
 _log = logging.getLogger(__name__)
 
@@ -30,11 +31,15 @@ MAX_RANDOMNESS = 1 << 56
 FEEDBACK_EVENT = "gen_ai.evaluation.result"
 
 
+Counts = Counter[tuple[str, JudgementOutcome, str]]
+"""Judgements by service, outcome and judge."""
+
+
 class Rates(Protocol):
     """How many traces the judges can take."""
 
-    def effective_rate(self, judge: SampledJudge) -> float:
-        """Return the share of all traffic that `judge` scores now."""
+    def effective_rate(self, judge: SampledJudge, rate: float) -> float:
+        """Return the share of the traces that `judge` scores now where the configuration wants `rate`."""
         ...
 
     def admits(self, connection: sqlite3.Connection, trace_id: str, judge: SampledJudge) -> bool:
@@ -45,8 +50,9 @@ class Rates(Protocol):
 class ConfiguredRates:
     """Judges without a budget: they can take all that the configuration wants."""
 
-    def __init__(self, config: PipelineConfig) -> None:
-        self.effective_rate = config.sampling.rate_of
+    def effective_rate(self, judge: SampledJudge, rate: float) -> float:
+        """Return the rate that the configuration wants."""
+        return rate
 
     def admits(self, connection: sqlite3.Connection, trace_id: str, judge: SampledJudge) -> bool:
         """Take every trace."""
@@ -62,31 +68,38 @@ class Sampler:
 
     def __init__(self, config: PipelineConfig, rates: Rates | None = None) -> None:
         self._judges = config.judges
-        self._always = config.sampling.always
-        self._rates = rates or ConfiguredRates(config)
+        self._sampling = config.sampling
+        self._rates = rates or ConfiguredRates()
 
-    def enqueue(self, connection: sqlite3.Connection, traces: Iterable[StoredTrace], now: float) -> None:
-        """Queue complete traces for the judges that pick them, and count those that are sampled out."""
-        sampled_out: Counter[tuple[str, str]] = Counter()
+    def enqueue(self, connection: sqlite3.Connection, traces: Sequence[StoredTrace], now: float) -> None:
+        """Queue complete traces for the judges that pick them, and count those that no judge gets."""
+        counts: Counts = Counter()
+        before = Ledger.not_matched(connection, [trace.trace_id for trace in traces if trace.known])
         for trace in traces if self._judges else ():
-            always = in_always_stratum(trace, self._always)
-            probability = partial(self._probability, connection, trace, always=always, sampled_out=sampled_out)
-            self._put(connection, trace, now, probability)
-        for (service, judge), count in sampled_out.items():
-            Ledger.add(connection, service, "sampled_out", judge, count)
+            always = in_always_stratum(trace, self._sampling.always)
+            unmatched = {*before.get(trace.trace_id, ())}
+            pick = partial(self._probability, connection, trace, always=always, unmatched=unmatched, counts=counts)
+            self._put(connection, trace, now, self._judges, pick)
+            if unmatched or trace.trace_id in before:
+                Ledger.set_not_matched(connection, trace.trace_id, unmatched)
+        for (service, outcome, judge), count in counts.items():
+            Ledger.add(connection, service, outcome, judge, count)
 
     def queue_after_dislike(self, connection: sqlite3.Connection, trace: StoredTrace, now: float) -> None:
-        """Queue a stored trace for the judges that it was sampled out of."""
-        self._put(connection, trace, now, partial(self._late_probability, connection, trace))
+        """Queue a stored trace for the judges that match it, and that it was sampled out of."""
+        unmatched = Ledger.not_matched(connection, [trace.trace_id]).get(trace.trace_id, ())
+        judges = [judge for judge in self._judges if judge.name not in unmatched and matches(judge, trace)]
+        self._put(connection, trace, now, judges, partial(self._late_probability, connection, trace))
 
     def _put(
         self,
         connection: sqlite3.Connection,
         trace: StoredTrace,
         now: float,
+        judges: Sequence[SampledJudge],
         probability_for: Callable[[SampledJudge], float | None],
     ) -> None:
-        picked = [(judge, chance) for judge in self._judges if (chance := probability_for(judge)) is not None]
+        picked = [(judge, chance) for judge in judges if (chance := probability_for(judge)) is not None]
         if not picked:
             return
         root, sample = trace.root, _sample(trace)
@@ -101,9 +114,20 @@ class Sampler:
                 root_ended_at=(root.end_time_ns or root.start_time_ns) / 1e9,
                 completed_at=now,
                 content_hash=content_hash,
-                weight=min(1.0, self._rates.effective_rate(judge) / probability) if probability else 0.0,
+                weight=self._weight(judge, trace, probability),
+                rate=self._sampling.rate_for(judge, trace.find),
             )
             JudgeQueue.put(connection, task)
+
+    def _weight(self, judge: SampledJudge, trace: StoredTrace, probability: float) -> float:
+        """Return the weight of a trace relative to those that the judge picks least often in the service.
+
+        Bets thus stand for the service's traffic as it is, whatever the rates of its strata.
+        """
+        if not probability:
+            return 0.0
+        least = self._rates.effective_rate(judge, self._sampling.least_rate(judge, trace.service))
+        return min(1.0, least / probability)
 
     def _probability(
         self,
@@ -112,23 +136,43 @@ class Sampler:
         judge: SampledJudge,
         *,
         always: bool,
-        sampled_out: Counter[tuple[str, str]],
+        unmatched: set[str],
+        counts: Counts,
     ) -> float | None:
         """Return the probability with which the trace was picked for a judge, None if it was not; counts the latter.
 
         A trace that was complete before was picked, or sampled out, then. If it shows only now that it is to be judged
         always, it is picked after the fact: its probability is 0, which keeps it out of estimates.
+
+        Args:
+            unmatched: the judges for which the trace counts as not matched; kept up to date.
         """
-        if trace.known:
-            if JudgeQueue.holds(connection, trace.trace_id, judge.name):
+        if trace.known and JudgeQueue.holds(connection, trace.trace_id, judge.name):
+            if matches(judge, trace):
                 return 0.0  # the queue knows the probability
+            JudgeQueue.withdraw(connection, trace.trace_id, judge.name)
+            return None
+        was_unmatched = judge.name in unmatched
+        if not matches(judge, trace):
+            if not was_unmatched:
+                unmatched.add(judge.name)
+                counts[trace.service, "not_matched", judge.name] += 1
+                if trace.known:
+                    Ledger.add(connection, trace.service, "sampled_out", judge.name, -1)
+            return None
+        if was_unmatched:  # what came since makes it match
+            unmatched.remove(judge.name)
+            Ledger.add(connection, trace.service, "not_matched", judge.name, -1)
+        elif trace.known:
             return self._late_probability(connection, trace, judge) if always else None
         admitted = always and self._rates.admits(connection, trace.trace_id, judge)
-        rate = self._rates.effective_rate(judge)
+        wanted = self._sampling.rate_for(judge, trace.find)
+        rate = self._rates.effective_rate(judge, wanted)
         probability = inclusion_probability(trace.trace_id, trace.tracestate, rate, always=admitted)
         if probability is None:
-            sampled_out[trace.service, judge.name] += 1
-        return probability
+            counts[trace.service, "sampled_out", judge.name] += 1
+        # Where nothing is sampled, what is always judged stands for nothing but itself.
+        return 0.0 if probability is not None and not wanted else probability
 
     def _late_probability(
         self, connection: sqlite3.Connection, trace: StoredTrace, judge: SampledJudge
@@ -139,6 +183,11 @@ class Sampler:
             return None
         Ledger.add(connection, trace.service, "sampled_out", judge.name, -1)
         return 0.0
+
+
+def matches(judge: SampledJudge, trace: StoredTrace) -> bool:
+    """Whether a judge sees a trace."""
+    return judge.match is None or judge.match.holds(trace.find)
 
 
 def _sample(trace: StoredTrace) -> Sample:

@@ -1,5 +1,6 @@
 """The sections `collector`, `assembly` and `sampling`, and what the pipeline needs to know of a judge."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ByteSize, ConfigDict, Field, model_validator
@@ -8,6 +9,10 @@ from qualitrace.redaction.redactor import SECRET, Redactor
 from qualitrace_collector.config.section import Section
 from qualitrace_collector.config.values import Duration, Identifier
 from qualitrace_collector.mlflow_store.settings import Mlflow
+from qualitrace_collector.pipeline.match import Find, Match
+
+# Each trace is compared with all of them.
+MAX_STRATA = 50
 
 
 def _can_be_compiled(rule: str) -> str:
@@ -46,6 +51,15 @@ class Assembly(Section):
     """Size of the spans of a trace, over all requests. Each event, link and attribute of them counts 200 bytes more."""
 
 
+class Stratum(Section):
+    """Traces that are judged at a rate of their own."""
+
+    match: Match
+    """Which traces, by service and attributes."""
+    rate: float = Field(ge=0, le=1)
+    """The share of them that is judged."""
+
+
 class SampledJudge(Section):
     """A judge as the pipeline sees it: which traces it gets. A bare name in the file is one at `sampling.rate`."""
 
@@ -54,7 +68,12 @@ class SampledJudge(Section):
     name: Identifier
     """The name of the assessment in MLflow, and the label `judge` of the metrics."""
     rate: float | None = Field(default=None, ge=0, le=1)
-    """The share of all traffic that this judge scores; by default `sampling.rate`."""
+    """The share of all traffic that this judge scores; by default that of `sampling`."""
+    rates: tuple[Stratum, ...] = Field(default=(), max_length=MAX_STRATA)
+    """Other shares of some of the traces; the first that matches counts. They take the place of `sampling.rates`."""
+
+    match: Match | None = None
+    """The traces that this judge sees, by service and attributes; by default all."""
 
     @model_validator(mode="before")
     @classmethod
@@ -67,14 +86,37 @@ class Sampling(Section):
 
     rate: float = Field(default=0.1, ge=0, le=1)
     """The share of all traffic that is judged."""
+    rates: tuple[Stratum, ...] = Field(default=(), max_length=MAX_STRATA)
+    """Other shares of some of the traces; the first that matches counts. A judge with a rate of its own has none."""
     always: tuple[Literal["error", "negative_feedback"], ...] = ("error", "negative_feedback")
     """Traces that are always judged."""
     always_budget_share: float = Field(default=0.5, ge=0, le=1)
     """The part of each budget that those may use. Beyond it, they are sampled like others."""
 
     def rate_of(self, judge: SampledJudge) -> float:
-        """Return the share of all traffic that `judge` scores."""
+        """Return the share of the traffic outside of strata that `judge` scores."""
         return self.rate if judge.rate is None else judge.rate
+
+    def strata_of(self, judge: SampledJudge) -> Sequence[Stratum]:
+        """Return the strata at which `judge` has other rates."""
+        return judge.rates if judge.rates or judge.rate is not None else self.rates
+
+    def rate_for(self, judge: SampledJudge, find: Find) -> float:
+        """Return the share of such traces that `judge` scores; `find` is as for `Match.holds`."""
+        rates = (stratum.rate for stratum in self.strata_of(judge) if stratum.match.holds(find))
+        return next(rates, self.rate_of(judge))
+
+    def least_rate(self, judge: SampledJudge, service: str) -> float:
+        """Return the least rate above 0 at which `judge` scores traces of a service; 0 if it scores none."""
+        rates: list[float] = []
+        for stratum in self.strata_of(judge):
+            if stratum.match.may_hold_in(service):
+                rates.append(stratum.rate)
+                if stratum.match.is_of_services:
+                    break
+        else:
+            rates.append(self.rate_of(judge))
+        return min((rate for rate in rates if rate > 0), default=0.0)
 
 
 # Names of the judges that run when the file lists none.

@@ -112,9 +112,11 @@ def _known(trace_id: str, config: CollectorConfig) -> tuple[str, bool | None, di
     row = Ledger(database).known_traces([trace_id]).get(trace_id)
     if row is None:
         return "", None, {}
-    picked = JudgeQueue(database).statuses(trace_id)
     left = "sampled_out" if row.root_seen else "waits for the trace's root"
-    return row.service, bool(row.root_seen), {j.name: picked.get(j.name, left) for j in config.judges}
+    judges = {judge.name: left for judge in config.judges}
+    judges |= dict.fromkeys(Ledger.not_matched(database.connection(), [trace_id]).get(trace_id, ()), "not_matched")
+    picked = JudgeQueue(database).statuses(trace_id)
+    return row.service, bool(row.root_seen), {name: picked.get(name, status) for name, status in judges.items()}
 
 
 def _as_text(shown: dict[str, Any]) -> str:

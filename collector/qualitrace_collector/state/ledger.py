@@ -1,8 +1,8 @@
 """Everything is accounted for: each trace and each (trace, judge) has exactly one outcome.
 
 A trace's outcome is `stored`, `not_genai` or `dead_lettered`; a judgement's is `scored`, `sampled_out`,
-`not_applicable`, `budget_skipped`, `failed` or `expired` (and `queued` until then). The totals are kept in
-the same transaction as the rows, so that they outlive both restarts and the pruning of old rows.
+`not_matched`, `not_applicable`, `budget_skipped`, `failed` or `expired` (and `queued` until then). The totals are
+kept in the same transaction as the rows, so that they outlive both restarts and the pruning of old rows.
 """
 
 import json
@@ -15,7 +15,9 @@ from qualitrace_collector.state.coverage import Coverage, dump_coverage, load_co
 from qualitrace_collector.state.database import Database
 
 TraceOutcome = Literal["stored", "not_genai", "dead_lettered"]
-JudgementOutcome = Literal["queued", "scored", "sampled_out", "not_applicable", "budget_skipped", "failed", "expired"]
+JudgementOutcome = Literal[
+    "queued", "scored", "sampled_out", "not_matched", "not_applicable", "budget_skipped", "failed", "expired"
+]
 
 TRACE_OUTCOMES: tuple[TraceOutcome, ...] = get_args(TraceOutcome)
 JUDGEMENT_OUTCOMES: tuple[JudgementOutcome, ...] = get_args(JudgementOutcome)
@@ -96,8 +98,8 @@ class Ledger:
                     replaced[before.service, before.outcome] += 1
             known[record.trace_id] = after
         connection.executemany(
-            "INSERT INTO trace VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
-            "SET outcome = excluded.outcome, root_seen = excluded.root_seen",
+            "INSERT INTO trace (trace_id, service, outcome, root_seen, recorded_at) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET outcome = excluded.outcome, root_seen = excluded.root_seen",
             [(*record, now) for record in known.values()],
         )
         # Not netted: `counted` grows by what is given, whatever is replaced in the same batch.
@@ -110,6 +112,19 @@ class Ledger:
     def end(connection: sqlite3.Connection, trace_ids: Sequence[str]) -> None:
         """Record stored traces as whole although their root has not come."""
         connection.execute(f"UPDATE trace SET root_seen = 1 WHERE {_THESE}", (_as_json(trace_ids),))
+
+    @staticmethod
+    def not_matched(connection: sqlite3.Connection, trace_ids: Iterable[str]) -> dict[str, frozenset[str]]:
+        """Return, by trace id, the judges for which the traces count as `not_matched`, in the caller's transaction."""
+        query = f"SELECT trace_id, not_matched FROM trace WHERE not_matched != '' AND {_THESE}"
+        rows = connection.execute(query, (_as_json(trace_ids),))
+        return {row["trace_id"]: frozenset(row["not_matched"].split()) for row in rows}
+
+    @staticmethod
+    def set_not_matched(connection: sqlite3.Connection, trace_id: str, judges: Iterable[str]) -> None:
+        """Note for which judges a trace counts as `not_matched`, in the caller's transaction."""
+        values = " ".join(sorted(judges)), trace_id
+        connection.execute("UPDATE trace SET not_matched = ? WHERE trace_id = ?", values)
 
     @staticmethod
     def put_unfinished(

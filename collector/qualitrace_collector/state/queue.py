@@ -20,7 +20,8 @@ class JudgeTask:
         trace_id: MLflow's trace id (`tr-…`).
         inclusion_probability: that this trace was picked for this judge; 0 means picked after the fact.
         weight: relative to the traces that were picked by the rate alone, which weigh 1: the least probability with
-            which the judge picks any, divided by that of this one. 0 means picked after the fact.
+            which the judge picks any of the service, divided by that of this one. 0 means picked after the fact.
+        rate: the share of such traces that the configuration wants judged; a budget may have lowered it.
         root_ended_at: end of the root span by the application's clock, Unix seconds.
         completed_at: when the collector completed the trace, by its own clock, Unix seconds.
         attempts: leases so far, this one included.
@@ -37,6 +38,7 @@ class JudgeTask:
     attempts: int = 0
     content_hash: str = ""
     weight: float = 1.0
+    rate: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.content_hash:
@@ -93,30 +95,47 @@ class JudgeQueue:
         """Enqueue a (trace, judge) once, and again when its sample changed, in the caller's transaction."""
         content_hash, probability = task.content_hash, task.inclusion_probability
         row = connection.execute(
-            "SELECT status, content_hash, inclusion_probability FROM judgement WHERE trace_id = ? AND judge = ?",
+            "SELECT * FROM judgement WHERE trace_id = ? AND judge = ?",
             (task.trace_id, task.judge),
         ).fetchone()
-        if row is not None and row["content_hash"] == content_hash:
+        if row is not None and row["content_hash"] == content_hash and row["status"] != "not_matched":
             return
         # A trace that was picked is judged again whatever becomes of it, so the greatest of its probabilities holds.
+        sampled = probability, task.weight, task.rate
+        if row is not None and row["inclusion_probability"] >= probability:
+            sampled = row["inclusion_probability"], row["weight"], row["rate"]
         connection.execute(
-            "INSERT OR REPLACE INTO judgement VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, 0, ?)",
+            "INSERT OR REPLACE INTO judgement "
+            "(trace_id, judge, service, status, sample, content_hash, root_ended_at, completed_at, due_at, attempts, "
+            "inclusion_probability, weight, rate) VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?, 0, ?, ?, ?)",
             (
                 task.trace_id,
                 task.judge,
                 task.service,
                 task.sample.to_json(),
                 content_hash,
-                probability if row is None else max(probability, row["inclusion_probability"]),
                 task.root_ended_at,
                 task.completed_at,
                 task.completed_at,
-                task.weight,
+                *sampled,
             ),
         )
         if row is not None:
             Ledger.add(connection, task.service, row["status"], task.judge, -1)
         Ledger.add(connection, task.service, "queued", task.judge)
+
+    @staticmethod
+    def withdraw(connection: sqlite3.Connection, trace_id: str, judge: str) -> None:
+        """Let a trace that waits for the judge, or for a later stage of it, wait no more: it is not matched."""
+        # A later stage is called after the judge, see `JudgeTask.for_queue`.
+        rows = connection.execute(
+            "UPDATE judgement SET status = 'not_matched', sample = '' WHERE trace_id = :trace AND status = 'queued' "
+            "AND (judge = :judge OR instr(judge, :judge || '/') = 1) RETURNING judge, service",
+            {"trace": trace_id, "judge": judge},
+        )
+        for row in rows.fetchall():
+            Ledger.add(connection, row["service"], "queued", row["judge"], -1)
+            Ledger.add(connection, row["service"], "not_matched", row["judge"])
 
     def lease(
         self, limit: int, now: float, lease_seconds: float, judges: list[str], only: Iterable[str] | None = None
@@ -243,6 +262,7 @@ def _task(row: sqlite3.Row) -> JudgeTask:
         attempts=row["attempts"] + 1,
         content_hash=row["content_hash"],
         weight=row["weight"],
+        rate=row["rate"],
     )
 
 

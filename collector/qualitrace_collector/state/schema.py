@@ -3,7 +3,7 @@
 # How to change it: `Database` runs all statements at every open, so a new table or index is one more
 # `CREATE … IF NOT EXISTS` here and nothing else. A change of a table that exists raises VERSION by one and comes with
 # the statements that lead there from the version before.
-VERSION = 4
+VERSION = 5
 
 # By version: what leads there. They run in order for every version above that of the file, before the statements below.
 MIGRATIONS = {
@@ -14,13 +14,17 @@ MIGRATIONS = {
     ),
     # Made anew below: a few seconds' scores, and sessions under way, go unseen by the alerts.
     4: ("DROP TABLE IF EXISTS new_score", "DROP TABLE IF EXISTS open_session"),
+    5: (
+        "ALTER TABLE trace ADD COLUMN not_matched TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE judgement ADD COLUMN rate REAL NOT NULL DEFAULT 0",
+    ),
 }
 
 STATEMENTS = (
     # Ledger: the outcome of each trace, and totals that outlive the rows.
     """CREATE TABLE IF NOT EXISTS trace (
         trace_id TEXT PRIMARY KEY, service TEXT NOT NULL, outcome TEXT NOT NULL,
-        root_seen INTEGER NOT NULL, recorded_at REAL NOT NULL) WITHOUT ROWID""",
+        root_seen INTEGER NOT NULL, recorded_at REAL NOT NULL, not_matched TEXT NOT NULL DEFAULT '') WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS trace_by_age ON trace(recorded_at)",
     """CREATE TABLE IF NOT EXISTS unfinished (
         trace_id TEXT PRIMARY KEY, last_span_at REAL NOT NULL, tracestate TEXT NOT NULL, coverage TEXT NOT NULL
@@ -59,7 +63,7 @@ STATEMENTS = (
         trace_id TEXT NOT NULL, judge TEXT NOT NULL, service TEXT NOT NULL, status TEXT NOT NULL,
         sample TEXT NOT NULL, content_hash TEXT NOT NULL, inclusion_probability REAL NOT NULL,
         root_ended_at REAL NOT NULL, completed_at REAL NOT NULL, due_at REAL NOT NULL,
-        attempts INTEGER NOT NULL, weight REAL NOT NULL DEFAULT 1,
+        attempts INTEGER NOT NULL, weight REAL NOT NULL DEFAULT 1, rate REAL NOT NULL DEFAULT 0,
         PRIMARY KEY (trace_id, judge)) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS judgement_due ON judgement(due_at) WHERE status = 'queued'",
     "CREATE INDEX IF NOT EXISTS judgement_waiting ON judgement(judge, completed_at) WHERE status = 'queued'",

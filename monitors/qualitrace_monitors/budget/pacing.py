@@ -24,7 +24,7 @@ STEADY_SECONDS = 5.0
 
 
 class Demand(NamedTuple):
-    """Calls a second: for traces that are always judged, and for the others at the configured rate."""
+    """Calls a second: for traces that are always judged, and for the others at the configured rates."""
 
     always: float
     others: float
@@ -51,15 +51,19 @@ class Pacing:
         self._database = database
         self._clock = clock
         self._paid = {judge.name: judge for judge in judges if not judge.is_local}
-        self._rates: dict[str, float] = {}
+        self._shares: dict[str, float] = {}
         self._costs: dict[str, dict[Unit, float]] = {}
         self._left_for_always: dict[Limit, float] = {}
         self._steady_until = 0.0
 
-    def effective_rate(self, judge: SampledJudge) -> float:
-        """Return the share of all traffic that `judge` scores: the configured one, or what its budgets pay for."""
+    def effective_rate(self, judge: SampledJudge, rate: float | None = None) -> float:
+        """Return the share of traces that `judge` scores: the configured `rate`, or what its budgets pay for.
+
+        The rates of all strata are lowered by the same factor. By default `rate` is that of the traces in none.
+        """
         self._measure()
-        return self._rates.get(judge.name, self._sampling.rate_of(judge))
+        rate = self._sampling.rate_of(judge) if rate is None else rate
+        return max(min(rate, LEAST_RATE), rate * self._shares.get(judge.name, 1.0))
 
     def admits(self, connection: sqlite3.Connection, trace_id: str, judge: SampledJudge) -> bool:
         """Whether a trace that is always to be judged has room in its share of the budgets; if so, take the room.
@@ -85,14 +89,14 @@ class Pacing:
         self._costs = {name: self._spending.expected_cost_of_pick(name, now) for name in self._paid}
         always = self.always.balances(now)
         self._left_for_always = {balance.limit: balance.remaining for balance in always}
-        self._rates = self._affordable_rates(always, now)
+        self._shares = self._affordable_shares(always, now)
         self._steady_until = now + STEADY_SECONDS
 
-    def _affordable_rates(self, always: Sequence[Balance], now: float) -> dict[str, float]:
-        """Return the rate of each paid judge that spreads what its limits leave over the rest of their windows."""
+    def _affordable_shares(self, always: Sequence[Balance], now: float) -> dict[str, float]:
+        """Return the share of its rates at which each paid judge spreads what its limits leave over their windows."""
         demand = {name: self._demand(judge, now) for name, judge in self._paid.items()}
         waiting = {name: self._waiting(judge) for name, judge in self._paid.items()}
-        rates: dict[str, float] = {}
+        shares: dict[str, float] = {}
         for balance, share_for_always in zip(self._spending.balances(now), always, strict=True):
             costs = {name: self._costs[name][balance.limit.unit] for name in self._paid if balance.limit.covers(name)}
             seconds_left = SECONDS[balance.limit.window] - now % SECONDS[balance.limit.window]
@@ -102,22 +106,20 @@ class Pacing:
             free = balance.remaining - min(share_for_always.remaining, spend_on_always) - owed
             share = min(1.0, max(0.0, free) / spend_on_others) if spend_on_others else 1.0
             for name in costs:
-                full = self._sampling.rate_of(self._paid[name])
-                rates[name] = min(rates.get(name, full), max(min(full, LEAST_RATE), full * share))
-        return rates
+                shares[name] = min(shares.get(name, 1.0), share)
+        return shares
 
     def _demand(self, judge: JudgeConfig, now: float) -> Demand:
-        """Return the calls that the configured rate would make, from the traces that were picked at lower ones."""
+        """Return the calls that the configured rates would make, from the traces that were picked at lower ones."""
         query = """
             SELECT count(*) FILTER (WHERE judge = :judge), count(*) FILTER (WHERE judge = :second_stage),
                 count(always_pick.judge) FILTER (WHERE judge = :judge),
-                total(max(1.0, :rate / inclusion_probability)) FILTER (
+                total(max(1.0, rate / inclusion_probability)) FILTER (
                     WHERE judge = :judge AND inclusion_probability > 0 AND always_pick.judge IS NULL)
             FROM judgement LEFT JOIN always_pick USING (trace_id, judge) WHERE completed_at > :start"""
         values = {
             "judge": judge.name,
             "second_stage": llm_queue(judge.name),
-            "rate": self._sampling.rate_of(judge),
             "start": now - DEMAND_SECONDS,
         }
         picked, asked, always, others_at_full_rate = self._database.connection().execute(query, values).fetchone()

@@ -29,7 +29,7 @@ One YAML file; without it every default holds ([configure](configure.md)). This 
 """
 _TYPES = {
     "str": "text", "float": "number", "int": "integer", "bool": "true or false", "Path": "path", "SecretStr": "secret",
-    "AnyHttpUrl": "URL", "ByteSize": "size", "Condition": "condition", "FalseAlarms": "promise",
+    "AnyHttpUrl": "URL", "ByteSize": "size", "Condition": "condition", "FalseAlarms": "promise", "Match": "match",
     "tuple": "list", "dict": "mapping",
 }  # fmt: skip
 _VALIDATED_TYPES = {

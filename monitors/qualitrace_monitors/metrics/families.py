@@ -60,7 +60,7 @@ JUDGE_ERRORS = Family(
 JUDGEMENTS = Family(
     "qualitrace_judgements_total",
     "counter",
-    "Judgements by outcome: scored, sampled_out, not_applicable, budget_skipped, failed or expired; "
+    "Judgements by outcome: scored, sampled_out, not_matched, not_applicable, budget_skipped, failed or expired; "
     "a trace that is judged again counts again.",
     ("judge", "service", "outcome"),
 )
@@ -101,7 +101,7 @@ BUDGET_ALWAYS_REMAINING = Family(
 EFFECTIVE_RATE = Family(
     "qualitrace_effective_rate",
     "gauge",
-    "Share of all traffic that the judge scores now: the configured one, or what the budget pays for.",
+    "Share of the traffic without other `rates` that the judge scores now: as configured, or what the budget pays for.",
     ("judge",),
 )
 

@@ -58,7 +58,7 @@ def test_a_trace_picked_after_the_fact_stays_out_of_estimates(make: Callable[...
 
 def test_a_trace_judged_again_keeps_its_probability(make: Callable[..., Collector]):
     """A failed trace was picked for sure; that a late span comes does not change how it was picked."""
-    collector = make(sampling={"rate": 0})
+    collector = make(sampling={"rate": 1e-9})
     root, retriever, chat = rag(1, root_error="boom")
     collector.send([root, chat])
     collector.run()

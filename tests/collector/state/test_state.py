@@ -259,6 +259,8 @@ def test_tables_of_an_earlier_version_are_migrated(database: Database):
     connection = database.connection()
     for column in ("session", "route", "release", "environment", "retriever"):
         connection.execute(f"ALTER TABLE score DROP COLUMN {column}")
+    connection.execute("ALTER TABLE trace DROP COLUMN not_matched")
+    connection.execute("ALTER TABLE judgement DROP COLUMN rate")
     connection.execute("PRAGMA user_version = 2")
     columns = [row["name"] for row in connection.execute("PRAGMA table_info(score)")]
     connection.execute(f"INSERT INTO score VALUES ({', '.join(map(repr, columns))})")

@@ -72,6 +72,7 @@ def paced(database: Database, remaining: int, picked: int, **judge: Any) -> floa
                 inclusion_probability=0.5,
                 root_ended_at=NOON,
                 completed_at=NOON - 1,
+                rate=0.5,
             )
             JudgeQueue.put(connection, task)
             JudgeQueue.finish(connection, task, "scored")
