@@ -1,7 +1,8 @@
 """Shared by the tests of the monitors: a state database, scores in it, the web port, a receiver of webhooks."""
 
 import itertools
-from collections.abc import Callable, Iterator
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from support.mlflow_db import new_database
 from support.web import WebStand
 
 AddScore = Callable[..., str]
+AddScores = Callable[..., None]
 OpenDatabase = Callable[[Path], Database]
 
 
@@ -36,44 +38,64 @@ def database(tmp_path: Path, open_database: OpenDatabase) -> Iterator[Database]:
 @pytest.fixture
 def add_score() -> AddScore:
     """Write a score of a new trace into a database; gives the trace's id."""
+
     numbers = itertools.count(1)
 
-    def add(
-        into: Database,
-        label: str,
-        at: float,
-        *,
-        value: float | None = None,
-        weight: float = 1.0,
-        **changes: object,
-    ) -> str:
-        trace_id = f"tr-{next(numbers):032x}"
-        default_value = {"pass": 1.0, "unsure": 0.5, "fail": 0.0}[label]
-        row: dict[str, Any] = {
-            "trace_id": trace_id,
-            "judge": "groundedness",
-            "version": "1",
-            "tier": "local",
-            "service": "shop",
-            "model": "m",
-            "prompt_version": "",
-            "value": default_value if value is None else value,
-            "label": label,
-            "rationale": "",
-            "inclusion_probability": 1.0,
-            "assessment_id": "a",
-            "tokens": 0,
-            "cost_usd": None,
-            "completed_at": at,
-            "scored_at": at,
-            **changes,
-        }
+    def add(into: Database, label: str, at: float, **changes: Any) -> str:
         with into.transaction() as connection:
-            new_scores.put(connection, ScoreRow(**row), weight)
-            ScoreRow(**row).save(connection)
-        return trace_id
+            return _put_score(connection, next(numbers), label, at, **changes)
 
     return add
+
+
+@pytest.fixture
+def add_scores() -> AddScores:
+    """Write scores of new traces in one transaction: passes and fails."""
+
+    numbers = itertools.count(1)
+
+    def add(into: Database, passes: Iterable[bool], at: float, **changes: Any) -> None:
+        with into.transaction() as connection:
+            for passed in passes:
+                _put_score(connection, next(numbers), "pass" if passed else "fail", at, **changes)
+
+    return add
+
+
+def _put_score(
+    connection: sqlite3.Connection,
+    number: int,
+    label: str,
+    at: float,
+    *,
+    value: float | None = None,
+    weight: float = 1.0,
+    **changes: object,
+) -> str:
+    trace_id = f"tr-{number:032x}"
+    default_value = {"pass": 1.0, "unsure": 0.5, "fail": 0.0}[label]
+    row: dict[str, Any] = {
+        "trace_id": trace_id,
+        "judge": "groundedness",
+        "version": "1",
+        "tier": "local",
+        "service": "shop",
+        "model": "m",
+        "prompt_version": "",
+        "value": default_value if value is None else value,
+        "label": label,
+        "rationale": "",
+        "inclusion_probability": 1.0,
+        "assessment_id": "a",
+        "tokens": 0,
+        "cost_usd": None,
+        "completed_at": at,
+        "scored_at": at,
+        **changes,
+    }
+    new_scores.put(connection, ScoreRow(**row), weight)
+    ScoreRow(**row).save(connection)
+    return trace_id
 
 
 @pytest.fixture

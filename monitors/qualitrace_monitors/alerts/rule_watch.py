@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from qualitrace_monitors.alerts.detector import EDGE
 from qualitrace_monitors.alerts.new_scores import Bet
+from qualitrace_monitors.alerts.pairs import Pairs, difference_null, difference_of
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.status import Evidence
 from qualitrace_monitors.alerts.watch import Watch
@@ -53,16 +55,22 @@ class RuleWatch:
     def __init__(self, rule: AlertRule, service: str, number: int, *, fires: bool = False) -> None:
         self.rule, self.service, self.number = rule, service, number
         self._tier, self._version = "", ""
-        self._bets, self._last_at, self._of_sessions = 0, 0.0, False
+        self._bets, self._last_at, self._seen_at, self._of_sessions = 0, 0.0, 0.0, False
         self._rises = rule.when.operator == ">"
+        self._pairs = Pairs(rule.canary, rule.control) if rule.canary and rule.control else None
         self._watch = self._new_watch()
         self._watch.firing[0] = fires
 
-    def _new_watch(self) -> Watch:
-        promise, threshold = self.rule.false_alarms.chance, self.rule.when.threshold
+    def _new_watch(self, recovered: float = 0.5) -> Watch:
+        """Make the watch; a drop that fires without a reference of its own resolves above `recovered`."""
+        promise, when = self.rule.false_alarms.chance, self.rule.when
         if self.rule.share == "rule":  # the shares of all services, however many come, add up to the whole
             promise /= self.number * (self.number + 1)
-        return Watch(1 - threshold if self._rises else threshold, promise)
+        if when.reference == "control":
+            return Watch(difference_null(when.threshold), promise, reference=0)
+        if when.reference == "baseline":
+            return Watch(recovered, promise, drop=when.threshold)
+        return Watch(1 - when.limit if self._rises else when.limit, promise)
 
     @property
     def tier(self) -> str:
@@ -94,18 +102,26 @@ class RuleWatch:
         )
 
     def _shown(self, mean: float) -> float:
+        if self._pairs:
+            return difference_of(mean)
         return 1 - mean if self._rises else mean
 
     def take(self, bet: Bet) -> None:
         """Take a bet of the rule's judge on the service, unless it is of a tier that does not count."""
-        if self.rule.tier not in (None, bet.tier):
+        if self.rule.tier not in (None, bet.tier) or (self._pairs and not self._pairs.wants(bet)):
             return
         if self._tier and _TIERS.index(bet.tier) < _TIERS.index(self._tier):
             return
         if (bet.tier, bet.version) != (self._tier, self._version):
             self._begin(bet)
+        self._seen_at = bet.at
+        value, weight = self._value(bet), bet.weight
+        if self._pairs:
+            if (pair := self._pairs.take(bet, value)) is None:
+                return
+            value, weight = pair
         fresh = (bet.at - self._last_at) / self.rule.false_alarms.period if self._bets else 0.0
-        self._watch.take(self._value(bet), bet.weight, min(MOST_FRESH, max(LEAST_FRESH, fresh)), bet.at)
+        self._watch.take(value, weight, min(MOST_FRESH, max(LEAST_FRESH, fresh)), bet.at)
         self._bets, self._last_at = self._bets + 1, bet.at
         self._of_sessions = bet.of_session
 
@@ -121,9 +137,11 @@ class RuleWatch:
                 self._tier,
                 self._version,
             )
-        fires = self._watch.firing
-        self._watch = self._new_watch()
+        fires, bound = self._watch.firing, float(self._watch.reference.bound[0])
+        self._watch = self._new_watch(0.5 if math.isnan(bound) else max(EDGE, bound - self.rule.when.threshold))
         self._watch.firing = fires
+        if self._pairs:
+            self._pairs.clear()
         self._tier, self._version, self._bets = bet.tier, bet.version, 0
 
     def _value(self, bet: Bet) -> float:
@@ -133,7 +151,7 @@ class RuleWatch:
         where too many are.
         """
         quantity = self.rule.when.quantity
-        if quantity == "mean_score":
+        if quantity == "mean_score" or self.rule.when.kind == "requests":
             value = bet.value
         elif quantity == "unsure_rate":
             value = 1 - bet.passed - bet.failed
@@ -164,12 +182,18 @@ class RuleWatch:
         state: dict[str, Any] = json.loads(row["state"])
         made._watch.load(state["watch"])
         made._tier, made._of_sessions = state["tier"], state["of_sessions"]
-        made._version, made._bets, made._last_at = row["version"], row["bets"], row["last_at"]
+        made._version, made._bets, made._seen_at = row["version"], row["bets"], row["last_at"]
+        made._last_at = state["bet_at"]
+        if made._pairs:
+            made._pairs.load(state["pairs"])
         return made
 
     def save(self, connection: sqlite3.Connection) -> None:
         """Insert or replace the row, in the caller's transaction."""
-        state = {"watch": self._watch.dump(), "tier": self._tier, "of_sessions": self._of_sessions}
+        state: dict[str, Any] = {"watch": self._watch.dump(), "tier": self._tier, "of_sessions": self._of_sessions}
+        state["bet_at"] = self._last_at
+        if self._pairs:
+            state["pairs"] = self._pairs.dump()
         connection.execute(
             "INSERT OR REPLACE INTO alert_watch VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -180,7 +204,7 @@ class RuleWatch:
                 _condition(self.rule),
                 json.dumps(state),
                 self._bets,
-                self._last_at,
+                self._seen_at,
             ),
         )
 
@@ -193,4 +217,5 @@ def _is_outdated(row: sqlite3.Row, rules: Mapping[str, AlertRule], now: float) -
 
 def _condition(rule: AlertRule) -> str:
     """Return what a watch depends on: a rule that says something else begins anew."""
-    return f"{rule.judge} {rule.service} {rule.tier} {rule.when} {rule.false_alarms} {rule.share}"
+    compared = f" {rule.canary} {rule.control}" if rule.canary else ""
+    return f"{rule.judge} {rule.service} {rule.tier} {rule.when} {rule.false_alarms} {rule.share}{compared}"

@@ -7,6 +7,9 @@ the chance that the lower bound of what the mean was, from the first thousand va
 
     value ─▶ threshold arm ─────┬─▶ fires ─▶ mirrored arm ─▶ resolves
          └─▶ reference ─▶ baseline arm ─┘    (is the mean above the threshold?)
+
+`drop > 0.05 from baseline` has the baseline arm alone, with 70 %: it asks whether the mean is more than 0.05 below the
+lower bound of what it was. Until the reference is there it cannot fire.
 """
 
 import math
@@ -16,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from qualitrace_monitors.alerts.detector import Array, Detector, Mask, Reading
+from qualitrace_monitors.alerts.detector import EDGE, Array, Detector, Mask, Reading
 from qualitrace_monitors.estimate.interval import Moments
 
 REFERENCE = 1000.0
@@ -25,7 +28,7 @@ REFERENCE = 1000.0
 _READ = [field.name for field in fields(Reading)]
 _SUMS = [field.name for field in fields(Moments)]
 
-_BELOW, _FALLEN, _BOUND = 0.25, 0.45, 0.3  # shares of the promise
+_BELOW, _FALLEN, _BOUND = 0.25, 0.45, 0.3  # shares of the promise; of a drop, the second has those of both
 
 RESOLVED = 1000.0
 """Evidence of a recovery, which comes by chance once in as many values at most."""
@@ -52,6 +55,7 @@ class Watch:
         alpha: chance of a false alarm within the period, like 0.05.
         streams: how many there are.
         reference: effective number of values that make the reference; 0 leaves the second detector out.
+        drop: the alert fires when the mean is this much below what it was, whatever `threshold` is; 0 for a threshold.
 
     Attributes:
         alpha: as given.
@@ -59,8 +63,10 @@ class Watch:
         changes: what was known of the change at the last firing.
     """
 
-    def __init__(self, threshold: float, alpha: float, streams: int = 1, reference: float = REFERENCE) -> None:
-        self._threshold, self.alpha, self._wanted = threshold, alpha, reference
+    def __init__(
+        self, threshold: float, alpha: float, streams: int = 1, reference: float = REFERENCE, drop: float = 0.0
+    ) -> None:
+        self._threshold, self.alpha, self._wanted, self._drop = threshold, alpha, reference, drop
         thresholds = np.full(streams, threshold)
         self._below = Detector(thresholds)
         self._fallen = Detector(thresholds)
@@ -74,8 +80,10 @@ class Watch:
         """Take the next value of every stream; see `Detector.bet` for the arguments."""
         quiet = ~self.firing
         if quiet.any():
-            guarded = quiet & (self._bound >= self._threshold)
-            self._below.bet(values, weights, fresh, now, quiet)
+            # A bound that no mean can be that far below makes no bet: a null of 0 would be met by chance.
+            guarded = quiet & (self._bound - self._drop >= (EDGE if self._drop else self._threshold))
+            if not self._drop:
+                self._below.bet(values, weights, fresh, now, quiet)
             self._fallen.bet(values, weights, fresh, now, guarded)
             self._fire(quiet, guarded)
         if not quiet.all():
@@ -106,6 +114,8 @@ class Watch:
 
     def _fallen_log(self) -> Array:
         """Return the logarithm of the second detector's evidence, as a share; none while the mean is not below."""
+        if self._drop:
+            return self._fallen.log_evidence() + math.log((_BELOW + _FALLEN) * self.alpha)
         share = self._fallen.log_evidence() + math.log(_FALLEN * self.alpha)
         return np.where(self._fallen.read().mean < self._threshold, share, -np.inf)
 
@@ -131,7 +141,9 @@ class Watch:
             self._mean[stream] = moments.mean
             self._bound[stream] = moments.interval(1 - 2 * _BOUND * self.alpha)[0]
         if full.any():
-            self._fallen.move(self._bound, full)
+            self._fallen.move(self._bound - self._drop, full)
+        if full.any() and self._drop:
+            self._above.move(1 - (self._bound - self._drop), full)
 
     def dump(self) -> dict[str, Any]:
         """Return the state as JSON values."""

@@ -1,11 +1,14 @@
-"""Rules on the scores of a judge: `pass_rate < 0.9`. They bet on each answer, or session, and keep their promise."""
+"""Rules on the scores of a judge: `pass_rate < 0.9`, `drop > 0.05 from baseline`, `drop > 0.05 from control`.
+
+They bet on each answer, or session, and keep the promise of `false_alarms`.
+"""
 
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from qualitrace_monitors.alerts.kinds.kind import Kind
-from qualitrace_monitors.alerts.kinds.watched import Watched, bet, change_text
+from qualitrace_monitors.alerts.kinds.watched import Watched, bet, change_text, limit_text
 from qualitrace_monitors.alerts.new_scores import take_bets
 from qualitrace_monitors.alerts.rule_watch import RuleWatch
 from qualitrace_monitors.alerts.settings import AlertRule
@@ -24,13 +27,20 @@ class ScoreFinding(Watched):
 
     def fired(self) -> str:
         """Say what changed: `pass rate 0.71 in about 93 answers since 14:05 UTC, was 0.95`."""
-        verb = "fell" if self.rule.when.operator == "<" else "rose"
-        return f"{self.rule.judge} of {self.service} {verb}: {_words(self.rule)} {change_text(self.watched, 'answers')}"
+        rule, words = self.rule, _words(self.rule)
+        if rule.when.reference == "control":
+            where = f"{rule.judge} of {self.service} is worse with {rule.canary} than with {rule.control}"
+            return f"{where}: {words} {change_text(self.watched, 'pairs of answers', signed=True)}"
+        verb = "fell" if rule.when.operator == "<" else "rose"
+        return f"{rule.judge} of {self.service} {verb}: {words} {change_text(self.watched, 'answers')}"
 
     def recovered(self) -> str:
         """Say what the quantity is now."""
-        shown = "" if self.value is None else f": {_words(self.rule)} {self.value:.2f} now"
-        return f"{self.rule.judge} of {self.service} recovered{shown} (threshold {self.rule.when.threshold:g})"
+        rule = self.rule
+        if rule.when.reference == "control":
+            return f"{rule.judge} of {self.service} is as good with {rule.canary} as with {rule.control} ({rule.when})"
+        shown = "" if self.value is None else f": {_words(rule)} {self.value:.2f} now"
+        return f"{rule.judge} of {self.service} recovered{shown} ({limit_text(rule)})"
 
     def details(self, connection: sqlite3.Connection, now: float) -> str:
         """List the worst of the traces."""
@@ -41,20 +51,22 @@ class ScoreFinding(Watched):
         rule = self.rule
         direction = "ASC" if rule.when.operator == "<" or rule.when.quantity == "unsure_rate" else "DESC"
         unsure = "AND label = 'unsure' " if rule.when.quantity == "unsure_rate" else ""
+        canary = rule.canary.names if rule.canary else {}
+        part = "".join(f"AND {column} = ? " for column in canary)
         rows = connection.execute(
             "SELECT trace_id, value, rationale FROM score WHERE judge = ? AND tier = ? AND service = ? "
-            f"AND completed_at > ? AND completed_at <= ? AND inclusion_probability > 0 {unsure}"
+            f"AND completed_at > ? AND completed_at <= ? AND inclusion_probability > 0 {unsure}{part}"
             f"ORDER BY value {direction}, completed_at DESC LIMIT ?",
-            (rule.judge, self.tier, self.service, now - rule.window, now, TRACES_SHOWN),
+            (rule.judge, self.tier, self.service, now - rule.window, now, *canary.values(), TRACES_SHOWN),
         ).fetchall()
         address = self.links.trace
         return [f"{address(row['trace_id'])} scored {row['value']:.2f}: {_shortened(row['rationale'])}" for row in rows]
 
 
 class ScoreMeans(Kind):
-    """Watches pass rates, mean scores and shares of unsure verdicts."""
+    """Watches pass rates, mean scores and shares of unsure verdicts, with the promise of `false_alarms`."""
 
-    names = ("scores",)
+    names = ("scores", "control")
 
     def take(self, now: float, steady: float) -> None:
         """Let the rules bet on the scores that came."""
@@ -87,6 +99,8 @@ class ScoreMeans(Kind):
     ) -> ScoreFinding:
         estimate = estimates.get(watch.tier) if watch else next(iter(estimates.values()), None)
         value, interval = estimate.quantity(rule.when.score_quantity) if estimate else (None, None)
+        if rule.when.reference == "control":  # a rate of the whole service says nothing about the difference
+            value, interval = None, None
         return ScoreFinding(
             rule=rule,
             service=service,

@@ -11,6 +11,7 @@ from qualitrace_monitors.alerts.new_scores import Bet
 from qualitrace_monitors.alerts.rule_watch import RuleWatch
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.status import AlertStatus
+from qualitrace_monitors.alerts.watch import REFERENCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,19 +59,28 @@ def _new_watch(
     return RuleWatch(rule, service, number, fires=fires)
 
 
-def change_text(watch: RuleWatch, values: str) -> str:
+def change_text(watch: RuleWatch, values: str, *, signed: bool = False) -> str:
     """Say what a mean is since its change: `0.71 in about 93 answers since …, was 0.95 (threshold …)`.
 
     Args:
         values: what is counted, unless that is sessions.
+        signed: the mean is a difference.
     """
     rule, change = watch.rule, watch.change
-    counted = "sessions" if change.of_sessions else values
+    counted = "sessions" if change.of_sessions and not signed else values
     before = "" if change.before is None else f", was {change.before:.2f}"
     return (
-        f"{change.mean:.2f} in about {change.count:.0f} {counted} since {moment(change.since)}{before} "
-        f"(threshold {rule.when.threshold:g}, {promise_text(rule)})"
+        f"{change.mean:{'+' if signed else ''}.2f} in about {change.count:.0f} {counted} since "
+        f"{moment(change.since)}{before} ({limit_text(rule)}, {promise_text(rule)})"
     )
+
+
+def limit_text(rule: AlertRule) -> str:
+    """Say where the rule draws the line."""
+    when = rule.when
+    if when.reference == "baseline":
+        return f"a drop of more than {when.threshold:g} from its first {REFERENCE:,.0f} values"
+    return f"a drop of more than {when.threshold:g}" if when.reference else f"threshold {when.threshold:g}"
 
 
 def promise_text(rule: AlertRule) -> str:
