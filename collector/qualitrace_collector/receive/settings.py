@@ -26,6 +26,9 @@ _SHA256 = re.compile(r"^[0-9a-f]{64}$")
 _ORIGIN = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?$")
 
 
+LONGEST_URL = 250
+
+
 class Listen(Section):
     """Where the doors are. Loopback by default; elsewhere they need tokens."""
 
@@ -43,6 +46,13 @@ class Listen(Section):
     """The token for the web port, sent as Bearer or as the password of Basic authentication."""
     allowed_hosts: tuple[str, ...] = ()
     """Host names that the web and OTLP/HTTP ports answer to. Without any, OTLP beyond loopback answers to all."""
+
+    @field_validator("web_external_url")
+    @classmethod
+    def _is_short(cls, url: AnyHttpUrl | None) -> AnyHttpUrl | None:
+        if url is not None and len(str(url)) > LONGEST_URL:
+            raise ValueError(f"must be at most {LONGEST_URL} letters, since it stands in every link of a notification")
+        return url
 
     @property
     def web_url(self) -> str:

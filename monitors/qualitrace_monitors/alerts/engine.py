@@ -75,11 +75,12 @@ class AlertEngine:
             after = replace(after, labels=_labels(finding), receivers=finding.rule.notify)
             sentence = finding.fired()
             description = f"{sentence}.{finding.details(connection, now)}"
-            annotations = {"summary": finding.rule.summary or sentence, "description": description}
-            self._notify(connection, after, annotations, now)
+            texts = {"summary": finding.rule.summary or sentence, "description": description}
+            self._notify(connection, after, texts, now, finding)
         elif before.state == "firing" and after.state != "firing":
             sentence = finding.recovered()
-            self._notify(connection, before, {"summary": sentence, "description": f"{sentence}."}, now, ended=True)
+            texts = {"summary": sentence, "description": f"{sentence}."}
+            self._notify(connection, before, texts, now, finding, ended=True)
             after = replace(after, labels={}, receivers=())
         if after.state == "inactive" and after.value is None and not after.samples:
             after.delete(connection)
@@ -96,18 +97,26 @@ class AlertEngine:
         self,
         connection: sqlite3.Connection,
         status: AlertStatus,
-        annotations: dict[str, str],
+        texts: dict[str, str],
         now: float,
+        finding: Finding | None = None,
         *,
         ended: bool = False,
     ) -> None:
+        page = self._page(status, finding, now)
         alert = Alert(
             labels=status.labels,
-            annotations=annotations,
+            annotations={**texts, "dashboard": page, **(_annotations(finding.rule) if finding else {})},
+            url=page,
             starts_at=now if status.fired_at is None else status.fired_at,
             ends_at=now if ended else None,
         )
         announce(connection, alert, status.receivers, self._links, now)
+
+    def _page(self, status: AlertStatus, finding: Finding | None, now: float) -> str:
+        """Return the address of the page that shows since when the alert's quantity is what it is."""
+        began_at = (finding and finding.began_at) or status.active_since or now
+        return self._links.page(status.service, status.judge, began_at)
 
 
 def _keep(connection: sqlite3.Connection, status: AlertStatus) -> None:
@@ -123,4 +132,9 @@ def _labels(finding: Finding) -> dict[str, str]:
     rule = finding.rule
     judged = {"judge": rule.judge, "tier": finding.tier} if rule.judge else {}
     named = {"alertname": rule.name, "service": finding.service, **judged, "severity": finding.severity}
-    return {name: value for name, value in named.items() if value}
+    return {name: value for name, value in named.items() if value} | rule.labels
+
+
+def _annotations(rule: AlertRule) -> dict[str, str]:
+    """Return the annotations that a rule adds to its alerts."""
+    return {**rule.annotations, **({"runbook_url": str(rule.runbook_url)} if rule.runbook_url else {})}

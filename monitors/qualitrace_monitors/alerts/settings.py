@@ -9,6 +9,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from qualitrace_collector.config.section import Section
 from qualitrace_collector.config.values import Duration, Identifier, duration_text
 from qualitrace_monitors.alerts.condition import PROMISING, Condition
+from qualitrace_monitors.alerts.labels import Annotations, Labels, LabelValue, Link
 
 
 class FalseAlarms(Section):
@@ -86,10 +87,16 @@ class AlertRule(Section):
     """How long the condition must hold before the alert fires."""
     keep_firing_for: Duration = 0.0
     """How long the condition must have been gone before the alert resolves."""
-    severity: str = "warning"
+    severity: LabelValue = "warning"
     """The label `severity`."""
+    labels: Labels = Field(default_factory=dict[str, str])
+    """More labels, by which receivers route: names as Prometheus takes them, at most 10."""
     summary: str | None = None
     """The annotation `summary`; by default a sentence with the numbers."""
+    annotations: Annotations = Field(default_factory=dict[str, str])
+    """More annotations, such as the address of a chat: at most 10."""
+    runbook_url: Link | None = None
+    """The annotation `runbook_url`: what to do when the alert fires."""
     notify: tuple[str, ...] = ()
     """The receivers, by their names under `notify`."""
 

@@ -14,6 +14,8 @@ from qualitrace_collector.state import Database, JudgeQueue
 from qualitrace_monitors.notify.outbox import Outbox
 from qualitrace_monitors.notify.payload import Alert, Links, rfc3339, webhook_payload
 
+BEATS_UNTIL_DEAD = 3
+"""One may be late, and one may be lost with a restart."""
 LABELS = {"alertname": "QualitraceHeartbeat", "severity": "none"}
 
 
@@ -42,7 +44,8 @@ class Heartbeat:
             if last is not None and 0 <= now - last["sent_at"] < self._config.interval:
                 return
             connection.execute("INSERT OR REPLACE INTO heartbeat VALUES (1, ?)", (now,))
-            alert = Alert(labels=LABELS, annotations=self._annotations(connection), starts_at=now)
+            ends_at = now + BEATS_UNTIL_DEAD * self._config.interval
+            alert = Alert(labels=LABELS, annotations=self._annotations(connection), starts_at=now, expires_at=ends_at)
             for receiver in self._config.notify:
                 body = webhook_payload(alert, receiver, self._links)
                 Outbox.put(connection, receiver, body, now, topic="heartbeat")

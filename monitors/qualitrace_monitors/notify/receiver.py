@@ -97,6 +97,14 @@ class Receiver(Section):
         """
         raise NotImplementedError
 
+    @classmethod
+    def _with_secrets(cls, values: dict[str, Any]) -> dict[str, Any]:
+        # A template that lost its value leaves a key with nothing behind it: not a webhook without a signature.
+        for key in (key for name in cls.secret_fields() for key in (name, f"{name}_file")):
+            if key in values and values[key] is None:
+                raise ValueError(f"{key}: is empty; leave the key out for no secret")
+        return super()._with_secrets(values)
+
     @model_validator(mode="wrap")
     @classmethod
     def _of_its_kind(cls, data: Any, validate: ModelWrapValidatorHandler["Receiver"]) -> "Receiver":

@@ -3,9 +3,11 @@
 import json
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.notify.payload import Alert, Links, webhook_payload
 
 LINKS = Links("http://127.0.0.1:9464", "http://mlflow.example")
@@ -64,6 +66,78 @@ def test_any_text_survives_the_payload(annotations: dict[str, str]) -> None:
     """Whatever a rationale holds, the body is JSON that gives it back."""
     alert = Alert(labels=LABELS, annotations=annotations, starts_at=0)
     assert json.loads(webhook_payload(alert, "ops", LINKS))["commonAnnotations"] == annotations
+
+
+@given(
+    labels=st.dictionaries(st.sampled_from(["service", "team", "judge"]), st.text(max_size=2000)),
+    annotations=st.dictionaries(
+        st.sampled_from(["summary", "description", "owner"]),
+        st.builds(lambda text, times: text * times, st.text(min_size=1), st.integers(1, 9000)),
+    ),
+)
+def test_a_body_is_at_most_20_kb_whatever_the_texts(labels: dict[str, str], annotations: dict[str, str]) -> None:
+    """Long texts are cut with an ellipsis, never the JSON; what is short stays whole, and so do addresses."""
+    page = "http://127.0.0.1:9464/service/" + "%E5%AE%A2" * 120
+    alert = Alert(labels=LABELS | labels, annotations={**annotations, "dashboard": page}, starts_at=0.0, url=page)
+    body = webhook_payload(alert, "ops", LINKS)
+    assert len(body.encode()) <= 20_000
+    payload = json.loads(body)
+    sent = payload["commonAnnotations"]
+    assert payload["alerts"][0]["annotations"] == sent
+    assert sent.pop("dashboard") == page
+    assert sent.keys() == annotations.keys()
+    for name, text in sent.items():
+        whole = annotations[name]
+        assert text == whole or (text.endswith("…") and whole.startswith(text[:-1]))
+        if len(whole) <= 100:
+            assert text == whole
+
+
+def test_the_most_that_a_rule_may_add_fits() -> None:
+    """Ten labels and annotations of the longest names and values, a service without ASCII, the longest links."""
+    rule = AlertRule.model_validate(
+        {
+            "name": "n" * 60,
+            "judge": "groundedness",
+            "when": "pass_rate < 0.9",
+            "severity": '"' * 120,
+            "labels": {f"l{number}".ljust(60, "x"): '"' * 120 for number in range(10)},
+            "annotations": {f"a{number}".ljust(60, "x"): "𝄞" * 9000 for number in range(10)},
+            "runbook_url": "http://wiki.example.com/" + "x" * 470,
+        }
+    )
+    service, links = "𝄞" * 120, Links("http://" + "x" * 240)
+    page = links.page(service, "j" * 60, 0.0)
+    own = {"alertname": rule.name, "service": service, "judge": "j" * 60, "tier": "llm", "severity": rule.severity}
+    annotations = {"summary": "𝄞" * 9000, "description": "x" * 99_000, "runbook_url": str(rule.runbook_url)}
+    alert = Alert(
+        labels=own | rule.labels,
+        annotations=annotations | {"dashboard": page} | rule.annotations,
+        starts_at=0.0,
+        url=page,
+    )
+    body = webhook_payload(alert, "r" * 60, links)
+    assert len(body.encode()) <= 20_000
+    assert json.loads(body)["commonLabels"] == own | rule.labels
+
+
+def test_half_of_a_character_does_not_stop_a_notification() -> None:
+    """A lone surrogate, as JSON may hold it, is replaced."""
+    body = webhook_payload(Alert(labels=LABELS, annotations={"summary": "a\ud83d"}, starts_at=0), "ops", LINKS)
+    assert json.loads(body.encode())["commonAnnotations"] == {"summary": "a?"}
+
+
+@pytest.mark.parametrize(
+    ("service", "judge", "path"),
+    [
+        ("shop", "groundedness", "/service/shop/judge/groundedness?from=2025-11-24T16:00:00.000Z"),
+        ("a/b c?d#é", "j", "/service/a%2Fb%20c%3Fd%23%C3%A9/judge/j?from=2025-11-24T16:00:00.000Z"),
+        ("", "", ""),
+    ],
+)
+def test_the_page_of_a_service_has_an_address(service: str, judge: str, path: str) -> None:
+    """Names are percent-encoded, so that none leads elsewhere."""
+    assert LINKS.page(service, judge, 1_764_000_000.25) == f"http://127.0.0.1:9464{path}"
 
 
 def test_traces_link_to_a_tracking_server_only() -> None:

@@ -5,6 +5,7 @@ import threading
 import time
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook as StandardWebhook
 
-from qualitrace_collector.config import ConfigError, parse_config
+from qualitrace_collector.config import ConfigError, load_config, parse_config
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.notify import http_receiver, receivers
 from qualitrace_monitors.notify.receiver import Answer, DeliveryFailed, Notification
@@ -106,6 +107,20 @@ def test_a_secret_that_cannot_sign_is_refused_unseen(secret: str) -> None:
     [mistake] = mistakes(url="http://127.0.0.1/", secret=secret)
     assert mistake.startswith("notify.ops.secret: must be whsec_ followed by base64")
     assert secret == "whsec_" or secret not in mistake
+
+
+@pytest.mark.parametrize(
+    "settings", ["secret:", "secret_file:", "secret: ''", "secret: ${env:QT_EMPTY}", "secret_file: /dev/null"]
+)
+def test_a_secret_that_is_empty_is_a_mistake(settings: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever left it empty, a template, a variable or a file: never an unsigned webhook."""
+    monkeypatch.setenv("QT_EMPTY", "")
+    (path := tmp_path / "q.yaml").write_text(f"notify:\n  ops:\n    url: http://127.0.0.1/\n    {settings}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, Config)
+    [mistake] = caught.value.mistakes
+    assert mistake.startswith("notify.ops")
+    assert "secret" in mistake
 
 
 class Pager(Receiver):

@@ -46,6 +46,11 @@ class Finding(ABC):
         """The label `severity`."""
         return self.rule.severity
 
+    @property
+    def began_at(self) -> float | None:
+        """About when what is wrong began, Unix seconds; None where the alert's own time is all that is known."""
+        return None
+
     @abstractmethod
     def fired(self) -> str:
         """Say what is wrong, with numbers and units, since when, and with which promise; without a full stop."""

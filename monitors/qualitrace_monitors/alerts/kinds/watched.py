@@ -1,6 +1,7 @@
 """What the kinds share that bet on values: how rules take bets, and how a change is told."""
 
 import itertools
+import math
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,12 @@ class Watched(Finding):
     """A finding by a watch, which keeps the promise of `false_alarms`; None before the first value."""
 
     watch: RuleWatch | None
+
+    @property
+    def began_at(self) -> float | None:
+        """About when the change began."""
+        since = math.nan if self.watch is None else self.watch.change.since
+        return None if math.isnan(since) else since
 
     @property
     def watched(self) -> RuleWatch:
