@@ -94,6 +94,19 @@ STATEMENTS = (
         passed_1 REAL NOT NULL, passed_w1 REAL NOT NULL, not_failed_1 REAL NOT NULL, not_failed_w1 REAL NOT NULL,
         value_1 REAL NOT NULL, value_2 REAL NOT NULL, value_w1 REAL NOT NULL, value_w2 REAL NOT NULL,
         PRIMARY KEY (minute, judge, tier, service)) WITHOUT ROWID""",
+    # The same for what `estimate/pairs.py` sums up.
+    """CREATE TABLE IF NOT EXISTS pair_minute (
+        minute INTEGER NOT NULL, judge TEXT NOT NULL, service TEXT NOT NULL, samples REAL NOT NULL,
+        verdicts REAL NOT NULL, w REAL NOT NULL, w_passed REAL NOT NULL, w_not_failed REAL NOT NULL,
+        w_value REAL NOT NULL, w_local_passed REAL NOT NULL, w_local_not_failed REAL NOT NULL,
+        w_local_value REAL NOT NULL, w_value_value REAL NOT NULL, a REAL NOT NULL, a_passed REAL NOT NULL,
+        a_not_failed REAL NOT NULL, a_value REAL NOT NULL, a_local_passed REAL NOT NULL,
+        a_local_not_failed REAL NOT NULL, a_local_value REAL NOT NULL, a_value_value REAL NOT NULL,
+        a_local_value_local_value REAL NOT NULL, a_passed_local_passed REAL NOT NULL,
+        a_passed_local_value REAL NOT NULL, a_not_failed_local_not_failed REAL NOT NULL,
+        a_not_failed_local_value REAL NOT NULL, a_value_local_value REAL NOT NULL, b REAL NOT NULL,
+        b_passed REAL NOT NULL, b_not_failed REAL NOT NULL, b_value REAL NOT NULL, b_value_value REAL NOT NULL,
+        PRIMARY KEY (minute, judge, service)) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS verdict (
         key TEXT PRIMARY KEY, score TEXT NOT NULL, given_at REAL NOT NULL) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS verdict_by_age ON verdict(given_at)",

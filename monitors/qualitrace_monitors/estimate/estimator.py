@@ -5,11 +5,16 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from qualitrace_collector.state import Database
+from qualitrace_monitors.estimate import pairs
 from qualitrace_monitors.estimate.interval import Interval, Moments
+from qualitrace_monitors.estimate.joined import join
 from qualitrace_monitors.estimate.scores import sum_up
 
 DEFAULT_WINDOW = 3600.0
 """Seconds over which quality is estimated for metrics and dashboard, beside the windows of the alert rules."""
+
+JOINED = "joined"
+"""The tier of the estimate that rests on both judges of a cascade."""
 
 Quantity = Literal["pass_rate", "mean_score", "unsure_rate"]
 
@@ -20,8 +25,10 @@ class Estimate:
 
     Attributes:
         window: seconds.
-        samples: how many scores it rests on, `unsure` ones included.
-        effective_samples: Kish's effective sample size, which is less than `samples` where the weights differ.
+        tier: `local`, `llm` or `scorer`; `joined` for both judges of a cascade together.
+        samples: how many scores it rests on, `unsure` ones included; of a joined estimate, how many of the model's.
+        effective_samples: Kish's effective sample size, which is less than `samples` where the weights differ. A joined
+            estimate is worth as many of the model's scores alone.
         pass_rate: share of passes among the passes and fails; None if every score is `unsure`.
         pass_rate_interval: its lower bound counts `unsure` scores as fails, its upper bound as passes.
         mean_score: weighted mean of the values, 0 to 1.
@@ -80,7 +87,39 @@ class Estimator:
             Estimates in order of judge, tier and service.
         """
         rows = sum_up(self._database, now - window, now, judge, service)
-        return [_estimate(row, window, confidence) for row in rows]
+        found = {_key(row): _estimate(row, window, confidence) for row in rows}
+        joined = pairs.sum_up(self._database, now - window, now, judge, service)
+        for row in rows:
+            if row["tier"] == "local" and (sums := joined.get((row["judge"], row["service"]))):
+                model = found[row["judge"], "llm", row["service"]]
+                found[row["judge"], JOINED, row["service"]] = _joined(model, row, sums)
+        return [found[key] for key in sorted(found)]
+
+
+def _key(row: sqlite3.Row) -> tuple[str, str, str]:
+    return row["judge"], row["tier"], row["service"]
+
+
+def _joined(model: Estimate, local: sqlite3.Row, sums: pairs.Sums) -> Estimate:
+    """Return the estimate of a cascade: the model's, with what the local judge saw of the other traces.
+
+    Args:
+        local: the sums of the local tier.
+        sums: those of `estimate.pairs`.
+    """
+    means = {f"local_{name}": local[f"{name}_1"] / local["w"] for name in ("passed", "not_failed", "value")}
+    passed, not_failed, value = (join(sums, name, means) for name in ("passed", "not_failed", "value"))
+    decided = max(1 - model.unsure_share, passed.mean)
+    return replace(
+        model,
+        tier=JOINED,
+        samples=int(sums["samples"]),
+        effective_samples=passed.kish_samples,
+        pass_rate=passed.mean / decided if sums["verdicts"] else None,
+        pass_rate_interval=(passed.interval(model.confidence)[0], not_failed.interval(model.confidence)[1]),
+        mean_score=value.mean,
+        mean_score_interval=value.interval(model.confidence),
+    )
 
 
 def _estimate(row: sqlite3.Row, window: float, confidence: float) -> Estimate:

@@ -6,12 +6,13 @@ half a million scores.
 """
 
 import json
-import math
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from qualitrace_collector.state import Database
+from qualitrace_monitors.estimate import pairs
+from qualitrace_monitors.estimate.minutes import MINUTE, minute_of, split
 
 KEEP_SECONDS = 30 * 86_400.0
 """How long a score is kept at least: the period of a quality objective, and of the alerts' promise."""
@@ -21,8 +22,6 @@ MAX_RATIONALE = 400
 
 SLICES = ("model", "prompt_version", "release", "environment", "route", "retriever")
 """The columns by which the scores of a service can be told apart."""
-
-MINUTE = 60.0
 
 _KEYS = "minute, judge, tier, service"
 _SUMS = {
@@ -130,6 +129,7 @@ def _count(connection: sqlite3.Connection, sign: int, trace_id: str, judge: str,
     Call it with -1 before each change of a score and with 1 after it.
     """
     connection.execute(_COUNT, {"sign": sign, "trace_id": trace_id, "judge": judge, "tier": tier})
+    pairs.count(connection, sign, trace_id, judge)
 
 
 def assessment_ids(database: Database, trace_ids: Sequence[str]) -> dict[tuple[str, str, str], str]:
@@ -151,15 +151,14 @@ def sum_up(
         Rows of judge, tier, service and the sums over their scores, in order of the three.
     """
     # Whole minutes come from their sums; single scores are read only before the first and after the last of them.
-    first, end = math.floor(start / MINUTE) + 1, math.floor(now / MINUTE)
-    edges = {"head": first * MINUTE, "tail": max(first, end) * MINUTE}
-    parameters = {"start": start, "now": now, "judge": judge, "service": service, "first": first, "end": end, **edges}
+    parameters = split(start, now) | {"judge": judge, "service": service}
     return database.connection().execute(_SUM_UP, parameters).fetchall()
 
 
 def prune(database: Database, older_than: float) -> None:
     """Delete the scores of the minutes before `older_than` (Unix seconds); MLflow keeps their assessments."""
-    minute = math.floor(older_than / MINUTE)
+    minute = minute_of(older_than)
     with database.transaction() as connection:
         connection.execute("DELETE FROM score WHERE completed_at < ?", (minute * MINUTE,))
         connection.execute("DELETE FROM score_minute WHERE minute < ?", (minute,))
+        pairs.prune(connection, minute)

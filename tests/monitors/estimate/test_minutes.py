@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qualitrace_collector.state import Database
-from qualitrace_monitors.estimate import scores
+from qualitrace_monitors.estimate import pairs, scores
 from qualitrace_monitors.estimate.estimator import Estimator
 from qualitrace_monitors.estimate.interval import Moments
 from qualitrace_monitors.estimate.scores import ScoreRow
@@ -82,12 +82,43 @@ def check(database: Database) -> None:
         for last in (100.0, 120.0, 420.0, 540.5, 601.0):
             start, now = START + first, START + last
             found = Estimator(database).estimates(now, now - start) if start < now else []
+            found = [one for one in found if one.tier != "joined"]
+            check_pairs(database, start, now)
             expected = one_by_one(database, start, now)
             assert [(one.judge, one.tier, one.service, one.samples) for one in found] == [key for key, *_ in expected]
             for one, (_, mean, interval, pass_rate, unsure_share) in zip(found, expected, strict=True):
                 assert (one.mean_score, one.unsure_share) == pytest.approx((mean, unsure_share), abs=1e-6)
                 assert one.mean_score_interval == pytest.approx(interval, abs=1e-6)
                 assert one.pass_rate == (None if pass_rate is None else pytest.approx(pass_rate, abs=1e-6))
+
+
+def check_pairs(database: Database, start: float, now: float) -> None:
+    """Compare the sums over pairs of scores with a loop over the traces that both tiers scored."""
+    by_trace: dict[Any, dict[str, Any]] = defaultdict(dict)
+    for row in database.connection().execute("SELECT * FROM score WHERE inclusion_probability > 0"):
+        if start < row["completed_at"] <= now:
+            by_trace[row["trace_id"], row["judge"], row["service"], row["completed_at"]][row["tier"]] = row
+    expected: dict[Any, list[float]] = defaultdict(lambda: [0.0] * 5)
+    for (_, judge, service, _), both in by_trace.items():
+        if len(both) == 2:
+            model, local = both["llm"], both["local"]
+            weight, picked = 1 / model["inclusion_probability"], model["inclusion_probability"]
+            picked = min(1.0, picked / local["inclusion_probability"])
+            for place, term in enumerate(
+                (
+                    1.0,
+                    weight * (model["label"] == "pass"),
+                    (1 - picked) * weight**2 * model["value"] * local["value"],
+                    (1 - picked) * weight**2 * (model["label"] != "fail") * (local["label"] != "fail"),
+                    picked * weight**2 * model["value"] ** 2,
+                )
+            ):
+                expected[judge, service][place] += term
+    found = pairs.sum_up(database, start, now, None, None)
+    names = ("samples", "w_passed", "a_value_local_value", "a_not_failed_local_not_failed", "b_value_value")
+    assert {key: [sums[name] for name in names] for key, sums in found.items()} == {
+        key: pytest.approx(sums, abs=1e-6) for key, sums in expected.items()
+    }
 
 
 def one_by_one(database: Database, start: float, now: float) -> list[Any]:

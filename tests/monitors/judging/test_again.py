@@ -17,7 +17,8 @@ PASS, UNSURE = {"value": 1.0, "label": "pass"}, {"value": 0.5, "label": "unsure"
 
 def estimated(monitor: Monitor) -> dict[str, float]:
     """Return the mean score of each tier's estimate."""
-    return {found.tier: found.mean_score for found in Estimator(monitor.database).estimates(monitor.now, 60)}
+    found = Estimator(monitor.database).estimates(monitor.now, 60)
+    return {estimate.tier: estimate.mean_score for estimate in found if estimate.tier != "joined"}
 
 
 def probabilities(monitor: Monitor) -> dict[str, float]:

@@ -1,0 +1,116 @@
+"""One estimate from a cascade's two judges: the local one, which saw many traces, and the model, which saw few of them.
+
+It is prediction-powered (Angelopoulos, Duchi and Zrnic, "PPI++", arXiv:2311.01453): the model's mean, moved by how far
+the local judge's mean over all traces is from that over the model's traces, times λ:
+
+    mean of y + λ · (mean of x over all - mean of x)        y: the model's values; x: the local judge's
+
+All means are weighted by 1 / inclusion probability, so its expectation is that of the model's values, whatever the
+local judge is worth. λ, within 0 and 1, is the one with the least variance: where the local scores tell nothing it is
+0, and the estimate the model's own.
+
+The variance is that of sampling in two steps (Särndal, Swensson and Wretman, "Model Assisted Survey Sampling", 1992,
+chapter 9): of the picks for the model, in which only y - λx counts, and of the picks before them. The interval is
+that of as many of the model's values alone as have this variance, so it is honest for few of them, too.
+"""
+
+from collections.abc import Mapping
+
+from qualitrace_monitors.estimate.interval import NEGLIGIBLE, Moments
+from qualitrace_monitors.estimate.pairs import PREDICTORS, Sums, column
+
+DISAGREEMENT = 0.25
+"""Of one more trace, that counts as one on which local judge and model disagree: a few that agree prove little."""
+
+
+def join(sums: Sums, quantity: str, local_means: Mapping[str, float]) -> Moments:
+    """Join both judges.
+
+    Args:
+        sums: those of `estimate.pairs`, over at least one pair.
+        quantity: `passed`, `not_failed` or `value`.
+        local_means: the local judge's weighted means over all of its traces, by the names in `PREDICTORS`.
+
+    Returns:
+        the moments of as many equally weighted values as the estimate is worth, which have its mean.
+    """
+    best = min((_Pairs(sums, quantity, name) for name in PREDICTORS[quantity]), key=lambda pairs: pairs.variance)
+    own = best.moments
+    spread = own.second / own.weight - own.mean**2
+    if spread < NEGLIGIBLE:  # all alike: there is nothing to predict
+        return _like(own.mean, own.mean**2, own.effective_samples)
+    mean = own.mean + best.power * (local_means[best.predictor] - best.mean_of(best.predictor))
+    mean = min(1.0, max(0.0, mean))
+    shrunk = min(1.0, mean * (1 - mean) / (own.mean * (1 - own.mean)))  # values vary less near 0 and 1
+    samples = min(own.effective_samples * best.gain, max(own.effective_samples, best.traces))
+    return _like(mean, mean**2 + spread * shrunk, samples)
+
+
+def _like(mean: float, square: float, samples: float) -> Moments:
+    first, second = samples * mean, samples * square
+    return Moments(
+        weight=samples,
+        squared_weight=samples,
+        first=first,
+        second=second,
+        squared_first=first,
+        squared_second=second,
+    )
+
+
+class _Pairs:
+    """A quantity y of the model's and a predictor x of it, with the sums over the pairs.
+
+    Attributes:
+        power: λ.
+        variance: of the estimate, times the squared sum of the weights.
+    """
+
+    def __init__(self, sums: Sums, quantity: str, predictor: str) -> None:
+        self._sums, self._quantity, self.predictor = sums, quantity, predictor
+        self._weight = self._sum("w")
+        of_y, of_x = self._moment("a", quantity, quantity), self._moment("a", predictor, predictor)
+        of_both = self._moment("a", quantity, predictor)
+        self.power = min(1.0, max(0.0, of_both / of_x)) if of_x > NEGLIGIBLE * self._sum("a") else 0.0
+        residual = max(0.0, of_y - 2 * self.power * of_both + self.power**2 * of_x)
+        doubt = DISAGREEMENT * self.power * (self._sum("a") / self._weight) ** 2
+        before = self._moment("b", quantity, quantity)
+        self._alone, self.variance = of_y + before, residual + doubt + before
+        if self.variance >= self._alone:
+            self.power, self.variance = 0.0, self._alone
+
+    def _sum(self, weight: str, *names: str) -> float:
+        return self._sums[column(weight, *names)]
+
+    def mean_of(self, name: str) -> float:
+        """Return the weighted mean over the pairs."""
+        return self._sum("w", name) / self._weight
+
+    def _moment(self, weight: str, one: str, other: str) -> float:
+        """Return the weighted sum of products of how far two quantities are from their means."""
+        first, second = self.mean_of(one), self.mean_of(other)
+        crossed = self._sum(weight, one, other) - first * self._sum(weight, other) - second * self._sum(weight, one)
+        return crossed + first * second * self._sum(weight)
+
+    @property
+    def gain(self) -> float:
+        """How many times as much the estimate is worth as the model's values alone, 1 at least."""
+        return self._alone / self.variance if self.variance > 0 else 1.0
+
+    @property
+    def traces(self) -> float:
+        """Effective number of the traces that the pairs are a sample of."""
+        return self._weight**2 / self._sum("b")
+
+    @property
+    def moments(self) -> Moments:
+        """The moments of y alone."""
+        name = self._quantity
+        return Moments(
+            weight=self._weight,
+            squared_weight=self._sum("a") + self._sum("b"),
+            first=self._sum("w", name),
+            second=self._sum("w", name, name),
+            squared_first=self._sum("a", name) + self._sum("b", name),
+            squared_second=self._sum("a", name, name) + self._sum("b", name, name),
+        )

@@ -1,0 +1,110 @@
+"""Sums over the traces of a cascade that both the local judge and the model scored, kept by the minute.
+
+They are what the joined estimate needs beside the sums of the tiers (`score_minute`), and change with them, in the
+transaction that changes a score.
+"""
+
+import sqlite3
+from collections.abc import Mapping
+
+from qualitrace_collector.state import Database
+from qualitrace_monitors.estimate.minutes import MINUTE, split
+
+Sums = Mapping[str, float]
+"""Sums over pairs, by `column`; `samples` and `verdicts` count them, and those in which the model is not unsure."""
+
+_VALUES = {
+    "passed": "(m.label = 'pass')",
+    "not_failed": "(m.label != 'fail')",
+    "value": "m.value",
+    "local_passed": "(l.label = 'pass')",
+    "local_not_failed": "(l.label != 'fail')",
+    "local_value": "l.value",
+}
+_OF_MODEL = tuple(_VALUES)[:3]
+
+PREDICTORS = {
+    "passed": ("local_passed", "local_value"),
+    "not_failed": ("local_not_failed", "local_value"),
+    "value": ("local_value",),
+}
+"""What of the local score may predict which quantity of the model's."""
+
+_PICKED = "min(1.0, m.inclusion_probability / l.inclusion_probability)"  # by the local judge, for the model
+_SQUARED = "1 / m.inclusion_probability / m.inclusion_probability"
+_WEIGHTS = {"w": "1 / m.inclusion_probability", "a": f"(1 - {_PICKED}) * {_SQUARED}", "b": f"{_PICKED} * {_SQUARED}"}
+"""The weight, and the two parts of its square: of how the model's traces were picked, and the local judge's before."""
+
+_SQUARES = [("value", "value"), ("local_value", "local_value")]
+_PRODUCTS: dict[str, list[tuple[str, ...]]] = {
+    "w": [(), *((name,) for name in _VALUES), _SQUARES[0]],
+    "a": [
+        (),
+        *((name,) for name in _VALUES),
+        *_SQUARES,
+        *((name, other) for name, others in PREDICTORS.items() for other in others),
+    ],
+    "b": [(), *((name,) for name in _OF_MODEL), _SQUARES[0]],
+}
+
+
+def column(weight: str, *names: str) -> str:
+    """Return the column of the sum of a product, with the weight `w` or a part of its square, `a` or `b`."""
+    if len(names) == 2 and names[0] == names[1] and not names[0].endswith("value"):
+        names = names[:1]  # what is only 0 or 1 is its own square
+    return "_".join((weight, *names))
+
+
+_SUMS = {"samples": "1", "verdicts": "m.label != 'unsure'"} | {
+    column(weight, *names): " * ".join([f"({_WEIGHTS[weight]})", *(_VALUES[name] for name in names)])
+    for weight, products in _PRODUCTS.items()
+    for names in products
+}
+
+_TERMS = f"""
+    SELECT cast(completed_at / {MINUTE} AS INTEGER) AS minute, judge, service,
+           {", ".join(f"{term} AS {name}" for name, term in _SUMS.items())}
+    FROM score AS l JOIN score AS m USING (trace_id, judge, service, completed_at)
+    WHERE l.tier = 'local' AND m.tier = 'llm' AND l.inclusion_probability > 0 AND m.inclusion_probability > 0"""
+
+_COUNT = f"""
+    INSERT INTO pair_minute
+    SELECT minute, judge, service, {", ".join(f":sign * {name}" for name in _SUMS)}
+    FROM ({_TERMS} AND trace_id = :trace_id AND judge = :judge) WHERE true
+    ON CONFLICT DO UPDATE SET {", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMS)}"""
+
+_SUM_UP = f"""
+    SELECT judge, service, {", ".join(f"sum({name}) AS {name}" for name in _SUMS)}
+    FROM (SELECT * FROM pair_minute WHERE minute >= :first AND minute < :end
+          UNION ALL {_TERMS} AND completed_at > :start AND completed_at < :head AND completed_at <= :now
+          UNION ALL {_TERMS} AND completed_at >= :tail AND completed_at <= :now)
+    WHERE (:judge IS NULL OR judge = :judge) AND (:service IS NULL OR service = :service)
+    GROUP BY judge, service HAVING sum(samples) > 0"""
+
+
+def count(connection: sqlite3.Connection, sign: int, trace_id: str, judge: str) -> None:
+    """Add a trace's pair, if it has one, `sign` times (1 or -1) to the sums of its minute.
+
+    Call it with -1 before each change of one of its scores and with 1 after it.
+    """
+    connection.execute(_COUNT, {"sign": sign, "trace_id": trace_id, "judge": judge})
+
+
+def sum_up(
+    database: Database, start: float, now: float, judge: str | None, service: str | None
+) -> dict[tuple[str, str], Sums]:
+    """Sum up the pairs of the traces that were completed in (start, now], in Unix seconds.
+
+    Args:
+        judge, service: only these; None for all.
+
+    Returns:
+        the sums, by `column`, of each judge and service.
+    """
+    rows = database.connection().execute(_SUM_UP, split(start, now) | {"judge": judge, "service": service})
+    return {(row["judge"], row["service"]): {name: row[name] for name in _SUMS} for row in rows}
+
+
+def prune(connection: sqlite3.Connection, before: int) -> None:
+    """Delete the sums of the minutes before one of them, in the caller's transaction."""
+    connection.execute("DELETE FROM pair_minute WHERE minute < ?", (before,))
