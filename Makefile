@@ -28,7 +28,7 @@ demo: setup ## run the main job by itself: good answers, broken retrieval, alert
 check: lint types ## style, types and the quick tests: for each change (all of it: make lint types test)
 	$(PYTEST) -m "not slow"
 
-test: setup ## run all tests (installs Debian's Prometheus, PostgreSQL and Chromium where apt-get can)
+test: setup ## run all tests (installs Debian's Prometheus, Alertmanager, PostgreSQL and Chromium where apt-get can)
 	tests/install-services
 	$(PYTEST)
 

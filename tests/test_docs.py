@@ -44,7 +44,7 @@ def pages() -> list[Path]:
     return sorted([*ROOT.glob("*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("docs/**/*.md")])
 
 
-@pytest.mark.parametrize("name", ["qualitrace.yaml", "ops.yaml"])
+@pytest.mark.parametrize("name", ["qualitrace.yaml", "ops.yaml", "receivers.yaml"])
 def test_the_shown_configurations_load(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch):
     """By the real loader, with the secret that the text exports."""
     monkeypatch.setenv("HOOK_SECRET", SECRET)

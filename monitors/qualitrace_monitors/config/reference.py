@@ -1,6 +1,6 @@
 """Writes docs/configuration.md: `python -m qualitrace_monitors.config.reference > docs/configuration.md`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
@@ -48,10 +48,28 @@ def page() -> str:
 
 
 def _chapter(name: str, field: FieldInfo) -> str:
-    rows = "".join(f"| {' | '.join(cells)} |\n" for cells in _rows(name, field))
-    is_plain_section = _section_in(field.annotation) is field.annotation is not None
+    section = _section_in(field.annotation)
+    is_plain_section = section is field.annotation is not None
     introduction = f"{field.description}\n\n" if is_plain_section else ""  # else it is in the first row
-    return f"## {name}\n\n{introduction}| key | type | default | bounds | meaning |\n|---|---|---|---|---|\n{rows}"
+    chapter = f"## {name}\n\n{introduction}{_table(_rows(name, field))}"
+    if section is Receiver:
+        key = f"{name}{_INFIXES[dict]}"
+        for kind, model in KINDS.items():
+            rows = _table(row for below in _fields_of(model) for row in _rows(f"{key}.{below[0]}", below[1]))
+            chapter += f"\n### kind: {kind}\n\n{(model.__doc__ or '').splitlines()[0]}\n\n{rows}"
+    return chapter
+
+
+def _table(rows: Iterable[list[str]]) -> str:
+    lines = "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
+    return f"| key | type | default | bounds | meaning |\n|---|---|---|---|---|\n{lines}"
+
+
+def _fields_of(model: type[Section]) -> Iterator[tuple[str, FieldInfo]]:
+    """Yield a section's own fields before those of its bases."""
+    own = [name for name in model.model_fields if name in model.__annotations__]
+    for name in [*own, *(name for name in model.model_fields if name not in own)]:
+        yield model.model_fields[name].alias or name, model.model_fields[name]
 
 
 def _rows(key: str, field: FieldInfo) -> Iterator[list[str]]:
@@ -65,11 +83,10 @@ def _rows(key: str, field: FieldInfo) -> Iterator[list[str]]:
             ", ".join(_bounds(field.metadata)),
             field.description or "",
         ]
-    if section is not None:
+    if section is not None and section is not Receiver:  # its kinds have tables of their own
         infix = _INFIXES.get(get_origin(field.annotation), "")
-        for model in KINDS.values() if section is Receiver else (section,):
-            for name, below in model.model_fields.items():
-                yield from _rows(f"{key}{infix}.{below.alias or name}", below)
+        for name, below in section.model_fields.items():
+            yield from _rows(f"{key}{infix}.{below.alias or name}", below)
 
 
 def _section_in(annotation: Any) -> type[Section] | None:

@@ -5,8 +5,9 @@ Literal["pager"]`), its settings, and `deliver`, and add it here. The configurat
 notifier delivers to it with retries, and `python -m qualitrace_monitors.config.reference` lists its settings.
 """
 
+from qualitrace_monitors.notify.alertmanager import Alertmanager
 from qualitrace_monitors.notify.receiver import Receiver
 from qualitrace_monitors.notify.webhook import Webhook
 
 KINDS = Receiver.kinds
-KINDS.update(webhook=Webhook)
+KINDS.update(webhook=Webhook, alertmanager=Alertmanager)
