@@ -3,7 +3,7 @@
 # How to change it: `Database` runs all statements at every open, so a new table or index is one more
 # `CREATE … IF NOT EXISTS` here and nothing else. A change of a table that exists raises VERSION by one and comes with
 # the statements that lead there from the version before.
-VERSION = 5
+VERSION = 6
 
 # By version: what leads there. They run in order for every version above that of the file, before the statements below.
 MIGRATIONS = {
@@ -18,6 +18,7 @@ MIGRATIONS = {
         "ALTER TABLE trace ADD COLUMN not_matched TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE judgement ADD COLUMN rate REAL NOT NULL DEFAULT 0",
     ),
+    6: ("DROP TABLE IF EXISTS open_session",),  # as in 4
 }
 
 STATEMENTS = (
@@ -131,8 +132,7 @@ STATEMENTS = (
         judge TEXT NOT NULL, tier TEXT NOT NULL, version TEXT NOT NULL, service TEXT NOT NULL, session TEXT NOT NULL,
         scores INTEGER NOT NULL, weight REAL NOT NULL, value REAL NOT NULL, passed REAL NOT NULL, failed REAL NOT NULL,
         began_at REAL NOT NULL, last_at REAL NOT NULL, slices TEXT NOT NULL,
-        PRIMARY KEY (judge, tier, version, service, session)) WITHOUT ROWID""",
-    "CREATE INDEX IF NOT EXISTS open_session_by_silence ON open_session(last_at)",
+        PRIMARY KEY (judge, tier, version, service, session, slices)) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS alert_watch (
         rule TEXT NOT NULL, service TEXT NOT NULL, number INTEGER NOT NULL, version TEXT NOT NULL,
         condition TEXT NOT NULL, state TEXT NOT NULL, bets INTEGER NOT NULL, last_at REAL NOT NULL,

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from qualitrace_collector.state import Database
 from qualitrace_monitors.alerts.kinds import kinds_of
-from qualitrace_monitors.alerts.kinds.kind import Finding, Sources, covers
+from qualitrace_monitors.alerts.kinds.kind import Finding, Sources
 from qualitrace_monitors.alerts.rule_watch import RuleWatch
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.status import AlertStatus, advance
@@ -66,7 +66,7 @@ class AlertEngine:
 
     def _covers(self, status: AlertStatus) -> bool:
         rule = self._rules.get(status.rule)
-        return rule is not None and (rule.judge or "") == status.judge and covers(rule, status.service)
+        return rule is not None and (rule.judge or "") == status.judge and rule.covers(status.service)
 
     def _update(self, connection: sqlite3.Connection, finding: Finding, before: AlertStatus, now: float) -> None:
         measured = {"value": finding.value, "interval": finding.interval, "samples": finding.samples}

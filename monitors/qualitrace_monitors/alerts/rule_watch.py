@@ -217,5 +217,6 @@ def _is_outdated(row: sqlite3.Row, rules: Mapping[str, AlertRule], now: float) -
 
 def _condition(rule: AlertRule) -> str:
     """Return what a watch depends on: a rule that says something else begins anew."""
+    traffic = f"{rule.service} {rule.match}" if rule.match else rule.service
     compared = f" {rule.canary} {rule.control}" if rule.canary else ""
-    return f"{rule.judge} {rule.service} {rule.tier} {rule.when} {rule.false_alarms} {rule.share}{compared}"
+    return f"{rule.judge} {traffic} {rule.tier} {rule.when} {rule.false_alarms} {rule.share}{compared}"

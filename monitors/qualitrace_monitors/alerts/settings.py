@@ -2,14 +2,17 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from qualitrace_collector.config.section import Section
 from qualitrace_collector.config.values import Duration, Identifier, duration_text
+from qualitrace_collector.pipeline.match import Match
 from qualitrace_monitors.alerts.condition import PROMISING, Condition
 from qualitrace_monitors.alerts.labels import Annotations, Labels, LabelValue, Link
+from qualitrace_monitors.estimate.scores import SLICES
 
 
 class FalseAlarms(Section):
@@ -72,7 +75,9 @@ class AlertRule(Section):
     control: Group | None = None
     """The traffic that it is compared with."""
     service: str | None = None
-    """The service that is watched; by default each service on its own."""
+    """The services that are watched, a name or a glob; each has an alert of its own. By default all."""
+    match: Match | None = None
+    """Some of their traffic alone, by service, model, prompt version, release, environment, route and retriever."""
     tier: Literal["local", "llm", "scorer"] | None = None
     """Whose scores count, where a judge has several tiers: by default those of the model once there are any."""
     false_alarms: FalseAlarms = FalseAlarms(chance=0.05, period=30 * 86_400.0)
@@ -118,9 +123,19 @@ class AlertRule(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "AlertRule":
-        if mistakes := [*_mistakes(self)]:
+        if mistakes := [*_mistakes(self), *_traffic_mistakes(self)]:
             raise ValueError("; ".join(mistakes))
         return self
+
+    def covers(self, service: str) -> bool:
+        """Whether the rule is about a service, or about a part of its traffic."""
+        named = self.service is None or fnmatchcase(service, self.service)
+        return named and (self.match is None or self.match.may_hold_in(service))
+
+    @property
+    def is_of_services(self) -> bool:
+        """Whether it is about all traffic of its services."""
+        return self.match is None or self.match.is_of_services
 
 
 def _mistakes(rule: AlertRule) -> Iterator[str]:
@@ -137,11 +152,21 @@ def _mistakes(rule: AlertRule) -> Iterator[str]:
             yield f"{name}: is of use with 'drop > 0.05 from control' alone"
     if rule.canary is not None and rule.canary == rule.control:
         yield "canary: is the same traffic as control"
-    if when.kind == "own_health" and rule.service is not None:
-        yield f"service: {when.quantity} is of qualitrace itself, not of a service"
     for name in rule.model_fields_set.intersection(_OF_USE):
         if when.kind not in _OF_USE[name]:
             yield f"{name}: is of no use with {str(when)!r}"
+
+
+def _traffic_mistakes(rule: AlertRule) -> Iterator[str]:
+    """Yield where the traffic that a rule is about cannot be told apart by what it watches."""
+    when = rule.when
+    if when.kind == "own_health":
+        for name in {"service", "match"} & rule.model_fields_set:
+            yield f"{name}: {when.quantity} is of qualitrace itself, not of a service"
+    elif rule.match is not None:
+        known = ("service", *SLICES) if when.kind in PROMISING else ("service",)
+        for name in rule.match.names_beyond(known):
+            yield f"match: {str(when)!r} is known by {', '.join(known)} alone (got {name!r})"
 
 
 _OF_USE: Mapping[str, tuple[str, ...]] = {

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from qualitrace_collector.config import ConfigError, parse_config
 from qualitrace_collector.state import Database
 from qualitrace_monitors.alerts import new_scores
 from qualitrace_monitors.alerts.engine import AlertEngine
 from qualitrace_monitors.alerts.settings import AlertRule
+from qualitrace_monitors.config import Config
 from qualitrace_monitors.estimate.estimator import Estimator
 from qualitrace_monitors.notify.payload import Links
 
@@ -57,6 +59,43 @@ def test_each_service_has_its_own_alert(database: Database, add_score: AddScore,
     engine.evaluate(NOW)
     found = [(rule.name, status.service, status.state) for rule, status in engine.statuses()]
     assert found == [("low", "faq", "inactive"), ("low", "shop", "firing"), ("shop-only", "shop", "firing")]
+
+
+def test_a_rule_watches_the_traffic_that_it_matches(database: Database, failing: Callable[..., None]) -> None:
+    """By globs of services and the columns of scores; a rule on a release says nothing about the rest of a service."""
+    failing(service="shop-eu", release="2.0", route="/ask")
+    failing(service="shop-us", release="1.9", route="/ask")
+    failing(service="bank", release="2.1", route="/pay")
+    matches = {
+        "shops": {"service": "shop-*"},
+        "two": {"match": {"release": "2.*"}},
+        "asked": {"service": "shop-*", "match": {"service.version": ["2.*", "3.*"], "route": "/ask"}},
+        "none": {"match": {"service": "bank", "environment": "*"}},
+    }
+    engine = engine_on(database, *(rule_with(name=name, **options) for name, options in matches.items()))
+    engine.evaluate(NOW)
+    fired: dict[str, list[str]] = {}
+    for rule, status in engine.statuses():
+        if status.state == "firing":
+            fired.setdefault(rule.name, []).append(status.service)
+    assert fired == {"shops": ["shop-eu", "shop-us"], "two": ["bank", "shop-eu"], "asked": ["shop-eu"]}
+    described = {body["commonLabels"]["alertname"]: body["alerts"][0] for _, body in outbox(database)}
+    assert "Worst traces:\n- " in described["asked"]["annotations"]["description"]
+
+
+@pytest.mark.parametrize(
+    ("options", "mistake"),
+    [
+        ({"match": {"session": "x"}}, "known by service, model, .* alone .got 'session'"),
+        ({"match": {"app.plan": "x"}}, "got 'app.plan'"),
+        ({"match": {"release": 1.5}}, "match.release: must be a name"),
+        ({"judge": None, "when": "no_scores for 15m", "match": {"release": "2"}}, "known by service alone"),
+    ],
+)
+def test_a_rule_cannot_match_what_its_scores_do_not_know(options: dict[str, Any], mistake: str) -> None:
+    """What would never hold is a mistake, with its place."""
+    with pytest.raises(ConfigError, match=mistake):
+        parse_config({"alerts": [{"name": "low", "judge": "safety", "when": "pass_rate < 0.9"} | options]}, Config)
 
 
 def test_a_status_shows_the_estimate_of_the_last_evaluation(database: Database, add_score: AddScore) -> None:

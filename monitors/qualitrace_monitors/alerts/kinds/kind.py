@@ -94,8 +94,3 @@ class Kind(ABC):
 
         A service that it does not name keeps its state: nothing is known of it.
         """
-
-
-def covers(rule: AlertRule, service: str) -> bool:
-    """Whether a rule is about a service."""
-    return rule.service in (None, service)

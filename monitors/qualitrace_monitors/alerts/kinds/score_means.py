@@ -3,6 +3,7 @@
 They bet on each answer, or session, and keep the promise of `false_alarms`.
 """
 
+import itertools
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +14,12 @@ from qualitrace_monitors.alerts.new_scores import take_bets
 from qualitrace_monitors.alerts.rule_watch import RuleWatch
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.estimate.estimator import Estimate
+from qualitrace_monitors.estimate.scores import SLICES
 from qualitrace_monitors.notify.payload import Links
 
 TRACES_SHOWN = 3
+TRACES_LOOKED_AT = 1000
+"""The worst of a service, among which those of the rule's `match` are looked for: a few milliseconds."""
 RATIONALE_CHARACTERS = 300
 
 
@@ -53,12 +57,15 @@ class ScoreFinding(Watched):
         unsure = "AND label = 'unsure' " if rule.when.quantity == "unsure_rate" else ""
         canary = rule.canary.names if rule.canary else {}
         part = "".join(f"AND {column} = ? " for column in canary)
-        rows = connection.execute(
-            "SELECT trace_id, value, rationale FROM score WHERE judge = ? AND tier = ? AND service = ? "
+        found = connection.execute(
+            f"SELECT trace_id, value, rationale, service, {', '.join(SLICES)} FROM score "
+            "WHERE judge = ? AND tier = ? AND service = ? "
             f"AND completed_at > ? AND completed_at <= ? AND inclusion_probability > 0 {unsure}{part}"
             f"ORDER BY value {direction}, completed_at DESC LIMIT ?",
-            (rule.judge, self.tier, self.service, now - rule.window, now, *canary.values(), TRACES_SHOWN),
-        ).fetchall()
+            (rule.judge, self.tier, self.service, now - rule.window, now, *canary.values(), TRACES_LOOKED_AT),
+        )
+        of_rule = (row for row in found if rule.match is None or rule.match.holds(dict(row).get))
+        rows = list(itertools.islice(of_rule, TRACES_SHOWN))
         address = self.links.trace
         return [f"{address(row['trace_id'])} scored {row['value']:.2f}: {_shortened(row['rationale'])}" for row in rows]
 
@@ -88,9 +95,10 @@ class ScoreMeans(Kind):
         }
 
     def _estimates(self, rule: AlertRule, now: float) -> Mapping[str, Mapping[str, Estimate]]:
-        """Return the estimates of each service, by tier."""
+        """Return the estimates of each service, by tier; none for a rule about a part of the traffic."""
         found: dict[str, dict[str, Estimate]] = {}
-        for estimate in self.sources.estimator.estimates(now, rule.window, judge=rule.judge, service=rule.service):
+        estimates = self.sources.estimator.estimates(now, rule.window, judge=rule.judge) if rule.is_of_services else ()
+        for estimate in filter(lambda each: rule.covers(each.service), estimates):
             found.setdefault(estimate.service, {})[estimate.tier] = estimate
         return found
 

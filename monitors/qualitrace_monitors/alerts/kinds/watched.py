@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from qualitrace_monitors.alerts.kinds.kind import Finding, covers
+from qualitrace_monitors.alerts.kinds.kind import Finding
 from qualitrace_monitors.alerts.new_scores import Bet
 from qualitrace_monitors.alerts.rule_watch import RuleWatch
 from qualitrace_monitors.alerts.settings import AlertRule
@@ -38,12 +38,12 @@ class Watched(Finding):
 def bet(
     connection: sqlite3.Connection, rules: Sequence[AlertRule], bets: Iterable[tuple[AlertRule, Bet]], now: float
 ) -> None:
-    """Let rules take their bets on the services that they are about, in the caller's transaction."""
+    """Let rules take their bets on the traffic that they are about, in the caller's transaction."""
     watches: dict[tuple[str, str], RuleWatch] | None = None
     changed = dict[tuple[str, str], RuleWatch]()
     firing = set[tuple[str, str]]()
-    for rule, taken in bets:
-        if not covers(rule, taken.service):
+    for rule, offered in bets:
+        if not rule.covers(offered.service) or (taken := offered.of(rule.match)) is None:
             continue
         if watches is None:
             found = RuleWatch.all_of(connection, rules, now)
