@@ -88,6 +88,10 @@ STATEMENTS = (
         environment TEXT NOT NULL DEFAULT '', retriever TEXT NOT NULL DEFAULT '',
         PRIMARY KEY (trace_id, judge, tier)) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS score_window ON score(completed_at, judge, service)",
+    """CREATE TABLE IF NOT EXISTS answer (
+        trace_id TEXT PRIMARY KEY, question TEXT NOT NULL, answer TEXT NOT NULL, completed_at REAL NOT NULL
+        ) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS answer_by_age ON answer(completed_at)",
     # The columns of sums stand in the order of `estimate/scores.py`'s table of terms, which fills them.
     """CREATE TABLE IF NOT EXISTS score_minute (
         minute INTEGER NOT NULL, judge TEXT NOT NULL, tier TEXT NOT NULL, service TEXT NOT NULL,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from qualitrace_collector.state import Database
-from qualitrace_monitors.estimate import pairs
+from qualitrace_monitors.estimate import answers, pairs
 from qualitrace_monitors.estimate.minutes import MINUTE, minute_of, split
 
 KEEP_SECONDS = 30 * 86_400.0
@@ -160,5 +160,6 @@ def prune(database: Database, older_than: float) -> None:
     minute = minute_of(older_than)
     with database.transaction() as connection:
         connection.execute("DELETE FROM score WHERE completed_at < ?", (minute * MINUTE,))
+        answers.prune(connection, minute * MINUTE)
         connection.execute("DELETE FROM score_minute WHERE minute < ?", (minute,))
         pairs.prune(connection, minute)

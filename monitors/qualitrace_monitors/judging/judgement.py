@@ -8,6 +8,7 @@ from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger
 from qualitrace_collector.state.ledger import JudgementOutcome
 from qualitrace_monitors.alerts import new_scores
 from qualitrace_monitors.budget.spending import AlwaysPicks, Spending
+from qualitrace_monitors.estimate import answers
 from qualitrace_monitors.estimate.scores import ScoreRow
 from qualitrace_monitors.judges.build import Escalation, JudgeStage
 from qualitrace_monitors.judges.cache import VerdictCache
@@ -100,6 +101,8 @@ def _save_score(connection: sqlite3.Connection, judgement: Judgement, now: float
         if judgement.first:  # it keeps its bet
             new_scores.put(connection, row, task.weight)
         row.save(connection)
+        if row.label != "pass":
+            answers.keep(connection, task.trace_id, task.sample, task.completed_at)
 
 
 def _escalate(connection: sqlite3.Connection, task: JudgeTask, row: ScoreRow | None, then: Escalation) -> bool:

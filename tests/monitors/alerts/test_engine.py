@@ -80,7 +80,7 @@ def test_a_rule_watches_the_traffic_that_it_matches(database: Database, failing:
             fired.setdefault(rule.name, []).append(status.service)
     assert fired == {"shops": ["shop-eu", "shop-us"], "two": ["bank", "shop-eu"], "asked": ["shop-eu"]}
     described = {body["commonLabels"]["alertname"]: body["alerts"][0] for _, body in outbox(database)}
-    assert "Worst traces:\n- " in described["asked"]["annotations"]["description"]
+    assert "Worst answers:\n- " in described["asked"]["annotations"]["description"]
 
 
 @pytest.mark.parametrize(
@@ -142,10 +142,10 @@ def test_the_firing_notification_says_what_fell_and_where(database: Database, ad
     assert float(found[1]) < 0.2
     assert 4 <= int(found[2]) <= 23
     lines = payload["commonAnnotations"]["description"].splitlines()
-    assert lines[0] == f"{summary}. Worst traces:"
-    assert len(lines) == 4
+    assert lines[1] == "Worst answers:"
+    assert len(lines) == 2 + 2 * 3
     link = f"http://mlflow.example/#/experiments/0/traces/tr-{1101:032x}"
-    assert lines[1] == f"- {link} scored 0.10: sentence 0 has no source"
+    assert lines[2:4] == [f"- {link} scored 0.10", "  why: sentence 0 has no source"]
 
 
 def test_a_long_rationale_is_cut_and_a_local_store_gives_plain_ids(database: Database, add_score: AddScore) -> None:
@@ -153,8 +153,9 @@ def test_a_long_rationale_is_cut_and_a_local_store_gives_plain_ids(database: Dat
     trace_ids = {add_score(database, "fail", NOW, rationale="x" * 5000) for _ in range(20)}
     engine_on(database, rule_with()).evaluate(NOW)
     [(_, payload)] = outbox(database)
-    for line in payload["commonAnnotations"]["description"].splitlines()[1:]:
-        trace_id, _, rationale = line.removeprefix("- ").partition(" scored 0.00: ")
+    found = re.findall(r"^- (\S+) scored 0.00\n  why: (.*)$", payload["commonAnnotations"]["description"], re.M)
+    assert len(found) == 3
+    for trace_id, rationale in found:
         assert trace_id in trace_ids
         assert len(rationale) == 300
 

@@ -3,24 +3,20 @@
 They bet on each answer, or session, and keep the promise of `false_alarms`.
 """
 
-import itertools
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
+from qualitrace_monitors.alerts.failing_answers import failing_answers
 from qualitrace_monitors.alerts.kinds.kind import Kind
 from qualitrace_monitors.alerts.kinds.watched import Watched, bet, change_text, limit_text
 from qualitrace_monitors.alerts.new_scores import take_bets
 from qualitrace_monitors.alerts.rule_watch import RuleWatch
 from qualitrace_monitors.alerts.settings import AlertRule
+from qualitrace_monitors.alerts.slices import Quantity, ScoresOf, explanation, parts_of_change
 from qualitrace_monitors.estimate.estimator import Estimate
-from qualitrace_monitors.estimate.scores import SLICES
 from qualitrace_monitors.notify.payload import Links
-
-TRACES_SHOWN = 3
-TRACES_LOOKED_AT = 1000
-"""The worst of a service, among which those of the rule's `match` are looked for: a few milliseconds."""
-RATIONALE_CHARACTERS = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,27 +43,15 @@ class ScoreFinding(Watched):
         return f"{rule.judge} of {self.service} recovered{shown} ({limit_text(rule)})"
 
     def details(self, connection: sqlite3.Connection, now: float) -> str:
-        """List the worst of the traces."""
-        return " Worst traces:" + "".join(f"\n- {line}" for line in self._worst_traces(connection, now))
-
-    def _worst_traces(self, connection: sqlite3.Connection, now: float) -> list[str]:
-        """Return a line for each of the worst scores: the trace's address, the value and the rationale."""
-        rule = self.rule
-        direction = "ASC" if rule.when.operator == "<" or rule.when.quantity == "unsure_rate" else "DESC"
-        unsure = "AND label = 'unsure' " if rule.when.quantity == "unsure_rate" else ""
-        canary = rule.canary.names if rule.canary else {}
-        part = "".join(f"AND {column} = ? " for column in canary)
-        found = connection.execute(
-            f"SELECT trace_id, value, rationale, service, {', '.join(SLICES)} FROM score "
-            "WHERE judge = ? AND tier = ? AND service = ? "
-            f"AND completed_at > ? AND completed_at <= ? AND inclusion_probability > 0 {unsure}{part}"
-            f"ORDER BY value {direction}, completed_at DESC LIMIT ?",
-            (rule.judge, self.tier, self.service, now - rule.window, now, *canary.values(), TRACES_LOOKED_AT),
-        )
-        of_rule = (row for row in found if rule.match is None or rule.match.holds(dict(row).get))
-        rows = list(itertools.islice(of_rule, TRACES_SHOWN))
-        address = self.links.trace
-        return [f"{address(row['trace_id'])} scored {row['value']:.2f}: {_shortened(row['rationale'])}" for row in rows]
+        """Name what of the traffic explains the change, and show some of the worst answers."""
+        rule, since = self.rule, self.watched.change.since - 1.0  # a mean of times, which may be rounded up
+        scores = ScoresOf(rule.judge or "", self.tier, self.service, partial(_is_of, rule))
+        examples = failing_answers(connection, scores, since, now, self.links, _worst_first(rule))
+        lines = f"\nWorst answers:{examples}" if examples else ""
+        if rule.when.reference == "control":  # the canary is what changed
+            return lines
+        parts = parts_of_change(connection, scores, since, now, _quantity(rule), fell=rule.when.operator == "<")
+        return explanation(parts, rule.when.quantity) + lines
 
 
 class ScoreMeans(Kind):
@@ -126,6 +110,23 @@ def _words(rule: AlertRule) -> str:
     return rule.when.quantity.replace("_", " ")
 
 
-def _shortened(rationale: str) -> str:
-    text = " ".join(rationale.split())
-    return text if len(text) <= RATIONALE_CHARACTERS else text[: RATIONALE_CHARACTERS - 1] + "…"
+def _is_of(rule: AlertRule, row: sqlite3.Row) -> bool:
+    """Whether a score is one that the rule watches."""
+    canary = rule.canary.names if rule.canary else {}
+    matches = rule.match is None or rule.match.holds(dict(row).get)
+    return matches and all(row[column] == value for column, value in canary.items())
+
+
+def _quantity(rule: AlertRule) -> Quantity:
+    """Return how a score counts: what is unsure counts for the service, as in the rule's bets."""
+    if rule.when.quantity == "mean_score":
+        return lambda row: row["value"]
+    if rule.when.quantity == "unsure_rate":
+        return lambda row: float(row["label"] == "unsure")
+    return lambda row: float(row["label"] == "pass" if rule.when.operator == ">" else row["label"] != "fail")
+
+
+def _worst_first(rule: AlertRule) -> str:
+    if rule.when.quantity == "unsure_rate":
+        return "AND label = 'unsure' ORDER BY value, score.completed_at DESC"
+    return f"ORDER BY value {'' if rule.when.operator == '<' else 'DESC'}, score.completed_at DESC"
