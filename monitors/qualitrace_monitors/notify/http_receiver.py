@@ -92,9 +92,14 @@ def _taken(response: httpx.Response, now: float) -> str:
     raise DeliveryFailed(
         f"the receiver answered {response.status_code}" + (f": {said}" if said else ""),
         min(asked or 0.0, MAX_PAUSE),
-        permanent=response.is_client_error and response.status_code not in _TRY_AGAIN,
+        permanent=is_refusal(response.status_code),
         problem=f"it answers {response.status_code}",
     )
+
+
+def is_refusal(status: int) -> bool:
+    """Whether an HTTP status says that the same notification will never be taken."""
+    return 400 <= status < 500 and status not in _TRY_AGAIN
 
 
 def _beginning(response: httpx.Response) -> str:

@@ -6,8 +6,9 @@ notifier delivers to it with retries, and `python -m qualitrace_monitors.config.
 """
 
 from qualitrace_monitors.notify.alertmanager import Alertmanager
+from qualitrace_monitors.notify.apprise_url import AppriseUrl
 from qualitrace_monitors.notify.receiver import Receiver
 from qualitrace_monitors.notify.webhook import Webhook
 
 KINDS = Receiver.kinds
-KINDS.update(webhook=Webhook, alertmanager=Alertmanager)
+KINDS.update(webhook=Webhook, alertmanager=Alertmanager, apprise=AppriseUrl)
