@@ -1,9 +1,9 @@
-"""What the commands share: the option `--config`, loading it, and opening the state database that it names."""
+"""What the commands share: the option `--config`, loading it, and opening state database and MLflow that it names."""
 
 import sys
 from collections.abc import Collection
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import click
 
@@ -11,6 +11,11 @@ from qualitrace_collector.config import ConfigError, load_config
 from qualitrace_collector.settings import CollectorConfig
 from qualitrace_collector.state import Database, StateError
 from qualitrace_collector.state.database import FILE_NAME
+
+if TYPE_CHECKING:
+    from qualitrace_collector.mlflow_store.store import TraceStore
+
+CONNECT_SECONDS = 5
 
 C = TypeVar("C", bound=CollectorConfig)
 
@@ -55,3 +60,26 @@ def open_state(config: CollectorConfig) -> Database:
         return Database(path)
     except StateError as error:
         raise click.ClickException(str(error)) from error
+
+
+def open_mlflow(config: CollectorConfig) -> "TraceStore":
+    """Return the store of a server's traces; exit with a message if it is missing or cannot be reached."""
+    # These imports take a second, which most commands need not wait for.
+    from sqlalchemy import create_engine, make_url
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from qualitrace_collector.masking import masked
+    from qualitrace_collector.mlflow_store.store import TraceStore, reason
+
+    uri = config.tracking_uri
+    if uri.startswith("sqlite"):  # MLflow would create a file that is missing
+        path = make_url(uri).database or ""
+        if not Path(path).exists():
+            raise click.ClickException(f"{path}: no such file; {NAME_THE_CONFIGURATION}")
+    elif uri.startswith("postgresql"):  # MLflow would try for minutes
+        try:
+            create_engine(uri, connect_args={"connect_timeout": CONNECT_SECONDS}).connect().close()
+        except SQLAlchemyError as error:
+            text = f"MLflow's database {masked(uri)} cannot be reached: {reason(error)}"
+            raise click.ClickException(text) from error
+    return TraceStore.of(config.mlflow, config.data_dir)

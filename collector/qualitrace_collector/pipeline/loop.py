@@ -17,8 +17,8 @@ from qualitrace_collector.pipeline.assemble import Assembler
 from qualitrace_collector.pipeline.batch import BATCH_BYTES, WAIT, Batch, BatchItem, BatchQueue
 from qualitrace_collector.pipeline.convert_stage import ConvertStage
 from qualitrace_collector.pipeline.journal_reader import JournalReader
-from qualitrace_collector.pipeline.recorder import KEEP_SECONDS, Recorder
-from qualitrace_collector.pipeline.settings import PipelineConfig
+from qualitrace_collector.pipeline.recorder import Recorder
+from qualitrace_collector.pipeline.settings import KEEP_SECONDS, PipelineConfig
 from qualitrace_collector.pipeline.stored_trace import StoredTrace
 from qualitrace_collector.process.backoff import seconds_after
 from qualitrace_collector.process.in_work import InWork

@@ -9,7 +9,7 @@ from qualitrace_collector.person_feedback import PersonFeedback
 from qualitrace_collector.piece import requests_of
 from qualitrace_collector.pipeline.batch import Batch, BatchItem
 from qualitrace_collector.pipeline.sampling import Rates, Sampler
-from qualitrace_collector.pipeline.settings import PipelineConfig
+from qualitrace_collector.pipeline.settings import KEEP_SECONDS, PipelineConfig
 from qualitrace_collector.pipeline.stored_trace import StoredTrace
 from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
 from qualitrace_collector.state import (
@@ -31,9 +31,6 @@ from qualitrace_collector.state.untraced import Untraced
 from qualitrace_collector.state.waiting import WaitingFeedback
 
 _log = logging.getLogger(__name__)
-
-# How long a trace's row is kept: a span that comes later than this starts the trace anew in the ledger.
-KEEP_SECONDS = 7 * 86_400.0
 
 
 class Recorder:

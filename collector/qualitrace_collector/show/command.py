@@ -13,12 +13,11 @@ from typing import Any
 
 import click
 
-from qualitrace_collector.cli import NAME_THE_CONFIGURATION, config_option, load_or_exit
+from qualitrace_collector.cli import config_option, load_or_exit, open_mlflow
 from qualitrace_collector.process.startup import apply_mlflow_settings
 from qualitrace_collector.settings import CollectorConfig
 
 _TRACE_ID = re.compile(r"(?:tr-)?([0-9a-f]{32})\Z", re.IGNORECASE)
-CONNECT_SECONDS = 5
 _PARTS = ("inputs", "outputs", "session", "user", "model")
 
 
@@ -57,7 +56,7 @@ def _from_file(request: Path, config: CollectorConfig) -> list[dict[str, Any]]:
 
 def _stored(given: str, config: CollectorConfig) -> dict[str, Any]:
     from qualitrace_collector.masking import masked
-    from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
+    from qualitrace_collector.mlflow_store.store import StoreUnavailable
     from qualitrace_collector.show.traces import sample_with_sources
 
     match = _TRACE_ID.match(given)
@@ -65,9 +64,8 @@ def _stored(given: str, config: CollectorConfig) -> dict[str, Any]:
         raise click.UsageError(f"{given!r} is no trace id: 32 hex digits are needed, or tr- and 32 hex digits")
     trace_id = f"tr-{match[1].lower()}"
     where = masked(config.tracking_uri)
-    _check_database(config.tracking_uri, where)
     try:
-        spans = TraceStore.of(config.mlflow, config.data_dir).read(trace_id)
+        spans = open_mlflow(config).read(trace_id)
     except StoreUnavailable as error:
         raise click.ClickException(f"MLflow cannot be reached: {error}") from error
     if not spans:
@@ -77,24 +75,6 @@ def _stored(given: str, config: CollectorConfig) -> dict[str, Any]:
         )
     service, complete, judges = _known(trace_id, config)
     return sample_with_sources(spans, service, complete, judges)
-
-
-def _check_database(tracking_uri: str, where: str) -> None:
-    """Exit with a message where MLflow would create a missing database, or try for minutes to reach one."""
-    from sqlalchemy import create_engine, make_url
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from qualitrace_collector.mlflow_store.store import reason
-
-    if tracking_uri.startswith("sqlite"):
-        path = make_url(tracking_uri).database or ""
-        if not Path(path).exists():
-            raise click.ClickException(f"{path}: no such file; {NAME_THE_CONFIGURATION}")
-    elif tracking_uri.startswith("postgresql"):
-        try:
-            create_engine(tracking_uri, connect_args={"connect_timeout": CONNECT_SECONDS}).connect().close()
-        except SQLAlchemyError as error:
-            raise click.ClickException(f"MLflow's database {where} cannot be reached: {reason(error)}") from error
 
 
 def _known(trace_id: str, config: CollectorConfig) -> tuple[str, bool | None, dict[str, str]]:

@@ -1,13 +1,20 @@
 """The server's commands; `qualitrace.cli` loads them when they are called."""
 
+import sqlite3
 import sys
+import time
 from pathlib import Path
 
 import click
+from pydantic import TypeAdapter, ValidationError
 
-from qualitrace_collector.cli import config_option, exit_with_mistakes, load_or_exit
+from qualitrace_collector.cli import config_option, exit_with_mistakes, load_or_exit, open_mlflow
 from qualitrace_collector.config import ConfigError
-from qualitrace_collector.process.startup import configure_logging
+from qualitrace_collector.config.load import mistakes_of
+from qualitrace_collector.config.values import Duration, duration_text
+from qualitrace_collector.pipeline.settings import KEEP_SECONDS
+from qualitrace_collector.process.startup import apply_mlflow_settings, configure_logging
+from qualitrace_collector.state.database import FILE_NAME
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.reload.configuration import Configuration
 from qualitrace_monitors.server.data_dir_lock import DataDirError
@@ -47,7 +54,51 @@ def monitor(path: Path | None) -> None:
 
 @click.command("check-config")
 @click.argument("path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
-def check_config(path: Path) -> None:
-    """Check a configuration file: every mistake at once, exit code 1 if there is any."""
-    load_or_exit(path, Config)
+@click.option("--against", metavar="24h", help="Count what the file would have seen of the traces stored since then.")
+def check_config(path: Path, against: str | None) -> None:
+    """Check a configuration file: every mistake at once, exit code 1 if there is any.
+
+    With --against, say how many of the traces in the file's data_dir each judge, rate and alert rule would have seen.
+    """
+    seconds = None if against is None else _look_back(against)
+    config = load_or_exit(path, Config)
     click.echo(f"{path}: ok")
+    if seconds is not None:
+        _show_seen(config, seconds)
+
+
+def _look_back(text: str) -> float:
+    try:
+        seconds = TypeAdapter[float](Duration).validate_python(text)
+    except ValidationError as error:
+        raise click.UsageError(f"--against: {mistakes_of(error)[0][1]}") from None
+    if not 0 < seconds <= KEEP_SECONDS:
+        kept = f"{KEEP_SECONDS / 86_400:.0f}d"
+        raise click.UsageError(f"--against: must be more than 0s and at most {kept}, as long as is known what came")
+    return seconds
+
+
+def _show_seen(config: Config, seconds: float) -> None:
+    apply_mlflow_settings(config.mlflow.token)  # before these import MLflow
+    from qualitrace_collector.mlflow_store.store import StoreUnavailable
+    from qualitrace_monitors.server.against import look_back
+
+    state = config.data_dir / FILE_NAME
+    if not state.exists():
+        raise click.ClickException(f"{state.resolve()}: no such file; data_dir is where the server keeps its state")
+
+    def progress(read: int, of: int) -> None:
+        click.echo(f"{read:,} of {of:,} traces read", err=True)
+
+    try:
+        answer = look_back(config, state, lambda: open_mlflow(config), time.time() - seconds, progress)
+    except StoreUnavailable as error:
+        raise click.ClickException(f"MLflow cannot be reached: {error}") from error
+    except sqlite3.Error as error:
+        raise click.ClickException(f"{state}: cannot be read: {error}") from error
+    about = "all read" if answer.read == answer.traces else f"of which {answer.read:,} were read; counts are estimates"
+    click.echo(f"{answer.traces:,} traces stored in the last {duration_text(seconds)}, {about}")
+    width = max((len(line.name) for line in answer.lines), default=0)
+    click.echo(f"{'':{width}}  {'seen':>11}  {'judged':>11}")
+    for line in answer.lines:
+        click.echo(f"{line.name:{width}}  {line.seen:>11,.0f}  {line.judged:>11,.0f}")
