@@ -4,7 +4,7 @@
 """
 
 from qualitrace_collector.state.coverage import Count, Counted, CoverageTotals, Spent
-from qualitrace_collector.state.database import Database, StateError
+from qualitrace_collector.state.database import Database, StateError, read_only
 from qualitrace_collector.state.dead_letters import DeadLetter, DeadLetters
 from qualitrace_collector.state.ledger import Ledger, TraceOutcome, TraceRecord, UnfinishedTrace
 from qualitrace_collector.state.queue import JudgeQueue, JudgeTask
@@ -26,4 +26,5 @@ __all__ = [
     "TraceOutcome",
     "TraceRecord",
     "UnfinishedTrace",
+    "read_only",
 ]

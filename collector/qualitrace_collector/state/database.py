@@ -3,7 +3,7 @@
 import sqlite3
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -127,3 +127,27 @@ class Database:
                 connection.close()
             self._connections.clear()
         self._local = threading.local()
+
+
+@contextmanager
+def read_only(path: Path) -> Generator[sqlite3.Connection]:
+    """Open a state database to read it beside a running server, as one snapshot; nothing is written to its file.
+
+    Raises:
+        StateError: it cannot be read, or has tables of another version.
+    """
+    try:
+        address = f"{path.resolve().as_uri()}?mode=ro"
+        connection = sqlite3.connect(address, uri=True, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None)
+        with closing(connection):
+            connection.row_factory = sqlite3.Row
+            connection.execute("BEGIN")
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version != schema.VERSION:
+                raise StateError(
+                    f"{path}: has tables of version {version}, and this qualitrace reads {schema.VERSION}: "
+                    "start the server of this qualitrace first, or use the qualitrace that wrote it"
+                )
+            yield connection
+    except sqlite3.Error as error:
+        raise StateError(f"{path}: cannot be read: {error}") from error

@@ -15,7 +15,7 @@ from qualitrace_collector.process.backoff import seconds_after
 from qualitrace_collector.state import Database
 from qualitrace_monitors.notify.firing import repeat_due
 from qualitrace_monitors.notify.outbox import Outbox
-from qualitrace_monitors.notify.receiver import DeliveryFailed, Notification, Receiver
+from qualitrace_monitors.notify.receiver import DeliveryFailed, Notification, Receiver, attempt
 
 # Doubles from 1 s to 5 min; half of it is random, so that receivers that failed together are not asked together.
 RETRY_WAIT = wait_exponential(multiplier=0.5, max=150) + wait_random_exponential(multiplier=0.5, max=150)
@@ -76,9 +76,8 @@ class Notifier:
     def _attempt(self, receiver: Receiver, notification: Notification, now: float) -> None:
         """Try once: afterwards the notification has left the outbox, or is due later."""
         try:
-            answer = receiver.deliver(notification, now)
-        except Exception as error:  # whatever a kind of receiver raises must not stop the others
-            failure = error if isinstance(error, DeliveryFailed) else DeliveryFailed(f"{type(error).__name__}: {error}")
+            answer = attempt(receiver, notification, now)
+        except DeliveryFailed as failure:
             self._problems[notification.receiver] = failure.problem
             if failure.permanent or now >= notification.created_at + receiver.give_up_after:
                 self._give_up(notification, now, failure)

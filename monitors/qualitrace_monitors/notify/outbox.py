@@ -1,11 +1,10 @@
 """The outbox: notifications written with the change that they report, kept until they have arrived."""
 
 import sqlite3
-import uuid
 from typing import NamedTuple
 
 from qualitrace_collector.state import Database
-from qualitrace_monitors.notify.receiver import Notification
+from qualitrace_monitors.notify.receiver import Notification, new_id
 
 
 class Waiting(NamedTuple):
@@ -51,7 +50,7 @@ class Outbox:
         A notification with a `topic` takes the place of one of the same topic that still waits for the receiver, with
         the pause until its next attempt: a receiver that comes back needs the newest of a topic, not the backlog.
         """
-        identity = f"msg_{uuid.uuid4().hex}"
+        identity = new_id()
         if topic:
             replaced = connection.execute(
                 "UPDATE outbox SET id = ?, body = ?, created_at = ? WHERE receiver = ? AND topic = ?",

@@ -1,5 +1,6 @@
 """What the kinds of receivers have in common: what they deliver, how they fail, and the settings that all have."""
 
+import uuid
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -116,3 +117,22 @@ class Receiver(Section):
             error = InitErrorDetails(type="literal_error", loc=("kind",), input=kind, ctx={"expected": expected})
             raise ValidationError.from_exception_data("receiver", [error])
         return cls.kinds[kind].model_validate(data)
+
+
+def new_id() -> str:
+    """Return the id of a new notification."""
+    return f"msg_{uuid.uuid4().hex}"
+
+
+def attempt(receiver: Receiver, notification: Notification, now: float) -> Answer:
+    """Deliver a notification once; `now` is in Unix seconds.
+
+    Raises:
+        DeliveryFailed: it was not taken, whatever the kind of receiver raised.
+    """
+    try:
+        return receiver.deliver(notification, now)
+    except DeliveryFailed:
+        raise
+    except Exception as error:
+        raise DeliveryFailed(f"{type(error).__name__}: {error}") from error

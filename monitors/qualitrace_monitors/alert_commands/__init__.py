@@ -1,0 +1,1 @@
+"""`qualitrace alerts`: what operators ask about alerts and receivers from a terminal."""

@@ -1,0 +1,86 @@
+"""The commands `qualitrace alerts list` and `qualitrace alerts test`."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from qualitrace_collector.cli import NAME_THE_CONFIGURATION, config_option, load_or_exit
+from qualitrace_collector.process.startup import configure_logging
+from qualitrace_collector.state import StateError, read_only
+from qualitrace_collector.state.database import FILE_NAME
+from qualitrace_monitors.alert_commands.listing import lines, listed
+from qualitrace_monitors.config import Config
+from qualitrace_monitors.notify.payload import Alert, Links, webhook_payload
+from qualitrace_monitors.notify.receiver import DeliveryFailed, Notification, attempt, new_id
+
+TEST_SECONDS = 300
+"""For how long a test stays active where alerts are kept: long enough to be seen."""
+
+
+@click.group()
+def alerts() -> None:
+    """Show alerts, and try receivers."""
+
+
+@alerts.command("list")
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON array instead of lines.")
+def list_alerts(path: Path | None, as_json: bool) -> None:
+    """List the alerts of a server, also while it runs: those that fire first.
+
+    The server's state is read, and nothing is written.
+    """
+    config = load_or_exit(path, Config, needs=("data_dir", "judges", "alerts"))
+    file = config.data_dir / FILE_NAME
+    if not file.exists():
+        raise click.ClickException(f"{file.resolve()}: no such file; {NAME_THE_CONFIGURATION}")
+    try:
+        with read_only(file) as connection:
+            rows = listed(connection, config.alerts, time.time())
+    except StateError as error:
+        raise click.ClickException(str(error)) from error
+    if as_json:
+        click.echo(json.dumps([row.as_json() for row in rows], indent=2))
+    elif rows:
+        click.echo("\n".join(lines(rows)))
+    else:
+        click.echo("no rule has found anything yet" if config.alerts else "no alert rule is configured", err=True)
+
+
+@alerts.command("test")
+@config_option
+@click.argument("receiver")
+def test_receiver(path: Path | None, receiver: str) -> None:
+    """Send a notification that is marked as a test to RECEIVER, and print what it answers.
+
+    It is sent at once, by this command, as the server would send it. Exit code 1 if it was not taken.
+    """
+    config = load_or_exit(path, Config, needs=("listen", "notify"))
+    configure_logging()
+    chosen = config.notify.get(receiver)
+    if chosen is None:
+        known = f"there are: {', '.join(config.notify)}" if config.notify else "there is none"
+        raise click.ClickException(f"no receiver named {receiver!r} under notify; {known}")
+    now = time.time()
+    text = f"This is a test of the receiver {receiver!r} by qualitrace. Nothing is wrong."
+    alert = Alert(
+        labels={"alertname": "QualitraceTest", "severity": "none"},
+        annotations={"summary": text},
+        starts_at=now,
+        expires_at=now + TEST_SECONDS,
+    )
+    body = webhook_payload(alert, receiver, Links(config.listen.web_url))
+    notification = Notification(id=new_id(), receiver=receiver, body=body, created_at=now, due_at=now, attempts=0)
+    try:
+        answer = attempt(chosen, notification, now)
+    except DeliveryFailed as failure:
+        again = "it would be given up" if failure.permanent else "it would be tried again"
+        click.echo(f"{receiver} did not take it: {failure} ({again})", err=True)
+        sys.exit(1)
+    click.echo(f"{receiver} took it: {answer.text}")
+    if answer.problem:
+        click.echo(f"{receiver}: {answer.problem}", err=True)
+        sys.exit(1)
