@@ -67,6 +67,25 @@ def test_a_trace_has_one_outcome_even_when_recorded_again(database: Database):
     assert totals(database) == {("", "stored"): 1}
 
 
+def test_what_is_withdrawn_waits_at_no_stage(database: Database):
+    """Neither for the judge nor for its model, and the answer of one that was being asked is not taken."""
+    first, second = task(judge="relevance"), task(judge="relevance/llm")
+    put(database, first, second, task(judge="relevance2"), task("tr-2"))
+    assert finish(database, first, "scored")
+    with database.transaction() as connection:
+        assert JudgeQueue.withdraw(connection, "tr-1", "relevance")
+        assert not JudgeQueue.withdraw(connection, "tr-1", "relevance")
+    assert not finish(database, second, "scored")
+    assert totals(database) == {
+        ("relevance", "scored"): 1,
+        ("relevance/llm", "not_matched"): 1,
+        ("relevance2", "queued"): 1,
+        ("relevance", "queued"): 1,
+    }
+    put(database, second)
+    assert totals(database)["relevance/llm", "queued"] == 1
+
+
 @settings(max_examples=30)
 @given(
     st.lists(
