@@ -276,7 +276,7 @@ def test_tables_of_another_version_are_refused(database: Database):
 def test_tables_of_an_earlier_version_are_migrated(database: Database):
     """A score that was kept by an earlier version stays, with nothing where a column is new."""
     connection = database.connection()
-    for column in ("session", "route", "release", "environment", "retriever"):
+    for column in ("session", "route", "release", "environment", "retriever", "weight", "first"):
         connection.execute(f"ALTER TABLE score DROP COLUMN {column}")
     connection.execute("ALTER TABLE trace DROP COLUMN not_matched")
     connection.execute("ALTER TABLE judgement DROP COLUMN rate")
@@ -284,7 +284,7 @@ def test_tables_of_an_earlier_version_are_migrated(database: Database):
     columns = [row["name"] for row in connection.execute("PRAGMA table_info(score)")]
     connection.execute(f"INSERT INTO score VALUES ({', '.join(map(repr, columns))})")
     (row,) = Database(database.path).rows("SELECT * FROM score")
-    assert (row["trace_id"], row["session"], row["retriever"]) == ("trace_id", "", "")
+    assert (row["trace_id"], row["session"], row["retriever"], row["weight"]) == ("trace_id", "", "", None)
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path):
