@@ -69,6 +69,7 @@ def _put_score(
     at: float,
     *,
     value: float | None = None,
+    weight: float = 1.0,
     **changes: object,
 ) -> str:
     trace_id = f"tr-{number:032x}"
@@ -90,10 +91,9 @@ def _put_score(
         "cost_usd": None,
         "completed_at": at,
         "scored_at": at,
-        "weight": 1.0,
         **changes,
     }
-    new_scores.put(connection, ScoreRow(**row))
+    new_scores.put(connection, ScoreRow(**row), weight)
     ScoreRow(**row).save(connection)
     return trace_id
 

@@ -1,0 +1,1 @@
+"""Prometheus' recording and alerting rules, and their tests, from the configuration: `qualitrace rules`."""

@@ -1,0 +1,59 @@
+"""What the alerts of a rule are about, and what they are called."""
+
+from collections.abc import Iterable
+
+from qualitrace_monitors.alerts.settings import AlertRule
+from qualitrace_monitors.prometheus_rules.promql import fits, plain
+
+APPROXIMATE = {"severity": "info", "approximate": "true"}
+"""The labels of an alert that keeps no promise."""
+
+ANY_SERVICE = "shop"
+"""The service of the examples of a rule that is about all."""
+
+
+def services(rule: AlertRule) -> list[str]:
+    """Return the matchers of the services that a rule is about."""
+    matched = rule.match.root.get("service", ()) if rule.match else ()
+    return [fits("service", globs) for globs in ((rule.service,) if rule.service else (), matched) if globs]
+
+
+def labels_of(rule: AlertRule, *names: str) -> dict[str, str]:
+    """Return the labels that an alert of the rule has by its expression, in an example; `names` are those wanted."""
+    found = {"service": _service(rule)}
+    if rule.judge:
+        found |= {"judge": rule.judge, "tier": rule.tier or "local"}
+    return {name: value for name, value in found.items() if not names or name in names}
+
+
+def _service(rule: AlertRule) -> str:
+    """Return a service that the rule is about."""
+    globs = [*([rule.service] if rule.service else []), *(rule.match.root.get("service", ()) if rule.match else ())]
+    texts = (glob.replace("*", "").replace("?", "x") for glob in globs)
+    fitting: Iterable[str] = (text for text in texts if text and rule.covers(text))
+    return next(iter(fitting), ANY_SERVICE)
+
+
+def own_labels(rule: AlertRule) -> dict[str, str]:
+    """Return the labels that an alert of the rule has of its own, as templates."""
+    return {name: plain(value) for name, value in ({"severity": rule.severity} | rule.labels).items()}
+
+
+def annotations(
+    rule: AlertRule, sentence: str, runbooks: str, page: str = "quality", whose: str = "service"
+) -> dict[str, str]:
+    """Return summary, description and runbook of an alert, and what the rule adds.
+
+    Args:
+        sentence: what holds.
+        page: of the runbook in the folder `runbooks`, unless the rule has one.
+        whose: the label that says what it is about.
+    """
+    judge = f"{rule.judge} of " if rule.judge and whose == "service" else ""
+    whole = f"{plain(judge)}{{{{ $labels.{whose} }}}}: {plain(sentence)}"
+    return {
+        "summary": plain(rule.summary) if rule.summary else whole,
+        "description": whole,
+        "runbook_url": plain(str(rule.runbook_url)) if rule.runbook_url else f"{runbooks}/{page}.md",
+        **{name: plain(text) for name, text in rule.annotations.items()},
+    }
