@@ -69,7 +69,6 @@ def _put_score(
     at: float,
     *,
     value: float | None = None,
-    weight: float = 1.0,
     **changes: object,
 ) -> str:
     trace_id = f"tr-{number:032x}"
@@ -91,9 +90,10 @@ def _put_score(
         "cost_usd": None,
         "completed_at": at,
         "scored_at": at,
+        "weight": 1.0,
         **changes,
     }
-    new_scores.put(connection, ScoreRow(**row), weight)
+    new_scores.put(connection, ScoreRow(**row))
     ScoreRow(**row).save(connection)
     return trace_id
 

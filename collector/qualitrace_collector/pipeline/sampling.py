@@ -46,6 +46,10 @@ class Rates(Protocol):
         """Whether `judge` can take a trace that is always to be judged; if so, in the caller's transaction, it will."""
         ...
 
+    def release(self, connection: sqlite3.Connection, trace_id: str, judge: SampledJudge) -> None:
+        """Take note, in the caller's transaction, that `judge` will not judge a trace that it was to judge."""
+        ...
+
 
 class ConfiguredRates:
     """Judges without a budget: they can take all that the configuration wants."""
@@ -57,6 +61,9 @@ class ConfiguredRates:
     def admits(self, connection: sqlite3.Connection, trace_id: str, judge: SampledJudge) -> bool:
         """Take every trace."""
         return True
+
+    def release(self, connection: sqlite3.Connection, trace_id: str, judge: SampledJudge) -> None:
+        """Do nothing: no account is kept."""
 
 
 class Sampler:
@@ -150,17 +157,15 @@ class Sampler:
         if trace.known and JudgeQueue.holds(connection, trace.trace_id, judge.name):
             if matches(judge, trace):
                 return 0.0  # the queue knows the probability
-            JudgeQueue.withdraw(connection, trace.trace_id, judge.name)
+            if JudgeQueue.withdraw(connection, trace.trace_id, judge.name):
+                self._rates.release(connection, trace.trace_id, judge)
             return None
-        was_unmatched = judge.name in unmatched
         if not matches(judge, trace):
-            if not was_unmatched:
+            if not trace.known:  # else it is not matched already, or was sampled out when it matched
                 unmatched.add(judge.name)
                 counts[trace.service, "not_matched", judge.name] += 1
-                if trace.known:
-                    Ledger.add(connection, trace.service, "sampled_out", judge.name, -1)
             return None
-        if was_unmatched:  # what came since makes it match
+        if judge.name in unmatched:  # what came since makes it match
             unmatched.remove(judge.name)
             Ledger.add(connection, trace.service, "not_matched", judge.name, -1)
         elif trace.known:

@@ -125,17 +125,22 @@ class JudgeQueue:
         Ledger.add(connection, task.service, "queued", task.judge)
 
     @staticmethod
-    def withdraw(connection: sqlite3.Connection, trace_id: str, judge: str) -> None:
-        """Let a trace that waits for the judge, or for a later stage of it, wait no more: it is not matched."""
+    def withdraw(connection: sqlite3.Connection, trace_id: str, judge: str) -> bool:
+        """Let a trace that waits for the judge, or for a later stage of it, wait no more: it is not matched.
+
+        Returns:
+            Whether it waited.
+        """
         # A later stage is called after the judge, see `JudgeTask.for_queue`.
         rows = connection.execute(
             "UPDATE judgement SET status = 'not_matched', sample = '' WHERE trace_id = :trace AND status = 'queued' "
             "AND (judge = :judge OR instr(judge, :judge || '/') = 1) RETURNING judge, service",
             {"trace": trace_id, "judge": judge},
-        )
-        for row in rows.fetchall():
+        ).fetchall()
+        for row in rows:
             Ledger.add(connection, row["service"], "queued", row["judge"], -1)
             Ledger.add(connection, row["service"], "not_matched", row["judge"])
+        return bool(rows)
 
     def lease(
         self, limit: int, now: float, lease_seconds: float, judges: list[str], only: Iterable[str] | None = None

@@ -3,7 +3,7 @@
 # How to change it: `Database` runs all statements at every open, so a new table or index is one more
 # `CREATE … IF NOT EXISTS` here and nothing else. A change of a table that exists raises VERSION by one and comes with
 # the statements that lead there from the version before.
-VERSION = 6
+VERSION = 7
 
 # By version: what leads there. They run in order for every version above that of the file, before the statements below.
 MIGRATIONS = {
@@ -19,6 +19,8 @@ MIGRATIONS = {
         "ALTER TABLE judgement ADD COLUMN rate REAL NOT NULL DEFAULT 0",
     ),
     6: ("DROP TABLE IF EXISTS open_session",),  # as in 4
+    # Of earlier scores nobody knows the weight that they had for alerts.
+    7: ("ALTER TABLE score ADD COLUMN weight REAL", "ALTER TABLE score ADD COLUMN first TEXT NOT NULL DEFAULT ''"),
 }
 
 STATEMENTS = (
@@ -86,6 +88,7 @@ STATEMENTS = (
         completed_at REAL NOT NULL, scored_at REAL NOT NULL,
         session TEXT NOT NULL DEFAULT '', route TEXT NOT NULL DEFAULT '', release TEXT NOT NULL DEFAULT '',
         environment TEXT NOT NULL DEFAULT '', retriever TEXT NOT NULL DEFAULT '',
+        weight REAL, first TEXT NOT NULL DEFAULT '',
         PRIMARY KEY (trace_id, judge, tier)) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS score_window ON score(completed_at, judge, service)",
     """CREATE TABLE IF NOT EXISTS answer (

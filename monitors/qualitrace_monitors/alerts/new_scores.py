@@ -96,13 +96,9 @@ def _merged(parts: Sequence[Part]) -> dict[str, Any]:
     }
 
 
-def put(connection: sqlite3.Connection, row: ScoreRow, weight: float) -> None:
-    """Note a trace's first score by a judge for the rules, in the caller's transaction.
-
-    Args:
-        weight: relative, see `JudgeTask`; a score without one is left out.
-    """
-    if weight > 0:
+def put(connection: sqlite3.Connection, row: ScoreRow) -> None:
+    """Note a trace's first score by a judge for the rules, if it has a weight, in the caller's transaction."""
+    if row.weight > 0:
         connection.execute(
             "INSERT INTO new_score (judge, tier, version, service, session, value, label, weight, scored_at, slices) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -114,7 +110,7 @@ def put(connection: sqlite3.Connection, row: ScoreRow, weight: float) -> None:
                 row.session,
                 row.value,
                 row.label,
-                min(1.0, weight),
+                row.weight,
                 row.scored_at,
                 json.dumps({name: value for name in SLICES if (value := getattr(row, name))}),
             ),

@@ -13,6 +13,7 @@ from qualitrace_collector.pipeline.settings import SampledJudge, Sampling
 from qualitrace_collector.state import Database
 from qualitrace_monitors.budget.spending import SECONDS, AlwaysPicks, Balance, Limit, Spending, Unit
 from qualitrace_monitors.judges.build import llm_queue
+from qualitrace_monitors.judges.contract import Usage
 from qualitrace_monitors.judges.settings import JudgeConfig
 
 LEAST_RATE = 0.01
@@ -81,6 +82,10 @@ class Pacing:
         for limit in limits:
             self._left_for_always[limit] -= self._costs[judge.name][limit.unit]
         return True
+
+    def release(self, connection: sqlite3.Connection, trace_id: str, judge: SampledJudge) -> None:
+        """Take a pick that will not be judged off the account, in the caller's transaction."""
+        AlwaysPicks.book(connection, judge.name, trace_id, Usage(), self._clock())
 
     def _measure(self) -> None:
         now = self._clock()

@@ -9,6 +9,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from qualitrace_collector.state import Database
 from qualitrace_monitors.estimate import answers, pairs
@@ -22,6 +23,9 @@ MAX_RATIONALE = 400
 
 SLICES = ("model", "prompt_version", "release", "environment", "route", "retriever")
 """The columns by which the scores of a service can be told apart."""
+
+FIRST = ("version", "service", "value", "label", "scored_at", "session", *SLICES)
+"""What is kept of a trace's first verdict when it is judged again: what alerts have bet on."""
 
 _KEYS = "minute, judge, tier, service"
 _SUMS = {
@@ -73,6 +77,8 @@ class ScoreRow:
             after the fact, or held other content.
         completed_at, scored_at: Unix seconds.
         session, route, release, environment, retriever: the sample's, see its metadata; empty where it has none.
+        weight: for alerts, relative, see `JudgeTask`; 0 if they leave the score out.
+        first: JSON of `FIRST`, of the verdict that alerts have bet on; empty if that is this one.
     """
 
     trace_id: str
@@ -96,6 +102,8 @@ class ScoreRow:
     release: str = ""
     environment: str = ""
     retriever: str = ""
+    weight: float = 0.0
+    first: str = ""
 
     def replaces_another(self, connection: sqlite3.Connection) -> bool:
         """Whether the trace already has a score by this judge and tier."""
@@ -112,11 +120,21 @@ class ScoreRow:
     def save(self, connection: sqlite3.Connection) -> None:
         """Insert or replace the score; in the caller's transaction."""
         _count(connection, -1, self.trace_id, self.judge, self.tier)
-        kept = replace(self, rationale=_shortened(self.rationale))
+        kept = replace(self, rationale=_shortened(self.rationale), **_first_bet(connection, self))
         values = [getattr(kept, name) for name in self.__slots__]
         marks = ",".join("?" * len(values))
         connection.execute(f"INSERT OR REPLACE INTO score ({','.join(self.__slots__)}) VALUES ({marks})", values)
         _count(connection, 1, self.trace_id, self.judge, self.tier)
+
+
+def _first_bet(connection: sqlite3.Connection, row: ScoreRow) -> dict[str, Any]:
+    """Return weight and verdict of the row that this one replaces, if any: the trace keeps its bet."""
+    query = "SELECT * FROM score WHERE trace_id = ? AND judge = ? AND tier = ?"
+    before = connection.execute(query, (row.trace_id, row.judge, row.tier)).fetchone()
+    if before is None:
+        return {}
+    first = before["first"] or json.dumps({name: before[name] for name in FIRST})
+    return {"weight": before["weight"], "first": first}
 
 
 def _shortened(rationale: str) -> str:

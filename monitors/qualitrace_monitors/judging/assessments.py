@@ -44,6 +44,7 @@ def score_row(task: JudgeTask, judge: Judge, score: Score, now: float) -> ScoreR
         cost_usd=score.cost_usd,
         completed_at=task.completed_at,
         scored_at=now,
+        weight=min(1.0, task.weight),
         session=metadata.get("session", ""),
         **{name: metadata.get(name, "") for name in SLICES},
     )

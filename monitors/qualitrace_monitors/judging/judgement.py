@@ -99,7 +99,7 @@ def _save_score(connection: sqlite3.Connection, judgement: Judgement, now: float
     if row is not None:
         judgement.first = not row.replaces_another(connection)
         if judgement.first:  # it keeps its bet
-            new_scores.put(connection, row, task.weight)
+            new_scores.put(connection, row)
         row.save(connection)
         if row.label != "pass":
             answers.keep(connection, task.trace_id, task.sample, task.completed_at)

@@ -140,7 +140,7 @@ def test_a_late_span_may_make_a_trace_match(make: Callable[..., Collector], rate
 
 
 def test_a_late_span_may_make_a_trace_match_no_more(make: Callable[..., Collector]):
-    """What waits is taken back; what was not picked changes its outcome; and a span after that may turn both round."""
+    """What waits is taken back, and a span after that may bring it there again."""
     collector = make(judges=[judge(model="gpt-4o*")], sampling={"rate": 1})
     collector.send([*rag(1)])
     collector.run()
@@ -167,6 +167,20 @@ def test_the_resource_is_known_when_more_of_a_trace_comes(make: Callable[..., Co
     collector.run(180)
     assert outcomes(collector) == {"queued": 2}
     assert {task.trace_id[-1]: task.sample.passages for task in collector.tasks()} == {"1": ("P.",), "2": ("P.",)}
+
+
+def test_what_was_sampled_out_or_came_before_the_judge_keeps_its_outcome(make: Callable[..., Collector]):
+    """A late span that no longer matches changes no total: neither of that judge, nor of one that is new since."""
+    collector = make(judges=[judge(model="gpt-4o*")], sampling={"rate": 0})
+    collector.send([*rag(1)])
+    collector.run()
+    collector.raw["judges"] = [judge(model="gpt-4o*"), {"name": "toxicity", "match": {"model": "gpt-4o*"}}]
+    collector.restart()
+    start = rag(1)[0].start_time_unix_nano + 10**6
+    late = {"gen_ai__request__model": "other", "start": start}
+    collector.send([chat_span(1, 4, 1, question="Q?", answer="B.", **late)])
+    collector.run(62)
+    assert collector.totals() == {("", "stored"): 1, ("relevance", "sampled_out"): 1}
 
 
 @pytest.mark.parametrize("changed", [False, True])

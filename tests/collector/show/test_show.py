@@ -88,14 +88,14 @@ def test_each_part_names_the_span_and_the_field_that_it_comes_from(
 
 def test_the_text_form_shows_the_same(make: Callable[..., Collector], ask: Callable[..., Result]):
     """For people: each part with its origin behind it."""
-    judges = ["groundedness", {"name": "toxicity", "rate": 0.0}]
+    judges = ["groundedness", {"name": "toxicity", "rate": 0.0}, {"name": "safety", "match": {"service": "bank"}}]
     collector = make(judges=judges)
     collector.send(rag_trace(1, question="Q?", answer="A.", passages=["One.", "Two."]))
     collector.run()
     output = ask(hex_id(1), judges=judges).output
     assert "inputs: Q?  [chat gpt-4o-mini 0000000000000003, gen_ai.input.messages]" in output
     assert "passage 2 (retriever): Two.  [retrieve 0000000000000002, outputs]" in output
-    assert "complete: yes\njudges: groundedness queued, toxicity sampled_out\n" in output
+    assert "complete: yes\njudges: groundedness queued, toxicity sampled_out, safety not_matched\n" in output
 
 
 def test_a_trace_that_is_open_did_not_go_to_the_judges(make: Callable[..., Collector], ask: Callable[..., Result]):

@@ -67,6 +67,25 @@ def test_a_trace_has_one_outcome_even_when_recorded_again(database: Database):
     assert totals(database) == {("", "stored"): 1}
 
 
+def test_what_is_withdrawn_waits_at_no_stage(database: Database):
+    """Neither for the judge nor for its model, and the answer of one that was being asked is not taken."""
+    first, second = task(judge="relevance"), task(judge="relevance/llm")
+    put(database, first, second, task(judge="relevance2"), task("tr-2"))
+    assert finish(database, first, "scored")
+    with database.transaction() as connection:
+        assert JudgeQueue.withdraw(connection, "tr-1", "relevance")
+        assert not JudgeQueue.withdraw(connection, "tr-1", "relevance")
+    assert not finish(database, second, "scored")
+    assert totals(database) == {
+        ("relevance", "scored"): 1,
+        ("relevance/llm", "not_matched"): 1,
+        ("relevance2", "queued"): 1,
+        ("relevance", "queued"): 1,
+    }
+    put(database, second)
+    assert totals(database)["relevance/llm", "queued"] == 1
+
+
 @settings(max_examples=30)
 @given(
     st.lists(
@@ -257,7 +276,7 @@ def test_tables_of_another_version_are_refused(database: Database):
 def test_tables_of_an_earlier_version_are_migrated(database: Database):
     """A score that was kept by an earlier version stays, with nothing where a column is new."""
     connection = database.connection()
-    for column in ("session", "route", "release", "environment", "retriever"):
+    for column in ("session", "route", "release", "environment", "retriever", "weight", "first"):
         connection.execute(f"ALTER TABLE score DROP COLUMN {column}")
     connection.execute("ALTER TABLE trace DROP COLUMN not_matched")
     connection.execute("ALTER TABLE judgement DROP COLUMN rate")
@@ -265,7 +284,7 @@ def test_tables_of_an_earlier_version_are_migrated(database: Database):
     columns = [row["name"] for row in connection.execute("PRAGMA table_info(score)")]
     connection.execute(f"INSERT INTO score VALUES ({', '.join(map(repr, columns))})")
     (row,) = Database(database.path).rows("SELECT * FROM score")
-    assert (row["trace_id"], row["session"], row["retriever"]) == ("trace_id", "", "")
+    assert (row["trace_id"], row["session"], row["retriever"], row["weight"]) == ("trace_id", "", "", None)
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path):

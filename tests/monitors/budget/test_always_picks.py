@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from math import sqrt
 from typing import Any
@@ -153,6 +154,18 @@ def test_a_pick_takes_what_it_is_expected_to_cost_until_it_has_cost_it(database:
     assert traffic.left() == 500 - 250 - 100
     traffic.now += 86_400
     assert traffic.left() == 500 - 100
+
+
+def test_a_pick_that_matches_no_more_is_off_the_account(database: Database) -> None:
+    """Its room is for others, and it is paid for by nobody."""
+    traffic = Traffic(database, match={"service": "shop"})
+    [trace] = traffic.run(True)
+    assert traffic.left() == 400
+    with database.transaction() as connection:
+        traffic.recorder.sampler.enqueue(connection, [replace(trace, service="bank", known=True)], NOON)
+    assert traffic.left() == 500
+    totals = {row["outcome"]: row["total"] for row in Ledger(database).totals() if row["judge"]}
+    assert totals == {"not_matched": 1}
 
 
 def test_a_judges_own_limit_and_that_of_all_both_bind(database: Database) -> None:
