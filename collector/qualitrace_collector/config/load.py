@@ -227,7 +227,7 @@ _FORMS = {
 
 
 def _mistake(detail: Any) -> LocatedMistake:
-    path = ".".join(str(part) for part in detail["loc"])
+    path = ".".join(str(part) for part in detail["loc"] if part != "[key]")  # pydantic's mark of a wrong key
     kind, given = detail["type"], detail["input"]
     if kind in _BOUNDS:
         word, key = _BOUNDS[kind]

@@ -46,7 +46,7 @@ def _lines(row: sqlite3.Row, links: Links) -> str:
         ("why", row["rationale"], RATIONALE_CHARACTERS),
     )
     shown = (f"\n  {name}: {shortened(_redactor()(text), most)}" for name, text, most in texts if text)
-    return f"- {links.trace(row['trace_id'])} scored {row['value']:.2f}{''.join(shown)}"
+    return f"- {links.trace_page(row['trace_id'])} scored {row['value']:.2f}{''.join(shown)}"
 
 
 @cache

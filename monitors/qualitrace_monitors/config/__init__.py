@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import Field, ModelWrapValidatorHandler, model_validator
 
 from qualitrace_collector.config.section import Mistake, validate_with
+from qualitrace_collector.config.values import Identifier
 from qualitrace_collector.pipeline.settings import DEFAULT_JUDGES
 from qualitrace_collector.settings import CollectorConfig
 from qualitrace_monitors.alerts.settings import AlertRule
@@ -30,7 +31,7 @@ class Config(CollectorConfig):
     """The rules that notify when quality fell."""
     heartbeat: HeartbeatConfig | None = None
     """A notification at a steady pace: its absence says that the monitor is dead."""
-    notify: dict[str, Receiver] = Field(default_factory=dict, max_length=MOST_RECEIVERS)
+    notify: dict[Identifier, Receiver] = Field(default_factory=dict, max_length=MOST_RECEIVERS)
     """The receivers of notifications, by name."""
 
     @model_validator(mode="wrap")

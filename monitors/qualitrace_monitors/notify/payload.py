@@ -45,6 +45,10 @@ class Links:
         )
         return f"{self.web}{path}?from={rfc3339(int(since))}" if path else self.web
 
+    def trace_page(self, trace_id: str) -> str:
+        """Return the address of the dashboard's page of a trace."""
+        return f"{self.web}/trace/{quote(trace_id, safe='')}"
+
     def trace(self, trace_id: str) -> str:
         """Return the address of a trace in MLflow's UI, or its id alone when MLflow has no server.
 

@@ -5,13 +5,21 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import (
+    FileResponse,
+    HTMLResponse,
+    JSONResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+)
 from starlette.routing import Route
 
 from qualitrace_collector.config.values import split_address
@@ -44,6 +52,9 @@ def create_app(
     return Starlette(
         routes=[
             Route("/", pages.dashboard),
+            # The addresses in notifications. Names may hold slashes.
+            Route("/service/{names:path}", pages.service),
+            Route("/trace/{trace_id:path}", pages.trace),
             Route("/style.css", pages.style),
             Route("/metrics", pages.metrics),
             Route("/healthz", pages.healthz),
@@ -53,12 +64,18 @@ def create_app(
         middleware=[
             Middleware(
                 WebGuard,
-                hosts=(split_address(listen.web)[0], *listen.allowed_hosts),
+                hosts=(split_address(listen.web)[0], *_external_hosts(listen), *listen.allowed_hosts),
                 token=None if listen.web_token is None else listen.web_token.get_secret_value(),
             )
         ],
         lifespan=pages.lifespan,
     )
+
+
+def _external_hosts(listen: Listen) -> list[str]:
+    """Return the host by which readers of notifications come, if there is one."""
+    host = None if listen.web_external_url is None else listen.web_external_url.host
+    return [host.strip("[]")] if host else []
 
 
 class _Pages:
@@ -82,6 +99,13 @@ class _Pages:
 
     async def dashboard(self, _request: Request) -> Response:
         return HTMLResponse(await self._reads.read("dashboard", lambda: self._dashboard.render().encode()))
+
+    async def service(self, _request: Request) -> Response:
+        return RedirectResponse("/")  # which shows every service and judge
+
+    async def trace(self, request: Request) -> Response:
+        address = self._dashboard.trace_url(quote(request.path_params["trace_id"], safe=""))
+        return RedirectResponse(address if self._dashboard.has_trace_pages else "/")
 
     async def style(self, _request: Request) -> Response:
         return FileResponse(STYLE)

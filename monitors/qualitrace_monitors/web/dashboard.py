@@ -57,6 +57,11 @@ class Dashboard:
     trace_url: Callable[[str], str]
     clock: Callable[[], float]
 
+    @property
+    def has_trace_pages(self) -> bool:
+        """Whether MLflow has a page of each trace: a database alone has none."""
+        return self.mlflow_uri.startswith(("http://", "https://"))
+
     def render(self) -> str:
         """Return the page as HTML."""
         now = self.clock()
@@ -81,7 +86,7 @@ class Dashboard:
             worst=self._worst(now - DEFAULT_WINDOW),
             mlflow_uri=self.mlflow_uri,
             trace_url=self.trace_url,
-            has_pages=self.mlflow_uri.startswith(("http://", "https://")),
+            has_pages=self.has_trace_pages,
         )
 
     def _failing_receivers(self) -> list[tuple[LastDelivery, int]]:

@@ -144,19 +144,19 @@ def test_the_firing_notification_says_what_fell_and_where(database: Database, ad
     lines = payload["commonAnnotations"]["description"].splitlines()
     assert lines[1] == "Worst answers:"
     assert len(lines) == 2 + 2 * 3
-    link = f"http://mlflow.example/#/experiments/0/traces/tr-{1101:032x}"
+    link = f"http://127.0.0.1:9464/trace/tr-{1101:032x}"
     assert lines[2:4] == [f"- {link} scored 0.10", "  why: sentence 0 has no source"]
 
 
-def test_a_long_rationale_is_cut_and_a_local_store_gives_plain_ids(database: Database, add_score: AddScore) -> None:
-    """A description stays readable: rationales end after 300 characters; ids are links only with a server."""
+def test_a_long_rationale_is_cut_and_each_answer_has_an_address(database: Database, add_score: AddScore) -> None:
+    """A description stays readable: rationales end after 300 characters; each answer has its page."""
     trace_ids = {add_score(database, "fail", NOW, rationale="x" * 5000) for _ in range(20)}
     engine_on(database, rule_with()).evaluate(NOW)
     [(_, payload)] = outbox(database)
     found = re.findall(r"^- (\S+) scored 0.00\n  why: (.*)$", payload["commonAnnotations"]["description"], re.M)
     assert len(found) == 3
     for trace_id, rationale in found:
-        assert trace_id in trace_ids
+        assert trace_id.rpartition("/trace/")[2] in trace_ids
         assert len(rationale) == 300
 
 

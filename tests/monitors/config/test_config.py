@@ -152,6 +152,7 @@ ALIASES = "a: &a [1]\n" + "\n".join(
         ("listen: {web_token_file: /dev/zero}", "listen: web_token_file: cannot read /dev/zero: longer than 1 MiB"),
         ("judges: [" + "relevance, " * 100_000 + "]", "not valid YAML: longer than 1 MiB"),
         ("[]", "must be a mapping of sections, not list"),
+        ("notify: {'ops team': {url: 'http://x'}}", "notify.ops team: must be letters, digits, '_' or '-', starting with a letter (got 'ops team')"),
         ("notify: {ops: {url: 'ftp://x'}}", "notify.ops.url: URL scheme should be 'http' or 'https' (got 'ftp://x')"),
         ("mlflow: {tracking_uri: 'mysql://u:pw@db/mlflow'}", f"mlflow.{TRACKING_URI} (got 'mysql://db/mlflow')"),
         ("mlflow: {tracking_uri: 'sqlite://mlflow.db'}", f"mlflow.{TRACKING_URI} (got 'sqlite://mlflow.db')"),

@@ -4,11 +4,13 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from qualitrace_collector.state import Database, Ledger
 from qualitrace_monitors.notify.outbox import Outbox
+from qualitrace_monitors.notify.payload import Links
 from support.web import NOW, WebStand
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75"
@@ -87,6 +89,29 @@ class TestMetrics:
         databases = [link for link in links if os.path.islink(link) and os.readlink(link) == path]
         assert set(statuses) == {200}
         assert len(databases) <= 3  # two readers, and this thread, which made the database
+
+
+class TestLinks:
+    def test_the_addresses_of_notifications_lead_somewhere(self, open_web: OpenWeb) -> None:
+        """A service to the dashboard, a trace to MLflow, whatever the names hold."""
+        web = open_web(mlflow={"tracking_uri": "http://mlflow:5000"})
+        links = Links(web.url)
+        for service in ("shop", "a/b c?d#é", "//evil.example"):
+            answer = httpx.get(links.page(service, "groundedness", NOW))
+            assert (answer.status_code, answer.headers.get("location")) == (307, "/")
+        for trace_id, path in (("tr-1", "tr-1"), ("/../@evil.example", "%2F..%2F%40evil.example")):
+            answer = httpx.get(links.trace_page(trace_id))
+            assert answer.headers["location"] == f"http://mlflow:5000/#/experiments/0/traces/{path}"
+
+    def test_a_trace_in_a_database_leads_to_the_dashboard(self, web: WebStand) -> None:
+        """A database has no pages."""
+        assert web.get("/trace/tr-1").headers["location"] == "/"
+
+    def test_readers_come_by_the_external_url(self, open_web: OpenWeb) -> None:
+        """A proxy in front passes its name on."""
+        web = open_web(listen={"web_external_url": "https://quality.example.com/"})
+        assert web.get("/", Host="quality.example.com").status_code == 200
+        assert web.get("/", Host="evil.example").status_code == 421
 
 
 class TestDashboard:
