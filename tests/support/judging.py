@@ -81,7 +81,7 @@ class Monitor:
         """Let a second judge, `model`, have the last word; `model_worker` asks it."""
         self.model = ScriptedJudge("llm")
         self.model.version = "m1"
-        self.then = Escalation("relevance/llm", audit_rate)
+        self.then = Escalation("relevance/llm", audit_rate, self.model.version)
         self.model_worker = self._work(JudgeStage(self.then.queue, self.model, "openai"))
         self.restart()
 

@@ -3,7 +3,7 @@
 # How to change it: `Database` runs all statements at every open, so a new table or index is one more
 # `CREATE … IF NOT EXISTS` here and nothing else. A change of a table that exists raises VERSION by one and comes with
 # the statements that lead there from the version before.
-VERSION = 7
+VERSION = 8
 
 # By version: what leads there. They run in order for every version above that of the file, before the statements below.
 MIGRATIONS = {
@@ -21,6 +21,7 @@ MIGRATIONS = {
     6: ("DROP TABLE IF EXISTS open_session",),  # as in 4
     # Of earlier scores nobody knows the weight that they had for alerts.
     7: ("ALTER TABLE score ADD COLUMN weight REAL", "ALTER TABLE score ADD COLUMN first TEXT NOT NULL DEFAULT ''"),
+    8: ("DROP TABLE IF EXISTS open_session",),  # as in 4
 }
 
 STATEMENTS = (
@@ -137,9 +138,25 @@ STATEMENTS = (
         weight REAL NOT NULL, scored_at REAL NOT NULL, slices TEXT NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS open_session (
         judge TEXT NOT NULL, tier TEXT NOT NULL, version TEXT NOT NULL, service TEXT NOT NULL, session TEXT NOT NULL,
-        scores INTEGER NOT NULL, weight REAL NOT NULL, value REAL NOT NULL, passed REAL NOT NULL, failed REAL NOT NULL,
+        scores INTEGER NOT NULL, weight REAL NOT NULL,
+        value REAL NOT NULL, passed REAL NOT NULL, failed REAL NOT NULL,
+        low_value REAL NOT NULL, low_passed REAL NOT NULL, low_failed REAL NOT NULL,
+        least REAL NOT NULL, most REAL NOT NULL,
         began_at REAL NOT NULL, last_at REAL NOT NULL, slices TEXT NOT NULL,
         PRIMARY KEY (judge, tier, version, service, session, slices)) WITHOUT ROWID""",
+    # The verdicts of cascades that wait for their model's, and what that one is likely to say.
+    """CREATE TABLE IF NOT EXISTS joined_score (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT, trace_id TEXT NOT NULL, judge TEXT NOT NULL, tier TEXT NOT NULL,
+        version TEXT NOT NULL, model_version TEXT NOT NULL, service TEXT NOT NULL, session TEXT NOT NULL,
+        slices TEXT NOT NULL, weight REAL NOT NULL, value REAL NOT NULL, label TEXT NOT NULL,
+        probability REAL NOT NULL, least_probability REAL NOT NULL, picked INTEGER NOT NULL, waits INTEGER NOT NULL,
+        scored_at REAL NOT NULL, model_value REAL, model_label TEXT, answered_at REAL)""",
+    "CREATE INDEX IF NOT EXISTS joined_score_waiting ON joined_score(judge, service, sequence) WHERE waits",
+    "CREATE INDEX IF NOT EXISTS joined_score_trace ON joined_score(trace_id, judge) WHERE waits",
+    "CREATE INDEX IF NOT EXISTS joined_score_session ON joined_score(judge, service, session)",
+    """CREATE TABLE IF NOT EXISTS joined_guess (
+        judge TEXT NOT NULL, service TEXT NOT NULL, version TEXT NOT NULL, bins TEXT NOT NULL,
+        PRIMARY KEY (judge, service)) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS alert_watch (
         rule TEXT NOT NULL, service TEXT NOT NULL, number INTEGER NOT NULL, version TEXT NOT NULL,
         condition TEXT NOT NULL, state TEXT NOT NULL, bets INTEGER NOT NULL, last_at REAL NOT NULL,

@@ -10,6 +10,9 @@ While the conditional mean of each x stays at or above `null`, the mean of the M
 supermartingale that begins at 0. So the mean reaches 1/α within a period with probability α at most (Ville), at every
 look, whatever the traffic.
 
+Values may also be larger than 1, and less than 0, as those of `joined_scores` are: a stake is less, the larger a value
+can be, so that no bet loses more than it has.
+
 Many streams can be followed at once: every array has one row a stream. A rule follows one.
 """
 
@@ -28,6 +31,9 @@ MOST_STAKED = 0.98
 
 EDGE = 1e-3
 """Least distance of the null from 0 and from 1, where no stake would be bounded."""
+
+SPREAD = 0.5
+"""How much more values vary that may be larger than 1: by about this share for each 1 that the largest is above 1."""
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -56,10 +62,12 @@ class Detector:
 
     Args:
         null: the mean above which nothing is wrong, of each stream, within 0 and 1.
+        most: how large a value can be, at least 1.
     """
 
-    def __init__(self, null: ArrayLike) -> None:
-        self._nulls, self._stakes = _stakes(np.atleast_1d(np.asarray(null, dtype=np.float64)))
+    def __init__(self, null: ArrayLike, most: float = 1.0) -> None:
+        self._most = most
+        self._nulls, self._stakes = _stakes(np.atleast_1d(np.asarray(null, dtype=np.float64)), most)
         shape = self._stakes.shape
         self._log_mass, self._counts = np.full(shape, -np.inf), np.zeros(shape)
         self._sums, self._since = np.zeros(shape), np.zeros(shape)
@@ -68,7 +76,7 @@ class Detector:
         """Bet on the next value of each stream of `where`.
 
         Args:
-            values: within 0 and 1.
+            values: within 0 and 1, or where a detector was made for larger ones, at most that.
             weights: relative, above 0 and at most 1.
             fresh: share of the period that has passed since the last value, above 0.
             now: Unix seconds.
@@ -109,7 +117,7 @@ class Detector:
 
     def move(self, null: Array, where: Mask) -> None:
         """Give the streams of `where` another null, and forget their evidence."""
-        nulls, stakes = _stakes(null)
+        nulls, stakes = _stakes(null, self._most)
         self._nulls = np.where(where[:, None], nulls, self._nulls)
         self._stakes = np.where(where[:, None], stakes, self._stakes)
         self.reset(where)
@@ -125,9 +133,9 @@ class Detector:
         }
 
     @classmethod
-    def load(cls, state: dict[str, Any]) -> "Detector":
-        """Return the detector that `dump` described."""
-        made = cls(state["null"])
+    def load(cls, state: dict[str, Any], most: float = 1.0) -> "Detector":
+        """Return the detector that `dump` described, for values as large as before."""
+        made = cls(state["null"], most)
         mass = np.asarray(state["log_mass"], dtype=np.float64)  # None becomes NaN
         made._log_mass = np.where(np.isnan(mass), -np.inf, mass)
         made._counts, made._sums, made._since = (
@@ -142,7 +150,8 @@ def _column(values: ArrayLike) -> Array:
     return array[:, None] if array.ndim else array
 
 
-def _stakes(null: Array) -> tuple[Array, Array]:
+def _stakes(null: Array, most: float) -> tuple[Array, Array]:
     """Return the nulls, kept off the edges, as a column, and the stakes of their bets."""
     nulls = np.clip(null, EDGE, 1 - EDGE)[:, None]
-    return nulls, np.minimum(np.asarray(GAPS) / (nulls * (1 - nulls)), MOST_STAKED / (1 - nulls))
+    variance = nulls * (1 - nulls) * (1 + SPREAD * (most - 1))
+    return nulls, np.minimum(np.asarray(GAPS) / variance, MOST_STAKED / (most - nulls))

@@ -6,6 +6,9 @@ since the two are independent. So the detector's promise holds for the differenc
 
 Which values meet depends on their order alone. Of a side that has more traffic the oldest ones are dropped: the values
 of a pair are of about the same time, so that a hard hour for both sides is no difference between them.
+
+A value that is not fully known (`Bet.low`) is a range: a fall is looked for with the most that the canary may have and
+the least of the control, a recovery with the other ends.
 """
 
 from collections import deque
@@ -24,7 +27,7 @@ class Pairs:
 
     def __init__(self, canary: Group, control: Group) -> None:
         self._groups = {"canary": canary, "control": control}
-        self._side, self._waiting = "", deque[tuple[float, float]](maxlen=MOST_WAITING)
+        self._side, self._waiting = "", deque[tuple[float, float, float]](maxlen=MOST_WAITING)
 
     def _side_of(self, slices: Mapping[str, str]) -> str | None:
         sides = [side for side, group in self._groups.items() if group.names.items() <= slices.items()]
@@ -34,15 +37,20 @@ class Pairs:
         """Whether it is of one of the two sides."""
         return self._side_of(bet.slices) is not None
 
-    def take(self, bet: Bet, value: float) -> tuple[float, float] | None:
-        """Return the value and the weight of the pair that a value makes; None if it waits for its partner."""
+    def take(self, bet: Bet, high: float, low: float) -> tuple[float, float, float] | None:
+        """Return the pair that a value makes: where a fall is looked for, where a recovery is, and its weight.
+
+        Returns:
+            None if the value waits for its partner.
+        """
         side = self._side_of(bet.slices)
         if side != self._side and self._waiting:
-            other, weight = self._waiting.popleft()
-            canary, control = (value, other) if side == "canary" else (other, value)
-            return (canary - control + 1) / 2, weight * bet.weight
+            other_high, other_low, weight = self._waiting.popleft()
+            sides = (high, low), (other_high, other_low)
+            canary, control = sides if side == "canary" else sides[::-1]
+            return (canary[0] - control[1] + 1) / 2, (canary[1] - control[0] + 1) / 2, weight * bet.weight
         self._side = side or ""
-        self._waiting.append((value, bet.weight))
+        self._waiting.append((high, low, bet.weight))
         return None
 
     def clear(self) -> None:
@@ -56,7 +64,7 @@ class Pairs:
     def load(self, state: dict[str, Any]) -> None:
         """Go on from what `dump` returned."""
         self._side = state["side"]
-        self._waiting.extend((value, weight) for value, weight in state["waiting"])
+        self._waiting.extend((high, low, weight) for high, low, weight in state["waiting"])
 
 
 def difference_null(drop: float) -> float:

@@ -6,9 +6,11 @@ import math
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 from qualitrace_monitors.alerts.detector import EDGE
+from qualitrace_monitors.alerts.joined_scores import Means
 from qualitrace_monitors.alerts.new_scores import Bet
 from qualitrace_monitors.alerts.pairs import Pairs, difference_null, difference_of
 from qualitrace_monitors.alerts.settings import AlertRule
@@ -21,7 +23,7 @@ MOST_FRESH = 0.01
 LEAST_FRESH = 1e-9
 """The share between two bets that came together, or between which the clock was set back."""
 
-_TIERS = ("local", "scorer", "llm")  # from the least trusted on
+_TIERS = ("local", "scorer", "llm", "joined")  # from the least trusted on
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +58,7 @@ class RuleWatch:
         self.rule, self.service, self.number = rule, service, number
         self._tier, self._version = "", ""
         self._bets, self._last_at, self._seen_at, self._of_sessions = 0, 0.0, 0.0, False
+        self._least, self._most = 0.0, 1.0
         self._rises = rule.when.operator == ">"
         self._pairs = Pairs(rule.canary, rule.control) if rule.canary and rule.control else None
         self._watch = self._new_watch()
@@ -66,11 +69,12 @@ class RuleWatch:
         promise, when = self.rule.false_alarms.chance, self.rule.when
         if self.rule.share == "rule":  # the shares of all services, however many come, add up to the whole
             promise /= self.number * (self.number + 1)
+        new = partial(Watch, alpha=promise, least=self._least, most=self._most)
         if when.reference == "control":
-            return Watch(difference_null(when.threshold), promise, reference=0)
+            return new(difference_null(when.threshold), reference=0)
         if when.reference == "baseline":
-            return Watch(recovered, promise, drop=when.threshold)
-        return Watch(1 - when.limit if self._rises else when.limit, promise)
+            return new(recovered, drop=when.threshold)
+        return new(1 - when.limit if self._rises else when.limit)
 
     @property
     def tier(self) -> str:
@@ -104,7 +108,7 @@ class RuleWatch:
     def _shown(self, mean: float) -> float:
         if self._pairs:
             return difference_of(mean)
-        return 1 - mean if self._rises else mean
+        return min(1.0, max(0.0, 1 - mean if self._rises else mean))  # a joined mean may be beyond
 
     def take(self, bet: Bet) -> None:
         """Take a bet of the rule's judge on the service, unless it is of a tier that does not count."""
@@ -115,13 +119,13 @@ class RuleWatch:
         if (bet.tier, bet.version) != (self._tier, self._version):
             self._begin(bet)
         self._seen_at = bet.at
-        value, weight = self._value(bet), bet.weight
+        value, resolving, weight = *self._values(bet), bet.weight
         if self._pairs:
-            if (pair := self._pairs.take(bet, value)) is None:
+            if (pair := self._pairs.take(bet, value, resolving)) is None:
                 return
-            value, weight = pair
+            value, resolving, weight = pair
         fresh = (bet.at - self._last_at) / self.rule.false_alarms.period if self._bets else 0.0
-        self._watch.take(value, weight, min(MOST_FRESH, max(LEAST_FRESH, fresh)), bet.at)
+        self._watch.take(value, weight, min(MOST_FRESH, max(LEAST_FRESH, fresh)), bet.at, resolving)
         self._bets, self._last_at = self._bets + 1, bet.at
         self._of_sessions = bet.of_session
 
@@ -138,26 +142,38 @@ class RuleWatch:
                 self._version,
             )
         fires, bound = self._watch.firing, float(self._watch.reference.bound[0])
+        self._least, self._most = bet.least, bet.most
         self._watch = self._new_watch(0.5 if math.isnan(bound) else max(EDGE, bound - self.rule.when.threshold))
         self._watch.firing = fires
         if self._pairs:
             self._pairs.clear()
         self._tier, self._version, self._bets = bet.tier, bet.version, 0
 
-    def _value(self, bet: Bet) -> float:
-        """Return the rule's quantity, or its complement where the rule is about a rise.
+    def _values(self, bet: Bet) -> tuple[float, float]:
+        """Return what is bet on where the rule's condition is looked for, and where a recovery is.
+
+        It is the rule's quantity, or its complement where the rule is about a rise.
+        """
+        high = Means(bet.value, bet.passed, bet.failed)
+        both = [self._value(means) for means in (high, bet.low or high)]
+        if self._rises:
+            both = [1 - value for value in reversed(both)]
+        if bet.most > 1:
+            return both[0], both[1]
+        return min(1.0, max(0.0, both[0])), min(1.0, max(0.0, both[1]))
+
+    def _value(self, means: Means) -> float:
+        """Return the rule's quantity.
 
         What is unsure counts for the service: neither as a fail where too few passes are watched for, nor as a pass
         where too many are.
         """
         quantity = self.rule.when.quantity
         if quantity == "mean_score" or self.rule.when.kind == "requests":
-            value = bet.value
-        elif quantity == "unsure_rate":
-            value = 1 - bet.passed - bet.failed
-        else:
-            value = bet.passed if self._rises else 1 - bet.failed
-        return min(1.0, max(0.0, 1 - value if self._rises else value))
+            return means.value
+        if quantity == "unsure_rate":
+            return 1 - means.passed - means.failed
+        return means.passed if self._rises else 1 - means.failed
 
     @classmethod
     def all_of(cls, connection: sqlite3.Connection, rules: Iterable[AlertRule], now: float) -> list[Self]:
@@ -180,6 +196,9 @@ class RuleWatch:
     def _from_row(cls, rule: AlertRule, row: sqlite3.Row) -> Self:
         made = cls(rule, row["service"], row["number"])
         state: dict[str, Any] = json.loads(row["state"])
+        if "range" in state:
+            made._least, made._most = state["range"]
+            made._watch = made._new_watch()
         made._watch.load(state["watch"])
         made._tier, made._of_sessions = state["tier"], state["of_sessions"]
         made._version, made._bets, made._seen_at = row["version"], row["bets"], row["last_at"]
@@ -192,6 +211,8 @@ class RuleWatch:
         """Insert or replace the row, in the caller's transaction."""
         state: dict[str, Any] = {"watch": self._watch.dump(), "tier": self._tier, "of_sessions": self._of_sessions}
         state["bet_at"] = self._last_at
+        if self._most > 1:
+            state["range"] = self._least, self._most
         if self._pairs:
             state["pairs"] = self._pairs.dump()
         connection.execute(

@@ -78,8 +78,8 @@ class AlertRule(Section):
     """The services that are watched, a name or a glob; each has an alert of its own. By default all."""
     match: Match | None = None
     """Some of their traffic alone, by service, model, prompt version, release, environment, route and retriever."""
-    tier: Literal["local", "llm", "scorer"] | None = None
-    """Whose scores count, where a judge has several tiers: by default those of the model once there are any."""
+    tier: Literal["local", "llm", "scorer", "joined"] | None = None
+    """Whose scores count, where a judge has a cascade: one tier, or by default [`joined`](alerts.md#cascades), both."""
     false_alarms: FalseAlarms = FalseAlarms(chance=0.05, period=30 * 86_400.0)
     """The chance of a false alarm within a period, for each service."""
     share: Literal["service", "rule"] = "service"
@@ -152,9 +152,22 @@ def _mistakes(rule: AlertRule) -> Iterator[str]:
             yield f"{name}: is of use with 'drop > 0.05 from control' alone"
     if rule.canary is not None and rule.canary == rule.control:
         yield "canary: is the same traffic as control"
+    yield from _useless(rule)
+
+
+def _useless(rule: AlertRule) -> Iterator[str]:
+    """Yield what says nothing about what the rule watches."""
+    when = rule.when
     for name in rule.model_fields_set.intersection(_OF_USE):
         if when.kind not in _OF_USE[name]:
             yield f"{name}: is of no use with {str(when)!r}"
+    if rule.tier == "joined" and not can_be_joined(when):
+        yield f"tier: {str(when)!r} is about one tier, local or llm"
+
+
+def can_be_joined(when: Condition) -> bool:
+    """Whether the tiers of a cascade can be joined for it: what a judge is unsure of is that judge's."""
+    return when.kind in ("scores", "control") and when.quantity != "unsure_rate"
 
 
 def _traffic_mistakes(rule: AlertRule) -> Iterator[str]:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from qualitrace_monitors.alerts.detector import EDGE, Array, Detector, Mask, Reading
+from qualitrace_monitors.alerts.detector import EDGE, SPREAD, Array, Detector, Mask, Reading
 from qualitrace_monitors.estimate.interval import Moments
 
 REFERENCE = 1000.0
@@ -56,6 +56,7 @@ class Watch:
         streams: how many there are.
         reference: effective number of values that make the reference; 0 leaves the second detector out.
         drop: the alert fires when the mean is this much below what it was, whatever `threshold` is; 0 for a threshold.
+        least, most: between which values are. Where a recovery is looked for, they are between 1 - most and 1 - least.
 
     Attributes:
         alpha: as given.
@@ -64,20 +65,41 @@ class Watch:
     """
 
     def __init__(
-        self, threshold: float, alpha: float, streams: int = 1, reference: float = REFERENCE, drop: float = 0.0
+        self,
+        threshold: float,
+        alpha: float,
+        streams: int = 1,
+        reference: float = REFERENCE,
+        drop: float = 0.0,
+        *,
+        least: float = 0.0,
+        most: float = 1.0,
     ) -> None:
-        self._threshold, self.alpha, self._wanted, self._drop = threshold, alpha, reference, drop
+        self._threshold, self.alpha, self._drop = threshold, alpha, drop
+        self._least, self._most = least, most
+        self._wanted = reference * (1 + SPREAD * (most - 1))  # values that vary more are worth less
         thresholds = np.full(streams, threshold)
-        self._below = Detector(thresholds)
-        self._fallen = Detector(thresholds)
-        self._above = Detector(1 - thresholds)
+        self._below = Detector(thresholds, most)
+        self._fallen = Detector(thresholds, most)
+        self._above = Detector(1 - thresholds, most)
         self._bound, self._mean = np.full(streams, np.nan), np.full(streams, np.nan)
         self._sums = np.zeros((6, streams))  # in the order of `Moments`
         self.firing: Mask = np.zeros(streams, dtype=np.bool_)
         self.changes = self._below.read()
 
-    def take(self, values: ArrayLike, weights: ArrayLike, fresh: ArrayLike, now: ArrayLike) -> None:
-        """Take the next value of every stream; see `Detector.bet` for the arguments."""
+    def take(
+        self,
+        values: ArrayLike,
+        weights: ArrayLike,
+        fresh: ArrayLike,
+        now: ArrayLike,
+        resolving: ArrayLike | None = None,
+    ) -> None:
+        """Take the next value of every stream; see `Detector.bet` for the arguments.
+
+        Args:
+            resolving: what the value is where a recovery is looked for, if that is another.
+        """
         quiet = ~self.firing
         if quiet.any():
             # A bound that no mean can be that far below makes no bet: a null of 0 would be met by chance.
@@ -88,7 +110,8 @@ class Watch:
             self._fire(quiet, guarded)
         if not quiet.all():
             # By the count, not by the time: an alert that fires resolves by chance once in `RESOLVED` values.
-            self._above.bet(1.0 - np.asarray(values), weights, 1.0, now, ~quiet)
+            shown = np.asarray(values if resolving is None else resolving)
+            self._above.bet(1.0 - shown, weights, 1.0, now, ~quiet)
             self._resolve(~quiet)
         learning = quiet & ~self.firing & np.isnan(self._bound)
         if self._wanted and learning.any():
@@ -132,14 +155,16 @@ class Watch:
 
     def _remember(self, values: ArrayLike, weights: ArrayLike, where: Mask) -> None:
         """Add values to the reference of some streams; freeze those that have enough."""
-        x, r = (np.where(where, given, 0.0) for given in (values, weights))
+        width = self._most - self._least
+        share = (np.asarray(values) - self._least) / width  # within 0 and 1
+        x, r = (np.where(where, given, 0.0) for given in (share, weights))
         self._sums += (r, r * r, r * x, r * x * x, r * r * x, r * r * x * x)
         weight, squared_weight = self._sums[:2]
         full = where & (weight * weight >= self._wanted * squared_weight)
         for stream in np.flatnonzero(full):
             moments = Moments(**dict(zip(_SUMS, self._sums[:, stream].tolist(), strict=True)))
-            self._mean[stream] = moments.mean
-            self._bound[stream] = moments.interval(1 - 2 * _BOUND * self.alpha)[0]
+            self._mean[stream] = self._least + width * moments.mean
+            self._bound[stream] = self._least + width * moments.interval(1 - 2 * _BOUND * self.alpha)[0]
         if full.any():
             self._fallen.move(self._bound - self._drop, full)
         if full.any() and self._drop:
@@ -158,7 +183,7 @@ class Watch:
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from what `dump` returned, for a watch with the same arguments."""
-        self._below, self._fallen, self._above = map(Detector.load, state["detectors"])
+        self._below, self._fallen, self._above = (Detector.load(one, self._most) for one in state["detectors"])
         self._bound, self._mean = _array(state["bound"]), _array(state["mean"])
         self._sums = np.asarray(state["sums"], dtype=np.float64)
         self.firing = np.asarray(state["firing"], dtype=np.bool_)

@@ -1,6 +1,6 @@
 """The configuration file: the sections of every part, and the checks between them."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from pydantic import Field, ModelWrapValidatorHandler, model_validator
@@ -9,7 +9,7 @@ from qualitrace_collector.config.section import Mistake, validate_with
 from qualitrace_collector.config.values import Identifier
 from qualitrace_collector.pipeline.settings import DEFAULT_JUDGES
 from qualitrace_collector.settings import CollectorConfig
-from qualitrace_monitors.alerts.settings import AlertRule
+from qualitrace_monitors.alerts.settings import AlertRule, can_be_joined
 from qualitrace_monitors.judges.settings import Budget, JudgeConfig
 from qualitrace_monitors.notify.heartbeat import HeartbeatConfig
 from qualitrace_monitors.notify.receivers import Receiver
@@ -37,7 +37,17 @@ class Config(CollectorConfig):
     @model_validator(mode="wrap")
     @classmethod
     def _has_consistent_names(cls, data: Any, validate: ModelWrapValidatorHandler["Config"]) -> "Config":
-        return validate_with(_name_mistakes(data), validate, data)
+        made = validate_with(_name_mistakes(data), validate, data)
+        cascades = {judge.name for judge in made.judges if judge.cascade is not None}
+        alerts = tuple(_with_tier(rule, cascades) for rule in made.alerts)
+        return made if alerts == made.alerts else made.model_copy(update={"alerts": alerts})
+
+
+def _with_tier(rule: AlertRule, cascades: Collection[str]) -> AlertRule:
+    """Return a rule that says whose scores count: where a judge has a cascade, those of both of its judges together."""
+    if rule.tier is not None or rule.judge not in cascades or not can_be_joined(rule.when):
+        return rule
+    return rule.model_copy(update={"tier": "joined"})
 
 
 def _name_mistakes(data: Any) -> Iterator[Mistake]:
@@ -56,6 +66,8 @@ def _name_mistakes(data: Any) -> Iterator[Mistake]:
         judge = section.get("judge")
         if isinstance(judge, str) and judge not in judges:
             yield (*place, "judge"), f"no judge named {judge!r} under judges"
+        elif section.get("tier") == "joined" and judge not in _cascades(data.get("judges")):
+            yield (*place, "tier"), f"the judge {judge!r} has no cascade of which the tiers could be joined"
         notify = section.get("notify")
         for receiver in notify if isinstance(notify, list) else []:
             if isinstance(receiver, str) and receiver not in known_receivers:
@@ -70,6 +82,11 @@ def _notifying_sections(data: dict[str, Any]) -> Iterator[tuple[tuple[int | str,
     heartbeat = data.get("heartbeat")
     if isinstance(heartbeat, dict):
         yield ("heartbeat",), heartbeat
+
+
+def _cascades(judges: Any) -> list[str]:
+    entries = judges if isinstance(judges, list) else []
+    return _names([entry for entry in entries if isinstance(entry, dict) and entry.get("cascade") not in (None, False)])
 
 
 def _names(entries: Any) -> list[str]:

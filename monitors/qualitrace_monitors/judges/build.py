@@ -3,7 +3,7 @@
 A cascade asks the local judge first, then the model for answers that it is unsure of and a random share of the rest.
 Each answer is picked for the model with a known probability, so the model's scores are a sample of their own. With
 inclusion probabilities (that of the trace times that of the pick) its estimate is unbiased. The two tiers' scores
-stand side by side and are never mixed.
+stand side by side; what rests on both is called `joined`.
 """
 
 import hashlib
@@ -31,10 +31,12 @@ class Escalation:
     Attributes:
         queue: the model's queue.
         audit_rate: share of the sure verdicts that go on, 0 to 1; all unsure ones do.
+        version: of the model's judge.
     """
 
     queue: str
     audit_rate: float
+    version: str
 
     def probability(self, *, unsure: bool) -> float:
         """Return the probability with which a verdict goes on."""
@@ -92,12 +94,12 @@ def build_stages(configs: Iterable[JudgeConfig], fence_key: bytes | None = None)
         fence_key: see `build_judge`.
     """
     for config in configs:
-        queue = config.name
+        queue, judge = config.name, build_judge(config, fence_key)
         if config.cascade is not None:
             queue = llm_queue(config.name)
-            then = Escalation(queue, config.cascade.audit_rate)
+            then = Escalation(queue, config.cascade.audit_rate, judge.version)
             yield JudgeStage(config.name, _local_judge(config), "local", then)
-        yield JudgeStage(queue, build_judge(config, fence_key), _lane(config))
+        yield JudgeStage(queue, judge, _lane(config))
 
 
 def _local_judge(config: JudgeConfig) -> LocalJudge:

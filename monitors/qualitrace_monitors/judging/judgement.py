@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger
 from qualitrace_collector.state.ledger import JudgementOutcome
-from qualitrace_monitors.alerts import new_scores
+from qualitrace_monitors.alerts import joined_scores, new_scores
 from qualitrace_monitors.budget.spending import AlwaysPicks, Spending
 from qualitrace_monitors.estimate import answers
 from qualitrace_monitors.estimate.scores import ScoreRow
@@ -99,10 +99,12 @@ def _save_score(connection: sqlite3.Connection, judgement: Judgement, now: float
     if row is not None:
         judgement.first = not row.replaces_another(connection)
         if judgement.first:  # it keeps its bet
-            new_scores.put(connection, row)
+            new_scores.put(connection, row, stage.then)
         row.save(connection)
         if row.label != "pass":
             answers.keep(connection, task.trace_id, task.sample, task.completed_at)
+    if stage.queue != stage.judge.name:
+        joined_scores.answer(connection, task.trace_id, stage.judge.name, row, now)
 
 
 def _escalate(connection: sqlite3.Connection, task: JudgeTask, row: ScoreRow | None, then: Escalation) -> bool:

@@ -160,10 +160,10 @@ def test_what_waits_is_bounded_and_recent() -> None:
     """A control of a hundred times the canary's traffic neither grows, nor brings the values of last week."""
     pairs = Pairs(Group(release="2"), Group(release="1"))
     for number in range(1_000):
-        assert pairs.take(bet_of("1", number / 1_000, 0.5), number / 1_000) is None
+        assert pairs.take(bet_of("1", number / 1_000, 0.5), number / 1_000, 0.0) is None
     assert len(pairs.dump()["waiting"]) == MOST_WAITING
-    found = pairs.take(bet_of("2", 1.0, 0.5), 1.0)
-    assert found == (pytest.approx((1 - 0.98 + 1) / 2), 0.25)
+    found = pairs.take(bet_of("2", 1.0, 0.5), 1.0, 0.5)
+    assert found == (1.0, pytest.approx((0.5 - 0.98 + 1) / 2), 0.25)
 
 
 @pytest.mark.slow

@@ -120,6 +120,15 @@ ALIASES = "a: &a [1]\n" + "\n".join(
         ("judges: [{name: relevance, model: gpt-5-mini}]", "judges.0: model must be an MLflow model URI such as openai:/gpt-5-mini (got 'gpt-5-mini')"),
         ("judges: [relevance, relevance]", "judges: the name 'relevance' stands twice"),
         ("alerts: [{name: a, judge: tone, when: pass_rate < 1}]", "alerts.0.judge: no judge named 'tone' under judges"),
+        (
+            "judges: [safety]\nalerts: [{name: a, judge: safety, when: pass_rate < 1, tier: joined}]",
+            "alerts.0.tier: the judge 'safety' has no cascade of which the tiers could be joined",
+        ),
+        (
+            "judges: [{name: safety, model: 'openai:/m', cascade: true}]\n"
+            "alerts: [{name: a, judge: safety, when: unsure_rate > 0.1, tier: joined}]",
+            "alerts.0: tier: 'unsure_rate > 0.1' is about one tier, local or llm",
+        ),
         ("alerts: [{name: a, judge: relevance, when: pass_rate < 1, notify: [ops]}]", "alerts.0.notify: no receiver named 'ops' under notify"),
         ("heartbeat: {notify: [ops]}", "heartbeat.notify: no receiver named 'ops' under notify"),
         ("data_dir: ${env:QUALITRACE_NO_SUCH}", "data_dir: the environment variable QUALITRACE_NO_SUCH is not set"),
@@ -340,6 +349,23 @@ def test_a_uri_that_mlflow_would_misread_is_refused(uri: str, tmp_path: Path):
     """SQLAlchemy would take part of the password for the host, and name it in its error."""
     (found,) = mistakes(f"mlflow: {{tracking_uri: '{uri}'}}", tmp_path)
     assert found.startswith("mlflow.tracking_uri: cannot be read as a URI: write special characters")
+
+
+@pytest.mark.parametrize(
+    ("cascade", "rule", "tier"),
+    [
+        (True, {"when": "pass_rate < 0.9"}, "joined"),
+        (True, {"when": "drop > 0.1 from baseline"}, "joined"),
+        (True, {"when": "pass_rate < 0.9", "tier": "local"}, "local"),
+        (True, {"when": "unsure_rate > 0.3"}, None),
+        (False, {"when": "pass_rate < 0.9"}, None),
+    ],
+)
+def test_a_rule_on_a_cascade_rests_on_both_of_its_judges(cascade: bool, rule: dict[str, str], tier: str | None):
+    """Unless it says otherwise, or is about what one of them is unsure of."""
+    judge = {"name": "safety", "model": "openai:/m", "cascade": cascade}
+    config = parse_config({"judges": [judge], "alerts": [{"name": "a", "judge": "safety", **rule}]}, Config)
+    assert config.alerts[0].tier == tier
 
 
 def test_judging_can_be_turned_off():

@@ -420,6 +420,22 @@ def test_both_tiers_of_a_cascade_keep_their_score(make: Callable[..., Monitor]):
     assert tiers == {"local": True, "llm": True}
 
 
+@pytest.mark.parametrize(
+    ("answer", "label"), [(verdict(value=1.0, label="pass"), "pass"), (JudgeError("no verdict"), None)]
+)
+def test_a_cascades_verdict_bets_once_the_model_has_answered(make: Callable[..., Monitor], answer: Any, label: Any):
+    """Until then it waits; a model that has no verdict ends that, too."""
+    monitor = make()
+    monitor.cascade(audit_rate=1.0)
+    monitor.put(1)
+    monitor.worker.step()
+    query = "SELECT label, weight, probability, waits, model_label, version FROM joined_score"
+    assert monitor.database.rows(query)[0][:] == ("fail", 1.0, 1.0, 1, None, "v1 m1 1")
+    monitor.model.answers = [answer]
+    monitor.model_worker.step()
+    assert monitor.database.rows(query)[0][:] == ("fail", 1.0, 1.0, 0, label, "v1 m1 1")
+
+
 def test_local_judges_need_no_budget(make: Callable[..., Monitor]):
     """A budget of nothing stops no local judge."""
     monitor = make("local", usd_per_day=0)

@@ -15,7 +15,7 @@ from qualitrace_monitors.alerts.new_scores import take_bets
 from qualitrace_monitors.alerts.rule_watch import RuleWatch
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.slices import Quantity, ScoresOf, explanation, parts_of_change
-from qualitrace_monitors.estimate.estimator import Estimate
+from qualitrace_monitors.estimate.estimator import JOINED, Estimate
 from qualitrace_monitors.notify.payload import Links
 
 
@@ -45,7 +45,8 @@ class ScoreFinding(Watched):
     def details(self, connection: sqlite3.Connection, now: float) -> str:
         """Name what of the traffic explains the change, and show some of the worst answers."""
         rule, since = self.rule, self.watched.change.since - 1.0  # a mean of times, which may be rounded up
-        scores = ScoresOf(rule.judge or "", self.tier, self.service, partial(_is_of, rule))
+        tier = "llm" if self.tier == JOINED else self.tier  # what it finds is what the model finds
+        scores = ScoresOf(rule.judge or "", tier, self.service, partial(_is_of, rule))
         examples = failing_answers(connection, scores, since, now, self.links, _worst_first(rule))
         lines = f"\nWorst answers:{examples}" if examples else ""
         if rule.when.reference == "control":  # the canary is what changed
