@@ -1,5 +1,6 @@
 """A real Prometheus that scrapes one address each second."""
 
+import json
 import subprocess
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -13,12 +14,22 @@ from support.web import program
 
 
 @contextmanager
-def prometheus(target: str, folder: Path) -> Generator[str]:
-    """Run Prometheus on the `host:port` in `target`, its data in `folder`; gives the address of its API."""
+def prometheus(target: str, folder: Path, rules: Path | None = None, alertmanager: str | None = None) -> Generator[str]:
+    """Run Prometheus on the `host:port` in `target`, its data in `folder`; gives the address of its API.
+
+    Args:
+        rules: a file of rules, which are evaluated each second.
+        alertmanager: the address of the Alertmanager that is told of alerts.
+    """
     port = free_port()
-    (folder / "prometheus.yml").write_text(
-        f"scrape_configs: [{{job_name: qualitrace, scrape_interval: 1s, static_configs: [{{targets: ['{target}']}}]}}]"
-    )
+    scrape = {"job_name": "qualitrace", "scrape_interval": "1s", "static_configs": [{"targets": [target]}]}
+    config: dict[str, Any] = {"global": {"evaluation_interval": "1s"}, "scrape_configs": [scrape]}
+    if rules is not None:
+        config["rule_files"] = [str(rules)]
+    if alertmanager is not None:
+        told = [{"targets": [alertmanager.removeprefix("http://")]}]
+        config["alerting"] = {"alertmanagers": [{"static_configs": told}]}
+    (folder / "prometheus.yml").write_text(json.dumps(config))
     process = subprocess.Popen(
         [
             program("prometheus", "prometheus"),
@@ -26,6 +37,7 @@ def prometheus(target: str, folder: Path) -> Generator[str]:
             f"--storage.tsdb.path={folder / 'tsdb'}",
             f"--web.listen-address=127.0.0.1:{port}",
             "--enable-feature=exemplar-storage",
+            "--rules.alert.resend-delay=1s",
         ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -1,0 +1,90 @@
+"""Alerts both ways on the same data: the server's own, and Prometheus with the generated rules and Alertmanager."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from qualitrace_monitors.prometheus_rules.command import rules as rules_command
+from support.alertmanager import alertmanager
+from support.otlp import rag_trace, request
+from support.prometheus import ask, prometheus
+from support.serving import Server
+from support.waiting import eventually
+from support.webhooks import WebhookReceiver
+
+SERVICE = 'shop "№1" \\ 客服'
+PASSAGE = "The warranty of a tent lasts 24 months."
+RULE = {
+    "name": "low",
+    "judge": "groundedness",
+    "when": "pass_rate < 0.5",
+    "false_alarms": "5% per 1h",
+    "severity": "page",
+    "labels": {"team": "search"},
+    "notify": ["ops"],
+}
+
+
+@pytest.fixture
+def hooks() -> Iterator[list[WebhookReceiver]]:
+    """Provide two receivers: one of the server itself, one of Alertmanager."""
+    started = [WebhookReceiver(), WebhookReceiver()]
+    for hook in started:
+        hook.start()
+    yield started
+    for hook in started:
+        hook.stop()
+
+
+def told(hook: WebhookReceiver) -> list[dict[str, Any]]:
+    """Return what a receiver was told of the rule's alert, in order."""
+    alerts = [alert for _, body in hook.received for alert in json.loads(body)["alerts"]]
+    return [alert for alert in alerts if alert["labels"]["alertname"] == "low"]
+
+
+def test_both_ways_fire_and_resolve_together(
+    serve: Callable[..., Server], hooks: list[WebhookReceiver], tmp_path: Path
+) -> None:
+    """Same labels, fired at the same time and resolved at the same time, as both receivers are told."""
+    own, theirs = hooks
+    receiver = {"kind": "webhook", "url": own.url}
+    server = serve(judges=["groundedness"], alerts=[RULE], notify={"ops": receiver})
+    options = ["--config", str(server.config_path), "--out", str(tmp_path / "rules")]
+    assert CliRunner().invoke(rules_command, options).exit_code == 0
+    numbers = iter(range(1, 10_000))
+
+    def answer(text: str, count: int) -> None:
+        for _ in range(count):
+            spans = rag_trace(next(numbers), question="How long?", answer=text, passages=[PASSAGE])
+            assert server.send(request(spans, SERVICE).SerializeToString()).status_code == 200
+
+    def both(status: str) -> list[dict[str, Any]]:
+        """Wait until both were told; answers go on until the server's own alert changes."""
+        text = "It was invented by 12 monks on Mars." if status == "firing" else "It lasts 24 months."
+
+        def own_alert() -> bool:
+            found = status in [alert["status"] for alert in told(own)]
+            if not found:
+                answer(text, 10)
+            return found
+
+        eventually(own_alert, timeout=60, interval=1)
+        eventually(lambda: told(theirs) and told(theirs)[-1]["status"] == status, timeout=60)
+        return [told(hook)[-1] for hook in hooks]
+
+    rules = tmp_path / "rules" / "qualitrace.rules.yml"
+    with alertmanager(tmp_path, theirs.url) as address, prometheus(server.web, tmp_path, rules, address) as api:
+        eventually(lambda: ask(f"{api}/status/buildinfo"), timeout=60)
+        eventually(lambda: ask(f"{api}/query", query="qualitrace_build_info")["result"], timeout=60)
+        ours, prometheus_s = both("firing")
+        labels = {"alertname": "low", "service": SERVICE, "judge": "groundedness", "tier": "local"}
+        assert ours["labels"] == prometheus_s["labels"] == labels | {"severity": "page", "team": "search"}
+        assert prometheus_s["annotations"]["runbook_url"] == "docs/runbooks/quality.md"
+        both("resolved")
+        healthy = [alert["labels"]["alertname"] for alert in ask(f"{api}/alerts")["alerts"]]
+        assert [name for name in healthy if name.startswith("Qualitrace")] == []
+    assert [alert["status"] for alert in told(own)] == ["firing", "resolved"]
