@@ -157,8 +157,14 @@ def test_a_late_span_may_make_a_trace_match_no_more(make: Callable[..., Collecto
 
 def test_the_resource_is_known_when_more_of_a_trace_comes(make: Callable[..., Collector]):
     """After a late span from another process, and at the end of a trace whose root never came, that of the first holds."""
-    collector = make(judges=[judge(**{"cloud.region": "eu-*", "environment": "production"})], assembly={"max_open": 5})
-    origin = {"cloud__region": "eu-1", "deployment__environment__name": "production"}
+    fits = {"cloud.region": "eu-*", "environment": "production", "app.shards": 3, "app.beta": True}
+    collector = make(judges=[judge(**fits)], assembly={"max_open": 5})
+    origin = {
+        "cloud__region": "eu-1",
+        "deployment__environment__name": "production",
+        "app__shards": 3,
+        "app__beta": True,
+    }
     root, retriever, chat = rag(1)
     collector.send([root, chat], **origin)
     collector.send(rag(2)[1:], **origin)
