@@ -22,6 +22,9 @@ ROOT_METADATA = {
     "deployment.environment": "environment",
 }
 
+# What a service's answers are told apart by, in scores, requests and alert rules.
+SLICES = ("model", "prompt_version", "release", "environment", "route", "retriever")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:

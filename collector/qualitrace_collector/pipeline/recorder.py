@@ -2,8 +2,9 @@
 
 import logging
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from qualitrace_collector.convert.build_sample import is_error
 from qualitrace_collector.mlflow_store.store import reason
 from qualitrace_collector.person_feedback import PersonFeedback
 from qualitrace_collector.piece import requests_of
@@ -11,7 +12,8 @@ from qualitrace_collector.pipeline.batch import Batch, BatchItem
 from qualitrace_collector.pipeline.sampling import Rates, Sampler
 from qualitrace_collector.pipeline.settings import KEEP_SECONDS, PipelineConfig
 from qualitrace_collector.pipeline.stored_trace import StoredTrace
-from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
+from qualitrace_collector.pipeline.trace_metrics import TraceMetrics, duration_seconds, first_token_seconds
+from qualitrace_collector.sample import SLICES
 from qualitrace_collector.state import (
     Count,
     Counted,
@@ -25,7 +27,8 @@ from qualitrace_collector.state import (
     Spent,
     TraceRecord,
 )
-from qualitrace_collector.state.coverage import Coverage, added, gained, joined
+from qualitrace_collector.state.coverage import INPUT, OUTPUT, USD, Coverage, added, gained, joined
+from qualitrace_collector.state.requests import Request, Requests
 from qualitrace_collector.state.services import ServiceNames
 from qualitrace_collector.state.untraced import Untraced
 from qualitrace_collector.state.waiting import WaitingFeedback
@@ -43,11 +46,21 @@ class Recorder:
 
     Args:
         rates: what the judges can take; without them, all that the configuration wants.
+        for_rules: some alert rule reads sums of requests, so that they are kept for it.
+        one_by_one: some alert rule reads each request.
     """
 
     def __init__(
-        self, config: PipelineConfig, database: Database, metrics: TraceMetrics, rates: Rates | None = None
+        self,
+        config: PipelineConfig,
+        database: Database,
+        metrics: TraceMetrics,
+        rates: Rates | None = None,
+        *,
+        for_rules: bool = False,
+        one_by_one: bool = False,
     ) -> None:
+        self._for_rules, self._one_by_one = for_rules or one_by_one, one_by_one
         self._assembly = config.assembly
         self._database = database
         self._metrics = metrics
@@ -73,6 +86,7 @@ class Recorder:
             new = (item for item in batch.items if item.complete and not item.complete.known)
             Untraced.add(connection, [(item.service, library) for item in new for library in item.untraced])
             self.sampler.enqueue(connection, complete, now)
+            self._keep_for_rules(connection, [trace for trace in complete if not trace.known], late, now)
         self._metrics.observe((trace for trace in complete if not trace.known), now)
         self._metrics.observe_late(late, now)
         self._metrics.count_renamed(sum(item.is_renamed for item in batch.items))
@@ -88,7 +102,20 @@ class Recorder:
             Ledger.end(connection, [trace.trace_id for trace in traces])
             _count(connection, there, {}, now)
             self.sampler.enqueue(connection, there, now)
+            self._keep_for_rules(connection, there, (), now)
         self._metrics.observe(there, now)
+
+    def _keep_for_rules(
+        self,
+        connection: sqlite3.Connection,
+        traces: Iterable[StoredTrace],
+        late: Iterable[tuple[StoredTrace, Spent]],
+        now: float,
+    ) -> None:
+        if self._for_rules:
+            Requests.put(connection, map(_request_of, traces), now, one_by_one=self._one_by_one)
+            for trace, more in late:
+                Requests.add_late(connection, trace.service, *_amounts(more), now)
 
     def keep_letter(self, letter: DeadLetter) -> None:
         """Record a request that cannot be decoded."""
@@ -111,10 +138,34 @@ class Recorder:
         with self._database.transaction() as connection:
             for table in (Ledger, Counted, JudgeQueue):
                 table.prune(connection, now - KEEP_SECONDS)
+            Requests.prune(connection, now)
             dropped = EarlyLogs.prune(connection, now - self._assembly.max_age, self._assembly.max_size)
         self._metrics.forget(self.services.forget_unseen(now), now - KEEP_SECONDS)
         if dropped:
             _log.info("log records of %d traces are dropped: their spans did not come", dropped)
+
+
+def _request_of(trace: StoredTrace) -> Request:
+    waits = (wait for call in trace.calls if (wait := first_token_seconds(call)) is not None)
+    tokens, usd = _amounts(trace.spent)
+    metadata = trace.metadata
+    return Request(
+        trace_id=trace.trace_id,
+        service=trace.service,
+        session=metadata.get("session", ""),
+        error=is_error(trace.root),
+        seconds=duration_seconds(trace.root),
+        first_token=next(waits, None),
+        tokens=tokens,
+        usd=usd,
+        slices={name: value for name in SLICES if (value := metadata.get(name))},
+    )
+
+
+def _amounts(spent: Spent) -> tuple[float, float]:
+    """Return all tokens and US dollars."""
+    models = spent.values()
+    return sum(of.get(INPUT, 0) + of.get(OUTPUT, 0) for of in models), sum(of.get(USD, 0) for of in models)
 
 
 def _record_of(item: BatchItem) -> TraceRecord | None:

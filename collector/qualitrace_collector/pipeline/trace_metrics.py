@@ -47,8 +47,7 @@ class TraceMetrics:
                 counter.labels(service)  # a series that begins above 0 hides its first increase from Prometheus
             if is_error(root):
                 sums.add(self._errors, (service,), 1, exemplar)
-            if root.end_time_ns:
-                seconds = (root.end_time_ns - root.start_time_ns) / 1e9
+            if (seconds := duration_seconds(root)) is not None:
                 self._duration.labels(service).observe(seconds, exemplar=exemplar)
             self._add_spent(sums, trace, trace.spent, now)
             for span in trace.calls:
@@ -99,8 +98,7 @@ class TraceMetrics:
                     sums.add(self._tokens, (trace.service, model, kind), amount, exemplar)
 
     def _observe_first_token(self, span: AnySpan, trace: StoredTrace, now: float) -> None:
-        waits = (countable(span.get_attribute(name)) for name in FIRST_TOKEN_ATTRIBUTES)
-        if (seconds := next((wait for wait in waits if wait is not None), None)) is not None:
+        if (seconds := first_token_seconds(span)) is not None:
             model = self._bounded(str(span.get_attribute(MODEL) or "unknown"), trace, now)
             exemplar = {"trace_id": trace.trace_id.removeprefix("tr-")}
             self._first_token.labels(trace.service, model).observe(seconds, exemplar=exemplar)
@@ -110,6 +108,17 @@ class TraceMetrics:
         if name == OTHER:
             self._renamed.labels("model").inc()
         return name
+
+
+def first_token_seconds(span: AnySpan) -> float | None:
+    """Return how long a model call took to its first token; None if the span does not say."""
+    waits = (countable(span.get_attribute(name)) for name in FIRST_TOKEN_ATTRIBUTES)
+    return next((wait for wait in waits if wait is not None), None)
+
+
+def duration_seconds(span: AnySpan) -> float | None:
+    """Return how long a span took; None if it has not ended."""
+    return (span.end_time_ns - span.start_time_ns) / 1e9 if span.end_time_ns else None
 
 
 class _Sums:

@@ -131,6 +131,21 @@ STATEMENTS = (
         trace_id TEXT NOT NULL, judge TEXT NOT NULL, spent_at REAL, tokens INTEGER NOT NULL, usd REAL NOT NULL,
         PRIMARY KEY (trace_id, judge)) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS always_pick_spent ON always_pick(spent_at, judge, tokens, usd)",
+    # Requests, for rules that need no judge: those that no rule has seen yet, and their sums by the minute. They are
+    # written only if there is such a rule.
+    """CREATE TABLE IF NOT EXISTS new_request (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT, trace_id TEXT NOT NULL, service TEXT NOT NULL,
+        session TEXT NOT NULL, error INTEGER NOT NULL, seconds REAL, first_token REAL, slices TEXT NOT NULL,
+        at REAL NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS new_request_of_session ON new_request(service, session, at) WHERE session != ''",
+    """CREATE TABLE IF NOT EXISTS request_minute (
+        minute INTEGER NOT NULL, service TEXT NOT NULL, requests INTEGER NOT NULL, errors INTEGER NOT NULL,
+        tokens REAL NOT NULL, usd REAL NOT NULL, PRIMARY KEY (minute, service)) WITHOUT ROWID""",
+    # When the last score by a judge, or request (no judge), came, and seconds of silence since then, counted by a
+    # clock that nobody sets; -1 until it is counted.
+    """CREATE TABLE IF NOT EXISTS last_seen (
+        judge TEXT NOT NULL, tier TEXT NOT NULL, service TEXT NOT NULL, at REAL NOT NULL, silent REAL NOT NULL,
+        PRIMARY KEY (judge, tier, service)) WITHOUT ROWID""",
     # What alerts bet on: scores that no rule has seen yet, sessions under way, and what each rule knows.
     """CREATE TABLE IF NOT EXISTS new_score (
         sequence INTEGER PRIMARY KEY AUTOINCREMENT, judge TEXT NOT NULL, tier TEXT NOT NULL, version TEXT NOT NULL,

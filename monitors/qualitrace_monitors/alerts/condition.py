@@ -126,6 +126,10 @@ class Condition(Section):
         """
         return self.threshold if self.percentile is None else round(1 - self.percentile, 2)
 
+    def shown(self, value: float) -> str:
+        """Write a value of its quantity."""
+        return f"{value:.3f}" if self.form.unit == "share" else written(value, self.form.unit)
+
     def __str__(self) -> str:
         shown = written(self.threshold, self.form.unit)
         if self.quantity == "slo":

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from qualitrace_collector.state import Database
 from qualitrace_monitors.alerts.kinds import kinds_of
-from qualitrace_monitors.alerts.kinds.kind import Finding, Sources
+from qualitrace_monitors.alerts.kinds.kind import CLOCK_STEP, Finding, OwnState, Sources
 from qualitrace_monitors.alerts.rule_watch import RuleWatch
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.status import AlertStatus, advance
@@ -19,14 +19,27 @@ from qualitrace_monitors.notify.payload import Alert, Links
 
 
 class AlertEngine:
-    """The rules of the configuration over a state database."""
+    """The rules of the configuration over a state database.
 
-    def __init__(self, rules: Sequence[AlertRule], database: Database, estimator: Estimator, links: Links) -> None:
+    Args:
+        own: what rules on qualitrace itself read.
+    """
+
+    def __init__(
+        self,
+        rules: Sequence[AlertRule],
+        database: Database,
+        estimator: Estimator,
+        links: Links,
+        own: OwnState | None = None,
+    ) -> None:
         self.rules = rules  # the scrape reads their windows, the dashboard whether there are any
         self._rules = {rule.name: rule for rule in rules}
-        self._kinds = kinds_of(rules, Sources(database=database, estimator=estimator, links=links))
+        sources = Sources(database=database, estimator=estimator, links=links, own=own or OwnState())
+        self._kinds = kinds_of(rules, sources)
         self._database = database
         self._links = links
+        self._clocks: tuple[float, float] | None = None
 
     def statuses(self) -> list[tuple[AlertRule, AlertStatus]]:
         """Return each alert as it was at the last evaluation, with its rule, in order of rule and service."""
@@ -48,10 +61,12 @@ class AlertEngine:
         """
         with self._database.transaction() as connection:
             RuleWatch.forget_outdated(connection, self.rules, now)
+        steady = now if steady is None else steady
+        step = self._clock_step(now, steady)
         for kind in self._kinds:
-            kind.take(now, now if steady is None else steady)
+            kind.take(now, steady)
         with self._database.transaction() as connection:
-            saved = AlertStatus.load_all(connection)
+            saved = [status.moved(step) for status in AlertStatus.load_all(connection)]
             kept = {(status.rule, status.service): status for status in saved if self._covers(status)}
             for status in saved:
                 if not self._covers(status):
@@ -64,6 +79,12 @@ class AlertEngine:
             for status in kept.values():
                 _keep(connection, status)
 
+    def _clock_step(self, now: float, steady: float) -> float:
+        """Return by how many seconds the clock was set since the last evaluation; 0 for less than `CLOCK_STEP`."""
+        before, self._clocks = self._clocks, (now, steady)
+        step = 0.0 if before is None else (now - before[0]) - (steady - before[1])
+        return step if abs(step) > CLOCK_STEP else 0.0
+
     def _covers(self, status: AlertStatus) -> bool:
         rule = self._rules.get(status.rule)
         return rule is not None and (rule.judge or "") == status.judge and rule.covers(status.service)
@@ -71,6 +92,11 @@ class AlertEngine:
     def _update(self, connection: sqlite3.Connection, finding: Finding, before: AlertStatus, now: float) -> None:
         measured = {"value": finding.value, "interval": finding.interval, "samples": finding.samples}
         after = replace(advance(before, finding.rule, finding.evidence, now), **measured)
+        if after.state == before.state == "firing" and finding.supersedes(before.labels):
+            text = f"{finding.rule.name} of {finding.service} has become more urgent"
+            texts = {"summary": text, "description": f"{text}."}
+            self._notify(connection, before, texts, now, finding, ended=True)
+            before, after = replace(before, state="pending"), replace(after, fired_at=now)
         if after.state == "firing" and before.state != "firing":
             after = replace(after, labels=_labels(finding), receivers=finding.rule.notify)
             sentence = finding.fired()
@@ -115,6 +141,9 @@ class AlertEngine:
 
     def _page(self, status: AlertStatus, finding: Finding | None, now: float) -> str:
         """Return the address of the page that shows since when the alert's quantity is what it is."""
+        rule = self._rules.get(status.rule)
+        if rule and rule.when.kind == "own_health":
+            return self._links.web  # it is of no service
         began_at = (finding and finding.began_at) or status.active_since or now
         return self._links.page(status.service, status.judge, began_at)
 

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from qualitrace_collector.pipeline.match import Find, Match
+from qualitrace_collector.sample import SLICES
+from qualitrace_collector.state.requests import seen
 from qualitrace_monitors.alerts import joined_scores
 from qualitrace_monitors.alerts.joined_scores import Means, ScoreToBet
-from qualitrace_monitors.estimate.scores import SLICES, ScoreRow
+from qualitrace_monitors.estimate.scores import ScoreRow
 from qualitrace_monitors.judges.build import Escalation
 
 SESSION_SCORES, SESSION_SECONDS = 20, 3600.0
@@ -120,6 +122,7 @@ def put(connection: sqlite3.Connection, row: ScoreRow, then: Escalation | None =
     Args:
         then: of the first stage of a cascade: where some of its verdicts go on to.
     """
+    seen(connection, [(row.judge, row.tier, row.service)], row.scored_at)
     if row.weight <= 0:
         return
     slices = json.dumps({name: value for name in SLICES if (value := getattr(row, name))})

@@ -23,7 +23,7 @@ MOST_FRESH = 0.01
 LEAST_FRESH = 1e-9
 """The share between two bets that came together, or between which the clock was set back."""
 
-_TIERS = ("local", "scorer", "llm", "joined")  # from the least trusted on
+TIERS = ("local", "scorer", "llm", "joined")  # from the least trusted on
 
 _log = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ class RuleWatch:
         """Take a bet of the rule's judge on the service, unless it is of a tier that does not count."""
         if self.rule.tier not in (None, bet.tier) or (self._pairs and not self._pairs.wants(bet)):
             return
-        if self._tier and _TIERS.index(bet.tier) < _TIERS.index(self._tier):
+        if self._tier and TIERS.index(bet.tier) < TIERS.index(self._tier):
             return
         if (bet.tier, bet.version) != (self._tier, self._version):
             self._begin(bet)

@@ -10,9 +10,9 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from qualitrace_collector.config.section import Section
 from qualitrace_collector.config.values import Duration, Identifier, duration_text
 from qualitrace_collector.pipeline.match import Match
+from qualitrace_collector.sample import SLICES
 from qualitrace_monitors.alerts.condition import PROMISING, Condition
 from qualitrace_monitors.alerts.labels import Annotations, Labels, LabelValue, Link
-from qualitrace_monitors.estimate.scores import SLICES
 
 
 class FalseAlarms(Section):
@@ -104,6 +104,12 @@ class AlertRule(Section):
     """The annotation `runbook_url`: what to do when the alert fires."""
     notify: tuple[str, ...] = ()
     """The receivers, by their names under `notify`."""
+
+    @property
+    def reads_requests(self) -> bool:
+        """Whether it watches every request, judged or not."""
+        when = self.when
+        return when.kind in ("requests", "spend") or (when.kind in ("silence", "slo") and self.judge is None)
 
     @model_validator(mode="before")
     @classmethod

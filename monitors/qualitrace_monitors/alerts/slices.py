@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu
 
-from qualitrace_monitors.estimate.scores import KEEP_SECONDS, SLICES
+from qualitrace_collector.sample import SLICES
+from qualitrace_monitors.estimate.scores import KEEP_SECONDS
 
 MOST_SCORES = 5_000
 """Scores that are read of each side of the change, the ones next to it."""

@@ -60,6 +60,15 @@ class AlertStatus:
         values["receivers"] = tuple(json.loads(values["receivers"]))
         return cls(**values)
 
+    def moved(self, seconds: float) -> Self:
+        """Return the status with its times as a clock shows them that was set by so many seconds."""
+        since, held_at = self.active_since, self.held_at
+        return replace(
+            self,
+            active_since=None if since is None else since + seconds,
+            held_at=None if held_at is None else held_at + seconds,
+        )
+
     def save(self, connection: sqlite3.Connection) -> None:
         """Insert or replace the row, in the caller's transaction."""
         values = asdict(self)
@@ -79,7 +88,7 @@ def advance(status: AlertStatus, rule: AlertRule, evidence: Evidence, now: float
         return _while_firing(status, rule, evidence, now)
     if evidence != "established":
         return replace(status, state="inactive", active_since=None)
-    since = now if status.active_since is None else status.active_since
+    since = now if status.active_since is None else min(now, status.active_since)  # a clock may have been set back
     if now - since < rule.hold_for:
         return replace(status, state="pending", active_since=since)
     return replace(status, state="firing", active_since=since, fired_at=now, held_at=now)
@@ -88,7 +97,7 @@ def advance(status: AlertStatus, rule: AlertRule, evidence: Evidence, now: float
 def _while_firing(status: AlertStatus, rule: AlertRule, evidence: Evidence, now: float) -> AlertStatus:
     if evidence == "established":
         return replace(status, held_at=now)
-    held_at = now if status.held_at is None else status.held_at
+    held_at = now if status.held_at is None else min(now, status.held_at)
     if evidence == "recovered" and now - held_at >= rule.keep_firing_for:
         return replace(status, state="inactive", active_since=None, fired_at=None, held_at=None)
-    return status
+    return replace(status, held_at=held_at)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from qualitrace_collector.sample import SLICES
 from qualitrace_collector.state import Database
 from qualitrace_monitors.estimate import answers, pairs
 from qualitrace_monitors.estimate.minutes import MINUTE, minute_of, split
@@ -20,9 +21,6 @@ KEEP_SECONDS = 30 * 86_400.0
 
 MAX_RATIONALE = 400
 """Characters of a rationale that are kept: what pages and notifications show. MLflow's assessment has all of it."""
-
-SLICES = ("model", "prompt_version", "release", "environment", "route", "retriever")
-"""The columns by which the scores of a service can be told apart."""
 
 FIRST = ("version", "service", "value", "label", "scored_at", "session", *SLICES)
 """What is kept of a trace's first verdict when it is judged again: what alerts have bet on."""

@@ -4,8 +4,9 @@ import hashlib
 
 from mlflow.entities import AssessmentSource, AssessmentSourceType, Feedback
 
+from qualitrace_collector.sample import SLICES
 from qualitrace_collector.state import JudgeTask
-from qualitrace_monitors.estimate.scores import SLICES, ScoreRow
+from qualitrace_monitors.estimate.scores import ScoreRow
 from qualitrace_monitors.judges.contract import Judge, Score
 
 SOURCE_TYPES = {

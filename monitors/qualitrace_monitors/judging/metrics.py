@@ -1,6 +1,8 @@
 """What judging counts, as it happens: scores, calls, errors, tokens and cost."""
 
+from collections import Counter
 from collections.abc import Iterable
+from threading import Lock
 
 from prometheus_client import CollectorRegistry
 
@@ -22,6 +24,13 @@ class JudgeMetrics:
         self._tokens = families.JUDGE_TOKENS.counter(registry)
         self._cost = families.JUDGE_COST_USD.counter(registry)
         self._errors = families.JUDGE_ERRORS.counter(registry)
+        self._lock, self._scored, self._failed = Lock(), Counter[str](), Counter[str]()
+
+    def calls(self) -> dict[str, tuple[int, int]]:
+        """Return, by judge, how many judgements came to a score, and how many calls failed, since the start."""
+        with self._lock:
+            names = {*self._scored, *self._failed}
+            return {name: (self._scored[name], self._failed[name]) for name in names}
 
     def observe(self, row: ScoreRow, root_ended_at: float, now: float, *, first: bool = True) -> None:
         """Count a score that was just exported.
@@ -34,6 +43,8 @@ class JudgeMetrics:
         """
         exemplar = {"trace_id": row.trace_id.removeprefix("tr-")}
         self._start_service(row.judge, row.tier, row.service)
+        with self._lock:
+            self._scored[row.judge] += 1
         if first and row.inclusion_probability > 0:
             weight = 1 / row.inclusion_probability
             self._weight.labels(row.judge, row.tier, row.service, row.label).inc(weight)
@@ -68,3 +79,5 @@ class JudgeMetrics:
     def count_error(self, judge: str, kind: str) -> None:
         """Count a call without a verdict; `kind` is `transient` or `permanent`."""
         self._errors.labels(judge, kind).inc()
+        with self._lock:
+            self._failed[judge] += 1

@@ -24,6 +24,7 @@ from qualitrace_collector.process.in_work import GROUPS, InWork
 from qualitrace_collector.process.loop import Loop
 from qualitrace_collector.state import Database, JudgeQueue, Ledger
 from qualitrace_monitors.alerts.engine import AlertEngine
+from qualitrace_monitors.alerts.kinds.kind import OwnState
 from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.config import Config
@@ -56,6 +57,8 @@ SLOW_GROUPS = 8
 """Into how many groups the calls are divided that were in flight when the process died: each group takes seconds."""
 PRUNE_SECONDS = 600.0
 EVALUATION_SECONDS = 5.0
+HELD_UP_SECONDS = 60.0
+"""How long a complete trace may wait to be stored until storing counts as held up."""
 BEAT_SECONDS = 1.0
 NOTIFY_SECONDS = 0.5
 LOOK_SECONDS, ASK_SECONDS = 1.0, 2.0
@@ -86,13 +89,14 @@ class Services:
         self._estimator = Estimator(self._database)
         self._mlflow_uri = masked(config.tracking_uri)
         self._links = Links(config.listen.web_url, self._mlflow_uri)
-        self._alerts = AlertEngine(config.alerts, self._database, self._estimator, self._links)
         self._notifier = Notifier(config.notify, self._database)
         self._acks = AckProbe(self._journal) if collect else None
         self._mlflow = MlflowProbe(self._store, config.data_dir / "mlflow.lock")
         self._spending = Spending(config.budget, config.judges, self._database)
         self._pacing = Pacing(config.judges, config.sampling, self._spending, self._database, time.time)
-        self._recorder = Recorder(config, self._database, TraceMetrics(self._registry), self._pacing)
+        self._judge_metrics = JudgeMetrics(self._registry)
+        self._alerts = self._build_alerts()
+        self._recorder = self._build_recorder()
         self._pipeline = self._build_pipeline() if collect else None
         self._in_work = [self._pipeline.in_work] if self._pipeline else []
         self._workers = self._build_workers() if monitor else {}
@@ -177,6 +181,31 @@ class Services:
         thread.join(max(0.1, deadline - time.time()))
         return [name] if thread.is_alive() else []
 
+    def _build_alerts(self) -> AlertEngine:
+        own = OwnState(
+            spending=self._spending, judge_calls=self._judge_metrics.calls, storing_is_held_up=self._is_held_up
+        )
+        return AlertEngine(self._config.alerts, self._database, self._estimator, self._links, own)
+
+    def _build_recorder(self) -> Recorder:
+        rules = [rule for rule in self._config.alerts if rule.reads_requests]
+        return Recorder(
+            self._config,
+            self._database,
+            TraceMetrics(self._registry),
+            self._pacing,
+            for_rules=bool(rules),
+            one_by_one=any(rule.when.kind == "requests" for rule in rules),
+        )
+
+    def _is_held_up(self, now: float) -> bool:
+        """Whether requests wait in the journal for longer than the assembly of a trace takes."""
+        oldest = self._journal.oldest()
+        return oldest is not None and now - oldest > self._config.assembly.max_open + HELD_UP_SECONDS
+
+    def _evaluate_alerts(self, now: float) -> None:
+        self._alerts.evaluate(now, time.monotonic())
+
     def _build_pipeline(self) -> Pipeline:
         writer = Writer(self._store) if has_second_core() else None
         return Pipeline(self._config, self._journal, self._store, Ledger(self._database), self._recorder, writer=writer)
@@ -186,7 +215,7 @@ class Services:
         lanes: dict[str, list[JudgeStage]] = {"local": []}
         for stage in build_stages(self._config.judges, fences.key_of(self._config.data_dir)):
             lanes.setdefault(stage.lane, []).append(stage)
-        parts = (self._database, self._store, JudgeMetrics(self._registry), self._spending)
+        parts = (self._database, self._store, self._judge_metrics, self._spending)
         earlier = [*self._in_work]
         workers: dict[str, JudgeWorker] = {}
         for number, (lane, stages) in enumerate(lanes.items()):
@@ -244,7 +273,7 @@ class Services:
         loops += [Loop(name, worker.step) for name, worker in self._workers.items()]
         if monitor:
             loops.append(_every(PRUNE_SECONDS, "prune", self._prune))
-            loops.append(_every(EVALUATION_SECONDS, "alerts", self._alerts.evaluate))
+            loops.append(_every(EVALUATION_SECONDS, "alerts", self._evaluate_alerts))
             if config.heartbeat is not None:
                 heartbeat = Heartbeat(config.heartbeat, self._database, self._links)
                 loops.append(_every(BEAT_SECONDS, "heartbeat", heartbeat.beat))

@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from qualitrace_monitors.alerts.condition import EXAMPLES, FORMS, Condition
+from qualitrace_monitors.alerts.kinds import KINDS
 from qualitrace_monitors.alerts.settings import AlertRule
 
 JUDGED, CANARY = {"judge": "relevance"}, {"canary": {"release": "2"}, "control": {"release": "1"}}
@@ -138,4 +139,6 @@ def test_every_quantity_makes_a_rule(quantity: str) -> None:
     value = {"share": "5%", "duration": "5m", "USD": "3", "count": "9"}[form.unit]
     when = f"{quantity} {form.operators[:1] or 'for'} {value}" if quantity != "slo" else "slo 95% over 30d"
     judge = JUDGED if form.judge == "needed" else {}
-    assert AlertRule.model_validate({"name": "a", "when": when, **judge}).when.quantity == quantity
+    rule = AlertRule.model_validate({"name": "a", "when": when, **judge})
+    assert rule.when.quantity == quantity
+    assert sum(rule.when.kind in kind.names for kind in KINDS) == 1

@@ -5,11 +5,16 @@ To add a kind, write a subclass of `Kind`, add it to `KINDS`, and give its quant
 
 from collections.abc import Sequence
 
+from qualitrace_monitors.alerts.kinds.burn_rates import BurnRates
 from qualitrace_monitors.alerts.kinds.kind import Kind, Sources
+from qualitrace_monitors.alerts.kinds.own_health import OwnHealth
+from qualitrace_monitors.alerts.kinds.request_means import RequestMeans
 from qualitrace_monitors.alerts.kinds.score_means import ScoreMeans
+from qualitrace_monitors.alerts.kinds.silence import Silence
+from qualitrace_monitors.alerts.kinds.spend import Spend
 from qualitrace_monitors.alerts.settings import AlertRule
 
-KINDS: tuple[type[Kind], ...] = (ScoreMeans,)
+KINDS: tuple[type[Kind], ...] = (ScoreMeans, RequestMeans, Spend, Silence, OwnHealth, BurnRates)
 """Every kind of rule."""
 
 

@@ -2,7 +2,7 @@
 
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,9 +10,31 @@ from qualitrace_collector.state import Database
 from qualitrace_monitors.alerts.condition import KindName
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.status import Evidence
+from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.estimate.estimator import Estimator
 from qualitrace_monitors.estimate.interval import Interval
 from qualitrace_monitors.notify.payload import Links
+
+OWN_SERVICE = "qualitrace"
+"""The service of alerts on qualitrace itself."""
+CLOCK_STEP = 1.0
+"""Seconds by which the wall clock must be set at once to count as set: NTP slews it by less."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnState:
+    """What is known of qualitrace itself.
+
+    Attributes:
+        spending: the account of the judges' budgets.
+        judge_calls: returns by judge how many judgements came to a score, and how many calls failed, since the start.
+        storing_is_held_up: whether requests wait for longer (at a time in Unix seconds) than a trace takes to be
+            complete.
+    """
+
+    spending: Spending | None = None
+    judge_calls: Callable[[], Mapping[str, tuple[int, int]]] = dict[str, tuple[int, int]]
+    storing_is_held_up: Callable[[float], bool] = lambda _: False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +44,7 @@ class Sources:
     database: Database
     estimator: Estimator
     links: Links
+    own: OwnState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +81,10 @@ class Finding(ABC):
     @abstractmethod
     def recovered(self) -> str:
         """Say what is no longer wrong; without a full stop."""
+
+    def supersedes(self, labels: Mapping[str, str]) -> bool:
+        """Whether what fires with these labels has become more urgent, so that it is to fire anew."""
+        return False
 
     def details(self, connection: sqlite3.Connection, now: float) -> str:
         """Return lines with more for the description."""

@@ -67,7 +67,12 @@ class ScoreMeans(Kind):
         while has_more:
             with self.sources.database.transaction() as connection:
                 bets, has_more = take_bets(connection, now, silence)
-                taken = ((rule, b) for b in bets for rule in self.rules if rule.judge == b.judge)
+                taken = (
+                    (rule, part)
+                    for made in bets
+                    for rule in self.rules
+                    if rule.judge == made.judge and (part := made.of(rule.match)) is not None
+                )
                 bet(connection, self.rules, taken, now)
 
     def find(self, connection: sqlite3.Connection, rule: AlertRule, now: float) -> Mapping[str, ScoreFinding]:

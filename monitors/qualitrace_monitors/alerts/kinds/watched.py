@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from qualitrace_monitors.alerts.kinds.kind import Finding
 from qualitrace_monitors.alerts.new_scores import Bet
-from qualitrace_monitors.alerts.rule_watch import RuleWatch
+from qualitrace_monitors.alerts.rule_watch import Change, RuleWatch
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.status import AlertStatus
 from qualitrace_monitors.alerts.watch import REFERENCE
@@ -38,12 +38,12 @@ class Watched(Finding):
 def bet(
     connection: sqlite3.Connection, rules: Sequence[AlertRule], bets: Iterable[tuple[AlertRule, Bet]], now: float
 ) -> None:
-    """Let rules take their bets on the traffic that they are about, in the caller's transaction."""
+    """Let rules take their bets on the services that they are about, in the caller's transaction."""
     watches: dict[tuple[str, str], RuleWatch] | None = None
     changed = dict[tuple[str, str], RuleWatch]()
     firing = set[tuple[str, str]]()
-    for rule, offered in bets:
-        if not rule.covers(offered.service) or (taken := offered.of(rule.match)) is None:
+    for rule, taken in bets:
+        if not rule.covers(taken.service):
             continue
         if watches is None:
             found = RuleWatch.all_of(connection, rules, now)
@@ -74,12 +74,15 @@ def change_text(watch: RuleWatch, values: str, *, signed: bool = False) -> str:
         signed: the mean is a difference.
     """
     rule, change = watch.rule, watch.change
-    counted = "sessions" if change.of_sessions and not signed else values
+    mean = f"{change.mean:{'+' if signed else ''}.2f}"
     before = "" if change.before is None else f", was {change.before:.2f}"
-    return (
-        f"{change.mean:{'+' if signed else ''}.2f} in about {change.count:.0f} {counted} since "
-        f"{moment(change.since)}{before} ({limit_text(rule)}, {promise_text(rule)})"
-    )
+    return f"{mean} in {since_text(change, values)}{before} ({limit_text(rule)}, {promise_text(rule)})"
+
+
+def since_text(change: Change, values: str) -> str:
+    """Say over how many values, or sessions, and since when: `about 93 answers since 14:05`."""
+    counted = "sessions" if change.of_sessions else values
+    return f"about {change.count:.0f} {counted} since {moment(change.since)}"
 
 
 def limit_text(rule: AlertRule) -> str:
