@@ -199,7 +199,7 @@ NOTIFICATIONS_WAITING = Family(
 NOTIFICATIONS_OLDEST = Family(
     "qualitrace_notifications_oldest_seconds",
     "gauge",
-    "Time since the notification was made that waits the longest for the receiver; absent if none waits.",
+    "For how long the oldest notification has waited for the receiver; absent if none waits.",
     ("receiver",),
 )
 NOTIFICATION_LAST_SENT = Family(

@@ -48,7 +48,7 @@ class Alertmanager(HttpReceiver):
 
     def deliver(self, notification: Notification, now: float) -> Answer:
         """Post the alert to each Alertmanager; that one of them takes it is enough."""
-        body = json.dumps([self._alert(notification.body, now)])
+        body = json.dumps([self._alert(notification.body, now)], ensure_ascii=False)
         answers: list[str] = []
         failures: list[DeliveryFailed] = []
         for url in self.url:

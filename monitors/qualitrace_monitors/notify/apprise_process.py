@@ -92,7 +92,11 @@ def _send(order: dict[str, Any]) -> tuple[bool, str]:
 
     _LOGGER.disabled = False
 
-    sender = Apprise(url)
+    sender = Apprise()
+    plugin: Any = Apprise.instantiate(url)
+    if "overflow=" not in url:
+        plugin.overflow_mode = "truncate"  # else what is longer than a service takes is refused, and never told
+    sender.add(plugin)
     capture: Any = LogCapture(level=logging.INFO, fmt="%(levelname)s %(message)s")
     with capture as log:
         taken = bool(

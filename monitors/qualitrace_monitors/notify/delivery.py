@@ -20,8 +20,6 @@ from qualitrace_monitors.notify.receiver import DeliveryFailed, Notification, Re
 # Doubles from 1 s to 5 min; half of it is random, so that receivers that failed together are not asked together.
 RETRY_WAIT = wait_exponential(multiplier=0.5, max=150) + wait_random_exponential(multiplier=0.5, max=150)
 
-_log = logging.getLogger(__name__)
-
 
 class Notifier:
     """Delivers the outbox to the configured receivers.
@@ -88,7 +86,7 @@ class Notifier:
             self._problems[notification.receiver] = answer.problem
             self._totals[notification.receiver, "sent"] += 1
             if answer.problem:
-                _log.warning(
+                _log_of(notification.receiver).warning(
                     "receiver %r took notification %s, but: %s", notification.receiver, notification.id, answer.text
                 )
 
@@ -99,7 +97,7 @@ class Notifier:
         due_at = min(now + max(wait, failure.retry_after), notification.created_at + receiver.give_up_after)
         self._totals[notification.receiver, "failed"] += 1
         self._outbox.postpone(notification, due_at, now, str(failure), failure.problem)
-        _log.warning(
+        _log_of(notification.receiver).warning(
             "receiver %r did not take notification %s, attempt %d: %s; trying again in %.0f s",
             notification.receiver,
             notification.id,
@@ -111,10 +109,15 @@ class Notifier:
     def _give_up(self, notification: Notification, now: float, failure: DeliveryFailed) -> None:
         self._outbox.remove(notification, "given_up", now, str(failure), failure.problem)
         self._totals[notification.receiver, "given_up"] += 1
-        _log.error(
+        _log_of(notification.receiver).error(
             "gave up notification %s to %r after %d failed attempts: %s",
             notification.id,
             notification.receiver,
             notification.attempts,
             failure,
         )
+
+
+def _log_of(receiver: str) -> logging.Logger:
+    """Return the receiver's own log: the log's limit counts each by itself, so that none hides why another fails."""
+    return logging.getLogger(f"{__name__}.{receiver}")

@@ -12,7 +12,7 @@ class Waiting(NamedTuple):
 
     Attributes:
         notifications: how many.
-        oldest_at: when the oldest of them was made, Unix seconds.
+        oldest_at: since when the oldest of them waits, Unix seconds.
     """
 
     notifications: int
@@ -48,13 +48,14 @@ class Outbox:
         """Enqueue `body`, due at once, in the caller's transaction.
 
         A notification with a `topic` takes the place of one of the same topic that still waits for the receiver, with
-        the pause until its next attempt: a receiver that comes back needs the newest of a topic, not the backlog.
+        its age and the pause until its next attempt: a receiver that comes back needs the newest of a topic, not the
+        backlog.
         """
         identity = new_id()
         if topic:
             replaced = connection.execute(
-                "UPDATE outbox SET id = ?, body = ?, created_at = ? WHERE receiver = ? AND topic = ?",
-                (identity, body, now, receiver, topic),
+                "UPDATE outbox SET id = ?, body = ? WHERE receiver = ? AND topic = ?",
+                (identity, body, receiver, topic),
             )
             if replaced.rowcount:
                 return
@@ -89,11 +90,13 @@ class Outbox:
             _note(connection, notification.receiver, outcome, now, reason, problem)
 
     def postpone(self, notification: Notification, due_at: float, now: float, reason: str, problem: str) -> None:
-        """Record a failed attempt, and when to try again."""
+        """Record a failed attempt at the oldest notification, and when to try again."""
         with self._database.transaction() as connection:
+            # A newer one of its topic may have taken its place, and its id, during the attempt.
             connection.execute(
-                "UPDATE outbox SET attempts = attempts + 1, due_at = ?, last_error = ? WHERE id = ?",
-                (due_at, reason, notification.id),
+                "UPDATE outbox SET attempts = attempts + 1, due_at = ?, last_error = ? "
+                "WHERE sequence = (SELECT min(sequence) FROM outbox WHERE receiver = ?)",
+                (due_at, reason, notification.receiver),
             )
             _note(connection, notification.receiver, "failed", now, reason, problem)
 

@@ -58,6 +58,17 @@ def test_what_fires_and_ends_is_told_in_words(webhook_receiver: Any, chat_url: s
 
 
 @pytest.mark.slow
+def test_what_is_too_long_for_a_service_is_cut(webhook_receiver: Any) -> None:
+    """Ntfy takes 7,800 letters: an alert with more in it arrives still."""
+    texts = {"summary": "it fell", "description": "it fell. " + "x" * 9000}
+    send(configured(f"ntfy://127.0.0.1:{webhook_receiver.port}/topic"), annotations=texts)
+    [(_, body)] = webhook_receiver.received
+    message = json.loads(body)["message"]
+    assert message.startswith("it fell. xxx")
+    assert len(message) <= 7800
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("status", "permanent"), [(500, False), (429, False), (403, True)])
 def test_the_reason_is_what_apprise_logged(status: int, permanent: bool, webhook_receiver: Any, chat_url: str) -> None:
     """With the status that says whether to try again, and without the keys in the URL."""

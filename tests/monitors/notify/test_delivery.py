@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from qualitrace_collector.process.backoff import seconds_after
+from qualitrace_collector.process.log_limit import MESSAGES, LogLimit
 from qualitrace_collector.state import Database
 from qualitrace_monitors.notify.delivery import RETRY_WAIT, Notifier
 from qualitrace_monitors.notify.outbox import Outbox
 from qualitrace_monitors.notify.receiver import Answer, Notification
 from qualitrace_monitors.notify.receivers import Receiver
+from support.ports import free_port
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 START = float(int(time.time()))
@@ -247,6 +249,37 @@ def test_each_failure_is_a_line_and_a_problem(
     put(database, "{}")
     deliver_due(restarted, START + 2)
     assert restarted.problem("ops") == ""
+
+
+def test_a_receiver_that_floods_the_log_hides_no_other(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    """The log's limit on repeated lines is each receiver's own."""
+    dead = f"http://127.0.0.1:{free_port()}/"
+    notifier = Notifier({name: Receiver.model_validate({"url": dead}) for name in ("ops", "chat")}, database)
+    for receiver, times in (("chat", MESSAGES + 3), ("ops", 1)):
+        put(database, "{}", receiver=receiver)
+        for attempt in range(times):
+            deliver_due(notifier, START + 600 * attempt, receiver)
+    limit = LogLimit()
+    written = [record.getMessage().split("'")[1] for record in caplog.records if limit.filter(record)]
+    assert written == ["chat"] * MESSAGES + ["ops"]
+
+
+def test_a_message_that_is_replaced_while_it_is_tried_keeps_its_pause(database: Database) -> None:
+    """However often a topic is renewed during attempts, the pauses grow, and its age is that of the first."""
+
+    class Renewing(Receiver):
+        def deliver(self, notification: Notification, now: float) -> Answer:
+            with database.transaction() as connection:
+                Outbox.put(connection, "ops", "newer", now, topic="heartbeat")
+            raise OSError("no")
+
+    notifier = Notifier({"ops": Renewing.model_construct(give_up_after=9e9)}, database)
+    with database.transaction() as connection:
+        Outbox.put(connection, "ops", "{}", START, topic="heartbeat")
+    for attempt in range(5):
+        deliver_due(notifier, START + 600 * attempt)
+    [row] = waiting(database)
+    assert (row["attempts"], row["body"], row["created_at"]) == (5, "newer", START)
 
 
 def test_a_topic_keeps_one_message_and_its_pause(database: Database, webhook_receiver: Any) -> None:
