@@ -3,7 +3,20 @@
 # How to change it: `Database` runs all statements at every open, so a new table or index is one more
 # `CREATE … IF NOT EXISTS` here and nothing else. A change of a table that exists raises VERSION by one and comes with
 # the statements that lead there from the version before.
-VERSION = 8
+VERSION = 9
+
+# Sums over scores, see `qualitrace_monitors.estimate.sums`.
+_SUMS = (
+    "samples verdicts w ww passed_1 passed_w1 passed_w2 not_failed_1 not_failed_w1 not_failed_w2 unsure_w2 "
+    "value_1 value_w1 value_w2"
+).split()
+_SUM_NAMES, _SUMMED = ", ".join(_SUMS), ", ".join(f"sum({name})" for name in _SUMS)
+_SUM_COLUMNS = ", ".join(f"{name} REAL NOT NULL" for name in (*_SUMS, "heaviest"))
+
+_SCORE_HOUR = f"""CREATE TABLE IF NOT EXISTS score_hour (
+    slice TEXT NOT NULL, value TEXT NOT NULL, hour INTEGER NOT NULL,
+    judge TEXT NOT NULL, tier TEXT NOT NULL, service TEXT NOT NULL, {_SUM_COLUMNS},
+    PRIMARY KEY (slice, judge, service, tier, hour, value)) WITHOUT ROWID"""
 
 # By version: what leads there. They run in order for every version above that of the file, before the statements below.
 MIGRATIONS = {
@@ -22,6 +35,23 @@ MIGRATIONS = {
     # Of earlier scores nobody knows the weight that they had for alerts.
     7: ("ALTER TABLE score ADD COLUMN weight REAL", "ALTER TABLE score ADD COLUMN first TEXT NOT NULL DEFAULT ''"),
     8: ("DROP TABLE IF EXISTS open_session",),  # as in 4
+    # Earlier scores stay single ones: their sessions were not linked.
+    9: (
+        "ALTER TABLE score ADD COLUMN least_probability REAL NOT NULL DEFAULT 1",
+        "ALTER TABLE score ADD COLUMN session_began REAL",
+        *(
+            f"ALTER TABLE score_minute ADD COLUMN {name} REAL NOT NULL DEFAULT 0"
+            for name in ("passed_w2", "not_failed_w2", "unsure_w2", "heaviest")
+        ),
+        "ALTER TABLE score_minute DROP COLUMN value_2",
+        "UPDATE score_minute SET passed_w2 = passed_w1, not_failed_w2 = not_failed_w1, "
+        "unsure_w2 = not_failed_w1 - passed_w1, heaviest = ww / w",
+        _SCORE_HOUR,
+        f"INSERT INTO score_hour (slice, value, hour, judge, tier, service, {_SUM_NAMES}, heaviest) "
+        f"SELECT '', '', minute / 60 AS hour, judge, tier, service, {_SUMMED}, max(heaviest) "
+        "FROM score_minute WHERE w > 0 GROUP BY hour, judge, tier, service",
+        "DELETE FROM alert_watch",  # its sums have other names now: rules begin anew
+    ),
 }
 
 STATEMENTS = (
@@ -79,7 +109,7 @@ STATEMENTS = (
     """CREATE TABLE IF NOT EXISTS feedback (
         assessment_id TEXT PRIMARY KEY, content TEXT NOT NULL, received_at REAL NOT NULL, due_at REAL NOT NULL)""",
     "CREATE INDEX IF NOT EXISTS feedback_due ON feedback (due_at)",
-    # The monitors: scores and their sums by the minute, verdicts, spending, alerts, notifications.
+    # The monitors: scores and their sums, verdicts, spending, alerts, notifications.
     """CREATE TABLE IF NOT EXISTS score (
         trace_id TEXT NOT NULL, judge TEXT NOT NULL, version TEXT NOT NULL, tier TEXT NOT NULL,
         service TEXT NOT NULL, model TEXT NOT NULL, prompt_version TEXT NOT NULL,
@@ -89,19 +119,19 @@ STATEMENTS = (
         completed_at REAL NOT NULL, scored_at REAL NOT NULL,
         session TEXT NOT NULL DEFAULT '', route TEXT NOT NULL DEFAULT '', release TEXT NOT NULL DEFAULT '',
         environment TEXT NOT NULL DEFAULT '', retriever TEXT NOT NULL DEFAULT '',
-        weight REAL, first TEXT NOT NULL DEFAULT '',
+        weight REAL, first TEXT NOT NULL DEFAULT '', least_probability REAL NOT NULL DEFAULT 1, session_began REAL,
         PRIMARY KEY (trace_id, judge, tier)) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS score_window ON score(completed_at, judge, service)",
+    "CREATE INDEX IF NOT EXISTS score_session ON score(session, judge, tier, service, session_began) "
+    "WHERE session_began IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS score_session_began ON score(session_began, completed_at) "
+    "WHERE session_began IS NOT NULL",
     """CREATE TABLE IF NOT EXISTS answer (
         trace_id TEXT PRIMARY KEY, question TEXT NOT NULL, answer TEXT NOT NULL, completed_at REAL NOT NULL
         ) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS answer_by_age ON answer(completed_at)",
-    # The columns of sums stand in the order of `estimate/scores.py`'s table of terms, which fills them.
-    """CREATE TABLE IF NOT EXISTS score_minute (
-        minute INTEGER NOT NULL, judge TEXT NOT NULL, tier TEXT NOT NULL, service TEXT NOT NULL,
-        samples REAL NOT NULL, verdicts REAL NOT NULL, w REAL NOT NULL, ww REAL NOT NULL,
-        passed_1 REAL NOT NULL, passed_w1 REAL NOT NULL, not_failed_1 REAL NOT NULL, not_failed_w1 REAL NOT NULL,
-        value_1 REAL NOT NULL, value_2 REAL NOT NULL, value_w1 REAL NOT NULL, value_w2 REAL NOT NULL,
+    f"""CREATE TABLE IF NOT EXISTS score_minute (
+        minute INTEGER NOT NULL, judge TEXT NOT NULL, tier TEXT NOT NULL, service TEXT NOT NULL, {_SUM_COLUMNS},
         PRIMARY KEY (minute, judge, tier, service)) WITHOUT ROWID""",
     # The same for what `estimate/pairs.py` sums up.
     """CREATE TABLE IF NOT EXISTS pair_minute (
@@ -116,6 +146,11 @@ STATEMENTS = (
         a_not_failed_local_value REAL NOT NULL, a_value_local_value REAL NOT NULL, b REAL NOT NULL,
         b_passed REAL NOT NULL, b_not_failed REAL NOT NULL, b_value REAL NOT NULL, b_value_value REAL NOT NULL,
         PRIMARY KEY (minute, judge, service)) WITHOUT ROWID""",
+    _SCORE_HOUR,
+    "CREATE INDEX IF NOT EXISTS score_hour_by_age ON score_hour(slice, hour)",
+    """CREATE TABLE IF NOT EXISTS slice_value (
+        service TEXT NOT NULL, slice TEXT NOT NULL, value TEXT NOT NULL, seen_hour INTEGER NOT NULL,
+        PRIMARY KEY (service, slice, value)) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS verdict (
         key TEXT PRIMARY KEY, score TEXT NOT NULL, given_at REAL NOT NULL) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS verdict_by_age ON verdict(given_at)",

@@ -26,7 +26,7 @@ REFERENCE = 1000.0
 """Effective number of values from which the mean before a change is taken."""
 
 _READ = [field.name for field in fields(Reading)]
-_SUMS = [field.name for field in fields(Moments)]
+_SUMS = ("weight", "squared_weight", "first", "squared_first", "squared_second")
 
 _BELOW, _FALLEN, _BOUND = 0.25, 0.45, 0.3  # shares of the promise; of a drop, the second has those of both
 
@@ -83,7 +83,7 @@ class Watch:
         self._fallen = Detector(thresholds, most)
         self._above = Detector(1 - thresholds, most)
         self._bound, self._mean = np.full(streams, np.nan), np.full(streams, np.nan)
-        self._sums = np.zeros((6, streams))  # in the order of `Moments`
+        self._sums = np.zeros((len(_SUMS), streams))
         self.firing: Mask = np.zeros(streams, dtype=np.bool_)
         self.changes = self._below.read()
 
@@ -158,11 +158,12 @@ class Watch:
         width = self._most - self._least
         share = (np.asarray(values) - self._least) / width  # within 0 and 1
         x, r = (np.where(where, given, 0.0) for given in (share, weights))
-        self._sums += (r, r * r, r * x, r * x * x, r * r * x, r * r * x * x)
+        self._sums += (r, r * r, r * x, r * r * x, r * r * x * x)
         weight, squared_weight = self._sums[:2]
         full = where & (weight * weight >= self._wanted * squared_weight)
         for stream in np.flatnonzero(full):
-            moments = Moments(**dict(zip(_SUMS, self._sums[:, stream].tolist(), strict=True)))
+            sums = dict(zip(_SUMS, self._sums[:, stream].tolist(), strict=True))
+            moments = Moments(**sums, heaviest=1.0)
             self._mean[stream] = self._least + width * moments.mean
             self._bound[stream] = self._least + width * moments.interval(1 - 2 * _BOUND * self.alpha)[0]
         if full.any():

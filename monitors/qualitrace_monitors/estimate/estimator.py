@@ -1,14 +1,14 @@
 """Estimates of quality by judge, tier and service, from the sums over their scores."""
 
-import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from qualitrace_collector.state import Database
 from qualitrace_monitors.estimate import pairs
 from qualitrace_monitors.estimate.interval import Interval, Moments
 from qualitrace_monitors.estimate.joined import join
-from qualitrace_monitors.estimate.scores import sum_up
+from qualitrace_monitors.estimate.sums import sum_up, sum_up_slices
 
 DEFAULT_WINDOW = 3600.0
 """Seconds over which quality is estimated for metrics and dashboard, beside the windows of the alert rules."""
@@ -27,8 +27,8 @@ class Estimate:
         window: seconds.
         tier: `local`, `llm` or `scorer`; `joined` for both judges of a cascade together.
         samples: how many scores it rests on, `unsure` ones included; of a joined estimate, how many of the model's.
-        effective_samples: Kish's effective sample size, which is less than `samples` where the weights differ. A joined
-            estimate is worth as many of the model's scores alone.
+        effective_samples: Kish's effective sample size, which counts a session once. A joined estimate
+            is worth as many of the model's scores alone.
         pass_rate: share of passes among the passes and fails; None if every score is `unsure`.
         pass_rate_interval: its lower bound counts `unsure` scores as fails, its upper bound as passes.
         mean_score: weighted mean of the values, 0 to 1.
@@ -73,9 +73,10 @@ class Estimator:
         judge: str | None = None,
         service: str | None = None,
     ) -> list[Estimate]:
-        """Estimate the quality of the traces completed in (now - window, now], weighted by 1 / inclusion probability.
+        """Estimate the quality of the traces completed within the window before now, by whole minutes.
 
-        The intervals hold for one look. A rule that looks again and again is met by chance more often than they say.
+        A score weighs 1 / its inclusion probability. The intervals hold for one look: who looks again and again sees
+        them miss the truth more often.
 
         Args:
             now: Unix seconds.
@@ -87,80 +88,91 @@ class Estimator:
             Estimates in order of judge, tier and service.
         """
         rows = sum_up(self._database, now - window, now, judge, service)
-        found = {_key(row): _estimate(row, window, confidence) for row in rows}
-        joined = pairs.sum_up(self._database, now - window, now, judge, service)
-        for row in rows:
-            if row["tier"] == "local" and (sums := joined.get((row["judge"], row["service"]))):
-                model = found[row["judge"], "llm", row["service"]]
-                found[row["judge"], JOINED, row["service"]] = _joined(model, row, sums)
+        by_key = {(row["judge"], row["tier"], row["service"]): row for row in rows}
+        found = {key: _estimate(row, window, confidence) for key, row in by_key.items()}
+        for (of, for_service), sums in pairs.sum_up(self._database, now - window, now, judge, service).items():
+            model, local = by_key.get((of, "llm", for_service)), by_key.get((of, "local", for_service))
+            if model is not None and local is not None:
+                estimate = found[of, "llm", for_service]
+                found[of, JOINED, for_service] = _joined(estimate, model, local, sums)
         return [found[key] for key in sorted(found)]
 
+    def slices(
+        self,
+        by: str,
+        now: float,
+        window: float,
+        confidence: float = 0.95,
+        judge: str | None = None,
+        service: str | None = None,
+    ) -> list[tuple[str, Estimate]]:
+        """Estimate as `estimates` does for each value of a slice, by whole hours; scores without a value are left out.
 
-def _key(row: sqlite3.Row) -> tuple[str, str, str]:
-    return row["judge"], row["tier"], row["service"]
+        Args:
+            by: `version` (the judge's), `model`, `prompt_version`, `release`, `environment`, `route` or `retriever`.
+
+        Returns:
+            Values with their estimates, in order of judge, tier, service and value.
+        """
+        rows = sum_up_slices(self._database, by, now - window, now, judge, service)
+        return [(row["sliced"], _estimate(row, window, confidence)) for row in rows]
 
 
-def _joined(model: Estimate, local: sqlite3.Row, sums: pairs.Sums) -> Estimate:
+def _joined(estimate: Estimate, model: Mapping[str, Any], local: Mapping[str, Any], sums: pairs.Sums) -> Estimate:
     """Return the estimate of a cascade: the model's, with what the local judge saw of the other traces.
 
     Args:
-        local: the sums of the local tier.
+        model, local: the sums of the two tiers.
         sums: those of `estimate.pairs`.
     """
-    means = {f"local_{name}": local[f"{name}_1"] / local["w"] for name in ("passed", "not_failed", "value")}
-    passed, not_failed, value = (join(sums, name, means) for name in ("passed", "not_failed", "value"))
-    decided = max(1 - model.unsure_share, passed.mean)
+    names = ("passed", "not_failed", "value")
+    means = {f"local_{name}": local[f"{name}_1"] / local["w"] for name in names}
+    passed, not_failed, value = (join(sums, name, means, _moments(model, name)) for name in names)
+    decided = max(1 - estimate.unsure_share, passed.mean)
     return replace(
-        model,
+        estimate,
         tier=JOINED,
-        samples=int(sums["samples"]),
+        samples=round(sums["samples"]),
         effective_samples=passed.kish_samples,
-        pass_rate=passed.mean / decided if sums["verdicts"] else None,
-        pass_rate_interval=(passed.interval(model.confidence)[0], not_failed.interval(model.confidence)[1]),
+        pass_rate=passed.mean / decided if sums["verdicts"] > 0.5 else None,
+        pass_rate_interval=(passed.interval(estimate.confidence)[0], not_failed.interval(estimate.confidence)[1]),
         mean_score=value.mean,
-        mean_score_interval=value.interval(model.confidence),
+        mean_score_interval=value.interval(estimate.confidence),
     )
 
 
-def _estimate(row: sqlite3.Row, window: float, confidence: float) -> Estimate:
-    passed, not_failed, value = _moments(row, "passed"), _moments(row, "not_failed"), _moments(row, "value", "2")
-    unsure_share = not_failed.mean - passed.mean
-    decided = 1 - unsure_share
+def _estimate(row: Mapping[str, Any], window: float, confidence: float) -> Estimate:
+    passed, not_failed, value = _moments(row, "passed"), _moments(row, "not_failed"), _moments(row, "value")
+    unsure = replace(
+        not_failed,
+        first=not_failed.first - passed.first,
+        squared_first=not_failed.squared_first - passed.squared_first,
+        squared_second=row["unsure_w2"],
+    )
+    decided = 1 - unsure.first / unsure.weight
     return Estimate(
         judge=row["judge"],
         tier=row["tier"],
         service=row["service"],
         window=window,
         confidence=confidence,
-        samples=int(row["samples"]),
+        samples=round(row["samples"]),
         effective_samples=value.kish_samples,
-        pass_rate=min(1.0, passed.mean / decided) if row["verdicts"] else None,
+        pass_rate=min(1.0, passed.mean / decided) if row["verdicts"] > 0.5 else None,
         pass_rate_interval=(passed.interval(confidence)[0], not_failed.interval(confidence)[1]),
         mean_score=value.mean,
         mean_score_interval=value.interval(confidence),
-        unsure_share=unsure_share,
-        unsure_share_interval=_difference(not_failed, passed).interval(confidence),
+        unsure_share=unsure.mean,
+        unsure_share_interval=unsure.interval(confidence),
     )
 
 
-def _difference(one: Moments, other: Moments) -> Moments:
-    """Return the moments of what is 1 where `one` is 1 and `other` is 0."""
-    return replace(
-        one,
-        first=one.first - other.first,
-        second=one.second - other.second,
-        squared_first=one.squared_first - other.squared_first,
-        squared_second=one.squared_second - other.squared_second,
-    )
-
-
-def _moments(row: sqlite3.Row, name: str, square: str = "1") -> Moments:
-    """Return the moments of a quantity; one that is only 0 or 1 is its own square."""
+def _moments(row: Mapping[str, Any], name: str) -> Moments:
     return Moments(
         weight=row["w"],
         squared_weight=row["ww"],
         first=row[f"{name}_1"],
-        second=row[f"{name}_{square}"],
         squared_first=row[f"{name}_w1"],
-        squared_second=row[f"{name}_w{square}"],
+        squared_second=row[f"{name}_w2"],
+        heaviest=row["heaviest"],
     )

@@ -23,38 +23,45 @@ DISAGREEMENT = 0.25
 """Of one more trace, that counts as one on which local judge and model disagree: a few that agree prove little."""
 
 
-def join(sums: Sums, quantity: str, local_means: Mapping[str, float]) -> Moments:
+def join(sums: Sums, quantity: str, local_means: Mapping[str, float], model: Moments | None = None) -> Moments:
     """Join both judges.
 
     Args:
         sums: those of `estimate.pairs`, over at least one pair.
         quantity: `passed`, `not_failed` or `value`.
         local_means: the local judge's weighted means over all of its traces, by the names in `PREDICTORS`.
+        model: the moments of the model's scores alone; None if no two are of one session.
 
     Returns:
         the moments of as many equally weighted values as the estimate is worth, which have its mean.
     """
     best = min((_Pairs(sums, quantity, name) for name in PREDICTORS[quantity]), key=lambda pairs: pairs.variance)
-    own = best.moments
-    spread = own.second / own.weight - own.mean**2
-    if spread < NEGLIGIBLE:  # all alike: there is nothing to predict
-        return _like(own.mean, own.mean**2, own.effective_samples)
-    mean = own.mean + best.power * (local_means[best.predictor] - best.mean_of(best.predictor))
+    own = best.mean_of(quantity)
+    if best.spread < NEGLIGIBLE:  # all alike: there is nothing to predict
+        return _like(own, own**2, best.samples, best, model)
+    mean = own + best.power * (local_means[best.predictor] - best.mean_of(best.predictor))
     mean = min(1.0, max(0.0, mean))
-    shrunk = min(1.0, mean * (1 - mean) / (own.mean * (1 - own.mean)))  # values vary less near 0 and 1
-    samples = min(own.effective_samples * best.gain, max(own.effective_samples, best.traces))
-    return _like(mean, mean**2 + spread * shrunk, samples)
+    shrunk = min(1.0, mean * (1 - mean) / (own * (1 - own)))  # values vary less near 0 and 1
+    samples = min(best.samples * best.gain, max(best.samples, best.traces))
+    return _like(mean, mean**2 + best.spread * shrunk, samples, best, model)
 
 
-def _like(mean: float, square: float, samples: float) -> Moments:
-    first, second = samples * mean, samples * square
+def _like(mean: float, square: float, samples: float, pairs: "_Pairs", model: Moments | None) -> Moments:
+    """Return the moments of values that are worth so many, or less for the model's sessions, whose scores are alike."""
+    heaviest = 1.0
+    if model is not None:
+        effect = pairs.effect(model)
+        session = pairs.samples / min(pairs.samples, model.kish_samples) / effect
+        heaviest = max(1.0, session, model.heaviest * pairs.samples / model.weight)
+        samples /= effect
+    first = samples * mean
     return Moments(
         weight=samples,
         squared_weight=samples,
         first=first,
-        second=second,
         squared_first=first,
-        squared_second=second,
+        squared_second=samples * square,
+        heaviest=heaviest,
     )
 
 
@@ -103,14 +110,20 @@ class _Pairs:
         return self._weight**2 / self._sum("b")
 
     @property
-    def moments(self) -> Moments:
-        """The moments of y alone."""
-        name = self._quantity
-        return Moments(
-            weight=self._weight,
-            squared_weight=self._sum("a") + self._sum("b"),
-            first=self._sum("w", name),
-            second=self._sum("w", name, name),
-            squared_first=self._sum("a", name) + self._sum("b", name),
-            squared_second=self._sum("a", name, name) + self._sum("b", name, name),
-        )
+    def spread(self) -> float:
+        """The weighted variance of y."""
+        return self._sum("w", self._quantity, self._quantity) / self._weight - self.mean_of(self._quantity) ** 2
+
+    @property
+    def samples(self) -> float:
+        """Effective number of the model's values: Kish's, or the one by the linearised variance if that is less."""
+        kish = self._weight**2 / (self._sum("a") + self._sum("b"))
+        # Kish's alone is too large where the heavily weighted values, those of rarely sampled traces, vary more.
+        return kish if self.spread < NEGLIGIBLE else min(kish, self.spread * self._weight**2 / self._alone)
+
+    def effect(self, model: Moments) -> float:
+        """How many times the variance of the model's mean is that of values without sessions, 1 at least."""
+        mean = model.mean
+        strayed = model.squared_second - 2 * mean * model.squared_first + mean**2 * model.squared_weight
+        alone = self._alone / self._weight**2
+        return max(1.0, strayed / model.weight**2 / alone) if alone > 0 else 1.0

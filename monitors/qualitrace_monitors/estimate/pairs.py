@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Mapping
 
 from qualitrace_collector.state import Database
-from qualitrace_monitors.estimate.minutes import MINUTE, split
+from qualitrace_monitors.estimate.sums import MINUTE, minutes
 
 Sums = Mapping[str, float]
 """Sums over pairs, by `column`; `samples` and `verdicts` count them, and those in which the model is not unsure."""
@@ -75,11 +75,9 @@ _COUNT = f"""
 
 _SUM_UP = f"""
     SELECT judge, service, {", ".join(f"sum({name}) AS {name}" for name in _SUMS)}
-    FROM (SELECT * FROM pair_minute WHERE minute >= :first AND minute < :end
-          UNION ALL {_TERMS} AND completed_at > :start AND completed_at < :head AND completed_at <= :now
-          UNION ALL {_TERMS} AND completed_at >= :tail AND completed_at <= :now)
-    WHERE (:judge IS NULL OR judge = :judge) AND (:service IS NULL OR service = :service)
-    GROUP BY judge, service HAVING sum(samples) > 0"""
+    FROM pair_minute WHERE minute >= :first AND minute < :end
+    AND (:judge IS NULL OR judge = :judge) AND (:service IS NULL OR service = :service)
+    GROUP BY judge, service HAVING sum(samples) > 0.5"""
 
 
 def count(connection: sqlite3.Connection, sign: int, trace_id: str, judge: str) -> None:
@@ -93,7 +91,7 @@ def count(connection: sqlite3.Connection, sign: int, trace_id: str, judge: str) 
 def sum_up(
     database: Database, start: float, now: float, judge: str | None, service: str | None
 ) -> dict[tuple[str, str], Sums]:
-    """Sum up the pairs of the traces that were completed in (start, now], in Unix seconds.
+    """Sum up the pairs of the traces that were completed from the minute of `start` to that of `now` (Unix seconds).
 
     Args:
         judge, service: only these; None for all.
@@ -101,7 +99,9 @@ def sum_up(
     Returns:
         the sums, by `column`, of each judge and service.
     """
-    rows = database.connection().execute(_SUM_UP, split(start, now) | {"judge": judge, "service": service})
+    first, end = minutes(start, now)
+    parameters = {"first": first, "end": end, "judge": judge, "service": service}
+    rows = database.connection().execute(_SUM_UP, parameters)
     return {(row["judge"], row["service"]): {name: row[name] for name in _SUMS} for row in rows}
 
 

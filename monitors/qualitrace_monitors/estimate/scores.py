@@ -1,11 +1,7 @@
-"""The score table of the state database: one row per (trace, judge, tier), of the newest version and content.
-
-Estimates need only sums over the scores. The sums of each minute are kept in a second table, `score_minute`, and change
-in the transaction that changes a score: every scrape, page and alert rule reads its window anew, and an hour may hold
-half a million scores.
-"""
+"""The score table of the state database: one row per (trace, judge, tier), of the newest version and content."""
 
 import json
+import math
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +10,8 @@ from typing import Any
 from qualitrace_collector.sample import SLICES
 from qualitrace_collector.state import Database
 from qualitrace_monitors.estimate import answers, pairs
-from qualitrace_monitors.estimate.minutes import MINUTE, minute_of, split
+from qualitrace_monitors.estimate.counting import count, session_began
+from qualitrace_monitors.estimate.sums import DAY, HOUR, SESSION
 
 KEEP_SECONDS = 30 * 86_400.0
 """How long a score is kept at least: the period of a quality objective, and of the alerts' promise."""
@@ -22,48 +19,13 @@ KEEP_SECONDS = 30 * 86_400.0
 MAX_RATIONALE = 400
 """Characters of a rationale that are kept: what pages and notifications show. MLflow's assessment has all of it."""
 
+SLICE_VALUES = 50
+"""Values of a slice that a service may have within that time; the others count as `other`."""
+
+OTHER = "other"
+
 FIRST = ("version", "service", "value", "label", "scored_at", "session", *SLICES)
 """What is kept of a trace's first verdict when it is judged again: what alerts have bet on."""
-
-_KEYS = "minute, judge, tier, service"
-_SUMS = {
-    "samples": "1",
-    "verdicts": "label != 'unsure'",
-    "w": "w",
-    "ww": "w * w",
-    "passed_1": "w * (label = 'pass')",
-    "passed_w1": "w * w * (label = 'pass')",
-    "not_failed_1": "w * (label != 'fail')",
-    "not_failed_w1": "w * w * (label != 'fail')",
-    "value_1": "w * value",
-    "value_2": "w * value * value",
-    "value_w1": "w * w * value",
-    "value_w2": "w * w * value * value",
-}
-"""The sums over scores of weight w = 1 / inclusion probability, as `Moments` takes them, and two counts."""
-
-_TERMS = f"""
-    SELECT cast(completed_at / {MINUTE} AS INTEGER) AS minute, judge, tier, service,
-           {", ".join(f"{term} AS {name}" for name, term in _SUMS.items())}
-    FROM (SELECT *, 1 / inclusion_probability AS w FROM score WHERE inclusion_probability > 0 AND {{condition}})"""
-
-_ADDED = ", ".join(f"sum({name}) AS {name}" for name in _SUMS)
-
-_OF_TRACE = "trace_id = :trace_id AND judge = :judge AND tier = ifnull(:tier, tier)"
-
-_COUNT = f"""
-    INSERT INTO score_minute
-    SELECT {_KEYS}, {", ".join(f":sign * {name}" for name in _SUMS)}
-    FROM ({_TERMS.format(condition=_OF_TRACE)}) WHERE true
-    ON CONFLICT DO UPDATE SET {", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMS)}"""
-
-_SUM_UP = f"""
-    SELECT judge, tier, service, {_ADDED}
-    FROM (SELECT * FROM score_minute WHERE minute >= :first AND minute < :end
-          UNION ALL {_TERMS.format(condition="completed_at > :start AND completed_at < :head AND completed_at <= :now")}
-          UNION ALL {_TERMS.format(condition="completed_at >= :tail AND completed_at <= :now")})
-    WHERE (:judge IS NULL OR judge = :judge) AND (:service IS NULL OR service = :service)
-    GROUP BY judge, tier, service HAVING sum(samples) > 0 ORDER BY judge, tier, service"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +36,7 @@ class ScoreRow:
         inclusion_probability: 0 leaves the score out of estimates, but not out of the pages: its trace was picked
             after the fact, or held other content.
         completed_at, scored_at: Unix seconds.
+        least_probability: the least inclusion probability that a trace had at that time, by the rate alone.
         session, route, release, environment, retriever: the sample's, see its metadata; empty where it has none.
         weight: for alerts, relative, see `JudgeTask`; 0 if they leave the score out.
         first: JSON of `FIRST`, of the verdict that alerts have bet on; empty if that is this one.
@@ -95,6 +58,7 @@ class ScoreRow:
     cost_usd: float | None
     completed_at: float
     scored_at: float
+    least_probability: float = 1.0
     session: str = ""
     route: str = ""
     release: str = ""
@@ -117,12 +81,25 @@ class ScoreRow:
 
     def save(self, connection: sqlite3.Connection) -> None:
         """Insert or replace the score; in the caller's transaction."""
-        _count(connection, -1, self.trace_id, self.judge, self.tier)
-        kept = replace(self, rationale=_shortened(self.rationale), **_first_bet(connection, self))
-        values = [getattr(kept, name) for name in self.__slots__]
-        marks = ",".join("?" * len(values))
-        connection.execute(f"INSERT OR REPLACE INTO score ({','.join(self.__slots__)}) VALUES ({marks})", values)
-        _count(connection, 1, self.trace_id, self.judge, self.tier)
+        key = (self.trace_id, self.judge, self.tier)
+        _count(connection, -1, *key)
+        kept = replace(
+            self, rationale=_shortened(self.rationale), **_bounded(connection, self), **_first_bet(connection, self)
+        )
+        values = {name: getattr(kept, name) for name in self.__slots__}
+        values["session_began"] = None
+        if self.session:
+            session = (self.session, self.judge, self.tier, self.service)
+            values["session_began"] = session_began(connection, session, self.completed_at)
+        places = ", ".join(f":{name}" for name in values)
+        connection.execute(f"INSERT OR REPLACE INTO score ({', '.join(values)}) VALUES ({places})", values)
+        _count(connection, 1, *key)
+
+
+def _count(connection: sqlite3.Connection, sign: int, trace_id: str, judge: str, tier: str | None = None) -> None:
+    """Add a trace's scores to all sums, see `counting.count`."""
+    count(connection, sign, trace_id, judge, tier)
+    pairs.count(connection, sign, trace_id, judge)
 
 
 def _first_bet(connection: sqlite3.Connection, row: ScoreRow) -> dict[str, Any]:
@@ -139,13 +116,22 @@ def _shortened(rationale: str) -> str:
     return rationale if len(rationale) <= MAX_RATIONALE else rationale[: MAX_RATIONALE - 1] + "…"
 
 
-def _count(connection: sqlite3.Connection, sign: int, trace_id: str, judge: str, tier: str | None = None) -> None:
-    """Add a trace's scores, as they are now, `sign` times (1 or -1) to the sums of their minutes.
+def _bounded(connection: sqlite3.Connection, row: ScoreRow) -> dict[str, str]:
+    """Return the row's values of slices, which a client may make up without end."""
+    return {name: _value(connection, row, name, text) for name in SLICES if (text := getattr(row, name))}
 
-    Call it with -1 before each change of a score and with 1 after it.
-    """
-    connection.execute(_COUNT, {"sign": sign, "trace_id": trace_id, "judge": judge, "tier": tier})
-    pairs.count(connection, sign, trace_id, judge)
+
+def _value(connection: sqlite3.Connection, row: ScoreRow, name: str, text: str) -> str:
+    key, hour = (row.service, name), math.floor(row.completed_at / HOUR)
+    query = "SELECT seen_hour FROM slice_value WHERE service = ? AND slice = ? AND value = ?"
+    seen = connection.execute(query, (*key, text)).fetchone()
+    if seen is None:
+        query = "SELECT count(*) FROM slice_value WHERE service = ? AND slice = ?"
+        if connection.execute(query, key).fetchone()[0] >= SLICE_VALUES:
+            return OTHER
+    if seen is None or seen["seen_hour"] < hour:
+        connection.execute("INSERT OR REPLACE INTO slice_value VALUES (?, ?, ?, ?)", (*key, text, hour))
+    return text
 
 
 def assessment_ids(database: Database, trace_ids: Sequence[str]) -> dict[tuple[str, str, str], str]:
@@ -155,27 +141,26 @@ def assessment_ids(database: Database, trace_ids: Sequence[str]) -> dict[tuple[s
     return {(row["trace_id"], row["judge"], row["tier"]): row["assessment_id"] for row in rows}
 
 
-def sum_up(
-    database: Database, start: float, now: float, judge: str | None = None, service: str | None = None
-) -> list[sqlite3.Row]:
-    """Sum up the scores of the traces that were completed in (start, now], in Unix seconds.
-
-    Args:
-        judge, service: only these; None for all.
-
-    Returns:
-        Rows of judge, tier, service and the sums over their scores, in order of the three.
-    """
-    # Whole minutes come from their sums; single scores are read only before the first and after the last of them.
-    parameters = split(start, now) | {"judge": judge, "service": service}
-    return database.connection().execute(_SUM_UP, parameters).fetchall()
-
-
 def prune(database: Database, older_than: float) -> None:
-    """Delete the scores of the minutes before `older_than` (Unix seconds); MLflow keeps their assessments."""
-    minute = minute_of(older_than)
+    """Delete the scores of the hours before `older_than` (Unix seconds); MLflow keeps their assessments."""
+    hour = math.floor(older_than / HOUR)
+    start = hour * HOUR
+    joined = " AND ".join(f"score.{name} = later.{name}" for name in SESSION)
     with database.transaction() as connection:
-        connection.execute("DELETE FROM score WHERE completed_at < ?", (minute * MINUTE,))
-        answers.prune(connection, minute * MINUTE)
-        connection.execute("DELETE FROM score_minute WHERE minute < ?", (minute,))
-        pairs.prune(connection, minute)
+        # Of a session that goes on, pairs with what is deleted are taken out of the sums that stay.
+        going_on = connection.execute(
+            f"""SELECT DISTINCT score.trace_id, score.judge, score.tier
+            FROM score AS later CROSS JOIN score ON {joined}
+            WHERE later.session_began >= ? AND later.session_began < ? AND later.completed_at >= ?
+                  AND score.completed_at < ?""",
+            (start - DAY, start, start, start),
+        ).fetchall()
+        for key in going_on:
+            _count(connection, -1, *key)
+            connection.execute("DELETE FROM score WHERE trace_id = ? AND judge = ? AND tier = ?", tuple(key))
+        connection.execute("DELETE FROM score WHERE completed_at < ?", (start,))
+        connection.execute("DELETE FROM score_minute WHERE minute < ?", (hour * 60,))
+        for table, column in (("score_hour", "hour"), ("slice_value", "seen_hour")):
+            connection.execute(f"DELETE FROM {table} WHERE {column} < ?", (hour,))
+        pairs.prune(connection, hour * 60)
+        answers.prune(connection, start)

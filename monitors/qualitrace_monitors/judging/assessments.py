@@ -46,6 +46,7 @@ def score_row(task: JudgeTask, judge: Judge, score: Score, now: float) -> ScoreR
         completed_at=task.completed_at,
         scored_at=now,
         weight=min(1.0, task.weight),
+        least_probability=task.weight * task.inclusion_probability,
         session=metadata.get("session", ""),
         **{name: metadata.get(name, "") for name in SLICES},
     )

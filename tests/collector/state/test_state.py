@@ -274,17 +274,31 @@ def test_tables_of_another_version_are_refused(database: Database):
 
 
 def test_tables_of_an_earlier_version_are_migrated(database: Database):
-    """A score that was kept by an earlier version stays, with nothing where a column is new."""
+    """Scores and their sums stay, with nothing where a column is new; the hours' sums are made of the minutes'."""
     connection = database.connection()
-    for column in ("session", "route", "release", "environment", "retriever", "weight", "first"):
-        connection.execute(f"ALTER TABLE score DROP COLUMN {column}")
     connection.execute("ALTER TABLE trace DROP COLUMN not_matched")
     connection.execute("ALTER TABLE judgement DROP COLUMN rate")
+    connection.execute("DROP TABLE score_hour")
+    for index in ("score_session", "score_session_began"):
+        connection.execute(f"DROP INDEX {index}")
+    for table, columns in (
+        ("score", "session route release environment retriever least_probability session_began weight first"),
+        ("score_minute", "passed_w2 not_failed_w2 unsure_w2 heaviest"),
+    ):
+        for column in columns.split():
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+    connection.execute("ALTER TABLE score_minute ADD COLUMN value_2 REAL NOT NULL DEFAULT 0")
     connection.execute("PRAGMA user_version = 2")
     columns = [row["name"] for row in connection.execute("PRAGMA table_info(score)")]
     connection.execute(f"INSERT INTO score VALUES ({', '.join(map(repr, columns))})")
-    (row,) = Database(database.path).rows("SELECT * FROM score")
-    assert (row["trace_id"], row["session"], row["retriever"], row["weight"]) == ("trace_id", "", "", None)
+    for minute in (60, 61, 120):
+        values = ", ".join(["2"] * 9)
+        connection.execute(f"INSERT INTO score_minute VALUES ({minute}, 'j', 't', 's', {values}, 1, 1, 0)")
+    migrated = Database(database.path)
+    (row,) = migrated.rows("SELECT * FROM score")
+    assert (row["trace_id"], row["session"], row["weight"]) == ("trace_id", "", None)
+    hours = migrated.rows("SELECT hour, samples, passed_w2, unsure_w2, heaviest FROM score_hour ORDER BY hour")
+    assert [tuple(row) for row in hours] == [(1, 4, 4, 0, 1), (2, 2, 2, 0, 1)]
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path):

@@ -12,7 +12,7 @@ from qualitrace_monitors.estimate.interval import Moments
 from qualitrace_monitors.estimate.joined import join
 from qualitrace_monitors.estimate.scores import ScoreRow
 
-NOW = 1_000_000.0
+NOW = 1_000_020.0
 AUDITED = 0.1
 Values, Picked = NDArray[np.float64], NDArray[np.bool_]
 AddScore = Callable[..., str]

@@ -30,6 +30,7 @@ def busy_web(database: Database, add_score: Callable[..., str], open_web: Callab
     for _ in range(30):
         add_score(database, "fail", NOW, service=NASTY_SERVICE)
     fields: dict[str, Any] = dict(database.connection().execute("SELECT * FROM score").fetchone())
+    del fields["session_began"]  # the database's own
     web.judge_metrics.observe(ScoreRow(**{**fields, "trace_id": f"tr-{HEX_ID}"}), NOW - 3, NOW)
     web.judge_metrics.observe_call("groundedness", "local", 0.01, Usage())
     web.judge_metrics.count_error("groundedness", "permanent")

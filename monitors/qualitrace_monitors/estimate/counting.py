@@ -1,0 +1,132 @@
+"""Adds scores to the sums, and takes them out again, in the transaction that changes a score."""
+
+import math
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from qualitrace_collector.sample import SLICES
+from qualitrace_monitors.estimate.sums import DAY, MINUTE, SESSION, SUMS, Terms
+
+SESSION_SCORES = 1000
+"""Scores of a session that are linked, within a day: one that is longer counts as several, so that work is bounded."""
+
+_BY_HOUR = ("version", *SLICES)  # the judge's version, and what the trace came from
+
+_COLUMNS = f"*, cast(completed_at / {MINUTE} AS INTEGER) AS minute"
+
+_Vector = list[float]
+
+
+def session_began(connection: sqlite3.Connection, key: Sequence[str], completed_at: float) -> float:
+    """Return when the linked part of a session began that a score belongs to.
+
+    Args:
+        key: session, judge, tier and service.
+        completed_at: of the score, Unix seconds.
+    """
+    where = "session = ? AND judge = ? AND tier = ? AND service = ?"
+    (newest,) = connection.execute(
+        f"SELECT max(session_began) FROM score WHERE {where} AND session_began IS NOT NULL", key
+    ).fetchone()
+    if newest is None:
+        return completed_at
+    part = f"{where} AND session_began = ?"
+    query = f"SELECT count(*), min(completed_at), max(completed_at) FROM score WHERE {part}"
+    count, first, last = connection.execute(query, (*key, newest)).fetchone()
+    if count >= SESSION_SCORES or max(last, completed_at) - min(first, completed_at) > DAY:
+        return max(completed_at, math.nextafter(newest, math.inf))
+    if completed_at < newest:
+        connection.execute(f"UPDATE score SET session_began = ? WHERE {part}", (completed_at, *key, newest))
+    return min(completed_at, newest)
+
+
+def count(connection: sqlite3.Connection, sign: int, trace_id: str, judge: str, tier: str | None = None) -> None:
+    """Add a trace's scores, as they are now, `sign` times (1 or -1) to all sums.
+
+    Call it with -1 before each change of a score and with 1 after it.
+    """
+    condition = "trace_id = ? AND judge = ? AND tier = ifnull(?, tier) AND inclusion_probability > 0"
+    query = f"SELECT {_COLUMNS} FROM score WHERE {condition}"
+    for score in connection.execute(query, (trace_id, judge, tier)).fetchall():
+        _add(connection, sign, score)
+
+
+def _add(connection: sqlite3.Connection, sign: int, score: sqlite3.Row) -> None:
+    terms, minute = _terms(score), score["minute"]
+    linear = [1.0, float(score["label"] != "unsure"), *terms[:3], terms.value]
+    changes: dict[tuple[Any, ...], _Vector] = {}
+    _change(changes, score, minute, [*linear, *(square / 2 for square in _products(terms, terms))], _BY_HOUR)
+    for (later, slices), others in _linked(connection, score).items():
+        same = [name for name, value in zip(_BY_HOUR, slices, strict=True) if score[name] == value]
+        _change(changes, score, later, [*(0.0 for _ in linear), *_products(terms, others)], same)
+    heaviest = max(terms.w, 1 / (score["least_probability"] or 1))
+    for (table, *key), vector in changes.items():
+        values = (*key, *(sign * number for number in vector), heaviest)
+        connection.execute(_UPSERT[table], values)
+
+
+def _terms(score: sqlite3.Row) -> Terms:
+    w, label = 1 / score["inclusion_probability"], score["label"]
+    return Terms(w, w * (label == "pass"), w * (label != "fail"), w * (label == "unsure"), w * score["value"])
+
+
+def _products(one: Terms, other: Terms) -> _Vector:
+    """Return what a pair adds to the squares, in the order of `SQUARES`."""
+    return [
+        2 * one.w * other.w,
+        one.w * other.passed + other.w * one.passed,
+        2 * one.passed * other.passed,
+        one.w * other.not_failed + other.w * one.not_failed,
+        2 * one.not_failed * other.not_failed,
+        2 * one.unsure * other.unsure,
+        one.w * other.value + other.w * one.value,
+        2 * one.value * other.value,
+    ]
+
+
+def _linked(connection: sqlite3.Connection, score: sqlite3.Row) -> Mapping[tuple[int, tuple[str, ...]], Terms]:
+    """Sum up the other scores of the session, by the minute where a pair with them counts and by their slices."""
+    if score["session_began"] is None:
+        return {}
+    where = " AND ".join(f"{name} = ?" for name in SESSION)
+    query = f"SELECT {_COLUMNS} FROM score WHERE {where} AND trace_id != ? AND inclusion_probability > 0"
+    found: dict[tuple[int, tuple[str, ...]], Terms] = {}
+    for other in connection.execute(query, (*(score[name] for name in SESSION), score["trace_id"])):
+        key = max(other["minute"], score["minute"]), tuple(other[name] for name in _BY_HOUR)
+        before = found.get(key, Terms(0, 0, 0, 0, 0))
+        found[key] = Terms(*(a + b for a, b in zip(before, _terms(other), strict=True)))
+    return found
+
+
+def _change(
+    changes: dict[tuple[Any, ...], _Vector],
+    score: sqlite3.Row,
+    minute: int,
+    vector: Iterable[float],
+    slices: Sequence[str],
+) -> None:
+    """Add a vector of sums to those of a minute, and to those of its hour, in all and by the values of `slices`."""
+    of, hour = (score["judge"], score["tier"], score["service"]), minute // 60
+    keys: list[tuple[Any, ...]] = [("score_minute", minute, *of), ("score_hour", "", "", hour, *of)]
+    keys += [("score_hour", name, score[name], hour, *of) for name in slices if score[name]]
+    added = list(vector)
+    for key in keys:
+        before = changes.get(key)
+        changes[key] = added if before is None else [a + b for a, b in zip(before, added, strict=True)]
+
+
+def _upsert(table: str, keys: str) -> str:
+    columns = f"{keys}, {', '.join(SUMS)}, heaviest"
+    marks = ", ".join("?" * len(columns.split(", ")))
+    added = ", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS)
+    return (
+        f"INSERT INTO {table} ({columns}) VALUES ({marks}) "
+        f"ON CONFLICT DO UPDATE SET {added}, heaviest = max(heaviest, excluded.heaviest)"
+    )
+
+
+_UPSERT = {
+    "score_minute": _upsert("score_minute", "minute, judge, tier, service"),
+    "score_hour": _upsert("score_hour", "slice, value, hour, judge, tier, service"),
+}

@@ -1,0 +1,161 @@
+"""Sums over scores by the minute and by the hour, from which estimates and their intervals are made.
+
+They change in the transaction that changes a score: every scrape, page and alert rule reads its window anew, and an
+hour may hold half a million scores. The hour's are also kept for each value of a slice, such as a release.
+
+The answers of a session are alike, so an interval rests on squares of sums over sessions, (Σwy)². Such a square is the
+sum of the squares of its scores and of twice the products of their pairs. A pair is added at the later of its two
+scores, so the sums of minutes and hours add up, also where a session goes on from one to the next. A window that begins
+within a session takes the pairs back that reach out of it.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+from qualitrace_collector.state import Database
+
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
+
+LINEAR = ("samples", "verdicts", "w", "passed_1", "not_failed_1", "value_1")
+SQUARES = (
+    "ww",
+    "passed_w1",
+    "passed_w2",
+    "not_failed_w1",
+    "not_failed_w2",
+    "unsure_w2",
+    "value_w1",
+    "value_w2",
+)
+SUMS = (*LINEAR, *SQUARES)
+"""Columns of sums over scores of weight w = 1 / inclusion probability; `passed` and others are 0 or 1.
+
+`passed_1` is Σwy; `passed_w1` is the sum over sessions of Σw Σwy, `passed_w2` that of (Σwy)², as `Moments` takes them.
+"""
+
+SESSION = ("session", "judge", "tier", "service", "session_began")
+"""Columns of the scores that count as one session; `session_began` tells its parts apart where it is long."""
+
+
+class Terms(NamedTuple):
+    """Sums of w and of w times each quantity, over a score or several."""
+
+    w: float
+    passed: float
+    not_failed: float
+    unsure: float
+    value: float
+
+
+_W = "(1 / score.inclusion_probability)"
+_SQL = {
+    "w": _W,
+    "passed": f"{_W} * (score.label = 'pass')",
+    "not_failed": f"{_W} * (score.label != 'fail')",
+    "unsure": f"{_W} * (score.label = 'unsure')",
+    "value": f"{_W} * score.value",
+}
+"""The same of a score."""
+
+_SUMMED = f"{', '.join(f'sum({name}) AS {name}' for name in SUMS)}, max(heaviest) AS heaviest"
+_READ = f"judge, tier, service, {', '.join(SUMS)}, heaviest"
+
+
+def minutes(start: float, now: float) -> tuple[int, int]:
+    """Return the first minute of a window (Unix seconds), and the one after its last."""
+    return math.floor(start / MINUTE), math.floor(now / MINUTE) + 1
+
+
+def sum_up(
+    database: Database, start: float, now: float, judge: str | None = None, service: str | None = None
+) -> list[dict[str, Any]]:
+    """Sum up the scores of the traces that were completed from the minute of `start` to that of `now` (Unix seconds).
+
+    Args:
+        judge, service: only these; None for all.
+
+    Returns:
+        Judge, tier, service, the sums over their scores, and `heaviest`: what a score may weigh. In order of the three.
+    """
+    first, end = minutes(start, now)
+    # Whole hours come from their sums.
+    hour, last = -(-first // 60), end // 60
+    head, tail = (hour * 60, last * 60) if hour < last else (end, end)
+    only, parameters = _only(judge, service)
+    parameters |= {"first": first, "head": head, "tail": tail, "end": end, "hour": hour, "last": last}
+    query = f"""
+        SELECT judge, tier, service, {_SUMMED} FROM (
+            SELECT {_READ} FROM score_minute WHERE minute >= :first AND minute < :head {only}
+            UNION ALL SELECT {_READ} FROM score_minute WHERE minute >= :tail AND minute < :end {only}
+            UNION ALL SELECT {_READ} FROM score_hour WHERE slice = '' AND hour >= :hour AND hour < :last {only})
+        GROUP BY judge, tier, service HAVING sum(samples) > 0.5 ORDER BY judge, tier, service"""
+    return _without_outside(database, query, parameters, "''", first * MINUTE, end * MINUTE)
+
+
+def sum_up_slices(
+    database: Database, by: str, start: float, now: float, judge: str | None = None, service: str | None = None
+) -> list[dict[str, Any]]:
+    """Sum up the scores as `sum_up` does, by the values of a slice, from the hour of `start` to that of `now`.
+
+    Args:
+        by: a column by which scores are counted: `version`, `model`, `release` ….
+
+    Returns:
+        The same as `sum_up`, with the slice's `sliced`, in order of judge, tier, service and it.
+    """
+    hour, last = math.floor(start / HOUR), math.floor(now / HOUR) + 1
+    only, parameters = _only(judge, service)
+    parameters |= {"hour": hour, "last": last, "slice": by}
+    query = f"""
+        SELECT judge, tier, service, value AS sliced, {_SUMMED} FROM score_hour
+        WHERE slice = :slice AND hour >= :hour AND hour < :last {only}
+        GROUP BY judge, tier, service, value HAVING sum(samples) > 0.5 ORDER BY judge, tier, service, value"""
+    return _without_outside(database, query, parameters, f"score.{by}", hour * HOUR, last * HOUR)
+
+
+def _only(judge: str | None, service: str | None) -> tuple[str, dict[str, Any]]:
+    wanted = {"judge": judge, "service": service}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    return "".join(f" AND {name} = :{name}" for name in given), given
+
+
+def _without_outside(
+    database: Database, query: str, parameters: dict[str, Any], by: str, start: float, end: float
+) -> list[dict[str, Any]]:
+    """Run a query of sums, and take those pairs out of them of which one score lies before the window."""
+    only, given = _only(parameters.get("judge"), parameters.get("service"))
+    connection = database.connection()
+    rows = [dict(row) for row in connection.execute(query, parameters)]
+    within = {"oldest": start - DAY, "start": start, "end": end, **given}
+    outside = {
+        (row["judge"], row["tier"], row["service"], row["sliced"]): row
+        for row in connection.execute(_pairs(by, only), within)
+    }
+    for row in rows:
+        if pairs := outside.get((row["judge"], row["tier"], row["service"], row.get("sliced", ""))):
+            for name in SQUARES:
+                row[name] -= pairs[name]
+    return rows
+
+
+def _pairs(by: str, only: str) -> str:
+    """Write the query of the pairs with one score before a time, and the other in the window that begins then."""
+    session = ", ".join(f"score.{name} AS {name}" for name in SESSION)
+    joined = " AND ".join(f"score.{name} = later.{name}" for name in SESSION)
+    summed = ", ".join(f"sum({term}) AS {name}" for name, term in _SQL.items())
+    products = {f"{name}_w2": f"2 * later.{name} * {term}" for name, term in _SQL.items() if name != "w"}
+    products |= {
+        f"{name}_w1": f"later.w * {_SQL[name]} + {_W} * later.{name}" for name in ("passed", "not_failed", "value")
+    }
+    products["ww"] = f"2 * later.w * {_W}"
+    pairs = ", ".join(f"sum({product}) AS {name}" for name, product in products.items())
+    return f"""
+        WITH later AS (
+            SELECT {session}, {by} AS sliced, {summed} FROM score
+            WHERE session_began >= :oldest AND session_began < :start AND completed_at >= :start AND completed_at < :end
+                  AND inclusion_probability > 0 {only}
+            GROUP BY {", ".join(SESSION)}, sliced)
+        SELECT later.judge, later.tier, later.service, later.sliced, {pairs}
+        FROM later CROSS JOIN score ON {joined} AND {by} = later.sliced
+        WHERE score.completed_at < :start AND score.inclusion_probability > 0
+        GROUP BY later.judge, later.tier, later.service, later.sliced"""
