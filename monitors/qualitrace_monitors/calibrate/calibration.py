@@ -47,9 +47,9 @@ class Agreement:
 
     Attributes:
         confusion: number of answers by (experts call it good, the judge's verdict).
-        kappa: Cohen's (1960), over the answers that the judge decides; its interval is a percentile bootstrap's over
-            the resamples for which it is defined. None where experts and judge know one class each: then it means
-            nothing, or is 0 / 0.
+        kappa: Cohen's (1960), over the answers that the judge decides; None where experts and judge know one class
+            each: then it means nothing, or is 0 / 0. Its interval melds the exact ones of sensitivity, specificity and
+            the share of good answers (Fay, Proschan and Brittain, Biometrics 71, 2015): it holds for rare classes.
         sensitivity: share of the bad answers that the judge fails.
         specificity: share of the good answers that the judge passes.
             `unsure` counts against both. Their intervals are Clopper and Pearson's (1934).
@@ -84,25 +84,34 @@ def _kappa(decided: Sequence[LabelledScore], confidence: float) -> Measured:
     cells = Counter((pair.good, pair.label == "pass") for pair in decided)
     if len(cells) < 2:
         return Measured()  # kappa is 0 / 0, or there is nothing to agree about
-    table = np.array([cells[good, passed] for good in (True, False) for passed in (True, False)])
-    # Pairs drawn with replacement are a table drawn from the multinomial distribution.
-    resampled = np.random.default_rng(SEED).multinomial(len(decided), table / len(decided), RESAMPLES)
-    tail = (1 - confidence) / 2
-    lower, upper = np.nanquantile(_kappa_of(resampled), [tail, 1 - tail])
-    return Measured(float(_kappa_of(table)), float(lower), float(upper))
+    good, bad = (cells[truth, True] + cells[truth, False] for truth in (True, False))
+    counts = ((good, len(decided)), (cells[False, False], bad), (cells[True, True], good))
+    estimate = _kappa_of(*(np.array(count / of if of else 0.0) for count, of in counts))
+    tail, random = (1 - confidence) / 2, np.random.default_rng(SEED)
+    bounds: list[list[float]] = []
+    for side, quantile in (("lower", tail), ("upper", 1 - tail)):
+        # Kappa rises with sensitivity and specificity. It may rise or fall with the share of good answers: the worse
+        # of both sides of that counts.
+        drawn = [_drawn(random, *count, side) for count in counts[1:]]
+        shares = [_drawn(random, *counts[0], which) for which in ("lower", "upper")]
+        bounds.append([float(np.nanquantile(_kappa_of(share, *drawn), quantile)) for share in shares])
+    return Measured(float(estimate), min(bounds[0]), max(bounds[1]))
 
 
-def _kappa_of(tables: np.ndarray) -> np.ndarray:
-    """Return kappa of tables (…, 4): good and passed, good and failed, bad and passed, bad and failed.
+def _drawn(random: np.random.Generator, count: int, total: int, side: str) -> np.ndarray:
+    """Draw from the distribution whose quantiles are Clopper and Pearson's lower, or upper, bounds of a share."""
+    if count == (0 if side == "lower" else total):
+        return np.full(RESAMPLES, float(side == "upper"))
+    below = count if side == "lower" else count + 1
+    return random.beta(below, total + 1 - below, RESAMPLES)
 
-    It is NaN where it is not defined: all are good and passed, or bad and failed.
-    """
-    shares = tables / tables.sum(-1, keepdims=True)
-    both_good, only_good, only_passed, both_bad = np.moveaxis(shares, -1, 0)
-    good, passed = both_good + only_good, both_good + only_passed
+
+def _kappa_of(good: np.ndarray, sensitivity: np.ndarray, specificity: np.ndarray) -> np.ndarray:
+    """Return kappa where a share of the answers is good, NaN where it is 0 / 0."""
+    passed = good * specificity + (1 - good) * (1 - sensitivity)
     chance = good * passed + (1 - good) * (1 - passed)
-    defined = np.maximum(both_good, both_bad) < 1
-    return np.where(defined, (both_good + both_bad - chance) / np.where(defined, 1 - chance, 1), np.nan)
+    agreement = good * specificity + (1 - good) * sensitivity
+    return np.where(chance < 1, (agreement - chance) / np.where(chance < 1, 1 - chance, 1), np.nan)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
