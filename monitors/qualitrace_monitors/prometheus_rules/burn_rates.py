@@ -8,7 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from qualitrace_monitors.alerts.settings import AlertRule
-from qualitrace_monitors.prometheus_rules.naming import annotations, labels_of, own_labels, services
+from qualitrace_monitors.prometheus_rules.naming import (
+    annotations,
+    counted_labels,
+    labels_of,
+    own_labels,
+    services,
+    tiers,
+)
 from qualitrace_monitors.prometheus_rules.promql import duration, equals, selector, series
 from qualitrace_monitors.prometheus_rules.rule import Alert, Example, Record, growing
 
@@ -33,8 +40,11 @@ BURNS = (
 )
 """For a period of 30 days."""
 
+LEAST = 10
+"""Answers, or requests, in the longer window."""
+
 _RECORDED = "service:qualitrace_slo_errors:ratio_rate"
-_WEIGHT = "qualitrace_evaluations_weight_total"
+_WEIGHT, _COUNT = "qualitrace_evaluations_weight_total", "qualitrace_evaluations_total"
 _REQUESTS, _ERRORS = "qualitrace_requests_total", "qualitrace_request_errors_total"
 
 
@@ -50,7 +60,7 @@ def burn_rates(rule: AlertRule, runbooks: str) -> Iterator[Alert | Record]:
         # A little more than the slowest of these burn rates: what is less urgent fires, too.
         share = min(1.0, (burns[-1].rate + 1) * _budget(rule))
         found = [severity for severity, those in by_severity.items() if those[-1].rate * _budget(rule) < share]
-        bad = Example(series=_answered(rule, share), fires=_labels(rule), severities=found)
+        bad = Example(series=_answered(rule, share), fires=_firing(rule), severities=found)
         yield _alert(rule, burns, runbooks, bad)
 
 
@@ -59,37 +69,53 @@ def _budget(rule: AlertRule) -> float:
 
 
 def _errors(rule: AlertRule, window: float) -> str:
-    of = services(rule)
+    of, span = services(rule), duration(window)
     if not rule.judge:
-        failed, counted = selector(_ERRORS, *of), selector(_REQUESTS, *of)
-    else:
-        of += [equals("judge", rule.judge), *([equals("tier", rule.tier)] if rule.tier else [])]
-        failed, counted = selector(_WEIGHT, *of, equals("result", "fail")), selector(_WEIGHT, *of)
-    failed, counted = (f"sum by (service) (rate({each}[{duration(window)}]))" for each in (failed, counted))
-    return f"{failed}\n/\n{counted}"
+        failed, counted = (f"sum by (service) (rate({selector(each, *of)}[{span}]))" for each in (_ERRORS, _REQUESTS))
+        return f"{failed}\n/\n{counted}"
+    of = [*of, equals("judge", rule.judge)]
+
+    def share(tier: str) -> str:
+        counted = [*of, equals("tier", tier)]
+        bad, every = selector(_WEIGHT, *counted, equals("result", "fail")), selector(_WEIGHT, *counted)
+        parts = (f"sum by (service, tier) (rate({each}[{span}]))" for each in (bad, every))
+        return " / ".join(parts)
+
+    return "\nor on (service) ".join(map(share, tiers(rule)))
+
+
+def _enough(rule: AlertRule, window: float) -> str:
+    """Return the condition that there were answers: of a few, one that is bad is a high rate."""
+    of = [*services(rule), *([equals("judge", rule.judge)] if rule.judge else [])]
+    counter = selector(_COUNT if rule.judge else _REQUESTS, *of)
+    return f"and on (service) sum by (service) (increase({counter}[{duration(window)}])) >= {LEAST}"
+
+
+def _firing(rule: AlertRule) -> dict[str, str]:
+    """Return the labels of an alert, in an example."""
+    labels = counted_labels(rule) if rule.judge else labels_of(rule)
+    return {name: value for name, value in labels.items() if name in ("service", "tier")}
 
 
 def _severity(rule: AlertRule, burn: Burn) -> str:
     return own_labels(rule)["severity"] if "severity" in rule.model_fields_set else burn.severity
 
 
-def _labels(rule: AlertRule) -> dict[str, str]:
-    return labels_of(rule, "service") | {"slo": rule.name}
-
-
 def _alert(rule: AlertRule, burns: list[Burn], runbooks: str, bad: Example) -> Alert:
     budget = _budget(rule)
     pairs = [
-        f"(\n  {_share(rule, burn.long)} > {burn.rate * budget:.6g}\n"
-        f"  and {_share(rule, burn.short)} > {burn.rate * budget:.6g}\n)"
+        f"  {_share(rule, burn.long)} > {burn.rate * budget:.6g}\n"
+        f"  and {_share(rule, burn.short)} > {burn.rate * budget:.6g}\n"
+        f"  {_enough(rule, burn.long)}\n"
         for burn in burns
     ]
+    either, judge = "  or\n".join(pairs), {"judge": rule.judge} if rule.judge else {}
     return Alert(
         name=rule.name,
-        expr="\nor ".join(pairs),
+        expr=f"max by (service, tier) (\n{either})",
         hold=rule.hold_for,
         keep=rule.keep_firing_for,
-        labels=own_labels(rule) | {"severity": _severity(rule, burns[0])},
+        labels=own_labels(rule) | judge | {"severity": _severity(rule, burns[0])},
         annotations=annotations(rule, f"the error budget of {rule.when} burns too fast", runbooks, "burn-rate"),
         examples=[bad, Example(series=_answered(rule, 0.5 * budget))],
     )
@@ -102,10 +128,8 @@ def _share(rule: AlertRule, window: float) -> str:
 def _answered(rule: AlertRule, bad: float) -> dict[str, str]:
     """Return counters of which this share is bad."""
     if not rule.judge:
-        labels = labels_of(rule, "service")
-        counts = {_ERRORS: 60 * bad, _REQUESTS: 60}
-        return {series(counter, **labels): growing(by, rule.hold_for) for counter, by in counts.items()}
-    parts = {"fail": 60 * bad, "pass": 60 * (1 - bad)}
-    return {
-        series(_WEIGHT, **labels_of(rule), result=result): growing(by, rule.hold_for) for result, by in parts.items()
-    }
+        found, labels = {_ERRORS: 60 * bad, _REQUESTS: 60.0}, labels_of(rule, "service")
+        return {series(counter, **labels): growing(by, rule.hold_for) for counter, by in found.items()}
+    labels, parts = counted_labels(rule), {"fail": 60 * bad, "pass": 60 * (1 - bad)}
+    weights = {series(_WEIGHT, **labels, result=result): growing(by, rule.hold_for) for result, by in parts.items()}
+    return weights | {series(_COUNT, **labels, result="fail"): growing(60, rule.hold_for)}

@@ -1,7 +1,7 @@
 """Rules that compare a fact with a threshold: what is spent, silence, and the server's own health."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.prometheus_rules.naming import annotations, labels_of, own_labels, services
@@ -13,6 +13,7 @@ _ERRORS, _CALLS = "qualitrace_judge_errors_total", "qualitrace_judge_duration_se
 _OLDEST, _WAITING = "qualitrace_judgements_oldest_seconds", "qualitrace_judgements_waiting"
 
 
+OWN_SERVICE = "qualitrace"
 LEAST_CALLS = 5
 """Calls of a judge of which a share is looked at."""
 
@@ -27,7 +28,7 @@ class _Fact:
     """
 
     expr: str
-    labels: Mapping[str, str]
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
     bad: Mapping[str, str]
     good: Mapping[str, str]
     more: Mapping[str, str]
@@ -71,7 +72,7 @@ def silence(rule: AlertRule, runbooks: str) -> Iterator[Alert]:
 
 
 def own_health(rule: AlertRule, runbooks: str) -> Iterator[Alert]:
-    """Yield a rule on the budget, judges' errors, freshness or the backlog, by judge."""
+    """Yield a rule on the budget, judges' errors, freshness or the backlog: of its judge, or of all."""
     make = {"budget_spent": _budget_spent, "judge_error_rate": _judge_error_rate}.get(rule.when.quantity, _waiting)
     yield _alert(rule, runbooks, make(rule, {"judge": rule.judge} if rule.judge else {}))
 
@@ -79,36 +80,33 @@ def own_health(rule: AlertRule, runbooks: str) -> Iterator[Alert]:
 def _budget_spent(rule: AlertRule, of: Mapping[str, str]) -> _Fact:
     spent, left = series(_SPENT, **of), series(_LEFT, **of)
     return _Fact(
-        expr=f"max by (judge, window, unit) ({spent} / ({spent} + {left})) > {rule.when.threshold:g}",
-        labels={"judge": "*", "window": "day", "unit": "usd", **of},
+        expr=f"max({spent} / ({spent} + {left})) > {rule.when.threshold:g}",
         bad={_SPENT: steady(5, rule.hold_for), _LEFT: steady(0, rule.hold_for)},
         good={_SPENT: steady(0, rule.hold_for), _LEFT: steady(5, rule.hold_for)},
-        more={},
+        more={"judge": "*", "window": "day", "unit": "usd", **of},
     )
 
 
 def _judge_error_rate(rule: AlertRule, of: Mapping[str, str]) -> _Fact:
-    failed, called = (f"sum by (judge) (increase({series(each, **of)}[10m]))" for each in (_ERRORS, _CALLS))
+    failed, called = (f"sum(increase({series(each, **of)}[10m]))" for each in (_ERRORS, _CALLS))
     return _Fact(
         expr=f"{failed}\n/ ({called} >= {LEAST_CALLS})\n> {rule.when.threshold:g}",
-        labels={"judge": "relevance", **of},
         bad={_ERRORS: growing(60, rule.hold_for), _CALLS: growing(60, rule.hold_for)},
         good={_ERRORS: growing(0, rule.hold_for), _CALLS: growing(60, rule.hold_for)},
-        more={},
+        more={"judge": "relevance", **of},
     )
 
 
 def _waiting(rule: AlertRule, of: Mapping[str, str]) -> _Fact:
-    """Compare how long, or how many, samples wait: of a cascade those for the model, too."""
-    metric = _OLDEST if rule.when.quantity == "freshness" else _WAITING
+    """Compare how long the oldest sample waits, or how many do: of a cascade those for the model, too."""
     queues = f'{{judge=~"{of["judge"]}(/llm)?"}}' if of else ""  # a judge's name has no character that regex reads
+    metric, total = (_OLDEST, "max") if rule.when.quantity == "freshness" else (_WAITING, "sum")
     threshold = rule.when.threshold
     return _Fact(
-        expr=f"max by (judge) ({metric}{queues}) > {threshold:g}",
-        labels={"judge": "relevance", **of},
+        expr=f"{total}({metric}{queues}) > {threshold:g}",
         bad={metric: steady(2 * threshold + 1, rule.hold_for)},
         good={metric: steady(threshold, rule.hold_for)},
-        more={},
+        more={"judge": "relevance", **of},
     )
 
 
@@ -116,14 +114,16 @@ def _alert(rule: AlertRule, runbooks: str, fact: _Fact) -> Alert:
     def labelled(values: Mapping[str, str]) -> dict[str, str]:
         return {series(metric, **fact.labels, **fact.more): each for metric, each in values.items()}
 
-    whose = "service" if "service" in fact.labels else "judge"
+    # Without a label of its own it is about qualitrace itself, as the server's own alert says.
+    judge = {"judge": rule.judge} if rule.judge else {}
+    own, of = ({}, {}) if fact.labels else ({"service": OWN_SERVICE, **judge}, {"service": OWN_SERVICE})
     return Alert(
         name=rule.name,
         expr=fact.expr,
         hold=rule.hold_for,
         keep=rule.keep_firing_for,
-        labels=own_labels(rule),
-        annotations=annotations(rule, str(rule.when), runbooks, whose=whose),
+        labels=own | own_labels(rule),
+        annotations=annotations(rule, str(rule.when), runbooks, **of),
         examples=[
             Example(series=labelled(fact.bad), fires=fact.labels),
             Example(series=labelled(fact.good)),

@@ -1,12 +1,15 @@
 """What the alerts of a rule are about, and what they are called."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.prometheus_rules.promql import fits, plain
 
 APPROXIMATE = {"severity": "info", "approximate": "true"}
 """The labels of an alert that keeps no promise."""
+
+TIERS = ("llm", "scorer", "local")
+"""Those whose scores are counted, from the most trusted on, as in the server."""
 
 ANY_SERVICE = "shop"
 """The service of the examples of a rule that is about all."""
@@ -16,6 +19,16 @@ def services(rule: AlertRule) -> list[str]:
     """Return the matchers of the services that a rule is about."""
     matched = rule.match.root.get("service", ()) if rule.match else ()
     return [fits("service", globs) for globs in ((rule.service,) if rule.service else (), matched) if globs]
+
+
+def tiers(rule: AlertRule) -> Sequence[str]:
+    """Return the tiers of which the first counts that there is; what is joined of two has no counters."""
+    return TIERS if rule.tier in (None, "joined") else (rule.tier,)
+
+
+def counted_labels(rule: AlertRule) -> dict[str, str]:
+    """Return the labels of counted scores, in an example."""
+    return labels_of(rule) | {"tier": tiers(rule)[-1]}
 
 
 def labels_of(rule: AlertRule, *names: str) -> dict[str, str]:
@@ -40,17 +53,17 @@ def own_labels(rule: AlertRule) -> dict[str, str]:
 
 
 def annotations(
-    rule: AlertRule, sentence: str, runbooks: str, page: str = "quality", whose: str = "service"
+    rule: AlertRule, sentence: str, runbooks: str, page: str = "quality", service: str = "{{ $labels.service }}"
 ) -> dict[str, str]:
     """Return summary, description and runbook of an alert, and what the rule adds.
 
     Args:
         sentence: what holds.
         page: of the runbook in the folder `runbooks`, unless the rule has one.
-        whose: the label that says what it is about.
+        service: whose alert it is; by default the one in the labels of the expression.
     """
-    judge = f"{rule.judge} of " if rule.judge and whose == "service" else ""
-    whole = f"{plain(judge)}{{{{ $labels.{whose} }}}}: {plain(sentence)}"
+    judge = f"{rule.judge} of " if rule.judge else ""
+    whole = f"{plain(judge)}{service}: {plain(sentence)}"
     return {
         "summary": plain(rule.summary) if rule.summary else whole,
         "description": whole,

@@ -6,14 +6,21 @@ The counters are sums of weights, so that the rates are those of all traffic alt
 from collections.abc import Iterator
 
 from qualitrace_monitors.alerts.settings import AlertRule
-from qualitrace_monitors.prometheus_rules.naming import APPROXIMATE, annotations, labels_of, own_labels, services
+from qualitrace_monitors.prometheus_rules.naming import (
+    APPROXIMATE,
+    annotations,
+    counted_labels,
+    labels_of,
+    own_labels,
+    services,
+    tiers,
+)
 from qualitrace_monitors.prometheus_rules.promql import duration, equals, selector, series
 from qualitrace_monitors.prometheus_rules.rule import Alert, Example, Record, growing
 
 LEAST = 30
 """Answers, or requests, in a window of which a share is looked at."""
 
-_TIERS = ("llm", "scorer", "local")  # from the most trusted on, as in the server
 _WEIGHT, _VALUE = "qualitrace_evaluations_weight_total", "qualitrace_evaluations_weighted_value_total"
 _COUNT = "qualitrace_evaluations_total"
 _A_MINUTE = 60
@@ -46,9 +53,8 @@ def _answers(window: float) -> str:
 def windowed_scores(rule: AlertRule, runbooks: str) -> Alert:
     """Compare a rate over the window with the threshold."""
     when, of = rule.when, [equals("judge", rule.judge or ""), *services(rule)]
-    tiers = [rule.tier] if rule.tier else _TIERS
     rate = "\n  or on (service) ".join(
-        selector(_recorded(when.quantity, rule.window), *of, equals("tier", tier)) for tier in tiers
+        selector(_recorded(when.quantity, rule.window), *of, equals("tier", tier)) for tier in tiers(rule)
     )
     bad = {"pass_rate": ("pass", "fail"), "mean_score": ("pass", "fail"), "unsure_rate": ("unsure", "pass")}
     highest, lowest = bad[when.quantity]
@@ -58,14 +64,14 @@ def windowed_scores(rule: AlertRule, runbooks: str) -> Alert:
         rule,
         f"({rate}) {when.operator} {when.threshold:g}\nand {_answers(rule.window)} >= {LEAST}",
         annotations(rule, shown, runbooks),
-        Example(series=_answered(rule, fails), fires=labels_of(rule)),
+        Example(series=_answered(rule, fails), fires=counted_labels(rule)),
         Example(series=_answered(rule, passes)),
     )
 
 
 def _answered(rule: AlertRule, result: str) -> dict[str, str]:
     """Return the counters of answers that all have one result; a pass has the value 1, the others 0."""
-    labels, time = labels_of(rule), rule.hold_for
+    labels, time = counted_labels(rule), rule.hold_for
     found = {
         series(_WEIGHT, **labels, result=each): growing(_A_MINUTE * (each == result), time)
         for each in ("pass", "fail", "unsure")
