@@ -5,8 +5,8 @@ was spent, and a short one that it goes on.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from qualitrace_monitors.alerts.kinds.burn_rates import BURNS, LEAST_ANSWERS, Burn
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.prometheus_rules.naming import (
     annotations,
@@ -18,30 +18,6 @@ from qualitrace_monitors.prometheus_rules.naming import (
 )
 from qualitrace_monitors.prometheus_rules.promql import duration, equals, selector, series
 from qualitrace_monitors.prometheus_rules.rule import Alert, Example, Record, growing
-
-_MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86_400.0
-
-
-@dataclass(frozen=True, slots=True)
-class Burn:
-    """A burn rate that two windows must show, and how urgent that is."""
-
-    rate: float
-    long: float
-    short: float
-    severity: str
-
-
-BURNS = (
-    Burn(14.4, _HOUR, 5 * _MINUTE, "page"),
-    Burn(6, 6 * _HOUR, 30 * _MINUTE, "page"),
-    Burn(3, _DAY, 2 * _HOUR, "ticket"),
-    Burn(1, 3 * _DAY, 6 * _HOUR, "ticket"),
-)
-"""For a period of 30 days."""
-
-LEAST = 10
-"""Answers, or requests, in the longer window."""
 
 _RECORDED = "service:qualitrace_slo_errors:ratio_rate"
 _WEIGHT, _COUNT = "qualitrace_evaluations_weight_total", "qualitrace_evaluations_total"
@@ -88,7 +64,7 @@ def _enough(rule: AlertRule, window: float) -> str:
     """Return the condition that there were answers: of a few, one that is bad is a high rate."""
     of = [*services(rule), *([equals("judge", rule.judge)] if rule.judge else [])]
     counter = selector(_COUNT if rule.judge else _REQUESTS, *of)
-    return f"and on (service) sum by (service) (increase({counter}[{duration(window)}])) >= {LEAST}"
+    return f"and on (service) sum by (service) (increase({counter}[{duration(window)}])) >= {LEAST_ANSWERS}"
 
 
 def _firing(rule: AlertRule) -> dict[str, str]:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from qualitrace_monitors.alerts.kinds.kind import OWN_SERVICE
+from qualitrace_monitors.alerts.kinds.own_health import ERROR_WINDOW, LEAST_CALLS
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.prometheus_rules.naming import annotations, labels_of, own_labels, services
 from qualitrace_monitors.prometheus_rules.promql import duration, equals, selector, series
@@ -11,11 +13,6 @@ from qualitrace_monitors.prometheus_rules.rule import Alert, Example, growing, s
 _SPENT, _LEFT = "qualitrace_budget_spent", "qualitrace_budget_remaining"
 _ERRORS, _CALLS = "qualitrace_judge_errors_total", "qualitrace_judge_duration_seconds_count"
 _OLDEST, _WAITING = "qualitrace_judgements_oldest_seconds", "qualitrace_judgements_waiting"
-
-
-OWN_SERVICE = "qualitrace"
-LEAST_CALLS = 5
-"""Calls of a judge of which a share is looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +85,7 @@ def _budget_spent(rule: AlertRule, of: Mapping[str, str]) -> _Fact:
 
 
 def _judge_error_rate(rule: AlertRule, of: Mapping[str, str]) -> _Fact:
-    failed, called = (f"sum(increase({series(each, **of)}[10m]))" for each in (_ERRORS, _CALLS))
+    failed, called = (f"sum(increase({series(each, **of)}[{duration(ERROR_WINDOW)}]))" for each in (_ERRORS, _CALLS))
     return _Fact(
         expr=f"{failed}\n/ ({called} >= {LEAST_CALLS})\n> {rule.when.threshold:g}",
         bad={_ERRORS: growing(60, rule.hold_for), _CALLS: growing(60, rule.hold_for)},

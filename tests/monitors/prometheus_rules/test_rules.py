@@ -50,13 +50,14 @@ ALERTS: list[dict[str, Any]] = [
     {"name": "spent", "when": "budget_spent > 80%"},
     {"name": "broken", **QUALITY, "when": "judge_error_rate > 20%"},
     {"name": "stale", "when": "freshness > 5m"},
-    {"name": "joined", **QUALITY, "when": "pass_rate < 0.9", "tier": "joined"},
+    {"name": "joined", "judge": "relevance", "when": "pass_rate < 0.9", "tier": "joined"},
     {"name": "backlog", **QUALITY, "when": "backlog > 1000"},
     {"name": "slo-of-requests", "when": "slo 95% over 30d"},
     {"name": "slo-of-scores", **QUALITY, "when": "slo 98% over 7d", "severity": "{{ loud }}"},
     {"name": "slo-of-few", **QUALITY, "when": "slo 70% over 7d", "tier": "llm"},
 ]
-CONFIG = {"judges": ["groundedness"], "alerts": ALERTS}
+CASCADE = {"name": "relevance", "model": "openai:/gpt-5-mini", "cascade": True}
+CONFIG = {"judges": ["groundedness", CASCADE], "alerts": ALERTS}
 
 
 def run(folder: Path, config: dict[str, Any], *options: str) -> Result:
