@@ -16,7 +16,7 @@ from qualitrace_collector.state.requests import Requests
 from qualitrace_monitors.alerts.kinds.kind import Finding, Kind, Sources
 from qualitrace_monitors.alerts.rule_watch import TIERS
 from qualitrace_monitors.alerts.settings import AlertRule
-from qualitrace_monitors.estimate.scores import sum_up
+from qualitrace_monitors.estimate.sums import sum_up
 
 LEAST_ANSWERS = 10
 """Scores, or requests, in the long window: of fewer one bad answer is a high rate."""
