@@ -69,7 +69,7 @@ class AlertRule(Section):
     judge: str | None = None
     """The judge whose scores are watched, by its name under `judges`; a rule about requests has none."""
     when: Condition
-    """What is watched, and when that is wrong, such as `pass_rate < 0.9`: [every form](alerts.md#rules)."""
+    """What is watched, and when it is wrong: `pass_rate < 0.9`, or [another form](alerts.md#what-a-rule-may-watch)."""
     canary: Group | None = None
     """The traffic that `drop … from control` watches."""
     control: Group | None = None
@@ -167,6 +167,8 @@ def _useless(rule: AlertRule) -> Iterator[str]:
     for name in rule.model_fields_set.intersection(_OF_USE):
         if when.kind not in _OF_USE[name]:
             yield f"{name}: is of no use with {str(when)!r}"
+    if rule.tier is not None and rule.judge is None:
+        yield "tier: is of a judge's scores; name the judge"
     if rule.tier == "joined" and not can_be_joined(when):
         yield f"tier: {str(when)!r} is about one tier, local or llm"
 

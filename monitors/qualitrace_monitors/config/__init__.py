@@ -68,6 +68,9 @@ def _name_mistakes(data: Any) -> Iterator[Mistake]:
             yield (*place, "judge"), f"no judge named {judge!r} under judges"
         elif section.get("tier") == "joined" and judge not in _cascades(data.get("judges")):
             yield (*place, "tier"), f"the judge {judge!r} has no cascade of which the tiers could be joined"
+        if str(section.get("when")).lstrip().startswith("budget_spent") and not _has_budget(data, judge):
+            whose = f"the judge {judge!r} has no budget" if judge else "there is no budget"
+            yield (*place, "when"), f"{whose}: set one of {', '.join(Budget.model_fields)} under budget"
         notify = section.get("notify")
         for receiver in notify if isinstance(notify, list) else []:
             if isinstance(receiver, str) and receiver not in known_receivers:
@@ -82,6 +85,15 @@ def _notifying_sections(data: dict[str, Any]) -> Iterator[tuple[tuple[int | str,
     heartbeat = data.get("heartbeat")
     if isinstance(heartbeat, dict):
         yield ("heartbeat",), heartbeat
+
+
+def _has_budget(data: dict[str, Any], judge: Any) -> bool:
+    """Whether the judge has a limit of its own; without a name, whether there is any."""
+    entries = data.get("judges")
+    judges = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    own = [entry.get("budget") for entry in judges if judge in (None, entry.get("name"))]
+    budgets = own if judge else [*own, data.get("budget")]
+    return any(value is not None for budget in budgets if isinstance(budget, dict) for value in budget.values())
 
 
 def _cascades(judges: Any) -> list[str]:
