@@ -32,6 +32,11 @@ class RequestGroup:
             failed=share, at=max(row["at"] for row in self.rows), of_session=len(verdicts) > 1,
         )  # fmt: skip
 
+    def bad_traces(self, rule: AlertRule) -> list[str]:
+        """Return the ids of those that are bad by a rule."""
+        is_bad = _badness(rule)
+        return [row["trace_id"] for row in self.rows if self._is_of(rule, row) and is_bad(row)]
+
     def _is_of(self, rule: AlertRule, row: sqlite3.Row) -> bool:
         return rule.match is None or rule.match.holds({**json.loads(row["slices"]), "service": self.service}.get)
 

@@ -49,6 +49,17 @@ def summaries(database: Database) -> list[str]:
     return [json.loads(row["body"])["commonAnnotations"]["summary"] for row in rows]
 
 
+def test_the_notification_names_the_latest_bad_traces(database: Database) -> None:
+    """Three of them, so that somebody can look at once; good ones are not among them."""
+    engine = engine_on(database, "error_rate > 10%")
+    put_each(database, NOW, [{"error": number % 2 == 0, "trace_id": f"tr-{number}"} for number in range(101)])
+    engine.evaluate(NOW)
+    [row] = database.rows("SELECT body FROM outbox")
+    lines = json.loads(row["body"])["commonAnnotations"]["description"].splitlines()
+    assert lines[1] == "Latest of them:"
+    assert [line.rpartition("tr-")[2] for line in lines[2:]] == ["96", "98", "100"]
+
+
 def draws(rate: float, count: int, seed: int = 1) -> list[bool]:
     return [bool(drawn) for drawn in np.random.default_rng(seed).random(count) < rate]
 

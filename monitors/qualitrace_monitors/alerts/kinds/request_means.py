@@ -5,21 +5,30 @@ as an error rate is, and the same detector keeps the same promise of `false_alar
 """
 
 import sqlite3
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from qualitrace_collector.config.values import duration_text
 from qualitrace_collector.state.requests import HOUR, Requests
-from qualitrace_monitors.alerts.kinds.kind import Kind
+from qualitrace_monitors.alerts.kinds.kind import Kind, Sources
 from qualitrace_monitors.alerts.kinds.watched import Watched, bet, change_text, promise_text, since_text
-from qualitrace_monitors.alerts.new_requests import take_requests
+from qualitrace_monitors.alerts.new_requests import RequestGroup, take_requests
 from qualitrace_monitors.alerts.rule_watch import RuleWatch
 from qualitrace_monitors.alerts.settings import AlertRule
+
+TRACES_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestFinding(Watched):
-    """What the requests of a service show."""
+    """What the requests of a service show.
+
+    Attributes:
+        bad: addresses of the latest traces that are bad by the rule.
+    """
+
+    bad: Sequence[str]
 
     def fired(self) -> str:
         """Say what share of the requests is bad: `error rate 0.12 in about 93 requests since 14:05 UTC`."""
@@ -41,6 +50,10 @@ class RequestFinding(Watched):
             return f"requests of {self.service} succeed again{shown} (threshold {when.threshold:g})"
         return f"{self._quantity} of {self.service} is below {duration_text(when.threshold)} again"
 
+    def details(self, connection: sqlite3.Connection, now: float) -> str:
+        """List the latest of the bad traces."""
+        return "\nLatest of them:" + "".join(f"\n- {address}" for address in self.bad) if self.bad else ""
+
     @property
     def _quantity(self) -> str:
         percentile, _, name = self.rule.when.quantity.partition("_")
@@ -52,6 +65,10 @@ class RequestMeans(Kind):
 
     names = ("requests",)
 
+    def __init__(self, rules: Sequence[AlertRule], sources: Sources) -> None:
+        super().__init__(rules, sources)
+        self._bad: dict[tuple[str, str], deque[str]] = {}
+
     def take(self, now: float, steady: float) -> None:
         """Let the rules bet on the requests that came."""
         silence = min(rule.session_silence for rule in self.rules)
@@ -59,8 +76,16 @@ class RequestMeans(Kind):
         while has_more:
             with self.sources.database.transaction() as connection:
                 requests, has_more = take_requests(connection, now, silence)
+                for each in requests:
+                    self._note(each)
                 bets = ((rule, made) for each in requests for rule in self.rules if (made := each.bet(rule)))
                 bet(connection, self.rules, bets, now)
+
+    def _note(self, requests: RequestGroup) -> None:
+        """Note which traces are bad: a few of the latest, by rule and service, since the start."""
+        for rule in self.rules:
+            if bad := requests.bad_traces(rule):
+                self._bad.setdefault((rule.name, requests.service), deque(maxlen=TRACES_SHOWN)).extend(bad)
 
     def find(self, connection: sqlite3.Connection, rule: AlertRule, now: float) -> Mapping[str, RequestFinding]:
         """Return what the requests show, with the error rate of the last hour beside it."""
@@ -72,8 +97,9 @@ class RequestMeans(Kind):
             if rule.covers(service)
         }
 
-    @staticmethod
-    def _finding(rule: AlertRule, service: str, watch: RuleWatch | None, sums: sqlite3.Row | None) -> RequestFinding:
+    def _finding(
+        self, rule: AlertRule, service: str, watch: RuleWatch | None, sums: sqlite3.Row | None
+    ) -> RequestFinding:
         requests = sums["requests"] if sums else 0
         has_rate = rule.when.percentile is None and requests
         return RequestFinding(
@@ -83,4 +109,5 @@ class RequestMeans(Kind):
             value=sums["errors"] / requests if sums and has_rate else None,
             samples=requests,
             watch=watch,
+            bad=[self.sources.links.trace(trace_id) for trace_id in self._bad.get((rule.name, service), ())],
         )
