@@ -5,7 +5,7 @@
 
 import hashlib
 import uuid
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StrictBool, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
@@ -97,6 +97,13 @@ def is_good(word: str) -> bool | None:
     """Read an opinion that is a word, in any case; None if it is neither good nor bad."""
     word = word.strip().lower().replace(" ", "_")
     return True if word in GOOD_WORDS else False if word in BAD_WORDS else None
+
+
+def read_label(value: Any) -> bool | None:
+    """Read an expert's value: true, numbers from 0.5 to 1, and `pass`, `yes` … are good; None if it is neither."""
+    if isinstance(value, bool | int | float):
+        return value >= 0.5 if 0 <= value <= 1 else None
+    return is_good(str(value))
 
 
 def is_dislike(opinion: bool | float | str) -> bool:

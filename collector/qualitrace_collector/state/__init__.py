@@ -6,6 +6,7 @@
 from qualitrace_collector.state.coverage import Count, Counted, CoverageTotals, Spent
 from qualitrace_collector.state.database import Database, StateError, read_only
 from qualitrace_collector.state.dead_letters import DeadLetter, DeadLetters
+from qualitrace_collector.state.expert_labels import ExpertLabels
 from qualitrace_collector.state.ledger import Ledger, TraceOutcome, TraceRecord, UnfinishedTrace
 from qualitrace_collector.state.queue import JudgeQueue, JudgeTask
 from qualitrace_collector.state.waiting import EarlyLogs
@@ -18,6 +19,7 @@ __all__ = [
     "DeadLetter",
     "DeadLetters",
     "EarlyLogs",
+    "ExpertLabels",
     "JudgeQueue",
     "JudgeTask",
     "Ledger",

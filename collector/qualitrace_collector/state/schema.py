@@ -109,6 +109,10 @@ STATEMENTS = (
     """CREATE TABLE IF NOT EXISTS feedback (
         assessment_id TEXT PRIMARY KEY, content TEXT NOT NULL, received_at REAL NOT NULL, due_at REAL NOT NULL)""",
     "CREATE INDEX IF NOT EXISTS feedback_due ON feedback (due_at)",
+    """CREATE TABLE IF NOT EXISTS expert_label (
+        trace_id TEXT NOT NULL, name TEXT NOT NULL, expert TEXT NOT NULL, good INTEGER NOT NULL,
+        labelled_at REAL NOT NULL, PRIMARY KEY (trace_id, name, expert)) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS expert_label_by_age ON expert_label(labelled_at)",
     # The monitors: scores and their sums, verdicts, spending, alerts, notifications.
     """CREATE TABLE IF NOT EXISTS score (
         trace_id TEXT NOT NULL, judge TEXT NOT NULL, version TEXT NOT NULL, tier TEXT NOT NULL,

@@ -8,7 +8,7 @@ from typing import Any, cast
 from mlflow import MlflowClient
 from mlflow.entities import Assessment, Feedback, TraceInfo
 
-from qualitrace_collector.person_feedback import SOURCE_KEY, is_good
+from qualitrace_collector.person_feedback import SOURCE_KEY, read_label
 from qualitrace_monitors.judges.contract import Label
 
 PAGE = 500
@@ -100,13 +100,6 @@ def _scores(info: TraceInfo, judge: str) -> list[Feedback]:
 
 def _feedback(info: TraceInfo, name: str) -> Sequence[Feedback]:
     return [i for i in info.assessments if isinstance(i, Feedback) and i.name == name and i.valid is not False]
-
-
-def read_label(value: Any) -> bool | None:
-    """Read an expert's value: true, numbers from 0.5 to 1, and `pass`, `yes` … are good; None if it is neither."""
-    if isinstance(value, bool | int | float):
-        return value >= 0.5 if 0 <= value <= 1 else None
-    return is_good(str(value))
 
 
 def _source_type(item: Assessment) -> str:

@@ -164,3 +164,4 @@ def prune(database: Database, older_than: float) -> None:
             connection.execute(f"DELETE FROM {table} WHERE {column} < ?", (hour,))
         pairs.prune(connection, hour * 60)
         answers.prune(connection, start)
+        connection.execute("DELETE FROM expert_label WHERE labelled_at < ?", (start,))

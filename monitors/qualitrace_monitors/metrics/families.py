@@ -172,6 +172,30 @@ PASS_RATE_UPPER = Family(
 PASS_RATE_SAMPLES = Family(
     "qualitrace_pass_rate_samples", "gauge", "Scores that the estimate of the pass rate rests on.", _QUALITY
 )
+PASS_RATE_CORRECTED = Family(
+    "qualitrace_pass_rate_corrected",
+    "gauge",
+    "Pass rate corrected for the judge's error by experts' labels; absent without a label.",
+    _QUALITY,
+)
+PASS_RATE_CORRECTED_LOWER = Family(
+    "qualitrace_pass_rate_corrected_lower",
+    "gauge",
+    "Lower end of the corrected pass rate's 95 % confidence interval.",
+    _QUALITY,
+)
+PASS_RATE_CORRECTED_UPPER = Family(
+    "qualitrace_pass_rate_corrected_upper",
+    "gauge",
+    "Upper end of the corrected pass rate's 95 % confidence interval.",
+    _QUALITY,
+)
+PASS_RATE_CORRECTED_LABELS = Family(
+    "qualitrace_pass_rate_corrected_labels",
+    "gauge",
+    "Labelled answers that the corrected pass rate rests on.",
+    _QUALITY,
+)
 MEAN_SCORE = Family("qualitrace_mean_score", "gauge", "Mean score over the window.", _QUALITY)
 MEAN_SCORE_LOWER = Family(
     "qualitrace_mean_score_lower", "gauge", "Lower end of the mean score's 95 % confidence interval.", _QUALITY

@@ -21,6 +21,7 @@ from qualitrace_monitors.alerts.engine import AlertEngine
 from qualitrace_monitors.alerts.rule_watch import RuleWatch
 from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import Balance, Spending
+from qualitrace_monitors.estimate.corrected import Corrected, correct
 from qualitrace_monitors.estimate.estimator import DEFAULT_WINDOW, Estimate, Estimator
 from qualitrace_monitors.metrics import families
 from qualitrace_monitors.notify.outbox import Outbox
@@ -55,7 +56,9 @@ class StateCollector(Collector):
         """Yield every metric family, also those without a sample yet."""
         yield from _ledger_metrics(Ledger(self.database).counters())
         yield from _coverage_metrics(CoverageTotals(self.database).totals())
-        yield from _quality_metrics(self._estimates())
+        estimates = self._estimates()
+        yield from _quality_metrics(estimates)
+        yield from _corrected_metrics(correct(self.database, estimates))
         yield _alert_metric(self.alerts)
         watches = [(_of_alert(watch), watch.measured) for watch in self.alerts.watches(self.clock())]
         yield families.ALERT_EVIDENCE.read((labels, evidence) for labels, (evidence, _) in watches)
@@ -145,11 +148,18 @@ _QUALITY: tuple[tuple[Family, Callable[[Estimate], float | None]], ...] = (
 def _quality_metrics(estimates: Sequence[Estimate]) -> Iterable[Metric]:
     for family, value_of in _QUALITY:
         values = [(estimate, value_of(estimate)) for estimate in estimates]
-        yield family.read(
-            ((estimate.judge, estimate.tier, estimate.service, duration_text(estimate.window)), value)
-            for estimate, value in values
-            if value is not None
-        )
+        yield family.read((_of_estimate(estimate), value) for estimate, value in values if value is not None)
+
+
+def _corrected_metrics(found: Sequence[Corrected]) -> Iterable[Metric]:
+    yield families.PASS_RATE_CORRECTED.read((_of_estimate(each.of), each.pass_rate) for each in found)
+    yield families.PASS_RATE_CORRECTED_LOWER.read((_of_estimate(each.of), each.interval[0]) for each in found)
+    yield families.PASS_RATE_CORRECTED_UPPER.read((_of_estimate(each.of), each.interval[1]) for each in found)
+    yield families.PASS_RATE_CORRECTED_LABELS.read((_of_estimate(each.of), each.labels) for each in found)
+
+
+def _of_estimate(estimate: Estimate) -> tuple[str, str, str, str]:
+    return estimate.judge, estimate.tier, estimate.service, duration_text(estimate.window)
 
 
 def _alert_metric(alerts: AlertEngine) -> Metric:

@@ -19,7 +19,8 @@ from qualitrace_collector.state.ledger import JUDGEMENT_OUTCOMES, TRACE_OUTCOMES
 from qualitrace_monitors.alerts.engine import AlertEngine
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.status import AlertStatus
-from qualitrace_monitors.estimate.estimator import DEFAULT_WINDOW, Estimator
+from qualitrace_monitors.estimate.corrected import correct
+from qualitrace_monitors.estimate.estimator import DEFAULT_WINDOW, Estimate, Estimator
 from qualitrace_monitors.notify.outbox import LastDelivery, Outbox
 
 REFRESH_SECONDS = 5
@@ -66,13 +67,16 @@ class Dashboard:
         """Return the page as HTML."""
         now = self.clock()
         totals = Ledger(self.database).totals()
+        estimates = sorted(self.estimator.estimates(now, DEFAULT_WINDOW), key=attrgetter("service"))
         alerts = sorted(self.alerts.statuses(), key=_urgency)
         return _ENVIRONMENT.get_template("dashboard.html").render(
             now=now,
             time=datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
             refresh=REFRESH_SECONDS,
             window=duration_text(DEFAULT_WINDOW),
-            estimates=sorted(self.estimator.estimates(now, DEFAULT_WINDOW), key=attrgetter("service")),
+            estimates=estimates,
+            corrected={_key(each.of): each for each in correct(self.database, estimates)},
+            key=_key,
             alerts=alerts,
             has_rules=bool(self.alerts.rules),
             firing=sum(alert.state == "firing" for _, alert in alerts),
@@ -105,6 +109,10 @@ class Dashboard:
             "WHERE completed_at > ? ORDER BY value, completed_at DESC LIMIT ?"
         )
         return self.database.rows(query, (since, WORST))
+
+
+def _key(estimate: Estimate) -> tuple[str, str, str]:
+    return estimate.judge, estimate.tier, estimate.service
 
 
 def _ledger_rows(totals: Iterable[sqlite3.Row], column: str, outcomes: tuple[str, ...]) -> list[LedgerRow]:

@@ -41,6 +41,24 @@ def test_feedback_becomes_a_human_assessment(make: Callable[..., Collector]):
     assert 'qualitrace_feedback_total{outcome="stored",source="user"} 1.0' in collector.metrics()
 
 
+def test_an_experts_label_is_kept_beside(make: Callable[..., Collector]):
+    """The newest of each expert, if it says good or bad; no end user's."""
+    collector = make()
+    collector.send(rag(1))
+    collector.run()
+    for value, fields in (
+        (True, {"user": "eve"}),
+        (True, {"source": "expert", "user": "ada"}),
+        ("fail", {"source": "expert", "user": "ada"}),
+        (0.9, {"source": "expert", "user": "bob"}),
+        ("so so", {"source": "expert", "user": "cid"}),
+    ):
+        give(collector, 1, value, **fields)
+        collector.run(5)
+    rows = collector.database.rows("SELECT name, expert, good FROM expert_label ORDER BY expert")
+    assert [tuple(row) for row in rows] == [("thumb", "ada", 0), ("thumb", "bob", 1)]
+
+
 def test_feedback_waits_for_its_trace(make: Callable[..., Collector]):
     """It may come first, and the server may crash in between."""
     collector = make()

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
+from qualitrace_collector.person_feedback import read_label
 from qualitrace_monitors.calibrate.calibration import Measured, fit, labels_needed, measure
-from qualitrace_monitors.calibrate.labels import LabelledScore, read_label
+from qualitrace_monitors.calibrate.labels import LabelledScore
 from qualitrace_monitors.judges.contract import Label
 
 ALPHA, CONFIDENCE = 0.1, 0.9
