@@ -3,6 +3,7 @@
 import importlib
 import importlib.metadata
 import os
+import signal
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,6 +27,7 @@ COMMANDS = {
     "evaluate": ("qualitrace_monitors.evaluation.command:evaluate_data", "Score a data set as an MLflow run."),
     "demo": ("qualitrace_monitors.demo.story:demo", "Watch an app's quality fall, alert and recover."),
 }
+SERVERS = ("serve", "collector", "monitor")
 ZERO_CODE_DIRECTORY = Path(__file__).parent / "zero_code"
 
 
@@ -38,6 +40,9 @@ class _LazyCommand(click.Command):
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """Load the command and let it take over."""
+        if self.name in SERVERS and hasattr(signal, "SIGHUP"):
+            # It asks them to read their configuration, which they will do anyway once they are loaded.
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
         os.umask(0o077)  # what the commands write are prompts, answers and their scores
         module, _, attribute = self._target.partition(":")
         try:

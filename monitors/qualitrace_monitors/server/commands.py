@@ -16,6 +16,7 @@ from qualitrace_collector.pipeline.settings import KEEP_SECONDS
 from qualitrace_collector.process.startup import apply_mlflow_settings, configure_logging
 from qualitrace_collector.state.database import FILE_NAME
 from qualitrace_monitors.config import Config
+from qualitrace_monitors.reload.channel import Requests
 from qualitrace_monitors.reload.configuration import Configuration
 from qualitrace_monitors.server.data_dir_lock import DataDirError
 from qualitrace_monitors.server.supervise import supervise
@@ -24,7 +25,8 @@ from qualitrace_monitors.server.supervise import supervise
 def _supervise(path: Path | None, parts: list[str]) -> None:
     configure_logging()
     try:
-        sys.exit(supervise(Configuration.read(path), parts))
+        requests = Requests()  # before the file is read, so that no reload is lost in between
+        sys.exit(supervise(Configuration.read(path), parts, requests))
     except ConfigError as error:
         exit_with_mistakes(error)
     except DataDirError as error:

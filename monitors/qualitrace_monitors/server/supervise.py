@@ -29,8 +29,11 @@ busy machine several times as many."""
 _log = logging.getLogger(__name__)
 
 
-def supervise(configuration: Configuration, parts: Sequence[str]) -> int:
+def supervise(configuration: Configuration, parts: Sequence[str], requests: Requests) -> int:
     """Run the processes of `parts` (collector, monitor) until SIGTERM or SIGINT.
+
+    Args:
+        requests: says when to read the configuration anew.
 
     Returns:
         The exit code: 1 if a process exited before the first ready line.
@@ -39,7 +42,7 @@ def supervise(configuration: Configuration, parts: Sequence[str]) -> int:
         DataDirError: the data_dir is in use, or cannot be used.
     """
     locks = lock_data_dir(configuration.config.data_dir, parts)
-    stop, requests = stop_event(), Requests()
+    stop = stop_event()
     make_private(configuration.config.data_dir)
     return Supervisor(configuration, parts, locks, requests, stop).run()
 
