@@ -123,6 +123,8 @@ class Supervisor:
             if failure := self._replace(name, before, after):
                 self._roll_back(concerned[:number], failure)
                 return
+        if self._stop.is_set():
+            return
         self._configuration, self._reloaded_at = after, now
         _log.info(
             "%s was reloaded; started again: %s", after.path, ", ".join(concerned) or "nothing, as it is the same"
