@@ -96,7 +96,7 @@ def test_what_is_left_is_said_and_a_recovery_resolves(database: Database) -> Non
     (fired, severity, summary), (resolved, _, end) = alerts(database)
     assert (fired, severity, resolved) == ("firing", "page", "resolved")
     assert "the budget of 30d is overspent by 43%" in summary
-    assert summary.endswith("(slo 0.99 over 30d, a fact without a chance of false alarms)")
+    assert summary.endswith("(slo 0.99 over 30d, without a promise about false alarms)")
     assert end.startswith("shop burns its error budget at 0.0 times the rate that lasts for the period over 1h")
 
 

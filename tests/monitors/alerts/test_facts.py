@@ -57,13 +57,13 @@ def summaries(database: Database) -> list[str]:
         (
             "cost_per_hour > 3",
             {"usd": 2.0},
-            "shop spent 4 USD in the last hour (threshold 3 USD, a fact without a chance of false alarms)",
+            "shop spent 4 USD in the last hour (threshold 3 USD, without a promise about false alarms)",
             "shop spent 0 USD in the last hour (threshold 3 USD)",
         ),
         (
             "tokens_per_hour > 1000000",
             {"tokens": 600_000.0},
-            "shop took 1,200,000 tokens in the last hour (threshold 1,000,000, a fact without a chance of false alarms)",
+            "shop took 1,200,000 tokens in the last hour (threshold 1,000,000, without a promise about false alarms)",
             "shop took 0 tokens in the last hour (threshold 1,000,000)",
         ),
     ],
@@ -152,7 +152,7 @@ def test_silence_fires_and_resolves(silent_rule: dict[str, Any], come: Callable[
     what = "score by groundedness on shop" if "judge" in silent_rule else "request to shop"
     assert fired == (
         f"no {what} for 15m, the last one was at 2023-11-14 22:13 UTC "
-        "(threshold 15m, a fact without a chance of false alarms)"
+        "(threshold 15m, without a promise about false alarms)"
     )
     assert resolved == f"there is a {what} again, the last one was at 2023-11-14 22:29 UTC (threshold 15m)"
 
@@ -356,7 +356,7 @@ def test_a_backlog_fires(database: Database) -> None:
     finish(database)
     engine.evaluate(NOW + 5)
     assert summaries(database) == [
-        "3 judgements by any judge wait (threshold 2, a fact without a chance of false alarms)",
+        "3 judgements by any judge wait (threshold 2, without a promise about false alarms)",
         "0 judgements by any judge wait (threshold 2)",
     ]
 

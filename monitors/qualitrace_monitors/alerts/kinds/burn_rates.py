@@ -83,7 +83,7 @@ class BurnFinding(Finding):
         return (
             f"{self._subject} burns its error budget too fast: {self.rates[long]:.1f} times the rate that lasts for "
             f"the period over {_time(long)}, and {self.rates[short]:.1f} times over {_time(short)} (limit {rate:g}), "
-            f"{self._left} ({self.rule.when}, a fact without a chance of false alarms)"
+            f"{self._left} ({self.rule.when}, without a promise about false alarms)"
         )
 
     def recovered(self) -> str:

@@ -1,4 +1,4 @@
-"""What the kinds share that compare a fact with a threshold. They promise nothing about false alarms: a fact is a fact.
+"""What the kinds share that compare a fact with a threshold. They promise nothing about false alarms.
 
 A fact that goes back and forth across its threshold is what `for` and `keep_firing_for` are for.
 """
@@ -19,7 +19,7 @@ class Fact(Finding):
 
     def fired(self) -> str:
         """Say what is, and what may be."""
-        return f"{self.sentence} ({limit_text(self.rule)}, a fact without a chance of false alarms)"
+        return f"{self.sentence} ({limit_text(self.rule)}, without a promise about false alarms)"
 
     def recovered(self) -> str:
         """Say what is now, and what may be."""
