@@ -152,6 +152,12 @@ STATEMENTS = (
         PRIMARY KEY (minute, judge, service)) WITHOUT ROWID""",
     _SCORE_HOUR,
     "CREATE INDEX IF NOT EXISTS score_hour_by_age ON score_hour(slice, hour)",
+    # What alerts have bet on, by the hour: intervals since a release rest on it.
+    """CREATE TABLE IF NOT EXISTS bet_hour (
+        judge TEXT NOT NULL, tier TEXT NOT NULL, version TEXT NOT NULL, service TEXT NOT NULL, release TEXT NOT NULL,
+        hour INTEGER NOT NULL, began_at REAL NOT NULL, last_at REAL NOT NULL, bets INTEGER NOT NULL,
+        weight REAL NOT NULL, passed REAL NOT NULL, failed REAL NOT NULL, value REAL NOT NULL,
+        PRIMARY KEY (judge, tier, version, service, release, hour)) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS slice_value (
         service TEXT NOT NULL, slice TEXT NOT NULL, value TEXT NOT NULL, seen_hour INTEGER NOT NULL,
         PRIMARY KEY (service, slice, value)) WITHOUT ROWID""",

@@ -17,6 +17,7 @@ from qualitrace_collector.sample import SLICES
 from qualitrace_collector.state.requests import seen
 from qualitrace_monitors.alerts import joined_scores
 from qualitrace_monitors.alerts.joined_scores import Means, ScoreToBet
+from qualitrace_monitors.estimate import sequence
 from qualitrace_monitors.estimate.scores import ScoreRow
 from qualitrace_monitors.judges.build import Escalation
 
@@ -154,6 +155,9 @@ def take_bets(connection: sqlite3.Connection, now: float, silence: float) -> tup
         else:
             bets.append(_single(score))
     ended = _ended(connection, now, silence)
+    for bet in (*bets, *ended):
+        key = (bet.judge, bet.tier, bet.version, bet.service, bet.slices.get("release", ""))
+        sequence.add(connection, key, bet.at, bet.weight, bet.passed, bet.failed, bet.value)
     return [*bets, *ended], max(len(rows), len(joined), len(ended)) >= AT_ONCE
 
 

@@ -8,6 +8,7 @@ from qualitrace_collector.state import Database
 from qualitrace_monitors.estimate import pairs
 from qualitrace_monitors.estimate.interval import Interval, Moments
 from qualitrace_monitors.estimate.joined import join
+from qualitrace_monitors.estimate.sequence import Sequence, sequences
 from qualitrace_monitors.estimate.sums import sum_up, sum_up_slices
 
 DEFAULT_WINDOW = 3600.0
@@ -96,6 +97,10 @@ class Estimator:
                 estimate = found[of, "llm", for_service]
                 found[of, JOINED, for_service] = _joined(estimate, model, local, sums)
         return [found[key] for key in sorted(found)]
+
+    def sequences(self, since: float | None = None, confidence: float = 0.95) -> list[Sequence]:
+        """Estimate since a fixed start with intervals that hold at every look, see `sequence.sequences`."""
+        return sequences(self._database, since, confidence)
 
     def slices(
         self,

@@ -9,7 +9,7 @@ from typing import Any
 
 from qualitrace_collector.sample import SLICES
 from qualitrace_collector.state import Database
-from qualitrace_monitors.estimate import answers, pairs
+from qualitrace_monitors.estimate import answers, pairs, sequence
 from qualitrace_monitors.estimate.counting import count, session_began
 from qualitrace_monitors.estimate.sums import DAY, HOUR, SESSION
 
@@ -163,5 +163,6 @@ def prune(database: Database, older_than: float) -> None:
         for table, column in (("score_hour", "hour"), ("slice_value", "seen_hour")):
             connection.execute(f"DELETE FROM {table} WHERE {column} < ?", (hour,))
         pairs.prune(connection, hour * 60)
+        sequence.prune(connection, hour)
         answers.prune(connection, start)
         connection.execute("DELETE FROM expert_label WHERE labelled_at < ?", (start,))

@@ -160,13 +160,13 @@ PASS_RATE = Family(
 PASS_RATE_LOWER = Family(
     "qualitrace_pass_rate_lower",
     "gauge",
-    "Lower end of the pass rate's 95 % confidence interval, where all unsure scores fail.",
+    "Lower end of the pass rate's 95 % confidence interval at one look, where all unsure scores fail.",
     _QUALITY,
 )
 PASS_RATE_UPPER = Family(
     "qualitrace_pass_rate_upper",
     "gauge",
-    "Upper end of the pass rate's 95 % confidence interval, where all unsure scores pass.",
+    "Upper end of the pass rate's 95 % confidence interval at one look, where all unsure scores pass.",
     _QUALITY,
 )
 PASS_RATE_SAMPLES = Family(
@@ -198,12 +198,41 @@ PASS_RATE_CORRECTED_LABELS = Family(
 )
 MEAN_SCORE = Family("qualitrace_mean_score", "gauge", "Mean score over the window.", _QUALITY)
 MEAN_SCORE_LOWER = Family(
-    "qualitrace_mean_score_lower", "gauge", "Lower end of the mean score's 95 % confidence interval.", _QUALITY
+    "qualitrace_mean_score_lower",
+    "gauge",
+    "Lower end of the mean score's 95 % interval at one look.",
+    _QUALITY,
 )
 MEAN_SCORE_UPPER = Family(
-    "qualitrace_mean_score_upper", "gauge", "Upper end of the mean score's 95 % confidence interval.", _QUALITY
+    "qualitrace_mean_score_upper",
+    "gauge",
+    "Upper end of the mean score's 95 % interval at one look.",
+    _QUALITY,
 )
 UNSURE_SHARE = Family("qualitrace_unsure_share", "gauge", "Share of scores over the window that are unsure.", _QUALITY)
+
+_RELEASE = ("judge", "tier", "service", "release")
+RELEASE_PASS_RATE = Family(
+    "qualitrace_release_pass_rate",
+    "gauge",
+    "Share of passes among passes and fails since the first score of the newest release; a session counts once.",
+    _RELEASE,
+)
+RELEASE_PASS_RATE_LOWER = Family(
+    "qualitrace_release_pass_rate_lower",
+    "gauge",
+    "Lower end of its 95 % confidence sequence, which holds at every look.",
+    _RELEASE,
+)
+RELEASE_PASS_RATE_UPPER = Family(
+    "qualitrace_release_pass_rate_upper",
+    "gauge",
+    "Upper end of its 95 % confidence sequence, which holds at every look.",
+    _RELEASE,
+)
+RELEASE_PASS_RATE_SAMPLES = Family(
+    "qualitrace_release_pass_rate_samples", "gauge", "Single scores and sessions that it rests on.", _RELEASE
+)
 
 ALERT_STATE = Family(
     "qualitrace_alert_state",

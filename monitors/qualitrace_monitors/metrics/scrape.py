@@ -23,6 +23,7 @@ from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import Balance, Spending
 from qualitrace_monitors.estimate.corrected import Corrected, correct
 from qualitrace_monitors.estimate.estimator import DEFAULT_WINDOW, Estimate, Estimator
+from qualitrace_monitors.estimate.sequence import Sequence as Since
 from qualitrace_monitors.metrics import families
 from qualitrace_monitors.notify.outbox import Outbox
 
@@ -59,6 +60,7 @@ class StateCollector(Collector):
         estimates = self._estimates()
         yield from _quality_metrics(estimates)
         yield from _corrected_metrics(correct(self.database, estimates))
+        yield from _release_metrics(self.estimator.sequences())
         yield _alert_metric(self.alerts)
         watches = [(_of_alert(watch), watch.measured) for watch in self.alerts.watches(self.clock())]
         yield families.ALERT_EVIDENCE.read((labels, evidence) for labels, (evidence, _) in watches)
@@ -143,6 +145,20 @@ _QUALITY: tuple[tuple[Family, Callable[[Estimate], float | None]], ...] = (
     (families.MEAN_SCORE_UPPER, lambda estimate: estimate.mean_score_interval[1]),
     (families.UNSURE_SHARE, lambda estimate: estimate.unsure_share),
 )
+
+
+_RELEASE: tuple[tuple[Family, Callable[[Since], float | None]], ...] = (
+    (families.RELEASE_PASS_RATE, lambda since: since.pass_rate),
+    (families.RELEASE_PASS_RATE_LOWER, lambda since: since.pass_rate_interval[0]),
+    (families.RELEASE_PASS_RATE_UPPER, lambda since: since.pass_rate_interval[1]),
+    (families.RELEASE_PASS_RATE_SAMPLES, lambda since: since.values),
+)
+
+
+def _release_metrics(sequences: Sequence[Since]) -> Iterable[Metric]:
+    for family, value_of in _RELEASE:
+        values = [((each.judge, each.tier, each.service, each.release), value_of(each)) for each in sequences]
+        yield family.read((labels, value) for labels, value in values if value is not None)
 
 
 def _quality_metrics(estimates: Sequence[Estimate]) -> Iterable[Metric]:
