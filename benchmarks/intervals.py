@@ -67,7 +67,8 @@ def of_sessions(streams: int) -> Iterator[str]:
                     return moments(passed, np.ones(len(own)), SESSION, 1.0)
 
                 covered, width = coverage(draw, rate, streams)
-                yield f"  correlation {correlation}, rate {rate}, {sessions:3} sessions: {covered:.1%}, width {width:.3f}"
+                setting = f"correlation {correlation}, rate {rate}, {sessions:3} sessions"
+                yield f"  {setting}: {covered:.1%}, width {width:.3f}"
 
 
 def of_weights(streams: int) -> Iterator[str]:
@@ -89,9 +90,8 @@ def of_weights(streams: int) -> Iterator[str]:
                     return moments(passed, np.where(is_heavy, HEAVY, 1.0), 1, HEAVY)
 
                 covered, width = coverage(draw, rate, streams)
-                yield (
-                    f"  {share:.0%} heavy, rates {heavy} and {light}, {count:2} scores: {covered:.1%}, width {width:.2f}"
-                )
+                setting = f"{share:.0%} heavy, rates {heavy} and {light}, {count:2} scores"
+                yield f"  {setting}: {covered:.1%}, width {width:.2f}"
 
 
 def of_sequences(streams: int) -> Iterator[str]:

@@ -16,7 +16,7 @@ _SUM_COLUMNS = ", ".join(f"{name} REAL NOT NULL" for name in (*_SUMS, "heaviest"
 _SCORE_HOUR = f"""CREATE TABLE IF NOT EXISTS score_hour (
     slice TEXT NOT NULL, value TEXT NOT NULL, hour INTEGER NOT NULL,
     judge TEXT NOT NULL, tier TEXT NOT NULL, service TEXT NOT NULL, {_SUM_COLUMNS},
-    PRIMARY KEY (slice, judge, service, tier, hour, value)) WITHOUT ROWID"""
+    PRIMARY KEY (slice, judge, service, tier, value, hour)) WITHOUT ROWID"""
 
 # By version: what leads there. They run in order for every version above that of the file, before the statements below.
 MIGRATIONS = {

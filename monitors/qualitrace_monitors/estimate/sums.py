@@ -109,7 +109,7 @@ def sum_up_slices(
     query = f"""
         SELECT judge, tier, service, value AS sliced, {_SUMMED} FROM score_hour
         WHERE slice = :slice AND hour >= :hour AND hour < :last {only}
-        GROUP BY judge, tier, service, value HAVING sum(samples) > 0.5 ORDER BY judge, tier, service, value"""
+        GROUP BY judge, service, tier, value HAVING sum(samples) > 0.5"""
     return _without_outside(database, query, parameters, f"score.{by}", hour * HOUR, last * HOUR)
 
 
@@ -135,7 +135,7 @@ def _without_outside(
         if pairs := outside.get((row["judge"], row["tier"], row["service"], row.get("sliced", ""))):
             for name in SQUARES:
                 row[name] -= pairs[name]
-    return rows
+    return sorted(rows, key=lambda row: (row["judge"], row["tier"], row["service"], row.get("sliced", "")))
 
 
 def _pairs(by: str, only: str) -> str:
@@ -151,11 +151,11 @@ def _pairs(by: str, only: str) -> str:
     pairs = ", ".join(f"sum({product}) AS {name}" for name, product in products.items())
     return f"""
         WITH later AS (
-            SELECT {session}, {by} AS sliced, {summed} FROM score
+            SELECT {session}, {by} AS sliced, {summed} FROM score INDEXED BY score_session_began
             WHERE session_began >= :oldest AND session_began < :start AND completed_at >= :start AND completed_at < :end
                   AND inclusion_probability > 0 {only}
             GROUP BY {", ".join(SESSION)}, sliced)
         SELECT later.judge, later.tier, later.service, later.sliced, {pairs}
-        FROM later CROSS JOIN score ON {joined} AND {by} = later.sliced
+        FROM later CROSS JOIN score INDEXED BY score_session ON {joined} AND {by} = later.sliced
         WHERE score.completed_at < :start AND score.inclusion_probability > 0
         GROUP BY later.judge, later.tier, later.service, later.sliced"""
