@@ -67,7 +67,7 @@ _Dumper.add_representer(str, _text)
 )
 def rules(path: Path | None, out: Path | None, job: str, runbooks: str) -> None:
     """Write Prometheus rules, and tests for promtool, from the configuration."""
-    found = groups(load_or_exit(path, Config, needs=("alerts", "judges")).alerts, job, runbooks)
+    found = groups(load_or_exit(path, Config, needs=("alerts", "budget", "judges")).alerts, job, runbooks)
     if out is None:
         click.echo(rules_text(found), nl=False)
         return

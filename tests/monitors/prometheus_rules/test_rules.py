@@ -57,7 +57,7 @@ ALERTS: list[dict[str, Any]] = [
     {"name": "slo-of-few", **QUALITY, "when": "slo 70% over 7d", "tier": "llm"},
 ]
 CASCADE = {"name": "relevance", "model": "openai:/gpt-5-mini", "cascade": True}
-CONFIG = {"judges": ["groundedness", CASCADE], "alerts": ALERTS}
+CONFIG = {"judges": ["groundedness", CASCADE], "budget": {"usd_per_day": 5}, "alerts": ALERTS}
 
 
 def run(folder: Path, config: dict[str, Any], *options: str) -> Result:
