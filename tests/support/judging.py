@@ -98,7 +98,7 @@ class Monitor:
             clock=lambda: self.now,
         )
 
-    def put(self, number: int, answer: str | None = None, probability: float = 0.5) -> str:
+    def put(self, number: int, answer: str | None = None, probability: float = 0.5, session: str = "s1") -> str:
         answer = f"A {number}." if answer is None else answer
         trace = converted(rag_trace(number, question="Q?", answer=answer, passages=["P."]), "shop")
         self.store.save([trace])
@@ -106,7 +106,7 @@ class Monitor:
             trace_id=trace.trace_id,
             judge="relevance",
             service="shop",
-            sample=Sample(inputs="Q?", outputs=answer, metadata=METADATA),
+            sample=Sample(inputs="Q?", outputs=answer, metadata=METADATA | {"session": session}),
             inclusion_probability=probability,
             root_ended_at=self.now - 3,
             completed_at=self.now - 1,

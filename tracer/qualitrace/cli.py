@@ -17,7 +17,7 @@ COMMANDS = {
     "collector": ("qualitrace_monitors.server.commands:collector", "Run the collector alone."),
     "monitor": ("qualitrace_monitors.server.commands:monitor", "Run the monitors alone."),
     "check-config": ("qualitrace_monitors.server.commands:check_config", "Check a configuration file."),
-    "alerts": ("qualitrace_monitors.alert_commands.command:alerts", "List alerts; try a receiver."),
+    "alerts": ("qualitrace_monitors.alert_commands.command:alerts", "List alerts; try rules and receivers."),
     "rules": ("qualitrace_monitors.prometheus_rules.command:rules", "Write Prometheus rules from the configuration."),
     "journal": ("qualitrace_collector.dead_letters.command:journal", "List, show, replay or drop dead letters."),
     "calibrate": ("qualitrace_monitors.calibrate.command:calibrate", "Compare a judge with experts' labels."),

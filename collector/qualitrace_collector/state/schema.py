@@ -3,7 +3,7 @@
 # How to change it: `Database` runs all statements at every open, so a new table or index is one more
 # `CREATE … IF NOT EXISTS` here and nothing else. A change of a table that exists raises VERSION by one and comes with
 # the statements that lead there from the version before.
-VERSION = 9
+VERSION = 10
 
 # Sums over scores, see `qualitrace_monitors.estimate.sums`.
 _SUMS = (
@@ -52,6 +52,7 @@ MIGRATIONS = {
         "FROM score_minute WHERE w > 0 GROUP BY hour, judge, tier, service",
         "DELETE FROM alert_watch",  # its sums have other names now: rules begin anew
     ),
+    10: ("ALTER TABLE score ADD COLUMN cascade TEXT NOT NULL DEFAULT ''",),
 }
 
 STATEMENTS = (
@@ -123,7 +124,8 @@ STATEMENTS = (
         completed_at REAL NOT NULL, scored_at REAL NOT NULL,
         session TEXT NOT NULL DEFAULT '', route TEXT NOT NULL DEFAULT '', release TEXT NOT NULL DEFAULT '',
         environment TEXT NOT NULL DEFAULT '', retriever TEXT NOT NULL DEFAULT '',
-        weight REAL, first TEXT NOT NULL DEFAULT '', least_probability REAL NOT NULL DEFAULT 1, session_began REAL,
+        weight REAL, first TEXT NOT NULL DEFAULT '', cascade TEXT NOT NULL DEFAULT '',
+        least_probability REAL NOT NULL DEFAULT 1, session_began REAL,
         PRIMARY KEY (trace_id, judge, tier)) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS score_window ON score(completed_at, judge, service)",
     "CREATE INDEX IF NOT EXISTS score_session ON score(session, judge, tier, service, session_began) "

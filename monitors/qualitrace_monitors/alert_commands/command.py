@@ -1,4 +1,4 @@
-"""The commands `qualitrace alerts list` and `qualitrace alerts test`."""
+"""The commands `qualitrace alerts list` and `qualitrace alerts test`, and the group of all."""
 
 import json
 import sys
@@ -11,6 +11,7 @@ from qualitrace_collector.cli import NAME_THE_CONFIGURATION, config_option, load
 from qualitrace_collector.process.startup import configure_logging
 from qualitrace_collector.state import StateError, read_only
 from qualitrace_collector.state.database import FILE_NAME
+from qualitrace_monitors.alert_commands.backtest import backtest
 from qualitrace_monitors.alert_commands.listing import lines, listed
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.notify.payload import Alert, Links, webhook_payload
@@ -22,7 +23,10 @@ TEST_SECONDS = 300
 
 @click.group()
 def alerts() -> None:
-    """Show alerts, and try receivers."""
+    """Show alerts, and try rules and receivers."""
+
+
+alerts.add_command(backtest)
 
 
 @alerts.command("list")

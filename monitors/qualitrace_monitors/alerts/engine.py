@@ -17,6 +17,9 @@ from qualitrace_monitors.estimate.estimator import Estimator
 from qualitrace_monitors.notify.firing import announce
 from qualitrace_monitors.notify.payload import Alert, Links
 
+EVALUATION_SECONDS = 5.0
+"""How often the rules look at what has come."""
+
 
 class AlertEngine:
     """The rules of the configuration over a state database.

@@ -134,6 +134,12 @@ def put(connection: sqlite3.Connection, row: ScoreRow, then: Escalation | None =
     connection.execute(f"INSERT INTO new_score ({', '.join(values)}) VALUES ({marks})", values)
 
 
+def are_waiting(connection: sqlite3.Connection) -> bool:
+    """Whether bets will come without another score."""
+    query = "SELECT EXISTS (SELECT 1 FROM open_session) OR EXISTS (SELECT 1 FROM joined_score)"
+    return bool(connection.execute(query).fetchone()[0])
+
+
 def take_bets(connection: sqlite3.Connection, now: float, silence: float) -> tuple[list[Bet], bool]:
     """Take what has come, in the caller's transaction: single scores, and sessions that are over.
 

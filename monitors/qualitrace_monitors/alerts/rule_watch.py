@@ -110,24 +110,29 @@ class RuleWatch:
             return difference_of(mean)
         return min(1.0, max(0.0, 1 - mean if self._rises else mean))  # a joined mean may be beyond
 
-    def take(self, bet: Bet) -> None:
-        """Take a bet of the rule's judge on the service, unless it is of a tier that does not count."""
+    def take(self, bet: Bet) -> bool:
+        """Take a bet of the rule's judge on the service; return whether it counts, by its tier and its traffic."""
         if self.rule.tier not in (None, bet.tier) or (self._pairs and not self._pairs.wants(bet)):
-            return
+            return False
         if self._tier and TIERS.index(bet.tier) < TIERS.index(self._tier):
-            return
+            return False
         if (bet.tier, bet.version) != (self._tier, self._version):
             self._begin(bet)
         self._seen_at = bet.at
         value, resolving, weight = *self._values(bet), bet.weight
         if self._pairs:
             if (pair := self._pairs.take(bet, value, resolving)) is None:
-                return
+                return True
             value, resolving, weight = pair
         fresh = (bet.at - self._last_at) / self.rule.false_alarms.period if self._bets else 0.0
         self._watch.take(value, weight, min(MOST_FRESH, max(LEAST_FRESH, fresh)), bet.at, resolving)
         self._bets, self._last_at = self._bets + 1, bet.at
         self._of_sessions = bet.of_session
+        return True
+
+    def is_outdated(self, now: float) -> bool:
+        """Whether the service was silent for a whole period, at `now` (Unix seconds): what is known is of the past."""
+        return now - self._seen_at > self.rule.false_alarms.period
 
     def _begin(self, bet: Bet) -> None:
         """Forget what another judge version, or tier, found; an alert that fires has to be resolved by this one."""

@@ -24,7 +24,7 @@ SLICE_VALUES = 50
 
 OTHER = "other"
 
-FIRST = ("version", "service", "value", "label", "scored_at", "session", *SLICES)
+FIRST = ("version", "service", "value", "label", "scored_at", "session", "cascade", *SLICES)
 """What is kept of a trace's first verdict when it is judged again: what alerts have bet on."""
 
 
@@ -40,6 +40,7 @@ class ScoreRow:
         session, route, release, environment, retriever: the sample's, see its metadata; empty where it has none.
         weight: for alerts, relative, see `JudgeTask`; 0 if they leave the score out.
         first: JSON of `FIRST`, of the verdict that alerts have bet on; empty if that is this one.
+        cascade: how the verdict of a cascade's first stage went on, see `Escalation`; empty elsewhere.
     """
 
     trace_id: str
@@ -66,6 +67,7 @@ class ScoreRow:
     retriever: str = ""
     weight: float = 0.0
     first: str = ""
+    cascade: str = ""
 
     def replaces_another(self, connection: sqlite3.Connection) -> bool:
         """Whether the trace already has a score by this judge and tier."""

@@ -7,8 +7,10 @@ stand side by side; what rests on both is called `joined`.
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Self
 
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges.builtin import BUILTIN_METRICS
@@ -51,6 +53,15 @@ class Escalation:
         # The hash stays when late spans change the trace's probability: it is picked if any of them reached the hash.
         digest = hashlib.sha256(f"{self.queue}\0{trace_id}".encode()).digest()
         return int.from_bytes(digest[:7]) < probability * (1 << 56)
+
+    def dump(self) -> str:
+        """Return it as text, without its queue."""
+        return json.dumps([self.audit_rate, self.version])
+
+    @classmethod
+    def load(cls, judge: str, text: str) -> Self:
+        """Return what `dump` wrote of the cascade of a judge."""
+        return cls(llm_queue(judge), *json.loads(text))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from mlflow.entities import AssessmentSource, AssessmentSourceType, Feedback
 from qualitrace_collector.sample import SLICES
 from qualitrace_collector.state import JudgeTask
 from qualitrace_monitors.estimate.scores import ScoreRow
+from qualitrace_monitors.judges.build import JudgeStage
 from qualitrace_monitors.judges.contract import Judge, Score
 
 SOURCE_TYPES = {
@@ -27,8 +28,9 @@ def assessment_id(task: JudgeTask, judge: Judge) -> str:
     return ID_PREFIX + hashlib.sha256(parts.encode()).hexdigest()[:40]
 
 
-def score_row(task: JudgeTask, judge: Judge, score: Score, now: float) -> ScoreRow:
+def score_row(task: JudgeTask, stage: JudgeStage, score: Score, now: float) -> ScoreRow:
     """Make the row of a score; `now` is in Unix seconds."""
+    judge = stage.judge
     metadata = task.sample.metadata
     return ScoreRow(
         trace_id=task.trace_id,
@@ -47,6 +49,7 @@ def score_row(task: JudgeTask, judge: Judge, score: Score, now: float) -> ScoreR
         scored_at=now,
         weight=min(1.0, task.weight),
         least_probability=task.weight * task.inclusion_probability,
+        cascade=stage.then.dump() if stage.then else "",
         session=metadata.get("session", ""),
         **{name: metadata.get(name, "") for name in SLICES},
     )

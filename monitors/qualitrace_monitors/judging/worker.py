@@ -237,7 +237,7 @@ class JudgeWorker:
             for judgement, _ in current:
                 self._postpone(judgement, error, self._pauses.failed(self._stages, self._clock()))
             return
-        rows = [score_row(judgement.task, judgement.judge, score, self._clock()) for judgement, score in current]
+        rows = [score_row(judgement.task, judgement.stage, score, self._clock()) for judgement, score in current]
         self._unanswered.passed({row.assessment_id for row in rows} - refused.keys())
         for (judgement, _), row in zip(current, rows, strict=True):
             if row.assessment_id in refused:

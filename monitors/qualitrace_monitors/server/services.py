@@ -23,7 +23,7 @@ from qualitrace_collector.process import watchdog
 from qualitrace_collector.process.in_work import GROUPS, InWork
 from qualitrace_collector.process.loop import Loop
 from qualitrace_collector.state import Database, JudgeQueue, Ledger
-from qualitrace_monitors.alerts.engine import AlertEngine
+from qualitrace_monitors.alerts.engine import EVALUATION_SECONDS, AlertEngine
 from qualitrace_monitors.alerts.kinds.kind import OwnState
 from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import Spending
@@ -56,7 +56,6 @@ LOCAL_BATCH = 256
 SLOW_GROUPS = 8
 """Into how many groups the calls are divided that were in flight when the process died: each group takes seconds."""
 PRUNE_SECONDS = 600.0
-EVALUATION_SECONDS = 5.0
 HELD_UP_SECONDS = 60.0
 """How long a complete trace may wait to be stored until storing counts as held up."""
 BEAT_SECONDS = 1.0

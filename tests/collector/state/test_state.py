@@ -282,7 +282,7 @@ def test_tables_of_an_earlier_version_are_migrated(database: Database):
     for index in ("score_session", "score_session_began"):
         connection.execute(f"DROP INDEX {index}")
     for table, columns in (
-        ("score", "session route release environment retriever least_probability session_began weight first"),
+        ("score", "session route release environment retriever least_probability session_began weight first cascade"),
         ("score_minute", "passed_w2 not_failed_w2 unsure_w2 heaviest"),
     ):
         for column in columns.split():

@@ -4,14 +4,14 @@ They bet on each answer, or session, and keep the promise of `false_alarms`.
 """
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from qualitrace_monitors.alerts.failing_answers import failing_answers
 from qualitrace_monitors.alerts.kinds.kind import Kind
 from qualitrace_monitors.alerts.kinds.watched import Watched, bet, change_text, limit_text
-from qualitrace_monitors.alerts.new_scores import take_bets
+from qualitrace_monitors.alerts.new_scores import Bet, take_bets
 from qualitrace_monitors.alerts.rule_watch import RuleWatch
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.slices import Quantity, ScoresOf, explanation, parts_of_change
@@ -67,13 +67,7 @@ class ScoreMeans(Kind):
         while has_more:
             with self.sources.database.transaction() as connection:
                 bets, has_more = take_bets(connection, now, silence)
-                taken = (
-                    (rule, part)
-                    for made in bets
-                    for rule in self.rules
-                    if rule.judge == made.judge and (part := made.of(rule.match)) is not None
-                )
-                bet(connection, self.rules, taken, now)
+                bet(connection, self.rules, offered(self.rules, bets), now)
 
     def find(self, connection: sqlite3.Connection, rule: AlertRule, now: float) -> Mapping[str, ScoreFinding]:
         """Return what the scores show, with the estimate over the rule's window beside it."""
@@ -110,6 +104,14 @@ class ScoreMeans(Kind):
             watch=watch,
             links=self.sources.links,
         )
+
+
+def offered(rules: Collection[AlertRule], bets: Iterable[Bet]) -> Iterator[tuple[AlertRule, Bet]]:
+    """Yield the bets of each rule's judge on the traffic that it is about."""
+    for made in bets:
+        for rule in rules:
+            if rule.judge == made.judge and rule.covers(made.service) and (part := made.of(rule.match)) is not None:
+                yield rule, part
 
 
 def _words(rule: AlertRule) -> str:

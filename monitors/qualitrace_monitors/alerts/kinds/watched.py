@@ -3,7 +3,7 @@
 import itertools
 import math
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -39,31 +39,50 @@ def bet(
     connection: sqlite3.Connection, rules: Sequence[AlertRule], bets: Iterable[tuple[AlertRule, Bet]], now: float
 ) -> None:
     """Let rules take their bets on the services that they are about, in the caller's transaction."""
-    watches: dict[tuple[str, str], RuleWatch] | None = None
-    changed = dict[tuple[str, str], RuleWatch]()
-    firing = set[tuple[str, str]]()
+    watches: Watches | None = None
     for rule, taken in bets:
         if not rule.covers(taken.service):
             continue
         if watches is None:
-            found = RuleWatch.all_of(connection, rules, now)
-            watches = {(watch.rule.name, watch.service): watch for watch in found}
             firing = {(status.rule, status.service) for status in AlertStatus.load_all(connection) if status.fired_at}
-        key = rule.name, taken.service
-        if key not in watches:
-            watches[key] = _new_watch(rule, taken.service, watches, fires=key in firing)
-        changed[key] = watches[key]
-        watches[key].take(taken)
-    for watch in changed.values():
+            watches = Watches(RuleWatch.all_of(connection, rules, now), firing)
+        watches.take(rule, taken, now)
+    for watch in watches.all_changed() if watches else ():
         watch.save(connection)
 
 
-def _new_watch(
-    rule: AlertRule, service: str, watches: Mapping[tuple[str, str], RuleWatch], *, fires: bool
-) -> RuleWatch:
-    taken = {watch.number for (name, _), watch in watches.items() if name == rule.name}
-    number = next(number for number in itertools.count(1) if number not in taken)
-    return RuleWatch(rule, service, number, fires=fires)
+class Watches:
+    """The watches of some rules, while they take bets.
+
+    Args:
+        known: those that were kept.
+        firing: the alerts that fire, by rule and service; a new watch of one of them has to show a recovery.
+
+    Attributes:
+        all: by the rule's name and service.
+        changed: how many bets each has taken; those alone that were offered any.
+    """
+
+    def __init__(self, known: Iterable[RuleWatch], firing: Collection[tuple[str, str]]) -> None:
+        self.all = {(watch.rule.name, watch.service): watch for watch in known}
+        self.changed: dict[tuple[str, str], int] = {}
+        self._firing = firing
+
+    def take(self, rule: AlertRule, bet: Bet, now: float) -> None:
+        """Let a rule take a bet on traffic that it is about; `now` is in Unix seconds."""
+        key = rule.name, bet.service
+        if key not in self.all or self.all[key].is_outdated(now):
+            self.all.pop(key, None)
+            self.all[key] = RuleWatch(rule, bet.service, self._next_number(rule), fires=key in self._firing)
+        self.changed[key] = self.changed.get(key, 0) + self.all[key].take(bet)
+
+    def all_changed(self) -> list[RuleWatch]:
+        """Return the watches that were offered bets."""
+        return [self.all[key] for key in self.changed]
+
+    def _next_number(self, rule: AlertRule) -> int:
+        taken = {watch.number for (name, _), watch in self.all.items() if name == rule.name}
+        return next(number for number in itertools.count(1) if number not in taken)
 
 
 def change_text(watch: RuleWatch, values: str, *, signed: bool = False) -> str:

@@ -1,0 +1,97 @@
+"""The command `qualitrace alerts backtest`."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+from pydantic import TypeAdapter, ValidationError
+
+from qualitrace_collector.cli import NAME_THE_CONFIGURATION, config_option, load_or_exit
+from qualitrace_collector.config.load import mistakes_of
+from qualitrace_collector.config.values import Duration
+from qualitrace_collector.state import Database, StateError
+from qualitrace_collector.state.database import FILE_NAME
+from qualitrace_monitors.alerts.settings import AlertRule
+from qualitrace_monitors.backtest.history import History
+from qualitrace_monitors.backtest.replay import REPLAYED, Replay
+from qualitrace_monitors.backtest.report import Backtest, as_json, lines
+from qualitrace_monitors.config import Config
+from qualitrace_monitors.estimate.scores import KEEP_SECONDS
+
+QUIET_SECONDS, SAY_SECONDS = 2.0, 5.0
+"""What takes longer says how far it is, and how often it does."""
+
+
+def _look_back(_context: click.Context, _parameter: click.Parameter, text: str) -> float:
+    try:
+        seconds = TypeAdapter[float](Duration).validate_python(text)
+    except ValidationError as error:
+        raise click.BadParameter(mistakes_of(error)[0][1]) from None
+    if not 0 < seconds <= KEEP_SECONDS:
+        raise click.BadParameter(
+            f"must be more than 0s and at most {KEEP_SECONDS / 86_400:.0f}d: scores are kept so long"
+        )
+    return seconds
+
+
+@click.command("backtest")
+@config_option
+@click.option("--since", callback=_look_back, default="30d", show_default=True, help="How far back, such as 7d or 12h.")
+@click.option("--rule", "names", multiple=True, metavar="NAME", help="This rule alone; any number of them.")
+@click.option("--json", "in_json", is_flag=True, help="JSON instead of text.")
+def backtest(path: Path | None, since: float, names: tuple[str, ...], in_json: bool) -> None:
+    """Show when rules would have fired on the scores that a server has stored, also while it runs.
+
+    The server's state is read, and nothing is written or sent. Each rule begins without knowing what was before.
+    """
+    config = load_or_exit(path, Config, needs=("data_dir", "judges", "alerts"))
+    rules = chosen(config.alerts, names)
+    file = config.data_dir / FILE_NAME
+    if not file.exists():
+        raise click.ClickException(f"{file.resolve()}: no such file; {NAME_THE_CONFIGURATION}")
+    try:
+        found = _replayed(file, config.alerts, rules, time.time() - since)
+    except StateError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(json.dumps(as_json(found), indent=2) if in_json else "\n".join(lines(found)))
+
+
+def chosen(rules: Sequence[AlertRule], names: Sequence[str]) -> Sequence[AlertRule]:
+    """Return the rules of these names, all without any.
+
+    Raises:
+        click.UsageError: there is no rule, or none of a name.
+    """
+    if not rules:
+        raise click.UsageError("the configuration has no alert rules: there is nothing to try")
+    known = [rule.name for rule in rules]
+    if unknown := [name for name in names if name not in known]:
+        raise click.UsageError(f"no rule named {unknown[0]!r} under alerts; there are: {', '.join(known)}")
+    return [rule for rule in rules if not names or rule.name in names]
+
+
+def _replayed(file: Path, all_rules: Sequence[AlertRule], rules: Sequence[AlertRule], since: float) -> Backtest:
+    replayed = [rule for rule in rules if rule.when.kind in REPLAYED]
+    silence = min((rule.session_silence for rule in all_rules if rule.when.kind in REPLAYED), default=0.0)
+    with TemporaryDirectory(prefix="qualitrace-backtest-") as folder:
+        until = time.time()
+        history = History.copy(file, Path(folder, "history.db"), {rule.judge or "" for rule in replayed}, since)
+        scratch = Database(Path(folder, FILE_NAME))
+        replay = Replay(replayed, silence, scratch)
+        until = max(until, history.last_at)
+        for done in _said(replay.run(history, until)):
+            click.echo(f"{done:,} of {history.scores:,} scores replayed", err=True)
+        scratch.close()
+    return Backtest(rules=rules, history=history, courses=replay.courses, since=since, until=until)
+
+
+def _said(steps: Iterator[int]) -> Iterator[int]:
+    """Yield from time to time how many steps are done, if they take long."""
+    said = time.monotonic() + QUIET_SECONDS - SAY_SECONDS
+    for done in steps:
+        if time.monotonic() - said >= SAY_SECONDS:
+            said = time.monotonic()
+            yield done

@@ -1,0 +1,1 @@
+"""Alert rules tried on the past, and on falls that are simulated."""

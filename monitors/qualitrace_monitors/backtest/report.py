@@ -1,0 +1,159 @@
+"""What rules would have done, as text and as JSON."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from qualitrace_collector.config.values import duration_text
+from qualitrace_monitors.alerts.condition import KindName
+from qualitrace_monitors.alerts.kinds.watched import limit_text, promise_text
+from qualitrace_monitors.alerts.rule_watch import Change
+from qualitrace_monitors.alerts.settings import AlertRule
+from qualitrace_monitors.backtest.history import History
+from qualitrace_monitors.backtest.replay import REPLAYED, Course, Firing, Key
+
+SHOWN = 20
+"""Alerts of a rule and service that are printed; JSON has all."""
+
+WHY_NOT: Mapping[KindName, str] = {
+    "requests": "single requests are not kept, only scores",
+    "spend": "what requests cost is kept by the hour, not by the minute",
+    "silence": "when qualitrace itself stood still, which is no silence, is not kept",
+    "own_health": "how qualitrace itself was is not kept",
+    "slo": "it bets on nothing: its burn rates are sums, which /metrics had at the time",
+}
+"""Why the kinds of rules cannot be replayed that are none of `REPLAYED`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backtest:
+    """A replay that has ended; times are Unix seconds."""
+
+    rules: Sequence[AlertRule]
+    history: History
+    courses: Mapping[Key, Course]
+    since: float
+    until: float
+
+    def of(self, rule: AlertRule) -> dict[str, Course]:
+        """Return what became of a rule, by service: of those that it has bet on."""
+        found = sorted(self.courses.items())
+        return {service: course for (name, service), course in found if name == rule.name and course.bets}
+
+
+def lines(found: Backtest) -> Iterator[str]:
+    """Yield the lines of the report."""
+    yield f"{found.history.scores:,} scores, {_moment(found.since)} to {_moment(found.until)} UTC"
+    if found.history.unweighted:
+        yield f"{found.history.unweighted:,} more are of an earlier version, which did not keep their weights: left out"
+    for rule in found.rules:
+        yield ""
+        promise = f" ({promise_text(rule)})" if rule.when.kind in REPLAYED else ""
+        yield f"{rule.name}: {f'{rule.judge} ' if rule.judge else ''}{rule.when}{promise}"
+        if rule.when.kind not in REPLAYED:
+            yield f"  cannot be replayed: {WHY_NOT[rule.when.kind]}"
+        elif courses := found.of(rule):
+            for service, course in courses.items():
+                yield from _course_lines(rule, service, course, found.until)
+        else:
+            yield f"  nothing to replay: {_why_nothing(rule, found.history)}"
+
+
+def _why_nothing(rule: AlertRule, history: History) -> str:
+    services = history.services.get(rule.judge or "", set())
+    if not services:
+        return f"there are no scores by {rule.judge} in this time"
+    if not any(map(rule.covers, services)):
+        return f"it covers none of the services with scores by {rule.judge}: {', '.join(sorted(services))}"
+    return f"no score by {rule.judge} is of its traffic, or tier"
+
+
+def _course_lines(rule: AlertRule, service: str, course: Course, until: float) -> Iterator[str]:
+    count = len(course.firings)
+    if not count:
+        yield f"  {service}: would not have fired, {course.bets:,} {_bets(rule)}"
+        return
+    times = "once" if count == 1 else f"{count:,} times"
+    fired = _time(course.firing_seconds(until))
+    yield f"  {service}: would have fired {times}, for {fired} in all, {course.bets:,} {_bets(rule)}"
+    for firing in course.firings[:SHOWN]:
+        yield f"    {_firing_text(firing, until)}"
+    if count > SHOWN:
+        yield f"    and {count - SHOWN:,} times more: --json has all"
+
+
+def _bets(rule: AlertRule) -> str:
+    return f"bets ({limit_text(rule)})"
+
+
+def _firing_text(firing: Firing, until: float) -> str:
+    if firing.resolved_at is None:
+        end = f"fires still, after {_time(until - firing.fired_at)}"
+    else:
+        end = f"resolved {_moment(firing.resolved_at)}, after {_time(firing.resolved_at - firing.fired_at)}"
+    return f"fired {_moment(firing.fired_at)}, {end}: {_change_text(firing.change)}"
+
+
+def _change_text(change: Change) -> str:
+    before = "" if change.before is None else f", was {change.before:.2f}"
+    counted = "sessions" if change.of_sessions else "answers"
+    return f"{change.mean:.2f} in about {change.count:.0f} {counted} since {_moment(change.since)}{before}"
+
+
+def as_json(found: Backtest) -> dict[str, Any]:
+    """Return the report for JSON: times in RFC 3339, lengths in seconds."""
+    return {
+        "since": _rfc3339(found.since),
+        "until": _rfc3339(found.until),
+        "scores": found.history.scores,
+        "scores_without_weight": found.history.unweighted,
+        "rules": [_rule_json(rule, found) for rule in found.rules],
+    }
+
+
+def _rule_json(rule: AlertRule, found: Backtest) -> dict[str, Any]:
+    named = {"name": rule.name, "judge": rule.judge, "when": str(rule.when)}
+    if rule.when.kind not in REPLAYED:
+        return {**named, "cannot_be_replayed": WHY_NOT[rule.when.kind]}
+    courses = found.of(rule)
+    nothing = {} if courses else {"nothing_to_replay": _why_nothing(rule, found.history)}
+    return {
+        **named,
+        "false_alarms": str(rule.false_alarms),
+        **nothing,
+        "services": [_course_json(service, course, found.until) for service, course in courses.items()],
+    }
+
+
+def _course_json(service: str, course: Course, until: float) -> dict[str, Any]:
+    return {
+        "service": service,
+        "bets": course.bets,
+        "firing_seconds": course.firing_seconds(until),
+        "alerts": [
+            {
+                "fired_at": _rfc3339(firing.fired_at),
+                "resolved_at": None if firing.resolved_at is None else _rfc3339(firing.resolved_at),
+                "value": firing.change.mean,
+                "before": firing.change.before,
+                "count": firing.change.count,
+                "counted": "sessions" if firing.change.of_sessions else "answers",
+                "began_at": _rfc3339(firing.change.since),
+            }
+            for firing in course.firings
+        ],
+    }
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _rfc3339(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _time(seconds: float) -> str:
+    days, rest = divmod(round(seconds), 86_400)
+    return (f"{days}d" if days else "") + (duration_text(rest) if rest or not days else "")
