@@ -44,8 +44,11 @@ def test_a_silent_head_sampler_is_found(
     with database.transaction() as connection:
         for at in range(200):
             row = (f"tr-{next(numbers):032x}", "shop", "stored", 1, at)
-            connection.execute("INSERT INTO trace VALUES (?, ?, ?, ?, ?)", row)
-        connection.execute("INSERT INTO ledger VALUES ('', 'shop', 'stored', 200, 200)")
+            columns = "trace_id, service, outcome, root_seen, recorded_at"
+            connection.execute(f"INSERT INTO trace ({columns}) VALUES (?, ?, ?, ?, ?)", row)
+        connection.execute(
+            "INSERT INTO ledger (judge, service, outcome, total, counted) VALUES ('', 'shop', 'stored', 200, 200)"
+        )
     reported = json.loads(ask("--json").output)["head_sampled"]
     assert [entry["service"] for entry in reported] == (["shop"] if found else [])
     for entry in reported:
