@@ -74,13 +74,16 @@ def _correct(estimate: Estimate, counts: Mapping[str, tuple[int, int]]) -> Corre
     decided = 1 - estimate.unsure_share
     passed = decided * (estimate.pass_rate or 0.0)
     shares = {"pass": passed, "unsure": estimate.unsure_share, "fail": decided - passed}
-    mean, square, below, above = 0.0, 0.0, 0.0, 0.0
+    mean, square, below, above, unknown = 0.0, 0.0, 0.0, 0.0, [0.0, 0.0]
     for verdict, share in shares.items():
         good, labels = counts.get(verdict, (0, 0))
         rate = good / labels if labels else _UNLABELLED[verdict]
-        low, high = _worth(rate, rate, labels).interval(estimate.confidence) if labels else (0.0, 1.0)
         mean, square = mean + share * rate, square + share * rate**2
-        below, above = below + (share * (rate - low)) ** 2, above + (share * (high - rate)) ** 2
+        if labels:
+            low, high = _worth(rate, rate, labels).interval(estimate.confidence)
+            below, above = below + (share * (rate - low)) ** 2, above + (share * (high - rate)) ** 2
+        else:  # not chance, which may even out, but whatever it is
+            unknown = [unknown[0] + share * rate, unknown[1] + share * (1 - rate)]
     mean = min(1.0, max(0.0, mean))
     low, high = _worth(mean, square, estimate.effective_samples).interval(estimate.confidence)
     return Corrected(
@@ -88,8 +91,8 @@ def _correct(estimate: Estimate, counts: Mapping[str, tuple[int, int]]) -> Corre
         labels=sum(labels for _, labels in counts.values()),
         pass_rate=mean,
         interval=(
-            max(0.0, mean - math.sqrt(below + (mean - low) ** 2)),
-            min(1.0, mean + math.sqrt(above + (high - mean) ** 2)),
+            max(0.0, mean - unknown[0] - math.sqrt(below + (mean - low) ** 2)),
+            min(1.0, mean + unknown[1] + math.sqrt(above + (high - mean) ** 2)),
         ),
     )
 

@@ -13,8 +13,17 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from qualitrace_collector.config.values import duration_text
+from qualitrace_collector.person_feedback import PersonFeedback
 from qualitrace_collector.sample import Sample
-from qualitrace_collector.state import CoverageTotals, Database, JudgeQueue, JudgeTask, Ledger, TraceRecord
+from qualitrace_collector.state import (
+    CoverageTotals,
+    Database,
+    ExpertLabels,
+    JudgeQueue,
+    JudgeTask,
+    Ledger,
+    TraceRecord,
+)
 from qualitrace_collector.state.coverage import Source
 from qualitrace_monitors.estimate.scores import ScoreRow
 from qualitrace_monitors.judges.contract import Usage
@@ -220,6 +229,33 @@ class TestReadAtAScrape:
         for quantity in ("qualitrace_pass_rate", "qualitrace_mean_score"):
             lower, value, upper = (web.sample(quantity + end, **labels) or 0 for end in ("_lower", "", "_upper"))
             assert 0 < lower < value < upper < 1
+
+    def test_what_rests_on_more_than_one_judge_stands_beside_the_raw_tiers(
+        self, database: Database, add_score: AddScore, web: WebStand
+    ) -> None:
+        """Both tiers of a cascade, the estimate of both, and what experts' labels make of each; on the page, too."""
+        trace_id = ""
+        for number in range(20):
+            trace_id = add_score(database, "pass" if number % 2 else "fail", NOW)
+            if number < 10:
+                add_score(database, "pass", NOW, trace_id=trace_id, tier="llm", inclusion_probability=0.5)
+        label = {"trace_id": trace_id, "name": "groundedness", "value": False, "source": "expert"}
+        with database.transaction() as connection:
+            ExpertLabels.put(connection, PersonFeedback.model_validate(label), NOW)
+            Ledger.add(connection, "shop", "scored", "groundedness")
+        labels = {"judge": "groundedness", "service": "shop", "window": "1h"}
+        raw = [web.sample("qualitrace_pass_rate", tier=tier, **labels) for tier in ("local", "llm", "joined")]
+        assert raw == pytest.approx([0.5, 1.0, 1.0])
+        assert web.sample("qualitrace_pass_rate_corrected_labels", tier="local", **labels) == 1
+        corrected = "qualitrace_pass_rate_corrected"
+        lower, value, upper = (web.sample(corrected + end, tier="local", **labels) for end in ("_lower", "", "_upper"))
+        assert (lower, value) == (0.0, 0.0)  # the one pass that was looked at is bad, and no fail was
+        assert upper is not None
+        assert upper > 0.98
+        assert web.sample(corrected, tier="llm", **labels) is None
+        page = web.get("/").text
+        assert ">joined</span>" in page
+        assert "corrected by 1 label: 0.0 %" in page
 
     def test_no_pass_rate_is_made_up_when_all_is_unsure(
         self, database: Database, add_score: AddScore, web: WebStand
