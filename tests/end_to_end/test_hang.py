@@ -4,11 +4,14 @@ import os
 import signal
 import socket
 import sqlite3
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from qualitrace_monitors.reload.channel import Requests
+from qualitrace_monitors.reload.configuration import Configuration
 from qualitrace_monitors.server import supervise
 from support.mlflow_db import new_database
 from support.otlp import rag_trace, request
@@ -26,7 +29,10 @@ def test_processes_that_hang_are_started_again(tmp_path: Path, monkeypatch: pyte
     server = Server(tmp_path, judges=[])
     (tmp_path / "data").mkdir(mode=0o700)
     new_database(tmp_path / "data")
-    children = supervise._children(server.config_path, ["collector", "monitor"], [])
+    running = supervise.Supervisor(
+        Configuration.read(server.config_path), ["collector", "monitor"], [], Requests(), threading.Event()
+    )
+    children = list(running._children.values())
 
     def all_ready() -> bool:
         for child in children:
