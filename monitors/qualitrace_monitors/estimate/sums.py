@@ -150,11 +150,14 @@ def _pairs(by: str, only: str) -> str:
     products["ww"] = f"2 * later.w * {_W}"
     pairs = ", ".join(f"sum({product}) AS {name}" for name, product in products.items())
     return f"""
-        WITH later AS (
-            SELECT {session}, {by} AS sliced, {summed} FROM score INDEXED BY score_session_began
-            WHERE session_began >= :oldest AND session_began < :start AND completed_at >= :start AND completed_at < :end
-                  AND inclusion_probability > 0 {only}
-            GROUP BY {", ".join(SESSION)}, sliced)
+        WITH found AS MATERIALIZED (  -- from the index alone: of a day's scores few are in sessions that began before
+            SELECT trace_id, judge, tier FROM score INDEXED BY score_session_began
+            WHERE session_began >= :oldest AND session_began < :start
+                  AND completed_at >= :start AND completed_at < :end),
+        later AS (
+            SELECT {session}, {by} AS sliced, {summed} FROM found CROSS JOIN score USING (trace_id, judge, tier)
+            WHERE inclusion_probability > 0 {only}
+            GROUP BY {", ".join(f"score.{name}" for name in SESSION)}, sliced)
         SELECT later.judge, later.tier, later.service, later.sliced, {pairs}
         FROM later CROSS JOIN score INDEXED BY score_session ON {joined} AND {by} = later.sliced
         WHERE score.completed_at < :start AND score.inclusion_probability > 0
