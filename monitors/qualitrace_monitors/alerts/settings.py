@@ -26,6 +26,9 @@ class FalseAlarms(Section):
         return f"{self.chance * 100:g}% per {duration_text(self.period) if rest else f'{days:.0f}d'}"
 
 
+SESSION_SILENCE = 300.0
+"""Seconds after which a session is over: who has not asked again in five minutes mostly does not."""
+
 _FALSE_ALARMS = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*%\s*per\s+(\S+)\s*")
 _DURATION: TypeAdapter[float] = TypeAdapter(Duration)
 
@@ -84,7 +87,7 @@ class AlertRule(Section):
     """The chance of a false alarm within a period, for each service."""
     share: Literal["service", "rule"] = "service"
     """Whether the chance is that of each service, or that of all services of the rule together."""
-    session_silence: Duration = 300.0
+    session_silence: Duration = SESSION_SILENCE
     """How long a session must be silent until its answers count, as one. Of several rules the shortest time holds."""
     window: Duration = Field(default=3600.0, gt=0)
     """How far back the estimate looks that is shown beside the alert. It does not decide when the alert fires."""

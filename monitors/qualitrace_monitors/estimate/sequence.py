@@ -25,6 +25,8 @@ from qualitrace_collector.state import Database
 from qualitrace_monitors.estimate.interval import Interval
 
 HOUR = 3600.0
+MOST_RELEASES = 50
+"""Releases of a service that are kept, the newest ones: a client may make up names without end."""
 PRIOR = 0.5  # Jeffreys'
 _EDGE = 1e-12
 
@@ -142,8 +144,14 @@ def _sequence(row: sqlite3.Row, confidence: float) -> Sequence:
 
 
 def prune(connection: sqlite3.Connection, hour: int) -> None:
-    """Forget releases without a score since an hour; of the others add all hours before it up into the first."""
-    key = ", ".join(_KEY)
+    """Forget releases without a score since an hour, and more than `MOST_RELEASES`.
+
+    Of the others all hours before it are added up into the first.
+    """
+    key, service = ", ".join(_KEY), ", ".join(_KEY[:-1])
+    newest = f"row_number() OVER (PARTITION BY {service} ORDER BY max(last_at) DESC)"
+    older = f"SELECT {key} FROM (SELECT {key}, {newest} AS place FROM bet_hour GROUP BY {key}) WHERE place > ?"
+    connection.execute(f"DELETE FROM bet_hour WHERE ({key}) IN ({older})", (MOST_RELEASES,))
     gone = f"SELECT {key} FROM bet_hour GROUP BY {key} HAVING max(hour) < ?"
     connection.execute(f"DELETE FROM bet_hour WHERE ({key}) IN ({gone})", (hour,))
     rows = connection.execute(

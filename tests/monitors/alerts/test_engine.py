@@ -50,6 +50,17 @@ def failing(database: Database, add_score: AddScore) -> Callable[..., None]:
     return fail
 
 
+def test_scores_do_not_wait_for_a_rule(database: Database, failing: Callable[..., None]) -> None:
+    """Without any rule they are taken as they come; a session, too, and intervals since a release rest on them."""
+    failing(release="2")
+    failing(session="a", release="2")
+    engine = engine_on(database)
+    engine.evaluate(NOW)
+    engine.evaluate(NOW + 1_000)
+    assert not database.rows("SELECT 1 FROM new_score UNION ALL SELECT 1 FROM open_session")
+    assert [(since.release, since.values) for since in Estimator(database).sequences()] == [("2", 32)]
+
+
 def test_each_service_has_its_own_alert(database: Database, add_score: AddScore, failing: Callable[..., None]) -> None:
     """Without `service` a rule follows every service; with it, that one alone."""
     failing(service="shop")

@@ -9,7 +9,7 @@ from qualitrace_collector.state import Database
 from qualitrace_monitors.alerts.new_scores import take_bets
 from qualitrace_monitors.estimate.estimator import Estimator
 from qualitrace_monitors.estimate.scores import prune
-from qualitrace_monitors.estimate.sequence import interval, log_evidence
+from qualitrace_monitors.estimate.sequence import MOST_RELEASES, interval, log_evidence
 
 NOW = 1_700_002_800.0
 AddScore = Callable[..., str]
@@ -78,3 +78,14 @@ def test_a_release_that_lives_keeps_its_first_scores(database: Database, add_sco
     prune(database, NOW + 2 * 3600)
     [since] = Estimator(database).sequences()
     assert (since.service, since.values, since.began_at) == ("shop", 4, NOW)
+
+
+def test_names_of_releases_that_a_client_makes_up_are_bounded(database: Database, add_score: AddScore) -> None:
+    """The newest ones of each service stay."""
+    add_score(database, "pass", NOW, release="1", service="faq")
+    for number in range(MOST_RELEASES + 5):
+        add_score(database, "pass", NOW + number, release=f"{number:03}")
+    bet(database)
+    prune(database, NOW - 3600)
+    kept = database.rows("SELECT service, min(release) AS oldest, count(*) AS releases FROM bet_hour GROUP BY service")
+    assert [tuple(row) for row in kept] == [("faq", "1", 1), ("shop", "005", MOST_RELEASES)]

@@ -19,6 +19,6 @@ KINDS: tuple[type[Kind], ...] = (ScoreMeans, RequestMeans, Spend, Silence, OwnHe
 
 
 def kinds_of(rules: Sequence[AlertRule], sources: Sources) -> list[Kind]:
-    """Return the kinds of these rules, each with its own rules."""
+    """Return the kinds that have something to do, each with its own rules."""
     made = ((kind, [rule for rule in rules if rule.when.kind in kind.names]) for kind in KINDS)
-    return [kind(own, sources) for kind, own in made if own]
+    return [kind(own, sources) for kind, own in made if own or kind.takes_always]

@@ -99,9 +99,11 @@ class Kind(ABC):
 
     Attributes:
         names: the kinds of conditions that it watches.
+        takes_always: whether it takes what has come without any rule, too.
     """
 
     names: ClassVar[Sequence[KindName]]
+    takes_always: ClassVar[bool] = False
 
     def __init__(self, rules: Sequence[AlertRule], sources: Sources) -> None:
         self.rules = rules

@@ -13,7 +13,7 @@ from qualitrace_monitors.alerts.kinds.kind import Kind
 from qualitrace_monitors.alerts.kinds.watched import Watched, bet, change_text, limit_text
 from qualitrace_monitors.alerts.new_scores import Bet, take_bets
 from qualitrace_monitors.alerts.rule_watch import RuleWatch
-from qualitrace_monitors.alerts.settings import AlertRule
+from qualitrace_monitors.alerts.settings import SESSION_SILENCE, AlertRule
 from qualitrace_monitors.alerts.slices import Quantity, ScoresOf, explanation, parts_of_change
 from qualitrace_monitors.estimate.estimator import JOINED, Estimate
 from qualitrace_monitors.notify.payload import Links
@@ -59,10 +59,11 @@ class ScoreMeans(Kind):
     """Watches pass rates, mean scores and shares of unsure verdicts, with the promise of `false_alarms`."""
 
     names = ("scores", "control")
+    takes_always = True  # the intervals since a release rest on the bets; without a rule scores would wait for ever
 
     def take(self, now: float, steady: float) -> None:
         """Let the rules bet on the scores that came."""
-        silence = min(rule.session_silence for rule in self.rules)
+        silence = min((rule.session_silence for rule in self.rules), default=SESSION_SILENCE)
         has_more = True
         while has_more:
             with self.sources.database.transaction() as connection:
