@@ -86,17 +86,23 @@ class Detector:
         x, r, h, at = map(_column, (values, weights, fresh, now))
         grown = np.logaddexp(self._log_mass, np.log(h))
         older = np.exp(self._log_mass - grown)  # share of the mass that is not of this value
-        self._put("_log_mass", grown + np.log1p(self._stakes * (r * (self._nulls - x))), where)
-        self._put("_counts", self._counts * older + r, where)
-        self._put("_sums", self._sums * older + r * x, where)
-        self._put("_since", self._since * older + at * (1.0 - older), where)
-
-    def _put(self, name: str, made: Array, where: Mask) -> None:
-        setattr(self, name, made if where.all() else np.where(where[:, None], made, getattr(self, name)))
+        mass = grown + np.log1p(self._stakes * (r * (self._nulls - x)))
+        counts, sums = self._counts * older + r, self._sums * older + r * x
+        since = self._since * older + at * (1.0 - older)
+        if not where.all():
+            rows = where[:, None]
+            mass, counts = np.where(rows, mass, self._log_mass), np.where(rows, counts, self._counts)
+            sums, since = np.where(rows, sums, self._sums), np.where(rows, since, self._since)
+        self._log_mass, self._counts, self._sums, self._since = mass, counts, sums, since
 
     def log_evidence(self) -> Array:
         """Return the logarithm of the mean over the bets: log(1/α) is reached by chance with probability α."""
         return np.logaddexp.reduce(self._log_mass, axis=1) - math.log(len(GAPS))
+
+    def reaches(self, log_evidence: float) -> Mask:
+        """Return of which streams the logarithm of the evidence is at least so much."""
+        near = self._log_mass.max(axis=1) >= log_evidence  # a mean is below the largest: seldom is more to be computed
+        return near & (self.log_evidence() >= log_evidence) if near.any() else near
 
     def read(self) -> Reading:
         """Return what is known of a change; without any bet, NaN."""

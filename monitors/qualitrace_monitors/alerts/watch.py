@@ -118,9 +118,10 @@ class Watch:
             self._remember(values, weights, learning)
 
     def _fire(self, quiet: Mask, guarded: Mask) -> None:
-        below, fallen = quiet & (self._below_log() >= 0), guarded
-        if guarded.any():
-            fallen = guarded & (self._fallen_log() >= 0)
+        below = quiet & self._below.reaches(-self._below_share)
+        fallen = guarded & self._fallen.reaches(-self._fallen_share)
+        if fallen.any():
+            fallen &= self._is_below()
         fired = below | fallen
         if not fired.any():
             return
@@ -130,26 +131,29 @@ class Watch:
             detector.reset(fired)
         self._sums[:, fired] = 0.0  # a reference that was being taken is that of a fall
 
-    def _below_log(self) -> Array:
-        """Return the logarithm of the first detector's evidence, as a share of what it needs."""
-        share = _BELOW if self._wanted else 1.0
-        return self._below.log_evidence() + math.log(share * self.alpha)
+    @property
+    def _below_share(self) -> float:
+        """The logarithm of the share of the promise that the first detector has."""
+        return math.log((_BELOW if self._wanted else 1.0) * self.alpha)
 
-    def _fallen_log(self) -> Array:
-        """Return the logarithm of the second detector's evidence, as a share; none while the mean is not below."""
-        if self._drop:
-            return self._fallen.log_evidence() + math.log((_BELOW + _FALLEN) * self.alpha)
-        share = self._fallen.log_evidence() + math.log(_FALLEN * self.alpha)
-        return np.where(self._fallen.read().mean < self._threshold, share, -np.inf)
+    @property
+    def _fallen_share(self) -> float:
+        return math.log((_BELOW + _FALLEN if self._drop else _FALLEN) * self.alpha)
+
+    def _is_below(self) -> Mask:
+        """Whether a mean that has fallen is below the threshold, too; of a drop, that it has fallen is enough."""
+        return np.full_like(self.firing, True) if self._drop else self._fallen.read().mean < self._threshold
 
     @property
     def evidence(self) -> Array:
         """The evidence of each stream: at 1 / alpha the alert fires. While it fires, that is what is shown."""
-        share = np.where(self.firing, 0.0, np.maximum(self._below_log(), self._fallen_log()))
+        below = self._below.log_evidence() + self._below_share
+        fallen = np.where(self._is_below(), self._fallen.log_evidence() + self._fallen_share, -np.inf)
+        share = np.where(self.firing, 0.0, np.maximum(below, fallen))
         return np.exp(np.minimum(share, 0.0)) / self.alpha
 
     def _resolve(self, firing: Mask) -> None:
-        resolved = firing & (self._above.log_evidence() >= math.log(RESOLVED))
+        resolved = firing & self._above.reaches(math.log(RESOLVED))
         self.firing = self.firing & ~resolved
         self._above.reset(resolved)
 
