@@ -44,7 +44,7 @@ class Match(RootModel[Mapping[str, tuple[str, ...]]]):
         return all(_fits(find(name), patterns) for name, patterns in self.root.items())
 
     def __str__(self) -> str:
-        return ", ".join(f"{name}={'|'.join(patterns)}" for name, patterns in self.root.items())
+        return ", ".join(f"{name.replace('_', ' ')} {' or '.join(patterns)}" for name, patterns in self.root.items())
 
     def may_hold_in(self, service: str) -> bool:
         """Whether traces of this service may fit."""

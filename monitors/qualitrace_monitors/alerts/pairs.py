@@ -15,8 +15,8 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+from qualitrace_collector.pipeline.match import Match
 from qualitrace_monitors.alerts.new_scores import Bet
-from qualitrace_monitors.alerts.settings import Group
 
 MOST_WAITING = 20
 """Values that wait for one of the other side: a batch of scores often has those of one side first."""
@@ -25,12 +25,12 @@ MOST_WAITING = 20
 class Pairs:
     """The values that wait for their partner: of one side at most."""
 
-    def __init__(self, canary: Group, control: Group) -> None:
-        self._groups = {"canary": canary, "control": control}
+    def __init__(self, canary: Match, control: Match) -> None:
+        self._matches = {"canary": canary, "control": control}
         self._side, self._waiting = "", deque[tuple[float, float, float]](maxlen=MOST_WAITING)
 
     def _side_of(self, slices: Mapping[str, str]) -> str | None:
-        sides = [side for side, group in self._groups.items() if group.names.items() <= slices.items()]
+        sides = [side for side, match in self._matches.items() if match.holds(slices.get)]
         return sides[0] if len(sides) == 1 else None  # traffic of both sides says nothing about a difference
 
     def wants(self, bet: Bet) -> bool:

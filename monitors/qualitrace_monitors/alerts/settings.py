@@ -1,7 +1,7 @@
 """The section `alerts`."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Literal
 
@@ -33,31 +33,6 @@ _FALSE_ALARMS = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*%\s*per\s+(\S+)\s*")
 _DURATION: TypeAdapter[float] = TypeAdapter(Duration)
 
 
-class Group(Section):
-    """Some of a service's traffic: what all of these names are true of."""
-
-    release: str | None = None
-    """The application's release (`service.version`)."""
-    model: str | None = None
-    """The model that answered."""
-    prompt_version: str | None = None
-    """The version of its prompt."""
-
-    @model_validator(mode="after")
-    def _names_something(self) -> "Group":
-        if not self.names:
-            raise ValueError("name a release, a model or a prompt_version")
-        return self
-
-    @property
-    def names(self) -> dict[str, str]:
-        """What is asked for, by the name of the score's column."""
-        return {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
-
-    def __str__(self) -> str:
-        return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in self.names.items())
-
-
 class AlertRule(Section):
     """Fires when its condition is shown to hold: beyond the chance of `false_alarms`, or as a fact."""
 
@@ -73,9 +48,9 @@ class AlertRule(Section):
     """The judge whose scores are watched, by its name under `judges`; a rule about requests has none."""
     when: Condition
     """What is watched, and when it is wrong: `pass_rate < 0.9`, or [another form](alerts.md#what-a-rule-may-watch)."""
-    canary: Group | None = None
-    """The traffic that `drop … from control` watches."""
-    control: Group | None = None
+    canary: Match | None = None
+    """The traffic that `drop … from control` watches, by the same names as `match`, but `service`."""
+    control: Match | None = None
     """The traffic that it is compared with."""
     service: str | None = None
     """The services that are watched, a name or a glob; each has an alert of its own. By default all."""
@@ -189,8 +164,15 @@ def _traffic_mistakes(rule: AlertRule) -> Iterator[str]:
             yield f"{name}: {when.quantity} is of qualitrace itself, not of a service"
     elif rule.match is not None:
         known = ("service", *SLICES) if when.kind in PROMISING else ("service",)
-        for name in rule.match.names_beyond(known):
-            yield f"match: {str(when)!r} is known by {', '.join(known)} alone (got {name!r})"
+        yield from _unknown("match", rule.match, known, str(when))
+    for key, side in (("canary", rule.canary), ("control", rule.control)):
+        if side is not None:
+            yield from _unknown(key, side, SLICES, str(when))
+
+
+def _unknown(key: str, match: Match, known: Collection[str], when: str) -> Iterator[str]:
+    for name in match.names_beyond(known):
+        yield f"{key}: {when!r} is known by {', '.join(known)} alone (got {name!r})"
 
 
 _OF_USE: Mapping[str, tuple[str, ...]] = {

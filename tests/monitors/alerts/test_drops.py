@@ -6,11 +6,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from qualitrace_collector.pipeline.match import Match
 from qualitrace_collector.state import Database
 from qualitrace_monitors.alerts.engine import AlertEngine
 from qualitrace_monitors.alerts.new_scores import Bet
 from qualitrace_monitors.alerts.pairs import MOST_WAITING, Pairs, difference_null
-from qualitrace_monitors.alerts.settings import AlertRule, Group
+from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.watch import Watch
 from qualitrace_monitors.estimate.estimator import Estimator
 from qualitrace_monitors.notify.payload import Links
@@ -158,7 +159,7 @@ def bet_of(release: str, value: float, weight: float = 1.0) -> Bet:
 
 def test_what_waits_is_bounded_and_recent() -> None:
     """A control of a hundred times the canary's traffic neither grows, nor brings the values of last week."""
-    pairs = Pairs(Group(release="2"), Group(release="1"))
+    pairs = Pairs(Match({"release": ("2",)}), Match({"release": ("1",)}))
     for number in range(1_000):
         assert pairs.take(bet_of("1", number / 1_000, 0.5), number / 1_000, 0.0) is None
     assert len(pairs.dump()["waiting"]) == MOST_WAITING

@@ -121,9 +121,8 @@ def _words(rule: AlertRule) -> str:
 
 def _is_of(rule: AlertRule, row: sqlite3.Row) -> bool:
     """Whether a score is one that the rule watches."""
-    canary = rule.canary.names if rule.canary else {}
-    matches = rule.match is None or rule.match.holds(dict(row).get)
-    return matches and all(row[column] == value for column, value in canary.items())
+    find = dict(row).get
+    return all(match is None or match.holds(find) for match in (rule.match, rule.canary))
 
 
 def _quantity(rule: AlertRule) -> Quantity:
