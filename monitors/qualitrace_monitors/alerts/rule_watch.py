@@ -21,7 +21,13 @@ MOST_FRESH = 0.01
 """Share of the period that counts as passed between two bets at most: a service that was silent begins anew."""
 
 LEAST_FRESH = 1e-9
-"""The share between two bets that came together, or between which the clock was set back."""
+"""The share between two bets that came together, or of which the later one is older."""
+
+LATE_SECONDS = 100_000.0
+"""How much older a bet may be than one before it: a session lasts an hour, a trace waits a day for a cascade's model.
+
+What is older still is of a clock that was set back.
+"""
 
 TIERS = ("local", "scorer", "llm", "joined")  # from the least trusted on
 
@@ -57,6 +63,7 @@ class RuleWatch:
     def __init__(self, rule: AlertRule, service: str, number: int, *, fires: bool = False) -> None:
         self.rule, self.service, self.number = rule, service, number
         self._tier, self._version = "", ""
+        self._began_at = 0.0
         self._bets, self._last_at, self._seen_at, self._of_sessions = 0, 0.0, 0.0, False
         self._least, self._most = 0.0, 1.0
         self._rises = rule.when.operator == ">"
@@ -117,6 +124,8 @@ class RuleWatch:
         if self._tier and TIERS.index(bet.tier) < TIERS.index(self._tier):
             return False
         if (bet.tier, bet.version) != (self._tier, self._version):
+            if bet.tier == self._tier and 0 < self._began_at - bet.at < LATE_SECONDS:
+                return False  # a session that was under way when the version changed
             self._begin(bet)
         self._seen_at = bet.at
         value, resolving, weight = *self._values(bet), bet.weight
@@ -124,11 +133,21 @@ class RuleWatch:
             if (pair := self._pairs.take(bet, value, resolving)) is None:
                 return True
             value, resolving, weight = pair
-        fresh = (bet.at - self._last_at) / self.rule.false_alarms.period if self._bets else 0.0
-        self._watch.take(value, weight, min(MOST_FRESH, max(LEAST_FRESH, fresh)), bet.at, resolving)
-        self._bets, self._last_at = self._bets + 1, bet.at
+        self._watch.take(value, weight, self._fresh(bet.at), bet.at, resolving)
+        self._bets += 1
         self._of_sessions = bet.of_session
         return True
+
+    def _fresh(self, at: float) -> float:
+        """Return the share of the period that has passed with a bet: no time passes twice, in whatever order bets come.
+
+        Sessions bet when they are over, and single answers at once. Counted from one to the next, the time between
+        them would pass again with each.
+        """
+        passed = at - self._last_at if self._bets else 0.0
+        if passed > 0 or not self._bets or passed < -LATE_SECONDS:
+            self._last_at = at
+        return min(MOST_FRESH, max(LEAST_FRESH, passed / self.rule.false_alarms.period))
 
     def is_outdated(self, now: float) -> bool:
         """Whether the service was silent for a whole period, at `now` (Unix seconds): what is known is of the past."""
@@ -152,7 +171,7 @@ class RuleWatch:
         self._watch.firing = fires
         if self._pairs:
             self._pairs.clear()
-        self._tier, self._version, self._bets = bet.tier, bet.version, 0
+        self._tier, self._version, self._bets, self._began_at = bet.tier, bet.version, 0, bet.at
 
     def _values(self, bet: Bet) -> tuple[float, float]:
         """Return what is bet on where the rule's condition is looked for, and where a recovery is.
@@ -207,7 +226,7 @@ class RuleWatch:
         made._watch.load(state["watch"])
         made._tier, made._of_sessions = state["tier"], state["of_sessions"]
         made._version, made._bets, made._seen_at = row["version"], row["bets"], row["last_at"]
-        made._last_at = state["bet_at"]
+        made._last_at, made._began_at = state["bet_at"], state.get("began_at", 0.0)
         if made._pairs:
             made._pairs.load(state["pairs"])
         return made
@@ -215,7 +234,7 @@ class RuleWatch:
     def save(self, connection: sqlite3.Connection) -> None:
         """Insert or replace the row, in the caller's transaction."""
         state: dict[str, Any] = {"watch": self._watch.dump(), "tier": self._tier, "of_sessions": self._of_sessions}
-        state["bet_at"] = self._last_at
+        state |= {"bet_at": self._last_at, "began_at": self._began_at}
         if self._most > 1:
             state["range"] = self._least, self._most
         if self._pairs:

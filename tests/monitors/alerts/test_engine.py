@@ -20,6 +20,7 @@ from qualitrace_monitors.notify.payload import Links
 
 NOW = 1_000_000.0
 AddScore = Callable[..., str]
+AddScores = Callable[..., None]
 
 
 def rule_with(**options: object) -> AlertRule:
@@ -265,6 +266,36 @@ def test_another_version_of_the_judge_begins_anew(
         add_score(database, "fail", NOW + 2, version="2")
     engine.evaluate(NOW + 2)
     assert [status.state for _, status in engine.statuses()] == ["firing"]
+
+
+def test_sessions_of_the_version_before_do_not_begin_anew(
+    database: Database, add_score: AddScore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They end among the answers of the new version, whose evidence stays."""
+    caplog.set_level(logging.INFO)
+    engine = engine_on(database, rule_with())
+    for number in range(10):
+        add_score(database, "fail", NOW + 10 * number, session=f"user {number}", version="1")
+    for number in range(20):
+        at = NOW + 210 + 10 * number
+        add_score(database, "fail", at, version="2")
+        engine.evaluate(at)  # from 300 s on a session ends each time
+    assert [status.state for _, status in engine.statuses()] == ["firing"]
+    assert "the judge is local 1 now" not in caplog.text
+
+
+def test_no_time_passes_twice_where_sessions_and_single_answers_mix(database: Database, add_scores: AddScores) -> None:
+    """A session bets long after its last answer. The evidence of values at the threshold is the time that passed."""
+    rule = rule_with(when="mean_score < 0.5", false_alarms="5% per 1d", session_silence="50m")
+    engine = engine_on(database, rule)
+    for step in range(60):
+        at = NOW + 100 * step
+        add_scores(database, [True], at, value=0.5)
+        add_scores(database, [True], at, value=0.5, session=f"user {step}")
+        engine.evaluate(at)
+    [watch] = engine.watches(NOW + 6000)
+    evidence, _ = watch.measured
+    assert 0 < evidence <= 6000 / 86_400
 
 
 def test_a_new_version_does_not_resolve_what_the_old_one_found(
