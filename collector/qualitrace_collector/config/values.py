@@ -30,8 +30,10 @@ def _seconds(value: Any) -> float:
 
 
 def duration_text(seconds: float) -> str:
-    """Write a duration as the configuration has it: `1h`, `5m`, `1h30m`."""
-    return durationpy.to_str(timedelta(seconds=seconds))
+    """Write a duration as the configuration has it: `5m`, `1h30m`, `30d`."""
+    days, rest = divmod(seconds, 86_400)
+    shown = durationpy.to_str(timedelta(seconds=rest)) if rest or not days else ""
+    return f"{days:.0f}d{shown}" if days else shown
 
 
 def _bounded(value: float) -> float:

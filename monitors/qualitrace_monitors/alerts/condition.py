@@ -133,7 +133,7 @@ class Condition(Section):
     def __str__(self) -> str:
         shown = written(self.threshold, self.form.unit)
         if self.quantity == "slo":
-            return f"slo {shown} over {duration_text(self.period) if self.period % 86_400 else _days(self.period)}"
+            return f"slo {shown} over {duration_text(self.period)}"
         if self.reference:
             return f"{self.quantity} drop > {shown} from {self.reference}"
         return f"{self.quantity} {self.operator if self.form.operators else 'for'} {shown}"
@@ -213,10 +213,6 @@ def _is_written(quantity: str, text: str) -> str:
     ]
     example = f"{quantity} {form.operators[:1]} {value}" if form.operators else f"{quantity} for 15m"
     return f"{quantity} is written {'slo 95% over 30d' if quantity == 'slo' else example!r} (got {text!r})"
-
-
-def _days(seconds: float) -> str:
-    return f"{seconds / 86_400:g}d"
 
 
 def _known(quantity: str, text: str) -> Form:

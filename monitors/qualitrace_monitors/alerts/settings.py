@@ -22,8 +22,7 @@ class FalseAlarms(Section):
     period: Duration = Field(gt=0)
 
     def __str__(self) -> str:
-        days, rest = divmod(self.period, 86_400)
-        return f"{self.chance * 100:g}% per {duration_text(self.period) if rest else f'{days:.0f}d'}"
+        return f"{self.chance * 100:g}% per {duration_text(self.period)}"
 
 
 SESSION_SILENCE = 300.0

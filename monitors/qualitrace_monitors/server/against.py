@@ -6,10 +6,8 @@ Everything is only read, so a server may run beside it. Where no `match` asks fo
 has the answer, and MLflow is not asked.
 """
 
-import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +15,7 @@ from qualitrace_collector.mlflow_store.store import TraceStore
 from qualitrace_collector.pipeline.match import Find, Match
 from qualitrace_collector.pipeline.settings import SampledJudge
 from qualitrace_collector.pipeline.stored_trace import StoredTrace
+from qualitrace_collector.state import read_only
 from qualitrace_monitors.config import Config
 
 MOST_READ = 20_000
@@ -67,10 +66,10 @@ def look_back(
 
     Raises:
         StoreUnavailable: MLflow does not answer.
-        sqlite3.Error: the state database cannot be read.
+        StateError: the state database cannot be read.
     """
-    with closing(sqlite3.connect(f"{state.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-        services = dict(connection.execute(f"SELECT service, count(*) {_STORED} GROUP BY service", (since,)))
+    with read_only(state) as connection:
+        services = {row[0]: row[1] for row in connection.execute(_SERVICES, (since,))}
         total = sum(services.values())
         counts = _Counts(config)
         if all(match.is_of_services for match in _matches(config)):
@@ -78,7 +77,7 @@ def look_back(
                 counts.add({"service": service}.get, traces)
             return Answer(total, total, counts.lines(1.0))
         query = f"SELECT trace_id, service {_STORED} ORDER BY random() LIMIT {MOST_READ}"
-        sample = connection.execute(query, (since,)).fetchall()
+        sample = [(row["trace_id"], row["service"]) for row in connection.execute(query, (since,))]
     read = 0
     for trace in _read(open_store(), sample, progress) if sample else ():
         counts.add(trace.find, 1)
@@ -87,6 +86,7 @@ def look_back(
 
 
 _STORED = "FROM trace WHERE recorded_at >= ? AND outcome = 'stored' AND root_seen = 1"
+_SERVICES = f"SELECT service, count(*) {_STORED} GROUP BY service"
 
 
 def _read(store: TraceStore, sample: Sequence[tuple[str, str]], progress: Progress) -> Iterator[StoredTrace]:

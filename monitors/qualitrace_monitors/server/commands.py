@@ -1,6 +1,5 @@
 """The server's commands; `qualitrace.cli` loads them when they are called."""
 
-import sqlite3
 import sys
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ from qualitrace_collector.config.load import mistakes_of
 from qualitrace_collector.config.values import Duration, duration_text
 from qualitrace_collector.pipeline.settings import KEEP_SECONDS
 from qualitrace_collector.process.startup import apply_mlflow_settings, configure_logging
+from qualitrace_collector.state import StateError
 from qualitrace_collector.state.database import FILE_NAME
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.reload.channel import Requests
@@ -75,7 +75,7 @@ def _look_back(text: str) -> float:
     except ValidationError as error:
         raise click.UsageError(f"--against: {mistakes_of(error)[0][1]}") from None
     if not 0 < seconds <= KEEP_SECONDS:
-        kept = f"{KEEP_SECONDS / 86_400:.0f}d"
+        kept = duration_text(KEEP_SECONDS)
         raise click.UsageError(f"--against: must be more than 0s and at most {kept}, as long as is known what came")
     return seconds
 
@@ -96,8 +96,8 @@ def _show_seen(config: Config, seconds: float) -> None:
         answer = look_back(config, state, lambda: open_mlflow(config), time.time() - seconds, progress)
     except StoreUnavailable as error:
         raise click.ClickException(f"MLflow cannot be reached: {error}") from error
-    except sqlite3.Error as error:
-        raise click.ClickException(f"{state}: cannot be read: {error}") from error
+    except StateError as error:
+        raise click.ClickException(str(error)) from error
     about = "all read" if answer.read == answer.traces else f"of which {answer.read:,} were read; counts are estimates"
     click.echo(f"{answer.traces:,} traces stored in the last {duration_text(seconds)}, {about}")
     width = max((len(line.name) for line in answer.lines), default=0)

@@ -332,8 +332,9 @@ class TestReadAtAScrape:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "label"), [(3600.0, "1h"), (300.0, "5m"), (5400.0, "1h30m"), (86_400.0, "24h"), (30.0, "30s")]
+    ("seconds", "label"),
+    [(30.0, "30s"), (300.0, "5m"), (3600.0, "1h"), (5400.0, "1h30m"), (86_400.0, "1d"), (129_600.0, "1d12h")],
 )
-def test_windows_are_labelled_in_gos_duration_form(seconds: float, label: str) -> None:
+def test_windows_are_labelled_as_durations_are_written(seconds: float, label: str) -> None:
     """The `window` label reads like the duration in the configuration file."""
     assert duration_text(seconds) == label

@@ -60,7 +60,7 @@ def test_each_judge_stratum_and_rule_is_counted(ask: Callable[..., Result], coll
     """By the resource, the model and the service of the stored traces; the state database stays as it is."""
     before = collector.totals()
     result = ask(judges=JUDGES, alerts=ALERTS, sampling={"rate": 0.5})
-    assert result.stdout.splitlines()[1] == "10 traces stored in the last 24h, all read"
+    assert result.stdout.splitlines()[1] == "10 traces stored in the last 1d, all read"
     assert "0 of 10 traces read" in result.stderr
     assert table(result) == {
         "judge relevance": ("10", "7"),  # 4 at rate 1, 6 at 0.5
@@ -86,7 +86,7 @@ def test_counts_are_scaled_up_where_not_all_are_read(ask: Callable[..., Result],
     monkeypatch.setattr(against, "MOST_READ", 4)
     judges = [{"name": "safety", "match": {"model": "gpt-*"}, "rate": 1}]
     result = ask(judges=judges)
-    assert "10 traces stored in the last 24h, of which 4 were read; counts are estimates" in result.stdout
+    assert "10 traces stored in the last 1d, of which 4 were read; counts are estimates" in result.stdout
     assert table(result) == {"judge safety": ("10", "10")}
 
 

@@ -82,8 +82,8 @@ class BurnFinding(Finding):
         rate, long, short, _ = self.burn
         return (
             f"{self._subject} burns its error budget too fast: {self.rates[long]:.1f} times the rate that lasts for "
-            f"the period over {_time(long)}, and {self.rates[short]:.1f} times over {_time(short)} (limit {rate:g}), "
-            f"{self._left} ({self.rule.when}, without a promise about false alarms)"
+            f"the period over {duration_text(long)}, and {self.rates[short]:.1f} times over {duration_text(short)} "
+            f"(limit {rate:g}), {self._left} ({self.rule.when}, without a promise about false alarms)"
         )
 
     def recovered(self) -> str:
@@ -97,7 +97,7 @@ class BurnFinding(Finding):
 
     @property
     def _left(self) -> str:
-        period = _time(self.rule.when.period)
+        period = duration_text(self.rule.when.period)
         if self.left < 0:
             return f"the budget of {period} is overspent by {-self.left:.0%}"
         return f"{self.left:.0%} of the budget of {period} is left"
@@ -182,7 +182,3 @@ def _finding(rule: AlertRule, service: str, tier: str, answers: Mapping[float, M
         rates=rates,
         left=1 - rates[rule.when.period],
     )
-
-
-def _time(seconds: float) -> str:
-    return duration_text(seconds) if seconds % 86_400 else f"{seconds / 86_400:g}d"
