@@ -128,9 +128,9 @@ def _mistakes(rule: AlertRule) -> Iterator[str]:
         yield f"judge: is required, whose scores does {str(when)!r} watch?"
     if when.form.judge == "useless" and rule.judge is not None:
         yield f"judge: {when.quantity} is of every request, judged or not; leave the judge out"
-    for name in ("canary", "control"):
+    for name, release in (("canary", "1.5.0"), ("control", "1.4.1")):
         if when.reference == "control" and getattr(rule, name) is None:
-            yield f"{name}: is required for a drop from control, for example {name}: {{release: 1.4.1}}"
+            yield f"{name}: is required for a drop from control, for example {name}: {{release: {release}}}"
         if when.reference != "control" and getattr(rule, name) is not None:
             yield f"{name}: is of use with 'drop > 0.05 from control' alone"
     if rule.canary is not None and rule.canary == rule.control:

@@ -66,11 +66,15 @@ def _name_mistakes(data: Any) -> Iterator[Mistake]:
         judge = section.get("judge")
         if isinstance(judge, str) and judge not in judges:
             yield (*place, "judge"), f"no judge named {judge!r} under judges"
-        elif section.get("tier") == "joined" and judge not in _cascades(data.get("judges")):
-            yield (*place, "tier"), f"the judge {judge!r} has no cascade of which the tiers could be joined"
+        elif isinstance(judge, str) and (tier := str(section.get("tier"))) in _WITHOUT.keys() - _tiers(judge, data):
+            yield (*place, "tier"), f"the judge {judge!r} has {_WITHOUT[tier]}"
         if str(section.get("when")).lstrip().startswith("budget_spent") and not _has_budget(data, judge):
-            whose = f"the judge {judge!r} has no budget" if judge else "there is no budget"
-            yield (*place, "when"), f"{whose}: set one of {', '.join(Budget.model_fields)} under budget"
+            limits = ", ".join(Budget.model_fields)
+            if judge:
+                fix = f"the judge {judge!r} has no budget of its own: set one of {limits} under its budget"
+            else:
+                fix = f"there is no budget: set one of {limits} under budget"
+            yield (*place, "when"), fix
         notify = section.get("notify")
         for receiver in notify if isinstance(notify, list) else []:
             if isinstance(receiver, str) and receiver not in known_receivers:
@@ -96,9 +100,25 @@ def _has_budget(data: dict[str, Any], judge: Any) -> bool:
     return any(value is not None for budget in budgets if isinstance(budget, dict) for value in budget.values())
 
 
-def _cascades(judges: Any) -> list[str]:
-    entries = judges if isinstance(judges, list) else []
-    return _names([entry for entry in entries if isinstance(entry, dict) and entry.get("cascade") not in (None, False)])
+_WITHOUT = {
+    "local": "no local scores: a model or a scorer gives them all",
+    "llm": "no scores of a model: give it a model, or leave the tier out",
+    "scorer": "no scores of an MLflow scorer: give it a scorer, or leave the tier out",
+    "joined": "no cascade of which the tiers could be joined",
+}
+"""What a judge lacks of which a rule watches the tier."""
+
+
+def _tiers(judge: str, data: dict[str, Any]) -> set[str]:
+    """Return the tiers that a judge of the raw configuration scores with."""
+    entries = data.get("judges")
+    named = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    entry = next((entry for entry in named if entry.get("name") == judge), {})
+    if entry.get("scorer") is not None:
+        return {"scorer"}
+    if entry.get("cascade") not in (None, False):
+        return {"local", "llm", "joined"}
+    return {"local"} if entry.get("model") is None else {"llm"}
 
 
 def _names(entries: Any) -> list[str]:

@@ -100,7 +100,9 @@ def test_rules_that_cannot_be_replayed_are_named(run: Run, incident: float) -> N
 )
 def test_a_rule_without_scores_says_why(run: Run, incident: float, rule: dict[str, Any], text: str) -> None:
     """Nothing to replay is not the same as nothing found."""
-    result = run(rules=[LOW | rule])
+    cascade = {"name": "groundedness", "model": "openai:/m", "cascade": True}
+    judges = [cascade if "tier" in rule else "groundedness", "safety"]
+    result = run(rules=[LOW | rule], judges=judges)
     assert result.exit_code == 0, result.output
     assert text in result.output
 

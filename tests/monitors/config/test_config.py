@@ -125,6 +125,15 @@ ALIASES = "a: &a [1]\n" + "\n".join(
             "alerts.0.tier: the judge 'safety' has no cascade of which the tiers could be joined",
         ),
         (
+            "alerts: [{name: a, judge: safety, when: pass_rate < 1, tier: llm}]",
+            "alerts.0.tier: the judge 'safety' has no scores of a model: give it a model, or leave the tier out",
+        ),
+        (
+            "judges: [{name: safety, model: 'openai:/m'}]\n"
+            "alerts: [{name: a, judge: safety, when: no_scores for 5m, tier: local}]",
+            "alerts.0.tier: the judge 'safety' has no local scores: a model or a scorer gives them all",
+        ),
+        (
             "judges: [{name: safety, model: 'openai:/m', cascade: true}]\n"
             "alerts: [{name: a, judge: safety, when: unsure_rate > 0.1, tier: joined}]",
             "alerts.0: tier: 'unsure_rate > 0.1' is about one tier, local or llm",
@@ -150,7 +159,7 @@ ALIASES = "a: &a [1]\n" + "\n".join(
         ("alerts: [{name: a, judge: relevance, when: pass_rate < 1, false_alarms: 5%}]", "alerts.0: false_alarms must read like '5% per 30d' (got '5%')"),
         ("alerts: [{name: a, judge: relevance, when: pass_rate < 1, false_alarms: 5}]", "alerts.0: false_alarms must read like '5% per 30d' (got '5')"),
         ("alerts: [{name: a, when: budget_spent > 80%}]", "alerts.0.when: there is no budget: set one of usd_per_hour, usd_per_day, tokens_per_hour, tokens_per_day under budget"),
-        ("budget: {usd_per_day: 5}\nalerts: [{name: a, judge: relevance, when: budget_spent > 80%}]", "alerts.0.when: the judge 'relevance' has no budget: set one of usd_per_hour, usd_per_day, tokens_per_hour, tokens_per_day under budget"),
+        ("budget: {usd_per_day: 5}\nalerts: [{name: a, judge: relevance, when: budget_spent > 80%}]", "alerts.0.when: the judge 'relevance' has no budget of its own: set one of usd_per_hour, usd_per_day, tokens_per_hour, tokens_per_day under its budget"),
         ("alerts: [{name: a, when: pass_rate < 0.9}]", "alerts.0: judge: is required, whose scores does 'pass_rate < 0.9' watch?"),
         ("alerts: [{name: a, judge: relevance, when: error_rate > 5%}]", "alerts.0: judge: error_rate is of every request, judged or not; leave the judge out"),
         ("alerts: [{name: a, when: eror_rate > 5%}]", "alerts.0: when: unknown quantity 'eror_rate', did you mean 'error_rate'?"),

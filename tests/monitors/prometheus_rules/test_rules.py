@@ -29,7 +29,7 @@ QUALITY = {"judge": "groundedness"}
 ALERTS: list[dict[str, Any]] = [
     {"name": "low", **QUALITY, "when": "pass_rate < 0.9", "for": "7m", "window": "20m", "service": NASTY},
     {"name": "high", **QUALITY, "when": "pass_rate > 0.9", "summary": "Look {{ here }} 'now' \"\\"},
-    {"name": "mean", **QUALITY, "when": "mean_score < 0.7", "tier": "llm", "keep_firing_for": "90s"},
+    {"name": "mean", **QUALITY, "when": "mean_score < 0.7", "tier": "local", "keep_firing_for": "90s"},
     {"name": "unsure", **QUALITY, "when": "unsure_rate > 30%", "service": "shop-[!a.]*"},
     {"name": "drop", **QUALITY, "when": "drop > 0.05 from baseline", "labels": {"team": '{{ x }} "\\'}},
     {
@@ -54,7 +54,7 @@ ALERTS: list[dict[str, Any]] = [
     {"name": "backlog", **QUALITY, "when": "backlog > 1000"},
     {"name": "slo-of-requests", "when": "slo 95% over 30d"},
     {"name": "slo-of-scores", **QUALITY, "when": "slo 98% over 7d", "severity": "{{ loud }}"},
-    {"name": "slo-of-few", **QUALITY, "when": "slo 70% over 7d", "tier": "llm"},
+    {"name": "slo-of-few", **QUALITY, "when": "slo 70% over 7d", "tier": "local"},
 ]
 CASCADE = {"name": "relevance", "model": "openai:/gpt-5-mini", "cascade": True}
 CONFIG = {"judges": ["groundedness", CASCADE], "budget": {"usd_per_day": 5}, "alerts": ALERTS}
