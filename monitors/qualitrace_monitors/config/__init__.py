@@ -63,22 +63,26 @@ def _name_mistakes(data: Any) -> Iterator[Mistake]:
     receivers = data.get("notify")
     known_receivers = list(receivers) if isinstance(receivers, dict) else []
     for place, section in _notifying_sections(data):
-        judge = section.get("judge")
-        if isinstance(judge, str) and judge not in judges:
-            yield (*place, "judge"), f"no judge named {judge!r} under judges"
-        elif isinstance(judge, str) and (tier := str(section.get("tier"))) in _WITHOUT.keys() - _tiers(judge, data):
-            yield (*place, "tier"), f"the judge {judge!r} has {_WITHOUT[tier]}"
-        if str(section.get("when")).lstrip().startswith("budget_spent") and not _has_budget(data, judge):
-            limits = ", ".join(Budget.model_fields)
-            if judge:
-                fix = f"the judge {judge!r} has no budget of its own: set one of {limits} under its budget"
-            else:
-                fix = f"there is no budget: set one of {limits} under budget"
-            yield (*place, "when"), fix
+        yield from _judge_mistakes(place, section, judges, data)
         notify = section.get("notify")
         for receiver in notify if isinstance(notify, list) else []:
             if isinstance(receiver, str) and receiver not in known_receivers:
                 yield (*place, "notify"), f"no receiver named {receiver!r} under notify"
+
+
+def _judge_mistakes(
+    place: tuple[int | str, ...], rule: dict[str, Any], judges: Collection[str], data: dict[str, Any]
+) -> Iterator[Mistake]:
+    """Yield what a rule expects of a judge, and the judge has not."""
+    judge = rule.get("judge")
+    if isinstance(judge, str) and judge not in judges:
+        yield (*place, "judge"), f"no judge named {judge!r} under judges"
+    elif isinstance(judge, str) and (tier := str(rule.get("tier"))) in _WITHOUT.keys() - _tiers(judge, data):
+        yield (*place, "tier"), f"the judge {judge!r} has {_WITHOUT[tier]}"
+    if str(rule.get("when")).lstrip().startswith("budget_spent") and not _has_budget(data, judge):
+        limits = ", ".join(Budget.model_fields)
+        lacking = f"the judge {judge!r} has no budget of its own" if judge else "there is no budget"
+        yield (*place, "when"), f"{lacking}: set one of {limits} under {'its ' if judge else ''}budget"
 
 
 def _notifying_sections(data: dict[str, Any]) -> Iterator[tuple[tuple[int | str, ...], dict[str, Any]]]:

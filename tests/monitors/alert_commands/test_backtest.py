@@ -78,13 +78,14 @@ def test_rules_that_cannot_be_replayed_are_named(run: Run, incident: float) -> N
     others = {"slow": "p95_duration > 5s", "dear": "cost_per_hour > 3", "spent": "budget_spent > 90%"}
     others |= {"silent": "no_requests for 15m", "budget": "slo 95% over 30d"}
     rules = [LOW, *({"name": name, "when": when} for name, when in others.items())]
-    result = run("--json", rules=rules)
+    budget = {"usd_per_day": 5}
+    result = run("--json", rules=rules, budget=budget)
     assert result.exit_code == 0, result.output
     found = {rule["name"]: rule for rule in json.loads(result.stdout)["rules"]}
     assert found.keys() == {"low", *others}
     assert all(found[name]["cannot_be_replayed"] for name in others)
     assert len(found["low"]["services"][0]["alerts"]) == 1
-    text = run(rules=rules).output
+    text = run(rules=rules, budget=budget).output
     assert [f"\n{name}: " in text for name in others] == [True] * 5
     assert text.count("cannot be replayed: ") == 5
 
