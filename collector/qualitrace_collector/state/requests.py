@@ -5,6 +5,7 @@ complete, so each trace counts once; what its late spans cost is added to the su
 """
 
 import json
+import logging
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ KEEP_SECONDS = 31 * 86_400.0
 FINE_SECONDS = 26 * 3600.0
 """For how long they are kept by the minute, then by the hour: windows of up to a day begin at a minute."""
 MOST_NEW = 200_000
-"""Rows that wait for the rules. Beyond, the oldest are dropped: no monitor is running."""
+"""Rows that wait for the rules. Beyond, the oldest are dropped, which the log says: no monitor is running."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +114,13 @@ def _put_each(connection: sqlite3.Connection, requests: Iterable[Request], now: 
             for r in requests
         ],
     )
-    connection.execute(
+    dropped = connection.execute(
         "DELETE FROM new_request WHERE sequence <= (SELECT max(sequence) FROM new_request) - ?", (MOST_NEW,)
-    )
+    ).rowcount
+    if dropped:
+        _log.warning(
+            "%d requests are left out of alerts: %d wait for the rules, is a monitor running?", dropped, MOST_NEW
+        )
 
 
 _ADDED = ", ".join(f"{name} = {name} + excluded.{name}" for name in ("requests", "errors", "tokens", "usd"))

@@ -57,12 +57,15 @@ def test_old_minutes_become_hours_and_end(database: Database) -> None:
     assert left == [0, 0, 0]
 
 
-def test_rows_that_no_monitor_takes_are_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_that_no_monitor_takes_are_bounded(
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """A collector may run alone for ever."""
     monkeypatch.setattr(requests, "MOST_NEW", 5)
     for _ in range(10):
         put(database, NOW, request(), request())
     assert database.rows("SELECT count(*) FROM new_request")[0][0] == 5
+    assert "left out of alerts: 5 wait" in caplog.text
 
 
 def test_a_clock_that_was_ahead_leaves_no_sums_behind(database: Database) -> None:
