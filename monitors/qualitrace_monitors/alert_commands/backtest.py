@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,15 +14,13 @@ from qualitrace_collector.config.load import mistakes_of
 from qualitrace_collector.config.values import Duration
 from qualitrace_collector.state import Database, StateError
 from qualitrace_collector.state.database import FILE_NAME
+from qualitrace_monitors.alert_commands.progress import Progress
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.backtest.history import History
 from qualitrace_monitors.backtest.replay import REPLAYED, Replay
 from qualitrace_monitors.backtest.report import Backtest, as_json, lines
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.estimate.scores import KEEP_SECONDS
-
-QUIET_SECONDS, SAY_SECONDS = 2.0, 5.0
-"""What takes longer says how far it is, and how often it does."""
 
 
 def _look_back(_context: click.Context, _parameter: click.Parameter, text: str) -> float:
@@ -82,16 +80,8 @@ def _replayed(file: Path, all_rules: Sequence[AlertRule], rules: Sequence[AlertR
         scratch = Database(Path(folder, FILE_NAME))
         replay = Replay(replayed, silence, scratch)
         until = max(until, history.last_at)
-        for done in _said(replay.run(history, until)):
-            click.echo(f"{done:,} of {history.scores:,} scores replayed", err=True)
+        progress = Progress(f"of {history.scores:,} scores replayed")
+        for done in replay.run(history, until):
+            progress(done)
         scratch.close()
     return Backtest(rules=rules, history=history, courses=replay.courses, since=since, until=until)
-
-
-def _said(steps: Iterator[int]) -> Iterator[int]:
-    """Yield from time to time how many steps are done, if they take long."""
-    said = time.monotonic() + QUIET_SECONDS - SAY_SECONDS
-    for done in steps:
-        if time.monotonic() - said >= SAY_SECONDS:
-            said = time.monotonic()
-            yield done

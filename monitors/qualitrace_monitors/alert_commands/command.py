@@ -12,6 +12,7 @@ from qualitrace_collector.process.startup import configure_logging
 from qualitrace_collector.state import StateError, read_only
 from qualitrace_collector.state.database import FILE_NAME
 from qualitrace_monitors.alert_commands.backtest import backtest
+from qualitrace_monitors.alert_commands.delay import delay
 from qualitrace_monitors.alert_commands.listing import lines, listed
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.notify.payload import Alert, Links, webhook_payload
@@ -27,6 +28,7 @@ def alerts() -> None:
 
 
 alerts.add_command(backtest)
+alerts.add_command(delay)
 
 
 @alerts.command("list")

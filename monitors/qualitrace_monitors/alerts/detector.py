@@ -121,6 +121,11 @@ class Detector:
         for array in (self._counts, self._sums, self._since):
             array[where] = 0.0
 
+    def keep(self, where: Mask) -> None:
+        """Follow the streams of `where` alone from now on."""
+        for name in ("_nulls", "_stakes", "_log_mass", "_counts", "_sums", "_since"):
+            setattr(self, name, getattr(self, name)[where])
+
     def move(self, null: Array, where: Mask) -> None:
         """Give the streams of `where` another null, and forget their evidence."""
         nulls, stakes = _stakes(null, self._most)

@@ -52,6 +52,27 @@ class Change:
     of_sessions: bool
 
 
+def new_watch(
+    rule: AlertRule, number: int = 1, *, streams: int = 1, recovered: float = 0.5, least: float = 0.0, most: float = 1.0
+) -> Watch:
+    """Make the watch of a rule.
+
+    Args:
+        number: which service of the rule it is, from 1 on.
+        recovered: above which a drop resolves that fires without a reference of its own.
+        streams, least, most: see `Watch`.
+    """
+    promise, when = rule.false_alarms.chance, rule.when
+    if rule.share == "rule":  # the shares of all services, however many come, add up to the whole
+        promise /= number * (number + 1)
+    new = partial(Watch, alpha=promise, streams=streams, least=least, most=most)
+    if when.reference == "control":
+        return new(difference_null(when.threshold), reference=0)
+    if when.reference == "baseline":
+        return new(recovered, drop=when.threshold)
+    return new(1 - when.limit if when.operator == ">" else when.limit)
+
+
 class RuleWatch:
     """The watch of a rule over one service.
 
@@ -73,15 +94,7 @@ class RuleWatch:
 
     def _new_watch(self, recovered: float = 0.5) -> Watch:
         """Make the watch; a drop that fires without a reference of its own resolves above `recovered`."""
-        promise, when = self.rule.false_alarms.chance, self.rule.when
-        if self.rule.share == "rule":  # the shares of all services, however many come, add up to the whole
-            promise /= self.number * (self.number + 1)
-        new = partial(Watch, alpha=promise, least=self._least, most=self._most)
-        if when.reference == "control":
-            return new(difference_null(when.threshold), reference=0)
-        if when.reference == "baseline":
-            return new(recovered, drop=when.threshold)
-        return new(1 - when.limit if self._rises else when.limit)
+        return new_watch(self.rule, self.number, recovered=recovered, least=self._least, most=self._most)
 
     @property
     def tier(self) -> str:

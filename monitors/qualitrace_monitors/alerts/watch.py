@@ -175,6 +175,14 @@ class Watch:
         if full.any() and self._drop:
             self._above.move(1 - (self._bound - self._drop), full)
 
+    def keep(self, where: Mask) -> None:
+        """Follow the streams of `where` alone from now on."""
+        for detector in (self._below, self._fallen, self._above):
+            detector.keep(where)
+        self._bound, self._mean, self.firing = self._bound[where], self._mean[where], self.firing[where]
+        self._sums = self._sums[:, where]
+        self.changes = Reading(**{name: getattr(self.changes, name)[where] for name in _READ})
+
     def dump(self) -> dict[str, Any]:
         """Return the state as JSON values."""
         return {

@@ -75,7 +75,7 @@ def _course_lines(rule: AlertRule, service: str, course: Course, until: float) -
         yield f"  {service}: would not have fired, {course.bets:,} {_bets(rule)}"
         return
     times = "once" if count == 1 else f"{count:,} times"
-    fired = _time(course.firing_seconds(until))
+    fired = time_text(course.firing_seconds(until))
     yield f"  {service}: would have fired {times}, for {fired} in all, {course.bets:,} {_bets(rule)}"
     for firing in course.firings[:SHOWN]:
         yield f"    {_firing_text(firing, until)}"
@@ -89,9 +89,9 @@ def _bets(rule: AlertRule) -> str:
 
 def _firing_text(firing: Firing, until: float) -> str:
     if firing.resolved_at is None:
-        end = f"fires still, after {_time(until - firing.fired_at)}"
+        end = f"fires still, after {time_text(until - firing.fired_at)}"
     else:
-        end = f"resolved {_moment(firing.resolved_at)}, after {_time(firing.resolved_at - firing.fired_at)}"
+        end = f"resolved {_moment(firing.resolved_at)}, after {time_text(firing.resolved_at - firing.fired_at)}"
     return f"fired {_moment(firing.fired_at)}, {end}: {_change_text(firing.change)}"
 
 
@@ -154,6 +154,7 @@ def _rfc3339(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _time(seconds: float) -> str:
+def time_text(seconds: float) -> str:
+    """Write a length of time: `2d3h5m10s`."""
     days, rest = divmod(round(seconds), 86_400)
     return (f"{days}d" if days else "") + (duration_text(rest) if rest or not days else "")
