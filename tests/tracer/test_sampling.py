@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.trace import SpanContext, SpanKind
 
 from qualitrace.sampling import sampler
-from qualitrace_collector.pipeline.sampling import head_probability
+from qualitrace_collector.pipeline.consistent_sample import head_probability
 
 TRACE = 0x0AF7651916CD43DD8448EB211C80319C
 CALLER = "00f067aa0ba902b7"

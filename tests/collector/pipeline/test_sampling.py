@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
 
-from qualitrace_collector.pipeline.sampling import head_probability, inclusion_probability, randomness
+from qualitrace_collector.pipeline.consistent_sample import head_probability, inclusion_probability, randomness
 
 MIDDLE = 1 << 55
 ALL = "ot=th:0"  # a consistent sampler that keeps all, and says so

