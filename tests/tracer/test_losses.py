@@ -29,15 +29,15 @@ if __name__ == "__main__":
 """
 WAYS = {
     "Process": """
-    workers = [context.Process(target=work, args=(number,)) for number in range(20)]
+    workers = [context.Process(target=work, args=(number,)) for number in range(6)]
     for worker in workers: worker.start()
     for worker in workers: worker.join()
     """,
     "Pool": """
-    with context.Pool(3) as pool: pool.map(work, range(20))
+    with context.Pool(3) as pool: pool.map(work, range(6))
     """,
     "ProcessPoolExecutor": """
-    with ProcessPoolExecutor(3, mp_context=context) as pool: list(pool.map(work, range(20)))
+    with ProcessPoolExecutor(3, mp_context=context) as pool: list(pool.map(work, range(6)))
     """,
 }
 
@@ -82,8 +82,8 @@ def test_workers(programs: Any, collector: Any, way: str, method: str) -> None:
     """Worker processes send all their spans, whether their pool ends them or they end by themselves."""
     done = programs.run(WORKERS.format(body=WAYS[way]), method, QUALITRACE_ENDPOINT=collector.endpoint)
     assert (done.code, done.errors) == (0, "")
-    expected = ["before", *(f"work {number}" for number in range(20))]
-    assert sorted(span.name for span in collector.wait(21)) == sorted(expected)
+    expected = ["before", *(f"work {number}" for number in range(6))]
+    assert sorted(span.name for span in collector.wait(7)) == sorted(expected)
 
 
 ENDS = {
