@@ -16,6 +16,9 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 LONGEST_SECONDS = 100 * 365.25 * 86_400
 
 
+_DURATION = re.compile(r"0|[+-]?([0-9.]+[a-zµμ]+)+")
+
+
 def _seconds(value: Any) -> float:
     if isinstance(value, bool):
         raise ValueError("must be a duration such as 30s, 5m, 1h or 1d")
@@ -24,6 +27,8 @@ def _seconds(value: Any) -> float:
     if isinstance(value, timedelta):
         return value.total_seconds()
     try:
+        if not _DURATION.fullmatch(str(value)):  # durationpy skips what it does not know
+            raise durationpy.DurationError
         return durationpy.from_str(str(value)).total_seconds()
     except durationpy.DurationError:
         raise ValueError(f"must be a duration such as 30s, 5m, 1h or 1d (got {value!r})") from None

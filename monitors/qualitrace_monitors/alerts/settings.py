@@ -51,7 +51,7 @@ class AlertRule(Section):
     """The traffic that `drop … from control` watches, by the same names as `match`, but `service`."""
     control: Match | None = None
     """The traffic that it is compared with."""
-    service: str | None = None
+    service: str | None = Field(default=None, min_length=1)
     """The services that are watched, a name or a glob; each has an alert of its own. By default all."""
     match: Match | None = None
     """Some of their traffic alone, by service, model, prompt version, release, environment, route and retriever."""
@@ -99,9 +99,7 @@ class AlertRule(Section):
         )
         # A number, a list or nothing is parsed as text, too, so that the error shows how to write it.
         return data | {
-            key: parse(str(data[key]))
-            for key, parse in texts
-            if key in data and not isinstance(data[key], (dict, Condition, FalseAlarms))
+            key: parse(str(data[key])) for key, parse in texts if key in data and not isinstance(data[key], _READ[key])
         }
 
     @model_validator(mode="after")
@@ -182,6 +180,10 @@ _OF_USE: Mapping[str, tuple[str, ...]] = {
     "window": ("scores", "control"),
 }
 """Keys that only some kinds of rules read."""
+
+
+_READ: Mapping[str, tuple[type, ...]] = {"when": (Condition,), "false_alarms": (FalseAlarms, dict)}
+"""What need not be parsed."""
 
 
 def _parse_condition(text: str) -> Condition:

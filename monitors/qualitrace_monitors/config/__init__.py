@@ -38,16 +38,21 @@ class Config(CollectorConfig):
     @classmethod
     def _has_consistent_names(cls, data: Any, validate: ModelWrapValidatorHandler["Config"]) -> "Config":
         made = validate_with(_name_mistakes(data), validate, data)
-        cascades = {judge.name for judge in made.judges if judge.cascade is not None}
-        alerts = tuple(_with_tier(rule, cascades) for rule in made.alerts)
+        judges = {judge.name: judge for judge in made.judges}
+        alerts = tuple(_with_tier(rule, judges.get(rule.judge or "")) for rule in made.alerts)
         return made if alerts == made.alerts else made.model_copy(update={"alerts": alerts})
 
 
-def _with_tier(rule: AlertRule, cascades: Collection[str]) -> AlertRule:
-    """Return a rule that says whose scores count: where a judge has a cascade, those of both of its judges together."""
-    if rule.tier is not None or rule.judge not in cascades or not can_be_joined(rule.when):
+def _with_tier(rule: AlertRule, judge: JudgeConfig | None) -> AlertRule:
+    """Return a rule on scores that says whose count: of a judge with a cascade those of both tiers together.
+
+    A rule without a tier would wait on for the scores of a model that its judge no longer has.
+    """
+    if rule.tier is not None or judge is None or rule.when.kind not in ("scores", "control"):
         return rule
-    return rule.model_copy(update={"tier": "joined"})
+    if judge.cascade is None:
+        return rule.model_copy(update={"tier": judge.first_tier})
+    return rule.model_copy(update={"tier": "joined"}) if can_be_joined(rule.when) else rule
 
 
 def _name_mistakes(data: Any) -> Iterator[Mistake]:

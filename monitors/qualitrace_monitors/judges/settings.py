@@ -9,6 +9,7 @@ from qualitrace_collector.config.section import Section
 from qualitrace_collector.config.values import Duration, HeaderSecret
 from qualitrace_collector.pipeline.settings import SampledJudge
 from qualitrace_monitors.judges.builtin import BUILTIN_METRICS
+from qualitrace_monitors.judges.contract import Tier
 
 METRICS = tuple(BUILTIN_METRICS)
 if TYPE_CHECKING:
@@ -121,6 +122,13 @@ class JudgeConfig(SampledJudge):
     def is_local(self) -> bool:
         """Whether it asks nobody, and so costs nothing."""
         return self.model is None and self.scorer is None
+
+    @property
+    def first_tier(self) -> Tier:
+        """Of which tier its scores are; of a cascade, those of its first stage."""
+        if self.scorer is not None:
+            return "scorer"
+        return "local" if self.model is None or self.cascade is not None else "llm"
 
     @property
     def criterion(self) -> str | None:

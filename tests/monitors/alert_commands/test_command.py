@@ -18,7 +18,7 @@ from qualitrace_monitors.estimate.estimator import Estimator
 from qualitrace_monitors.notify.payload import Links
 from support.ports import free_port
 
-RULE = {"name": "low", "judge": "groundedness", "when": "pass_rate < 0.9", "notify": ["ops"]}
+RULE = {"name": "low", "judge": "groundedness", "when": "pass_rate < 0.9", "tier": "local", "notify": ["ops"]}
 
 
 @pytest.fixture

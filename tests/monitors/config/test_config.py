@@ -113,6 +113,7 @@ ALIASES = "a: &a [1]\n" + "\n".join(
         ("judges: [{name: safety, thresholds: {pass: 0.5, failing: 0.2}}]", "judges.0.thresholds: unknown key 'failing', did you mean 'fail'?"),
         ("listen: {otlp_http: nonsense}", "listen.otlp_http: must be HOST:PORT, for example 127.0.0.1:4318 or [::1]:4318 (got 'nonsense')"),
         ("assembly: {quiet_period: soon}", "assembly.quiet_period: must be a duration such as 30s, 5m, 1h or 1d (got 'soon')"),
+        ("assembly: {quiet_period: 5s or 1m}", "assembly.quiet_period: must be a duration such as 30s, 5m, 1h or 1d (got '5s or 1m')"),
         ("assembly: {orphan_period: -2m}", "assembly.orphan_period: must not be negative (got -120 s)"),
         ("assembly: {quiet_period: -1}", "assembly.quiet_period: must not be negative (got -1 s)"),
         ("mlflow: {keep: some}", "mlflow.keep: must be 'genai' or 'all' (got 'some')"),
@@ -133,6 +134,13 @@ ALIASES = "a: &a [1]\n" + "\n".join(
             "alerts: [{name: a, judge: safety, when: no_scores for 5m, tier: local}]",
             "alerts.0.tier: the judge 'safety' has no local scores: a model or a scorer gives them all",
         ),
+        (
+            "alerts: [{name: a, judge: safety, when: {quantity: x, operator: <, threshold: 1}}]",
+            "alerts.0: when: must read like 'pass_rate < 0.9', 'drop > 0.05 from baseline', 'no_scores for 15m', "
+            "'error_rate > 5%', 'p95_duration > 5s', 'cost_per_hour > 3', 'freshness > 5m' or 'slo 95% over 30d' "
+            "(got \"{'quantity': 'x', 'operator': '<', 'threshold': 1}\")",
+        ),
+        ("alerts: [{name: a, judge: safety, when: pass_rate < 1, service: ''}]", "alerts.0.service: string should have at least 1 character (got '')"),
         (
             "judges: [{name: safety, model: 'openai:/m', cascade: true}]\n"
             "alerts: [{name: a, judge: safety, when: unsure_rate > 0.1, tier: joined}]",
@@ -372,11 +380,13 @@ def test_a_uri_that_mlflow_would_misread_is_refused(uri: str, tmp_path: Path):
         (True, {"when": "drop > 0.1 from baseline"}, "joined"),
         (True, {"when": "pass_rate < 0.9", "tier": "local"}, "local"),
         (True, {"when": "unsure_rate > 0.3"}, None),
-        (False, {"when": "pass_rate < 0.9"}, None),
+        (False, {"when": "pass_rate < 0.9"}, "llm"),
+        (False, {"when": "unsure_rate > 0.3"}, "llm"),
+        (False, {"when": "no_scores for 15m"}, None),
     ],
 )
 def test_a_rule_on_a_cascade_rests_on_both_of_its_judges(cascade: bool, rule: dict[str, str], tier: str | None):
-    """Unless it says otherwise, or is about what one of them is unsure of."""
+    """Unless it says otherwise, or is about what one of them is unsure of. Without a cascade there is one."""
     judge = {"name": "safety", "model": "openai:/m", "cascade": cascade}
     config = parse_config({"judges": [judge], "alerts": [{"name": "a", "judge": "safety", **rule}]}, Config)
     assert config.alerts[0].tier == tier
