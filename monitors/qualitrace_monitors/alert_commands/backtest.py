@@ -76,7 +76,8 @@ def _replayed(file: Path, all_rules: Sequence[AlertRule], rules: Sequence[AlertR
     silence = min((rule.session_silence for rule in all_rules if rule.when.kind in REPLAYED), default=0.0)
     with TemporaryDirectory(prefix="qualitrace-backtest-") as folder:
         until = time.time()
-        history = History.copy(file, Path(folder, "history.db"), {rule.judge or "" for rule in replayed}, since)
+        judges = {rule.judge or "" for rule in replayed}
+        history = History.copy(file, Path(folder, "history.db"), judges, since, Progress("scores read"))
         scratch = Database(Path(folder, FILE_NAME))
         replay = Replay(replayed, silence, scratch)
         until = max(until, history.last_at)

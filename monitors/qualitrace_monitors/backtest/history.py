@@ -5,7 +5,7 @@ They are copied first: a server beside it could not shorten its write-ahead log 
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
@@ -45,12 +45,20 @@ class History:
         self.services: dict[str, set[str]] = {}
 
     @classmethod
-    def copy(cls, state: Path, into: Path, judges: Collection[str], since: float) -> Self:
+    def copy(
+        cls,
+        state: Path,
+        into: Path,
+        judges: Collection[str],
+        since: float,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> Self:
         """Copy the scores of some judges that came since a moment (Unix seconds) and on which rules have bet.
 
         Args:
             state: the state database, which is only read.
             into: a new file.
+            progress: is told how many have been copied.
 
         Raises:
             StateError: the state database cannot be read, or is of another version.
@@ -74,6 +82,7 @@ class History:
                 copy.execute("COMMIT")
                 made.unweighted += len(taken) - len(weighted)
                 made._count(weighted)
+                progress(made.scores)
         return made
 
     def _count(self, rows: Collection[dict[str, Any]]) -> None:
