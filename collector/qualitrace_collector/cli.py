@@ -1,13 +1,16 @@
 """What the commands share: the option `--config`, loading it, and opening state database and MLflow that it names."""
 
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import click
+from pydantic import TypeAdapter, ValidationError
 
 from qualitrace_collector.config import ConfigError, load_config
+from qualitrace_collector.config.load import mistakes_of
+from qualitrace_collector.config.values import Duration, duration_text
 from qualitrace_collector.settings import CollectorConfig
 from qualitrace_collector.state import Database, StateError
 from qualitrace_collector.state.database import FILE_NAME
@@ -51,13 +54,40 @@ def exit_with_mistakes(error: ConfigError, status: int = 1) -> NoReturn:
     sys.exit(status)
 
 
-def open_state(config: CollectorConfig) -> Database:
-    """Open the state database of a server; exit with a message if it is missing or cannot be used."""
+def look_back(most: float, why: str) -> Callable[[click.Context, click.Parameter, str | None], float | None]:
+    """Return a callback for an option that says how far a command looks back, such as 24h; it gives seconds.
+
+    Args:
+        most: seconds.
+        why: what is kept so long.
+    """
+
+    def seconds_of(_context: click.Context, _parameter: click.Parameter, text: str | None) -> float | None:
+        if text is None:
+            return None
+        try:
+            seconds = TypeAdapter[float](Duration).validate_python(text)
+        except ValidationError as error:
+            raise click.BadParameter(mistakes_of(error)[0][1]) from None
+        if not 0 < seconds <= most:
+            raise click.BadParameter(f"must be more than 0s and at most {duration_text(most)}: {why}")
+        return seconds
+
+    return seconds_of
+
+
+def state_file(config: CollectorConfig) -> Path:
+    """Return the file of a server's state database; exit with a message if it is missing."""
     path = config.data_dir / FILE_NAME
     if not path.exists():
         raise click.ClickException(f"{path.resolve()}: no such file; {NAME_THE_CONFIGURATION}")
+    return path
+
+
+def open_state(config: CollectorConfig) -> Database:
+    """Open the state database of a server; exit with a message if it is missing or cannot be used."""
     try:
-        return Database(path)
+        return Database(state_file(config))
     except StateError as error:
         raise click.ClickException(str(error)) from error
 

@@ -7,11 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
-from pydantic import TypeAdapter, ValidationError
 
-from qualitrace_collector.cli import NAME_THE_CONFIGURATION, config_option, load_or_exit
-from qualitrace_collector.config.load import mistakes_of
-from qualitrace_collector.config.values import Duration
+from qualitrace_collector.cli import config_option, load_or_exit, look_back, state_file
 from qualitrace_collector.state import Database, StateError
 from qualitrace_collector.state.database import FILE_NAME
 from qualitrace_monitors.alert_commands.progress import Progress
@@ -23,21 +20,15 @@ from qualitrace_monitors.config import Config
 from qualitrace_monitors.estimate.scores import KEEP_SECONDS
 
 
-def _look_back(_context: click.Context, _parameter: click.Parameter, text: str) -> float:
-    try:
-        seconds = TypeAdapter[float](Duration).validate_python(text)
-    except ValidationError as error:
-        raise click.BadParameter(mistakes_of(error)[0][1]) from None
-    if not 0 < seconds <= KEEP_SECONDS:
-        raise click.BadParameter(
-            f"must be more than 0s and at most {KEEP_SECONDS / 86_400:.0f}d: scores are kept so long"
-        )
-    return seconds
-
-
 @click.command("backtest")
 @config_option
-@click.option("--since", callback=_look_back, default="30d", show_default=True, help="How far back, such as 7d or 12h.")
+@click.option(
+    "--since",
+    callback=look_back(KEEP_SECONDS, "scores are kept so long"),
+    default="30d",
+    show_default=True,
+    help="How far back, such as 7d or 12h.",
+)
 @click.option("--rule", "names", multiple=True, metavar="NAME", help="This rule alone; any number of them.")
 @click.option("--json", "in_json", is_flag=True, help="JSON instead of text.")
 def backtest(path: Path | None, since: float, names: tuple[str, ...], in_json: bool) -> None:
@@ -47,9 +38,7 @@ def backtest(path: Path | None, since: float, names: tuple[str, ...], in_json: b
     """
     config = load_or_exit(path, Config, needs=("data_dir", "judges", "alerts"))
     rules = chosen(config.alerts, names)
-    file = config.data_dir / FILE_NAME
-    if not file.exists():
-        raise click.ClickException(f"{file.resolve()}: no such file; {NAME_THE_CONFIGURATION}")
+    file = state_file(config)
     try:
         found = _replayed(file, config.alerts, rules, time.time() - since)
     except StateError as error:

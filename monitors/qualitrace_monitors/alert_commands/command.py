@@ -7,10 +7,9 @@ from pathlib import Path
 
 import click
 
-from qualitrace_collector.cli import NAME_THE_CONFIGURATION, config_option, load_or_exit
+from qualitrace_collector.cli import config_option, load_or_exit, state_file
 from qualitrace_collector.process.startup import configure_logging
 from qualitrace_collector.state import StateError, read_only
-from qualitrace_collector.state.database import FILE_NAME
 from qualitrace_monitors.alert_commands.backtest import backtest
 from qualitrace_monitors.alert_commands.delay import delay
 from qualitrace_monitors.alert_commands.listing import lines, listed
@@ -40,9 +39,7 @@ def list_alerts(path: Path | None, as_json: bool) -> None:
     The server's state is read, and nothing is written.
     """
     config = load_or_exit(path, Config, needs=("data_dir", "judges", "alerts"))
-    file = config.data_dir / FILE_NAME
-    if not file.exists():
-        raise click.ClickException(f"{file.resolve()}: no such file; {NAME_THE_CONFIGURATION}")
+    file = state_file(config)
     try:
         with read_only(file) as connection:
             rows = listed(connection, config.alerts, time.time())

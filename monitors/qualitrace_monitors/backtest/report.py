@@ -155,6 +155,5 @@ def _rfc3339(at: float) -> str:
 
 
 def time_text(seconds: float) -> str:
-    """Write a length of time: `2d3h5m10s`."""
-    days, rest = divmod(round(seconds), 86_400)
-    return (f"{days}d" if days else "") + (duration_text(rest) if rest or not days else "")
+    """Write a length of time to the second: `2d3h5m10s`."""
+    return duration_text(round(seconds))

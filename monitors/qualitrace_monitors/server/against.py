@@ -54,7 +54,7 @@ class Answer(NamedTuple):
     lines: Sequence[Line]
 
 
-def look_back(
+def count_seen(
     config: Config, state: Path, open_store: Callable[[], TraceStore], since: float, progress: Progress
 ) -> Answer:
     """Return what the configuration would have seen.

@@ -5,16 +5,13 @@ import time
 from pathlib import Path
 
 import click
-from pydantic import TypeAdapter, ValidationError
 
-from qualitrace_collector.cli import config_option, exit_with_mistakes, load_or_exit, open_mlflow
+from qualitrace_collector.cli import config_option, exit_with_mistakes, load_or_exit, look_back, open_mlflow, state_file
 from qualitrace_collector.config import ConfigError
-from qualitrace_collector.config.load import mistakes_of
-from qualitrace_collector.config.values import Duration, duration_text
+from qualitrace_collector.config.values import duration_text
 from qualitrace_collector.pipeline.settings import KEEP_SECONDS
 from qualitrace_collector.process.startup import apply_mlflow_settings, configure_logging
 from qualitrace_collector.state import StateError
-from qualitrace_collector.state.database import FILE_NAME
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.reload.channel import Requests
 from qualitrace_monitors.reload.configuration import Configuration
@@ -56,44 +53,35 @@ def monitor(path: Path | None) -> None:
 
 @click.command("check-config")
 @click.argument("path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--against", metavar="24h", help="Count what the file would have seen of the traces stored since then.")
-def check_config(path: Path, against: str | None) -> None:
+@click.option(
+    "--against",
+    callback=look_back(KEEP_SECONDS, "what came is known so long"),
+    metavar="24h",
+    help="Count what the file would have seen of the traces stored since then.",
+)
+def check_config(path: Path, against: float | None) -> None:
     """Check a configuration file: every mistake at once, exit code 1 if there is any.
 
     With --against, say how many of the traces in the file's data_dir each judge, rate and alert rule would have seen.
     """
-    seconds = None if against is None else _look_back(against)
     config = load_or_exit(path, Config)
     click.echo(f"{path}: ok")
-    if seconds is not None:
-        _show_seen(config, seconds)
-
-
-def _look_back(text: str) -> float:
-    try:
-        seconds = TypeAdapter[float](Duration).validate_python(text)
-    except ValidationError as error:
-        raise click.UsageError(f"--against: {mistakes_of(error)[0][1]}") from None
-    if not 0 < seconds <= KEEP_SECONDS:
-        kept = duration_text(KEEP_SECONDS)
-        raise click.UsageError(f"--against: must be more than 0s and at most {kept}, as long as is known what came")
-    return seconds
+    if against is not None:
+        _show_seen(config, against)
 
 
 def _show_seen(config: Config, seconds: float) -> None:
     apply_mlflow_settings(config.mlflow.token)  # before these import MLflow
     from qualitrace_collector.mlflow_store.store import StoreUnavailable
-    from qualitrace_monitors.server.against import look_back
+    from qualitrace_monitors.server.against import count_seen
 
-    state = config.data_dir / FILE_NAME
-    if not state.exists():
-        raise click.ClickException(f"{state.resolve()}: no such file; data_dir is where the server keeps its state")
+    state = state_file(config)
 
     def progress(read: int, of: int) -> None:
         click.echo(f"{read:,} of {of:,} traces read", err=True)
 
     try:
-        answer = look_back(config, state, lambda: open_mlflow(config), time.time() - seconds, progress)
+        answer = count_seen(config, state, lambda: open_mlflow(config), time.time() - seconds, progress)
     except StoreUnavailable as error:
         raise click.ClickException(f"MLflow cannot be reached: {error}") from error
     except StateError as error:
