@@ -60,7 +60,8 @@ def test_check_config_prints_what_is_shown(folder: Path):
 
 
 def test_promtool_takes_the_shown_scrape_configuration(folder: Path):
-    """Prometheus' own checker reads it."""
+    """Prometheus' own checker reads it, and the rules that it names."""
+    assert run("rules", "--config", "qualitrace.yaml", "--out", "rules", folder=folder).returncode == 0
     command = [program("promtool", "prometheus"), "check", "config", str(folder / "prometheus.yml")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -90,7 +90,7 @@ def lines(alerts: Sequence[ListedAlert]) -> list[str]:
 
 def _value(alert: ListedAlert) -> str:
     if alert.value is None:
-        return "no data"
+        return "no data" if alert.evidence is None else "-"
     interval = "" if alert.interval is None else " ({:.3g} - {:.3g})".format(*alert.interval)
     return f"{alert.value:.3g}{interval}"
 

@@ -73,6 +73,19 @@ def test_alerts_are_listed_as_lines(run: Callable[..., Result], listed: float) -
     assert fine.split()[3:5] == ["-", "0.95"]
 
 
+def test_an_alert_whose_window_holds_no_score_is_not_without_data(
+    run: Callable[..., Result], database: Database, add_score: Callable[..., str]
+) -> None:
+    """Its evidence rests on scores that are older."""
+    now = float(int(time.time()))
+    for _ in range(40):
+        add_score(database, "fail", now - 2 * 3600, service="shop")
+    AlertEngine([AlertRule.model_validate(RULE)], database, Estimator(database), Links("http://h")).evaluate(now)
+    _, alert = run("list", **CONFIG).output.splitlines()
+    assert alert.split()[:2] == ["firing", "low"]
+    assert alert.split()[4] == "-"
+
+
 def test_listing_waits_for_nobody_and_writes_nothing(
     database: Database, run: Callable[..., Result], listed: float, tmp_path: Path
 ) -> None:

@@ -133,7 +133,7 @@ def test_a_canary_is_compared_with_its_control(
     if state == "firing":
         [summary] = summaries(database)
         assert summary.startswith(
-            "groundedness of shop is worse with release 1.5.0 than with release 1.4.1: pass rate -0."
+            "groundedness of shop is worse with release 1.5.0 than with release 1.4.1: pass rate differs by -0."
         )
         assert "pairs of answers since" in summary
 

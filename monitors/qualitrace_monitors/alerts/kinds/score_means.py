@@ -30,7 +30,7 @@ class ScoreFinding(Watched):
         rule, words = self.rule, _words(self.rule)
         if rule.when.reference == "control":
             where = f"{rule.judge} of {self.service} is worse with {rule.canary} than with {rule.control}"
-            return f"{where}: {words} {change_text(self.watched, 'pairs of answers', signed=True)}"
+            return f"{where}: {words} differs by {change_text(self.watched, 'pairs of answers', signed=True)}"
         verb = "fell" if rule.when.operator == "<" else "rose"
         return f"{rule.judge} of {self.service} {verb}: {words} {change_text(self.watched, 'answers')}"
 
