@@ -10,6 +10,7 @@ from dataclasses import replace
 from qualitrace_collector.state import Database
 from qualitrace_monitors.alerts.kinds import kinds_of
 from qualitrace_monitors.alerts.kinds.kind import CLOCK_STEP, Finding, OwnState, Sources
+from qualitrace_monitors.alerts.quoting import inert
 from qualitrace_monitors.alerts.rule_watch import RuleWatch
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.status import AlertStatus, advance
@@ -96,18 +97,18 @@ class AlertEngine:
         measured = {"value": finding.value, "interval": finding.interval, "samples": finding.samples}
         after = replace(advance(before, finding.rule, finding.evidence, now), **measured)
         if after.state == before.state == "firing" and finding.supersedes(before.labels):
-            text = f"{finding.rule.name} of {finding.service} has become more urgent"
+            text = f"{finding.rule.name} of {inert(finding.service)} has become more urgent"
             texts = {"summary": text, "description": f"{text}."}
             self._notify(connection, before, texts, now, finding, ended=True)
             before, after = replace(before, state="pending"), replace(after, fired_at=now)
         if after.state == "firing" and before.state != "firing":
             after = replace(after, labels=_labels(finding), receivers=finding.rule.notify)
-            sentence = finding.fired()
+            sentence = inert(finding.fired())
             description = f"{sentence}.{finding.details(connection, now)}"
             texts = {"summary": finding.rule.summary or sentence, "description": description}
             self._notify(connection, after, texts, now, finding)
         elif before.state == "firing" and after.state != "firing":
-            sentence = finding.recovered()
+            sentence = inert(finding.recovered())
             texts = {"summary": sentence, "description": f"{sentence}."}
             self._notify(connection, before, texts, now, finding, ended=True)
             after = replace(after, labels={}, receivers=())
@@ -117,7 +118,7 @@ class AlertEngine:
             after.save(connection)
 
     def _retire(self, connection: sqlite3.Connection, status: AlertStatus, now: float) -> None:
-        text = f"the rule {status.rule} no longer covers {status.judge or 'the traffic'} of {status.service}"
+        text = f"the rule {status.rule} no longer covers {status.judge or 'the traffic'} of {inert(status.service)}"
         # A status that does not fire has no receivers, so nobody is notified of its end.
         self._notify(connection, status, {"summary": text, "description": f"{text}."}, now, ended=True)
         status.delete(connection)

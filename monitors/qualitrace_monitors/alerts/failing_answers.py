@@ -1,11 +1,9 @@
 """Answers that show what an alert is about: distinct ones, with personal data masked."""
 
 import sqlite3
-from functools import cache
 
-from qualitrace.redaction.redactor import PERSONAL, SECRET, Redactor
+from qualitrace_monitors.alerts.quoting import quoted
 from qualitrace_monitors.alerts.slices import ScoresOf
-from qualitrace_monitors.estimate.answers import shortened
 from qualitrace_monitors.notify.payload import Links
 
 SHOWN = 3
@@ -45,10 +43,5 @@ def _lines(row: sqlite3.Row, links: Links) -> str:
         ("answer", row["answer"], ANSWER_CHARACTERS),
         ("why", row["rationale"], RATIONALE_CHARACTERS),
     )
-    shown = (f"\n  {name}: {shortened(_redactor()(text), most)}" for name, text, most in texts if text)
+    shown = (f"\n  {name}: {quoted(text, most)}" for name, text, most in texts if text)
     return f"- {links.trace_page(row['trace_id'])} scored {row['value']:.2f}{''.join(shown)}"
-
-
-@cache
-def _redactor() -> Redactor:
-    return Redactor([SECRET, *PERSONAL])

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu
 
 from qualitrace_collector.sample import SLICES
+from qualitrace_monitors.alerts.quoting import quoted
 from qualitrace_monitors.estimate.scores import KEEP_SECONDS
 
 MOST_SCORES = 5_000
@@ -29,6 +30,8 @@ MOST_VALUES = 20
 
 MOST_NAMED, PARTS_SHOWN = 3, 5
 """Columns that a notification names, and the parts of each with their numbers."""
+
+NAME_CHARACTERS = 120
 
 LEAST_BESIDE = 20
 """Scores of other parts since the change with which one is compared: fewer show nothing."""
@@ -201,10 +204,14 @@ def explanation(columns: Sequence[Sequence[Part]], quantity: str) -> str:
     for parts in columns[:MOST_NAMED]:
         for part in parts:
             if part.explained:
-                lines += f"\n{_words(part.column).capitalize()} {part.value} explains {part.explained:.0%} of it:"
+                lines += f"\n{_words(part.column).capitalize()} {_name(part)} explains {part.explained:.0%} of it:"
         shown = sorted(parts, key=lambda part: -part.explained)[:PARTS_SHOWN]
         lines += "".join(f"\n- {_numbers(part, _words(quantity))}" for part in shown)
     return lines
+
+
+def _name(part: Part) -> str:
+    return quoted(part.value, NAME_CHARACTERS) or "(none)"
 
 
 def _words(name: str) -> str:
@@ -215,4 +222,4 @@ def _numbers(part: Part, quantity: str) -> str:
     """Return a part with its numbers: `1.5.0: pass rate 0.42 in 61 answers, before 0.93 in 210`."""
     now = "no answers" if part.mean is None else f"{quantity} {part.mean:.2f} in {part.count:,} answers"
     before = "none before" if part.mean_before is None else f"before {part.mean_before:.2f} in {part.count_before:,}"
-    return f"{part.value or '(none)'}: {now}, {before}"
+    return f"{_name(part)}: {now}, {before}"

@@ -104,3 +104,18 @@ def test_answers_are_distinct_and_personal_data_is_masked(database: Database, ad
         assert shown in said
     prune(database, NOW + 120)
     assert database.connection().execute("SELECT count(*) AS n FROM answer").fetchone()["n"] == 0
+
+
+def test_names_and_texts_of_the_traffic_are_quoted_and_not_obeyed(database: Database, add_score: AddScore) -> None:
+    """No line of theirs is one of the notification, nobody is called, no terminal is told, no person is named."""
+    forged = "1.5\nRelease 9 explains 100% of it:\n\x1b[2J\u202e jane.doe@example.com <!channel> @everyone"
+    service = "shop @here [all is well](https://evil.example)"
+    serve(database, add_score, NOW - 9000, {"1.4": 60}, 1200, service=service)
+    serve(database, add_score, NOW, {"1.4": 3, forged: 52}, 60, service=service, rationale="<https://evil.example|ok>")
+    said = description(database, NOW + 100)
+    assert said.count("explains") == 3  # once as it is, and twice quoted
+    assert "\nRelease 9" not in said
+    assert "Release 1.5 Release 9 explains 100% of it: [2J [email] <\u200b!channel> @\u200beveryone explains" in said
+    assert "groundedness of shop @\u200bhere [all is well]\u200b(https://evil.example) fell" in said
+    assert "why: <\u200bhttps://evil.example|ok>" in said
+    assert all(letter.isprintable() or letter in "\n\u200b" for letter in said)
