@@ -199,7 +199,9 @@ def test_a_resolved_notification_matches_its_firing_one(
         "0001-01-01T00:00:00Z",
         "1970-01-12T15:10:00.000Z",
     )
-    assert resolved["commonAnnotations"]["summary"].startswith("groundedness of shop recovered: pass rate 1.00")
+    assert resolved["commonAnnotations"]["summary"].startswith(
+        "groundedness of shop recovered: pass rate 1.00 over the last "
+    )
 
 
 @pytest.mark.parametrize(

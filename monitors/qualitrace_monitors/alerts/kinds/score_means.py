@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from qualitrace_collector.config.values import duration_text
 from qualitrace_monitors.alerts.failing_answers import failing_answers
 from qualitrace_monitors.alerts.kinds.kind import Kind
 from qualitrace_monitors.alerts.kinds.watched import Watched, bet, change_text, limit_text
@@ -35,11 +36,12 @@ class ScoreFinding(Watched):
         return f"{rule.judge} of {self.service} {verb}: {words} {change_text(self.watched, 'answers')}"
 
     def recovered(self) -> str:
-        """Say what the quantity is now."""
+        """Say that the values since show it, and what the estimate is, whose window may still hold the fall."""
         rule = self.rule
         if rule.when.reference == "control":
             return f"{rule.judge} of {self.service} is as good with {rule.canary} as with {rule.control} ({rule.when})"
-        shown = "" if self.value is None else f": {_words(rule)} {self.value:.2f} now"
+        period = duration_text(rule.window)
+        shown = "" if self.value is None else f": {_words(rule)} {self.value:.2f} over the last {period}"
         return f"{rule.judge} of {self.service} recovered{shown} ({limit_text(rule)})"
 
     def details(self, connection: sqlite3.Connection, now: float) -> str:
