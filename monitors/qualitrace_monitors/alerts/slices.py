@@ -39,7 +39,7 @@ LEAST_BESIDE = 20
 LEAST_EXPLAINED = 0.5
 CHANCE = 0.05
 
-Quantity = Callable[[sqlite3.Row], float]
+Measure = Callable[[sqlite3.Row], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def parts_of_change(
     scores: ScoresOf,
     since: float,
     now: float,
-    quantity: Quantity,
+    measure: Measure,
     *,
     fell: bool,
 ) -> list[list[Part]]:
@@ -123,11 +123,11 @@ def parts_of_change(
     Args:
         scores: whose scores changed.
         since: about when the change began, Unix seconds.
-        quantity: from a row of the score table to the rule's quantity.
+        measure: from a row of the score table to the rule's quantity.
         fell: whether the quantity fell; else it rose.
     """
-    since_then = _read(connection, scores, since, now, ">=", quantity)
-    before = _read(connection, scores, since, now, "<", quantity)
+    since_then = _read(connection, scores, since, now, ">=", measure)
+    before = _read(connection, scores, since, now, "<", measure)
     if not since_then.rows or not before.rows:
         return []
     change = _mean(before) - _mean(since_then)
@@ -143,12 +143,12 @@ def parts_of_change(
 
 
 def _read(
-    connection: sqlite3.Connection, scores: ScoresOf, since: float, now: float, side: str, quantity: Quantity
+    connection: sqlite3.Connection, scores: ScoresOf, since: float, now: float, side: str, measure: Measure
 ) -> _Scores:
     rest = f"completed_at > ? AND completed_at <= ? AND scored_at {side} ? ORDER BY completed_at DESC"
     parameters = since - KEEP_SECONDS, now, since
     rows = scores.read(connection, ", inclusion_probability FROM score", rest, parameters, MOST_SCORES)
-    values = np.array([quantity(row) for row in rows], dtype=np.float64)
+    values = np.array([measure(row) for row in rows], dtype=np.float64)
     return _Scores(rows, values, np.array([1 / row["inclusion_probability"] for row in rows], dtype=np.float64))
 
 

@@ -19,14 +19,14 @@ class Fact(Finding):
 
     def fired(self) -> str:
         """Say what is, and what may be."""
-        return f"{self.sentence} ({limit_text(self.rule)}, without a promise about false alarms)"
+        return f"{self.sentence} ({_limit_text(self.rule)}, without a promise about false alarms)"
 
     def recovered(self) -> str:
         """Say what is now, and what may be."""
-        return f"{self.sentence} ({limit_text(self.rule)})"
+        return f"{self.sentence} ({_limit_text(self.rule)})"
 
 
-def limit_text(rule: AlertRule) -> str:
+def _limit_text(rule: AlertRule) -> str:
     """Say where the rule draws the line."""
     return f"threshold {written(rule.when.threshold, rule.when.form.unit)}"
 

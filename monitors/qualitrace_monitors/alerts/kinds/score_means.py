@@ -15,7 +15,7 @@ from qualitrace_monitors.alerts.kinds.watched import Watched, bet, change_text, 
 from qualitrace_monitors.alerts.new_scores import Bet, take_bets
 from qualitrace_monitors.alerts.rule_watch import RuleWatch
 from qualitrace_monitors.alerts.settings import SESSION_SILENCE, AlertRule
-from qualitrace_monitors.alerts.slices import Quantity, ScoresOf, explanation, parts_of_change
+from qualitrace_monitors.alerts.slices import Measure, ScoresOf, explanation, parts_of_change
 from qualitrace_monitors.estimate.estimator import JOINED, Estimate
 from qualitrace_monitors.notify.payload import Links
 
@@ -53,7 +53,7 @@ class ScoreFinding(Watched):
         lines = f"\nWorst answers:{examples}" if examples else ""
         if rule.when.reference == "control":  # the canary is what changed
             return lines
-        parts = parts_of_change(connection, scores, since, now, _quantity(rule), fell=rule.when.operator == "<")
+        parts = parts_of_change(connection, scores, since, now, _measure(rule), fell=rule.when.operator == "<")
         return explanation(parts, rule.when.quantity) + lines
 
 
@@ -127,7 +127,7 @@ def _is_of(rule: AlertRule, row: sqlite3.Row) -> bool:
     return all(match is None or match.holds(find) for match in (rule.match, rule.canary))
 
 
-def _quantity(rule: AlertRule) -> Quantity:
+def _measure(rule: AlertRule) -> Measure:
     """Return how a score counts: what is unsure counts for the service, as in the rule's bets."""
     if rule.when.quantity == "mean_score":
         return lambda row: row["value"]
