@@ -213,11 +213,30 @@ class RuleWatch:
         return means.passed if self._rises else 1 - means.failed
 
     @classmethod
-    def all_of(cls, connection: sqlite3.Connection, rules: Iterable[AlertRule], now: float) -> list[Self]:
-        """Read the watches of these rules, but for those that are outdated at `now` (Unix seconds)."""
+    def all_of(
+        cls, connection: sqlite3.Connection, rules: Iterable[AlertRule], now: float, last: "LastRead | None" = None
+    ) -> list["RuleWatch"]:
+        """Read the watches of these rules, but for those that are outdated at `now` (Unix seconds).
+
+        Args:
+            last: what the call before has read for the same rules; this one brings it up to date. Of a row that is the
+                same the watch is the same, too, so none of them may take a bet.
+        """
         by_name = {rule.name: rule for rule in rules}
-        rows = connection.execute("SELECT * FROM alert_watch").fetchall()
-        return [cls._from_row(by_name[row["rule"]], row) for row in rows if not _is_outdated(row, by_name, now)]
+        names = json.dumps([*by_name])
+        rows = connection.execute("SELECT * FROM alert_watch WHERE rule IN (SELECT value FROM json_each(?))", (names,))
+        before: LastRead = {} if last is None else last
+        found: LastRead = {}
+        for row in rows:
+            if not _is_outdated(row, by_name, now):
+                key = row["rule"], row["service"]
+                known, watch = before.get(key, (None, None))
+                if watch is None or known != row:
+                    watch = cls._from_row(by_name[row["rule"]], row)
+                found[key] = row, watch
+        before.clear()
+        before.update(found)
+        return [watch for _, watch in found.values()]
 
     @staticmethod
     def forget_outdated(connection: sqlite3.Connection, rules: Iterable[AlertRule], now: float) -> None:
@@ -265,6 +284,10 @@ class RuleWatch:
                 self._seen_at,
             ),
         )
+
+
+LastRead = dict[tuple[str, str], tuple[sqlite3.Row, RuleWatch]]
+"""Rows and watches by rule and service."""
 
 
 def _is_outdated(row: sqlite3.Row, rules: Mapping[str, AlertRule], now: float) -> bool:

@@ -14,7 +14,7 @@ from qualitrace_collector.state.requests import HOUR, Requests
 from qualitrace_monitors.alerts.kinds.kind import Kind, Sources
 from qualitrace_monitors.alerts.kinds.watched import Watched, bet, change_text, promise_text, since_text
 from qualitrace_monitors.alerts.new_requests import RequestGroup, take_requests
-from qualitrace_monitors.alerts.rule_watch import RuleWatch
+from qualitrace_monitors.alerts.rule_watch import LastRead, RuleWatch
 from qualitrace_monitors.alerts.settings import AlertRule
 
 TRACES_SHOWN = 3
@@ -67,6 +67,7 @@ class RequestMeans(Kind):
 
     def __init__(self, rules: Sequence[AlertRule], sources: Sources) -> None:
         super().__init__(rules, sources)
+        self._read: dict[str, LastRead] = {rule.name: {} for rule in rules}
         self._bad: dict[tuple[str, str], deque[str]] = {}
 
     def take(self, now: float, steady: float) -> None:
@@ -89,7 +90,7 @@ class RequestMeans(Kind):
 
     def find(self, connection: sqlite3.Connection, rule: AlertRule, now: float) -> Mapping[str, RequestFinding]:
         """Return what the requests show, with the error rate of the last hour beside it."""
-        watches = {watch.service: watch for watch in RuleWatch.all_of(connection, [rule], now)}
+        watches = {watch.service: watch for watch in RuleWatch.all_of(connection, [rule], now, self._read[rule.name])}
         sums = {row["service"]: row for row in Requests.sums(connection, now - HOUR, now) if rule.is_of_services}
         return {
             service: self._finding(rule, service, watches.get(service), sums.get(service))

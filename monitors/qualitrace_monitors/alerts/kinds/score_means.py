@@ -4,16 +4,16 @@ They bet on each answer, or session, and keep the promise of `false_alarms`.
 """
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from qualitrace_collector.config.values import duration_text
 from qualitrace_monitors.alerts.failing_answers import failing_answers
-from qualitrace_monitors.alerts.kinds.kind import Kind
+from qualitrace_monitors.alerts.kinds.kind import Kind, Sources
 from qualitrace_monitors.alerts.kinds.watched import Watched, bet, change_text, limit_text
 from qualitrace_monitors.alerts.new_scores import Bet, take_bets
-from qualitrace_monitors.alerts.rule_watch import RuleWatch
+from qualitrace_monitors.alerts.rule_watch import LastRead, RuleWatch
 from qualitrace_monitors.alerts.settings import SESSION_SILENCE, AlertRule
 from qualitrace_monitors.alerts.slices import Measure, ScoresOf, explanation, parts_of_change
 from qualitrace_monitors.estimate.estimator import JOINED, Estimate
@@ -61,7 +61,12 @@ class ScoreMeans(Kind):
     """Watches pass rates, mean scores and shares of unsure verdicts, with the promise of `false_alarms`."""
 
     names = ("scores", "control")
+
     takes_always = True  # the intervals since a release rest on the bets; without a rule scores would wait for ever
+
+    def __init__(self, rules: Sequence[AlertRule], sources: Sources) -> None:
+        super().__init__(rules, sources)
+        self._read: dict[str, LastRead] = {rule.name: {} for rule in rules}
 
     def take(self, now: float, steady: float) -> None:
         """Let the rules bet on the scores that came."""
@@ -75,7 +80,7 @@ class ScoreMeans(Kind):
     def find(self, connection: sqlite3.Connection, rule: AlertRule, now: float) -> Mapping[str, ScoreFinding]:
         """Return what the scores show, with the estimate over the rule's window beside it."""
         estimates = self._estimates(rule, now)
-        watches = {watch.service: watch for watch in RuleWatch.all_of(connection, [rule], now)}
+        watches = {watch.service: watch for watch in RuleWatch.all_of(connection, [rule], now, self._read[rule.name])}
         return {
             service: self._finding(rule, service, watches.get(service), estimates.get(service, {}))
             for service in {*estimates, *watches}
