@@ -69,6 +69,10 @@ class Configuration:
         """
         if self.path is None:
             raise ConfigError("configuration", ["there is no file to read again: start with --config"])
+        if (
+            self.path.exists() and not self.path.is_file()
+        ):  # a pipe gives its text once, and holds up who reads it again
+            raise ConfigError(str(self.path), ["is no regular file, so it cannot be read again: restart the server"])
         read = type(self).read(self.path)
         if mistakes := list(self._fixed_that_changed(read.config)):
             raise ConfigError(str(self.path), mistakes)

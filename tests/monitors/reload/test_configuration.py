@@ -1,5 +1,6 @@
 """What another configuration file changes: which processes start again, and what no reload can change."""
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -63,6 +64,15 @@ def test_a_certificate_that_was_renewed_is_a_change(read: Callable[..., Configur
     assert before.concerned(before.read_again()) == []
     renew()
     assert before.concerned(before.read_again()) == ["receive"]
+
+
+def test_a_pipe_is_not_read_again(read: Callable[..., Configuration], tmp_path: Path) -> None:
+    """Nobody writes to it any more: the server would wait for ever."""
+    configuration = read()
+    (tmp_path / "q.yaml").unlink()
+    os.mkfifo(tmp_path / "q.yaml")
+    with pytest.raises(ConfigError, match="no regular file"):
+        configuration.read_again()
 
 
 def test_without_a_file_there_is_nothing_to_read_again() -> None:
