@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qualitrace_monitors.alerts.detector import GAPS, MOST_STAKED, Detector
+from qualitrace_monitors.alerts.detector import GAPS, MOST_STAKED, SHARES, Detector
 
 ALL = np.ones(1, dtype=np.bool_)
 VALUES = st.floats(0, 1)
@@ -21,15 +21,15 @@ def plain(null: float, bets: Sequence[tuple[float, float, float, float]]) -> tup
     """The recursion as the paper writes it: evidence, mean, count and beginning of the change."""
     masses, counts, sums, times = ([0.0] * len(GAPS) for _ in range(4))
     for x, r, h, now in bets:
-        for k, gap in enumerate(GAPS):
+        for k, (gap, share) in enumerate(zip(GAPS, SHARES.tolist(), strict=True)):
             stake = min(gap / (null * (1 - null)), MOST_STAKED / (1 - null))
             e = 1 + stake * r * (null - x)
-            counts[k] = (counts[k] + r * (masses[k] + h)) * e
-            sums[k] = (sums[k] + r * x * (masses[k] + h)) * e
-            times[k] = (times[k] + now * h) * e
-            masses[k] = (masses[k] + h) * e
+            counts[k] = (counts[k] + r * (masses[k] + share * h)) * e
+            sums[k] = (sums[k] + r * x * (masses[k] + share * h)) * e
+            times[k] = (times[k] + now * share * h) * e
+            masses[k] = (masses[k] + share * h) * e
     total = sum(masses)
-    return total / len(GAPS), sum(sums) / sum(counts), sum(counts) / total, sum(times) / total
+    return total, sum(sums) / sum(counts), sum(counts) / total, sum(times) / total
 
 
 @given(st.floats(0.05, 0.95), st.lists(st.tuples(VALUES, WEIGHTS, FRESH, st.floats(0, 1e6)), min_size=1, max_size=30))
