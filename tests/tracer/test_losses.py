@@ -34,7 +34,7 @@ WAYS = {
     for worker in workers: worker.join()
     """,
     "Pool": """
-    with context.Pool(3) as pool: pool.map(work, range(6))
+    with context.Pool(3) as pool: pool.map(work, range(6)); pool.close(); pool.join()
     """,
     "ProcessPoolExecutor": """
     with ProcessPoolExecutor(3, mp_context=context) as pool: list(pool.map(work, range(6)))

@@ -4,7 +4,7 @@ import _thread
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from types import BuiltinFunctionType, FrameType
 from typing import Any
@@ -45,6 +45,34 @@ def _forget_shutdown() -> None:
 
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_forget_shutdown)
+
+
+class _Masks(threading.local):
+    """The signals that this thread has blocked, before each of the hooks below."""
+
+    def __init__(self) -> None:
+        self.before: list[Iterable[int]] = []
+
+
+_masks = _Masks()
+
+
+def hold_signals_in_forks() -> None:
+    """Let signals wait until all hooks of a fork that are registered so far have run.
+
+    Those of OpenTelemetry start a thread in the child. A handler that shuts down in the middle of that never gets the
+    locks that the interrupted code holds, and the child never ends. Call it after such a hook was registered.
+    """
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_let_go)
+
+
+def _hold() -> None:
+    _masks.before.append(signal.pthread_sigmask(signal.SIG_BLOCK, _numbers()))
+
+
+def _let_go() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _masks.before.pop())
 
 
 @never_raises

@@ -18,6 +18,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 from qualitrace.delivery import Delivery, Tally
+from qualitrace.ending import hold_signals_in_forks
 from qualitrace.late_exporter import LateExporter
 from qualitrace.live_spans import LiveSpans, LoneRequests
 from qualitrace.quiet import SHUTDOWN_SECONDS, SparseFilter, logger, never_raises
@@ -108,6 +109,7 @@ class QualitraceSpanProcessor(BatchSpanProcessor):
             max_export_batch_size=min(BATCH_SPANS, settings.queue_size),
             export_timeout_millis=settings.export_timeout * 1000,  # unused; given lest its variable be read
         )
+        hold_signals_in_forks()
         self._flush = SharedFlush(self._batch_processor.force_flush)  # which has no timeout
 
     def _queued(self) -> int:
