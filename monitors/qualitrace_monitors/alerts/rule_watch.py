@@ -120,7 +120,7 @@ class RuleWatch:
         return Change(
             mean=self._shown(float(found.mean[0])),
             count=float(found.count[0]),
-            since=float(found.since[0]),
+            since=round(float(found.since[0]), 3),  # a mean of times, which arithmetic puts a hair beside them
             before=None if math.isnan(before) else self._shown(before),
             of_sessions=self._of_sessions,
         )
