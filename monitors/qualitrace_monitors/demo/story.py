@@ -176,7 +176,7 @@ class Story:
         self._parts.request("POST", retrieval, broken=False)
         self.play(
             "recovered: the index is fixed: groundedness comes back",
-            60,
+            100,  # a window is of whole minutes: the broken answers may stay in it for 75 s
             lambda now: now.notified == "resolved" and now.is_healthy,
         )
         return self.play("settled: each answer is one trace, stored and scored", 20, lambda now: now.is_settled, 0)
