@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from qualitrace_monitors.alerts.kinds.burn_rates import BURNS, LEAST_ANSWERS, Burn
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.prometheus_rules.naming import (
+    COUNT,
+    WEIGHT,
     annotations,
     counted_labels,
     labels_of,
@@ -20,7 +22,6 @@ from qualitrace_monitors.prometheus_rules.promql import duration, equals, select
 from qualitrace_monitors.prometheus_rules.rule import Alert, Example, Record, growing
 
 _RECORDED = "service:qualitrace_slo_errors:ratio_rate"
-_WEIGHT, _COUNT = "qualitrace_evaluations_weight_total", "qualitrace_evaluations_total"
 _REQUESTS, _ERRORS = "qualitrace_requests_total", "qualitrace_request_errors_total"
 
 
@@ -53,7 +54,7 @@ def _errors(rule: AlertRule, window: float) -> str:
 
     def share(tier: str) -> str:
         counted = [*of, equals("tier", tier)]
-        bad, every = selector(_WEIGHT, *counted, equals("result", "fail")), selector(_WEIGHT, *counted)
+        bad, every = selector(WEIGHT, *counted, equals("result", "fail")), selector(WEIGHT, *counted)
         parts = (f"sum by (service, tier) (rate({each}[{span}]))" for each in (bad, every))
         return " / ".join(parts)
 
@@ -63,7 +64,7 @@ def _errors(rule: AlertRule, window: float) -> str:
 def _enough(rule: AlertRule, window: float) -> str:
     """Return the condition that there were answers: of a few, one that is bad is a high rate."""
     of = [*services(rule), *([equals("judge", rule.judge)] if rule.judge else [])]
-    counter = selector(_COUNT if rule.judge else _REQUESTS, *of)
+    counter = selector(COUNT if rule.judge else _REQUESTS, *of)
     return f"and on (service) sum by (service) (increase({counter}[{duration(window)}])) >= {LEAST_ANSWERS}"
 
 
@@ -107,5 +108,5 @@ def _answered(rule: AlertRule, bad: float) -> dict[str, str]:
         found, labels = {_ERRORS: 60 * bad, _REQUESTS: 60.0}, labels_of(rule, "service")
         return {series(counter, **labels): growing(by, rule.hold_for) for counter, by in found.items()}
     labels, parts = counted_labels(rule), {"fail": 60 * bad, "pass": 60 * (1 - bad)}
-    weights = {series(_WEIGHT, **labels, result=result): growing(by, rule.hold_for) for result, by in parts.items()}
-    return weights | {series(_COUNT, **labels, result="fail"): growing(60, rule.hold_for)}
+    weights = {series(WEIGHT, **labels, result=result): growing(by, rule.hold_for) for result, by in parts.items()}
+    return weights | {series(COUNT, **labels, result="fail"): growing(60, rule.hold_for)}

@@ -2,14 +2,18 @@
 
 from collections.abc import Iterable, Sequence
 
+from qualitrace_monitors.alerts import rule_watch
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.prometheus_rules.promql import fits, plain
 
 APPROXIMATE = {"severity": "info", "approximate": "true"}
 """The labels of an alert that keeps no promise."""
 
-TIERS = ("llm", "scorer", "local")
+TIERS = tuple(tier for tier in reversed(rule_watch.TIERS) if tier != "joined")
 """Those whose scores are counted, from the most trusted on, as in the server."""
+
+WEIGHT, COUNT = "qualitrace_evaluations_weight_total", "qualitrace_evaluations_total"
+"""The counters of judged traces: their weights, and how many they are."""
 
 ANY_SERVICE = "shop"
 """The service of the examples of a rule that is about all."""

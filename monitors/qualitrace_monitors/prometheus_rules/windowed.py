@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.prometheus_rules.naming import (
     APPROXIMATE,
+    COUNT,
+    WEIGHT,
     annotations,
     counted_labels,
     labels_of,
@@ -21,8 +23,7 @@ from qualitrace_monitors.prometheus_rules.rule import Alert, Example, Record, gr
 LEAST = 30
 """Answers, or requests, in a window of which a share is looked at."""
 
-_WEIGHT, _VALUE = "qualitrace_evaluations_weight_total", "qualitrace_evaluations_weighted_value_total"
-_COUNT = "qualitrace_evaluations_total"
+_VALUE = "qualitrace_evaluations_weighted_value_total"
 _A_MINUTE = 60
 
 
@@ -33,13 +34,13 @@ def rates(window: float) -> Iterator[Record]:
         return f"sum by (judge, tier, service) ({function}({counter}[{duration(window)}]))"
 
     shares = {
-        "pass_rate": (total(f'{_WEIGHT}{{result="pass"}}'), total(f'{_WEIGHT}{{result=~"pass|fail"}}')),
-        "unsure_rate": (total(f'{_WEIGHT}{{result="unsure"}}'), total(_WEIGHT)),
-        "mean_score": (total(_VALUE), total(_WEIGHT)),
+        "pass_rate": (total(f'{WEIGHT}{{result="pass"}}'), total(f'{WEIGHT}{{result=~"pass|fail"}}')),
+        "unsure_rate": (total(f'{WEIGHT}{{result="unsure"}}'), total(WEIGHT)),
+        "mean_score": (total(_VALUE), total(WEIGHT)),
     }
     for quantity, (part, whole) in shares.items():
         yield Record(name=_recorded(quantity, window), expr=f"{part}\n/\n{whole}")
-    yield Record(name=_answers(window), expr=total(_COUNT, "increase"))
+    yield Record(name=_answers(window), expr=total(COUNT, "increase"))
 
 
 def _recorded(quantity: str, window: float) -> str:
@@ -73,12 +74,12 @@ def _answered(rule: AlertRule, result: str) -> dict[str, str]:
     """Return the counters of answers that all have one result; a pass has the value 1, the others 0."""
     labels, time = counted_labels(rule), rule.hold_for
     found = {
-        series(_WEIGHT, **labels, result=each): growing(_A_MINUTE * (each == result), time)
+        series(WEIGHT, **labels, result=each): growing(_A_MINUTE * (each == result), time)
         for each in ("pass", "fail", "unsure")
     }
     value = growing(_A_MINUTE * (result == "pass"), time)
     return found | {
-        series(_COUNT, **labels, result=result): growing(_A_MINUTE, time),
+        series(COUNT, **labels, result=result): growing(_A_MINUTE, time),
         series(_VALUE, **labels): value,
     }
 
