@@ -7,6 +7,7 @@ with Bonferroni's correction for the number of parts).
 """
 
 import itertools
+import math
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -94,11 +95,12 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class _Scores:
-    """Scores of one side of the change."""
+    """Scores of one side of the change; `average` is their weighted mean, NaN without any."""
 
     rows: Sequence[sqlite3.Row]
     values: NDArray[np.float64]
     weights: NDArray[np.float64]
+    average: float
 
     def of(self, column: str, value: str) -> NDArray[np.bool_]:
         """Return which of them are of a part."""
@@ -130,7 +132,7 @@ def parts_of_change(
     before = _read(connection, scores, since, now, "<", measure)
     if not since_then.rows or not before.rows:
         return []
-    change = _mean(before) - _mean(since_then)
+    change = before.average - since_then.average
     if (change > 0) != fell or change == 0:  # the moment of the change is an estimate
         return []
     columns = [(column, _values(since_then, before, column)) for column in SLICES]
@@ -149,11 +151,8 @@ def _read(
     parameters = since - KEEP_SECONDS, now, since
     rows = scores.read(connection, ", inclusion_probability FROM score", rest, parameters, MOST_SCORES)
     values = np.array([measure(row) for row in rows], dtype=np.float64)
-    return _Scores(rows, values, np.array([1 / row["inclusion_probability"] for row in rows], dtype=np.float64))
-
-
-def _mean(scores: _Scores) -> float:
-    return float(np.average(scores.values, weights=scores.weights))
+    weights = np.array([1 / row["inclusion_probability"] for row in rows], dtype=np.float64)
+    return _Scores(rows, values, weights, float(np.average(values, weights=weights)) if rows else math.nan)
 
 
 def _values(since_then: _Scores, before: _Scores, column: str) -> list[str]:
@@ -183,7 +182,7 @@ def _part(since_then: _Scores, before: _Scores, column: str, value: str, change:
     if mean is None or not value or not len(others) or not _is_worse(since_then.values[mask], others, change, tests):
         return part
     share = float(since_then.weights[mask].sum() / since_then.weights.sum())
-    explained = share * (_mean(before) - mean) / change
+    explained = share * (before.average - mean) / change
     return part if explained < LEAST_EXPLAINED else replace(part, explained=min(1.0, explained))
 
 

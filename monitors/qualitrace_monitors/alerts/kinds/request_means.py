@@ -79,7 +79,12 @@ class RequestMeans(Kind):
                 requests, has_more = take_requests(connection, now, silence)
                 for each in requests:
                     self._note(each)
-                bets = ((rule, made) for each in requests for rule in self.rules if (made := each.bet(rule)))
+                bets = (
+                    (rule, made)
+                    for each in requests
+                    for rule in self.rules
+                    if rule.covers(each.service) and (made := each.bet(rule))
+                )
                 bet(connection, self.rules, bets, now)
 
     def _note(self, requests: RequestGroup) -> None:

@@ -38,11 +38,9 @@ class Watched(Finding):
 def bet(
     connection: sqlite3.Connection, rules: Sequence[AlertRule], bets: Iterable[tuple[AlertRule, Bet]], now: float
 ) -> None:
-    """Let rules take their bets on the services that they are about, in the caller's transaction."""
+    """Let rules take bets, each on traffic that it is about, in the caller's transaction."""
     watches: Watches | None = None
     for rule, taken in bets:
-        if not rule.covers(taken.service):
-            continue
         if watches is None:
             firing = {(status.rule, status.service) for status in AlertStatus.load_all(connection) if status.fired_at}
             watches = Watches(RuleWatch.all_of(connection, rules, now), firing)
