@@ -25,7 +25,9 @@ from support.waiting import eventually
 from support.web import program
 
 ROOT = Path(__file__).parents[1]
-PAGES = "\n".join((ROOT / path).read_text() for path in ("README.md", "docs/configure.md", "docs/alerts.md"))
+PAGES = "\n".join(
+    (ROOT / path).read_text() for path in ("README.md", "docs/how-to/configure.md", "docs/how-to/alerts.md")
+)
 SECRET = "whsec_" + base64.b64encode(b"r" * 32).decode()
 OTHER_SECRET = "whsec_" + base64.b64encode(b"o" * 32).decode()
 SHOWN = {name: text for text, name in re.findall(r"```(?:yaml|python)\n(# (\S+)\n.*?)```", PAGES, re.DOTALL)}

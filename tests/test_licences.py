@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_each_distribution_of_the_server_has_an_allowed_licence():
-    """The rows of `docs/licences.md` and this environment's own; a new licence is looked at before it is allowed."""
+    """The rows of `docs/reference/licences.md` and this environment's own; a new licence is looked at before it is allowed."""
     found = {
         name: (licences.licence(name), left)
         for name in licences.brought(["server"])
@@ -21,8 +21,8 @@ def test_each_distribution_of_the_server_has_an_allowed_licence():
 
 def test_what_qualitrace_requires_is_on_the_page():
     """With ranges and licences. The rest depends on releases and the platform."""
-    page = (ROOT / "docs" / "licences.md").read_text()
-    assert licences.direct() in page, "run: PYTHONPATH=tests python -m support.licences > docs/licences.md"
+    page = (ROOT / "docs" / "reference" / "licences.md").read_text()
+    assert licences.direct() in page, "run: PYTHONPATH=tests python -m support.licences > docs/reference/licences.md"
 
 
 def test_requirements_are_followed_through_extras_and_markers():

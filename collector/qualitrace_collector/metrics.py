@@ -1,4 +1,4 @@
-"""The collector's Prometheus metrics. Each family is declared here, once; `docs/metrics.md` is generated from it."""
+"""The collector's Prometheus metrics: each family once. `docs/reference/metrics.md` is generated from it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

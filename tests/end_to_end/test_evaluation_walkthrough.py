@@ -1,4 +1,4 @@
-"""The walk-through of docs/evaluate.md: its commands, as they stand but for ports, do what the page says."""
+"""The walk-through of docs/how-to/evaluate.md: its commands, as they stand but for ports, do what the page says."""
 
 import re
 import shlex
@@ -20,7 +20,7 @@ from support.serving import QUALITRACE, environment
 from support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "evaluate.md").read_text()
+PAGE = (ROOT / "docs" / "how-to" / "evaluate.md").read_text()
 COMMANDS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
 EVALUATE = """\
 qualitrace evaluate --data questions.csv --targets expected --model-type question-answering \\

@@ -29,7 +29,7 @@ from support.receiving import Receiver, receive_config, receiving
 HERE = Path(__file__).parent
 APPS = sorted(path.parent for path in HERE.glob("*/app.mjs"))
 RECORDINGS = HERE / "recordings"
-PAGE = PROJECT / "docs" / "javascript.md"
+PAGE = PROJECT / "docs" / "how-to" / "javascript.md"
 SHOWN = {name: text for text, name in re.findall(r"```js\n(// (\S+\.mjs)\n.*?)```", PAGE.read_text(), re.DOTALL)}
 """The modules that the page shows, by the name in their first line: applications import them."""
 

@@ -1,4 +1,4 @@
-"""Writes docs/licences.md: `PYTHONPATH=tests python -m support.licences > docs/licences.md`.
+"""Writes docs/reference/licences.md: `PYTHONPATH=tests python -m support.licences > docs/reference/licences.md`.
 
 The licences are those that the installed distributions state, so run it where `.[server]` is installed.
 """
@@ -61,8 +61,8 @@ _SPDX = {
 _HEAD = """\
 # Licences
 
-qualitrace's code is under [Apache-2.0](../LICENSE). Three of its data files are made from others' data; of these,
-`english.npz` and `commonness.npz` are under CC-BY-SA-4.0. [NOTICE](../NOTICE) names the sources, and each installation has it.
+qualitrace's code is under [Apache-2.0](../../LICENSE). Three of its data files are made from others' data; of these,
+`english.npz` and `commonness.npz` are under CC-BY-SA-4.0. [NOTICE](../../NOTICE) names the sources, and each installation has it.
 
 The tables list what `pip install '.[server]'` brings with {python} on {system}, and the licence that each distribution
 states in its metadata. SDK marks what `pip install .` brings, too. Other releases and platforms may bring others.
@@ -73,7 +73,7 @@ states in its metadata. SDK marks what `pip install .` brings, too. Other releas
   under its licence. qualitrace imports them unchanged.
 - A test fails when a distribution states a licence that is not allowed (`tests/support/licences.py`).
 
-This page is generated: `PYTHONPATH=tests python -m support.licences > docs/licences.md`.
+This page is generated: `PYTHONPATH=tests python -m support.licences > docs/reference/licences.md`.
 """
 
 

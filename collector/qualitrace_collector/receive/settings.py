@@ -67,7 +67,7 @@ class OtlpToken(Section):
     """
 
     sha256: str | None = None
-    """The token's SHA-256 in hexadecimal digits ([how to make it](security.md#otlp))."""
+    """The token's SHA-256 in hexadecimal digits ([how to make it](../how-to/security.md#otlp))."""
     token: HeaderSecret | None = None
     """The token itself, instead of its digest."""
     tenant: Identifier | None = None

@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md: `python -m qualitrace_monitors.config.reference > docs/configuration.md`."""
+"""Writes the page of settings: `python -m qualitrace_monitors.config.reference > docs/reference/configuration.md`."""
 
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -18,8 +18,9 @@ from qualitrace_monitors.notify.receivers import KINDS, Receiver
 _HEAD = """\
 # Configuration
 
-One YAML file; without it every default holds ([configure](configure.md)). This page is generated from the code:
-`python -m qualitrace_monitors.config.reference > docs/configuration.md`.
+One YAML file; without it every default holds ([configure](../how-to/configure.md)).
+This page is generated from the code:
+`python -m qualitrace_monitors.config.reference > docs/reference/configuration.md`.
 
 - A duration is a number of seconds, or text such as `1h30m`; it is not negative.
 - A size is a number of bytes, or text such as `1GiB`.

@@ -1,4 +1,4 @@
-"""The monitors' Prometheus metrics. Each family is declared here, once; `docs/metrics.md` is generated from it."""
+"""The monitors' Prometheus metrics: each family once. `docs/reference/metrics.md` is generated from it."""
 
 from qualitrace_collector.metrics import Family
 
@@ -75,7 +75,7 @@ UP = Family(
     "qualitrace_up",
     "gauge",
     "1 if the component does its work, else 0 (`/readyz` says why); receivers and judges by name, the others as listed "
-    "in [operate](operate.md#readiness).",
+    "in [operate](../how-to/operate.md#readiness).",
     ("component",),
 )
 

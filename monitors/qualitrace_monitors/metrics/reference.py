@@ -1,4 +1,4 @@
-"""Writes docs/metrics.md: `python -m qualitrace_monitors.metrics.reference > docs/metrics.md`."""
+"""Writes docs/reference/metrics.md: `python -m qualitrace_monitors.metrics.reference > docs/reference/metrics.md`."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ _HEAD = """\
 # Metrics
 
 The web port (`listen.web`, 127.0.0.1:9464) exports these families at `/metrics`, for Prometheus to scrape. This page is
-generated from the code: `python -m qualitrace_monitors.metrics.reference > docs/metrics.md`.
+generated from the code: `python -m qualitrace_monitors.metrics.reference > docs/reference/metrics.md`.
 
 - `window` is `1h` and each window of an alert rule; of budgets it is `hour` or `day`.
 - `tier` is `local`, `llm` or `scorer`.

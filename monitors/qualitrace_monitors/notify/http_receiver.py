@@ -35,7 +35,8 @@ class HttpReceiver(Receiver):
     timeout: Duration = Field(default=10.0, gt=0, le=60)
     """How long one attempt may take."""
     allow_local: bool = False
-    """Whether it may be at a link-local or metadata address, and a name at loopback ([why](alerts.md#delivery))."""
+    """Whether it may be at a link-local or metadata address, and a name at loopback
+    ([why](../how-to/alerts.md#delivery))."""
 
     @model_validator(mode="after")
     def _has_one_way_to_authenticate(self) -> "HttpReceiver":

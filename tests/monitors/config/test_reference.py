@@ -4,13 +4,13 @@ from pathlib import Path
 
 from qualitrace_monitors.config import reference
 
-PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "configuration.md"
 
 
 def test_the_committed_page_is_up_to_date():
-    """`python -m qualitrace_monitors.config.reference > docs/configuration.md` would change nothing."""
+    """`python -m qualitrace_monitors.config.reference > docs/reference/configuration.md` would change nothing."""
     assert PAGE.read_text() == reference.page(), (
-        "run: python -m qualitrace_monitors.config.reference > docs/configuration.md"
+        "run: python -m qualitrace_monitors.config.reference > docs/reference/configuration.md"
     )
 
 

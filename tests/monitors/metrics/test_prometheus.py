@@ -92,9 +92,9 @@ def test_every_declared_metric_is_exported_and_no_other(busy_web: WebStand) -> N
 
 
 def test_the_page_of_metrics_is_up_to_date() -> None:
-    """`python -m qualitrace_monitors.metrics.reference > docs/metrics.md` would change nothing."""
-    page = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text()
-    assert page == reference.page(), "run: python -m qualitrace_monitors.metrics.reference > docs/metrics.md"
+    """`python -m qualitrace_monitors.metrics.reference > docs/reference/metrics.md` would change nothing."""
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "metrics.md").read_text()
+    assert page == reference.page(), "run: python -m qualitrace_monitors.metrics.reference > docs/reference/metrics.md"
 
 
 @pytest.mark.slow
