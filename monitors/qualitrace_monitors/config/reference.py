@@ -18,8 +18,7 @@ from qualitrace_monitors.notify.receivers import KINDS, Receiver
 _HEAD = """\
 # Configuration
 
-One YAML file; without it every default holds ([configure](../how-to/configure.md)).
-This page is generated from the code:
+One YAML file; without it every default holds ([configure](../how-to/configure.md)). This page is generated:
 `python -m qualitrace_monitors.config.reference > docs/reference/configuration.md`.
 
 - A duration is a number of seconds, or text such as `1h30m`; it is not negative.
@@ -82,7 +81,7 @@ def _rows(key: str, field: FieldInfo) -> Iterator[list[str]]:
             _type_of(field.annotation, field.metadata),
             "required" if field.is_required() else _text_of(field.get_default(call_default_factory=True), field),
             ", ".join(_bounds(field.metadata)),
-            field.description or "",
+            " ".join((field.description or "").split()),  # a row is one line
         ]
     if section is not None and section is not Receiver:  # its kinds have tables of their own
         infix = _INFIXES.get(get_origin(field.annotation), "")
