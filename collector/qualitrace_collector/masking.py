@@ -94,6 +94,11 @@ def remember_secret(value: str) -> None:
     _given.add(value)
 
 
+def is_secret_name(name: str) -> bool:
+    """Whether a key of this name, such as `api_key`, holds a secret by its name."""
+    return _QUERY_SECRET.search(name) is not None
+
+
 def masked(text: str) -> str:
     """Return `text` without passwords, keys and tokens; of a URI with credentials the host and path stay.
 
@@ -183,4 +188,4 @@ def _without_credentials(match: re.Match[str]) -> str:
 
 def _without_secret(match: re.Match[str]) -> str:
     start, name = match[1], match[2]
-    return f"{start}{name}={MASK}" if _QUERY_SECRET.search(unquote_plus(name)) else match[0]
+    return f"{start}{name}={MASK}" if is_secret_name(unquote_plus(name)) else match[0]

@@ -5,7 +5,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from qualitrace_collector.masking import remember_secret
@@ -46,12 +54,20 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    _secret_files: Mapping[str, str] = PrivateAttr(default_factory=dict[str, str])
+
+    @property
+    def secret_files(self) -> Mapping[str, str]:
+        """The paths of the files that secrets were read from, by the secrets' names."""
+        return self._secret_files
+
     @model_validator(mode="wrap")
     @classmethod
     def _read(cls, data: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
         if not isinstance(data, dict):
             return validate(data)
-        values = cls._with_secrets({str(key): value for key, value in data.items()})
+        given = {str(key): value for key, value in data.items()}
+        values = cls._with_secrets(dict(given))
         mistakes = list(cls._hide_secrets(values))
         if cls.model_config.get("extra") == "forbid":
             # Pydantic's own error for an unknown key does not say which keys its model has.
@@ -63,6 +79,9 @@ class Section(BaseModel):
         for name in cls.secret_fields():
             if isinstance(secret := getattr(section, name, None), SecretStr):
                 remember_secret(secret.get_secret_value())
+        files = {name: given.get(f"{name}_file") for name in cls.secret_fields()}
+        if files := {name: str(path) for name, path in files.items() if path is not None}:
+            section._secret_files = files
         return section
 
     @classmethod

@@ -115,6 +115,10 @@ class AlertRule(Section):
         named = self.service is None or fnmatchcase(service, self.service)
         return named and (self.match is None or self.match.may_hold_in(service))
 
+    def is_of_use(self, key: str) -> bool:
+        """Whether the key says anything about what the rule watches."""
+        return key not in _OF_USE or self.when.kind in _OF_USE[key]
+
     @property
     def is_of_services(self) -> bool:
         """Whether it is about all traffic of its services."""
@@ -141,8 +145,8 @@ def _mistakes(rule: AlertRule) -> Iterator[str]:
 def _useless(rule: AlertRule) -> Iterator[str]:
     """Yield what says nothing about what the rule watches."""
     when = rule.when
-    for name in rule.model_fields_set.intersection(_OF_USE):
-        if when.kind not in _OF_USE[name]:
+    for name in rule.model_fields_set:
+        if not rule.is_of_use(name):
             yield f"{name}: is of no use with {str(when)!r}"
     if rule.tier is not None and rule.judge is None:
         yield "tier: is of a judge's scores; name the judge"
