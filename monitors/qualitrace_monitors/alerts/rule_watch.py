@@ -213,6 +213,19 @@ class RuleWatch:
         return means.passed if self._rises else 1 - means.failed
 
     @classmethod
+    def load(cls, connection: sqlite3.Connection, rule: AlertRule, service: str, now: float) -> Self | None:
+        """Read the watch of a service; None if there is none, or one that is outdated at `now` (Unix seconds)."""
+        query = "SELECT * FROM alert_watch WHERE rule = ? AND service = ?"
+        row = connection.execute(query, (rule.name, service)).fetchone()
+        return None if row is None or _is_outdated(row, {rule.name: rule}, now) else cls._from_row(rule, row)
+
+    @staticmethod
+    def numbers(connection: sqlite3.Connection, rule: AlertRule) -> set[int]:
+        """Return the numbers that services of a rule have."""
+        rows = connection.execute("SELECT number FROM alert_watch WHERE rule = ?", (rule.name,))
+        return {row["number"] for row in rows}
+
+    @classmethod
     def all_of(
         cls, connection: sqlite3.Connection, rules: Iterable[AlertRule], now: float, last: "LastRead | None" = None
     ) -> list["RuleWatch"]:

@@ -52,6 +52,13 @@ class AlertStatus:
         return [cls._from_row(row) for row in connection.execute("SELECT * FROM alert_state")]
 
     @classmethod
+    def load(cls, connection: sqlite3.Connection, rule: str, service: str) -> Self | None:
+        """Read one row; None if there is none."""
+        query = "SELECT * FROM alert_state WHERE rule = ? AND service = ?"
+        row = connection.execute(query, (rule, service)).fetchone()
+        return None if row is None else cls._from_row(row)
+
+    @classmethod
     def _from_row(cls, row: sqlite3.Row) -> Self:
         values: dict[str, Any] = dict(row)
         lower, upper = values.pop("lower"), values.pop("upper")

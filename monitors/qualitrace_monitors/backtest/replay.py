@@ -77,7 +77,7 @@ class Replay:
         connection.execute("PRAGMA journal_mode=MEMORY")
         connection.execute("PRAGMA synchronous=OFF")
         self._firing: set[Key] = set()
-        self._watches = Watches((), self._firing)
+        self._watches = Watches(self._firing)
         self._active: dict[Key, AlertStatus] = {}
         self.courses: dict[Key, Course] = {}
 

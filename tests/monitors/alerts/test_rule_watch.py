@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from qualitrace_collector.state import Database
 from qualitrace_monitors.alerts.engine import AlertEngine
+from qualitrace_monitors.alerts.kinds.watched import bet
+from qualitrace_monitors.alerts.new_scores import Bet
 from qualitrace_monitors.alerts.rule_watch import LastRead, RuleWatch
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.estimate.estimator import Estimator
@@ -35,3 +37,30 @@ def test_only_what_has_changed_is_read_again(database: Database, add_score: AddS
     assert (first["shop"].evidence, second["shop"].evidence) == ("recovered", "established")
     assert list(read(NOW + 100_000)) == ["shop"]
     assert len(last) == 1
+
+
+def bet_on(service: str) -> Bet:
+    """Make a pass of a service."""
+    return Bet(
+        judge="groundedness", tier="local", version="1", service=service, weight=1.0, value=1.0, passed=1.0,
+        failed=0.0, at=NOW,
+    )  # fmt: skip
+
+
+def test_a_bet_reads_the_watch_of_its_own_service_alone(database: Database) -> None:
+    """Of SQLite it takes the same instructions beside five services as beside three hundred."""
+    rule = AlertRule.model_validate({"name": "low", "judge": "groundedness", "when": "pass_rate < 0.9"})
+    taken: list[int] = []
+    for known in (5, 300):
+        with database.transaction() as connection:
+            bet(connection, [(rule, bet_on(f"shop-{number}")) for number in range(known)], NOW)
+            steps: list[None] = []
+            connection.set_progress_handler(lambda steps=steps: steps.append(None), 1)
+            bet(connection, [(rule, bet_on("shop-3"))], NOW)
+            connection.set_progress_handler(None, 1)
+        taken.append(len(steps))
+    assert taken[0] == taken[1]
+    with database.transaction() as connection:
+        bet(connection, [(rule, bet_on(name)) for name in ("faq", "bank")], NOW)
+        watches = RuleWatch.all_of(connection, [rule], NOW)
+    assert sorted(watch.number for watch in watches) == [*range(1, 303)]

@@ -85,7 +85,7 @@ class RequestMeans(Kind):
                     for rule in self.rules
                     if rule.covers(each.service) and (made := each.bet(rule))
                 )
-                bet(connection, self.rules, bets, now)
+                bet(connection, bets, now)
 
     def _note(self, requests: RequestGroup) -> None:
         """Note which traces are bad: a few of the latest, by rule and service, since the start."""

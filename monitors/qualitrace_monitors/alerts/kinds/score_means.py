@@ -75,7 +75,7 @@ class ScoreMeans(Kind):
         while has_more:
             with self.sources.database.transaction() as connection:
                 bets, has_more = take_bets(connection, now, silence)
-                bet(connection, self.rules, offered(self.rules, bets), now)
+                bet(connection, offered(self.rules, bets), now)
 
     def find(self, connection: sqlite3.Connection, rule: AlertRule, now: float) -> Mapping[str, ScoreFinding]:
         """Return what the scores show, with the estimate over the rule's window beside it."""

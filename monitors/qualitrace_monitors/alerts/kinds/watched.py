@@ -3,7 +3,7 @@
 import itertools
 import math
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -13,6 +13,9 @@ from qualitrace_monitors.alerts.rule_watch import Change, RuleWatch
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.status import AlertStatus
 from qualitrace_monitors.alerts.watch import REFERENCE
+
+Key = tuple[str, str]
+"""A rule, by its name, and a service."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,17 +38,12 @@ class Watched(Finding):
         return self.watch
 
 
-def bet(
-    connection: sqlite3.Connection, rules: Sequence[AlertRule], bets: Iterable[tuple[AlertRule, Bet]], now: float
-) -> None:
+def bet(connection: sqlite3.Connection, bets: Iterable[tuple[AlertRule, Bet]], now: float) -> None:
     """Let rules take bets, each on traffic that it is about, in the caller's transaction."""
-    watches: Watches | None = None
+    watches = KeptWatches(connection)
     for rule, taken in bets:
-        if watches is None:
-            firing = {(status.rule, status.service) for status in AlertStatus.load_all(connection) if status.fired_at}
-            watches = Watches(RuleWatch.all_of(connection, rules, now), firing)
         watches.take(rule, taken, now)
-    for watch in watches.all_changed() if watches else ():
+    for watch in watches.all_changed():
         watch.save(connection)
 
 
@@ -53,7 +51,6 @@ class Watches:
     """The watches of some rules, while they take bets.
 
     Args:
-        known: those that were kept.
         firing: the alerts that fire, by rule and service; a new watch of one of them has to show a recovery.
 
     Attributes:
@@ -61,26 +58,62 @@ class Watches:
         changed: how many bets each has taken; those alone that were offered any.
     """
 
-    def __init__(self, known: Iterable[RuleWatch], firing: Collection[tuple[str, str]]) -> None:
-        self.all = {(watch.rule.name, watch.service): watch for watch in known}
-        self.changed: dict[tuple[str, str], int] = {}
+    def __init__(self, firing: Collection[Key] = ()) -> None:
+        self.all: dict[Key, RuleWatch] = {}
+        self.changed: dict[Key, int] = {}
         self._firing = firing
+        self._numbers: dict[str, set[int]] = {}
 
     def take(self, rule: AlertRule, bet: Bet, now: float) -> None:
         """Let a rule take a bet on traffic that it is about; `now` is in Unix seconds."""
         key = rule.name, bet.service
-        if key not in self.all or self.all[key].is_outdated(now):
-            self.all.pop(key, None)
-            self.all[key] = RuleWatch(rule, bet.service, self._next_number(rule), fires=key in self._firing)
-        self.changed[key] = self.changed.get(key, 0) + self.all[key].take(bet)
+        watch = self.all.get(key) or self._kept(rule, bet.service, now)
+        if watch is None or watch.is_outdated(now):
+            number = self._next_number(rule) if watch is None else watch.number
+            watch = RuleWatch(rule, bet.service, number, fires=self._fires(key))
+        self.all[key] = watch
+        self.changed[key] = self.changed.get(key, 0) + watch.take(bet)
 
     def all_changed(self) -> list[RuleWatch]:
         """Return the watches that were offered bets."""
         return [self.all[key] for key in self.changed]
 
+    def _kept(self, rule: AlertRule, service: str, now: float) -> RuleWatch | None:
+        """Return a watch that is kept elsewhere."""
+        return None
+
+    def _fires(self, key: Key) -> bool:
+        return key in self._firing
+
+    def _kept_numbers(self, rule: AlertRule) -> set[int]:
+        """Return the numbers that services of a rule have whose watches are kept elsewhere."""
+        return set()
+
     def _next_number(self, rule: AlertRule) -> int:
-        taken = {watch.number for (name, _), watch in self.all.items() if name == rule.name}
-        return next(number for number in itertools.count(1) if number not in taken)
+        taken = self._numbers.get(rule.name)
+        if taken is None:
+            taken = self._numbers[rule.name] = self._kept_numbers(rule)
+        number = next(number for number in itertools.count(1) if number not in taken)
+        taken.add(number)
+        return number
+
+
+class KeptWatches(Watches):
+    """Watches that are kept in the state database: each is read when a bet on it comes, as most have none."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__()
+        self._connection = connection
+
+    def _kept(self, rule: AlertRule, service: str, now: float) -> RuleWatch | None:
+        return RuleWatch.load(self._connection, rule, service, now)
+
+    def _fires(self, key: Key) -> bool:
+        status = AlertStatus.load(self._connection, *key)
+        return status is not None and status.fired_at is not None
+
+    def _kept_numbers(self, rule: AlertRule) -> set[int]:
+        return RuleWatch.numbers(self._connection, rule)
 
 
 def change_text(watch: RuleWatch, values: str, *, signed: bool = False) -> str:
