@@ -18,10 +18,12 @@ from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.backtest.falls import Delay, Simulation, Stream
 from qualitrace_monitors.backtest.report import time_text
 from qualitrace_monitors.config import Config
+from qualitrace_monitors.judges.settings import JudgeConfig
 
 FALLS = (0.05, 0.1, 0.2)
 
 _TRAFFIC = re.compile(r"([0-9]*\.?[0-9]+)\s*/\s*([smhd])")
+_GLOB = re.compile(r"[*?\[]")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
@@ -43,7 +45,7 @@ def delay(path: Path | None, rate: float, traffic: float, sessions: int, names: 
     """Say how long falls of 5, 10 and 20 points would take to be noticed, by simulation.
 
     The rate is that of good values: the pass rate of a rule with <, what is left of the error rate of one with >.
-    Scores are the traffic times the sampling rate of the rule's judge.
+    Scores are the traffic times the sampling rate of the rule's judge: the least one, where rates differ by match.
     """
     config = load_or_exit(path, Config, needs=("judges", "alerts", "sampling"))
     found: list[dict[str, Any]] = []
@@ -58,17 +60,41 @@ def delay(path: Path | None, rate: float, traffic: float, sessions: int, names: 
     click.echo(json.dumps(found, indent=2) if in_json else "\n\n".join("\n".join(_lines(each)) for each in found))
 
 
+def _judge_of(config: Config, rule: AlertRule) -> JudgeConfig | None:
+    return next((judge for judge in config.judges if judge.name == rule.judge), None)
+
+
+def _service_of(rule: AlertRule) -> str:
+    """Return the one service that a rule is about; empty if it names none, or a glob."""
+    return rule.service if rule.service and not _GLOB.search(rule.service) else ""
+
+
 def _scores_per_request(config: Config, rule: AlertRule) -> float:
-    """Return how many scores, or requests, a rule gets to see of a request on average."""
-    judge = next((judge for judge in config.judges if judge.name == rule.judge), None)
+    """Return how many scores, or requests, a rule gets to see of a request, on average and at least."""
+    judge = _judge_of(config, rule)
     if judge is None:
         return 1.0
     audited = judge.cascade.audit_rate if judge.cascade and rule.tier not in ("local", "joined") else 1.0
-    return config.sampling.rate_of(judge) * audited
+    return config.sampling.least_rate(judge, _service_of(rule)) * audited
+
+
+def _sampling_text(config: Config, rule: AlertRule) -> str:
+    """Say which of several sampling rates the delays are for; empty where there is one."""
+    judge = _judge_of(config, rule)
+    if judge is None or not (strata := config.sampling.strata_of(judge)):
+        return ""
+    service = _service_of(rule)
+    rate = config.sampling.least_rate(judge, service)
+    named = not service and any("service" in stratum.match.root for stratum in strata)
+    where = "of a service that no rate names " if named else ""
+    return (
+        f"sampling rates differ: {rate:g} of the traffic {where}is scored at least; what is scored more often weighs "
+        "less, so falls are noticed no later"
+    )
 
 
 def _audited(config: Config, rule: AlertRule) -> float:
-    judge = next((judge for judge in config.judges if judge.name == rule.judge), None)
+    judge = _judge_of(config, rule)
     return judge.cascade.audit_rate if judge and judge.cascade and rule.tier == "joined" else 1.0
 
 
@@ -88,6 +114,7 @@ def _simulated(
         "false_alarms": str(rule.false_alarms),
         "scores_per_hour": stream.scores_per_second * 3600,
         "missed_is_exact": simulation.is_whole_month,
+        "sampling": _sampling_text(config, rule),
         "falls": [
             {
                 "from": round(each.before, 6),
@@ -129,6 +156,8 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         return
     per_hour = f"{found['scores_per_hour']:,.4g} {'scores' if judge else 'requests'} an hour"
     yield f"{found['name']}: {judge}{found['when']} (false alarms at most {found['false_alarms']}), {per_hour}"
+    if found["sampling"]:
+        yield f"  {found['sampling']}"
     for fall in found["falls"]:
         yield f"  {fall['from']:.2f} to {fall['to']:.2f}"
         for name in ("known_service", "new_service"):

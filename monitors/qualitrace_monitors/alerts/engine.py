@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from qualitrace_collector.state import Database
 from qualitrace_monitors.alerts.kinds import kinds_of
-from qualitrace_monitors.alerts.kinds.kind import CLOCK_STEP, Finding, OwnState, Sources
+from qualitrace_monitors.alerts.kinds.kind import Finding, Look, OwnState, Sources
 from qualitrace_monitors.alerts.quoting import inert
 from qualitrace_monitors.alerts.rule_watch import RuleWatch
 from qualitrace_monitors.alerts.settings import AlertRule
@@ -20,6 +20,8 @@ from qualitrace_monitors.notify.payload import Alert, Links
 
 EVALUATION_SECONDS = 5.0
 """How often the rules look at what has come."""
+CLOCK_STEP = 1.0
+"""Seconds by which the wall clock must be set at once to count as set: NTP slews it by less."""
 
 
 class AlertEngine:
@@ -65,12 +67,11 @@ class AlertEngine:
         """
         with self._database.transaction() as connection:
             RuleWatch.forget_outdated(connection, self.rules, now)
-        steady = now if steady is None else steady
-        step = self._clock_step(now, steady)
+        look = self._look(now, now if steady is None else steady)
         for kind in self._kinds:
-            kind.take(now, steady)
+            kind.take(look)
         with self._database.transaction() as connection:
-            saved = [status.moved(step) for status in AlertStatus.load_all(connection)]
+            saved = [status.moved(look.step) for status in AlertStatus.load_all(connection)]
             kept = {(status.rule, status.service): status for status in saved if self._covers(status)}
             for status in saved:
                 if not self._covers(status):
@@ -83,11 +84,10 @@ class AlertEngine:
             for status in kept.values():
                 _keep(connection, status)
 
-    def _clock_step(self, now: float, steady: float) -> float:
-        """Return by how many seconds the clock was set since the last evaluation; 0 for less than `CLOCK_STEP`."""
+    def _look(self, now: float, steady: float) -> Look:
         before, self._clocks = self._clocks, (now, steady)
         step = 0.0 if before is None else (now - before[0]) - (steady - before[1])
-        return step if abs(step) > CLOCK_STEP else 0.0
+        return Look(now, steady, step if abs(step) > CLOCK_STEP else 0.0)
 
     def _covers(self, status: AlertStatus) -> bool:
         rule = self._rules.get(status.rule)
@@ -103,10 +103,9 @@ class AlertEngine:
             before, after = replace(before, state="pending"), replace(after, fired_at=now)
         if after.state == "firing" and before.state != "firing":
             after = replace(after, labels=_labels(finding), receivers=finding.rule.notify)
-            sentence = inert(finding.fired())
-            description = f"{sentence}.{finding.details(connection, now)}"
-            texts = {"summary": finding.rule.summary or sentence, "description": description}
-            self._notify(connection, after, texts, now, finding)
+            self._notify(connection, after, _firing_texts(connection, finding, now), now, finding)
+        elif after.state == "firing" and finding.evidence == "established":
+            after = self._tell_new_receivers(connection, after, finding, now)
         elif before.state == "firing" and after.state != "firing":
             sentence = inert(finding.recovered())
             texts = {"summary": sentence, "description": f"{sentence}."}
@@ -116,6 +115,17 @@ class AlertEngine:
             after.delete(connection)
         else:
             after.save(connection)
+
+    def _tell_new_receivers(
+        self, connection: sqlite3.Connection, status: AlertStatus, finding: Finding, now: float
+    ) -> AlertStatus:
+        """Notify the receivers that the rule was given since the alert fired; those that it lost hear of its end."""
+        new = tuple(name for name in finding.rule.notify if name not in status.receivers)
+        if not new:
+            return status
+        texts = _firing_texts(connection, finding, now)
+        self._notify(connection, replace(status, receivers=new), texts, now, finding)
+        return replace(status, receivers=status.receivers + new)
 
     def _retire(self, connection: sqlite3.Connection, status: AlertStatus, now: float) -> None:
         text = f"the rule {status.rule} no longer covers {status.judge or 'the traffic'} of {inert(status.service)}"
@@ -150,6 +160,12 @@ class AlertEngine:
             return self._links.web  # it is of no service
         began_at = (finding and finding.began_at) or status.active_since or now
         return self._links.page(status.service, status.judge, began_at)
+
+
+def _firing_texts(connection: sqlite3.Connection, finding: Finding, now: float) -> dict[str, str]:
+    sentence = inert(finding.fired())
+    description = f"{sentence}.{finding.details(connection, now)}"
+    return {"summary": finding.rule.summary or sentence, "description": description}
 
 
 def _keep(connection: sqlite3.Connection, status: AlertStatus) -> None:

@@ -23,6 +23,7 @@ from qualitrace_collector.process import watchdog
 from qualitrace_collector.process.in_work import GROUPS, InWork
 from qualitrace_collector.process.loop import Loop
 from qualitrace_collector.state import Database, JudgeQueue, Ledger
+from qualitrace_monitors.alerts.awake_clock import AwakeClock
 from qualitrace_monitors.alerts.engine import EVALUATION_SECONDS, AlertEngine
 from qualitrace_monitors.alerts.kinds.kind import OwnState
 from qualitrace_monitors.budget.pacing import Pacing
@@ -94,7 +95,7 @@ class Services:
         self._spending = Spending(config.budget, config.judges, self._database)
         self._pacing = Pacing(config.judges, config.sampling, self._spending, self._database, time.time)
         self._judge_metrics = JudgeMetrics(self._registry)
-        self._alerts = self._build_alerts()
+        self._alerts, self._awake = self._build_alerts(), AwakeClock(EVALUATION_SECONDS)
         self._recorder = self._build_recorder()
         self._pipeline = self._build_pipeline() if collect else None
         self._in_work = [self._pipeline.in_work] if self._pipeline else []
@@ -203,7 +204,7 @@ class Services:
         return oldest is not None and now - oldest > self._config.assembly.max_open + HELD_UP_SECONDS
 
     def _evaluate_alerts(self, now: float) -> None:
-        self._alerts.evaluate(now, time.monotonic())
+        self._alerts.evaluate(now, self._awake.look())
 
     def _build_pipeline(self) -> Pipeline:
         writer = Writer(self._store) if has_second_core() else None

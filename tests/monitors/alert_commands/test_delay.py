@@ -47,6 +47,31 @@ def test_a_delay_is_as_long_as_the_scores_take(run: Run) -> None:
     assert waited - 300 == pytest.approx(sessions * 6, abs=6)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("service", "rates", "per_hour", "said"),
+    [
+        (None, [], 60, ""),
+        (None, [{"match": {"route": "/pay"}, "rate": 0.5}], 60, "0.1 of the traffic is scored at least"),
+        ("shop", [{"match": {"route": "/pay"}, "rate": 0.05}], 30, "0.05 of the traffic is scored at least"),
+        ("shop", [{"match": {"service": "shop"}, "rate": 0.5}], 300, "0.5 of the traffic is scored at least"),
+        ("s*", [{"match": {"service": "shop"}, "rate": 0.5}], 60, "0.1 of the traffic of a service that no rate names"),
+    ],
+)
+def test_rates_that_differ_by_match_count(
+    service: str | None, rates: list[dict[str, Any]], per_hour: float, said: str, run: Run
+) -> None:
+    """The least that a rule's service may be scored at, which the output says: what is scored more weighs less."""
+    rule = LOW | ({"service": service} if service else {})
+    asked = ("--rate", "0.95", "--traffic", "10/m", "--json")
+    result = run(*asked, rules=[rule], sampling={"rate": 0.1, "rates": rates})
+    assert result.exit_code == 0, result.output
+    [found] = json.loads(result.stdout)
+    assert found["scores_per_hour"] == pytest.approx(per_hour)
+    assert (found["sampling"] == "") == (said == "")
+    assert said in found["sampling"]
+
+
 def test_each_rule_is_named_with_what_it_allows_and_what_cannot_be_simulated(run: Run) -> None:
     """By text as by JSON."""
     fact = {"name": "dear", "when": "cost_per_hour > 3"}

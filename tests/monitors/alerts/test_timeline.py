@@ -1,5 +1,6 @@
 """How an alert's state follows the scores over time, with and without restarts."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -176,3 +177,26 @@ def test_judging_that_resumes_after_an_outage_alerts(database: Database, add_sco
         add_score(database, "fail", NOW - 5 * 3600)
     engine.evaluate(NOW)
     assert [status.state for _, status in engine.statuses()] == ["firing"]
+
+
+def test_a_receiver_that_a_rule_is_given_hears_of_what_fires(database: Database, add_score: AddScore) -> None:
+    """Once, as of its beginning; and all that were told hear of the end, also the one that the rule lost."""
+    for _ in range(20):
+        add_score(database, "fail", NOW)
+    engine_on(database, rule_with()).evaluate(NOW)
+    later = engine_on(database, rule_with(notify=["chat"]))
+    for step in (100, 200):
+        later.evaluate(NOW + step)
+    for _ in range(60):
+        add_score(database, "pass", NOW + 300)
+    later.evaluate(NOW + 300)
+    rows = database.rows("SELECT receiver, body FROM outbox ORDER BY sequence")
+    found = [(row["receiver"], alert) for row in rows for alert in json.loads(row["body"])["alerts"]]
+    assert [(receiver, alert["status"]) for receiver, alert in found] == [
+        ("ops", "firing"),
+        ("chat", "firing"),
+        ("ops", "resolved"),
+        ("chat", "resolved"),
+    ]
+    assert len({(alert["fingerprint"], alert["startsAt"]) for _, alert in found}) == 1
+    assert found[1][1]["annotations"] == found[0][1]["annotations"]

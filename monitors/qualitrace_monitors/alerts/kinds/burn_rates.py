@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from qualitrace_collector.config.values import duration_text
 from qualitrace_collector.state.requests import Requests
-from qualitrace_monitors.alerts.kinds.kind import Finding, Kind, Sources
+from qualitrace_monitors.alerts.kinds.kind import Finding, Kind, Look, Sources
 from qualitrace_monitors.alerts.rule_watch import TIERS
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.estimate.sums import sum_up
@@ -113,12 +113,12 @@ class BurnRates(Kind):
         self._found: dict[str, Mapping[str, BurnFinding]] = {}
         self._looked: float | None = None
 
-    def take(self, now: float, steady: float) -> None:
+    def take(self, look: Look) -> None:
         """Let the windows be summed up again when it is time."""
         with self.sources.database.transaction() as connection:
-            Requests.forget_ahead(connection, now)
-        if self._looked is None or not 0 <= steady - self._looked < AGAIN_SECONDS:
-            self._looked = steady
+            Requests.forget_ahead(connection, look.now)
+        if self._looked is None or not 0 <= look.steady - self._looked < AGAIN_SECONDS:
+            self._looked = look.steady
             self._found.clear()
 
     def find(self, connection: sqlite3.Connection, rule: AlertRule, now: float) -> Mapping[str, BurnFinding]:

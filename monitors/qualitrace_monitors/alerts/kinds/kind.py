@@ -4,7 +4,7 @@ import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from qualitrace_collector.state import Database
 from qualitrace_monitors.alerts.condition import KindName
@@ -17,8 +17,6 @@ from qualitrace_monitors.notify.payload import Links
 
 OWN_SERVICE = "qualitrace"
 """The service of alerts on qualitrace itself."""
-CLOCK_STEP = 1.0
-"""Seconds by which the wall clock must be set at once to count as set: NTP slews it by less."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +89,20 @@ class Finding(ABC):
         return ""
 
 
+class Look(NamedTuple):
+    """A moment at which the rules look at what has come.
+
+    Attributes:
+        now: Unix seconds.
+        steady: seconds of a clock that nobody sets.
+        step: by how many seconds the wall clock was set since the last look; 0 if it was not.
+    """
+
+    now: float
+    steady: float
+    step: float = 0.0
+
+
 class Kind(ABC):
     """Rules of one kind.
 
@@ -109,13 +121,8 @@ class Kind(ABC):
         self.rules = rules
         self.sources = sources
 
-    def take(self, now: float, steady: float) -> None:  # noqa: B027  # most kinds read what others keep
-        """Take what has come since the last evaluation, in transactions of its own.
-
-        Args:
-            now: Unix seconds.
-            steady: seconds of a clock that nobody sets.
-        """
+    def take(self, look: Look) -> None:  # noqa: B027  # most kinds read what others keep
+        """Take what has come since the last look, in transactions of its own."""
 
     @abstractmethod
     def find(self, connection: sqlite3.Connection, rule: AlertRule, now: float) -> Mapping[str, Finding]:

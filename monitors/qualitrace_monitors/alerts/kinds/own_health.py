@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from qualitrace_collector.config.values import duration_text
 from qualitrace_collector.state import JudgeQueue, Ledger
 from qualitrace_monitors.alerts.kinds.fact import Fact, exceeds
-from qualitrace_monitors.alerts.kinds.kind import CLOCK_STEP, OWN_SERVICE, Kind, Sources
+from qualitrace_monitors.alerts.kinds.kind import OWN_SERVICE, Kind, Look, Sources
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.judges.build import llm_queue
 
@@ -30,7 +30,6 @@ class OwnHealth(Kind):
     def __init__(self, rules: Sequence[AlertRule], sources: Sources) -> None:
         super().__init__(rules, sources)
         self._calls = deque[tuple[float, Mapping[str, tuple[int, int]]]]()
-        self._clocks: tuple[float, float] | None = None
         self._stepped_at = 0.0
         self._measures: Mapping[str, Callable[[AlertRule, float], Measured]] = {
             "budget_spent": self._budget_spent,
@@ -39,13 +38,12 @@ class OwnHealth(Kind):
             "backlog": self._backlog,
         }
 
-    def take(self, now: float, steady: float) -> None:
+    def take(self, look: Look) -> None:
         """Note how many calls there were, and whether the clock was set."""
-        if self._clocks and abs((now - self._clocks[0]) - (steady - self._clocks[1])) > CLOCK_STEP:
-            self._stepped_at = now
-        self._clocks = now, steady
-        self._calls.append((steady, self.sources.own.judge_calls()))
-        while len(self._calls) > 1 and self._calls[1][0] <= steady - ERROR_WINDOW:
+        if look.step:
+            self._stepped_at = look.now
+        self._calls.append((look.steady, self.sources.own.judge_calls()))
+        while len(self._calls) > 1 and self._calls[1][0] <= look.steady - ERROR_WINDOW:
             self._calls.popleft()
 
     def find(self, connection: sqlite3.Connection, rule: AlertRule, now: float) -> Mapping[str, Fact]:

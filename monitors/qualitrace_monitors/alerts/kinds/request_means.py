@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from qualitrace_collector.config.values import duration_text
 from qualitrace_collector.state.requests import HOUR, Requests
-from qualitrace_monitors.alerts.kinds.kind import Kind, Sources
+from qualitrace_monitors.alerts.kinds.kind import Kind, Look, Sources
 from qualitrace_monitors.alerts.kinds.watched import Watched, bet, change_text, promise_text, since_text
 from qualitrace_monitors.alerts.new_requests import RequestGroup, take_requests
 from qualitrace_monitors.alerts.rule_watch import LastRead, RuleWatch
@@ -70,13 +70,13 @@ class RequestMeans(Kind):
         self._read: dict[str, LastRead] = {rule.name: {} for rule in rules}
         self._bad: dict[tuple[str, str], deque[str]] = {}
 
-    def take(self, now: float, steady: float) -> None:
+    def take(self, look: Look) -> None:
         """Let the rules bet on the requests that came."""
         silence = min(rule.session_silence for rule in self.rules)
         has_more = True
         while has_more:
             with self.sources.database.transaction() as connection:
-                requests, has_more = take_requests(connection, now, silence)
+                requests, has_more = take_requests(connection, look.now, silence)
                 for each in requests:
                     self._note(each)
                 bets = (
@@ -85,7 +85,7 @@ class RequestMeans(Kind):
                     for rule in self.rules
                     if rule.covers(each.service) and (made := each.bet(rule))
                 )
-                bet(connection, bets, now)
+                bet(connection, bets, look.now)
 
     def _note(self, requests: RequestGroup) -> None:
         """Note which traces are bad: a few of the latest, by rule and service, since the start."""

@@ -10,7 +10,7 @@ from functools import partial
 
 from qualitrace_collector.config.values import duration_text
 from qualitrace_monitors.alerts.failing_answers import failing_answers
-from qualitrace_monitors.alerts.kinds.kind import Kind, Sources
+from qualitrace_monitors.alerts.kinds.kind import Kind, Look, Sources
 from qualitrace_monitors.alerts.kinds.watched import Watched, bet, change_text, limit_text
 from qualitrace_monitors.alerts.new_scores import Bet, take_bets
 from qualitrace_monitors.alerts.rule_watch import LastRead, RuleWatch
@@ -68,14 +68,14 @@ class ScoreMeans(Kind):
         super().__init__(rules, sources)
         self._read: dict[str, LastRead] = {rule.name: {} for rule in rules}
 
-    def take(self, now: float, steady: float) -> None:
+    def take(self, look: Look) -> None:
         """Let the rules bet on the scores that came."""
         silence = min((rule.session_silence for rule in self.rules), default=SESSION_SILENCE)
         has_more = True
         while has_more:
             with self.sources.database.transaction() as connection:
-                bets, has_more = take_bets(connection, now, silence)
-                bet(connection, offered(self.rules, bets), now)
+                bets, has_more = take_bets(connection, look.now, silence)
+                bet(connection, offered(self.rules, bets), look.now)
 
     def find(self, connection: sqlite3.Connection, rule: AlertRule, now: float) -> Mapping[str, ScoreFinding]:
         """Return what the scores show, with the estimate over the rule's window beside it."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from qualitrace_collector.config.values import duration_text
 from qualitrace_monitors.alerts.kinds.fact import Fact
-from qualitrace_monitors.alerts.kinds.kind import Kind, Sources
+from qualitrace_monitors.alerts.kinds.kind import Kind, Look, Sources
 from qualitrace_monitors.alerts.kinds.watched import moment
 from qualitrace_monitors.alerts.settings import AlertRule
 
@@ -30,12 +30,12 @@ class Silence(Kind):
         self._before: float | None = None
         self._forget = max(rule.when.threshold for rule in rules) + 2 * SHUT_DOWN
 
-    def take(self, now: float, steady: float) -> None:
+    def take(self, look: Look) -> None:
         """Count how long it has been silent since the last evaluation."""
-        passed = 0.0 if self._before is None else max(0.0, steady - self._before)
-        self._before = steady
+        passed = 0.0 if self._before is None else max(0.0, look.steady - self._before)
+        self._before = look.steady
         # Requests that wait to be stored are not missing: no_requests says nothing while storing is held up.
-        judged = "judge != ''" if self.sources.own.storing_is_held_up(now) else "true"
+        judged = "judge != ''" if self.sources.own.storing_is_held_up(look.now) else "true"
         with self.sources.database.transaction() as connection:
             connection.execute(f"UPDATE last_seen SET silent = {_COUNTED} WHERE {judged}", (passed,))
             connection.execute("DELETE FROM last_seen WHERE silent > ?", (self._forget,))

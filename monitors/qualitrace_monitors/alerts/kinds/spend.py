@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from qualitrace_collector.state.requests import HOUR, Requests
 from qualitrace_monitors.alerts.condition import written
 from qualitrace_monitors.alerts.kinds.fact import Fact, exceeds
-from qualitrace_monitors.alerts.kinds.kind import Kind
+from qualitrace_monitors.alerts.kinds.kind import Kind, Look
 from qualitrace_monitors.alerts.settings import AlertRule
 
 
@@ -18,10 +18,10 @@ class Spend(Kind):
 
     names = ("spend",)
 
-    def take(self, now: float, steady: float) -> None:
+    def take(self, look: Look) -> None:
         """Forget what a clock that was ahead has written, which would count again when the clock gets there."""
         with self.sources.database.transaction() as connection:
-            Requests.forget_ahead(connection, now)
+            Requests.forget_ahead(connection, look.now)
 
     def find(self, connection: sqlite3.Connection, rule: AlertRule, now: float) -> Mapping[str, Fact]:
         """Return the sums of the services that had requests lately, also those that had none in the last hour."""
