@@ -24,7 +24,7 @@ from qualitrace_monitors.notify.payload import Links
 from qualitrace_monitors.reload.channel import Reloader, ReloadState
 from qualitrace_monitors.server.health import Health
 from qualitrace_monitors.web.app import create_app
-from qualitrace_monitors.web.dashboard import Dashboard
+from qualitrace_monitors.web.page import Sources
 from qualitrace_monitors.web.server import WebServer
 
 NOW = 1_800_000_000.0
@@ -65,20 +65,20 @@ class WebStand:
         self.spending = Spending(parsed.budget, parsed.judges, database)
         pacing = Pacing(parsed.judges, parsed.sampling, self.spending, database, lambda: NOW)
         self.registry.register(BudgetCollector(parsed.judges, self.spending, pacing, lambda: NOW))
-        dashboard = Dashboard(
+        sources = Sources(
+            config=parsed,
             database=database,
             estimator=estimator,
             alerts=self.alerts,
-            otlp_http=parsed.listen.otlp_http,
-            receivers=parsed.notify,
+            problems=self.health.problems,
+            links=links,
             mlflow_uri=links.tracking_uri,
-            trace_url=links.trace,
             clock=lambda: NOW,
         )
         self.supervisor, channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         reloader = Reloader(channel, ReloadState(successful=True, succeeded_at=NOW - 60))
         self.registry.register(ReloadCollector(reloader))
-        app = create_app(parsed.listen, self.registry, self.health.report, dashboard, reloader)
+        app = create_app(sources, self.registry, self.health.report, reloader)
         self.server = WebServer(app)
 
     @property

@@ -44,6 +44,8 @@ class Listen(Section):
     """The URL at which readers of notifications reach the web port, if it is not `listen.web`."""
     web_token: HeaderSecret | None = None
     """The token for the web port, sent as Bearer or as the password of Basic authentication."""
+    web_read_token: HeaderSecret | None = None
+    """A second token, with which readers see everything but cannot label, test receivers or reload."""
     allowed_hosts: tuple[str, ...] = ()
     """Host names that the web and OTLP/HTTP ports answer to. Without any, OTLP beyond loopback answers to all."""
 
@@ -53,6 +55,12 @@ class Listen(Section):
         if url is not None and len(str(url)) > LONGEST_URL:
             raise ValueError(f"must be at most {LONGEST_URL} letters, since it stands in every link of a notification")
         return url
+
+    @model_validator(mode="after")
+    def _has_a_token_to_act(self) -> "Listen":
+        if self.web_read_token is not None and self.web_token is None:
+            raise ValueError("web_read_token needs web_token, or nobody could act")
+        return self
 
     @property
     def web_url(self) -> str:

@@ -48,7 +48,7 @@ from qualitrace_monitors.reload.channel import Reloader
 from qualitrace_monitors.server.health import OTLP, Health
 from qualitrace_monitors.server.probes import AckProbe, MlflowProbe
 from qualitrace_monitors.web.app import create_app
-from qualitrace_monitors.web.dashboard import Dashboard
+from qualitrace_monitors.web.page import Sources
 from qualitrace_monitors.web.server import WebServer
 
 _log = logging.getLogger(__name__)
@@ -299,18 +299,18 @@ class Services:
         )
         self._registry.register(state)
         self._registry.register(BudgetCollector(self._config.judges, self._spending, self._pacing, time.time))
-        dashboard = Dashboard(
+        sources = Sources(
+            config=self._config,
             database=self._database,
             estimator=self._estimator,
             alerts=self._alerts,
-            otlp_http=self._config.listen.otlp_http,
-            receivers=self._config.notify,
+            problems=self._health.problems,
+            links=self._links,
             mlflow_uri=self._mlflow_uri,
-            trace_url=self._links.trace,
             clock=time.time,
         )
         self._registry.register(ReloadCollector(self._reloader))
-        app = create_app(self._config.listen, self._registry, self._health.report, dashboard, self._reloader)
+        app = create_app(sources, self._registry, self._health.report, self._reloader)
         return WebServer(app, self._config.listen.web)
 
 

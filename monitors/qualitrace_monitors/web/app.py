@@ -1,74 +1,74 @@
-"""The web port's application: `/metrics`, `/healthz`, `/readyz`, `/-/reload` and the dashboard at `/`."""
+"""The web port's application: the pages, and `/metrics`, `/healthz`, `/readyz` and `/-/reload`."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import (
-    FileResponse,
-    HTMLResponse,
-    JSONResponse,
-    PlainTextResponse,
-    RedirectResponse,
-    Response,
-)
-from starlette.routing import Route
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from qualitrace_collector.config.values import split_address
 from qualitrace_collector.receive.settings import Listen
 from qualitrace_monitors.reload.channel import Reloader
-from qualitrace_monitors.web.dashboard import Dashboard
-from qualitrace_monitors.web.guard import RELOAD, WebGuard
+from qualitrace_monitors.web.forms import read_form
+from qualitrace_monitors.web.guard import WebGuard
+from qualitrace_monitors.web.page import Action, BadQuery, NotFound, Page, PageRequest, Sources
+from qualitrace_monitors.web.pages import ACTIONS, PAGES
+from qualitrace_monitors.web.rendering import STATIC, moment, render
 from qualitrace_monitors.web.shared_reads import SharedReads
 
+REFRESH_SECONDS = 5
+"""How often a page that is looked at is renewed."""
 RELOAD_SECONDS = 30.0
 """How long a reload may take to be answered: the supervisor does it at once, unless it is about an earlier one."""
-STYLE = Path(__file__).parent / "static" / "style.css"
+LONGEST_ADDRESS = 4_000
+"""Characters of a page's path with its query."""
 
 
 def create_app(
-    listen: Listen,
+    sources: Sources,
     registry: CollectorRegistry,
     report: Callable[[], tuple[bool, dict[str, Any]]],
-    dashboard: Dashboard,
     reloader: Reloader | None = None,
 ) -> Starlette:
-    """Make the web port's application, guarded as `listen` says.
+    """Make the web port's application, guarded as the section `listen` says.
 
     Args:
         registry: the metrics to expose.
         report: says whether the server is ready, and the body of `/readyz`. It waits for nothing.
         reloader: asks for the configuration to be read anew.
     """
-    pages = _Pages(registry, report, dashboard, reloader)
+    listen = sources.config.listen
+    paths = _Paths(sources, registry, report, reloader)
+    tokens = (
+        None if token is None else token.get_secret_value() for token in (listen.web_token, listen.web_read_token)
+    )
+    hosts = (split_address(listen.web)[0], *_external_hosts(listen), *listen.allowed_hosts)
     return Starlette(
         routes=[
-            Route("/", pages.dashboard),
+            *(Route(page.path, paths.page(page)) for page in PAGES),
+            *(Route(action.path, paths.action(action), methods=["POST"]) for action in ACTIONS),
             # The addresses in notifications. Names may hold slashes.
-            Route("/service/{names:path}", pages.service),
-            Route("/trace/{trace_id:path}", pages.trace),
-            Route("/style.css", pages.style),
-            Route("/metrics", pages.metrics),
-            Route("/healthz", pages.healthz),
-            Route("/readyz", pages.readyz),
-            Route(RELOAD, pages.reload, methods=["POST"]),
+            Route("/service/{names:path}", paths.service),
+            Route("/trace/{trace_id:path}", paths.trace),
+            Mount("/static", _LastingFiles(directory=STATIC)),
+            Route("/metrics", paths.metrics),
+            Route("/healthz", paths.healthz),
+            Route("/readyz", paths.readyz),
+            Route("/-/reload", paths.reload, methods=["POST"]),
         ],
-        middleware=[
-            Middleware(
-                WebGuard,
-                hosts=(split_address(listen.web)[0], *_external_hosts(listen), *listen.allowed_hosts),
-                token=None if listen.web_token is None else listen.web_token.get_secret_value(),
-            )
-        ],
-        lifespan=pages.lifespan,
+        middleware=[Middleware(WebGuard, hosts, *tokens), Middleware(GZipMiddleware)],
+        lifespan=paths.lifespan,
     )
 
 
@@ -78,17 +78,26 @@ def _external_hosts(listen: Listen) -> list[str]:
     return [host.strip("[]")] if host else []
 
 
-class _Pages:
+class _LastingFiles(StaticFiles):
+    """Files whose addresses change with their content."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["Cache-Control"] = "private, max-age=31536000, immutable"
+        return response
+
+
+class _Paths:
     def __init__(
         self,
+        sources: Sources,
         registry: CollectorRegistry,
         report: Callable[[], tuple[bool, dict[str, Any]]],
-        dashboard: Dashboard,
         reloader: Reloader | None,
     ) -> None:
+        self._sources = sources
         self._registry = registry
         self._report = report
-        self._dashboard = dashboard
         self._reloader = reloader
 
     @asynccontextmanager
@@ -97,18 +106,75 @@ class _Pages:
         yield
         self._reads.close()
 
-    async def dashboard(self, _request: Request) -> Response:
-        return HTMLResponse(await self._reads.read("dashboard", lambda: self._dashboard.render().encode()))
+    def page(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
+        """Return what answers requests for a page."""
 
-    async def service(self, _request: Request) -> Response:
-        return RedirectResponse("/")  # which shows every service and judge
+        async def respond(request: Request) -> Response:
+            address = str(request.url)
+            if len(address) > LONGEST_ADDRESS:
+                return await self._problem(request, 414, f"the address is longer than {LONGEST_ADDRESS} characters")
+            asked = PageRequest(
+                parts=tuple(unquote(part) for part in _path(request).split("/") if part),
+                query=dict(request.query_params),
+                may_act=request.state.may_act,
+            )
+
+            def read() -> bytes:
+                return render(page.template, {**self._shared(request, page), **page.context(self._sources, asked)})
+
+            try:
+                return HTMLResponse(await self._reads.read(f"{asked.may_act} {address}", read))
+            except (BadQuery, NotFound) as error:
+                return await self._problem(request, 400 if isinstance(error, BadQuery) else 404, str(error))
+
+        return respond
+
+    def action(self, action: Action) -> Callable[[Request], Awaitable[Response]]:
+        """Return what answers a form."""
+
+        async def respond(request: Request) -> Response:
+            try:
+                fields = await read_form(request)
+                # No other request shares what this one does.
+                address = await self._reads.read(
+                    f"action {id(request)}", lambda: action.perform(self._sources, fields).encode()
+                )
+            except (BadQuery, NotFound) as error:
+                return await self._problem(request, 400 if isinstance(error, BadQuery) else 404, str(error))
+            return RedirectResponse(_root(request) + address.decode().lstrip("/"), 303)
+
+        return respond
+
+    async def _problem(self, request: Request, status: int, text: str) -> Response:
+        heading = {400: "This address cannot be read", 404: "There is nothing here"}.get(status, "This cannot be shown")
+
+        def read() -> bytes:
+            return render("problem.html", {**self._shared(request, None), "heading": heading, "text": text})
+
+        return HTMLResponse(await self._reads.read(f"problem {id(request)}", read), status)
+
+    def _shared(self, request: Request, page: Page | None) -> dict[str, Any]:
+        """Return what the frame of each page shows."""
+        now = self._sources.clock()
+        return {
+            "root": _root(request),
+            "menu": [each for each in PAGES if each.menu],
+            "here": page,
+            "refresh": REFRESH_SECONDS,
+            "now": now,
+            "time": moment(now),
+            "firing": sum(status.state == "firing" for _, status in self._sources.alerts.statuses()),
+            "may_act": request.state.may_act,
+            "mlflow_uri": self._sources.mlflow_uri,
+            "mlflow_has_pages": self._sources.has_trace_pages,
+        }
+
+    async def service(self, request: Request) -> Response:
+        return RedirectResponse(_root(request))  # which shows every service and judge
 
     async def trace(self, request: Request) -> Response:
-        address = self._dashboard.trace_url(quote(request.path_params["trace_id"], safe=""))
-        return RedirectResponse(address if self._dashboard.has_trace_pages else "/")
-
-    async def style(self, _request: Request) -> Response:
-        return FileResponse(STYLE)
+        address = self._sources.links.trace(quote(request.path_params["trace_id"], safe=""))
+        return RedirectResponse(address if self._sources.has_trace_pages else _root(request))
 
     async def metrics(self, request: Request) -> Response:
         try:
@@ -134,3 +200,13 @@ class _Pages:
         if not state.successful:
             return PlainTextResponse("".join(f"{mistake}\n" for mistake in state.mistakes), 400)
         return PlainTextResponse("the configuration is taken over; what it concerns starts again now\n")
+
+
+def _root(request: Request) -> str:
+    """Return the relative address of `/`, whose depth a percent-encoded slash does not change."""
+    return "../" * (_path(request).count("/") - 1) or "./"
+
+
+def _path(request: Request) -> str:
+    """Return the path as it was sent: a name in it may hold a slash, percent-encoded."""
+    return request.scope["raw_path"].decode("ascii", "replace")

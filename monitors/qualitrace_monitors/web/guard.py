@@ -14,17 +14,17 @@ from qualitrace_collector.http_server.browsers import BrowserGuard
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
+    # With no-referrer, browsers hide the origin of the pages' own forms, too.
+    "Referrer-Policy": "same-origin",
 }
 PROBES = ("/healthz", "/readyz")
 """Answered without a token, and by an IP address: they say nothing but how this server is."""
 
-RELOAD = "/-/reload"
-"""Where POST asks for the configuration to be read anew; everything else is read by GET and HEAD."""
+METHODS = ("GET", "HEAD", "POST")
 
 
 class WebGuard:
@@ -34,12 +34,15 @@ class WebGuard:
         app: what answers the requests that pass.
         hosts: host names, beside loopback's, that may stand in the Host header; without ports.
         token: what `Authorization` must carry, as Bearer or as the password of Basic; None asks for nothing.
+        read_token: another one, with which a reader may look at everything and change nothing.
+
+    What answers finds in the request's state whether it `may_act`, that is, may post.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Iterable[str], token: str | None) -> None:
+    def __init__(self, app: ASGIApp, hosts: Iterable[str], token: str | None, read_token: str | None = None) -> None:
         self._app = app
         self._browsers = BrowserGuard(hosts, None)
-        self._token = None if token is None else _digest(token)
+        self._token, self._read_token = (None if each is None else _digest(each) for each in (token, read_token))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
@@ -49,21 +52,26 @@ class WebGuard:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(SECURITY_HEADERS)
+                headers = MutableHeaders(scope=message)
+                headers.update(SECURITY_HEADERS)
+                headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        answer = self._refusal(scope) or self._app
+        may_act = self._token is None or self._carries(scope, self._token)
+        scope.setdefault("state", {})["may_act"] = may_act
+        answer = self._refusal(scope, may_act) or self._app
         await answer(scope, receive, send_with_headers)
 
-    def _refusal(self, scope: Scope) -> PlainTextResponse | None:
-        headers = Headers(scope=scope)
+    def _refusal(self, scope: Scope, may_act: bool) -> PlainTextResponse | None:
         # Kubernetes asks by the pod's address, which is not known in advance. DNS rebinding needs a name.
-        if refusal := self._browsers.refusal(headers, any_address=scope["path"] in PROBES):
+        is_probe = scope["path"] in PROBES
+        if refusal := self._browsers.refusal(Headers(scope=scope), any_address=is_probe):
             return _refuse(refusal.status, refusal.text)
-        allowed = ("POST",) if scope["path"] == RELOAD else ("GET", "HEAD")
-        if scope["method"] not in allowed:
-            return _refuse(405, f"only {' and '.join(allowed)} are answered here", ("Allow", ", ".join(allowed)))
-        if scope["path"] not in PROBES and not self._knows(headers.get("authorization", "")):
+        if scope["method"] not in METHODS:
+            return _refuse(405, f"only {', '.join(METHODS)} are answered here", ("Allow", ", ".join(METHODS)))
+        if is_probe or may_act:
+            return None
+        if self._read_token is None or not self._carries(scope, self._read_token):
             basic = 'Basic realm="qualitrace", charset="UTF-8"'
             return _refuse(
                 401,
@@ -71,14 +79,16 @@ class WebGuard:
                 ("WWW-Authenticate", 'Bearer realm="qualitrace"'),
                 ("WWW-Authenticate", basic),
             )
+        if scope["method"] == "POST":
+            return _refuse(403, "listen.web_read_token may read alone: send listen.web_token")
         return None
 
-    def _knows(self, authorization: str) -> bool:
-        if self._token is None:
-            return True
-        given = _token_in(authorization)
+    @staticmethod
+    def _carries(scope: Scope, token: bytes) -> bool:
+        """Whether the request carries the token of which `token` is the digest."""
+        given = _token_in(Headers(scope=scope).get("authorization", ""))
         # Digests are equally long, so the time of the comparison does not depend on the token.
-        return given != "" and hmac.compare_digest(_digest(given), self._token)
+        return given != "" and hmac.compare_digest(_digest(given), token)
 
 
 def _token_in(authorization: str) -> str:

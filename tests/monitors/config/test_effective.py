@@ -60,7 +60,7 @@ WHOLE: dict[str, Any] = {
 }  # fmt: skip
 
 SECRETS = {
-    "Listen": ["web_token"],
+    "Listen": ["web_read_token", "web_token"],
     "OtlpToken": ["token"],
     "Mlflow": ["token"],
     "JudgeConfig": ["api_key"],
@@ -71,7 +71,7 @@ SECRETS = {
 """By section; `SECRET` gives each of them."""
 WHSEC = "whsec_c2VjcmV0c2VjcmV0c2VjcmV0"
 SECRET: dict[str, Any] = {
-    "listen": {"web_token": "hidden-1x"},
+    "listen": {"web_token": "hidden-1x", "web_read_token": "hidden-1y"},
     "otlp": {"tokens": [{"token": "hidden-2x"}]},
     "mlflow": {"token": "hidden-3x", "tracking_uri": "https://someone:hidden-4x@mlflow.example.com/?password=hidden-5x"},
     "judges": [

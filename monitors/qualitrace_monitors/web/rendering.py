@@ -1,0 +1,52 @@
+"""Templates with what all of them share. Texts from outside are escaped."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+STATIC = Path(__file__).parent / "static"
+
+
+def render(template: str, context: Mapping[str, Any]) -> bytes:
+    """Return a page as HTML in UTF-8."""
+    return _ENVIRONMENT.get_template(template).render(context).encode()
+
+
+@cache
+def version(name: str) -> str:
+    """Return what changes when a file in `static/` changes, so that browsers may keep it."""
+    return hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
+
+
+def age(seconds: float) -> str:
+    """Write a span of time in its largest unit: `12 s`, `3 min`, `5 h`, `2 d`."""
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{max(0, int(seconds))} s"
+
+
+def percent(share: float) -> str:
+    """Write a share of 1 in percent, with one decimal."""
+    return f"{100 * share:.1f} %"
+
+
+def moment(at: float) -> str:
+    """Write Unix seconds as date and time in UTC."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+_ENVIRONMENT = Environment(
+    loader=PackageLoader("qualitrace_monitors.web"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_ENVIRONMENT.filters.update(age=age, percent=percent, moment=moment)
+_ENVIRONMENT.globals["version"] = version
