@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/pytest -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
 .PHONY: help setup demo check test lint types format fuzz crash outage soak bombs libraries javascript bench overhead
-.PHONY: clean
+.PHONY: docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -67,6 +67,10 @@ libraries: setup ## run small apps of each library against fake providers and re
 javascript: setup ## run small apps of JavaScript libraries against fake providers and record them (NAMES="openai mastra")
 	PYTHONPATH=tests $(BIN)/python -m javascript.run $(NAMES)
 
+docs: setup ## build the documentation as a site in build/docs
+	$(BIN)/pip install --quiet --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 PYTHONPATH=docs/site $(BIN)/mkdocs build --strict
+
 bench: setup ## time the main path beside its peers
 	$(BIN)/python benchmarks/run.py
 
@@ -75,4 +79,4 @@ overhead: setup ## time what the SDK adds to an application, beside other tracer
 	PYTHONPATH=benchmarks $(BIN)/python -m tracer.run $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
 
 clean: ## remove what setup and the demo made
-	rm -rf $(VENV) $(VENV)-libraries qualitrace-data qualitrace-demo
+	rm -rf $(VENV) $(VENV)-libraries build qualitrace-data qualitrace-demo

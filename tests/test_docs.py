@@ -25,9 +25,7 @@ from support.waiting import eventually
 from support.web import program
 
 ROOT = Path(__file__).parents[1]
-PAGES = "\n".join(
-    (ROOT / path).read_text() for path in ("README.md", "docs/how-to/configure.md", "docs/how-to/alerts.md")
-)
+PAGES = "\n".join(page.read_text() for page in sorted((ROOT / "docs").glob("**/*.md")))
 SECRET = "whsec_" + base64.b64encode(b"r" * 32).decode()
 OTHER_SECRET = "whsec_" + base64.b64encode(b"o" * 32).decode()
 SHOWN = {name: text for text, name in re.findall(r"```(?:yaml|python)\n(# (\S+)\n.*?)```", PAGES, re.DOTALL)}
@@ -47,7 +45,7 @@ def pages() -> list[Path]:
     return sorted([*ROOT.glob("*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("docs/**/*.md")])
 
 
-@pytest.mark.parametrize("name", ["qualitrace.yaml", "ops.yaml", "receivers.yaml"])
+@pytest.mark.parametrize("name", ["qualitrace.yaml", "ops.yaml", "receivers.yaml", "shop.yaml", "watch.yaml"])
 def test_the_shown_configurations_load(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch):
     """By the real loader, with the secret that the text exports."""
     monkeypatch.setenv("HOOK_SECRET", SECRET)

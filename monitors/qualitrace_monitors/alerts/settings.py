@@ -47,7 +47,7 @@ class AlertRule(Section):
     """The judge whose scores are watched, by its name under `judges`; a rule about requests has none."""
     when: Condition
     """What is watched, and when it is wrong: `pass_rate < 0.9`, or
-    [another form](../how-to/alerts.md#what-a-rule-may-watch)."""
+    [another form](alert-rules.md#what-a-rule-may-watch)."""
     canary: Match | None = None
     """The traffic that `drop … from control` watches, by the same names as `match`, but `service`."""
     control: Match | None = None
@@ -58,7 +58,7 @@ class AlertRule(Section):
     """Some of their traffic alone, by service, model, prompt version, release, environment, route and retriever."""
     tier: Literal["local", "llm", "scorer", "joined"] | None = None
     """Whose scores count, where a judge has a cascade: one tier, or by default
-    [`joined`](../how-to/alerts.md#cascades), both."""
+    [`joined`](../explanation/alerts.md#cascades), both."""
     false_alarms: FalseAlarms = FalseAlarms(chance=0.05, period=30 * 86_400.0)
     """The chance of a false alarm within a period, for each service."""
     share: Literal["service", "rule"] = "service"

@@ -36,7 +36,7 @@ class HttpReceiver(Receiver):
     """How long one attempt may take."""
     allow_local: bool = False
     """Whether it may be at a link-local or metadata address, and a name at loopback
-    ([why](../how-to/alerts.md#delivery))."""
+    ([why](../how-to/receivers.md))."""
 
     @model_validator(mode="after")
     def _has_one_way_to_authenticate(self) -> "HttpReceiver":

@@ -28,7 +28,7 @@ from qualitrace_monitors.judges.local import LocalJudge
 
 CORPUS: dict[str, Any] = json.loads(Path(__file__).with_name("corpus.json").read_text())
 RECORD_FILE = Path(__file__).with_name("recorded.json")
-PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "judges.md"
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "judges.md"
 EVERY = pytest.mark.parametrize("metric", BUILTIN_METRICS.values(), ids=lambda metric: metric.name)
 
 

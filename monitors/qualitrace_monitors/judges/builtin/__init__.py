@@ -6,7 +6,7 @@ versions of both, and its lines in the documentation. Every module here is impor
 registered: the configuration, the judges, `qualitrace judge` and `evaluate` know it from then on.
 
 Then add a test of what it should pass and fail. `tests/monitors/judges/test_builtin.py` fails until the metric's scores
-are recorded and its lines stand in `docs/how-to/judges.md`; its messages explain both.
+are recorded and its lines stand in `docs/reference/judges.md`; its messages explain both.
 
 What the rules of several metrics share (words, numbers, languages) is in `judges/local`. A change there that moves the
 scores of a metric needs a new `version` of that metric, too.
@@ -30,7 +30,7 @@ BUILTIN_METRICS = {metric.name: metric for metric in _declared()}
 
 
 def documentation() -> tuple[list[str], list[str]]:
-    """Return the rows of the tables in `docs/how-to/judges.md`: what each metric asks, how its local rules decide."""
+    """Return the rows of the tables in `docs/reference/judges.md`: what a metric asks, how its rules decide."""
     metrics, rules = list[str](), list[str]()
     for metric in BUILTIN_METRICS.values():
         needs = (" or " if metric.any_need_will_do else ", ").join(_TEXTS[name] for name in metric.needs)
