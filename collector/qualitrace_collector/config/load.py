@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,10 +10,12 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from qualitrace_collector.config.section import read_text
+from qualitrace_collector.config.section import read_text, text_in
 from qualitrace_collector.masking import masked
 
 C = TypeVar("C", bound=BaseModel)
+
+STDIN = Path("-")
 
 # Path in the file, what is wrong there.
 LocatedMistake = tuple[str, str]
@@ -51,6 +54,7 @@ def load_config(path: Path | None, model: type[C], needs: Collection[str] | None
     """Read the configuration file at `path` into `model`; without a path, every default.
 
     Args:
+        path: `-` is standard input.
         needs: the sections that the caller uses. Elsewhere a variable that is not set is no mistake: what it stands for
             is left out, and if that makes the section wrong, all of the section. None for all.
 
@@ -59,12 +63,14 @@ def load_config(path: Path | None, model: type[C], needs: Collection[str] | None
     """
     if path is None:
         return model()
+    name = "<stdin>" if path == STDIN else str(path)
     try:
-        return load_text(read_text(path), str(path), model, needs)
+        text = text_in(sys.stdin.buffer) if path == STDIN else read_text(path)
+        return load_text(text, name, model, needs)
     except OSError as error:
-        raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from None
+        raise ConfigError(name, [f"cannot be read: {error.strerror}"]) from None
     except ValueError as error:
-        raise ConfigError(str(path), [f"not valid YAML: {_yaml_problem(error)}"]) from None
+        raise ConfigError(name, [f"not valid YAML: {_yaml_problem(error)}"]) from None
 
 
 def load_text(text: str, source: str, model: type[C], needs: Collection[str] | None = None) -> C:

@@ -3,18 +3,20 @@
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar, get_args
+from typing import Any, BinaryIO, ClassVar, Self, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
     ConfigDict,
+    GetJsonSchemaHandler,
     ModelWrapValidatorHandler,
     PrivateAttr,
     SecretStr,
     ValidationError,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
 from qualitrace_collector.masking import remember_secret
 
@@ -35,7 +37,12 @@ def read_text(path: Path) -> str:
         ValueError: it is not UTF-8 (UnicodeDecodeError), or too long.
     """
     with path.open("rb") as file:
-        data = file.read(LONGEST_FILE + 1)
+        return text_in(file)
+
+
+def text_in(file: BinaryIO) -> str:
+    """Read a file of the configuration that is open; raises as `read_text` does."""
+    data = file.read(LONGEST_FILE + 1)
     if len(data) > LONGEST_FILE:
         raise ValueError(f"longer than {LONGEST_FILE >> 20} MiB")
     return data.decode("utf-8")
@@ -114,6 +121,22 @@ class Section(BaseModel):
             elif value is not None and not isinstance(value, SecretStr):
                 del values[name]
                 yield (name,), "must be text; put it in quotes"
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Add the keys `…_file`, each in place of its secret."""
+        schema = handler(core_schema)
+        section = handler.resolve_ref_schema(schema)
+        for name in cls.secret_fields():
+            in_file = f"{name}_file"
+            text = f"The path of a file that holds `{name}`."
+            section["properties"][in_file] = {"type": "string", "description": text}
+            one_of_them: JsonSchemaValue = {"not": {"required": [name, in_file]}}
+            if name in section.get("required", ()):
+                section["required"].remove(name)
+                one_of_them = {"oneOf": [{"required": [name]}, {"required": [in_file]}]}
+            section.setdefault("allOf", []).append(one_of_them)
+        return schema
 
     @classmethod
     def secret_fields(cls) -> list[str]:

@@ -8,7 +8,14 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import durationpy
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    PlainSerializer,
+    SecretStr,
+    StringConstraints,
+    WithJsonSchema,
+)
 
 from qualitrace_collector.masking import masked, remember_secret
 
@@ -153,10 +160,17 @@ def _identifier(value: str) -> str:
 
 
 # Seconds; written as a number or in Go's duration form (`1h30m`).
-Duration = Annotated[float, BeforeValidator(_seconds), AfterValidator(_bounded), PlainSerializer(float)]
+_FORMS = [{"type": "number", "minimum": 0}, {"type": "string", "pattern": "^(0|([0-9.]+[a-zµμ]+)+)$"}]
+_Written = Annotated[Any, WithJsonSchema({"anyOf": _FORMS})]
+Duration = Annotated[
+    float,
+    BeforeValidator(_seconds, json_schema_input_type=_Written),
+    AfterValidator(_bounded),
+    PlainSerializer(float),
+]
 
 # `host:port`.
-Address = Annotated[str, AfterValidator(_address)]
+Address = Annotated[str, WithJsonSchema({"type": "string", "pattern": ":[0-9]{1,5}$"}), AfterValidator(_address)]
 
 # A token or key that is sent in an HTTP header: every client can send it, and every server takes it.
 HeaderSecret = Annotated[SecretStr, AfterValidator(_header_secret)]
@@ -165,4 +179,9 @@ HeaderSecret = Annotated[SecretStr, AfterValidator(_header_secret)]
 TrackingUri = Annotated[str, AfterValidator(_tracking_uri)]
 
 # A name that becomes a Prometheus label value, an assessment name or a file name.
-Identifier = Annotated[str, StringConstraints(min_length=1, max_length=60), AfterValidator(_identifier)]
+Identifier = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=60),
+    WithJsonSchema({"type": "string", "pattern": f"^{_LABEL.pattern}$", "maxLength": 60}),
+    AfterValidator(_identifier),
+]

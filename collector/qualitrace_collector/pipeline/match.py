@@ -5,7 +5,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Self
 
-from pydantic import ConfigDict, ModelWrapValidatorHandler, RootModel, model_validator
+from pydantic import ConfigDict, GetJsonSchemaHandler, ModelWrapValidatorHandler, RootModel, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from qualitrace_collector.config.section import Mistake, validate_with
 from qualitrace_collector.sample import METADATA, ROOT_METADATA
@@ -38,6 +40,14 @@ class Match(RootModel[Mapping[str, tuple[str, ...]]]):
         if isinstance(data, dict):
             return validate_with(_mistakes(data), validate, {_name(key): _patterns(data[key]) for key in data})
         return validate(data)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Return what the file may have, which is more than the model keeps: one pattern, and no text."""
+        pattern = {"type": ["string", "number", "boolean"]}
+        patterns = {"type": "array", "items": pattern, "minItems": 1, "maxItems": MAX_PATTERNS}
+        keys = {"additionalProperties": {"anyOf": [pattern, patterns]}, "minProperties": 1, "maxProperties": MAX_KEYS}
+        return {"type": "object", **keys}
 
     def holds(self, find: Find) -> bool:
         """Whether what `find` returns fits."""

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Self, get_args
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import GetJsonSchemaHandler, TypeAdapter, ValidationError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from qualitrace_collector.config.section import Section
 from qualitrace_collector.config.values import Duration, duration_text
@@ -96,6 +98,11 @@ class Condition(Section):
     threshold: float
     reference: Reference | None = None
     period: float = 0.0
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Return that of its sentence."""
+        return {"type": "string", "examples": list(EXAMPLES)}
 
     @property
     def form(self) -> Form:

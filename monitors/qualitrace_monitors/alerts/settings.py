@@ -5,7 +5,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, GetJsonSchemaHandler, TypeAdapter, ValidationError, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from qualitrace_collector.config.section import Section
 from qualitrace_collector.config.values import Duration, Identifier, duration_text
@@ -20,6 +22,11 @@ class FalseAlarms(Section):
 
     chance: float = Field(gt=0, le=0.5)
     period: Duration = Field(gt=0)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Return that of its text."""
+        return {"type": "string", "examples": ["5% per 30d"]}
 
     def __str__(self) -> str:
         return f"{self.chance * 100:g}% per {duration_text(self.period)}"

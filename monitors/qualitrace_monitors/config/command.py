@@ -8,6 +8,7 @@ import yaml
 
 from qualitrace_collector.cli import config_option, load_or_exit
 from qualitrace_monitors.config import Config
+from qualitrace_monitors.config import schema as json_schema
 from qualitrace_monitors.config.effective import effective
 
 
@@ -26,3 +27,9 @@ def show(path: Path | None, in_json: bool) -> None:
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
     else:
         click.echo(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=120), nl=False)
+
+
+@config.command()
+def schema() -> None:
+    """Print the JSON Schema of the file, by which editors complete and check it."""
+    click.echo(json_schema.page(), nl=False)

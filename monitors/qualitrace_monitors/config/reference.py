@@ -34,7 +34,7 @@ _TYPES = {
 }  # fmt: skip
 _VALIDATED_TYPES = {
     get_args(Duration)[1]: "duration",
-    get_args(Address)[1]: "host:port",
+    get_args(Address)[-1]: "host:port",
     get_args(Identifier)[-1]: "name",
 }
 """Types that are known by the validator that they bring."""

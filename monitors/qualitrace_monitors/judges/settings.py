@@ -3,7 +3,9 @@
 import re
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import AnyHttpUrl, ConfigDict, Field, field_validator, model_validator
+from pydantic import AnyHttpUrl, ConfigDict, Field, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from qualitrace_collector.config.section import Section
 from qualitrace_collector.config.values import Duration, HeaderSecret
@@ -113,6 +115,12 @@ class JudgeConfig(SampledJudge):
     arguments: dict[str, Any] = Field(default_factory=dict[str, Any])
     """The scorer's arguments."""
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Allow a bare name."""
+        section = super().__get_pydantic_json_schema__(core_schema, handler)
+        return {"anyOf": [{"enum": list(METRICS), "description": "The local judge of that metric."}, section]}
+
     @property
     def kind(self) -> MetricName:
         """What the judge measures: its metric, its name if that is one, else custom."""
@@ -141,10 +149,11 @@ class JudgeConfig(SampledJudge):
         parts += [example.line for example in self.examples]
         return "\n\n".join([*parts, "Question: {{ inputs }}\nAnswer to judge: {{ outputs }}"])
 
-    @field_validator("cascade", mode="before")
+    @field_validator("cascade", mode="before", json_schema_input_type=bool | Cascade | None)
     @classmethod
     def _read_switch(cls, value: Any) -> Any:
-        return {True: {}, False: None}[value] if isinstance(value, bool) else value
+        switch = str(value).lower() if isinstance(value, (bool, str)) else ""  # a text where a variable stood
+        return {"true": {}, "false": None}.get(switch, value)
 
     @model_validator(mode="after")
     def _is_complete(self) -> "JudgeConfig":

@@ -25,12 +25,17 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, (list, tuple)) else [value]
 
 
+_Urls = AnyHttpUrl | Annotated[tuple[AnyHttpUrl, ...], Field(min_length=1, max_length=MOST)]
+
+
 class Alertmanager(HttpReceiver):
     """One Alertmanager, or all of a cluster. It groups, silences, inhibits and routes."""
 
     kind: Literal["alertmanager"]
     """Alerts are posted to Alertmanager's API, and again while they fire."""
-    url: Annotated[tuple[AnyHttpUrl, ...], BeforeValidator(_as_list)] = Field(min_length=1, max_length=MOST)
+    url: Annotated[tuple[AnyHttpUrl, ...], BeforeValidator(_as_list, json_schema_input_type=_Urls)] = Field(
+        min_length=1, max_length=MOST
+    )
     """Where it is, such as `http://alertmanager:9093`, or a list of a cluster's members; one that answers is enough."""
     resend: Duration = Field(default=60.0, ge=1, le=3600)
     """How often an alert that fires is sent again. If that stops for four times as long, Alertmanager resolves it."""

@@ -8,6 +8,7 @@ import click
 
 from qualitrace_collector.cli import config_option, exit_with_mistakes, load_or_exit, look_back, open_mlflow, state_file
 from qualitrace_collector.config import ConfigError
+from qualitrace_collector.config.load import STDIN
 from qualitrace_collector.config.values import duration_text
 from qualitrace_collector.pipeline.settings import KEEP_SECONDS
 from qualitrace_collector.process.startup import apply_mlflow_settings, configure_logging
@@ -52,7 +53,7 @@ def monitor(path: Path | None) -> None:
 
 
 @click.command("check-config")
-@click.argument("path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path, allow_dash=True))
 @click.option(
     "--against",
     callback=look_back(KEEP_SECONDS, "what came is known so long"),
@@ -60,12 +61,12 @@ def monitor(path: Path | None) -> None:
     help="Count what the file would have seen of the traces stored since then.",
 )
 def check_config(path: Path, against: float | None) -> None:
-    """Check a configuration file: every mistake at once, exit code 1 if there is any.
+    """Check a configuration file (- for standard input): every mistake at once, exit code 1 if there is any.
 
     With --against, say how many of the traces in the file's data_dir each judge, rate and alert rule would have seen.
     """
     config = load_or_exit(path, Config)
-    click.echo(f"{path}: ok")
+    click.echo(f"{'<stdin>' if path == STDIN else path}: ok")
     if against is not None:
         _show_seen(config, against)
 

@@ -4,12 +4,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from qualitrace_collector.config import ConfigError, load_config, parse_config
 from qualitrace_collector.config.values import split_address
 from qualitrace_monitors.alerts.condition import EXAMPLES
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.judges.settings import METRICS
+from qualitrace_monitors.server.commands import check_config
 
 EXAMPLE = """
 listen:   {otlp_http: 127.0.0.1:4318, otlp_grpc: 127.0.0.1:4317, web: 127.0.0.1:9464}
@@ -407,3 +409,19 @@ def test_a_config_is_immutable():
 def test_addresses_are_split(address: str, parts: tuple[str, int]):
     """IPv6 hosts stand in brackets."""
     assert split_address(address) == parts
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "output"),
+    [
+        ("sampling: {rate: 1}", 0, "<stdin>: ok\n"),
+        ("sampling: {rate: 3}", 1, "<stdin>: sampling.rate: must be at most 1 (got 3)\n"),
+        ("sampling: [", 1, "<stdin>: not valid YAML: "),
+        ("#" * (1 << 20) + "#", 1, "<stdin>: not valid YAML: longer than 1 MiB\n"),
+    ],
+)
+def test_standard_input_is_checked(text: str, code: int, output: str):
+    """A file that a template makes need not be written first; its bounds are those of a file."""
+    result = CliRunner().invoke(check_config, ["-"], input=text)
+    assert result.exit_code == code
+    assert result.output.startswith(output)
