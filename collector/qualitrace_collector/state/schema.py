@@ -240,5 +240,19 @@ STATEMENTS = (
     """CREATE TABLE IF NOT EXISTS firing_alert (
         receiver TEXT NOT NULL, fingerprint TEXT NOT NULL, body TEXT NOT NULL, enqueued_at REAL NOT NULL,
         PRIMARY KEY (receiver, fingerprint)) WITHOUT ROWID""",
+    # What fired, and what became of its notifications.
+    """CREATE TABLE IF NOT EXISTS alert_event (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, fingerprint TEXT NOT NULL, rule TEXT NOT NULL,
+        service TEXT NOT NULL, judge TEXT NOT NULL, severity TEXT NOT NULL, began_at REAL NOT NULL,
+        fired_at REAL NOT NULL, resolved_at REAL, summary TEXT NOT NULL, description TEXT NOT NULL,
+        resolution TEXT NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS alert_event_open ON alert_event(fingerprint) WHERE resolved_at IS NULL",
+    "CREATE INDEX IF NOT EXISTS alert_event_of_service ON alert_event(service, fired_at)",
+    "CREATE INDEX IF NOT EXISTS alert_event_of_rule ON alert_event(rule, fired_at)",
+    """CREATE TABLE IF NOT EXISTS alert_delivery (
+        event INTEGER NOT NULL, status TEXT NOT NULL, receiver TEXT NOT NULL, notification TEXT NOT NULL,
+        outcome TEXT NOT NULL, reason TEXT NOT NULL, attempts INTEGER NOT NULL, at REAL NOT NULL,
+        PRIMARY KEY (event, status, receiver)) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS alert_delivery_of ON alert_delivery(notification)",
     "CREATE TABLE IF NOT EXISTS heartbeat (only INTEGER PRIMARY KEY CHECK (only = 1), sent_at REAL NOT NULL)",
 )

@@ -129,8 +129,8 @@ class AlertEngine:
 
     def _retire(self, connection: sqlite3.Connection, status: AlertStatus, now: float) -> None:
         text = f"the rule {status.rule} no longer covers {status.judge or 'the traffic'} of {inert(status.service)}"
-        # A status that does not fire has no receivers, so nobody is notified of its end.
-        self._notify(connection, status, {"summary": text, "description": f"{text}."}, now, ended=True)
+        if status.state == "firing":
+            self._notify(connection, status, {"summary": text, "description": f"{text}."}, now, ended=True)
         status.delete(connection)
 
     def _notify(
@@ -143,7 +143,8 @@ class AlertEngine:
         *,
         ended: bool = False,
     ) -> None:
-        page = self._page(status, finding, now)
+        began_at = (finding and finding.began_at) or status.active_since or now
+        page = self._page(status, began_at)
         alert = Alert(
             labels=status.labels,
             annotations={**texts, "dashboard": page, **(_annotations(finding.rule) if finding else {})},
@@ -151,14 +152,13 @@ class AlertEngine:
             starts_at=now if status.fired_at is None else status.fired_at,
             ends_at=now if ended else None,
         )
-        announce(connection, alert, status.receivers, self._links, now)
+        announce(connection, alert, status.receivers, self._links, now, began_at)
 
-    def _page(self, status: AlertStatus, finding: Finding | None, now: float) -> str:
+    def _page(self, status: AlertStatus, began_at: float) -> str:
         """Return the address of the page that shows since when the alert's quantity is what it is."""
         rule = self._rules.get(status.rule)
         if rule and rule.when.kind == "own_health":
             return self._links.web  # it is of no service
-        began_at = (finding and finding.began_at) or status.active_since or now
         return self._links.page(status.service, status.judge, began_at)
 
 

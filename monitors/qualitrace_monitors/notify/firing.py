@@ -4,15 +4,29 @@ import sqlite3
 from collections.abc import Iterable
 
 from qualitrace_collector.state import Database
+from qualitrace_monitors.notify import history
 from qualitrace_monitors.notify.outbox import Outbox
 from qualitrace_monitors.notify.payload import Alert, Links, webhook_payload
 
 
-def announce(connection: sqlite3.Connection, alert: Alert, receivers: Iterable[str], links: Links, now: float) -> None:
-    """Enqueue a change of an alert for each receiver, in the caller's transaction; `now` is in Unix seconds."""
+def announce(
+    connection: sqlite3.Connection,
+    alert: Alert,
+    receivers: Iterable[str],
+    links: Links,
+    now: float,
+    began_at: float | None = None,
+) -> None:
+    """Enqueue a change of an alert for each receiver and record it, in the caller's transaction.
+
+    Args:
+        now: Unix seconds.
+        began_at: about when that began which the alert is about, in Unix seconds; by default when it fired.
+    """
+    event = history.record(connection, alert, now, alert.starts_at if began_at is None else began_at)
     for receiver in receivers:
         body = webhook_payload(alert, receiver, links)
-        Outbox.put(connection, receiver, body, now)
+        history.expect(connection, event, alert.status, receiver, Outbox.put(connection, receiver, body, now), now)
         if alert.ends_at is None:
             values = (receiver, alert.fingerprint, body, now)
             connection.execute("INSERT OR REPLACE INTO firing_alert VALUES (?, ?, ?, ?)", values)

@@ -4,6 +4,7 @@ import sqlite3
 from typing import NamedTuple
 
 from qualitrace_collector.state import Database
+from qualitrace_monitors.notify import history
 from qualitrace_monitors.notify.receiver import Notification, new_id
 
 
@@ -44,8 +45,8 @@ class Outbox:
         self._database = database
 
     @staticmethod
-    def put(connection: sqlite3.Connection, receiver: str, body: str, now: float, topic: str = "") -> None:
-        """Enqueue `body`, due at once, in the caller's transaction.
+    def put(connection: sqlite3.Connection, receiver: str, body: str, now: float, topic: str = "") -> str:
+        """Enqueue `body`, due at once, in the caller's transaction; return the notification's id.
 
         A notification with a `topic` takes the place of one of the same topic that still waits for the receiver, with
         its age and the pause until its next attempt: a receiver that comes back needs the newest of a topic, not the
@@ -58,11 +59,12 @@ class Outbox:
                 (identity, body, receiver, topic),
             )
             if replaced.rowcount:
-                return
+                return identity
         connection.execute(
             "INSERT INTO outbox (id, receiver, topic, body, created_at, due_at) VALUES (?, ?, ?, ?, ?, ?)",
             (identity, receiver, topic, body, now, now),
         )
+        return identity
 
     def waiting(self) -> dict[str, Waiting]:
         """Return what waits, by receiver."""
@@ -87,6 +89,7 @@ class Outbox:
         """Delete a notification that was sent or given up, and note it."""
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM outbox WHERE id = ?", (notification.id,))
+            history.note(connection, notification.id, outcome, reason or problem, now)
             _note(connection, notification.receiver, outcome, now, reason, problem)
 
     def postpone(self, notification: Notification, due_at: float, now: float, reason: str, problem: str) -> None:
@@ -98,6 +101,7 @@ class Outbox:
                 "WHERE sequence = (SELECT min(sequence) FROM outbox WHERE receiver = ?)",
                 (due_at, reason, notification.receiver),
             )
+            history.note(connection, notification.id, "failed", reason, now)
             _note(connection, notification.receiver, "failed", now, reason, problem)
 
 

@@ -41,6 +41,7 @@ from qualitrace_monitors.judging.worker import JudgeWorker
 from qualitrace_monitors.metrics.process import expose_process
 from qualitrace_monitors.metrics.reloads import ReloadCollector
 from qualitrace_monitors.metrics.scrape import BudgetCollector, StateCollector
+from qualitrace_monitors.notify import history
 from qualitrace_monitors.notify.delivery import Notifier
 from qualitrace_monitors.notify.heartbeat import Heartbeat
 from qualitrace_monitors.notify.payload import Links
@@ -258,6 +259,7 @@ class Services:
     def _prune(self, now: float) -> None:
         self._spending.prune(now)
         VerdictCache(self._database).prune(now)
+        history.prune(self._database, now)
         windows = (rule.window for rule in self._config.alerts)
         scores.prune(self._database, now - max((scores.KEEP_SECONDS, *windows)))
 
