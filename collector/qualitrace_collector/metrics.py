@@ -81,6 +81,33 @@ COST_USD = Family(
     "Cost of model calls in US dollars, as clients state it or by MLflow's price catalog.",
     ("service", "model"),
 )
+# What OpenTelemetry's GenAI instrumentations measure of each call of a model: names, units, attributes and buckets of
+# https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics as Prometheus writes them
+# (https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics). Version 0.1.0 of the conventions
+# calls the same `gen_ai.client.inference.*`; OpenTelemetry's own instrumentors still send these.
+_CALL = ("service", "gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
+_CALL_SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+CALL_DURATION = Family(
+    "gen_ai_client_operation_duration_seconds",
+    "histogram",
+    "Duration of each call of a model; error_type is empty if it did not fail, and `_OTHER` if it does not say how.",
+    (*_CALL, "error_type"),
+    _CALL_SECONDS,
+)
+CALL_FIRST_CHUNK = Family(
+    "gen_ai_client_operation_time_to_first_chunk_seconds",
+    "histogram",
+    "Time to the first chunk of each streamed call of a model.",
+    _CALL,
+    _CALL_SECONDS,
+)
+CALL_TOKENS = Family(
+    "gen_ai_client_token_usage",
+    "histogram",
+    "Tokens of each call of a model, where they are known; the type is input or output.",
+    (*_CALL, "gen_ai_token_type"),
+    tuple(4.0**power for power in range(14)),
+)
 SPANS_CONFLICTING = Family(
     "qualitrace_spans_conflicting_total",
     "counter",
@@ -103,7 +130,7 @@ NAMES_REPLACED = Family(
     "qualitrace_names_replaced_total",
     "counter",
     "Traces whose service, and uses of models whose name, is called `other`, because there are too many names: "
-    "`qualitrace doctor` shows whose.",
+    "`qualitrace doctor` shows whose. The kind `call` is calls of models with a label that is.",
     ("kind",),
 )
 FEEDBACK = Family(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from qualitrace_collector.convert.first_chunk import CHUNK_EVENTS, IN_MILLISECONDS, IN_SECONDS
 from qualitrace_collector.convert.mlflow_span import without_blobs
 from qualitrace_collector.convert.one_span_per_call import ancestors, failed
 from qualitrace_collector.convert.span_draft import CALL_TYPES, SpanDraft
@@ -16,15 +17,7 @@ _BYTES_PER_TOKEN = 4
 
 # Attributes that are true for a stream: OpenTelemetry's and OpenLLMetry's.
 _STREAM_SIGNS = ("gen_ai.request.stream", "gen_ai.request.streaming", "llm.is_streaming")
-# Attributes, events and classes that only streams have: OpenTelemetry's and Vercel's; OpenInference's and
-# OpenLLMetry's; LangChain's, whose parameters do not tell a stream that a chain made of a call.
-_FIRST_CHUNK = (
-    "gen_ai.response.time_to_first_chunk",
-    "gen_ai.client.operation.time_to_first_chunk",
-    "gen_ai.server.time_to_first_token",
-    "ai.response.msToFirstChunk",
-)
-_CHUNK_EVENTS = frozenset({"First Token Stream Event", "llm.content.completion.chunk"})
+# Classes that only streams have: LangChain's, whose parameters do not tell a stream that a chain made of a call.
 _CHUNK_CLASSES = ('"ChatGenerationChunk"', '"AIMessageChunk"')
 # Instrumentors of OpenAI's client that show no sign of a stream: all other answers of OpenAI's have tokens.
 _SIGNLESS_SCOPES = frozenset({"@opentelemetry/instrumentation-openai"})
@@ -55,9 +48,9 @@ def _is_stream(draft: SpanDraft) -> bool:
     return (
         any(draft.values.get(name) is True for name in _STREAM_SIGNS)
         or (isinstance(parameters, dict) and parameters.get("stream") is True)
-        or any(name in draft.values for name in _FIRST_CHUNK)
+        or any(name in draft.values for name in (*IN_SECONDS, *IN_MILLISECONDS))
         or draft.scope in _SIGNLESS_SCOPES
-        or any(event.name in _CHUNK_EVENTS for event in draft.events)
+        or any(event.name in CHUNK_EVENTS for event in draft.events)
         or any(name in str(draft.values.get("output.value", "")) for name in _CHUNK_CLASSES)
     )
 

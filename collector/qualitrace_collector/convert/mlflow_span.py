@@ -151,6 +151,11 @@ class StoredSpan:
 AnySpan = Span | StoredSpan
 
 
+def duration_seconds(span: AnySpan) -> float | None:
+    """Return how long a span took; None if it has not ended."""
+    return (span.end_time_ns - span.start_time_ns) / 1e9 if span.end_time_ns else None
+
+
 def json_text(span: AnySpan, key: str) -> str | None:
     """Return the JSON text that MLflow keeps of an attribute, None if there is none."""
     if isinstance(span, StoredSpan):

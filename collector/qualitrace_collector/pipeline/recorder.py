@@ -5,14 +5,17 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 
 from qualitrace_collector.convert.build_sample import is_error
+from qualitrace_collector.convert.first_chunk import first_chunk_seconds
+from qualitrace_collector.convert.mlflow_span import duration_seconds
 from qualitrace_collector.mlflow_store.store import reason
 from qualitrace_collector.person_feedback import PersonFeedback
 from qualitrace_collector.piece import requests_of
 from qualitrace_collector.pipeline.batch import Batch, BatchItem
+from qualitrace_collector.pipeline.call_metrics import new_calls
 from qualitrace_collector.pipeline.sampling import Rates, Sampler
 from qualitrace_collector.pipeline.settings import KEEP_SECONDS, PipelineConfig
 from qualitrace_collector.pipeline.stored_trace import StoredTrace
-from qualitrace_collector.pipeline.trace_metrics import TraceMetrics, duration_seconds, first_token_seconds
+from qualitrace_collector.pipeline.trace_metrics import Late, TraceMetrics
 from qualitrace_collector.sample import SLICES
 from qualitrace_collector.state import (
     Count,
@@ -109,13 +112,13 @@ class Recorder:
         self,
         connection: sqlite3.Connection,
         traces: Iterable[StoredTrace],
-        late: Iterable[tuple[StoredTrace, Spent]],
+        late: Iterable[Late],
         now: float,
     ) -> None:
         if self._for_rules:
             Requests.put(connection, map(_request_of, traces), now, one_by_one=self._one_by_one)
-            for trace, more in late:
-                Requests.add_late(connection, trace.service, *_amounts(more), now)
+            for each in late:
+                Requests.add_late(connection, each.trace.service, *_amounts(each.spent), now)
 
     def keep_letter(self, letter: DeadLetter) -> None:
         """Record a request that cannot be decoded."""
@@ -146,7 +149,7 @@ class Recorder:
 
 
 def _request_of(trace: StoredTrace) -> Request:
-    waits = (wait for call in trace.calls if (wait := first_token_seconds(call)) is not None)
+    waits = (wait for call in trace.calls if (wait := first_chunk_seconds(call)) is not None)
     tokens, usd = _amounts(trace.spent)
     metadata = trace.metadata
     return Request(
@@ -192,25 +195,26 @@ def _letter_of(item: BatchItem, now: float) -> DeadLetter:
 
 def _count(
     connection: sqlite3.Connection, traces: Sequence[StoredTrace], coverage: Mapping[str, Coverage], now: float
-) -> list[tuple[StoredTrace, Spent]]:
+) -> list[Late]:
     """Count what complete traces have, and remember it for each, so that what comes late is counted once.
 
     Returns:
-        What traces that were complete before have spent since.
+        What came since to traces that were complete before.
     """
     waited = Ledger.take_unfinished(connection, [trace.trace_id for trace in traces])
     before = Counted.of(connection, [trace.trace_id for trace in traces if trace.known])
     counts: dict[str, Count] = {}
-    late: list[tuple[StoredTrace, Spent]] = []
+    late: list[Late] = []
     for trace in traces:
         has = joined(waited.get(trace.trace_id, {}), coverage.get(trace.trace_id, {}))
         if not trace.known:
-            counts[trace.trace_id] = Count(has, trace.spent)
+            counts[trace.trace_id] = Count(has, trace.spent, len(trace.model_calls))
         elif (known := before.get(trace.trace_id)) is not None:  # else it was counted so long ago that it is forgotten
-            more = gained(known.spent, trace.spent)
-            counts[trace.trace_id] = Count(joined(known.coverage, has), added(known.spent, more))
-            late.append((trace, more))
-    unknown = Count({}, {})
+            more, calls = gained(known.spent, trace.spent), new_calls(trace, known.calls)
+            spent = added(known.spent, more)
+            counts[trace.trace_id] = Count(joined(known.coverage, has), spent, known.calls + len(calls))
+            late.append(Late(trace, more, calls))
+    unknown = Count({}, {}, 0)
     changes = ((before.get(trace_id, unknown).coverage, count.coverage) for trace_id, count in counts.items())
     CoverageTotals.change(connection, changes)
     Counted.put(connection, counts, now)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from mlflow.entities import Span
+from mlflow.entities import Span, SpanType
 
 from qualitrace_collector.convert.build_sample import metadata_of, outermost, root_of
 from qualitrace_collector.convert.mlflow_span import AnySpan, attribute_values
@@ -60,6 +60,11 @@ class StoredTrace:
     def calls(self) -> Sequence[AnySpan]:
         """The model calls that no other call contains, in order of their start."""
         return outermost(self.spans, CALL_TYPES)
+
+    @cached_property
+    def model_calls(self) -> Sequence[AnySpan]:
+        """The same with the calls of embedding models."""
+        return outermost(self.spans, (*CALL_TYPES, SpanType.EMBEDDING))
 
     @cached_property
     def metadata(self) -> Mapping[str, str]:

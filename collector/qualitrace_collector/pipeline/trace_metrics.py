@@ -1,20 +1,29 @@
-"""Prometheus metrics of every stored trace: requests, errors, duration, time to first token, tokens and cost."""
+"""Prometheus metrics of every stored trace: requests, errors, duration, time to first token, tokens, cost and calls."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter
 
 from qualitrace_collector import metrics
 from qualitrace_collector.convert.build_sample import is_error
-from qualitrace_collector.convert.mlflow_span import MODEL, AnySpan
-from qualitrace_collector.convert.spending import countable
+from qualitrace_collector.convert.first_chunk import first_chunk_seconds
+from qualitrace_collector.convert.mlflow_span import MODEL, AnySpan, duration_seconds
+from qualitrace_collector.convert.spending import SpanUsage
 from qualitrace_collector.names import OTHER, BoundedNames
+from qualitrace_collector.pipeline.call_metrics import CallMetrics
 from qualitrace_collector.pipeline.stored_trace import MAX_MODELS, StoredTrace
 from qualitrace_collector.state import Spent
 from qualitrace_collector.state.coverage import USD
 from qualitrace_collector.state.services import FULL_TENANTS
 
-FIRST_TOKEN_ATTRIBUTES = ("gen_ai.response.time_to_first_chunk", "gen_ai.server.time_to_first_token")
+
+class Late(NamedTuple):
+    """What late spans add to a trace that was counted before: what it spent since, and its calls of models."""
+
+    trace: StoredTrace
+    spent: Spent
+    calls: Sequence[AnySpan]
 
 
 class TraceMetrics:
@@ -33,7 +42,8 @@ class TraceMetrics:
         self._left_out = metrics.SPANS_LEFT_OUT.counter(registry)
         self._redactions = metrics.REDACTIONS.counter(registry)
         self._renamed = metrics.NAMES_REPLACED.counter(registry)
-        for kind in ("service", "model"):
+        self._calls = CallMetrics(registry)
+        for kind in ("service", "model", "call"):
             self._renamed.labels(kind)
 
     def observe(self, traces: Iterable[StoredTrace], now: float = 0.0) -> None:
@@ -52,13 +62,16 @@ class TraceMetrics:
             self._add_spent(sums, trace, trace.spent, now)
             for span in trace.calls:
                 self._observe_first_token(span, trace, now)
+            self._observe_calls(trace, trace.model_calls, trace.spending, now)
         sums.count()
 
-    def observe_late(self, traces: Iterable[tuple[StoredTrace, Spent]], now: float) -> None:
-        """Count what late spans add to traces that were counted before: each with what was spent since."""
+    def observe_late(self, traces: Iterable[Late], now: float) -> None:
+        """Count what late spans add to traces that were counted before."""
         sums = _Sums()
-        for trace, spent in traces:
+        for trace, spent, calls in traces:
             self._add_spent(sums, trace, spent, now)
+            ids = {call.span_id for call in calls}
+            self._observe_calls(trace, calls, [usage for usage in trace.spending if usage.span_id in ids], now)
         sums.count()
 
     def count_renamed(self, services: int) -> None:
@@ -71,6 +84,7 @@ class TraceMetrics:
             metrics.forget_series(self._registry, "service", service)
         for model in self._models.forget(models_before):
             metrics.forget_series(self._registry, "model", model)
+        self._calls.forget(models_before)
 
     def count_conflicts(self, service: str, spans: int) -> None:
         """Count spans of a service that were left out, because others have their ids."""
@@ -97,8 +111,13 @@ class TraceMetrics:
                 else:
                     sums.add(self._tokens, (trace.service, model, kind), amount, exemplar)
 
+    def _observe_calls(
+        self, trace: StoredTrace, calls: Sequence[AnySpan], usages: Sequence[SpanUsage], now: float
+    ) -> None:
+        self._renamed.labels("call").inc(self._calls.observe(trace, calls, usages, now))
+
     def _observe_first_token(self, span: AnySpan, trace: StoredTrace, now: float) -> None:
-        if (seconds := first_token_seconds(span)) is not None:
+        if (seconds := first_chunk_seconds(span)) is not None:
             model = self._bounded(str(span.get_attribute(MODEL) or "unknown"), trace, now)
             exemplar = {"trace_id": trace.trace_id.removeprefix("tr-")}
             self._first_token.labels(trace.service, model).observe(seconds, exemplar=exemplar)
@@ -108,17 +127,6 @@ class TraceMetrics:
         if name == OTHER:
             self._renamed.labels("model").inc()
         return name
-
-
-def first_token_seconds(span: AnySpan) -> float | None:
-    """Return how long a model call took to its first token; None if the span does not say."""
-    waits = (countable(span.get_attribute(name)) for name in FIRST_TOKEN_ATTRIBUTES)
-    return next((wait for wait in waits if wait is not None), None)
-
-
-def duration_seconds(span: AnySpan) -> float | None:
-    """Return how long a span took; None if it has not ended."""
-    return (span.end_time_ns - span.start_time_ns) / 1e9 if span.end_time_ns else None
 
 
 class _Sums:

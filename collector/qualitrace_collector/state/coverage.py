@@ -1,6 +1,6 @@
-"""What complete traces have of what judges and metrics need, and what they spent.
+"""What complete traces have of what judges and metrics need, what they spent, and how many calls they made.
 
-`counted` remembers both for each trace, so that late spans add what they bring and nothing twice; `coverage` has the
+`counted` remembers it for each trace, so that late spans add what they bring and nothing twice; `coverage` has the
 totals by source, which outlive restarts.
 """
 
@@ -106,10 +106,11 @@ def _sum(spent: Spent, kind: str) -> float:
 
 
 class Count(NamedTuple):
-    """What was counted of a trace."""
+    """What was counted of a trace: what it has, what it spent, and how many calls of models it made."""
 
     coverage: Coverage
     spent: Spent
+    calls: int
 
 
 class Counted:
@@ -119,17 +120,23 @@ class Counted:
     def of(connection: sqlite3.Connection, trace_ids: Sequence[str]) -> dict[str, Count]:
         """Return what was counted of these traces; nothing of one that was never complete, or is forgotten."""
         rows = connection.execute(
-            "SELECT trace_id, coverage, spent FROM counted WHERE trace_id IN (SELECT value FROM json_each(?))",
+            "SELECT trace_id, coverage, spent, calls FROM counted WHERE trace_id IN (SELECT value FROM json_each(?))",
             (json.dumps(trace_ids),),
         )
-        return {row["trace_id"]: Count(load_coverage(row["coverage"]), json.loads(row["spent"])) for row in rows}
+        return {
+            row["trace_id"]: Count(load_coverage(row["coverage"]), json.loads(row["spent"]), row["calls"])
+            for row in rows
+        }
 
     @staticmethod
     def put(connection: sqlite3.Connection, counts: Mapping[str, Count], now: float) -> None:
         """Remember what was counted, by trace id, in place of what was before."""
         connection.executemany(
-            "INSERT OR REPLACE INTO counted VALUES (?, ?, ?, ?)",
-            [(key, dump_coverage(count.coverage), json.dumps(count.spent), now) for key, count in counts.items()],
+            "INSERT OR REPLACE INTO counted (trace_id, coverage, spent, counted_at, calls) VALUES (?, ?, ?, ?, ?)",
+            [
+                (trace_id, dump_coverage(count.coverage), json.dumps(count.spent), now, count.calls)
+                for trace_id, count in counts.items()
+            ],
         )
 
     @staticmethod

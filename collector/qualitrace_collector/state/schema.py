@@ -3,7 +3,7 @@
 # How to change it: `Database` runs all statements at every open, so a new table or index is one more
 # `CREATE … IF NOT EXISTS` here and nothing else. A change of a table that exists raises VERSION by one and comes with
 # the statements that lead there from the version before.
-VERSION = 10
+VERSION = 11
 
 # Sums over scores, see `qualitrace_monitors.estimate.sums`.
 _SUMS = (
@@ -53,6 +53,8 @@ MIGRATIONS = {
         "DELETE FROM alert_watch",  # its sums have other names now: rules begin anew
     ),
     10: ("ALTER TABLE score ADD COLUMN cascade TEXT NOT NULL DEFAULT ''",),
+    # How many calls were counted of earlier traces is not known: so many that what comes late adds none.
+    11: (f"ALTER TABLE counted ADD COLUMN calls INTEGER NOT NULL DEFAULT {1 << 31}",),
 }
 
 STATEMENTS = (
@@ -90,8 +92,8 @@ STATEMENTS = (
         service TEXT NOT NULL, library TEXT NOT NULL, traces INTEGER NOT NULL,
         PRIMARY KEY (service, library)) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS counted (
-        trace_id TEXT PRIMARY KEY, coverage TEXT NOT NULL, spent TEXT NOT NULL, counted_at REAL NOT NULL
-        ) WITHOUT ROWID""",
+        trace_id TEXT PRIMARY KEY, coverage TEXT NOT NULL, spent TEXT NOT NULL, counted_at REAL NOT NULL,
+        calls INTEGER NOT NULL) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS counted_by_age ON counted(counted_at)",
     # What waits: for a judge, for a decision, for its span, for its trace.
     """CREATE TABLE IF NOT EXISTS judgement (

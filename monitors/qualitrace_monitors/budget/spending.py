@@ -126,7 +126,7 @@ class Spending:
         # With a cost of 0 a storm of failed traces at the start would be picked whole, and would wait for more money
         # than the budget has.
         provider, _, model = self._models.get(judge, "").partition(":/")
-        usd = price(provider, model.lstrip("/"), FIRST_CALL_TOKENS, 0) or 0.0
+        usd = sum(price(provider, model.lstrip("/"), FIRST_CALL_TOKENS, 0) or ())
         return {"tokens": FIRST_CALL_TOKENS, "usd": usd}
 
     @staticmethod

@@ -133,7 +133,7 @@ class CalibratedJudge:
     def __init__(self, judge: Judge, thresholds: Thresholds) -> None:
         self.name = judge.name
         self.tier: Tier = judge.tier
-        self.source_id = judge.source_id
+        self.source_id, self.model = judge.source_id, judge.model
         self.version = f"{judge.version}-{short_hash(thresholds.passing, thresholds.failing)}"
         self.pass_mark = 1.0 if thresholds.passing is None else thresholds.passing
         self._judge = judge

@@ -22,11 +22,16 @@ TextName = Literal["inputs", "outputs", "passages"]
 
 
 class Usage(NamedTuple):
-    """The cost of a model's answer: tokens, and US dollars where the price is known."""
+    """The cost of a model's answer: tokens, and US dollars where the price is known.
+
+    Attributes:
+        input_cost_usd: the input's part of `cost_usd`; None where only the whole is known.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: float | None = None
+    input_cost_usd: float | None = None
 
     @property
     def tokens(self) -> int:
@@ -64,6 +69,7 @@ class Score:
         rationale: one or two sentences for a person; names the sentence that failed.
         input_tokens, output_tokens: what an LLM judge used, else 0.
         cost_usd: the price of the call in US dollars, if known.
+        input_cost_usd: the input's part of it, if that is known.
         details: further text for the assessment's metadata (for example the effective temperature).
     """
 
@@ -73,12 +79,13 @@ class Score:
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: float | None = None
+    input_cost_usd: float | None = None
     details: tuple[tuple[str, str], ...] = ()
 
     @property
     def usage(self) -> Usage:
         """The cost of the verdict."""
-        return Usage(self.input_tokens, self.output_tokens, self.cost_usd)
+        return Usage(self.input_tokens, self.output_tokens, self.cost_usd, self.input_cost_usd)
 
 
 class Judge(Protocol):
@@ -88,6 +95,7 @@ class Judge(Protocol):
         name: the configured name, unique; the assessment's name in MLflow.
         tier: local judges need no network, LLM judges cost money, and MLflow's scorers may do either.
         source_id: who judged: `qualitrace/groundedness` or the model URI.
+        model: the URI of the model that it asks; empty if it asks none, or the scorer's own default.
         version: the numbers of the judge's rules or prompt, and a digest of the settings that can change a score. It
             changes whenever the same sample could get another score.
         pass_mark: the lowest value that may pass.
@@ -96,6 +104,7 @@ class Judge(Protocol):
     name: str
     tier: Tier
     source_id: str
+    model: str
     version: str
     pass_mark: float
 

@@ -45,6 +45,7 @@ class ScorerJudge:
         self.name = config.name
         self._reference = config.scorer or ""
         self.source_id = self._reference if config.model is None else f"{self._reference} {config.model}"
+        self.model = config.model or ""
         self.pass_mark = 0.5 if config.threshold is None else config.threshold
         self._model, self._arguments, self._timeout = config.model, config.arguments, config.timeout
         self._lock = threading.Lock()

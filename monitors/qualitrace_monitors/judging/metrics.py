@@ -7,7 +7,7 @@ from threading import Lock
 from prometheus_client import CollectorRegistry
 
 from qualitrace_monitors.estimate.scores import ScoreRow
-from qualitrace_monitors.judges.contract import LABELS, Usage
+from qualitrace_monitors.judges.contract import LABELS, Judge, Usage
 from qualitrace_monitors.metrics import families
 
 
@@ -55,14 +55,17 @@ class JudgeMetrics:
         freshness = max(0.0, now - root_ended_at)
         self._freshness.labels(row.judge, row.service).observe(freshness, exemplar)
 
-    def start(self, judge: str, tier: str, services: Iterable[str]) -> None:
+    def start(self, judge: Judge, services: Iterable[str]) -> None:
         """Begin the series of a judge and of its services at 0, so that Prometheus sees their first increase."""
         for service in services:
-            self._start_service(judge, tier, service)
+            self._start_service(judge.name, judge.tier, service)
         for kind in ("transient", "permanent"):
-            self._errors.labels(judge, kind)
-        for family in (self._duration, self._tokens, self._cost):
-            family.labels(judge, tier)
+            self._errors.labels(judge.name, kind)
+        self._duration.labels(judge.name, judge.tier)
+        if judge.tier != "local":  # which asks no model
+            for direction in ("input", "output"):
+                for family in (self._tokens, self._cost):
+                    family.labels(judge.name, judge.tier, judge.model, direction)
 
     def _start_service(self, judge: str, tier: str, service: str) -> None:
         for label in LABELS:  # a series that begins above 0 hides its first increase from Prometheus
@@ -70,14 +73,27 @@ class JudgeMetrics:
             self._weight.labels(judge, tier, service, label)
         self._weighted_value.labels(judge, tier, service)
 
-    def observe_call(self, judge: str, tier: str, seconds: float, usage: Usage) -> None:
+    def observe_call(self, judge: Judge, seconds: float, usage: Usage) -> None:
         """Count the time and the cost of one call of a judge, whether it came to a verdict or not."""
-        self._duration.labels(judge, tier).observe(seconds)
-        self._tokens.labels(judge, tier).inc(usage.tokens)
-        self._cost.labels(judge, tier).inc(usage.cost_usd or 0.0)
+        self._duration.labels(judge.name, judge.tier).observe(seconds)
+        labels = (judge.name, judge.tier, judge.model)
+        for direction, tokens in (("input", usage.input_tokens), ("output", usage.output_tokens)):
+            if tokens:
+                self._tokens.labels(*labels, direction).inc(tokens)
+        for direction, usd in _costs(usage).items():
+            self._cost.labels(*labels, direction).inc(usd)
 
     def count_error(self, judge: str, kind: str) -> None:
         """Count a call without a verdict; `kind` is `transient` or `permanent`."""
         self._errors.labels(judge, kind).inc()
         with self._lock:
             self._failed[judge] += 1
+
+
+def _costs(usage: Usage) -> dict[str, float]:
+    """Return the US dollars by direction, as far as they are known."""
+    if usage.cost_usd is None:
+        return {}
+    if usage.input_cost_usd is None:
+        return {"unknown": usage.cost_usd}
+    return {"input": usage.input_cost_usd, "output": usage.cost_usd - usage.input_cost_usd}

@@ -66,7 +66,7 @@ class JudgeWorker:
         outcomes = Ledger(database).totals()
         for stage in stages:
             services = {row["service"] for row in outcomes if row["judge"] == stage.queue}
-            metrics.start(stage.judge.name, stage.judge.tier, services)
+            metrics.start(stage.judge, services)
         self._database = database
         self._queue = JudgeQueue(database)
         self._cache = VerdictCache(database)
@@ -201,7 +201,7 @@ class JudgeWorker:
             self._pauses.succeeded(queue, self._clock())  # the provider is there
             self._fail(judgement, error)
         judgement.seconds = time.perf_counter() - judgement.began
-        self._metrics.observe_call(judge.name, judge.tier, judgement.seconds, judgement.usage or Usage())
+        self._metrics.observe_call(judge, judgement.seconds, judgement.usage or Usage())
         return judgement
 
     def _finished_calls(self) -> list[Judgement]:

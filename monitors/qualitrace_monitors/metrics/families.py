@@ -35,6 +35,12 @@ FRESHNESS = Family(
     ("judge", "service"),
     (0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600),
 )
+LAST_SCORE = Family(
+    "qualitrace_last_score_timestamp_seconds",
+    "gauge",
+    "When the judge gave its last score of the service, in Unix time; absent if it gave none for 30 days.",
+    ("judge", "tier", "service"),
+)
 JUDGE_DURATION = Family(
     "qualitrace_judge_duration_seconds",
     "histogram",
@@ -43,13 +49,17 @@ JUDGE_DURATION = Family(
     (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
 JUDGE_TOKENS = Family(
-    "qualitrace_judge_tokens_total", "counter", "Tokens that judges used, input and output.", ("judge", "tier")
+    "qualitrace_judge_tokens_total",
+    "counter",
+    "Tokens that judges used, by the URI of the model and by direction: input or output.",
+    ("judge", "tier", "model", "type"),
 )
 JUDGE_COST_USD = Family(
     "qualitrace_judge_cost_usd_total",
     "counter",
-    "US dollars that judges cost, as far as prices are known.",
-    ("judge", "tier"),
+    "US dollars that judges cost, as far as prices are known; the type is input, output, or unknown where a scorer "
+    "states only the whole.",
+    ("judge", "tier", "model", "type"),
 )
 JUDGE_ERRORS = Family(
     "qualitrace_judge_errors_total",

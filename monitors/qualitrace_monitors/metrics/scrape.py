@@ -85,6 +85,8 @@ class StateCollector(Collector):
         yield collector_metrics.JOURNAL_OLDEST.read([((), 0.0 if oldest is None else max(0.0, now - oldest))])
         waiting = JudgeQueue(self.database).oldest()
         yield families.JUDGEMENTS_OLDEST.read(((judge,), max(0.0, now - at)) for judge, at in waiting.items())
+        last = self.database.rows("SELECT judge, tier, service, at FROM last_seen WHERE judge != ''")
+        yield families.LAST_SCORE.read((tuple(row)[:3], row["at"]) for row in last)
 
     def _estimates(self) -> list[Estimate]:
         now = self.clock()

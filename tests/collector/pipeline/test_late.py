@@ -173,6 +173,22 @@ def tokens(collector: Collector) -> dict[str, float]:
     return found
 
 
+def calls(collector: Collector) -> dict[str, float]:
+    """Return how many calls were measured, by family, and the sum of their tokens."""
+    families = ("operation_duration_seconds_count", "token_usage_sum")
+    lines = [line.rpartition(" ") for line in collector.metrics().splitlines()]
+    return {
+        family: sum(float(value) for name, _, value in lines if name.startswith(f"gen_ai_client_{family}{{"))
+        for family in families
+    }
+
+
+MEASURED = {
+    n: {"operation_duration_seconds_count": n, "token_usage_sum": 22 * n}  # 14 tokens in, 8 out
+    for n in range(3)
+}
+
+
 def test_calls_that_another_process_sends_later_are_counted_once(make: Callable[..., Collector]):
     """Exporters wait five seconds by default, when the root's trace was measured long ago; a resend adds nothing."""
     collector = make()
@@ -185,6 +201,7 @@ def test_calls_that_another_process_sends_later_are_counted_once(make: Callable[
         collector.send([second])
         collector.run(5)
     assert tokens(collector) == {"input": 28, "output": 16, "usd": pytest.approx(2 * once["usd"])}
+    assert calls(collector) == MEASURED[2]
     assert 'qualitrace_requests_total{service="shop"} 1.0' in collector.metrics()
 
 
@@ -212,6 +229,20 @@ def test_a_late_span_that_tells_of_a_counted_call_adds_nothing(make: Callable[..
     collector.run(5)
     assert collector.stored(1) == 3
     assert tokens(collector) == before
+    assert calls(collector) == MEASURED[1]
+
+
+def test_a_call_that_is_known_better_later_is_no_new_one(make: Callable[..., Collector]):
+    """The framework's span is measured as the call until that of the provider's client comes from inside of it."""
+    collector = make()
+    outer = chat_span(1, 2, 1, question="Q?", answer="A.", flags=REMOTE_PARENT)
+    inner = chat_span(1, 3, 2, question="Q?", answer="A.", flags=REMOTE_PARENT)
+    collector.send([span(1, 1, name="GET /"), outer])
+    collector.run(5)
+    collector.send([inner])
+    collector.run(5)
+    assert collector.stored(1) == 3
+    assert calls(collector) == MEASURED[1]
 
 
 def test_a_replay_after_a_restart_counts_nothing(make: Callable[..., Collector], monkeypatch: pytest.MonkeyPatch):
@@ -228,10 +259,11 @@ def test_a_replay_after_a_restart_counts_nothing(make: Callable[..., Collector],
     collector.restart()
     collector.run(5)
     assert collector.journal.pending()[0] == 0
-    assert tokens(collector) == {}
+    assert (tokens(collector), calls(collector)) == ({}, MEASURED[0])
     collector.send([chat_span(1, 3, 1, question="Q?", answer="A.", flags=REMOTE_PARENT)])
     collector.run(5)
     assert tokens(collector)["input"] == 14
+    assert calls(collector) == MEASURED[1]
 
 
 def test_a_crash_between_mlflow_and_the_record_loses_no_late_call(
@@ -254,6 +286,7 @@ def test_a_crash_between_mlflow_and_the_record_loses_no_late_call(
     collector.restart()
     collector.run(5)
     assert tokens(collector)["input"] == 14
+    assert calls(collector) == MEASURED[1]
 
 
 @pytest.mark.parametrize("recording", RECORDINGS, ids=lambda path: path.name.removesuffix(".otlp.pb"))

@@ -228,7 +228,7 @@ def test_silent_traces_are_those_without_a_span_since(database: Database):
 
 def test_what_was_counted_is_forgotten_after_a_while(database: Database):
     """With the row of its trace: what comes later counts nothing."""
-    count = Count({(Source("shop", "app", "none"), "input"): True}, {"m": {"input": 3}})
+    count = Count({(Source("shop", "app", "none"), "input"): True}, {"m": {"input": 3}}, 2)
     with database.transaction() as connection:
         Counted.put(connection, {"tr-1": count}, 100.0)
         Counted.put(connection, {"tr-2": count}, 200.0)
@@ -278,6 +278,8 @@ def test_tables_of_an_earlier_version_are_migrated(database: Database):
     connection = database.connection()
     connection.execute("ALTER TABLE trace DROP COLUMN not_matched")
     connection.execute("ALTER TABLE judgement DROP COLUMN rate")
+    connection.execute("ALTER TABLE counted DROP COLUMN calls")
+    connection.execute("INSERT INTO counted VALUES ('tr-1', '[]', '{}', 1)")
     connection.execute("DROP TABLE score_hour")
     for index in ("score_session", "score_session_began"):
         connection.execute(f"DROP INDEX {index}")
@@ -297,6 +299,7 @@ def test_tables_of_an_earlier_version_are_migrated(database: Database):
     migrated = Database(database.path)
     (row,) = migrated.rows("SELECT * FROM score")
     assert (row["trace_id"], row["session"], row["weight"]) == ("trace_id", "", None)
+    assert Counted.of(migrated.connection(), ["tr-1"])["tr-1"].calls > 1e6  # so that no late span adds a call
     hours = migrated.rows("SELECT hour, samples, passed_w2, unsure_w2, heaviest FROM score_hour ORDER BY hour")
     assert [tuple(row) for row in hours] == [(1, 4, 4, 0, 1), (2, 2, 2, 0, 1)]
 

@@ -27,7 +27,7 @@ class LlmJudge:
 
     def __init__(self, config: JudgeConfig, fence_key: bytes | None = None) -> None:
         self.name = config.name
-        self.source_id = config.model or ""
+        self.source_id = self.model = config.model or ""
         self.pass_mark = 0.5 if config.threshold is None else config.threshold
         self._fence_key = fence_key or new_key()
         self._threshold = config.threshold
@@ -58,7 +58,8 @@ class LlmJudge:
             verdict = read_verdict(said, judged)
         except JudgeError as error:
             message = f"{error}; {reply.cut}" if reply.cut else str(error)
-            raise JudgeError(message, Usage(reply.input_tokens, reply.output_tokens, reply.cost_usd)) from None
+            usage = Usage(reply.input_tokens, reply.output_tokens, reply.cost_usd, reply.input_cost_usd)
+            raise JudgeError(message, usage) from None
         details = [("temperature", "provider's default" if temperature is None else str(temperature))]
         if truncated:
             details.append(("truncated", ", ".join(truncated)))
@@ -69,6 +70,7 @@ class LlmJudge:
             input_tokens=reply.input_tokens,
             output_tokens=reply.output_tokens,
             cost_usd=reply.cost_usd,
+            input_cost_usd=reply.input_cost_usd,
             details=tuple(details),
         )
 

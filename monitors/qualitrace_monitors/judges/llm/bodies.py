@@ -22,6 +22,7 @@ class Reply(NamedTuple):
     input_tokens: int
     output_tokens: int
     cost_usd: float | None = None
+    input_cost_usd: float | None = None
     cut: str | None = None
 
 

@@ -99,7 +99,8 @@ class Provider:
         except Exception as error:
             raise failure_of(f"{self._name}: cannot form the request", error) from error
         reply = self._read(*self._post(request))
-        return reply._replace(cost_usd=price(self._name, self._model, reply.input_tokens, reply.output_tokens))
+        prices = price(self._name, self._model, reply.input_tokens, reply.output_tokens)
+        return reply if prices is None else reply._replace(cost_usd=sum(prices), input_cost_usd=prices[0])
 
     def _post(self, request: ChatRequest) -> tuple[bytes, httpx.Headers]:
         """Send a request; return the body and the headers of an answer that means success."""
@@ -150,8 +151,8 @@ def _about_parameter(error: JudgeError, text: str) -> JudgeError:
     return error
 
 
-def price(provider: str, model: str, input_tokens: int, output_tokens: int) -> float | None:
-    """Return the price in US dollars; None where MLflow knows none.
+def price(provider: str, model: str, input_tokens: int, output_tokens: int) -> tuple[float, float] | None:
+    """Return the price of the input and of the output in US dollars; None where MLflow knows none.
 
     Args:
         provider: as in the model URI, for example `openai`.
@@ -160,7 +161,7 @@ def price(provider: str, model: str, input_tokens: int, output_tokens: int) -> f
 
     listed = catalog_name(provider)
     prices = listed_prices(model, listed) if listed else None
-    return None if prices is None else input_tokens * prices[0] + output_tokens * prices[1]
+    return None if prices is None else (input_tokens * prices[0], output_tokens * prices[1])
 
 
 def route_to(name: str, model: str, base_url: str | None, api_key: str | None) -> Route:

@@ -20,7 +20,7 @@ class LocalJudge:
 
     def __init__(self, name: str, metric: BuiltinMetric, threshold: float | None = None) -> None:
         self.name = name
-        self.source_id = f"qualitrace/{metric.name}"
+        self.source_id, self.model = f"qualitrace/{metric.name}", ""
         self.pass_mark = metric.pass_at if threshold is None else threshold
         self.version = f"{metric.version}-{short_hash(metric.name, self.pass_mark)}"
         self._metric = metric
