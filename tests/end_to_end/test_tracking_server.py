@@ -58,7 +58,9 @@ def test_traces_and_llm_verdicts_arrive_at_a_tracking_server(serve: Callable[...
             assert {item.source.source_id for item in verdicts.values()} == {"openai:/judge-1"}
             assert {item.metadata["qualitrace.label"] for item in verdicts.values()} == {label}
         assert {body["temperature"] for body in requests} == {0.0}
-        assert server.sample("qualitrace_judge_tokens_total", judge="no_fruit") == 240
+        labels = {"judge": "no_fruit", "model": "openai:/judge-1"}
+        assert server.sample("qualitrace_judge_tokens_total", type="input", **labels) == 200
+        assert server.sample("qualitrace_judge_tokens_total", type="output", **labels) == 40
         assert server.stop() == 0
 
 

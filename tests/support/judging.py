@@ -39,6 +39,7 @@ class ScriptedJudge:
 
     name = "relevance"
     source_id = "test/relevance"
+    model = "test:/relevance"
     version = "v1"
 
     def __init__(self, tier: str = "local") -> None:

@@ -128,7 +128,7 @@ class ReferenceJudge:
     ) -> None:
         self.name, self._measure, self.pass_mark = name, measure, pass_mark
         self._fail_mark = pass_mark if fail_mark is None else fail_mark
-        self.source_id = f"qualitrace/{name}"
+        self.source_id, self.model = f"qualitrace/{name}", ""
         self.version = short_hash(name, measure.__name__, self.pass_mark, self._fail_mark)
 
     def score(self, sample: Sample) -> Score:

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from qualitrace_collector.state import Database
-from qualitrace_monitors.judges.contract import Judge, Score
+from qualitrace_monitors.judges.contract import Judge, Score, Usage
 
 KEEP_SECONDS = 7 * 86_400.0
 
@@ -28,7 +28,7 @@ class VerdictCache:
             return None
         fields: dict[str, Any] = json.loads(row[0])
         details = (*((key, value) for key, value in fields.pop("details")), ("cached", "true"))
-        return replace(Score(**fields, details=details), input_tokens=0, output_tokens=0, cost_usd=None, input_cost_usd=None)
+        return replace(Score(**fields, details=details), **Usage()._asdict())
 
     def known(self, sought: Sequence[tuple[Judge, str]], now: float) -> list[bool]:
         """Return for each judge and hash of a content whether there is a verdict."""

@@ -38,7 +38,8 @@ FRESHNESS = Family(
 LAST_SCORE = Family(
     "qualitrace_last_score_timestamp_seconds",
     "gauge",
-    "When the judge gave its last score of the service, in Unix time; absent if it gave none for 30 days.",
+    "When the judge gave its last score of the service, in Unix time; absent if it gave none for 31 days, "
+    "or a rule on silence takes the service for shut down.",
     ("judge", "tier", "service"),
 )
 JUDGE_DURATION = Family(

@@ -348,8 +348,11 @@ def test_tokens_of_a_reply_without_a_verdict_are_paid_too(make: Callable[..., Mo
     monitor.put(2)
     monitor.worker.step()
     assert monitor.outcomes() == {"failed": 1, "queued": 1}
-    labels = {"judge": "relevance", "tier": "llm"}
-    assert monitor.registry.get_sample_value("qualitrace_judge_tokens_total", labels) == 100
+    labels = {"judge": "relevance", "tier": "llm", "model": "test:/relevance"}
+    for direction, tokens in (("input", 90), ("output", 10)):
+        assert (
+            monitor.registry.get_sample_value("qualitrace_judge_tokens_total", labels | {"type": direction}) == tokens
+        )
 
 
 def test_the_same_content_is_paid_once(make: Callable[..., Monitor]):

@@ -26,7 +26,9 @@ from qualitrace_collector.state import (
 )
 from qualitrace_collector.state.coverage import Source
 from qualitrace_monitors.estimate.scores import ScoreRow
+from qualitrace_monitors.judges.build import build_judge
 from qualitrace_monitors.judges.contract import Usage
+from qualitrace_monitors.judges.settings import JudgeConfig
 from qualitrace_monitors.judging.metrics import JudgeMetrics
 from qualitrace_monitors.notify.outbox import Outbox
 from support.web import NOW, WebStand
@@ -72,6 +74,9 @@ def task_for(service: str) -> JudgeTask:
     )
 
 
+TONE = build_judge(JudgeConfig(name="tone", model="openai:/gpt-5-mini", instructions="Is {{ outputs }} kind?"))
+
+
 @pytest.fixture
 def counted() -> tuple[JudgeMetrics, Callable[..., float | None]]:
     """Provide metrics on a registry of their own, and a way to read a series of it."""
@@ -102,17 +107,21 @@ class TestScoresAsTheyComeIn:
         assert read("qualitrace_freshness_seconds_sum", judge="tone", service="shop") == 0
 
     def test_tokens_and_cost_add_up_and_an_unknown_price_adds_nothing(self, counted) -> None:
-        """Two calls of 120 tokens, one of unknown cost, are 240 tokens and the known 0.25 dollars."""
+        """By direction: of three calls one has a known price, and one a price that is not known by direction."""
         metrics, read = counted
-        metrics.observe_call("tone", "llm", 1.0, Usage(100, 20, 0.25))
-        metrics.observe_call("tone", "llm", 1.0, Usage(100, 20))
-        assert read("qualitrace_judge_tokens_total", judge="tone", tier="llm") == 240
-        assert read("qualitrace_judge_cost_usd_total", judge="tone", tier="llm") == 0.25
+        for usage in (Usage(100, 20, 0.25, 0.05), Usage(100, 20), Usage(100, 20, 0.5)):
+            metrics.observe_call(TONE, 1.0, usage)
+        labels = {"judge": "tone", "tier": "llm", "model": "openai:/gpt-5-mini"}
+        directions = ("input", "output", "unknown")
+        tokens = [read("qualitrace_judge_tokens_total", type=direction, **labels) for direction in directions]
+        assert tokens == [300, 60, None]
+        costs = [read("qualitrace_judge_cost_usd_total", type=direction, **labels) for direction in directions]
+        assert costs == [0.05, 0.2, 0.5]
 
     def test_durations_and_errors_are_counted_by_judge(self, counted) -> None:
         """A call of 2 s and an error of a kind appear under their judge."""
         metrics, read = counted
-        metrics.observe_call("tone", "llm", 2.0, Usage())
+        metrics.observe_call(TONE, 2.0, Usage())
         metrics.count_error("tone", "transient")
         assert read("qualitrace_judge_duration_seconds_sum", judge="tone", tier="llm") == 2.0
         assert read("qualitrace_judge_errors_total", judge="tone", kind="transient") == 1
@@ -120,9 +129,11 @@ class TestScoresAsTheyComeIn:
     def test_series_of_known_labels_begin_at_zero(self, counted) -> None:
         """So that `rate()` sees the first error, the first token and the first fail."""
         metrics, read = counted
-        metrics.start("tone", "llm", ["shop"])
+        metrics.start(TONE, ["shop"])
         assert read("qualitrace_judge_errors_total", judge="tone", kind="permanent") == 0
-        assert read("qualitrace_judge_tokens_total", judge="tone", tier="llm") == 0
+        of_model = {"judge": "tone", "tier": "llm", "model": "openai:/gpt-5-mini", "type": "output"}
+        assert read("qualitrace_judge_tokens_total", **of_model) == 0
+        assert read("qualitrace_judge_cost_usd_total", **of_model) == 0
         labels = {"judge": "tone", "tier": "llm", "service": "shop"}
         assert read("qualitrace_evaluations_total", result="fail", **labels) == 0
         assert read("qualitrace_evaluations_weight_total", result="pass", **labels) == 0
@@ -306,6 +317,17 @@ class TestReadAtAScrape:
         assert web.sample("qualitrace_otlp_requests_refused_total", reason="full") == 2
         assert web.sample("qualitrace_notifications_total", receiver="ops", outcome="sent") == 3
         assert web.sample("qualitrace_journal_backlog_requests") == 7
+
+    def test_the_last_score_of_each_judge_and_service_is_exported(
+        self, database: Database, add_score: AddScore, web: WebStand
+    ) -> None:
+        """When it was given, after a restart as well; of another service, that service's."""
+        for service, at in (("shop", NOW - 90), ("shop", NOW - 30), ("bank", NOW - 60)):
+            add_score(database, "pass", at, service=service)
+        labels = {"judge": "groundedness", "tier": "local"}
+        name = "qualitrace_last_score_timestamp_seconds"
+        assert web.sample(name, service="shop", **labels) == NOW - 30
+        assert web.sample(name, service="bank", **labels) == NOW - 60
 
     def test_what_waits_for_receivers_is_exported(self, database: Database, web: WebStand) -> None:
         """How many notifications, for how long the oldest, and when the receiver last took one; nothing is no age."""

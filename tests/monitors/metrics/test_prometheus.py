@@ -11,7 +11,9 @@ from qualitrace_collector import metrics
 from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
 from qualitrace_collector.state import Database, Ledger
 from qualitrace_monitors.estimate.scores import ScoreRow
+from qualitrace_monitors.judges.build import build_judge
 from qualitrace_monitors.judges.contract import Usage
+from qualitrace_monitors.judges.settings import JudgeConfig
 from qualitrace_monitors.metrics import families, reference
 from qualitrace_monitors.notify.outbox import Outbox
 from support.prometheus import ask, prometheus
@@ -32,7 +34,8 @@ def busy_web(database: Database, add_score: Callable[..., str], open_web: Callab
     fields: dict[str, Any] = dict(database.connection().execute("SELECT * FROM score").fetchone())
     del fields["session_began"]  # the database's own
     web.judge_metrics.observe(ScoreRow(**{**fields, "trace_id": f"tr-{HEX_ID}"}), NOW - 3, NOW)
-    web.judge_metrics.observe_call("groundedness", "local", 0.01, Usage())
+    model = build_judge(JudgeConfig(name="tone", model="openai:/gpt-5-mini", instructions="Is {{ outputs }} kind?"))
+    web.judge_metrics.observe_call(model, 0.01, Usage(1, 1, 0.02, 0.01))
     web.judge_metrics.count_error("groundedness", "permanent")
     with database.transaction() as connection:
         Ledger.add(connection, NASTY_SERVICE, "stored")

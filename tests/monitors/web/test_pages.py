@@ -76,6 +76,17 @@ class TestMetrics:
         """A browser or curl gets the text format 0.0.4."""
         assert web.get("/metrics", Accept="*/*").headers["content-type"].startswith("text/plain; version=0.0.4")
 
+    @pytest.mark.parametrize(
+        ("asked", "compressed"),
+        [("gzip", True), ("deflate, gzip;q=0.5", True), ("identity", False)],
+    )
+    def test_gzip_for_those_who_ask(self, web: WebStand, asked: str, compressed: bool) -> None:
+        """Prometheus does: a tenth of the bytes, the same metrics, in either form."""
+        for form in (OPENMETRICS, "*/*"):
+            response = web.get("/metrics", Accept=form, Accept_Encoding=asked)
+            assert (response.headers.get("content-encoding") == "gzip") == compressed
+            assert "\n# TYPE qualitrace_pass_rate gauge\n" in response.text
+
     def test_a_version_that_is_no_number_is_refused(self, web: WebStand) -> None:
         """A malformed Accept header gets 406, not an error of the server."""
         assert web.get("/metrics", Accept="application/openmetrics-text;version=new").status_code == 406
