@@ -30,7 +30,7 @@ class Collector:
     writer: Writer | None = None
     now: float = 1_700_000_100.0
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
-    for_rules: bool = False
+    one_by_one: bool = False
 
     def __post_init__(self) -> None:
         self.store = new_store(self.folder)
@@ -42,7 +42,7 @@ class Collector:
         self.database = Database(self.folder / "state.db")
         self.journal = SqliteJournal(self.folder / "journal.db", 1 << 30)
         self.recorder = recorder = Recorder(
-            config, self.database, TraceMetrics(self.registry), one_by_one=self.for_rules
+            config, self.database, TraceMetrics(self.registry), one_by_one=self.one_by_one
         )
         self.delivery = FeedbackDelivery(
             config, self.database, self.store, recorder.sampler, self.registry, clock=lambda: self.now

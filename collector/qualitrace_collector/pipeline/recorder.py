@@ -49,7 +49,6 @@ class Recorder:
 
     Args:
         rates: what the judges can take; without them, all that the configuration wants.
-        for_rules: some alert rule reads sums of requests, so that they are kept for it.
         one_by_one: some alert rule reads each request.
     """
 
@@ -60,10 +59,9 @@ class Recorder:
         metrics: TraceMetrics,
         rates: Rates | None = None,
         *,
-        for_rules: bool = False,
         one_by_one: bool = False,
     ) -> None:
-        self._for_rules, self._one_by_one = for_rules or one_by_one, one_by_one
+        self._one_by_one = one_by_one
         self._assembly = config.assembly
         self._database = database
         self._metrics = metrics
@@ -89,7 +87,7 @@ class Recorder:
             new = (item for item in batch.items if item.complete and not item.complete.known)
             Untraced.add(connection, [(item.service, library) for item in new for library in item.untraced])
             self.sampler.enqueue(connection, complete, now)
-            self._keep_for_rules(connection, [trace for trace in complete if not trace.known], late, now)
+            self._keep_requests(connection, [trace for trace in complete if not trace.known], late, now)
         self._metrics.observe((trace for trace in complete if not trace.known), now)
         self._metrics.observe_late(late, now)
         self._metrics.count_renamed(sum(item.is_renamed for item in batch.items))
@@ -105,20 +103,19 @@ class Recorder:
             Ledger.end(connection, [trace.trace_id for trace in traces])
             _count(connection, there, {}, now)
             self.sampler.enqueue(connection, there, now)
-            self._keep_for_rules(connection, there, (), now)
+            self._keep_requests(connection, there, (), now)
         self._metrics.observe(there, now)
 
-    def _keep_for_rules(
+    def _keep_requests(
         self,
         connection: sqlite3.Connection,
         traces: Iterable[StoredTrace],
         late: Iterable[Late],
         now: float,
     ) -> None:
-        if self._for_rules:
-            Requests.put(connection, map(_request_of, traces), now, one_by_one=self._one_by_one)
-            for each in late:
-                Requests.add_late(connection, each.trace.service, *_amounts(each.spent), now)
+        Requests.put(connection, map(_request_of, traces), now, one_by_one=self._one_by_one)
+        for each in late:
+            Requests.add_late(connection, each.trace.service, *_amounts(each.spent), now)
 
     def keep_letter(self, letter: DeadLetter) -> None:
         """Record a request that cannot be decoded."""

@@ -1,4 +1,4 @@
-"""Requests for alert rules that need no judge: one row each until the rules have seen it, and sums by the minute.
+"""Requests, judged or not: their sums by the minute, and one row each until the alert rules that bet on them saw it.
 
 Every static method runs inside the caller's transaction. The rows are written in the one that counts a trace as
 complete, so each trace counts once; what its late spans cost is added to the sums.
@@ -7,8 +7,11 @@ complete, so each trace counts once; what its late spans cost is added to the su
 import json
 import logging
 import sqlite3
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from qualitrace_collector.state.schema import DURATION_BOUNDS, DURATIONS
 
 MINUTE, HOUR = 60, 3600
 KEEP_SECONDS = 31 * 86_400.0
@@ -57,24 +60,25 @@ class Requests:
         requests = [*requests]
         if one_by_one and requests:
             _put_each(connection, requests, now)
-        for service in {request.service for request in requests}:
-            own = [request for request in requests if request.service == service]
+        by_service: dict[str, list[Request]] = {}
+        for request in requests:
+            by_service.setdefault(request.service, []).append(request)
+        for service, own in by_service.items():
             errors, tokens, usd = (sum(getattr(r, name) for r in own) for name in ("error", "tokens", "usd"))
-            _add(connection, service, now, len(own), errors, tokens, usd)
-            seen(connection, [("", "", service)], now)
+            _add(connection, service, now, (len(own), errors, tokens, usd, *_durations(own)))
+        seen(connection, [("", "", service) for service in by_service], now)
 
     @staticmethod
     def add_late(connection: sqlite3.Connection, service: str, tokens: float, usd: float, now: float) -> None:
         """Add what late spans of a counted trace cost."""
         if tokens or usd:
-            _add(connection, service, now, 0, 0, tokens, usd)
+            _add(connection, service, now, (0, 0, tokens, usd, *_durations(())))
 
     @staticmethod
     def sums(connection: sqlite3.Connection, since: float, now: float) -> list[sqlite3.Row]:
-        """Return rows of service, requests, errors, tokens and usd, over the minutes in (since, now] (Unix seconds)."""
+        """Return rows of service and `SUMS`, over the minutes in (since, now] (Unix seconds)."""
         return connection.execute(
-            "SELECT service, sum(requests) AS requests, sum(errors) AS errors, sum(tokens) AS tokens, sum(usd) AS usd "
-            "FROM request_minute WHERE minute > ? AND minute <= ? GROUP BY service",
+            f"SELECT service, {_SUMMED} FROM request_minute WHERE minute > ? AND minute <= ? GROUP BY service",
             (since // MINUTE, now // MINUTE),
         ).fetchall()
 
@@ -90,14 +94,30 @@ class Requests:
         Requests.forget_ahead(connection, now)
         connection.execute("DELETE FROM request_minute WHERE minute < ?", (oldest // MINUTE,))
         connection.execute(
-            "INSERT INTO request_minute SELECT minute / 60 * 60, service, sum(requests), sum(errors), sum(tokens), "
-            "sum(usd) FROM request_minute WHERE minute < ? AND minute % 60 != 0 GROUP BY 1, 2 "
+            f"INSERT INTO request_minute (minute, service, {_NAMES}) SELECT minute / 60 * 60, service, {_SUMMED} "
+            f"FROM request_minute WHERE minute < ? AND minute % 60 != 0 GROUP BY 1, 2 "
             f"ON CONFLICT DO UPDATE SET {_ADDED}",
             (coarse,),
         )
         connection.execute("DELETE FROM request_minute WHERE minute < ? AND minute % 60 != 0", (coarse,))
         connection.execute("DELETE FROM new_request WHERE at < ?", (now - 86_400,))
         connection.execute("DELETE FROM last_seen WHERE at < ?", (oldest,))
+
+
+def duration_percentile(counts: Sequence[int], share: float) -> float | None:
+    """Return the seconds that so great a share of the requests took at most, in a row's order of `DURATIONS`.
+
+    It lies within the bounds of its count, which are half as much again apart; None without requests. Beyond the last
+    bound it is that bound.
+    """
+    rest = share * sum(counts)
+    for count, lower, upper in zip(
+        counts, (0.0, *DURATION_BOUNDS), (*DURATION_BOUNDS, DURATION_BOUNDS[-1]), strict=True
+    ):
+        if count and rest <= count:
+            return lower + (upper - lower) * rest / count
+        rest -= count
+    return None
 
 
 def seen(connection: sqlite3.Connection, keys: Iterable[tuple[str, str, str]], now: float) -> None:
@@ -123,13 +143,25 @@ def _put_each(connection: sqlite3.Connection, requests: Iterable[Request], now: 
         )
 
 
-_ADDED = ", ".join(f"{name} = {name} + excluded.{name}" for name in ("requests", "errors", "tokens", "usd"))
+SUMS = ("requests", "errors", "tokens", "usd", *DURATIONS)
+"""Columns that are summed up; the last ones count requests by how long they took (`DURATION_BOUNDS`)."""
+
+_NAMES = ", ".join(SUMS)
+_SUMMED = ", ".join(f"sum({name}) AS {name}" for name in SUMS)
+_ADDED = ", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS)
+_PUT = (
+    f"INSERT INTO request_minute (minute, service, {_NAMES}) VALUES (?, ?{', ?' * len(SUMS)}) "
+    f"ON CONFLICT DO UPDATE SET {_ADDED}"
+)
 
 
-def _add(
-    connection: sqlite3.Connection, service: str, now: float, requests: int, errors: int, tokens: float, usd: float
-) -> None:
-    connection.execute(
-        f"INSERT INTO request_minute VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET {_ADDED}",
-        (int(now // MINUTE), service, requests, errors, tokens, usd),
-    )
+def _durations(requests: Iterable[Request]) -> list[int]:
+    counts = [0] * len(DURATIONS)
+    for request in requests:
+        if request.seconds is not None:
+            counts[bisect_left(DURATION_BOUNDS, request.seconds)] += 1
+    return counts
+
+
+def _add(connection: sqlite3.Connection, service: str, now: float, sums: Sequence[float]) -> None:
+    connection.execute(_PUT, (int(now // MINUTE), service, *sums))

@@ -3,7 +3,7 @@
 # How to change it: `Database` runs all statements at every open, so a new table or index is one more
 # `CREATE … IF NOT EXISTS` here and nothing else. A change of a table that exists raises VERSION by one and comes with
 # the statements that lead there from the version before.
-VERSION = 11
+VERSION = 12
 
 # Sums over scores, see `qualitrace_monitors.estimate.sums`.
 _SUMS = (
@@ -12,6 +12,15 @@ _SUMS = (
 ).split()
 _SUM_NAMES, _SUMMED = ", ".join(_SUMS), ", ".join(f"sum({name})" for name in _SUMS)
 _SUM_COLUMNS = ", ".join(f"{name} REAL NOT NULL" for name in (*_SUMS, "heaviest"))
+
+# Requests by how long they took: at most so many seconds, and more than the bound before; `longer` than the last one.
+DURATION_BOUNDS = tuple(round(0.03 * 1.5**step, 3) for step in range(24))
+DURATIONS = (*(f"within_{step}" for step in range(len(DURATION_BOUNDS))), "longer")
+_DURATION_COLUMNS = "".join(f"{name} INTEGER NOT NULL DEFAULT 0, " for name in DURATIONS)
+
+_REQUEST_MINUTE = """CREATE TABLE IF NOT EXISTS request_minute (
+    minute INTEGER NOT NULL, service TEXT NOT NULL, requests INTEGER NOT NULL, errors INTEGER NOT NULL,
+    tokens REAL NOT NULL, usd REAL NOT NULL, {durations}PRIMARY KEY (minute, service)) WITHOUT ROWID"""
 
 _SCORE_HOUR = f"""CREATE TABLE IF NOT EXISTS score_hour (
     slice TEXT NOT NULL, value TEXT NOT NULL, hour INTEGER NOT NULL,
@@ -55,6 +64,10 @@ MIGRATIONS = {
     10: ("ALTER TABLE score ADD COLUMN cascade TEXT NOT NULL DEFAULT ''",),
     # How many calls were counted of earlier traces is not known: so many that what comes late adds none.
     11: (f"ALTER TABLE counted ADD COLUMN calls INTEGER NOT NULL DEFAULT {1 << 31}",),
+    12: (
+        _REQUEST_MINUTE.format(durations=""),  # an earlier file may be older than this table
+        *(f"ALTER TABLE request_minute ADD COLUMN {name} INTEGER NOT NULL DEFAULT 0" for name in DURATIONS),
+    ),
 }
 
 STATEMENTS = (
@@ -180,16 +193,14 @@ STATEMENTS = (
         trace_id TEXT NOT NULL, judge TEXT NOT NULL, spent_at REAL, tokens INTEGER NOT NULL, usd REAL NOT NULL,
         PRIMARY KEY (trace_id, judge)) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS always_pick_spent ON always_pick(spent_at, judge, tokens, usd)",
-    # Requests, for rules that need no judge: those that no rule has seen yet, and their sums by the minute. They are
-    # written only if there is such a rule.
+    # Requests, judged or not: those that no rule has seen yet, written only if there is a rule that bets on them, and
+    # their sums by the minute.
     """CREATE TABLE IF NOT EXISTS new_request (
         sequence INTEGER PRIMARY KEY AUTOINCREMENT, trace_id TEXT NOT NULL, service TEXT NOT NULL,
         session TEXT NOT NULL, error INTEGER NOT NULL, seconds REAL, first_token REAL, slices TEXT NOT NULL,
         at REAL NOT NULL)""",
     "CREATE INDEX IF NOT EXISTS new_request_of_session ON new_request(service, session, at) WHERE session != ''",
-    """CREATE TABLE IF NOT EXISTS request_minute (
-        minute INTEGER NOT NULL, service TEXT NOT NULL, requests INTEGER NOT NULL, errors INTEGER NOT NULL,
-        tokens REAL NOT NULL, usd REAL NOT NULL, PRIMARY KEY (minute, service)) WITHOUT ROWID""",
+    _REQUEST_MINUTE.format(durations=_DURATION_COLUMNS),
     # When the last score by a judge, or request (no judge), came, and seconds of silence since then, counted by a
     # clock that nobody sets; -1 until it is counted.
     """CREATE TABLE IF NOT EXISTS last_seen (

@@ -91,12 +91,6 @@ class AlertRule(Section):
     notify: tuple[str, ...] = ()
     """The receivers, by their names under `notify`."""
 
-    @property
-    def reads_requests(self) -> bool:
-        """Whether it watches every request, judged or not."""
-        when = self.when
-        return when.kind in ("requests", "spend") or (when.kind in ("silence", "slo") and self.judge is None)
-
     @model_validator(mode="before")
     @classmethod
     def _parse_texts(cls, data: Any) -> Any:

@@ -189,15 +189,8 @@ class Services:
         return AlertEngine(self._config.alerts, self._database, self._estimator, self._links, own)
 
     def _build_recorder(self) -> Recorder:
-        rules = [rule for rule in self._config.alerts if rule.reads_requests]
-        return Recorder(
-            self._config,
-            self._database,
-            TraceMetrics(self._registry),
-            self._pacing,
-            for_rules=bool(rules),
-            one_by_one=any(rule.when.kind == "requests" for rule in rules),
-        )
+        one_by_one = any(rule.when.kind == "requests" for rule in self._config.alerts)
+        return Recorder(self._config, self._database, TraceMetrics(self._registry), self._pacing, one_by_one=one_by_one)
 
     def _is_held_up(self, now: float) -> bool:
         """Whether requests wait in the journal for longer than the assembly of a trace takes."""

@@ -2,18 +2,20 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from qualitrace_collector.state import Database, requests
-from qualitrace_collector.state.requests import Request, Requests
+from qualitrace_collector.state.requests import Request, Requests, duration_percentile
+from qualitrace_collector.state.schema import DURATION_BOUNDS, DURATIONS
 
 NOW = 1_700_000_000.0
 
 
-def request(service: str = "shop", *, error: bool = False, usd: float = 0.5) -> Request:
+def request(service: str = "shop", *, error: bool = False, usd: float = 0.5, seconds: float | None = 1.0) -> Request:
     return Request(
-        trace_id="tr-1", service=service, session="", error=error, seconds=1.0, first_token=None, tokens=10, usd=usd,
-        slices={},
+        trace_id="tr-1", service=service, session="", error=error, seconds=seconds, first_token=None, tokens=10,
+        usd=usd, slices={},
     )  # fmt: skip
 
 
@@ -76,3 +78,23 @@ def test_a_clock_that_was_ahead_leaves_no_sums_behind(database: Database) -> Non
         Requests.forget_ahead(connection, NOW)
     assert sums(database, 3600, NOW + 7200) == {}
     assert sums(database, 3600, NOW) == {"shop": (1, 0, 10, 0.5)}
+
+
+@pytest.mark.parametrize("share", [0.5, 0.95, 0.99])
+def test_percentiles_of_durations_come_from_counts(database: Database, share: float) -> None:
+    """Within the width of a count, half as much again, also after minutes became hours."""
+    durations = np.random.default_rng(7).lognormal(0.5, 1.0, 2000)
+    put(database, NOW - 3 * 86_400, *(request(seconds=float(each)) for each in durations), request(seconds=None))
+    with database.transaction() as connection:
+        Requests.prune(connection, NOW)
+    (row,) = Requests.sums(database.connection(), NOW - 4 * 86_400, NOW)
+    exact = float(np.quantile(durations, share))
+    assert row["requests"] == 2001
+    assert exact / 1.5 < (duration_percentile([row[name] for name in DURATIONS], share) or 0) < exact * 1.5
+
+
+def test_a_duration_beyond_all_bounds_is_the_last_bound() -> None:
+    """A trace of a day is no outlier that is shown as a number; without requests there is none."""
+    none = [0] * len(DURATIONS)
+    assert duration_percentile([*none[:-1], 3], 0.95) == DURATION_BOUNDS[-1]
+    assert duration_percentile(none, 0.95) is None

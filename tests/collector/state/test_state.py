@@ -281,6 +281,7 @@ def test_tables_of_an_earlier_version_are_migrated(database: Database):
     connection.execute("ALTER TABLE counted DROP COLUMN calls")
     connection.execute("INSERT INTO counted VALUES ('tr-1', '[]', '{}', 1)")
     connection.execute("DROP TABLE score_hour")
+    connection.execute("DROP TABLE request_minute")
     for index in ("score_session", "score_session_began"):
         connection.execute(f"DROP INDEX {index}")
     for table, columns in (
@@ -338,7 +339,7 @@ def test_a_database_that_is_damaged_later_is_named(tmp_path: Path):
     database = Database(path)
     with database.transaction() as connection:
         connection.executemany(
-            "INSERT INTO verdict VALUES (?, ?, 0)", [(f"{number:04}", "x" * 500) for number in range(400)]
+            "INSERT INTO verdict VALUES (?, ?, 0)", [(f"{number:04}", "x" * 500) for number in range(2000)]
         )
     database.connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
     database.close()
