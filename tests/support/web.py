@@ -40,7 +40,7 @@ class WebStand:
     """
 
     def __init__(self, database: Database, config: Mapping[str, Any] | None = None) -> None:
-        parsed = parse_config(dict(config or {}), Config)
+        self.config = parsed = parse_config(dict(config or {}), Config)
         estimator = Estimator(database)
         self.registry = CollectorRegistry()
         expose_process(self.registry)

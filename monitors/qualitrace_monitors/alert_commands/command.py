@@ -12,13 +12,12 @@ from qualitrace_collector.process.startup import configure_logging
 from qualitrace_collector.state import StateError, read_only
 from qualitrace_monitors.alert_commands.backtest import backtest
 from qualitrace_monitors.alert_commands.delay import delay
-from qualitrace_monitors.alert_commands.listing import lines, listed
+from qualitrace_monitors.alert_commands.listing import lines
+from qualitrace_monitors.alerts.listing import listed
 from qualitrace_monitors.config import Config
-from qualitrace_monitors.notify.payload import Alert, Links, webhook_payload
-from qualitrace_monitors.notify.receiver import DeliveryFailed, Notification, attempt, new_id
-
-TEST_SECONDS = 300
-"""For how long a test stays active where alerts are kept: long enough to be seen."""
+from qualitrace_monitors.notify.payload import Links
+from qualitrace_monitors.notify.receiver import DeliveryFailed
+from qualitrace_monitors.notify.trial import send_test
 
 
 @click.group()
@@ -67,18 +66,8 @@ def test_receiver(path: Path | None, receiver: str) -> None:
     if chosen is None:
         known = f"there are: {', '.join(config.notify)}" if config.notify else "there is none"
         raise click.ClickException(f"no receiver named {receiver!r} under notify; {known}")
-    now = time.time()
-    text = f"This is a test of the receiver {receiver!r} by qualitrace. Nothing is wrong."
-    alert = Alert(
-        labels={"alertname": "QualitraceTest", "severity": "none"},
-        annotations={"summary": text},
-        starts_at=now,
-        expires_at=now + TEST_SECONDS,
-    )
-    body = webhook_payload(alert, receiver, Links(config.listen.web_url))
-    notification = Notification(id=new_id(), receiver=receiver, body=body, created_at=now, due_at=now, attempts=0)
     try:
-        answer = attempt(chosen, notification, now)
+        answer = send_test(receiver, chosen, Links(config.listen.web_url), time.time())
     except DeliveryFailed as failure:
         again = "it would be given up" if failure.permanent else "it would be tried again"
         click.echo(f"{receiver} did not take it: {failure} ({again})", err=True)

@@ -1,0 +1,110 @@
+"""The pages `/alerts`, rules with their states and history, and `/alerts/event/N`, all of one firing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from qualitrace_monitors.alerts.kinds.watched import limit_text, promise_text
+from qualitrace_monitors.alerts.listing import ListedAlert, evidence_of, statuses
+from qualitrace_monitors.notify import history
+from qualitrace_monitors.notify.history import Delivery, Event
+from qualitrace_monitors.notify.receiver import DeliveryFailed
+from qualitrace_monitors.notify.trial import send_test
+from qualitrace_monitors.web.page import Action, BadQuery, NotFound, Page, PageRequest, Sources
+
+STATES = ("firing", "pending", "inactive")
+ALERTS, EVENTS, RULES = 100, 25, 100
+"""Shown at once."""
+LONGEST_NAME = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Filter:
+    rule: str
+    service: str
+    state: str
+    before: int | None
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> "_Filter":
+        state = query.get("state", "")
+        if state and state not in STATES:
+            raise BadQuery(f"state must be one of {', '.join(STATES)} (got {state[:40]!r})")
+        before = query.get("before", "")
+        if before and not (before.isascii() and before.isdecimal() and len(before) < 16):
+            raise BadQuery(f"before must be the number of an event (got {before[:40]!r})")
+        return cls(
+            rule=query.get("rule", "")[:LONGEST_NAME],
+            service=query.get("service", "")[:LONGEST_NAME],
+            state=state,
+            before=int(before) if before else None,
+        )
+
+    def admits(self, alert: ListedAlert) -> bool:
+        return self.rule in ("", alert.rule) and self.service in ("", alert.service) and self.state in ("", alert.state)
+
+
+def _alerts(sources: Sources, request: PageRequest) -> Mapping[str, Any]:
+    asked = _Filter.of(request.query)
+    rules = {rule.name: rule for rule in sources.alerts.rules}
+    now = sources.clock()
+    connection = sources.database.connection()
+    listed = [alert for alert in statuses(connection, rules) if asked.admits(alert)]
+    shown = [evidence_of(connection, rules[alert.rule], alert, now) for alert in listed[:ALERTS]]
+    events = history.events(sources.database, EVENTS + 1, rule=asked.rule, service=asked.service, before=asked.before)
+    return {
+        "asked": asked,
+        "states": STATES,
+        "rules": [*rules.values()][:RULES],
+        "rule_of": rules,
+        "more_rules": max(0, len(rules) - RULES),
+        "limit_text": limit_text,
+        "promise_text": promise_text,
+        "alerts": shown,
+        "more_alerts": max(0, len(listed) - ALERTS),
+        "events": events[:EVENTS],
+        "next_before": events[EVENTS - 1].number if len(events) > EVENTS else None,
+        "undelivered": undelivered,
+        "receivers": [*sources.config.notify],
+        "tried": request.query.get("tried", "")[:LONGEST_NAME],
+        "outcome": request.query.get("outcome", "")[:600],
+    }
+
+
+def undelivered(event: Event) -> list[Delivery]:
+    """Return the notifications of a firing that did not arrive, or did not yet at the first attempt."""
+    return [each for each in event.deliveries if each.outcome in ("failed", "given_up")]
+
+
+def _event(sources: Sources, request: PageRequest) -> Mapping[str, Any]:
+    number = request.parts[-1]
+    known = number.isascii() and number.isdecimal() and len(number) < 16
+    event = history.event(sources.database, int(number)) if known else None
+    if event is None:
+        raise NotFound(f"There is no alert number {number[:40]}; the last {history.MOST_EVENTS} of 30 days are kept.")
+    rules = {rule.name: rule for rule in sources.alerts.rules}
+    return {
+        "event": event,
+        "rule": rules.get(event.rule),
+        "page": sources.links.page(event.service, event.judge, event.began_at).removeprefix(sources.links.web),
+    }
+
+
+def _test(sources: Sources, fields: Mapping[str, str]) -> str:
+    name = fields.get("receiver", "")
+    receiver = sources.config.notify.get(name)
+    if receiver is None:
+        raise BadQuery(f"there is no receiver named {name[:LONGEST_NAME]!r} under notify")
+    try:
+        answer = send_test(name, receiver, sources.links, sources.clock())
+    except DeliveryFailed as failure:
+        outcome = f"did not take it: {failure.problem}; the log says more"
+    else:
+        outcome = f"took it{f', but: {answer.problem}' if answer.problem else ''}"
+    return f"/alerts?{urlencode({'tried': name, 'outcome': outcome})}#receivers"
+
+
+PAGE = Page("/alerts", "alerts.html", _alerts, "Alerts")
+EVENT_PAGE = Page("/alerts/event/{number}", "event.html", _event)
+TEST = Action("/alerts/test", _test)
