@@ -27,6 +27,22 @@ _SCORE_HOUR = f"""CREATE TABLE IF NOT EXISTS score_hour (
     judge TEXT NOT NULL, tier TEXT NOT NULL, service TEXT NOT NULL, {_SUM_COLUMNS},
     PRIMARY KEY (slice, judge, service, tier, value, hour)) WITHOUT ROWID"""
 
+# How many bins of equal width the distribution of scores has, from 0 to 1.
+BINS = 20
+_BIN_COLUMNS = ", ".join(f"bin_{number} REAL NOT NULL DEFAULT 0" for number in range(BINS))
+_BIN_OF_SCORE = f"min({BINS - 1}, cast(value * {BINS} AS INTEGER))"
+_BIN_SUMS = ", ".join(f"sum((1 / inclusion_probability) * ({_BIN_OF_SCORE} = {number}))" for number in range(BINS))
+
+# Sums over pairs of scores, see `qualitrace_monitors.estimate.pairs`.
+_PAIR_SUMS = (
+    "samples verdicts w w_passed w_not_failed w_value w_local_passed w_local_not_failed w_local_value w_value_value "
+    "a a_passed a_not_failed a_value a_local_passed a_local_not_failed a_local_value a_value_value "
+    "a_local_value_local_value a_passed_local_passed a_passed_local_value a_not_failed_local_not_failed "
+    "a_not_failed_local_value a_value_local_value b b_passed b_not_failed b_value b_value_value"
+).split()
+_PAIR_COLUMNS = ", ".join(f"{name} REAL NOT NULL" for name in _PAIR_SUMS)
+_PAIRS_SUMMED = ", ".join(f"sum({name})" for name in _PAIR_SUMS)
+
 # By version: what leads there. They run in order for every version above that of the file, before the statements below.
 MIGRATIONS = {
     2: ("ALTER TABLE judgement ADD COLUMN weight REAL NOT NULL DEFAULT 1",),
@@ -155,20 +171,33 @@ STATEMENTS = (
         minute INTEGER NOT NULL, judge TEXT NOT NULL, tier TEXT NOT NULL, service TEXT NOT NULL, {_SUM_COLUMNS},
         PRIMARY KEY (minute, judge, tier, service)) WITHOUT ROWID""",
     # The same for what `estimate/pairs.py` sums up.
-    """CREATE TABLE IF NOT EXISTS pair_minute (
-        minute INTEGER NOT NULL, judge TEXT NOT NULL, service TEXT NOT NULL, samples REAL NOT NULL,
-        verdicts REAL NOT NULL, w REAL NOT NULL, w_passed REAL NOT NULL, w_not_failed REAL NOT NULL,
-        w_value REAL NOT NULL, w_local_passed REAL NOT NULL, w_local_not_failed REAL NOT NULL,
-        w_local_value REAL NOT NULL, w_value_value REAL NOT NULL, a REAL NOT NULL, a_passed REAL NOT NULL,
-        a_not_failed REAL NOT NULL, a_value REAL NOT NULL, a_local_passed REAL NOT NULL,
-        a_local_not_failed REAL NOT NULL, a_local_value REAL NOT NULL, a_value_value REAL NOT NULL,
-        a_local_value_local_value REAL NOT NULL, a_passed_local_passed REAL NOT NULL,
-        a_passed_local_value REAL NOT NULL, a_not_failed_local_not_failed REAL NOT NULL,
-        a_not_failed_local_value REAL NOT NULL, a_value_local_value REAL NOT NULL, b REAL NOT NULL,
-        b_passed REAL NOT NULL, b_not_failed REAL NOT NULL, b_value REAL NOT NULL, b_value_value REAL NOT NULL,
+    f"""CREATE TABLE IF NOT EXISTS pair_minute (
+        minute INTEGER NOT NULL, judge TEXT NOT NULL, service TEXT NOT NULL, {_PAIR_COLUMNS},
         PRIMARY KEY (minute, judge, service)) WITHOUT ROWID""",
+    f"""CREATE TABLE IF NOT EXISTS pair_hour (
+        hour INTEGER NOT NULL, judge TEXT NOT NULL, service TEXT NOT NULL, {_PAIR_COLUMNS},
+        PRIMARY KEY (judge, service, hour)) WITHOUT ROWID""",
     _SCORE_HOUR,
     "CREATE INDEX IF NOT EXISTS score_hour_by_age ON score_hour(slice, hour)",
+    # The same by the day: a month of all services, or of fifty values of a slice, is read for one page.
+    f"""CREATE TABLE IF NOT EXISTS score_day (
+        slice TEXT NOT NULL, value TEXT NOT NULL, day INTEGER NOT NULL,
+        judge TEXT NOT NULL, tier TEXT NOT NULL, service TEXT NOT NULL, {_SUM_COLUMNS},
+        PRIMARY KEY (slice, service, judge, tier, value, day)) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS score_day_by_age ON score_day(slice, day)",
+    # Sums of weights by the value of the score.
+    f"""CREATE TABLE IF NOT EXISTS score_bin (
+        judge TEXT NOT NULL, service TEXT NOT NULL, tier TEXT NOT NULL, hour INTEGER NOT NULL, {_BIN_COLUMNS},
+        PRIMARY KEY (judge, service, tier, hour)) WITHOUT ROWID""",
+    # For a file that was written before there were these tables.
+    f"INSERT INTO score_day (slice, value, day, judge, tier, service, {_SUM_NAMES}, heaviest) "
+    f"SELECT slice, value, hour / 24 AS day, judge, tier, service, {_SUMMED}, max(heaviest) FROM score_hour "
+    "WHERE NOT EXISTS (SELECT 1 FROM score_day) GROUP BY slice, service, judge, tier, value, day",
+    f"INSERT INTO score_bin SELECT judge, service, tier, cast(completed_at / 3600 AS INTEGER) AS hour, {_BIN_SUMS} "
+    "FROM score WHERE inclusion_probability > 0 AND NOT EXISTS (SELECT 1 FROM score_bin) "
+    "GROUP BY judge, service, tier, hour",
+    f"INSERT INTO pair_hour SELECT minute / 60 AS hour, judge, service, {_PAIRS_SUMMED} FROM pair_minute "
+    "WHERE NOT EXISTS (SELECT 1 FROM pair_hour) GROUP BY hour, judge, service",
     # What alerts have bet on, by the hour: intervals since a release rest on it.
     """CREATE TABLE IF NOT EXISTS bet_hour (
         judge TEXT NOT NULL, tier TEXT NOT NULL, version TEXT NOT NULL, service TEXT NOT NULL, release TEXT NOT NULL,

@@ -5,13 +5,11 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from qualitrace_collector.sample import SLICES
-from qualitrace_monitors.estimate.sums import DAY, MINUTE, SESSION, SUMS, Terms
+from qualitrace_monitors.estimate import distribution
+from qualitrace_monitors.estimate.sums import DAY, MINUTE, SESSION, SLICED, SUMS, Terms
 
 SESSION_SCORES = 1000
 """Scores of a session that are linked, within a day: one that is longer counts as several, so that work is bounded."""
-
-_BY_HOUR = ("version", *SLICES)  # the judge's version, and what the trace came from
 
 _COLUMNS = f"*, cast(completed_at / {MINUTE} AS INTEGER) AS minute"
 
@@ -56,14 +54,15 @@ def _add(connection: sqlite3.Connection, sign: int, score: sqlite3.Row) -> None:
     terms, minute = _terms(score), score["minute"]
     linear = [1.0, float(score["label"] != "unsure"), *terms[:3], terms.value]
     changes: dict[tuple[Any, ...], _Vector] = {}
-    _change(changes, score, minute, [*linear, *(square / 2 for square in _products(terms, terms))], _BY_HOUR)
+    _change(changes, score, minute, [*linear, *(square / 2 for square in _products(terms, terms))], SLICED)
     for (later, slices), others in _linked(connection, score).items():
-        same = [name for name, value in zip(_BY_HOUR, slices, strict=True) if score[name] == value]
+        same = [name for name, value in zip(SLICED, slices, strict=True) if score[name] == value]
         _change(changes, score, later, [*(0.0 for _ in linear), *_products(terms, others)], same)
     heaviest = max(terms.w, 1 / (score["least_probability"] or 1))
     for (table, *key), vector in changes.items():
         values = (*key, *(sign * number for number in vector), heaviest)
         connection.execute(_UPSERT[table], values)
+    distribution.add(connection, score, sign * terms.w)
 
 
 def _terms(score: sqlite3.Row) -> Terms:
@@ -93,7 +92,7 @@ def _linked(connection: sqlite3.Connection, score: sqlite3.Row) -> Mapping[tuple
     query = f"SELECT {_COLUMNS} FROM score WHERE {where} AND trace_id != ? AND inclusion_probability > 0"
     found: dict[tuple[int, tuple[str, ...]], Terms] = {}
     for other in connection.execute(query, (*(score[name] for name in SESSION), score["trace_id"])):
-        key = max(other["minute"], score["minute"]), tuple(other[name] for name in _BY_HOUR)
+        key = max(other["minute"], score["minute"]), tuple(other[name] for name in SLICED)
         before = found.get(key, Terms(0, 0, 0, 0, 0))
         found[key] = Terms(*(a + b for a, b in zip(before, _terms(other), strict=True)))
     return found
@@ -106,10 +105,11 @@ def _change(
     vector: Iterable[float],
     slices: Sequence[str],
 ) -> None:
-    """Add a vector of sums to those of a minute, and to those of its hour, in all and by the values of `slices`."""
+    """Add a vector of sums to a minute's, and to those of its hour and day, in all and by the values of `slices`."""
     of, hour = (score["judge"], score["tier"], score["service"]), minute // 60
-    keys: list[tuple[Any, ...]] = [("score_minute", minute, *of), ("score_hour", "", "", hour, *of)]
-    keys += [("score_hour", name, score[name], hour, *of) for name in slices if score[name]]
+    keys: list[tuple[Any, ...]] = [("score_minute", minute, *of)]
+    for name, value in (("", ""), *((name, score[name]) for name in slices if score[name])):
+        keys += [("score_hour", name, value, hour, *of), ("score_day", name, value, hour // 24, *of)]
     added = list(vector)
     for key in keys:
         before = changes.get(key)
@@ -129,4 +129,5 @@ def _upsert(table: str, keys: str) -> str:
 _UPSERT = {
     "score_minute": _upsert("score_minute", "minute, judge, tier, service"),
     "score_hour": _upsert("score_hour", "slice, value, hour, judge, tier, service"),
+    "score_day": _upsert("score_day", "slice, value, day, judge, tier, service"),
 }

@@ -1,4 +1,4 @@
-"""Sums over the traces of a cascade that both the local judge and the model scored, kept by the minute.
+"""Sums over the traces of a cascade that both the local judge and the model scored, kept by the minute and the hour.
 
 They are what the joined estimate needs beside the sums of the tiers (`score_minute`), and change with them, in the
 transaction that changes a score.
@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Mapping
 
 from qualitrace_collector.state import Database
-from qualitrace_monitors.estimate.sums import MINUTE, minutes
+from qualitrace_monitors.estimate.sums import HOUR, MINUTE, minutes, only_of, spans
 
 Sums = Mapping[str, float]
 """Sums over pairs, by `column`; `samples` and `verdicts` count them, and those in which the model is not unsure."""
@@ -62,30 +62,28 @@ _SUMS = {"samples": "1", "verdicts": "m.label != 'unsure'"} | {
 }
 
 _TERMS = f"""
-    SELECT cast(completed_at / {MINUTE} AS INTEGER) AS minute, judge, service,
+    SELECT cast(completed_at / {MINUTE} AS INTEGER) AS minute, cast(completed_at / {HOUR} AS INTEGER) AS hour,
+           judge, service,
            {", ".join(f"{term} AS {name}" for name, term in _SUMS.items())}
     FROM score AS l JOIN score AS m USING (trace_id, judge, service, completed_at)
     WHERE l.tier = 'local' AND m.tier = 'llm' AND l.inclusion_probability > 0 AND m.inclusion_probability > 0"""
 
-_COUNT = f"""
-    INSERT INTO pair_minute
-    SELECT minute, judge, service, {", ".join(f":sign * {name}" for name in _SUMS)}
+_COUNT = [
+    f"""INSERT INTO pair_{unit}
+    SELECT {unit}, judge, service, {", ".join(f":sign * {name}" for name in _SUMS)}
     FROM ({_TERMS} AND trace_id = :trace_id AND judge = :judge) WHERE true
     ON CONFLICT DO UPDATE SET {", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMS)}"""
-
-_SUM_UP = f"""
-    SELECT judge, service, {", ".join(f"sum({name}) AS {name}" for name in _SUMS)}
-    FROM pair_minute WHERE minute >= :first AND minute < :end
-    AND (:judge IS NULL OR judge = :judge) AND (:service IS NULL OR service = :service)
-    GROUP BY judge, service HAVING sum(samples) > 0.5"""
+    for unit in ("minute", "hour")
+]
 
 
 def count(connection: sqlite3.Connection, sign: int, trace_id: str, judge: str) -> None:
-    """Add a trace's pair, if it has one, `sign` times (1 or -1) to the sums of its minute.
+    """Add a trace's pair, if it has one, `sign` times (1 or -1) to the sums of its minute and hour.
 
     Call it with -1 before each change of one of its scores and with 1 after it.
     """
-    connection.execute(_COUNT, {"sign": sign, "trace_id": trace_id, "judge": judge})
+    for statement in _COUNT:
+        connection.execute(statement, {"sign": sign, "trace_id": trace_id, "judge": judge})
 
 
 def sum_up(
@@ -100,11 +98,19 @@ def sum_up(
         the sums, by `column`, of each judge and service.
     """
     first, end = minutes(start, now)
-    parameters = {"first": first, "end": end, "judge": judge, "service": service}
-    rows = database.connection().execute(_SUM_UP, parameters)
+    only, parameters = only_of(judge, service)
+    names = ", ".join(_SUMS)
+    read = [
+        f"SELECT judge, service, {names} FROM pair_{unit} WHERE {unit} >= {begin} AND {unit} < {until} {only}"
+        for unit, begin, until in spans(first, end, ("minute", "hour"))
+    ]
+    query = f"""SELECT judge, service, {", ".join(f"sum({name}) AS {name}" for name in _SUMS)}
+        FROM ({" UNION ALL ".join(read)}) GROUP BY judge, service HAVING sum(samples) > 0.5"""
+    rows = database.connection().execute(query, parameters)
     return {(row["judge"], row["service"]): {name: row[name] for name in _SUMS} for row in rows}
 
 
 def prune(connection: sqlite3.Connection, before: int) -> None:
-    """Delete the sums of the minutes before one of them, in the caller's transaction."""
-    connection.execute("DELETE FROM pair_minute WHERE minute < ?", (before,))
+    """Delete the sums of the hours before one of them, in the caller's transaction."""
+    connection.execute("DELETE FROM pair_minute WHERE minute < ?", (before * 60,))
+    connection.execute("DELETE FROM pair_hour WHERE hour < ?", (before,))

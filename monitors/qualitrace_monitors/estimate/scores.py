@@ -9,9 +9,9 @@ from typing import Any
 
 from qualitrace_collector.sample import SLICES
 from qualitrace_collector.state import Database
-from qualitrace_monitors.estimate import answers, pairs, sequence
+from qualitrace_monitors.estimate import answers, distribution, pairs, sequence
 from qualitrace_monitors.estimate.counting import count, session_began
-from qualitrace_monitors.estimate.sums import DAY, HOUR, SESSION
+from qualitrace_monitors.estimate.sums import DAY, HOUR, SESSION, SLICED
 
 KEEP_SECONDS = 30 * 86_400.0
 """How long a score is kept at least: the period of a quality objective, and of the alerts' promise."""
@@ -144,9 +144,27 @@ def assessment_ids(database: Database, trace_ids: Sequence[str]) -> dict[tuple[s
 
 
 def prune(database: Database, older_than: float) -> None:
-    """Delete the scores of the hours before `older_than` (Unix seconds); MLflow keeps their assessments."""
+    """Delete the scores of the days before `older_than` (Unix seconds), and what belongs to the hours before it.
+
+    MLflow keeps their assessments.
+    """
+    start = math.floor(older_than / DAY) * DAY  # by the day: the sums of a day are those of all its scores
+    query = "SELECT min(completed_at) FROM score WHERE completed_at < ?"
+    while (oldest := database.rows(query, (start,))[0][0]) is not None:
+        _prune_hours(database, min(start, (math.floor(oldest / HOUR) + 1) * HOUR))
     hour = math.floor(older_than / HOUR)
-    start = hour * HOUR
+    with database.transaction() as connection:
+        for name in ("", *SLICED):
+            connection.execute("DELETE FROM score_day WHERE slice = ? AND day < ?", (name, math.floor(start / DAY)))
+        connection.execute("DELETE FROM slice_value WHERE seen_hour < ?", (hour,))
+        sequence.prune(connection, hour)
+        answers.prune(connection, hour * HOUR)
+        connection.execute("DELETE FROM expert_label WHERE labelled_at < ?", (hour * HOUR,))
+
+
+def _prune_hours(database: Database, start: float) -> None:
+    """Delete the scores before an hour's `start`, with the sums of their hours: so many that others need not wait."""
+    hour = math.floor(start / HOUR)
     joined = " AND ".join(f"score.{name} = later.{name}" for name in SESSION)
     with database.transaction() as connection:
         # Of a session that goes on, pairs with what is deleted are taken out of the sums that stay.
@@ -162,9 +180,7 @@ def prune(database: Database, older_than: float) -> None:
             connection.execute("DELETE FROM score WHERE trace_id = ? AND judge = ? AND tier = ?", tuple(key))
         connection.execute("DELETE FROM score WHERE completed_at < ?", (start,))
         connection.execute("DELETE FROM score_minute WHERE minute < ?", (hour * 60,))
-        for table, column in (("score_hour", "hour"), ("slice_value", "seen_hour")):
-            connection.execute(f"DELETE FROM {table} WHERE {column} < ?", (hour,))
-        pairs.prune(connection, hour * 60)
-        sequence.prune(connection, hour)
-        answers.prune(connection, start)
-        connection.execute("DELETE FROM expert_label WHERE labelled_at < ?", (start,))
+        for name in ("", *SLICED):
+            connection.execute("DELETE FROM score_hour WHERE slice = ? AND hour < ?", (name, hour))
+        distribution.prune(connection, hour)
+        pairs.prune(connection, hour)

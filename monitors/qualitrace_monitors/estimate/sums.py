@@ -1,20 +1,24 @@
-"""Sums over scores by the minute and by the hour, from which estimates and their intervals are made.
+"""Sums over scores by the minute, the hour and the day, from which estimates and their intervals are made.
 
 They change in the transaction that changes a score: every scrape, page and alert rule reads its window anew, and an
-hour may hold half a million scores. The hour's are also kept for each value of a slice, such as a release.
+hour may hold half a million scores. The hour's and the day's are also kept for each value of a slice, such as a
+release.
 
 The answers of a session are alike, so an interval rests on squares of sums over sessions, (Σwy)². Such a square is the
 sum of the squares of its scores and of twice the products of their pairs. A pair is added at the later of its two
-scores, so the sums of minutes and hours add up, also where a session goes on from one to the next. A window that begins
-within a session takes the pairs back that reach out of it.
+scores, so the sums of minutes, hours and days add up, also where a session goes on from one to the next. A window that
+begins within a session takes the pairs back that reach out of it.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from qualitrace_collector.sample import SLICES
 from qualitrace_collector.state import Database
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
+_SIZES = {"minute": 1, "hour": 60, "day": 24 * 60}
 
 LINEAR = ("samples", "verdicts", "w", "passed_1", "not_failed_1", "value_1")
 SQUARES = (
@@ -27,6 +31,9 @@ SQUARES = (
     "value_w1",
     "value_w2",
 )
+SLICED = ("version", *SLICES)
+"""By what sums are kept, too: the judge's version, and what the trace came from."""
+
 SUMS = (*LINEAR, *SQUARES)
 """Columns of sums over scores of weight w = 1 / inclusion probability; `passed` and others are 0 or 1.
 
@@ -78,18 +85,35 @@ def sum_up(
         Judge, tier, service, the sums over their scores, and `heaviest`: what a score may weigh. In order of the three.
     """
     first, end = minutes(start, now)
-    # Whole hours come from their sums.
-    hour, last = -(-first // 60), end // 60
-    head, tail = (hour * 60, last * 60) if hour < last else (end, end)
-    only, parameters = _only(judge, service)
-    parameters |= {"first": first, "head": head, "tail": tail, "end": end, "hour": hour, "last": last}
+    only, parameters = only_of(judge, service)
+    read: list[str] = []
+    for unit, begin, until in spans(first, end, ("minute", "hour", "day")):
+        sliced = "" if unit == "minute" else "slice = '' AND "
+        read.append(f"SELECT {_READ} FROM score_{unit} WHERE {sliced}{unit} >= {begin} AND {unit} < {until} {only}")
     query = f"""
-        SELECT judge, tier, service, {_SUMMED} FROM (
-            SELECT {_READ} FROM score_minute WHERE minute >= :first AND minute < :head {only}
-            UNION ALL SELECT {_READ} FROM score_minute WHERE minute >= :tail AND minute < :end {only}
-            UNION ALL SELECT {_READ} FROM score_hour WHERE slice = '' AND hour >= :hour AND hour < :last {only})
+        SELECT judge, tier, service, {_SUMMED} FROM ({" UNION ALL ".join(read)})
         GROUP BY judge, tier, service HAVING sum(samples) > 0.5 ORDER BY judge, tier, service"""
     return _without_outside(database, query, parameters, "''", first * MINUTE, end * MINUTE)
+
+
+def spans(first: int, end: int, units: Sequence[str]) -> list[tuple[str, int, int]]:
+    """Divide a time into spans of whole units, as many as possible of the largest one.
+
+    Args:
+        first, end: the first of the smallest units, and the one after the last.
+        units: ascending, among `minute`, `hour` and `day`.
+
+    Returns:
+        A unit, its first and the one after its last, for each span; without empty ones.
+    """
+    (unit, *larger) = units
+    if larger:
+        size = _SIZES[larger[0]] // _SIZES[unit]
+        head, tail = -(-first // size), end // size
+        if head < tail:
+            edges = ((unit, first, head * size), (unit, tail * size, end))
+            return [*(edge for edge in edges if edge[1] < edge[2]), *spans(head, tail, larger)]
+    return [(unit, first, end)]
 
 
 def sum_up_slices(
@@ -104,16 +128,21 @@ def sum_up_slices(
         The same as `sum_up`, with the slice's `sliced`, in order of judge, tier, service and it.
     """
     hour, last = math.floor(start / HOUR), math.floor(now / HOUR) + 1
-    only, parameters = _only(judge, service)
-    parameters |= {"hour": hour, "last": last, "slice": by}
+    only, parameters = only_of(judge, service)
+    parameters |= {"slice": by}
+    read = [
+        f"SELECT value, {_READ} FROM score_{unit} "
+        f"WHERE slice = :slice AND {unit} >= {begin} AND {unit} < {until} {only}"
+        for unit, begin, until in spans(hour, last, ("hour", "day"))
+    ]
     query = f"""
-        SELECT judge, tier, service, value AS sliced, {_SUMMED} FROM score_hour
-        WHERE slice = :slice AND hour >= :hour AND hour < :last {only}
+        SELECT judge, tier, service, value AS sliced, {_SUMMED} FROM ({" UNION ALL ".join(read)})
         GROUP BY judge, service, tier, value HAVING sum(samples) > 0.5"""
     return _without_outside(database, query, parameters, f"score.{by}", hour * HOUR, last * HOUR)
 
 
-def _only(judge: str | None, service: str | None) -> tuple[str, dict[str, Any]]:
+def only_of(judge: str | None, service: str | None) -> tuple[str, dict[str, Any]]:
+    """Write SQL, from the first AND on, that leaves one judge and one service, with its parameters; None for all."""
     wanted = {"judge": judge, "service": service}
     given = {name: value for name, value in wanted.items() if value is not None}
     return "".join(f" AND {name} = :{name}" for name in given), given
@@ -123,7 +152,7 @@ def _without_outside(
     database: Database, query: str, parameters: dict[str, Any], by: str, start: float, end: float
 ) -> list[dict[str, Any]]:
     """Run a query of sums, and take those pairs out of them of which one score lies before the window."""
-    only, given = _only(parameters.get("judge"), parameters.get("service"))
+    only, given = only_of(parameters.get("judge"), parameters.get("service"))
     connection = database.connection()
     rows = [dict(row) for row in connection.execute(query, parameters)]
     within = {"oldest": start - DAY, "start": start, "end": end, **given}

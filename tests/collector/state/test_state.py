@@ -280,8 +280,8 @@ def test_tables_of_an_earlier_version_are_migrated(database: Database):
     connection.execute("ALTER TABLE judgement DROP COLUMN rate")
     connection.execute("ALTER TABLE counted DROP COLUMN calls")
     connection.execute("INSERT INTO counted VALUES ('tr-1', '[]', '{}', 1)")
-    connection.execute("DROP TABLE score_hour")
-    connection.execute("DROP TABLE request_minute")
+    for table in ("score_hour", "score_day", "score_bin", "pair_hour", "request_minute"):
+        connection.execute(f"DROP TABLE {table}")
     for index in ("score_session", "score_session_began"):
         connection.execute(f"DROP INDEX {index}")
     for table, columns in (
@@ -294,6 +294,7 @@ def test_tables_of_an_earlier_version_are_migrated(database: Database):
     connection.execute("PRAGMA user_version = 2")
     columns = [row["name"] for row in connection.execute("PRAGMA table_info(score)")]
     connection.execute(f"INSERT INTO score VALUES ({', '.join(map(repr, columns))})")
+    connection.execute("UPDATE score SET inclusion_probability = 0.25, value = 0.96, completed_at = 7300")
     for minute in (60, 61, 120):
         values = ", ".join(["2"] * 9)
         connection.execute(f"INSERT INTO score_minute VALUES ({minute}, 'j', 't', 's', {values}, 1, 1, 0)")
@@ -303,6 +304,10 @@ def test_tables_of_an_earlier_version_are_migrated(database: Database):
     assert Counted.of(migrated.connection(), ["tr-1"])["tr-1"].calls > 1e6  # so that no late span adds a call
     hours = migrated.rows("SELECT hour, samples, passed_w2, unsure_w2, heaviest FROM score_hour ORDER BY hour")
     assert [tuple(row) for row in hours] == [(1, 4, 4, 0, 1), (2, 2, 2, 0, 1)]
+    days = Database(database.path).rows("SELECT day, samples, passed_w2, unsure_w2, heaviest FROM score_day")
+    assert [tuple(row) for row in days] == [(0, 6, 6, 0, 1)]
+    bins = migrated.rows("SELECT hour, bin_0, bin_18, bin_19 FROM score_bin")
+    assert [tuple(row) for row in bins] == [(2, 0, 0, 4)]
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path):

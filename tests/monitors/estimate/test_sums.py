@@ -1,4 +1,4 @@
-"""The sums that estimates rest on are kept by minute and hour: they are those of the scores, whatever happened to these."""
+"""The sums that estimates rest on are kept by minute, hour and day: they are those of the scores, whatever happened to these."""
 
 import math
 from collections import defaultdict
@@ -12,13 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qualitrace_collector.state import Database
+from qualitrace_collector.state.schema import BINS
 from qualitrace_monitors.estimate import pairs, scores
+from qualitrace_monitors.estimate.distribution import distribution
 from qualitrace_monitors.estimate.estimator import Estimate, Estimator
 from qualitrace_monitors.estimate.interval import Moments
 from qualitrace_monitors.estimate.scores import ScoreRow
 
 START = 1_700_002_800.0
-"""The beginning of an hour."""
+"""The beginning of the last hour of a day."""
 
 LEAST = 0.01
 """Inclusion probability of the heaviest scores."""
@@ -60,7 +62,7 @@ set_aside = st.tuples(st.integers(0, 14).map(lambda n: f"tr-{n}"), st.sampled_fr
 @given(
     changes=st.lists(st.one_of(rows, rows, rows, set_aside), min_size=5, max_size=60),
     more=st.lists(rows, max_size=10),
-    forgotten=st.floats(START, START + 3 * 3600),
+    forgotten=st.floats(START, START + 27 * 3600),
 )
 def test_the_estimates_are_those_of_the_scores_one_by_one(
     changes: list[Any], more: list[ScoreRow], forgotten: float
@@ -98,12 +100,23 @@ def check(database: Database) -> None:
                 found = {(one.judge, one.tier, one.service): one for one in estimates}
                 check_pairs(database, start, now)
                 compare(found, groups(everything, start // 60, now // 60, 60.0))
+                check_distributions(database, start, now, groups(everything, start // 3600, now // 3600, 3600.0))
                 for by in ("release", "version"):
                     sliced = {
                         (one.judge, one.tier, one.service, value): one
                         for value, one in estimator.slices(by, now, now - start)
                     }
                     compare(sliced, groups(everything, start // 3600, now // 3600, 3600.0, by))
+
+
+def check_distributions(database: Database, start: float, now: float, expected: dict[Any, list[Any]]) -> None:
+    """Compare the shares of the bins with a loop over the scores."""
+    for (judge, tier, service), group in expected.items():
+        weights = [0.0] * BINS
+        for row in group:
+            weights[min(BINS - 1, int(row["value"] * BINS))] += 1 / row["inclusion_probability"]
+        shares = [weight / sum(weights) for weight in weights]
+        assert distribution(database, judge, service, tier, start, now) == pytest.approx(shares, abs=1e-6)
 
 
 def check_pairs(database: Database, start: float, now: float) -> None:
