@@ -1,9 +1,11 @@
 """`qualitrace serve` and `check-config` as a user meets them."""
 
 import json
+import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import httpx
@@ -45,7 +47,7 @@ def test_serve_starts_from_nothing_and_stops_cleanly(serve: Callable[..., Server
     proxy = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9", "NO_PROXY": "", "no_proxy": ""}
     server = serve(empty=True, judges=[], variables=proxy)
     assert server.lines == [
-        f"qualitrace ready: OTLP/HTTP {server.http}, OTLP/gRPC {server.grpc}, web http://{server.web}, "
+        f"qualitrace ready: version {version('qualitrace')}, OTLP/HTTP {server.http}, OTLP/gRPC {server.grpc}, web http://{server.web}, "
         f"MLflow {server.tracking_uri}"
     ]
     assert httpx.get(f"http://{server.web}/healthz").text == "ok"
@@ -55,6 +57,35 @@ def test_serve_starts_from_nothing_and_stops_cleanly(serve: Callable[..., Server
     assert set(pids) == {"receive", "work"}
     assert server.stop() == 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids.values())
+
+
+def test_a_server_logs_in_json(serve: Callable[..., Server]):
+    """Every line of every process: a refused reload, a restart, and the ready line."""
+    server = serve(empty=True, judges=[], variables={"QUALITRACE_LOG_FORMAT": "json"})
+    (ready,) = map(json.loads, server.lines)
+    assert (ready["level"], ready["logger"]) == ("INFO", "qualitrace")
+    assert ready["message"].startswith("qualitrace ready: ")
+    server.config_path.write_text("sampling: {rate: 3}")
+    assert server.process is not None
+    server.process.send_signal(signal.SIGHUP)
+    log = server.folder / "serve.log"
+    eventually(lambda: "is refused" in log.read_text())
+    server.kill("work")
+    eventually(lambda: "starting it again" in log.read_text())
+    server.stop()
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert all({"time", "level", "logger", "message"} <= line.keys() for line in lines)
+    assert any("must be at most 1" in line["message"] for line in lines)
+
+
+def test_a_refused_start_is_told_in_the_form_of_the_log(tmp_path: Path):
+    """With every mistake, and nothing else: as text, or as JSON."""
+    (tmp_path / "bad.yaml").write_text("sampling: {rate: 3}")
+    text = run("serve", "--config", "bad.yaml", cwd=tmp_path)
+    assert (text.returncode, text.stderr) == (1, "bad.yaml: sampling.rate: must be at most 1 (got 3)\n")
+    lines = run("serve", "--config", "bad.yaml", "--log-format", "json", cwd=tmp_path)
+    (line,) = map(json.loads, lines.stderr.splitlines())
+    assert (lines.returncode, line["level"], line["message"]) == (1, "CRITICAL", text.stderr.strip())
 
 
 def test_files_are_private_in_a_folder_that_was_there_before(tmp_path: Path):

@@ -210,3 +210,36 @@ def test_version() -> None:
     """`--version` prints the version."""
     result = CliRunner().invoke(qualitrace.cli.main, ["--version"])
     assert "0.1.0" in result.output
+
+
+@pytest.mark.parametrize("words", ["", "run", "serve", "alerts list", "config show", "journal replay"])
+def test_help_has_a_short_form(words: str) -> None:
+    """`-h` is `--help`, for every command."""
+    short, long = (CliRunner().invoke(qualitrace.cli.main, [*words.split(), flag]) for flag in ("-h", "--help"))
+    assert (short.exit_code, short.output) == (0, long.output)
+    assert "-h, --help" in short.output
+
+
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [
+        ("qualitrace eval", {"evaluate"}),
+        ("qualitrace alerts ", {"list", "test", "backtest", "delay"}),
+        ("qualitrace serve --log-f", {"--log-format"}),
+        ("qualitrace serve --log-level d", {"debug"}),
+        ("qualitrace run --service", {"--service-name"}),
+    ],
+)
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes(line: str, completed: set[str], shell: str) -> None:
+    """Commands, their options and choices, by the script that the reference shows."""
+    *words, last = line.split(" ")
+    places = {"COMP_WORDS": line, "COMP_CWORD": last if shell == "fish" else str(len(words))}
+    environ = {"_QUALITRACE_COMPLETE": f"{shell}_complete", **places}
+    result = CliRunner().invoke(qualitrace.cli.main, prog_name="qualitrace", env=environ)
+    written = {part for line in result.output.splitlines() for part in line.replace("\t", ",").split(",")}
+    assert completed <= written
+    source = CliRunner().invoke(
+        qualitrace.cli.main, prog_name="qualitrace", env={"_QUALITRACE_COMPLETE": f"{shell}_source"}
+    )
+    assert f"_QUALITRACE_COMPLETE={shell}_complete" in source.output

@@ -57,7 +57,7 @@ class _LazyCommand(click.Command):
         return command.make_context(*args, **kwargs)
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(importlib.metadata.version("qualitrace"))
 def main() -> None:
     """Trace GenAI applications with OpenTelemetry and watch their quality."""

@@ -81,16 +81,20 @@ class LogLimit(logging.Filter):
         timer.start()
 
 
+def shortened(text: str) -> str:
+    """Leave out the middle of what is too long: a traceback begins with its place and ends with its reason."""
+    if len(text) <= CHARACTERS:
+        return text
+    half = CHARACTERS // 2
+    return f"{text[:half]}\n… {len(text) - 2 * half} characters …\n{text[-half:]}"
+
+
 class ShortFormatter(logging.Formatter):
-    """Leaves out the middle of what is too long: a traceback begins with its place and ends with its reason."""
+    """Writes no record longer than `CHARACTERS`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the text of a record."""
-        text = super().format(record)
-        if len(text) <= CHARACTERS:
-            return text
-        half = CHARACTERS // 2
-        return f"{text[:half]}\n… {len(text) - 2 * half} characters …\n{text[-half:]}"
+        return shortened(super().format(record))
 
 
 def _kind(record: logging.LogRecord) -> str:

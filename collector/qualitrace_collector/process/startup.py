@@ -14,12 +14,16 @@ from types import FrameType, TracebackType
 from pydantic import SecretStr
 
 from qualitrace_collector.masking import MaskedRecord
-from qualitrace_collector.process.log_limit import LogLimit, ShortFormatter
+from qualitrace_collector.process.log_format import FORMATS, LEVELS
+from qualitrace_collector.process.log_limit import LogLimit
 
 _log = logging.getLogger(__name__)
 
 # Loggers of libraries that are limited to warnings.
-CHATTY_LOGGERS = ("alembic", "mlflow.store.db", "httpx", "httpcore", "uvicorn")
+CHATTY_LOGGERS = ("alembic", "huey", "mlflow.store.db", "httpx", "httpcore", "uvicorn")
+
+# The packages of this project: at the level DEBUG they alone say more, since libraries would log what users wrote.
+OUR_LOGGERS = ("qualitrace", "qualitrace_collector", "qualitrace_monitors")
 
 # Loggers whose failures this package logs itself, and the level from which on they are still shown.
 LOGGED_BY_US = {
@@ -44,21 +48,46 @@ GARBAGE_THRESHOLDS = (100_000, 20, 20)
 PARENT_CHECK_SECONDS = 1.0
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
+# The environment variables that say how to log; the processes of a server inherit them.
+LEVEL_VARIABLE, FORMAT_VARIABLE = "QUALITRACE_LOG_LEVEL", "QUALITRACE_LOG_FORMAT"
+
 # The environment variable that holds the parent's process id.
 PARENT_VARIABLE = "QUALITRACE_PARENT_PID"
 
 
 def configure_logging() -> None:
-    """Log to standard error, from INFO on, without secrets and without floods; what ends the process is logged, too."""
+    """Log to standard error, without secrets and without floods; what ends the process is logged, too.
+
+    `LEVEL_VARIABLE` and `FORMAT_VARIABLE` say from which level on, by default INFO, and in which form.
+    """
     logging.setLogRecordFactory(MaskedRecord)
+    logging.captureWarnings(True)
     sys.excepthook = _log_what_ends_us
     threading.excepthook = _log_what_ends_a_thread
+    os.environ.setdefault("MLFLOW_CONFIGURE_LOGGING", "false")  # it would write lines of its own form, without bounds
+    chosen = os.environ.get(LEVEL_VARIABLE, "").lower()
+    level = logging.getLevelNamesMapping()[chosen.upper() if chosen in LEVELS else "INFO"]
     handler = logging.StreamHandler()
-    handler.setFormatter(ShortFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_formatter())
+    handler.setLevel(level)
     handler.addFilter(LogLimit())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    for name, level in LOGGED_BY_US.items() | dict.fromkeys(CHATTY_LOGGERS, logging.WARNING).items():
+    for name in OUR_LOGGERS:
         logging.getLogger(name).setLevel(level)
+    for name, least in LOGGED_BY_US.items() | dict.fromkeys(CHATTY_LOGGERS, logging.WARNING).items():
+        logging.getLogger(name).setLevel(least)
+
+
+def _formatter() -> logging.Formatter:
+    return FORMATS.get(os.environ.get(FORMAT_VARIABLE, "").lower(), FORMATS["text"])
+
+
+def log_line(text: str, level: int = logging.INFO) -> str:
+    """Return a line for who starts the server: as it is, or as the log's JSON, where everything is to be JSON."""
+    formatter = _formatter()
+    if formatter is not FORMATS["json"]:
+        return text
+    return formatter.format(MaskedRecord("qualitrace", level, __file__, 0, text, None, None))
 
 
 def _log_what_ends_us(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

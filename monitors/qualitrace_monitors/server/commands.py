@@ -1,17 +1,28 @@
 """The server's commands; `qualitrace.cli` loads them when they are called."""
 
+import logging
+import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
-from qualitrace_collector.cli import config_option, exit_with_mistakes, load_or_exit, look_back, open_mlflow, state_file
+from qualitrace_collector.cli import config_option, load_or_exit, look_back, open_mlflow, state_file
 from qualitrace_collector.config import ConfigError
 from qualitrace_collector.config.load import STDIN
 from qualitrace_collector.config.values import duration_text
 from qualitrace_collector.pipeline.settings import KEEP_SECONDS
-from qualitrace_collector.process.startup import apply_mlflow_settings, configure_logging
+from qualitrace_collector.process.log_format import FORMATS, LEVELS
+from qualitrace_collector.process.startup import (
+    FORMAT_VARIABLE,
+    LEVEL_VARIABLE,
+    apply_mlflow_settings,
+    configure_logging,
+    log_line,
+)
 from qualitrace_collector.state import StateError
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.reload.channel import Requests
@@ -20,33 +31,72 @@ from qualitrace_monitors.server.data_dir_lock import DataDirError
 from qualitrace_monitors.server.supervise import supervise
 
 
+def _set(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """Set the variable of an option, which the server's processes inherit."""
+    os.environ[str(parameter.envvar)] = value
+    return value
+
+
+def _server(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of a server."""
+    level = click.option(
+        "--log-level",
+        type=click.Choice(LEVELS, case_sensitive=False),
+        default="info",
+        envvar=LEVEL_VARIABLE,
+        show_default=True,
+        show_envvar=True,
+        expose_value=False,
+        callback=_set,
+        help="What is logged, from this level on.",
+    )
+    form = click.option(
+        "--log-format",
+        type=click.Choice([*FORMATS], case_sensitive=False),
+        default="text",
+        envvar=FORMAT_VARIABLE,
+        show_default=True,
+        show_envvar=True,
+        expose_value=False,
+        callback=_set,
+        help="Lines of text, or a JSON object a line.",
+    )
+    return config_option(level(form(command)))
+
+
 def _supervise(path: Path | None, parts: list[str]) -> None:
     configure_logging()
     try:
         requests = Requests()  # before the file is read, so that no reload is lost in between
         sys.exit(supervise(Configuration.read(path), parts, requests))
     except ConfigError as error:
-        exit_with_mistakes(error)
+        _stop(*(f"{error.source}: {mistake}" for mistake in error.mistakes))
     except DataDirError as error:
-        sys.exit(f"qualitrace: {error}")
+        _stop(f"qualitrace: {error}")
+
+
+def _stop(*lines: str) -> NoReturn:
+    for line in lines:
+        click.echo(log_line(line, logging.CRITICAL), err=True)
+    sys.exit(1)
 
 
 @click.command()
-@config_option
+@_server
 def serve(path: Path | None) -> None:
     """Run collector and monitors in one go."""
     _supervise(path, ["collector", "monitor"])
 
 
 @click.command()
-@config_option
+@_server
 def collector(path: Path | None) -> None:
     """Run the collector alone: OTLP in, MLflow traces and queued samples out."""
     _supervise(path, ["collector"])
 
 
 @click.command()
-@config_option
+@_server
 def monitor(path: Path | None) -> None:
     """Run the monitors alone, on the samples that a collector queued in the same data_dir."""
     _supervise(path, ["monitor"])

@@ -1,5 +1,6 @@
 """Runs the server's processes: starts them, says when they are ready, restarts what crashed or hangs, stops them."""
 
+import importlib.metadata
 import logging
 import sys
 import threading
@@ -9,7 +10,7 @@ from collections.abc import Callable, Sequence
 from qualitrace_collector.config import ConfigError
 from qualitrace_collector.masking import masked
 from qualitrace_collector.process.private_files import make_private
-from qualitrace_collector.process.startup import stop_event
+from qualitrace_collector.process.startup import log_line, stop_event
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.reload.channel import ReloadState, Requests
 from qualitrace_monitors.reload.configuration import Configuration
@@ -86,7 +87,7 @@ class Supervisor:
                 for child in children:
                     child.keep_running()
                 if not announced and all(child.ready for child in children):
-                    print(_ready_line(self._configuration.config, self._parts), flush=True)
+                    print(log_line(_ready_line(self._configuration.config, self._parts)), flush=True)
                     announced = True
                 if self._requests.take():
                     self._reload()
@@ -162,4 +163,5 @@ class Supervisor:
 def _ready_line(config: Config, parts: Sequence[str]) -> str:
     listen = config.listen
     doors = f"OTLP/HTTP {listen.otlp_http}, OTLP/gRPC {listen.otlp_grpc}, " if "collector" in parts else ""
-    return f"qualitrace ready: {doors}web http://{listen.web}, MLflow {masked(config.tracking_uri)}"
+    version = importlib.metadata.version("qualitrace")
+    return f"qualitrace ready: version {version}, {doors}web http://{listen.web}, MLflow {masked(config.tracking_uri)}"

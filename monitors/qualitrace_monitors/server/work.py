@@ -29,6 +29,7 @@ from qualitrace_collector.process.startup import (
     configure_logging,
     end_with_supervisor,
     leave_hangup_to_supervisor,
+    log_line,
     stop_event,
 )
 from qualitrace_collector.state import Database, StateError
@@ -100,7 +101,7 @@ def main(path: Path | None, parts: str) -> None:
     try:
         run(config, parts.split(","))
     except (StateError, JournalError, FenceKeyError, ListenError) as error:
-        sys.exit(f"qualitrace: {error}")
+        sys.exit(log_line(f"qualitrace: {error}", logging.CRITICAL))
 
 
 if __name__ == "__main__":
