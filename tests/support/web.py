@@ -65,18 +65,23 @@ class WebStand:
         self.spending = Spending(parsed.budget, parsed.judges, database)
         pacing = Pacing(parsed.judges, parsed.sampling, self.spending, database, lambda: NOW)
         self.registry.register(BudgetCollector(parsed.judges, self.spending, pacing, lambda: NOW))
+        self.supervisor, channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        reloader = Reloader(channel, ReloadState(successful=True, succeeded_at=NOW - 60))
         sources = Sources(
             config=parsed,
             database=database,
             estimator=estimator,
             alerts=self.alerts,
             problems=self.health.problems,
+            spending=self.spending,
+            pacing=pacing,
+            journal_backlog=lambda: (7, 7_000),
+            journal_oldest=lambda: NOW - 30,
+            reload_state=lambda: reloader.state,
             links=links,
             mlflow_uri=links.tracking_uri,
             clock=lambda: NOW,
         )
-        self.supervisor, channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-        reloader = Reloader(channel, ReloadState(successful=True, succeeded_at=NOW - 60))
         self.registry.register(ReloadCollector(reloader))
         app = create_app(sources, self.registry, self.health.report, reloader)
         self.server = WebServer(app)

@@ -70,13 +70,15 @@ class DeadLetters:
             ),
         )
 
-    def summaries(self) -> list[dict[str, Any]]:
-        """Return every letter without its payload, but with its size, the oldest first."""
+    def summaries(self, newest: int | None = None) -> list[dict[str, Any]]:
+        """Return letters without their payloads, but with their sizes: all, the oldest first, or the newest ones."""
         query = (
             "SELECT letter_id AS id, trace_id, service, recorded_at, error, length(traces) + length(logs) AS size "
-            "FROM dead_letter ORDER BY recorded_at, letter_id"
+            "FROM dead_letter ORDER BY recorded_at"
         )
-        return [dict(row) for row in self._database.rows(query)]
+        if newest is None:
+            return [dict(row) for row in self._database.rows(f"{query}, letter_id")]
+        return [dict(row) for row in self._database.rows(f"{query} DESC LIMIT ?", (newest,))]
 
     def get(self, letter_id: str) -> DeadLetter | None:
         """Return a letter with its payload, or None if there is none with that id."""

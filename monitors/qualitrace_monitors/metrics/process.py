@@ -31,15 +31,20 @@ class AllProcesses(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Yield every metric family, also those without a sample."""
-        pids = _pids()
-        used = {name: _used(pid) for name, pid in pids.items()}
-        memory = {name: used[name].get(_MEMORY, 0.0) for name in pids}
-        for name, pid in pids.items():
-            if name != "supervisor":  # its children are those of the other names
-                memory[name] += sum(_used(child).get(_MEMORY, 0.0) for child in _children(pid))
-        yield families.PROCESS_MEMORY.read(((name,), size) for name, size in memory.items() if size)
+        used = {name: _used(pid) for name, pid in _pids().items()}
+        yield families.PROCESS_MEMORY.read(((name,), size) for name, size in memory_used().items())
         yield families.PROCESS_CPU.read(((name,), each[_CPU]) for name, each in used.items() if _CPU in each)
         yield families.PROCESS_FILES.read(((name,), each[_FILES]) for name, each in used.items() if _FILES in each)
+
+
+def memory_used() -> dict[str, float]:
+    """Return the resident memory in bytes of each process with its children, by name; empty without /proc."""
+    pids = _pids()
+    memory = {name: _used(pid).get(_MEMORY, 0.0) for name, pid in pids.items()}
+    for name, pid in pids.items():
+        if name != "supervisor":  # its children are those of the other names
+            memory[name] += sum(_used(child).get(_MEMORY, 0.0) for child in _children(pid))
+    return {name: size for name, size in memory.items() if size}
 
 
 def _pids() -> dict[str, int]:

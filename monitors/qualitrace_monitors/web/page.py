@@ -6,9 +6,12 @@ from typing import Any
 
 from qualitrace_collector.state import Database
 from qualitrace_monitors.alerts.engine import AlertEngine
+from qualitrace_monitors.budget.pacing import Pacing
+from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.estimate.estimator import Estimator
 from qualitrace_monitors.notify.payload import Links
+from qualitrace_monitors.reload.channel import ReloadState
 
 
 class BadQuery(Exception):
@@ -25,6 +28,9 @@ class Sources:
 
     Attributes:
         problems: returns what is wrong with each component, empty where nothing is. It waits for nothing.
+        journal_backlog: counts the requests that wait in the journal, and their bytes.
+        journal_oldest: when the oldest of them was received, in Unix seconds; None if none waits.
+        reload_state: how the last reload went; None where nobody supervises this process.
         mlflow_uri: without credentials.
         clock: Unix seconds.
     """
@@ -34,6 +40,11 @@ class Sources:
     estimator: Estimator
     alerts: AlertEngine
     problems: Callable[[], Mapping[str, str]]
+    spending: Spending
+    pacing: Pacing
+    journal_backlog: Callable[[], tuple[int, int]]
+    journal_oldest: Callable[[], float | None]
+    reload_state: Callable[[], ReloadState | None]
     links: Links
     mlflow_uri: str
     clock: Callable[[], float]

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from qualitrace_collector.doctor.command import PASSAGE_METRICS
+from qualitrace_collector.doctor.report import PASSAGE_METRICS
 from qualitrace_collector.sample import Message, Sample
 from qualitrace_monitors.judges.builtin import BUILTIN_METRICS, documentation
 from qualitrace_monitors.judges.contract import BuiltinMetric, JudgeError, NotApplicable
