@@ -159,6 +159,8 @@ STATEMENTS = (
         least_probability REAL NOT NULL DEFAULT 1, session_began REAL,
         PRIMARY KEY (trace_id, judge, tier)) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS score_window ON score(completed_at, judge, service)",
+    # Scores as they come; they are completed in another order.
+    "CREATE INDEX IF NOT EXISTS score_by_time ON score(scored_at)",
     "CREATE INDEX IF NOT EXISTS score_session ON score(session, judge, tier, service, session_began) "
     "WHERE session_began IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS score_session_began ON score(session_began, completed_at) "
