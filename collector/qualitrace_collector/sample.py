@@ -54,7 +54,8 @@ class Sample:
         passages_source: where the passages were found.
         conversation: the earlier turns, oldest first.
         tool_calls: the tools that the application called on the way.
-        metadata: service, model, prompt_version, session, user, route, release, environment, retriever … all text.
+        metadata: service, model, prompt_version, session, user, route, release, environment, retriever … all text;
+            `seconds` is how long the request took.
     """
 
     inputs: str = ""

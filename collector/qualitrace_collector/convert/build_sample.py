@@ -231,6 +231,7 @@ def metadata_of(spans: Sequence[AnySpan], calls: Sequence[AnySpan], service: str
         if value := root.get_attribute(key):
             metadata.setdefault(name, str(value))
     metadata.setdefault("route", root.name)
+    metadata["seconds"] = f"{(root.end_time_ns - root.start_time_ns) / 1e9:.3f}" if root.end_time_ns else ""
     if retrievers := outermost(spans, (SpanType.RETRIEVER,)):
         metadata["retriever"] = retrievers[0].name
     if calls and (model := calls[-1].get_attribute(MODEL)):

@@ -13,7 +13,7 @@ from qualitrace_collector.person_feedback import SOURCE_KEY, PersonFeedback, is_
 from qualitrace_collector.pipeline.sampling import Sampler
 from qualitrace_collector.pipeline.settings import PipelineConfig
 from qualitrace_collector.pipeline.stored_trace import StoredTrace
-from qualitrace_collector.state import Database, ExpertLabels, Ledger
+from qualitrace_collector.state import Database, ExpertLabels, Ledger, Opinions
 from qualitrace_collector.state.waiting import WaitingFeedback
 
 _log = logging.getLogger(__name__)
@@ -102,6 +102,7 @@ class FeedbackDelivery:
                 WaitingFeedback.postpone(connection, feedback, now)
             for feedback in stored:
                 ExpertLabels.put(connection, feedback, now)
+                Opinions.put(connection, feedback, now)
             for feedback in (*stored, *expired):
                 WaitingFeedback.remove(connection, feedback)
         for feedback in stored:

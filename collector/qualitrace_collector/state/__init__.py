@@ -8,6 +8,7 @@ from qualitrace_collector.state.database import Database, StateError, read_only
 from qualitrace_collector.state.dead_letters import DeadLetter, DeadLetters
 from qualitrace_collector.state.expert_labels import ExpertLabels
 from qualitrace_collector.state.ledger import Ledger, TraceOutcome, TraceRecord, UnfinishedTrace
+from qualitrace_collector.state.opinions import Opinions
 from qualitrace_collector.state.queue import JudgeQueue, JudgeTask
 from qualitrace_collector.state.waiting import EarlyLogs
 
@@ -23,6 +24,7 @@ __all__ = [
     "JudgeQueue",
     "JudgeTask",
     "Ledger",
+    "Opinions",
     "Spent",
     "StateError",
     "TraceOutcome",

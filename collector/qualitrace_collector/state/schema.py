@@ -3,7 +3,7 @@
 # How to change it: `Database` runs all statements at every open, so a new table or index is one more
 # `CREATE … IF NOT EXISTS` here and nothing else. A change of a table that exists raises VERSION by one and comes with
 # the statements that lead there from the version before.
-VERSION = 12
+VERSION = 13
 
 # Sums over scores, see `qualitrace_monitors.estimate.sums`.
 _SUMS = (
@@ -84,6 +84,17 @@ MIGRATIONS = {
         _REQUEST_MINUTE.format(durations=""),  # an earlier file may be older than this table
         *(f"ALTER TABLE request_minute ADD COLUMN {name} INTEGER NOT NULL DEFAULT 0" for name in DURATIONS),
     ),
+    13: (
+        "CREATE TABLE IF NOT EXISTS answer (trace_id TEXT PRIMARY KEY, question TEXT NOT NULL, answer TEXT NOT NULL, "
+        "completed_at REAL NOT NULL) WITHOUT ROWID",  # an earlier file may be older than this table
+        "ALTER TABLE answer ADD COLUMN service TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE answer ADD COLUMN passages TEXT NOT NULL DEFAULT '[]'",
+        "ALTER TABLE answer ADD COLUMN passed INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE answer ADD COLUMN seconds REAL",
+        "ALTER TABLE answer ADD COLUMN size INTEGER NOT NULL DEFAULT 0",
+        "UPDATE answer SET size = length(CAST(question AS BLOB)) + length(CAST(answer AS BLOB)), service = "
+        "ifnull((SELECT service FROM score WHERE score.trace_id = answer.trace_id LIMIT 1), '')",
+    ),
 }
 
 STATEMENTS = (
@@ -145,6 +156,12 @@ STATEMENTS = (
         trace_id TEXT NOT NULL, name TEXT NOT NULL, expert TEXT NOT NULL, good INTEGER NOT NULL,
         labelled_at REAL NOT NULL, PRIMARY KEY (trace_id, name, expert)) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS expert_label_by_age ON expert_label(labelled_at)",
+    # What people said of a trace, as pages show it.
+    """CREATE TABLE IF NOT EXISTS opinion (
+        trace_id TEXT NOT NULL, name TEXT NOT NULL, source TEXT NOT NULL, person TEXT NOT NULL,
+        value TEXT NOT NULL, comment TEXT NOT NULL, given_at REAL NOT NULL,
+        PRIMARY KEY (trace_id, name, source, person)) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS opinion_by_age ON opinion(given_at)",
     # The monitors: scores and their sums, verdicts, spending, alerts, notifications.
     """CREATE TABLE IF NOT EXISTS score (
         trace_id TEXT NOT NULL, judge TEXT NOT NULL, version TEXT NOT NULL, tier TEXT NOT NULL,
@@ -165,10 +182,15 @@ STATEMENTS = (
     "WHERE session_began IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS score_session_began ON score(session_began, completed_at) "
     "WHERE session_began IS NOT NULL",
+    # Those that did not pass are few among many: pages of answers find them without reading the others.
+    "CREATE INDEX IF NOT EXISTS score_not_passed ON score(completed_at, judge, service, label, value) "
+    "WHERE label != 'pass'",
     """CREATE TABLE IF NOT EXISTS answer (
-        trace_id TEXT PRIMARY KEY, question TEXT NOT NULL, answer TEXT NOT NULL, completed_at REAL NOT NULL
-        ) WITHOUT ROWID""",
+        trace_id TEXT PRIMARY KEY, question TEXT NOT NULL, answer TEXT NOT NULL, completed_at REAL NOT NULL,
+        service TEXT NOT NULL DEFAULT '', passages TEXT NOT NULL DEFAULT '[]', passed INTEGER NOT NULL DEFAULT 0,
+        seconds REAL, size INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS answer_by_age ON answer(completed_at)",
+    "CREATE INDEX IF NOT EXISTS answer_of_service ON answer(service, passed, completed_at, size)",
     f"""CREATE TABLE IF NOT EXISTS score_minute (
         minute INTEGER NOT NULL, judge TEXT NOT NULL, tier TEXT NOT NULL, service TEXT NOT NULL, {_SUM_COLUMNS},
         PRIMARY KEY (minute, judge, tier, service)) WITHOUT ROWID""",

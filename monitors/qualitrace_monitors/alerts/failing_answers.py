@@ -25,7 +25,7 @@ def failing_answers(
     rows = scores.read(
         connection,
         ", trace_id, rationale, ifnull(question, '') AS question, ifnull(answer, '') AS answer "
-        "FROM score LEFT JOIN answer USING (trace_id)",
+        "FROM score LEFT JOIN (SELECT trace_id, question, answer FROM answer) USING (trace_id)",
         f"scored_at >= ? AND score.completed_at <= ? {order}",
         (since, now),
         _READ,

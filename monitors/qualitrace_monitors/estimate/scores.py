@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from qualitrace_collector.sample import SLICES
-from qualitrace_collector.state import Database
+from qualitrace_collector.state import Database, Opinions
 from qualitrace_monitors.estimate import answers, distribution, pairs, sequence
 from qualitrace_monitors.estimate.counting import count, session_began
 from qualitrace_monitors.estimate.sums import DAY, HOUR, SESSION, SLICED
@@ -160,6 +160,7 @@ def prune(database: Database, older_than: float) -> None:
         sequence.prune(connection, hour)
         answers.prune(connection, hour * HOUR)
         connection.execute("DELETE FROM expert_label WHERE labelled_at < ?", (hour * HOUR,))
+        Opinions.prune(connection, hour * HOUR)
 
 
 def _prune_hours(database: Database, start: float) -> None:

@@ -101,8 +101,8 @@ def _save_score(connection: sqlite3.Connection, judgement: Judgement, now: float
         if judgement.first:  # it keeps its bet
             new_scores.put(connection, row, stage.then)
         row.save(connection)
-        if row.label != "pass":
-            answers.keep(connection, task.trace_id, task.sample, task.completed_at)
+        passed = row.label == "pass"
+        answers.keep(connection, task.trace_id, task.sample, task.completed_at, passed=passed)
     if stage.queue != stage.judge.name:
         joined_scores.answer(connection, task.trace_id, stage.judge.name, row, now)
 

@@ -29,7 +29,7 @@ from qualitrace_monitors.alerts.kinds.kind import OwnState
 from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.config import Config
-from qualitrace_monitors.estimate import scores
+from qualitrace_monitors.estimate import answers, scores
 from qualitrace_monitors.estimate.estimator import Estimator
 from qualitrace_monitors.judges.build import JudgeStage, build_stages
 from qualitrace_monitors.judges.cache import VerdictCache
@@ -57,7 +57,7 @@ _log = logging.getLogger(__name__)
 LOCAL_BATCH = 256
 SLOW_GROUPS = 8
 """Into how many groups the calls are divided that were in flight when the process died: each group takes seconds."""
-PRUNE_SECONDS = 600.0
+PRUNE_SECONDS, BOUND_SECONDS = 600.0, 60.0
 HELD_UP_SECONDS = 60.0
 """How long a complete trace may wait to be stored until storing counts as held up."""
 BEAT_SECONDS = 1.0
@@ -268,6 +268,7 @@ class Services:
         loops += [Loop(name, worker.step) for name, worker in self._workers.items()]
         if monitor:
             loops.append(_every(PRUNE_SECONDS, "prune", self._prune))
+            loops.append(_every(BOUND_SECONDS, "texts", lambda _now: answers.bound(self._database)))
             loops.append(_every(EVALUATION_SECONDS, "alerts", self._evaluate_alerts))
             if config.heartbeat is not None:
                 heartbeat = Heartbeat(config.heartbeat, self._database, self._links)

@@ -8,6 +8,7 @@ from mlflow.entities import Assessment
 
 from qualitrace_collector.journal import JournalEntry
 from qualitrace_collector.person_feedback import PersonFeedback
+from qualitrace_collector.state import Opinions
 from support.otlp import span, trace_id
 from support.pipeline import Collector, rag
 
@@ -57,6 +58,7 @@ def test_an_experts_label_is_kept_beside(make: Callable[..., Collector]):
         collector.run(5)
     rows = collector.database.rows("SELECT name, expert, good FROM expert_label ORDER BY expert")
     assert [tuple(row) for row in rows] == [("thumb", "ada", 0), ("thumb", "bob", 1)]
+    assert len(Opinions(collector.database).of(["tr-" + trace_id(1).hex()])) == 4  # what pages show: everybody's newest
 
 
 def test_feedback_waits_for_its_trace(make: Callable[..., Collector]):

@@ -282,11 +282,12 @@ def test_tables_of_an_earlier_version_are_migrated(database: Database):
     connection.execute("INSERT INTO counted VALUES ('tr-1', '[]', '{}', 1)")
     for table in ("score_hour", "score_day", "score_bin", "pair_hour", "request_minute"):
         connection.execute(f"DROP TABLE {table}")
-    for index in ("score_session", "score_session_began"):
+    for index in ("score_session", "score_session_began", "answer_of_service"):
         connection.execute(f"DROP INDEX {index}")
     for table, columns in (
         ("score", "session route release environment retriever least_probability session_began weight first cascade"),
         ("score_minute", "passed_w2 not_failed_w2 unsure_w2 heaviest"),
+        ("answer", "service passages passed seconds size"),
     ):
         for column in columns.split():
             connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
@@ -295,6 +296,7 @@ def test_tables_of_an_earlier_version_are_migrated(database: Database):
     columns = [row["name"] for row in connection.execute("PRAGMA table_info(score)")]
     connection.execute(f"INSERT INTO score VALUES ({', '.join(map(repr, columns))})")
     connection.execute("UPDATE score SET inclusion_probability = 0.25, value = 0.96, completed_at = 7300")
+    connection.execute("INSERT INTO answer VALUES ('trace_id', 'Wo?', 'Hier, né.', 0)")
     for minute in (60, 61, 120):
         values = ", ".join(["2"] * 9)
         connection.execute(f"INSERT INTO score_minute VALUES ({minute}, 'j', 't', 's', {values}, 1, 1, 0)")
@@ -302,6 +304,8 @@ def test_tables_of_an_earlier_version_are_migrated(database: Database):
     (row,) = migrated.rows("SELECT * FROM score")
     assert (row["trace_id"], row["session"], row["weight"]) == ("trace_id", "", None)
     assert Counted.of(migrated.connection(), ["tr-1"])["tr-1"].calls > 1e6  # so that no late span adds a call
+    (row,) = migrated.rows("SELECT service, passages, passed, size FROM answer")
+    assert tuple(row) == ("service", "[]", 0, 13)
     hours = migrated.rows("SELECT hour, samples, passed_w2, unsure_w2, heaviest FROM score_hour ORDER BY hour")
     assert [tuple(row) for row in hours] == [(1, 4, 4, 0, 1), (2, 2, 2, 0, 1)]
     days = Database(database.path).rows("SELECT day, samples, passed_w2, unsure_w2, heaviest FROM score_day")
