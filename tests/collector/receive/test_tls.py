@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import re
 import ssl
 import textwrap
 from collections.abc import Callable
@@ -137,7 +138,7 @@ def test_strangers_are_not_let_in(
 def test_the_shown_example_loads(authority: Authority) -> None:
     """The shown configuration, with real files in place of the names, guards both doors beyond loopback."""
     page = (Path(__file__).parents[3] / "docs" / "how-to" / "security.md").read_text()
-    example = page.split("```yaml\n", 1)[1].split("```", 1)[0]
+    example = re.split(r"```yaml.*\n", page)[1].split("```", 1)[0]
     token = authority.folder / "token"
     token.write_text("0123456789abcdef")
     certificate, key = authority.issue("server")
