@@ -63,7 +63,8 @@ def snippets() -> list[Snippet]:
 
 def _of(page: Path) -> Iterator[Snippet]:
     for token in MarkdownIt().parse(page.read_text()):
-        if token.type == "fence" and token.map:
+        is_block = token.type == "fence" or (token.type == "code_block" and page.is_relative_to(ROOT / "docs"))
+        if is_block and token.map:  # an indented one has no language, which the tests refuse
             language, _, rest = token.info.partition(" ")
             title = re.search(r'title="([^"]*)"', rest)
             yield Snippet(
