@@ -21,6 +21,7 @@ from qualitrace_monitors.metrics.process import expose_process
 from qualitrace_monitors.metrics.reloads import ReloadCollector
 from qualitrace_monitors.metrics.scrape import BudgetCollector, StateCollector
 from qualitrace_monitors.notify.payload import Links
+from qualitrace_monitors.overview.inputs import JournalState
 from qualitrace_monitors.reload.channel import Reloader, ReloadState
 from qualitrace_monitors.server.health import Health
 from qualitrace_monitors.web.app import create_app
@@ -35,6 +36,7 @@ class WebStand:
 
     Attributes:
         received, notified: what the receive process and the notifier counted.
+        journal: how the journal is.
         health: the components; none at first.
         supervisor: the supervisor's end of what reloads are asked for through.
     """
@@ -47,6 +49,9 @@ class WebStand:
         self.judge_metrics = JudgeMetrics(self.registry)
         links = Links("http://127.0.0.1:9464", masked(parsed.tracking_uri))
         self.alerts = AlertEngine(parsed.alerts, database, estimator, links)
+        self.journal: JournalState | None = JournalState(
+            requests=7, bytes=7_000, max_bytes=1 << 30, oldest_at=NOW - 30, free_bytes=1 << 40
+        )
         self.received: dict[tuple[str, str], int] = {}
         self.notified: dict[tuple[str, str], int] = {}
         self.health = Health()
@@ -72,11 +77,10 @@ class WebStand:
             database=database,
             estimator=estimator,
             alerts=self.alerts,
-            problems=self.health.problems,
             spending=self.spending,
             pacing=pacing,
-            journal_backlog=lambda: (7, 7_000),
-            journal_oldest=lambda: NOW - 30,
+            problems=self.health.problems,
+            journal=lambda: self.journal,
             reload_state=lambda: reloader.state,
             links=links,
             mlflow_uri=links.tracking_uri,

@@ -180,7 +180,7 @@ class SqliteJournal:
         Raises:
             JournalFull, JournalUnavailable: it cannot.
         """
-        if (free := self._free_bytes()) < MIN_FREE_BYTES:
+        if (free := self.free_bytes()) < MIN_FREE_BYTES:
             raise JournalUnavailable(f"{self.path}: the disk has {free} bytes left; make room")
         if size:  # a file that has grown before takes a small commit even on a full disk
             with self._transaction() as connection:
@@ -196,7 +196,7 @@ class SqliteJournal:
         if _number(connection, "SELECT bytes FROM pending") + size > self.max_size:
             raise JournalFull(f"{self.path}: holds journal.max_size ({self.max_size} bytes) already")
 
-    def _free_bytes(self) -> float:
+    def free_bytes(self) -> float:
         """Return how much a file can grow; infinity where the file system does not say."""
         try:
             disk = os.statvfs(self.path.parent)

@@ -45,6 +45,7 @@ from qualitrace_monitors.notify import history
 from qualitrace_monitors.notify.delivery import Notifier
 from qualitrace_monitors.notify.heartbeat import Heartbeat
 from qualitrace_monitors.notify.payload import Links
+from qualitrace_monitors.overview.inputs import JournalState
 from qualitrace_monitors.reload.channel import Reloader
 from qualitrace_monitors.server.health import OTLP, Health
 from qualitrace_monitors.server.probes import AckProbe, MlflowProbe
@@ -281,6 +282,20 @@ class Services:
     def _deliver_next(self, receiver: str) -> float:
         return 0.0 if self._notifier.deliver_next(receiver, time.time()) else NOTIFY_SECONDS
 
+    def _journal_state(self) -> JournalState | None:
+        journal = self._journal
+        try:
+            requests, size = journal.pending()
+            return JournalState(
+                requests=requests,
+                bytes=size,
+                max_bytes=journal.max_size,
+                oldest_at=journal.oldest(),
+                free_bytes=journal.free_bytes(),
+            )
+        except JournalError:
+            return None
+
     def _build_web(self) -> WebServer:
         state = StateCollector(
             database=self._database,
@@ -300,11 +315,10 @@ class Services:
             database=self._database,
             estimator=self._estimator,
             alerts=self._alerts,
-            problems=self._health.problems,
             spending=self._spending,
             pacing=self._pacing,
-            journal_backlog=self._journal.pending,
-            journal_oldest=self._journal.oldest,
+            problems=self._health.problems,
+            journal=self._journal_state,
             reload_state=lambda: self._reloader and self._reloader.state,
             links=self._links,
             mlflow_uri=self._mlflow_uri,

@@ -1,6 +1,7 @@
-"""The web port's application: the pages, and `/metrics`, `/healthz`, `/readyz` and `/-/reload`."""
+"""The web port's application: the pages, and `/status.json`, `/metrics`, `/healthz`, `/readyz` and `/-/reload`."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,6 +20,8 @@ from starlette.types import Scope
 
 from qualitrace_collector.config.values import split_address
 from qualitrace_collector.receive.settings import Listen
+from qualitrace_monitors.overview.overview import look
+from qualitrace_monitors.overview.status import status
 from qualitrace_monitors.reload.channel import Reloader
 from qualitrace_monitors.web.forms import read_form
 from qualitrace_monitors.web.guard import WebGuard
@@ -64,6 +67,7 @@ def create_app(
             Route("/service/{names:path}", paths.service),
             Route("/trace/{trace_id:path}", paths.trace),
             Mount("/static", _LastingFiles(directory=STATIC)),
+            Route("/status.json", paths.status),
             Route("/metrics", paths.metrics),
             Route("/healthz", paths.healthz),
             Route("/readyz", paths.readyz),
@@ -177,6 +181,17 @@ class _Paths:
     async def trace(self, request: Request) -> Response:
         address = self._sources.links.trace(quote(request.path_params["trace_id"], safe=""))
         return RedirectResponse(address if self._sources.has_trace_pages else _root(request))
+
+    async def status(self, request: Request) -> Response:
+        containing = request.query_params.get("service", "")
+        if len(containing) > LONGEST_ADDRESS:
+            return PlainTextResponse(f"service: is longer than {LONGEST_ADDRESS} characters\n", 414)
+
+        def read() -> bytes:
+            return json.dumps(status(look(self._sources, containing)), ensure_ascii=False).encode("utf-8", "replace")
+
+        body = await self._reads.read(f"status {containing}", read)
+        return Response(body, headers={"Content-Type": "application/json"})
 
     async def metrics(self, request: Request) -> Response:
         try:

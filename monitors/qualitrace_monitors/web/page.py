@@ -4,14 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from qualitrace_collector.state import Database
-from qualitrace_monitors.alerts.engine import AlertEngine
-from qualitrace_monitors.budget.pacing import Pacing
-from qualitrace_monitors.budget.spending import Spending
-from qualitrace_monitors.config import Config
-from qualitrace_monitors.estimate.estimator import Estimator
 from qualitrace_monitors.notify.payload import Links
-from qualitrace_monitors.reload.channel import ReloadState
+from qualitrace_monitors.overview.inputs import Inputs
 
 
 class BadQuery(Exception):
@@ -23,31 +17,15 @@ class NotFound(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sources:
+class Sources(Inputs):
     """What pages read. Everything in it may be used by several threads.
 
     Attributes:
-        problems: returns what is wrong with each component, empty where nothing is. It waits for nothing.
-        journal_backlog: counts the requests that wait in the journal, and their bytes.
-        journal_oldest: when the oldest of them was received, in Unix seconds; None if none waits.
-        reload_state: how the last reload went; None where nobody supervises this process.
         mlflow_uri: without credentials.
-        clock: Unix seconds.
     """
 
-    config: Config
-    database: Database
-    estimator: Estimator
-    alerts: AlertEngine
-    problems: Callable[[], Mapping[str, str]]
-    spending: Spending
-    pacing: Pacing
-    journal_backlog: Callable[[], tuple[int, int]]
-    journal_oldest: Callable[[], float | None]
-    reload_state: Callable[[], ReloadState | None]
     links: Links
     mlflow_uri: str
-    clock: Callable[[], float]
 
     @property
     def has_trace_pages(self) -> bool:

@@ -42,7 +42,6 @@ class LedgerTable:
 def _context(sources: Sources, _request: PageRequest) -> Mapping[str, Any]:
     now, database, config = sources.clock(), sources.database, sources.config
     totals = Ledger(database).totals()
-    oldest = sources.journal_oldest()
     outbox = Outbox(database)
     report = Report.read(database)
     waiting = outbox.waiting()
@@ -51,8 +50,7 @@ def _context(sources: Sources, _request: PageRequest) -> Mapping[str, Any]:
     return {
         "components": [*sources.problems().items()],
         "reload": sources.reload_state(),
-        "journal": sources.journal_backlog(),
-        "journal_oldest": None if oldest is None else max(0.0, now - oldest),
+        "journal": sources.journal(),
         "queue": [(judge, max(0.0, now - at)) for judge, at in JudgeQueue(database).oldest().items()],
         "traces": _ledger(totals, "service", TRACE_OUTCOMES),
         "judgements": _ledger(totals, "judge", JUDGEMENT_OUTCOMES),

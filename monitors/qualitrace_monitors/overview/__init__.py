@@ -1,0 +1,1 @@
+"""What is the case now, for the page `/`, `/status.json` and commands: problems, and services with figures."""

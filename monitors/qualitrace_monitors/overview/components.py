@@ -1,0 +1,53 @@
+"""What it means for the reader that a component has a problem."""
+
+from typing import NamedTuple
+
+from qualitrace_monitors.overview.problem import Problem, Severity
+
+
+class _Known(NamedTuple):
+    kind: str
+    severity: Severity
+    meaning: str
+    runbook: str
+
+
+UNHEARD = "Alerts are not heard there; look here, or tell people yourself."
+_STORING = "New traces wait in the journal and are stored when MLflow is back; until then nothing new is judged."
+_SILENT = "Its figures are of the time before; alerts on them see nothing new."
+
+_KNOWN = {
+    "otlp": _Known(
+        "otlp",
+        "critical",
+        "Applications cannot send traces now: their exporters try again, and drop them after a while.",
+        "not-ready",
+    ),
+    "mlflow": _Known("mlflow", "critical", _STORING, "mlflow"),
+    "storing": _Known("mlflow", "critical", _STORING, "mlflow"),
+    "receiver": _Known("receiver", "critical", UNHEARD, "receivers"),
+    "delivery": _Known("receiver", "critical", UNHEARD, "receivers"),
+    "judge": _Known("judge", "warning", _SILENT, "judges"),
+    "judging": _Known("judge", "warning", _SILENT, "judges"),
+    "alerts": _Known(
+        "component", "critical", "Rules are not evaluated: no alert fires now, whatever happens.", "degraded"
+    ),
+}
+"""By the name of the component, up to its colon."""
+_OTHER = _Known(
+    "component", "warning", "This part makes no progress; traces are stored and judged all the same.", "degraded"
+)
+
+
+def of_component(name: str, text: str) -> Problem:
+    """Return the problem of a component, as `text` says it."""
+    kind, _, subject = name.partition(":")
+    known = _KNOWN.get(kind, _OTHER)
+    return Problem(
+        kind=known.kind,
+        severity=known.severity,
+        subject=subject or ("" if known.kind == kind else kind),
+        text=text,
+        meaning=known.meaning,
+        runbook=known.runbook,
+    )

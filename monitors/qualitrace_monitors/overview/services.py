@@ -1,0 +1,171 @@
+"""The services with their judges, worst first: quality now against before, and what the service does."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from qualitrace_collector.state.requests import Requests, duration_percentile
+from qualitrace_collector.state.schema import DURATIONS
+from qualitrace_monitors.alerts.settings import AlertRule
+from qualitrace_monitors.alerts.status import AlertState
+from qualitrace_monitors.estimate.estimator import Estimate
+from qualitrace_monitors.overview.alerts import ActiveAlert
+from qualitrace_monitors.overview.inputs import Inputs
+from qualitrace_monitors.overview.trusted import Key, most_trusted
+
+NOW_SECONDS, BEFORE_SECONDS = 3600.0, 86_400.0
+"""The window of what is now, and of what it is compared with: the day before it."""
+
+_STATES: Sequence[AlertState] = ("firing", "pending", "inactive")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """What a service did in the last hour, all requests counted, judged or not.
+
+    Attributes:
+        p95_seconds: that 95 % of the requests took at most, to within a fifth; None where no request says.
+        usd: what its models cost, as far as prices are known.
+    """
+
+    requests: int = 0
+    errors: int = 0
+    tokens: float = 0.0
+    usd: float = 0.0
+    p95_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeState:
+    """What a judge says of a service.
+
+    Attributes:
+        state: of the alerts on it.
+        threshold: below which pass rate a rule fires; None without one.
+        now, before: the last hour, and the day before it, by the most trusted tier that scored; None without scores.
+    """
+
+    judge: str
+    state: AlertState
+    threshold: float | None
+    now: Estimate | None
+    before: Estimate | None
+
+    @property
+    def tier(self) -> str:
+        """Whose scores it rests on."""
+        estimate = self.now or self.before
+        return estimate.tier if estimate else ""
+
+    @property
+    def badness(self) -> tuple[int, float]:
+        """What sorts the worst first: alerts; then how far even the interval's upper end is below where it should be.
+
+        That is the rule's threshold, or else what it was before, at least.
+        """
+        should = self.threshold
+        if should is None and self.before is not None:
+            should = self.before.pass_rate_interval[0]
+        margin = 1.0 if self.now is None or should is None else self.now.pass_rate_interval[1] - should
+        return _STATES.index(self.state), margin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceState:
+    """A service; its judges are in order, the worst first."""
+
+    name: str
+    state: AlertState
+    traffic: Traffic
+    judges: tuple[JudgeState, ...]
+
+    @property
+    def badness(self) -> tuple[int, int, float, str]:
+        """What sorts the worst first."""
+        worst = self.judges[0].badness if self.judges else (len(_STATES), 1.0)
+        return _STATES.index(self.state), *worst, self.name
+
+
+def service_states(
+    inputs: Inputs, now: float, active: Sequence[ActiveAlert], containing: str = ""
+) -> list[ServiceState]:
+    """Return the services that had requests or scores within a day, the worst first.
+
+    Args:
+        now: Unix seconds.
+        active: the alerts that fire or are pending.
+        containing: of the services' names, without regard to case; empty for all.
+    """
+    traffic = _traffic(inputs, now)
+    latest = most_trusted(inputs.estimator.estimates(now, NOW_SECONDS))
+    before = most_trusted(inputs.estimator.estimates(now - NOW_SECONDS, BEFORE_SECONDS))
+    known = {alert.service for alert in active if alert.path}
+    names = {*traffic, *known, *(service for service, _ in (*latest, *before))}
+    wanted = containing.casefold()
+    states = _States(inputs.alerts.rules, active)
+    services = [
+        _service(name, traffic.get(name, Traffic()), latest, before, states)
+        for name in names
+        if wanted in name.casefold()
+    ]
+    return sorted(services, key=lambda service: service.badness)
+
+
+class _States:
+    """What alerts and rules say of services and judges."""
+
+    def __init__(self, rules: Sequence[AlertRule], active: Sequence[ActiveAlert]) -> None:
+        self._rules = [rule for rule in rules if _is_threshold(rule)]
+        self._worst: dict[tuple[str, str | None], AlertState] = {}
+        for alert in active:
+            for key in ((alert.service, None), (alert.service, alert.judge)):
+                if _STATES.index(alert.state) < _STATES.index(self._worst.get(key, "inactive")):
+                    self._worst[key] = alert.state
+
+    def of(self, service: str, judge: str | None = None) -> AlertState:
+        """Return the state of the most urgent alert."""
+        return self._worst.get((service, judge), "inactive")
+
+    def threshold(self, service: str, judge: str) -> float | None:
+        """Return the highest pass rate below which a rule fires."""
+        found = (rule.when.threshold for rule in self._rules if rule.judge == judge and rule.covers(service))
+        return max(found, default=None)
+
+
+def _is_threshold(rule: AlertRule) -> bool:
+    when = rule.when
+    return when.kind == "scores" and when.quantity == "pass_rate" and when.operator == "<" and not when.reference
+
+
+def _service(
+    name: str,
+    traffic: Traffic,
+    latest: Mapping[Key, Estimate],
+    before: Mapping[Key, Estimate],
+    states: _States,
+) -> ServiceState:
+    judges = {judge for service, judge in (*latest, *before) if service == name}
+    found = [
+        JudgeState(
+            judge=judge,
+            state=states.of(name, judge),
+            threshold=states.threshold(name, judge),
+            now=latest.get((name, judge)),
+            before=before.get((name, judge)),
+        )
+        for judge in sorted(judges)
+    ]
+    found.sort(key=lambda judge: judge.badness)
+    return ServiceState(name=name, state=states.of(name), traffic=traffic, judges=tuple(found))
+
+
+def _traffic(inputs: Inputs, now: float) -> dict[str, Traffic]:
+    return {
+        row["service"]: Traffic(
+            requests=row["requests"],
+            errors=row["errors"],
+            tokens=row["tokens"],
+            usd=row["usd"],
+            p95_seconds=duration_percentile([row[name] for name in DURATIONS], 0.95),
+        )
+        for row in Requests.sums(inputs.database.connection(), now - NOW_SECONDS, now)
+    }
