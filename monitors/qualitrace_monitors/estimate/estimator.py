@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 from qualitrace_collector.state import Database
 from qualitrace_monitors.estimate import pairs
-from qualitrace_monitors.estimate.interval import Interval, Moments
+from qualitrace_monitors.estimate.interval import Interval
 from qualitrace_monitors.estimate.joined import join
 from qualitrace_monitors.estimate.sequence import Sequence, sequences
-from qualitrace_monitors.estimate.sums import sum_up, sum_up_slices
+from qualitrace_monitors.estimate.series import Series, series
+from qualitrace_monitors.estimate.sums import moments, sum_up, sum_up_slices
 
 DEFAULT_WINDOW = 3600.0
 """Seconds over which quality is estimated for metrics and dashboard, beside the windows of the alert rules."""
@@ -35,6 +36,7 @@ class Estimate:
         mean_score: weighted mean of the values, 0 to 1.
         unsure_share: weighted share of the `unsure` scores, 0 to 1.
         unsure_share_interval: its interval.
+        sampling_rate: scores per trace that they stand for, 0 to 1; of a joined estimate, the model's.
     """
 
     judge: str
@@ -50,6 +52,7 @@ class Estimate:
     mean_score_interval: Interval
     unsure_share: float
     unsure_share_interval: Interval
+    sampling_rate: float
 
     def quantity(self, name: Quantity) -> tuple[float | None, Interval]:
         """Return the point estimate and the interval of what an alert rule names."""
@@ -98,9 +101,27 @@ class Estimator:
                 found[of, JOINED, for_service] = _joined(estimate, model, local, sums)
         return [found[key] for key in sorted(found)]
 
-    def sequences(self, since: float | None = None, confidence: float = 0.95) -> list[Sequence]:
+    def series(
+        self,
+        now: float,
+        window: float,
+        step: float,
+        confidence: float = 0.95,
+        judge: str | None = None,
+        service: str | None = None,
+    ) -> list[Series]:
+        """Estimate in steps over the window before now, see `series.series`."""
+        return series(self._database, now - window, now, step, confidence, judge, service)
+
+    def sequences(
+        self,
+        since: float | None = None,
+        confidence: float = 0.95,
+        judge: str | None = None,
+        service: str | None = None,
+    ) -> list[Sequence]:
         """Estimate since a fixed start with intervals that hold at every look, see `sequence.sequences`."""
-        return sequences(self._database, since, confidence)
+        return sequences(self._database, since, confidence, judge, service)
 
     def slices(
         self,
@@ -132,7 +153,7 @@ def _joined(estimate: Estimate, model: Mapping[str, Any], local: Mapping[str, An
     """
     names = ("passed", "not_failed", "value")
     means = {f"local_{name}": local[f"{name}_1"] / local["w"] for name in names}
-    passed, not_failed, value = (join(sums, name, means, _moments(model, name)) for name in names)
+    passed, not_failed, value = (join(sums, name, means, moments(model, name)) for name in names)
     decided = max(1 - estimate.unsure_share, passed.mean)
     return replace(
         estimate,
@@ -147,7 +168,7 @@ def _joined(estimate: Estimate, model: Mapping[str, Any], local: Mapping[str, An
 
 
 def _estimate(row: Mapping[str, Any], window: float, confidence: float) -> Estimate:
-    passed, not_failed, value = _moments(row, "passed"), _moments(row, "not_failed"), _moments(row, "value")
+    passed, not_failed, value = moments(row, "passed"), moments(row, "not_failed"), moments(row, "value")
     unsure = replace(
         not_failed,
         first=not_failed.first - passed.first,
@@ -169,15 +190,5 @@ def _estimate(row: Mapping[str, Any], window: float, confidence: float) -> Estim
         mean_score_interval=value.interval(confidence),
         unsure_share=unsure.mean,
         unsure_share_interval=unsure.interval(confidence),
-    )
-
-
-def _moments(row: Mapping[str, Any], name: str) -> Moments:
-    return Moments(
-        weight=row["w"],
-        squared_weight=row["ww"],
-        first=row[f"{name}_1"],
-        squared_first=row[f"{name}_w1"],
-        squared_second=row[f"{name}_w2"],
-        heaviest=row["heaviest"],
+        sampling_rate=min(1.0, row["samples"] / row["w"]),
     )

@@ -13,14 +13,18 @@ value can be, and as a session: what was not seen yet may weigh that much.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Self, TypeVar, cast
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy.special import betaincinv
 
 NEGLIGIBLE = 1e-9
 """A mean below this is a rounding error, and taken for 0."""
 
 Interval = tuple[float, float]
+Floats = NDArray[np.float64]
+_T = TypeVar("_T", float, Floats)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,12 +80,68 @@ def _lower_bound(moments: Moments, tail: float) -> float:
     """Return the bound that the true mean is below with probability `tail` at most."""
     if moments.first < NEGLIGIBLE * moments.weight:
         return 0.0
-    # With one more 0.
     zero = max(moments.heaviest, moments.squared_weight / moments.weight)
-    weight, squared_weight = moments.weight + zero, moments.squared_weight + zero**2
-    mean = moments.first / weight
-    strayed = moments.squared_second - 2 * mean * moments.squared_first + mean**2 * squared_weight
+    squares = moments.squared_weight, moments.squared_first, moments.squared_second
+    return float(_bound(moments.weight, moments.first, *squares, zero, tail))
+
+
+def _bound(
+    weight: _T, first: _T, squared_weight: _T, squared_first: _T, squared_second: _T, zero: float, tail: float
+) -> _T:
+    """Return the bound from the moments with one more 0 of a weight; `first` is above 0."""
+    weight, squared_weight = weight + zero, squared_weight + zero**2
+    mean = first / weight
+    strayed = squared_second - 2 * mean * squared_first + mean**2 * squared_weight
     samples = weight**2 / squared_weight
     variance = strayed / weight**2 * samples / (samples + 1)
     total = mean * (1 - mean) / variance - 1
-    return float(betaincinv(mean * total, (1 - mean) * total, tail))
+    return cast(_T, betaincinv(mean * total, (1 - mean) * total, tail))
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What the values of a sample are worth, for the intervals of its parts.
+
+    Attributes:
+        each: how many equally weighted, independent values one of them is worth, at most 1.
+        spread: their variance, as a share of the greatest that values of their mean can have, which is `greatest`.
+        tilt: how much greater the mean is where values weigh more by their square.
+        heaviest: the weight that a value may have, at most, where the mean is 1.
+    """
+
+    each: float
+    spread: float
+    greatest: float
+    tilt: float
+    heaviest: float
+
+    @classmethod
+    def of(cls, moments: Moments, samples: float) -> Self:
+        """Return what so many values are worth that have these moments."""
+        mean, kish = moments.mean, moments.kish_samples
+        strayed = moments.squared_second - 2 * mean * moments.squared_first + mean**2 * moments.squared_weight
+        greatest = mean * (1 - mean)
+        return cls(
+            each=kish / samples,
+            spread=strayed / moments.squared_weight / greatest if greatest > NEGLIGIBLE else 1.0,
+            greatest=greatest,
+            tilt=moments.squared_first / moments.squared_weight - mean,
+            heaviest=max(1.0, moments.heaviest * kish / moments.weight),
+        )
+
+    def intervals(self, means: Floats, counts: Floats, confidence: float) -> tuple[Floats, Floats]:
+        """Return the lower and upper ends of the two-sided intervals of the means of so many of the values each."""
+        tail = (1 - confidence) / 2
+        lower = self._lower_bounds(means, counts, self.tilt, tail)
+        return lower, 1 - self._lower_bounds(1 - means, counts, -self.tilt, tail)
+
+    def _lower_bounds(self, means: Floats, counts: Floats, tilt: float, tail: float) -> Floats:
+        bounds = np.zeros_like(means)
+        some = means > NEGLIGIBLE
+        mean, weight = means[some], counts[some] * self.each
+        variance = mean * (1 - mean)
+        # The tilt fades as all values get alike.
+        tilted = mean + tilt * np.minimum(1.0, variance / max(self.greatest, NEGLIGIBLE))
+        second = self.spread * variance + 2 * mean * tilted - mean**2
+        bounds[some] = _bound(weight, weight * mean, weight, weight * tilted, weight * second, self.heaviest, tail)
+        return bounds

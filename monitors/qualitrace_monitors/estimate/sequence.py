@@ -23,8 +23,8 @@ from scipy.special import betaln
 
 from qualitrace_collector.state import Database
 from qualitrace_monitors.estimate.interval import Interval
+from qualitrace_monitors.estimate.sums import HOUR, only_of
 
-HOUR = 3600.0
 MOST_RELEASES = 50
 """Releases of a service that are kept, the newest ones: a client may make up names without end."""
 PRIOR = 0.5  # Jeffreys'
@@ -107,21 +107,31 @@ def add(
     )
 
 
-def sequences(database: Database, since: float | None = None, confidence: float = 0.95) -> list[Sequence]:
+def sequences(
+    database: Database,
+    since: float | None = None,
+    confidence: float = 0.95,
+    judge: str | None = None,
+    service: str | None = None,
+) -> list[Sequence]:
     """Return a sequence for each judge, tier and service, of the judge's newest version.
 
     Args:
         since: the start, Unix seconds, from the next whole hour; None for the first score of the newest release. It
             must not be chosen by what the scores were. The hours of a month are kept.
         confidence: like 0.95.
+        judge, service: only these; None for all.
     """
+    only, parameters = only_of(judge, service)
+    parameters["first"] = -1 if since is None else math.ceil(since / HOUR)
     release = "''" if since is not None else "release"
-    rows = database.rows(
+    rows = database.connection().execute(
         f"""SELECT judge, tier, version, service, {release} AS release, min(began_at) AS began_at,
             max(last_at) AS last_at, sum(bets) AS bets, sum(weight) AS weight, sum(passed) AS passed,
             sum(failed) AS failed, sum(value) AS value
-        FROM bet_hour WHERE hour >= ? GROUP BY judge, tier, version, service, {release} ORDER BY max(last_at)""",
-        (-1 if since is None else math.ceil(since / HOUR),),
+        FROM bet_hour WHERE hour >= :first {only}
+        GROUP BY judge, tier, version, service, {release} ORDER BY max(last_at)""",
+        parameters,
     )
     newest = {(row["judge"], row["tier"], row["service"]): row for row in rows}
     return [_sequence(newest[key], confidence) for key in sorted(newest)]

@@ -11,11 +11,12 @@ begins within a session takes the pairs back that reach out of it.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from qualitrace_collector.sample import SLICES
 from qualitrace_collector.state import Database
+from qualitrace_monitors.estimate.interval import Moments
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 _SIZES = {"minute": 1, "hour": 60, "day": 24 * 60}
@@ -139,6 +140,18 @@ def sum_up_slices(
         SELECT judge, tier, service, value AS sliced, {_SUMMED} FROM ({" UNION ALL ".join(read)})
         GROUP BY judge, service, tier, value HAVING sum(samples) > 0.5"""
     return _without_outside(database, query, parameters, f"score.{by}", hour * HOUR, last * HOUR)
+
+
+def moments(row: Mapping[str, Any], name: str) -> Moments:
+    """Return the moments of a quantity, `passed`, `not_failed` or `value`, from a row of sums."""
+    return Moments(
+        weight=row["w"],
+        squared_weight=row["ww"],
+        first=row[f"{name}_1"],
+        squared_first=row[f"{name}_w1"],
+        squared_second=row[f"{name}_w2"],
+        heaviest=row["heaviest"],
+    )
 
 
 def only_of(judge: str | None, service: str | None) -> tuple[str, dict[str, Any]]:

@@ -94,7 +94,7 @@ def measured(service: str, passed: int, scores: int) -> Estimate:
     return Estimate(
         judge="groundedness", tier="local", service=service, window=60, confidence=0.95, samples=scores,
         effective_samples=scores, pass_rate=passed / scores, pass_rate_interval=nothing, mean_score=passed / scores,
-        mean_score_interval=nothing, unsure_share=0.0, unsure_share_interval=nothing,
+        mean_score_interval=nothing, unsure_share=0.0, unsure_share_interval=nothing, sampling_rate=1.0,
     )  # fmt: skip
 
 
