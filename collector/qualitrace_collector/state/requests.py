@@ -65,14 +65,19 @@ class Requests:
             by_service.setdefault(request.service, []).append(request)
         for service, own in by_service.items():
             errors, tokens, usd = (sum(getattr(r, name) for r in own) for name in ("error", "tokens", "usd"))
-            _add(connection, service, now, (len(own), errors, tokens, usd, *_durations(own)))
+            Requests.add(connection, service, now, (len(own), errors, tokens, usd, *_durations(own)))
         seen(connection, [("", "", service) for service in by_service], now)
+
+    @staticmethod
+    def add(connection: sqlite3.Connection, service: str, now: float, sums: Sequence[float]) -> None:
+        """Add to a service's sums in the minute of `now` (Unix seconds), in the order of `SUMS`; 0 where they end."""
+        connection.execute(_PUT, (int(now // MINUTE), service, *sums, *(0,) * (len(SUMS) - len(sums))))
 
     @staticmethod
     def add_late(connection: sqlite3.Connection, service: str, tokens: float, usd: float, now: float) -> None:
         """Add what late spans of a counted trace cost."""
         if tokens or usd:
-            _add(connection, service, now, (0, 0, tokens, usd, *_durations(())))
+            Requests.add(connection, service, now, (0, 0, tokens, usd))
 
     @staticmethod
     def sums(connection: sqlite3.Connection, since: float, now: float) -> list[sqlite3.Row]:
@@ -161,7 +166,3 @@ def _durations(requests: Iterable[Request]) -> list[int]:
         if request.seconds is not None:
             counts[bisect_left(DURATION_BOUNDS, request.seconds)] += 1
     return counts
-
-
-def _add(connection: sqlite3.Connection, service: str, now: float, sums: Sequence[float]) -> None:
-    connection.execute(_PUT, (int(now // MINUTE), service, *sums))

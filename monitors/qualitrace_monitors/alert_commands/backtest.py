@@ -13,8 +13,8 @@ from qualitrace_collector.state import Database, StateError
 from qualitrace_collector.state.database import FILE_NAME
 from qualitrace_monitors.alert_commands.progress import Progress
 from qualitrace_monitors.alerts.settings import AlertRule
-from qualitrace_monitors.backtest.history import History
-from qualitrace_monitors.backtest.replay import REPLAYED, Replay
+from qualitrace_monitors.backtest.history import History, Wanted
+from qualitrace_monitors.backtest.replay import BETTING, REPLAYED, Replay
 from qualitrace_monitors.backtest.report import Backtest, as_json, lines
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.estimate.scores import KEEP_SECONDS
@@ -60,18 +60,31 @@ def chosen(rules: Sequence[AlertRule], names: Sequence[str]) -> Sequence[AlertRu
     return [rule for rule in rules if not names or rule.name in names]
 
 
+def _wanted(rules: Sequence[AlertRule], since: float) -> Wanted:
+    """Return what these rules read, of what was kept."""
+    budgets = {rule.judge: rule.when.period for rule in rules if rule.judge and rule.when.kind == "slo"}
+    return Wanted(
+        judges={rule.judge for rule in rules if rule.judge},
+        summed=budgets,
+        since=since,
+        before=max(budgets.values(), default=0.0),
+        requests=any(rule.judge is None for rule in rules),
+    )
+
+
 def _replayed(file: Path, all_rules: Sequence[AlertRule], rules: Sequence[AlertRule], since: float) -> Backtest:
     replayed = [rule for rule in rules if rule.when.kind in REPLAYED]
-    silence = min((rule.session_silence for rule in all_rules if rule.when.kind in REPLAYED), default=0.0)
+    silence = min((rule.session_silence for rule in all_rules if rule.when.kind in BETTING), default=0.0)
     with TemporaryDirectory(prefix="qualitrace-backtest-") as folder:
         until = time.time()
-        judges = {rule.judge or "" for rule in replayed}
-        history = History.copy(file, Path(folder, "history.db"), judges, since, Progress("scores read"))
+        history = History.copy(
+            file, Path(folder, "history.db"), _wanted(replayed, since), until, Progress("scores read")
+        )
         scratch = Database(Path(folder, FILE_NAME))
-        replay = Replay(replayed, silence, scratch)
+        replay = Replay(replayed, silence, scratch, since, history.minutes_since)
         until = max(until, history.last_at)
         progress = Progress(f"of {history.scores:,} scores replayed")
-        for done in replay.run(history, until):
+        for done in replay.run(history, until, history.requests()):
             progress(done)
         scratch.close()
     return Backtest(rules=rules, history=history, courses=replay.courses, since=since, until=until)

@@ -1,9 +1,7 @@
 """A replay of what a server has stored against what its engine found at the time."""
 
-import json
 import random
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +11,11 @@ from qualitrace_collector.state import Database
 from qualitrace_monitors.alerts.engine import EVALUATION_SECONDS, AlertEngine
 from qualitrace_monitors.alerts.rule_watch import Change
 from qualitrace_monitors.alerts.settings import AlertRule
-from qualitrace_monitors.backtest.history import History
-from qualitrace_monitors.backtest.replay import Course, Replay
+from qualitrace_monitors.backtest.history import History, Wanted
 from qualitrace_monitors.estimate.estimator import Estimator
 from qualitrace_monitors.notify.payload import Links
 from support.judging import Monitor, verdict
+from support.replays import found_at_the_time, found_later, replayed
 
 START = 1_700_000_000.0
 """A moment at which the rules look at what came."""
@@ -37,39 +35,6 @@ def rules_of(made: dict[str, dict[str, Any]]) -> list[AlertRule]:
     """Make rules that notify `ops`."""
     own = {"judge": "groundedness", "when": "pass_rate < 0.9", "false_alarms": "10% per 1h", "notify": ["ops"]}
     return [AlertRule.model_validate({"name": name, **own, **options}) for name, options in made.items()]
-
-
-def found_at_the_time(database: Database) -> list[tuple[str, str, str, float]]:
-    """List (state, rule, service, moment) of all notifications, in order."""
-    bodies = [json.loads(row["body"]) for row in database.rows("SELECT body FROM outbox ORDER BY sequence")]
-    found: list[tuple[str, str, str, float]] = []
-    for alert in (body["alerts"][0] for body in bodies):
-        moment = alert["startsAt"] if alert["status"] == "firing" else alert["endsAt"]
-        at = datetime.fromisoformat(moment).timestamp()
-        found.append((alert["status"], alert["labels"]["alertname"], alert["labels"]["service"], at))
-    return sorted(found)
-
-
-def found_later(courses: dict[tuple[str, str], Course]) -> list[tuple[str, str, str, float]]:
-    """List the same of a replay."""
-    found: list[tuple[str, str, str, float]] = []
-    for key, course in courses.items():
-        for firing in course.firings:
-            found.append(("firing", *key, firing.fired_at))
-            if firing.resolved_at is not None:
-                found.append(("resolved", *key, firing.resolved_at))
-    return sorted(found)
-
-
-def replayed(
-    database: Database, folder: Path, rules: Sequence[AlertRule], until: float, judge: str = "groundedness"
-) -> Replay:
-    """Replay what a database has stored."""
-    history = History.copy(database.path, folder / "history.db", {judge}, 0.0)
-    silence = min(rule.session_silence for rule in rules)
-    replay = Replay(rules, silence, Database(folder / "scratch.db"))
-    assert [*replay.run(history, until)][-1:] == [history.scores]
-    return replay
 
 
 def bad_hours(randomly: random.Random, number: int) -> dict[str, Any]:
@@ -150,12 +115,13 @@ def test_a_replay_bets_on_what_the_server_bet_on(make: Callable[..., Monitor], t
     assert weights == {1.0}
 
 
-def test_scores_of_before_are_left_out(database: Database, add_score: AddScore, tmp_path: Path) -> None:
-    """Those before the time that is asked for, those that never had a weight, and those whose weight nobody knows."""
+def test_scores_that_nothing_bets_on_have_no_weight(database: Database, add_score: AddScore, tmp_path: Path) -> None:
+    """Those that never had one, and those whose weight nobody knows; those before the time asked for are left out."""
     for at, weight in ((START - 1, 1.0), (START, 1.0), (START + 1, 0.0), (START + 2, None), (START + 3, 0.5)):
         add_score(database, "pass", at, weight=0.0 if weight is None else weight)
         if weight is None:
             database.connection().execute("UPDATE score SET weight = NULL WHERE scored_at = ?", (at,))
-    history = History.copy(database.path, tmp_path / "history.db", {"groundedness"}, START)
-    assert [(score.scored_at, score.weight) for score in history] == [(START, 1.0), (START + 3, 0.5)]
-    assert (history.scores, history.unweighted, history.services) == (2, 1, {"groundedness": {"shop"}})
+    wanted = Wanted(judges={"groundedness"}, since=START)
+    history = History.copy(database.path, tmp_path / "history.db", wanted, START + 10)
+    assert [(at - START, row.weight) for at, row, _ in history] == [(0, 1.0), (1, 0.0), (2, 0.0), (3, 0.5)]
+    assert (history.scores, history.unweighted, history.services) == (4, 1, {"groundedness": {"shop"}})

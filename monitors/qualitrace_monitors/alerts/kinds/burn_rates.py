@@ -16,7 +16,7 @@ from qualitrace_collector.state.requests import Requests
 from qualitrace_monitors.alerts.kinds.kind import Finding, Kind, Look, Sources
 from qualitrace_monitors.alerts.rule_watch import TIERS
 from qualitrace_monitors.alerts.settings import AlertRule
-from qualitrace_monitors.estimate.sums import sum_up
+from qualitrace_monitors.estimate.sums import sum_up_linear
 
 LEAST_ANSWERS = 10
 """Scores, or requests, in the long window: of fewer one bad answer is a high rate."""
@@ -148,7 +148,7 @@ class BurnRates(Kind):
 
     def _of_scores(self, rule: AlertRule, start: float, now: float) -> dict[tuple[str, str], Answers]:
         """Return the shares of fails by service and tier: what is unsure is good, as in `pass_rate < …`."""
-        rows = sum_up(self.sources.database, start, now, rule.judge)
+        rows = sum_up_linear(self.sources.database, start, now, rule.judge or "")
         return {
             (row["service"], row["tier"]): Answers(max(0.0, 1 - row["not_failed_1"] / row["w"]), int(row["samples"]))
             for row in rows
