@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from qualitrace_monitors.alerts.condition import FORMS
+from qualitrace_monitors.alerts.quantities import FORMS
 
 WHOLE: dict[str, Any] = {
     "data_dir": "data",

@@ -13,7 +13,7 @@ import click
 from qualitrace_collector.cli import config_option, load_or_exit
 from qualitrace_monitors.alert_commands.backtest import chosen
 from qualitrace_monitors.alert_commands.progress import Progress
-from qualitrace_monitors.alerts.condition import PROMISING
+from qualitrace_monitors.alerts.quantities import PROMISING
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.backtest.falls import Delay, Simulation, Stream
 from qualitrace_monitors.backtest.report import time_text

@@ -1,66 +1,22 @@
 """What a rule watches, written as one sentence: `pass_rate < 0.9`, `p95_duration > 5s`, `no_scores for 15m`.
 
-`FORMS` has a line for each quantity: what it is measured in, whose it is, and which kind of rule watches it.
+`quantities.py` says which quantities there are.
 """
 
 import difflib
-import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal, Self, get_args
 
-from pydantic import GetJsonSchemaHandler, TypeAdapter, ValidationError
+from pydantic import GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from qualitrace_collector.config.section import Section
-from qualitrace_collector.config.values import Duration, duration_text
+from qualitrace_collector.config.values import duration_text
+from qualitrace_monitors.alerts.quantities import FORMS, Form, KindName, amount, written
 from qualitrace_monitors.estimate.estimator import Quantity
 
-Unit = Literal["share", "duration", "USD", "count"]
-KindName = Literal["scores", "control", "requests", "spend", "silence", "own_health", "slo"]
-Judge = Literal["needed", "possible", "useless"]
 Reference = Literal["baseline", "control"]
-
-PROMISING: tuple[KindName, ...] = ("scores", "control", "requests")
-"""Kinds that keep `false_alarms`: they bet on each value. The others compare a fact with a threshold."""
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """How a quantity is watched.
-
-    Attributes:
-        judge: whether the rule names a judge.
-        operators: those that make sense; empty for a form of its own words.
-    """
-
-    kind: KindName
-    unit: Unit
-    judge: Judge
-    operators: str = ">"
-
-
-_PERCENTILES = {f"p{n}_{what}": Form("requests", "duration", "useless")
-                for what in ("duration", "time_to_first_token") for n in (50, 75, 90, 95, 99)}  # fmt: skip
-
-FORMS: Mapping[str, Form] = {
-    "pass_rate": Form("scores", "share", "needed", "<>"),
-    "mean_score": Form("scores", "share", "needed", "<>"),
-    "unsure_rate": Form("scores", "share", "needed", "><"),
-    "no_scores": Form("silence", "duration", "needed", ""),
-    "error_rate": Form("requests", "share", "useless"),
-    **_PERCENTILES,
-    "cost_per_hour": Form("spend", "USD", "useless"),
-    "tokens_per_hour": Form("spend", "count", "useless"),
-    "no_requests": Form("silence", "duration", "useless", ""),
-    "budget_spent": Form("own_health", "share", "possible"),
-    "judge_error_rate": Form("own_health", "share", "possible"),
-    "freshness": Form("own_health", "duration", "possible"),
-    "backlog": Form("own_health", "count", "possible"),
-    "slo": Form("slo", "share", "possible", ""),
-}
 
 EXAMPLES = (
     "pass_rate < 0.9",
@@ -76,12 +32,10 @@ EXAMPLES = (
 SHORTEST_PERIOD, LONGEST_PERIOD = 7 * 86_400.0, 30 * 86_400.0
 """Of an SLO: its longest window is three days, and sums are kept for 30 days."""
 
-_NUMBER = r"[0-9][0-9_]*(?:\.[0-9]+)?|\.[0-9]+"
 _COMPARED = re.compile(r"(\w+) ?(<=?|>=?) ?(.+)")
 _DROP = re.compile(r"(?:(\w+) )?drop ?> ?(.+?) from (\w+)")
 _SILENCE = re.compile(r"(\w+) for (\S+)")
 _SLO = re.compile(r"slo (.+?) over (\S+)")
-_DURATION: TypeAdapter[float] = TypeAdapter(Duration)
 
 
 class Condition(Section):
@@ -162,7 +116,7 @@ class Condition(Section):
 
     @classmethod
     def _slo(cls, objective: str, period: str) -> Self:
-        share, seconds = _amount(objective, "share"), _amount(period, "duration")
+        share, seconds = amount(objective, "share"), amount(period, "duration")
         if not 0 < share < 1:
             raise ValueError(f"the objective of an SLO lies between 0 and 100%: 'slo 95% over 30d' (got {objective!r})")
         if not SHORTEST_PERIOD <= seconds <= LONGEST_PERIOD:
@@ -173,19 +127,19 @@ class Condition(Section):
     def _drop(cls, quantity: str | None, by: str, reference: str) -> Self:
         if quantity not in (None, "pass_rate", "mean_score"):
             raise ValueError(f"a drop is of pass_rate or mean_score: 'drop > 0.05 from baseline' (got {quantity!r})")
-        amount = _amount(by, "share")
-        if not 0 < amount < 1:
+        drop = amount(by, "share")
+        if not 0 < drop < 1:
             raise ValueError(f"a drop is more than 0 and less than 1: 'drop > 0.05 from baseline' (got {by!r})")
         if reference == "baseline":
-            return cls(quantity=quantity or "pass_rate", operator="<", threshold=amount, reference="baseline")
+            return cls(quantity=quantity or "pass_rate", operator="<", threshold=drop, reference="baseline")
         if reference == "control":
-            return cls(quantity=quantity or "pass_rate", operator="<", threshold=amount, reference="control")
+            return cls(quantity=quantity or "pass_rate", operator="<", threshold=drop, reference="control")
         raise ValueError(f"a drop is from baseline or from control (got {reference!r})")
 
     @classmethod
     def _silence(cls, quantity: str, time: str) -> Self:
         form, text = _known(quantity, quantity), f"{quantity} for {time}"
-        seconds = _amount(time, "duration") if form.kind == "silence" else 0.0
+        seconds = amount(time, "duration") if form.kind == "silence" else 0.0
         if seconds <= 0:
             raise ValueError(_is_written(quantity, text))
         return cls(quantity=quantity, operator=">", threshold=seconds)
@@ -199,17 +153,10 @@ class Condition(Section):
         if operator not in tuple(form.operators):
             wanted = " or ".join(form.operators)
             raise ValueError(f"{quantity} is watched with {wanted} (got {text!r})")
-        threshold = _amount(value, form.unit)
+        threshold = amount(value, form.unit)
         if form.unit == "share" and threshold == (0.0 if operator == "<" else 1.0):
             raise ValueError(f"{quantity} is never {operator} {value}: it lies within 0 and 1")
         return cls(quantity=quantity, operator="<" if operator == "<" else ">", threshold=threshold)
-
-
-def written(value: float, unit: Unit) -> str:
-    """Write a value in its unit: `0.9`, `15m`, `3 USD`, `1,000,000`."""
-    if unit == "duration":
-        return duration_text(round(value, 3))
-    return {"share": f"{value:g}", "USD": f"{value:.4g} USD", "count": f"{value:,.0f}"}[unit]
 
 
 def _is_written(quantity: str, text: str) -> str:
@@ -235,32 +182,10 @@ def _known(quantity: str, text: str) -> Form:
     if not re.fullmatch(r"[A-Za-z]\w+", quantity):
         raise ValueError(_must_read(text))
     close = difflib.get_close_matches(quantity.lower(), FORMS, n=1)
-    names = [name for name in FORMS if name not in _PERCENTILES or name.startswith("p95_")]
+    names = [name for name in FORMS if not re.match(r"p\d+_", name) or name.startswith("p95_")]
     hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
     raise ValueError(f"unknown quantity {quantity!r}, {hint}")
 
 
 def _must_read(text: str) -> str:
     return f"must read like {', '.join(map(repr, EXAMPLES[:-1]))} or {EXAMPLES[-1]!r} (got {text!r})"
-
-
-def _amount(text: str, unit: Unit) -> float:
-    """Read a number in its unit.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if unit == "duration":
-        try:
-            return _DURATION.validate_python(float(text) if re.fullmatch(_NUMBER, text) else text)
-        except ValidationError as error:
-            raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
-    suffix = {"share": "%", "USD": "(?i:USD)", "count": "tokens"}[unit]
-    found = re.fullmatch(rf"({_NUMBER})(?: ?({suffix}))?", text)
-    value = round(float(found[1]) / (100 if found[2] == "%" else 1), 6) if found else math.nan
-    if unit == "share" and not 0 <= value <= 1:
-        raise ValueError(f"must be a share from 0 to 1, such as 0.05, or 5% (got {text!r})")
-    if not math.isfinite(value):
-        example = "a number of US dollars such as 3" if unit == "USD" else "a number such as 1000"
-        raise ValueError(f"must be {example} (got {text!r})")
-    return value

@@ -13,8 +13,9 @@ from qualitrace_collector.config.section import Section
 from qualitrace_collector.config.values import Duration, Identifier, duration_text
 from qualitrace_collector.pipeline.match import Match
 from qualitrace_collector.sample import SLICES
-from qualitrace_monitors.alerts.condition import PROMISING, Condition
+from qualitrace_monitors.alerts.condition import Condition
 from qualitrace_monitors.alerts.labels import Annotations, Labels, LabelValue, Link
+from qualitrace_monitors.alerts.quantities import PROMISING
 
 
 class FalseAlarms(Section):

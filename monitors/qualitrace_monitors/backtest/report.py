@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from qualitrace_collector.config.values import duration_text
-from qualitrace_monitors.alerts.condition import KindName
 from qualitrace_monitors.alerts.kinds.watched import Key, limit_text, promise_text
+from qualitrace_monitors.alerts.quantities import KindName
 from qualitrace_monitors.alerts.rule_watch import Change
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.backtest.history import History

@@ -7,7 +7,7 @@ is exact: it fires and resolves with the server's own alert. Beside it stands wh
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from qualitrace_monitors.alerts.condition import KindName
+from qualitrace_monitors.alerts.quantities import KindName
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.estimate.estimator import DEFAULT_WINDOW
 from qualitrace_monitors.prometheus_rules import facts

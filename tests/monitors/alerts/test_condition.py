@@ -3,8 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
-from qualitrace_monitors.alerts.condition import EXAMPLES, FORMS, Condition
+from qualitrace_monitors.alerts.condition import EXAMPLES, Condition
 from qualitrace_monitors.alerts.kinds import KINDS
+from qualitrace_monitors.alerts.quantities import FORMS
 from qualitrace_monitors.alerts.settings import AlertRule
 
 JUDGED, CANARY = {"judge": "relevance"}, {"canary": {"release": "2"}, "control": {"release": "1"}}

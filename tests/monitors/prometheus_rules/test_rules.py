@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from qualitrace_collector import metrics
 from qualitrace_collector.config import parse_config
-from qualitrace_monitors.alerts.condition import KindName
+from qualitrace_monitors.alerts.quantities import KindName
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.metrics import families
 from qualitrace_monitors.prometheus_rules.command import RULES_NAME, TESTS_NAME, groups, rules

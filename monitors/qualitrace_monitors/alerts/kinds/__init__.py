@@ -1,6 +1,6 @@
 """The kinds of rules: what each reads, its evidence, and its words. `kind.py` says what a kind is.
 
-To add a kind, write a subclass of `Kind`, add it to `KINDS`, and give its quantities to it in `condition.py`.
+To add a kind, write a subclass of `Kind`, add it to `KINDS`, and give its quantities to it in `quantities.py`.
 """
 
 from collections.abc import Sequence

@@ -5,8 +5,8 @@ A fact that goes back and forth across its threshold is what `for` and `keep_fir
 
 from dataclasses import dataclass
 
-from qualitrace_monitors.alerts.condition import written
 from qualitrace_monitors.alerts.kinds.kind import Finding
+from qualitrace_monitors.alerts.quantities import written
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.status import Evidence
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from qualitrace_collector.state import Database
-from qualitrace_monitors.alerts.condition import KindName
+from qualitrace_monitors.alerts.quantities import KindName
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.status import Evidence
 from qualitrace_monitors.budget.spending import Spending

@@ -7,9 +7,9 @@ import sqlite3
 from collections.abc import Mapping
 
 from qualitrace_collector.state.requests import HOUR, Requests
-from qualitrace_monitors.alerts.condition import written
 from qualitrace_monitors.alerts.kinds.fact import Fact, exceeds
 from qualitrace_monitors.alerts.kinds.kind import Kind, Look
+from qualitrace_monitors.alerts.quantities import written
 from qualitrace_monitors.alerts.settings import AlertRule
 
 
