@@ -1,16 +1,20 @@
-"""Alerts both ways on the same data: the server's own, and Prometheus with the generated rules and Alertmanager."""
+"""Prometheus beside a server: alerts both ways on the same data, and the dashboards, whose panels all show something."""
 
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from click.testing import CliRunner
 
+from qualitrace_monitors.grafana.command import BOARDS
 from qualitrace_monitors.prometheus_rules.command import rules as rules_command
 from support.alertmanager import alertmanager
-from support.otlp import rag_trace, request
+from support.grafana import is_empty, queries
+from support.judge_model import judge_model
+from support.otlp import attributes, rag_trace, request, trace_id
 from support.prometheus import ask, prometheus
 from support.serving import Server
 from support.waiting import eventually
@@ -40,6 +44,24 @@ def hooks() -> Iterator[list[WebhookReceiver]]:
         hook.stop()
 
 
+@pytest.fixture
+def judge_model_url() -> Iterator[str]:
+    """Provide the address of a judge's model."""
+    with judge_model() as (url, _):
+        yield url
+
+
+def empty_panels(api: str, service: str) -> list[str]:
+    """Return the titles of the dashboards' panels that show nothing."""
+    chosen = {"service": service, "judge": "groundedness", "tier": "local", "window": "1h"}
+    return [
+        query.panel
+        for make in BOARDS
+        for query in queries(make("http://127.0.0.1:9464"))
+        if is_empty(api, query.filled_in(chosen))
+    ]
+
+
 def told(hook: WebhookReceiver) -> list[dict[str, Any]]:
     """Return what a receiver was told of the rule's alert, in order."""
     alerts = [alert for _, body in hook.received for alert in json.loads(body)["alerts"]]
@@ -47,20 +69,34 @@ def told(hook: WebhookReceiver) -> list[dict[str, Any]]:
 
 
 def test_both_ways_fire_and_resolve_together(
-    serve: Callable[..., Server], hooks: list[WebhookReceiver], tmp_path: Path
+    serve: Callable[..., Server], hooks: list[WebhookReceiver], judge_model_url: str, tmp_path: Path
 ) -> None:
-    """Same labels, fired at the same time and resolved at the same time, as both receivers are told."""
+    """Same labels, fired at the same time and resolved at the same time, as both receivers are told.
+
+    While it fires, no panel of a dashboard is empty.
+    """
     own, theirs = hooks
     receiver = {"kind": "webhook", "url": own.url}
-    server = serve(judges=["groundedness"], alerts=[RULE], notify={"ops": receiver})
+    model = {"model": "openai:/gpt-5-mini", "base_url": judge_model_url, "api_key": "none"}
+    server = serve(
+        judges=["groundedness", {"name": "relevance"} | model],
+        budget={"usd_per_day": 50},
+        alerts=[RULE],
+        notify={"ops": receiver},
+    )
     options = ["--config", str(server.config_path), "--out", str(tmp_path / "rules")]
     assert CliRunner().invoke(rules_command, options).exit_code == 0
     numbers = iter(range(1, 10_000))
 
     def answer(text: str, count: int) -> None:
         for _ in range(count):
-            spans = rag_trace(next(numbers), question="How long?", answer=text, passages=[PASSAGE])
-            assert server.send(request(spans, SERVICE).SerializeToString()).status_code == 200
+            number = next(numbers)
+            spans = rag_trace(number, question="How long?", answer=text, passages=[PASSAGE])
+            spans[-1].attributes.extend(attributes({"gen_ai.response.time_to_first_chunk": 0.3}))
+            body = request(spans, SERVICE, service__version="1.4").SerializeToString()
+            assert server.send(body).status_code == 200
+            label = {"trace_id": trace_id(number).hex(), "name": "groundedness", "value": True, "source": "expert"}
+            assert httpx.post(f"{server.endpoint}/v1/feedback", json=label).status_code == 200
 
     def both(status: str) -> list[dict[str, Any]]:
         """Wait until both were told; answers go on until the server's own alert changes."""
@@ -84,6 +120,8 @@ def test_both_ways_fire_and_resolve_together(
         labels = {"alertname": "low", "service": SERVICE, "judge": "groundedness", "tier": "local"}
         assert ours["labels"] == prometheus_s["labels"] == labels | {"severity": "page", "team": "search"}
         assert prometheus_s["annotations"]["runbook_url"] == "docs/runbooks/quality.md"
+        eventually(lambda: empty_panels(api, SERVICE) == [], timeout=30)
+        assert {"Pass rate", "Results"} <= {*empty_panels(api, "nowhere")}
         both("resolved")
         healthy = [alert["labels"]["alertname"] for alert in ask(f"{api}/alerts")["alerts"]]
         assert [name for name in healthy if name.startswith("Qualitrace")] == []

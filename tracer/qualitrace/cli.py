@@ -21,6 +21,7 @@ COMMANDS = {
     "tail": ("qualitrace_monitors.terminal.tail:tail", "Show scores as they come."),
     "alerts": ("qualitrace_monitors.alert_commands.command:alerts", "List alerts; try rules and receivers."),
     "rules": ("qualitrace_monitors.prometheus_rules.command:rules", "Write Prometheus rules from the configuration."),
+    "dashboards": ("qualitrace_monitors.grafana.command:dashboards", "Write dashboards for Grafana."),
     "journal": ("qualitrace_collector.dead_letters.command:journal", "List, show, replay or drop dead letters."),
     "calibrate": ("qualitrace_monitors.calibrate.command:calibrate", "Compare a judge with experts' labels."),
     "doctor": ("qualitrace_collector.doctor.command:doctor", "Show why scores are missing, and how to fix it."),

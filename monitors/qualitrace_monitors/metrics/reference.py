@@ -1,18 +1,20 @@
 """Writes docs/reference/metrics.md: `python -m qualitrace_monitors.metrics.reference > docs/reference/metrics.md`."""
 
-from collections.abc import Sequence
-
 from qualitrace_collector import metrics as collector_metrics
-from qualitrace_collector.metrics import Family
+from qualitrace_collector.pipeline.call_metrics import MAX_CALLS, MAX_NAMES
+from qualitrace_collector.pipeline.stored_trace import MAX_MODELS
 from qualitrace_monitors.metrics import families
 
-_HEAD = """\
+_HEAD = f"""\
 # Metrics
 
 The web port (`listen.web`, 127.0.0.1:9464) exports these families at `/metrics`, for Prometheus to scrape. This page is
 generated from the code: `python -m qualitrace_monitors.metrics.reference > docs/reference/metrics.md`.
 
 - `window` is `1h` and each window of an alert rule; of budgets it is `hour` or `day`.
+- Values of labels that come from outside are bounded, of each tenant: those beyond are called `other`. They are the
+  services (`mlflow.max_experiments`), {MAX_MODELS} models, {MAX_NAMES} each of providers, operations and kinds of
+  errors, and {MAX_CALLS} combinations of these. What nobody sends any more makes room after a week.
 - `tier` is `local`, `llm` or `scorer`.
 - In the OpenMetrics form the metrics of scores, traces and model calls carry a trace id as exemplar (Prometheus:
   `--enable-feature=exemplar-storage`).
@@ -24,15 +26,9 @@ generated from the code: `python -m qualitrace_monitors.metrics.reference > docs
 
 def page() -> str:
     """Return the page in Markdown."""
-    tables = [_table("Collector", collector_metrics.FAMILIES), _table("Monitors", families.FAMILIES)]
-    return "\n".join([_HEAD, *tables])
-
-
-def _table(title: str, families: Sequence[Family]) -> str:
-    rows = [
-        f"| `{family.name}` | {family.type} | {', '.join(family.labels)} | {family.help} |\n" for family in families
-    ]
-    return f"## {title}\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n{''.join(rows)}"
+    declared = sorted((*collector_metrics.FAMILIES, *families.FAMILIES), key=lambda family: family.name)
+    rows = [f"| `{of.name}` | {of.type} | {', '.join(of.labels)} | {of.help} |\n" for of in declared]
+    return f"{_HEAD}\n| metric | type | labels | meaning |\n|---|---|---|---|\n{''.join(rows)}"
 
 
 if __name__ == "__main__":
