@@ -27,6 +27,7 @@ from qualitrace_monitors.server.health import Health
 from qualitrace_monitors.web.app import create_app
 from qualitrace_monitors.web.page import Sources
 from qualitrace_monitors.web.server import WebServer
+from qualitrace_monitors.web.trials import Trials
 
 NOW = 1_800_000_000.0
 
@@ -84,6 +85,7 @@ class WebStand:
             reload_state=lambda: reloader.state,
             links=links,
             mlflow_uri=links.tracking_uri,
+            trials=Trials(database.path, parsed.alerts),
             clock=lambda: NOW,
         )
         self.registry.register(ReloadCollector(reloader))

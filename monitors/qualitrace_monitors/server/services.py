@@ -52,6 +52,7 @@ from qualitrace_monitors.server.probes import AckProbe, MlflowProbe
 from qualitrace_monitors.web.app import create_app
 from qualitrace_monitors.web.page import Sources
 from qualitrace_monitors.web.server import WebServer
+from qualitrace_monitors.web.trials import Trials
 
 _log = logging.getLogger(__name__)
 
@@ -322,6 +323,7 @@ class Services:
             reload_state=lambda: self._reloader and self._reloader.state,
             links=self._links,
             mlflow_uri=self._mlflow_uri,
+            trials=Trials(self._database.path, self._config.alerts),
             clock=time.time,
         )
         self._registry.register(ReloadCollector(self._reloader))

@@ -6,6 +6,7 @@ from typing import Any
 
 from qualitrace_monitors.notify.payload import Links
 from qualitrace_monitors.overview.inputs import Inputs
+from qualitrace_monitors.web.trials import Trials
 
 
 class BadQuery(Exception):
@@ -22,10 +23,12 @@ class Sources(Inputs):
 
     Attributes:
         mlflow_uri: without credentials.
+        trials: backtests that readers ask for.
     """
 
     links: Links
     mlflow_uri: str
+    trials: Trials
 
     @property
     def has_trace_pages(self) -> bool:

@@ -1,17 +1,24 @@
 """The pages of alerts: where each rule stands, what fired, who was notified, and what a reader may try."""
 
 import json
+import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
 from playwright.sync_api import expect
 
 from qualitrace_collector.state import Database
+from qualitrace_monitors.alerts.settings import AlertRule
+from qualitrace_monitors.backtest.job import BacktestFailed, report_by_process
 from qualitrace_monitors.notify.delivery import Notifier
 from qualitrace_monitors.notify.outbox import Outbox
+from qualitrace_monitors.web import trials
 from support.browser import Window
 from support.ports import free_port
+from support.waiting import eventually
 from support.web import NOW, WebStand
 from support.webhooks import WebhookReceiver
 
@@ -133,6 +140,41 @@ class TestReceivers:
         """As are forms that are too large."""
         assert "no receiver named" in httpx.post(f"{web.url}/alerts/test", data={"receiver": "x"}).text
         assert httpx.post(f"{web.url}/alerts/test", data={"receiver": "x" * 20_000}).status_code == 400
+
+
+class TestBacktest:
+    def test_a_reader_tries_a_rule_on_the_past(
+        self, database: Database, add_scores: AddScores, open_web: OpenWeb
+    ) -> None:
+        """In a process of its own; its report comes onto the page."""
+        now = time.time()
+        add_scores(database, [False] * 40, now - 600)
+        web = open_web(alerts=[RULE], notify={"ops": {"url": "http://127.0.0.1:9/"}})
+        answer = httpx.post(f"{web.url}/alerts/backtest", data={"rule": "low"}, follow_redirects=True)
+        assert "Backtest of low" in answer.text
+        page = eventually(lambda: "would have fired" in (text := web.get("/alerts").text) and text, timeout=60)
+        assert "shop: would have fired once" in page
+
+    def test_there_is_one_at_a_time(self, open_web: OpenWeb, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Another one is refused until the report is there."""
+        ended = threading.Event()
+        monkeypatch.setattr(trials, "report_by_process", lambda *_: ended.wait() and ["so many lines"] * 200)
+        web = open_web(alerts=[RULE], notify={"ops": {"url": "http://127.0.0.1:9/"}})
+        for status in (303, 400):
+            assert httpx.post(f"{web.url}/alerts/backtest", data={"rule": "low"}).status_code == status
+        assert "It runs since" in web.get("/alerts").text
+        ended.set()
+        page = eventually(lambda: "so many lines" in (text := web.get("/alerts").text) and text)
+        assert page.count("so many lines") == trials.MOST_LINES
+
+    def test_why_there_is_no_report_is_said(self, web: WebStand, tmp_path: Path) -> None:
+        """A file that cannot be read, and a time that is over."""
+        rule = AlertRule.model_validate({"name": "low", "judge": "j", "when": "pass_rate < 0.9"})
+        with pytest.raises(BacktestFailed, match="ended with code 1"):
+            report_by_process(tmp_path / "none.db", [rule], rule, 60, 60)
+        with pytest.raises(BacktestFailed, match="longer than"):
+            report_by_process(tmp_path / "none.db", [rule], rule, 60, 0.01)
+        assert "no rule named" in httpx.post(f"{web.url}/alerts/backtest", data={"rule": "x"}).text
 
 
 @pytest.mark.slow

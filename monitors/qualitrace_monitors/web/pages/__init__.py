@@ -6,4 +6,4 @@ from qualitrace_monitors.web.pages import alerts, now, operation
 PAGES: tuple[Page, ...] = (now.PAGE, alerts.PAGE, alerts.EVENT_PAGE, operation.PAGE)
 """Those with a name in the menu stand in it in this order."""
 
-ACTIONS: tuple[Action, ...] = (alerts.TEST,)
+ACTIONS: tuple[Action, ...] = (alerts.TEST, alerts.BACKTEST)

@@ -12,6 +12,7 @@ from qualitrace_monitors.notify.history import Delivery, Event
 from qualitrace_monitors.notify.receiver import DeliveryFailed
 from qualitrace_monitors.notify.trial import send_test
 from qualitrace_monitors.web.page import Action, BadQuery, NotFound, Page, PageRequest, Sources
+from qualitrace_monitors.web.trials import DAYS, TrialRefused
 
 STATES = ("firing", "pending", "inactive")
 ALERTS, EVENTS, RULES = 100, 25, 100
@@ -67,6 +68,8 @@ def _alerts(sources: Sources, request: PageRequest) -> Mapping[str, Any]:
         "next_before": events[EVENTS - 1].number if len(events) > EVENTS else None,
         "undelivered": undelivered,
         "receivers": [*sources.config.notify],
+        "trial": sources.trials.last,
+        "trial_days": DAYS,
         "tried": request.query.get("tried", "")[:LONGEST_NAME],
         "outcome": request.query.get("outcome", "")[:600],
     }
@@ -105,6 +108,15 @@ def _test(sources: Sources, fields: Mapping[str, str]) -> str:
     return f"/alerts?{urlencode({'tried': name, 'outcome': outcome})}#receivers"
 
 
+def _backtest(sources: Sources, fields: Mapping[str, str]) -> str:
+    try:
+        sources.trials.start(fields.get("rule", ""), sources.clock())
+    except TrialRefused as refusal:
+        raise BadQuery(str(refusal)) from None
+    return "/alerts#backtest"
+
+
 PAGE = Page("/alerts", "alerts.html", _alerts, "Alerts")
 EVENT_PAGE = Page("/alerts/event/{number}", "event.html", _event)
 TEST = Action("/alerts/test", _test)
+BACKTEST = Action("/alerts/backtest", _backtest)
