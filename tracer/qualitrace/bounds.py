@@ -9,6 +9,7 @@ from qualitrace.copies import copied
 from qualitrace.redaction.attributes import plain
 from qualitrace.redaction.redactor import Redact
 from qualitrace.shorten import shorten
+from qualitrace.simple_spans import SIMPLE_BYTES
 
 # Characters of one text: more than the context of most models. Smaller if the whole span would be too large.
 TEXT_LIMITS = (1 << 20, 1 << 16, 1 << 12)
@@ -16,8 +17,6 @@ TEXT_LIMITS = (1 << 20, 1 << 16, 1 << 12)
 REQUEST_BYTES = 8 << 20
 # A span of no more bytes is within all of these limits.
 _SMALL_SPAN = 1 << 20
-# As many spans of no more bytes as leave the queue together fit into one request.
-_LEAST_MEASURED = 1 << 16
 
 
 def bound(span: ReadableSpan, redact: Redact | None = None) -> ReadableSpan:
@@ -94,17 +93,21 @@ def _most_of(value: Any) -> int:
     return sum(map(_most_of, value)) if isinstance(value, (list, tuple)) else 72  # a number
 
 
-def batches(spans: Iterable[ReadableSpan]) -> Iterator[list[ReadableSpan]]:
-    """Yield the spans in batches, each small enough for a request."""
+def size(span: ReadableSpan) -> int:
+    """Return the most bytes that the span takes in a request: exactly, if these are many."""
+    most = _most(span)
+    return most if most <= SIMPLE_BYTES else _size(span)
+
+
+def batches(spans: Iterable[tuple[ReadableSpan, int]]) -> Iterator[list[ReadableSpan]]:
+    """Yield the spans, which come with the bytes they take, in batches that are each small enough for a request."""
     batch: list[ReadableSpan] = []
-    size = 0
-    for span in spans:
-        most = _most(span)
-        more = most if most <= _LEAST_MEASURED else _size(span)
-        if batch and size + more > REQUEST_BYTES:
+    taken = 0
+    for span, more in spans:
+        if batch and taken + more > REQUEST_BYTES:
             yield batch
-            batch, size = [], 0
+            batch, taken = [], 0
         batch.append(span)
-        size += more
+        taken += more
     if batch:
         yield batch

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from requests.adapters import HTTPAdapter
 from requests.utils import get_netrc_auth
 
-from qualitrace.bounds import batches, bound
+from qualitrace.bounds import batches, bound, size
 from qualitrace.content import captures_content
 from qualitrace.delivery import Tally
 from qualitrace.quiet import SparseFilter, logger, never_raises
@@ -26,6 +26,7 @@ from qualitrace.redaction.queries import without_queries
 from qualitrace.redaction.redactor import Redactor
 from qualitrace.redaction.span_copy import SpanRedactor
 from qualitrace.sendable import sendable
+from qualitrace.simple_spans import SIMPLE_BYTES, simple_texts
 
 _CREDENTIAL_PROVIDERS = (
     "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER",
@@ -72,10 +73,10 @@ class DeliveringExporter(OTLPSpanExporter):
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send the spans, in several requests if need be."""
         self._tally.start(len(spans))
-        prepared: Iterable[ReadableSpan] = self._prepared(spans)
+        prepared: Iterable[tuple[ReadableSpan, int]] = self._prepared(spans)
         if self._readers:
             prepared = list(prepared)
-            self._show(prepared)
+            self._show([span for span, _ in prepared])
         if not self.sends:
             self._tally.sent(len(list(prepared)))
             return SpanExportResult.SUCCESS
@@ -88,18 +89,28 @@ class DeliveringExporter(OTLPSpanExporter):
         for reader in self._readers:
             reader.take(found)
 
+    def leaves(self, span: ReadableSpan, texts: list[str]) -> bool:
+        """Return whether it is sure that `prepare` would not change a span in which only these texts could be."""
+        return True
+
     def prepare(self, span: ReadableSpan) -> ReadableSpan:
         """Return what is sent of a span: here, all but the middle of huge texts."""
         return bound(span)
 
-    def _prepared(self, spans: Iterable[ReadableSpan]) -> Iterator[ReadableSpan]:
+    def _prepared(self, spans: Iterable[ReadableSpan]) -> Iterator[tuple[ReadableSpan, int]]:
+        """Yield what is sent, and the most bytes that it takes."""
         for span in spans:
             try:
-                prepared = self.prepare(sendable(span))
+                texts = simple_texts(span)
+                if texts is not None and self.leaves(span, texts):
+                    prepared, most = span, SIMPLE_BYTES
+                else:
+                    prepared = self.prepare(sendable(span))
+                    most = size(prepared)
             except Exception as error:
                 self._tally.dropped(1, f"could not be encoded ({type(error).__name__})")
             else:
-                yield prepared
+                yield prepared, most
 
     def _send(self, spans: Sequence[ReadableSpan]) -> bool:
         self._answers.forget()
@@ -139,6 +150,10 @@ class RedactingExporter(DeliveringExporter):
         super().__init__(tally, readers, **options)
         self._text = redact
         self._span = SpanRedactor(redact)
+
+    def leaves(self, span: ReadableSpan, texts: list[str]) -> bool:
+        """Return whether nothing would be redacted. Without content that is not sure: URLs lose their queries then."""
+        return captures_content() and self._span.leaves(span, texts)
 
     def prepare(self, span: ReadableSpan) -> ReadableSpan:
         """Return a redacted copy of the span; first huge texts are cut, which would take long to redact."""

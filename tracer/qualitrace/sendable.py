@@ -13,6 +13,7 @@ from opentelemetry.trace import Link, Status
 from qualitrace.copies import copied
 from qualitrace.redaction.attributes import plain
 from qualitrace.serialize import without_surrogates
+from qualitrace.simple_spans import encodes
 
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 # Python writes no longer ones as decimals in any version's default settings.
@@ -47,33 +48,17 @@ def _is_sendable(span: ReadableSpan) -> bool:
 
 
 def _all_fit(attributes: Mapping[str, Any] | None) -> bool:
-    for key, value in plain(attributes).items():
-        if not (type(key) is str and key.isascii()) and not _fits(key):
-            return False
-        # This runs for each attribute of each span: most are texts in ASCII, and small numbers.
-        kind = type(value)
-        plainly = value.isascii() if kind is str else kind is int and _LEAST <= value <= _MOST
-        if not plainly and not _fits(value):
-            return False
-    return True
+    return all(_fits(key) and _fits(value) for key, value in plain(attributes).items())
 
 
 def _fits(value: Any) -> bool:
     if isinstance(value, str):
-        return value.isascii() or _encodes(value)
+        return value.isascii() or encodes(value)
     if isinstance(value, int):
         return _LEAST <= value <= _MOST
     if isinstance(value, (list, tuple)):
         return all(map(_fits, value))
     return _all_fit(value) if isinstance(value, Mapping) else True
-
-
-def _encodes(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _made(value: Any) -> Any:

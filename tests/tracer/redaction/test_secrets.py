@@ -77,6 +77,14 @@ def test_what_is_not_personal_stays(text: str) -> None:
     assert ALL(text) == text
 
 
+@pytest.mark.parametrize("before", ["", "é", "语" * 20, "İ", "😀 ", "a/b-c_d.e "])
+def test_a_secret_is_found_at_its_place_in_texts_of_any_script(before: str) -> None:
+    """The shortest key of the table, keys one after the other, and a name in mixed case."""
+    key, other = "xoxb-1234567890", f"ghp_{'a1' * 18}"
+    assert SECRETS(f"{before} {key} {other},{key}") == f"{before} [secret] [secret],[secret]"
+    assert SECRETS(f"{before} PassWord=hunter2") == f"{before} PassWord=[secret]"
+
+
 def test_what_stands_around_a_secret_stays() -> None:
     """In an encoded part, in JSON, and in a URL: host and user are no secrets."""
     assert SECRETS("GET https://ada:hunter2@host/a?b=1 failed") == "GET https://ada:[secret]@host/a?b=1 failed"

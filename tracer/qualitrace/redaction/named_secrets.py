@@ -8,7 +8,6 @@ import binascii
 import re
 from collections.abc import Iterator
 from functools import cache
-from itertools import chain
 
 # The end of an attribute's name.
 SECRET_NAME = re.compile(
@@ -16,24 +15,12 @@ SECRET_NAME = re.compile(
 )
 
 _QUOTE = r"\\{0,16}[\"'`]"
-# Words with a rare character, at which the search stops.
-_RARE_NAME = (
-    r"[wWkKzZ](?:"
-    r"(?P<password>(?<=(?i:passw))(?i:(?:or)?d)|(?<=(?i:pw))[dD])"
-    r"|(?P<header>(?<=(?i:cook))(?i:ie)|(?<=(?i:authoriz))(?i:ation))"
-    r"|(?P<key>(?<=[kK])(?i:ey))"
-    r"|(?P<token>(?<=(?i:tok))(?i:en))"
-    r")"
+# Each is looked for as plain text, which is quick; the pattern decides.
+_WORDS = ("passw", "passphrase", "pwd", "cookie", "authorization", "key", "token", "secret", "credential")
+_NAME = (
+    r"(?:(?P<password>(?i:passw(?:or)?d|passphrase|pwd))|(?P<header>(?i:cookie|authorization))|(?P<key>(?i:key))"
+    r"|(?P<token>(?i:token|secret|credentials?)))"
 )
-# Words without one, by a part that is looked for as plain text, which is quick.
-_OTHER_NAMES = {
-    "ecret": "(?P<token>(?<=[sS]ecret))",
-    "ECRET": "(?P<token>(?<=SECRET))",
-    "redential": "(?P<token>(?<=[cC]redential)s?)",
-    "REDENTIAL": "(?P<token>(?<=CREDENTIAL)S?)",
-    "assphrase": "(?P<password>(?<=[pP]assphrase))",
-    "ASSPHRASE": "(?P<password>(?<=PASSPHRASE))",
-}
 _IS = (
     rf"(?P<closing>{_QUOTE})?\]?[ \t]{{0,3}}"
     rf"(?P<is>=>|:=|={{1,3}}|:|,(?=[ \t]?b?{_QUOTE})|[ \t](?:is|was)\b:?|,[ \t]?{_QUOTE}value{_QUOTE}[ \t]?:)"
@@ -45,7 +32,6 @@ _VALUE = (
     r"(?P<value>(?(quote)(?:[^\s\"'`\\]|\\[^\s\"'`\\nrtu]|(?<!\")'(?=[^\s,}\])])){4,2000}"
     r"|[^\s\"'`\\,;&<>(){}\[\]]{4,2000}))"
 )
-_SCHEMES = ("earer ", "EARER ", "asic ", "ASIC ")
 _SCHEME = re.compile(r"[bB](?i:earer|asic)[ \t]{1,3}(?P<value>[\w.~+/=-]{8,4000})", re.ASCII)
 _QUERY = re.compile(
     r"[?&;](?:[xX]-\w{2,5}-)?(?i:key|sig|signature|code|auth|hmac)=(?P<value>[^\s&;\"'<>#\\]{12,2000})", re.ASCII
@@ -57,7 +43,7 @@ _KEY_OF = re.compile(
     r"(?i:api|access|account|admin|auth|client|consumer|encryption|function|host|license|master|private|secret"
     r"|service|shared|signing|storage|subscription|webhook)[ _-]{0,1}\Z|[A-Z0-9]_\Z|[xX]-[\w-]{0,30}-\Z"
 )
-_PAGE = re.compile(r"(?i:page|next|continuation|sync|delta|previous|cursor)[ _-]?tok\Z")
+_PAGE = re.compile(r"(?i:page|next|continuation|sync|delta|previous|cursor)[ _-]?(?i:tok)\Z")
 
 _PLACEHOLDER = re.compile(r"\$?[<{(]|\$[A-Z_]+\Z|%[(s]|\[|(.)\1*\Z|(?i:your|my|the)[_-]|None\b|null\b", re.ASCII)
 _IDENTIFIER = re.compile(r"_*[A-Za-z]+\d{0,2}(?:[._-]+(?:[A-Za-z]+\d{0,2}|\d{1,2}))*\Z")
@@ -66,25 +52,37 @@ _SYMBOL = re.compile(r"[!@#$%^&*+~?]")
 _AROUND = ".,;:!?)"
 
 
-def named_secrets(text: str) -> Iterator[tuple[int, int, str]]:
-    """Yield start and end of each value that its place says to be a secret, and the quote that it needs in JSON."""
-    named = [_named(_RARE_NAME), *(_named(part + name) for part, name in _OTHER_NAMES.items() if part in text)]
-    for match in chain.from_iterable(pattern.finditer(text) for pattern in named):
-        if _is_named(text, match):
-            yield _span(match)
-    if any(scheme in text for scheme in _SCHEMES):
+def named_secrets(text: str, lowered: str) -> Iterator[tuple[int, int, str]]:
+    """Yield start and end of each value that its place says to be a secret, and the quote that it needs in JSON.
+
+    Args:
+        text: any text.
+        lowered: the same in lower case, as long; letters that are not ASCII may be missing.
+    """
+    for word in _WORDS:
+        if word in lowered:
+            yield from _named(word, text, lowered)
+    if "bearer " in lowered or "basic " in lowered:
         for match in _SCHEME.finditer(text):
             if _is_basic(match["value"]) if match[0][1] in "aA" else _is_token(match["value"], 16):
                 yield _span(match)
     if "=" in text:
         yield from (_span(match) for match in _QUERY.finditer(text) if _is_token(match["value"], 12))
-    if "curl " in text:
+    if "curl " in lowered:
         yield from (_span(match) for match in _CURL_USER.finditer(text) if not _PLACEHOLDER.match(match["value"]))
 
 
-@cache  # at the first text, not at import: together they take longer than all other imports of the redaction
-def _named(name: str) -> re.Pattern[str]:
-    return re.compile(name + _IS + _VALUE)
+def _named(word: str, text: str, lowered: str) -> Iterator[tuple[int, int, str]]:
+    at = lowered.find(word)
+    while at >= 0:
+        if (match := _assignment().match(text, at)) and _is_named(text, match):
+            yield _span(match)
+        at = lowered.find(word, match.end() if match else at + len(word))
+
+
+@cache  # at the first name, not at import: it takes longer than all other imports of the redaction
+def _assignment() -> re.Pattern[str]:
+    return re.compile(_NAME + _IS + _VALUE)
 
 
 def _span(match: re.Match[str]) -> tuple[int, int, str]:
@@ -109,7 +107,7 @@ def _is_named(text: str, match: re.Match[str]) -> bool:
     before = text[max(0, match.start() - 40) : match.start()]
     if kind == "key":
         return bool(_KEY_OF.search(before)) and _is_token(value, 16 if said else 12)
-    return not _PAGE.search(before + text[match.start()]) and _is_token(value, 16 if said else 12)
+    return not _PAGE.search(before + match["token"][:3]) and _is_token(value, 16 if said else 12)
 
 
 def _is_password(value: str, quoted: bool, least: int) -> bool:

@@ -69,14 +69,16 @@ def _scrub(text: str) -> str:
 
 def _find(text: str) -> Iterator[tuple[int, int, str]]:
     """Yield start and end of each secret, and the quote that its replacement needs."""
-    yield from named_secrets(text)
-    for finder in (_starts(), _private_keys, _in_urls):
-        for start, end in finder(text):
+    # Names and keys are ASCII. With a byte for each character, what is found stands at the same place in the text.
+    data = text.encode("ascii", "replace")
+    yield from named_secrets(text, data.decode("ascii").lower())
+    for spans in (_starts()(text, data), _private_keys(text), _in_urls(text)):
+        for start, end in spans:
             yield start, end, ""
 
 
 def _in_urls(text: str) -> Iterator[Span]:
-    if "://" in text and "@" in text:
+    if "@" in text and "://" in text:
         yield from (match.span(1) for match in _URL_PASSWORD.finditer(text))
         yield from (match.span(1) for match in _URL_TOKEN.finditer(text))
 
@@ -96,11 +98,19 @@ def _rarest(start: str) -> int:
     return max(range(len(start)), key=lambda at: rank.get(start[at], len(rank)))
 
 
+# All that stands in keys, and as many of these in a row as the shortest key has: no prose has them.
+_OF_KEYS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.~+/=")
+_IN_A_ROW = b"x" * 15
+_AS_ROWS = bytes(b"x"[0] if byte in _OF_KEYS else b" "[0] for byte in range(256))
+
 _Sides = tuple[set[str], set[str]]  # what stands before a character, and behind it
 
 
 class _Starts:
-    """Finds what the keys of the table start with, in one search that stops at the rarest character of each start."""
+    """Finds keys by what those of the table start with, in the parts of a text that are long enough for one.
+
+    One search stops at the rarest character of each start.
+    """
 
     def __init__(self) -> None:
         self._at: dict[str, list[tuple[int, str, Shape, re.Pattern[str]]]] = defaultdict(list)
@@ -116,17 +126,28 @@ class _Starts:
         # The engine skips to the first characters of the alternatives, and enters the one that begins with it.
         self._search = re.compile("|".join(f"{re.escape(c)}(?:{_sides(sides[c])})" for c in sides))
 
-    def __call__(self, text: str) -> Iterator[Span]:
+    def __call__(self, text: str, data: bytes) -> Iterator[Span]:
+        rows = data.translate(_AS_ROWS)
+        begin = rows.find(_IN_A_ROW)
+        while begin >= 0:
+            end = rows.find(b" ", begin)
+            end = len(text) if end < 0 else end
+            for span in self._keys(text, begin, end):
+                yield span
+                end = max(end, span[1])
+            begin = rows.find(_IN_A_ROW, end)
+
+    def _keys(self, text: str, begin: int, end: int) -> Iterator[Span]:
         done = 0
-        for match in self._search.finditer(text):
+        for match in self._search.finditer(text, begin, end):
             anchor = match.start()
             for offset, start, shape, rest in self._at[text[anchor]]:
                 at = anchor - offset
-                if at < done or not text.startswith(start, at) or (begin := _beginning(text, at, shape)) is None:
+                if at < done or not text.startswith(start, at) or (first := _beginning(text, at, shape)) is None:
                     continue
                 if key := rest.match(text, at + len(start)):
                     done = key.end()
-                    yield begin, done
+                    yield first, done
 
 
 def _sides(offsets: Mapping[int, _Sides]) -> str:

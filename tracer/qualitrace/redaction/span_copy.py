@@ -37,11 +37,9 @@ class SpanRedactor:
 
     def __call__(self, span: ReadableSpan) -> ReadableSpan:
         """Return a redacted copy, or the span itself if there is nothing to redact in it."""
-        if self._resource[0] is not span.resource:  # a process has one
-            self._resource = (span.resource, self._make_resource(span.resource))
-        resource, scope = self._resource[1], self._scope(span.instrumentation_scope)
-        if resource is span.resource and scope is span.instrumentation_scope and self._redact.keeps(_texts(span)):
+        if self.leaves(span, _texts(span)):
             return span
+        resource, scope = self._made_resource(span.resource), self._scope(span.instrumentation_scope)
         return copied(
             span,
             name=self._redact(span.name),
@@ -52,6 +50,19 @@ class SpanRedactor:
             status=Status(span.status.status_code, self._optional(span.status.description)),
             instrumentation_scope=scope,
         )
+
+    def leaves(self, span: ReadableSpan, texts: list[str]) -> bool:
+        """Return whether it is sure that a span stays as it is, of which only these texts could be redacted."""
+        return (
+            self._made_resource(span.resource) is span.resource
+            and self._scope(span.instrumentation_scope) is span.instrumentation_scope
+            and self._redact.keeps(texts)
+        )
+
+    def _made_resource(self, resource: Resource) -> Resource | None:
+        if self._resource[0] is not resource:  # a process has one
+            self._resource = (resource, self._make_resource(resource))
+        return self._resource[1]
 
     def _attributes(self, attributes: Mapping[str, Any] | None) -> dict[str, Any]:
         return {redacted_key(self._redact, key): self._value(key, item) for key, item in (attributes or {}).items()}
