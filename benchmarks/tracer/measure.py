@@ -3,7 +3,7 @@
 import random
 import socket
 import statistics
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -13,13 +13,13 @@ from typing import TypeVar
 import click
 
 from fake_provider import provider
-from tracer.peers import BASELINE, PEERS, REFERENCE
-from tracer.running import Application, ApplicationError
+from tracer.counting import CountedApplication
+from tracer.peers import BASELINE, PEERS, REFERENCE, Peer
+from tracer.running import WORK, Application, ApplicationError
 from tracer.sink import sink
 
 T = TypeVar("T")
 
-WORK = ("chat", "stream")
 STATES = ("dead", "hanging")  # of the collector
 WARM_UP_CALLS = 50
 QUEUED = 100
@@ -44,6 +44,8 @@ class Plan:
 
 
 QUICK = Plan(rounds=3, calls=40, starts=1, exits=1)
+# Enough where calls cost the same each time, and take fifty times as long.
+COUNTED_CALLS = 40
 
 
 @dataclass
@@ -51,7 +53,7 @@ class Results:
     """What was measured of one tracer.
 
     Attributes:
-        cpu: by work, seconds of CPU for one call, in each round.
+        cost: by work, of one call in each round: seconds of CPU, or instructions.
         starts: seconds of CPU to import and start it.
         exits: by the state of the collector, seconds from the end of the program to the end of its process.
         rss_mib: resident memory after all calls.
@@ -59,7 +61,7 @@ class Results:
     """
 
     version: str = ""
-    cpu: dict[str, list[float]] = field(default_factory=lambda: {work: [] for work in WORK})
+    cost: dict[str, list[float]] = field(default_factory=lambda: {work: [] for work in WORK})
     starts: list[float] = field(default_factory=list[float])
     exits: dict[str, list[float]] = field(default_factory=lambda: {state: [] for state in STATES})
     rss_mib: float = 0.0
@@ -84,8 +86,8 @@ class Spread:
 
 
 def added(results: Mapping[str, Results], name: str, work: str) -> list[float]:
-    """Return what a tracer added to the CPU seconds of a call, by round."""
-    pairs = zip(results[name].cpu[work], results[BASELINE].cpu[work], strict=True)
+    """Return what a tracer added to the cost of a call, by round."""
+    pairs = zip(results[name].cost[work], results[BASELINE].cost[work], strict=True)
     return [traced - untraced for traced, untraced in pairs]
 
 
@@ -93,6 +95,14 @@ def ratios(results: Mapping[str, Results], name: str, work: str) -> list[float]:
     """Return what a tracer added, over what OpenTelemetry alone did, by round."""
     pairs = zip(added(results, name, work), added(results, REFERENCE, work), strict=True)
     return [ours / theirs for ours, theirs in pairs]
+
+
+def count(pythons: Mapping[str, Path], plan: Plan) -> dict[str, Results]:
+    """Count the instructions of calls with the tracers of these environments, and nothing else; as `compare`."""
+    results = {name: Results() for name in pythons}
+    with provider(0) as llm:
+        _measure_calls(pythons, plan, llm, results, CountedApplication)
+    return {name: result for name, result in results.items() if result.version}
 
 
 def compare(pythons: Mapping[str, Path], plan: Plan) -> dict[str, Results]:
@@ -104,27 +114,32 @@ def compare(pythons: Mapping[str, Path], plan: Plan) -> dict[str, Results]:
     """
     results = {name: Results() for name in pythons}
     with provider(0) as llm:
-        _measure_calls(pythons, plan, llm, results)
+        _measure_calls(pythons, plan, llm, results, Application)
         _measure_starts(pythons, plan, llm, results)
         _measure_exits(pythons, plan, llm, results)
     return {name: result for name, result in results.items() if result.version}
 
 
-def _measure_calls(pythons: Mapping[str, Path], plan: Plan, llm: str, results: Mapping[str, Results]) -> None:
+def _measure_calls(
+    pythons: Mapping[str, Path],
+    plan: Plan,
+    llm: str,
+    results: Mapping[str, Results],
+    runs: Callable[[Peer, Path, str, str], Application],
+) -> None:
     with sink(list(pythons)) as collector, ExitStack() as stack:
         applications: list[Application] = []
         for name, python in pythons.items():
             with _report_and_go_on():
-                application = stack.enter_context(Application(PEERS[name], python, llm, collector.endpoints[name]))
-                for work in WORK:
-                    application.work(work, WARM_UP_CALLS, flush=True)
+                application = stack.enter_context(runs(PEERS[name], python, llm, collector.endpoints[name]))
+                application.warm_up(WARM_UP_CALLS)
                 results[name].version = application.version
                 applications.append(application)
         for number, order in enumerate(_orders(applications, plan.rounds)):
             for work, calls in (("chat", plan.calls), ("stream", plan.calls // 4)):
                 for application in order:
-                    cpu = application.work(work, calls, flush=True)
-                    results[application.peer.name].cpu[work].append(cpu / calls)
+                    cost = application.work(work, calls, flush=True)
+                    results[application.peer.name].cost[work].append(cost / calls)
             click.echo(f"round {number + 1} of {plan.rounds}", err=True)
         for application in applications:
             result = results[application.peer.name]

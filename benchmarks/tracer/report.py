@@ -8,13 +8,25 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from tracer.measure import STATES, WORK, Results, Spread, added, ratios
+from tracer.measure import STATES, Results, Spread, added, ratios
 from tracer.peers import BASELINE, REFERENCE
+from tracer.running import WORK
 
 _COLUMNS = (
     "tracer", "version", "chat µs", "× OTel", "stream µs", "× OTel", "start ms", "exit, dead s", "exit, hanging s",
     "RSS MiB", "spans/call",
 )  # fmt: skip
+
+
+_COUNTED = ("tracer", "version", "chat k", "× OTel", "stream k", "× OTel", "spans/call")
+
+
+def print_counts(results: Mapping[str, Results]) -> None:
+    """Print a row for each tracer, in thousands of instructions."""
+    table = Table(*_COUNTED, box=box.MARKDOWN)
+    for name, result in results.items():
+        table.add_row(name, result.version, *_costs(results, name, 1e-3), f"{result.spans_per_call:.1f}")
+    Console(width=200).print(table)
 
 
 def print_table(results: Mapping[str, Results]) -> None:
@@ -39,19 +51,26 @@ def _summary(results: Mapping[str, Results], name: str) -> dict[str, Any]:
 
 def _row(results: Mapping[str, Results], name: str, result: Results) -> list[str]:
     is_baseline = name == BASELINE
-    cells = [name, result.version]
-    for work in WORK:
-        spent = result.cpu[work] if is_baseline else added(results, name, work)
-        cells.append(f"{'' if is_baseline else '+'}{Spread.of(spent).median * 1e6:,.0f}")
-        cells.append("" if name in (BASELINE, REFERENCE) else _spread(ratios(results, name, work)))
     more = result.rss_mib - (0 if is_baseline else results[BASELINE].rss_mib)
     return [
-        *cells,
+        name,
+        result.version,
+        *_costs(results, name, 1e6),
         f"{Spread.of(result.starts).median * 1e3:,.0f}",
         *(_seconds(Spread.of(result.exits[state]).median) for state in STATES),
         f"{'' if is_baseline else '+'}{more:,.0f}",
         f"{result.spans_per_call:.1f}",
     ]
+
+
+def _costs(results: Mapping[str, Results], name: str, scale: float) -> list[str]:
+    """Return what each kind of call costs, and how often that of the reference."""
+    cells: list[str] = []
+    for work in WORK:
+        spent = results[name].cost[work] if name == BASELINE else added(results, name, work)
+        cells.append(f"{'' if name == BASELINE else '+'}{Spread.of(spent).median * scale:,.0f}")
+        cells.append("" if name in (BASELINE, REFERENCE) else _spread(ratios(results, name, work)))
+    return cells
 
 
 def _spread(values: Sequence[float]) -> str:

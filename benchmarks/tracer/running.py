@@ -5,6 +5,7 @@ import os
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +16,7 @@ from tracer.peers import Peer
 APPLICATION = Path(__file__).with_name("application.py")
 _OTHERS = ("OTEL_", "QUALITRACE_", "PYTHON", "LANGFUSE_", "OPENLIT_", "PHOENIX_", "LOGFIRE_", "TRACELOOP_", "MLFLOW_")
 MEBIBYTE = 1 << 20
+WORK = ("chat", "stream")
 
 
 class ApplicationError(Exception):
@@ -28,33 +30,47 @@ class Application:
         start_cpu: seconds of CPU that importing and starting the tracer took; the client was imported before.
         version: of the tracer.
         calls: how many it has made.
+        pid: of its process.
+        folder: its working directory.
 
     Args:
         peer: the tracer.
         python: the interpreter of its environment.
         provider: base URL of the provider that it calls.
         collector: the address that its tracer sends to.
+        runner: a command that runs the interpreter.
+        variables: more of its environment.
 
     Raises:
         ApplicationError: it did not start.
     """
 
-    def __init__(self, peer: Peer, python: Path, provider: str, collector: str) -> None:
+    def __init__(
+        self,
+        peer: Peer,
+        python: Path,
+        provider: str,
+        collector: str,
+        runner: Sequence[str] = (),
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self.peer = peer
         self.calls = 0
         self._folder = tempfile.TemporaryDirectory(prefix="qualitrace-bench-")
-        self._log = Path(self._folder.name) / "stderr"
+        self.folder = Path(self._folder.name)
+        self._log = self.folder / "stderr"
         kept = {name: value for name, value in os.environ.items() if not name.startswith(_OTHERS)}
         with self._log.open("w") as errors:
             self._process = subprocess.Popen(
-                [str(python), str(APPLICATION), peer.start, provider, collector, peer.distribution],
+                [*runner, str(python), str(APPLICATION), peer.start, provider, collector, peer.distribution],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                cwd=self._folder.name,
-                env=kept | {"HOME": self._folder.name},
+                cwd=self.folder,
+                env={**kept, "HOME": self._folder.name, **(variables or {})},
             )
+        self.pid = self._process.pid
         try:
             started = self._answer()
         except ApplicationError:
@@ -71,6 +87,11 @@ class Application:
         self._process.__exit__(None, None, None)  # closes the pipes, and waits
         self._folder.cleanup()
 
+    def warm_up(self, calls: int) -> None:
+        """Make so many calls of each kind, and send all."""
+        for work in WORK:
+            self._work(work, calls, flush=True)
+
     def work(self, work: str, calls: int, *, flush: bool) -> float:
         """Return the seconds of CPU of the process for so many calls, those of its threads among them.
 
@@ -82,6 +103,9 @@ class Application:
         Raises:
             ApplicationError: it ended.
         """
+        return self._work(work, calls, flush=flush)
+
+    def _work(self, work: str, calls: int, *, flush: bool) -> float:
         assert self._process.stdin
         print(json.dumps({"work": work, "calls": calls, "flush": flush}), file=self._process.stdin, flush=True)
         self.calls += calls
@@ -89,7 +113,7 @@ class Application:
 
     def rss_mib(self) -> float:
         """Return its resident memory."""
-        return psutil.Process(self._process.pid).memory_info().rss / MEBIBYTE
+        return psutil.Process(self.pid).memory_info().rss / MEBIBYTE
 
     def seconds_to_end(self, most: float) -> float:
         """Let it end; return how long that took, infinite if it is longer than `most`."""

@@ -42,7 +42,7 @@ def qualitrace(endpoint: str, **settings: Any) -> Flush:
     import qualitrace
 
     qualitrace.init(service_name=SERVICE, endpoint=endpoint, **settings)
-    return qualitrace.flush
+    return lambda: qualitrace.flush(60)  # as long as it takes, like the others
 
 
 def qualitrace_redact(endpoint: str) -> Flush:

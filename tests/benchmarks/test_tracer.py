@@ -12,8 +12,8 @@ PYTHON = Path(sys.executable)
 
 
 def results(untraced: list[float], reference: list[float], traced: list[float]) -> dict[str, Results]:
-    cpu = {"none": untraced, "otel": reference, "qualitrace": traced}
-    return {name: Results(cpu={"chat": values, "stream": values}) for name, values in cpu.items()}
+    costs = {"none": untraced, "otel": reference, "qualitrace": traced}
+    return {name: Results(cost={"chat": values, "stream": values}) for name, values in costs.items()}
 
 
 def test_what_is_added_is_compared_round_by_round() -> None:
@@ -37,8 +37,8 @@ def test_tracers_are_measured_at_work() -> None:
     assert {name: result.spans_per_call for name, result in found.items()} == {"none": 0, "otel": 1, "qualitrace": 1}
     for result in found.values():
         for work in ("chat", "stream"):
-            assert len(result.cpu[work]) == 2
-            assert min(result.cpu[work]) > 0
+            assert len(result.cost[work]) == 2
+            assert min(result.cost[work]) > 0
         assert result.starts[0] >= 0
         assert [len(result.exits[state]) for state in ("dead", "hanging")] == [1, 1]
         assert result.rss_mib > 10
