@@ -2,7 +2,7 @@
 
 import shutil
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from qualitrace_collector.config.load import parse_config
 from qualitrace_collector.masking import masked
+from qualitrace_collector.person_feedback import PersonFeedback
 from qualitrace_collector.state import Database
 from qualitrace_monitors.alerts.engine import AlertEngine
 from qualitrace_monitors.budget.pacing import Pacing
@@ -39,6 +40,7 @@ class WebStand:
         received, notified: what the receive process and the notifier counted.
         journal: how the journal is.
         health: the components; none at first.
+        given: what readers said of answers, until `give` is set to something else.
         supervisor: the supervisor's end of what reloads are asked for through.
     """
 
@@ -48,13 +50,15 @@ class WebStand:
         self.registry = CollectorRegistry()
         expose_process(self.registry)
         self.judge_metrics = JudgeMetrics(self.registry)
-        links = Links("http://127.0.0.1:9464", masked(parsed.tracking_uri))
+        links = Links("http://127.0.0.1:9464", parsed.mlflow.pages)
         self.alerts = AlertEngine(parsed.alerts, database, estimator, links)
         self.journal: JournalState | None = JournalState(
             requests=7, bytes=7_000, max_bytes=1 << 30, oldest_at=NOW - 30, free_bytes=1 << 40
         )
         self.received: dict[tuple[str, str], int] = {}
         self.notified: dict[tuple[str, str], int] = {}
+        self.given: list[PersonFeedback] = []
+        self.give: Callable[[PersonFeedback], None] = self.given.append
         self.health = Health()
         state = StateCollector(
             database=database,
@@ -83,14 +87,18 @@ class WebStand:
             problems=self.health.problems,
             journal=lambda: self.journal,
             reload_state=lambda: reloader.state,
+            give_feedback=self._take_feedback,
             links=links,
-            mlflow_uri=links.tracking_uri,
+            mlflow_uri=masked(parsed.tracking_uri),
             trials=Trials(database.path, parsed.alerts),
             clock=lambda: NOW,
         )
         self.registry.register(ReloadCollector(reloader))
         app = create_app(sources, self.registry, self.health.report, reloader)
         self.server = WebServer(app)
+
+    def _take_feedback(self, feedback: PersonFeedback) -> None:
+        self.give(feedback)
 
     @property
     def url(self) -> str:

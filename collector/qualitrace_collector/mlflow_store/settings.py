@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import AnyHttpUrl, Field
 
 from qualitrace_collector.config.section import Section
 from qualitrace_collector.config.values import Duration, HeaderSecret, TrackingUri
+from qualitrace_collector.masking import masked
 
 
 class Retention(Section):
@@ -23,6 +24,8 @@ class Mlflow(Section):
 
     tracking_uri: TrackingUri = ""
     """`sqlite:///…`, `postgresql://…` or `http(s)://…`. Empty means `mlflow.db` in `data_dir`."""
+    ui_url: AnyHttpUrl | None = None
+    """Where readers find MLflow's pages, if not at an `http(s)` tracking URI. Pages and notifications link to them."""
     token: HeaderSecret | None = None
     """The Bearer token for a tracking server. For Basic write `https://user:${env:PASSWORD}@host` as the URI."""
     experiment: str = "{service.name}"
@@ -35,6 +38,13 @@ class Mlflow(Section):
     """A service that sent nothing for so long makes room for another. Its experiment stays."""
     retention: Retention = Retention()
     """How long traces are kept; by default for ever."""
+
+    @property
+    def pages(self) -> str:
+        """The address of MLflow's UI without credentials; empty if there is none, as for a database."""
+        if self.ui_url is not None:
+            return masked(str(self.ui_url))
+        return masked(self.tracking_uri) if self.tracking_uri.startswith(("http://", "https://")) else ""
 
     def uri(self, data_dir: Path) -> str:
         """Return the tracking URI: as configured, else that of a SQLite database in `data_dir`."""

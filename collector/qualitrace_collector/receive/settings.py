@@ -5,7 +5,7 @@ import re
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import limits
 from pydantic import (
@@ -46,6 +46,8 @@ class Listen(Section):
     """The token for the web port, sent as Bearer or as the password of Basic authentication."""
     web_read_token: HeaderSecret | None = None
     """A second token, with which readers see everything but cannot label, test receivers or reload."""
+    web_personal_data: Literal["masked", "shown"] = "masked"
+    """`shown` shows texts as they are to those who send `web_token`; others see personal data and secrets masked."""
     allowed_hosts: tuple[str, ...] = ()
     """Host names that the web and OTLP/HTTP ports answer to. Without any, OTLP beyond loopback answers to all."""
 

@@ -5,10 +5,9 @@ would call everybody, and a link could show another address than its own.
 """
 
 import re
-from functools import cache
 
-from qualitrace.redaction.redactor import PERSONAL, SECRET, Redactor
-from qualitrace_monitors.estimate.answers import shortened
+from qualitrace_monitors.answers.personal_data import masked
+from qualitrace_monitors.answers.texts import shortened
 
 _APART = "\u200b"
 """A space without width: it parts what would be a mention or a link, and nobody sees it."""
@@ -24,9 +23,4 @@ def inert(text: str) -> str:
 
 def quoted(text: str, most: int) -> str:
     """Return a text from the traffic, inert, with personal data masked, in at most `most` characters."""
-    return shortened(inert(_redactor()(text)), most)
-
-
-@cache
-def _redactor() -> Redactor:
-    return Redactor([SECRET, *PERSONAL])
+    return shortened(inert(masked(text)), most)

@@ -9,7 +9,8 @@ from typing import Any
 
 from qualitrace_collector.sample import SLICES
 from qualitrace_collector.state import Database, Opinions
-from qualitrace_monitors.estimate import answers, distribution, pairs, sequence
+from qualitrace_monitors.answers import texts
+from qualitrace_monitors.estimate import distribution, pairs, sequence
 from qualitrace_monitors.estimate.counting import count, session_began
 from qualitrace_monitors.estimate.sums import DAY, HOUR, SESSION, SLICED
 
@@ -158,7 +159,7 @@ def prune(database: Database, older_than: float) -> None:
             connection.execute("DELETE FROM score_day WHERE slice = ? AND day < ?", (name, math.floor(start / DAY)))
         connection.execute("DELETE FROM slice_value WHERE seen_hour < ?", (hour,))
         sequence.prune(connection, hour)
-        answers.prune(connection, hour * HOUR)
+        texts.prune(connection, hour * HOUR)
         connection.execute("DELETE FROM expert_label WHERE labelled_at < ?", (hour * HOUR,))
         Opinions.prune(connection, hour * HOUR)
 

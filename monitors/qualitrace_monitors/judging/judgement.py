@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from qualitrace_collector.state import Database, JudgeQueue, JudgeTask, Ledger
 from qualitrace_collector.state.ledger import JudgementOutcome
 from qualitrace_monitors.alerts import joined_scores, new_scores
+from qualitrace_monitors.answers import texts
 from qualitrace_monitors.budget.spending import AlwaysPicks, Spending
-from qualitrace_monitors.estimate import answers
 from qualitrace_monitors.estimate.scores import ScoreRow
 from qualitrace_monitors.judges.build import Escalation, JudgeStage
 from qualitrace_monitors.judges.cache import VerdictCache
@@ -102,7 +102,7 @@ def _save_score(connection: sqlite3.Connection, judgement: Judgement, now: float
             new_scores.put(connection, row, stage.then)
         row.save(connection)
         passed = row.label == "pass"
-        answers.keep(connection, task.trace_id, task.sample, task.completed_at, passed=passed)
+        texts.keep(connection, task.trace_id, task.sample, task.completed_at, passed=passed)
     if stage.queue != stage.judge.name:
         joined_scores.answer(connection, task.trace_id, stage.judge.name, row, now)
 

@@ -28,10 +28,10 @@ LINKS = ("dashboard", "runbook_url")
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Where a reader finds more: the URL of the web port, and MLflow's tracking URI."""
+    """Where a reader finds more: the URL of the web port, and that of MLflow's UI, empty if nobody knows one."""
 
     web: str
-    tracking_uri: str = ""
+    mlflow_ui: str = ""
 
     def page(self, service: str, judge: str, since: float) -> str:
         """Return the address of the dashboard's page of a service, or of one of its judges, from `since` on.
@@ -50,13 +50,13 @@ class Links:
         return f"{self.web}/trace/{quote(trace_id, safe='')}"
 
     def trace(self, trace_id: str) -> str:
-        """Return the address of a trace in MLflow's UI, or its id alone when MLflow has no server.
+        """Return the address of a trace in MLflow's UI, or its id alone where there is none.
 
         The page opens a trace by its id whatever the experiment in the address; 0 is the one that always exists.
         """
-        if not self.tracking_uri.startswith(("http://", "https://")):
+        if not self.mlflow_ui:
             return trace_id
-        return f"{self.tracking_uri.rstrip('/')}/#/experiments/0/traces/{trace_id}"
+        return f"{self.mlflow_ui.rstrip('/')}/#/experiments/0/traces/{quote(trace_id, safe='')}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,12 +9,13 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry
 
-from qualitrace_collector.journal import JournalError, SqliteJournal
+from qualitrace_collector.journal import JournalEntry, JournalError, SqliteJournal
 from qualitrace_collector.masking import masked
 from qualitrace_collector.mlflow_store.retention import Retainer
 from qualitrace_collector.mlflow_store.settings import Retention
 from qualitrace_collector.mlflow_store.store import TraceStore
 from qualitrace_collector.mlflow_store.writer_process import Writer, has_second_core
+from qualitrace_collector.person_feedback import PersonFeedback
 from qualitrace_collector.pipeline.feedback_delivery import FeedbackDelivery
 from qualitrace_collector.pipeline.loop import Pipeline
 from qualitrace_collector.pipeline.recorder import Recorder
@@ -26,10 +27,11 @@ from qualitrace_collector.state import Database, JudgeQueue, Ledger
 from qualitrace_monitors.alerts.awake_clock import AwakeClock
 from qualitrace_monitors.alerts.engine import EVALUATION_SECONDS, AlertEngine
 from qualitrace_monitors.alerts.kinds.kind import OwnState
+from qualitrace_monitors.answers import texts
 from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.config import Config
-from qualitrace_monitors.estimate import answers, scores
+from qualitrace_monitors.estimate import scores
 from qualitrace_monitors.estimate.estimator import Estimator
 from qualitrace_monitors.judges.build import JudgeStage, build_stages
 from qualitrace_monitors.judges.cache import VerdictCache
@@ -91,7 +93,7 @@ class Services:
         self._store = TraceStore.of(config.mlflow, config.data_dir)
         self._estimator = Estimator(self._database)
         self._mlflow_uri = masked(config.tracking_uri)
-        self._links = Links(config.listen.web_url, self._mlflow_uri)
+        self._links = Links(config.listen.web_url, config.mlflow.pages)
         self._notifier = Notifier(config.notify, self._database)
         self._acks = AckProbe(self._journal) if collect else None
         self._mlflow = MlflowProbe(self._store, config.data_dir / "mlflow.lock")
@@ -270,7 +272,7 @@ class Services:
         loops += [Loop(name, worker.step) for name, worker in self._workers.items()]
         if monitor:
             loops.append(_every(PRUNE_SECONDS, "prune", self._prune))
-            loops.append(_every(BOUND_SECONDS, "texts", lambda _now: answers.bound(self._database)))
+            loops.append(_every(BOUND_SECONDS, "texts", lambda _now: texts.bound(self._database)))
             loops.append(_every(EVALUATION_SECONDS, "alerts", self._evaluate_alerts))
             if config.heartbeat is not None:
                 heartbeat = Heartbeat(config.heartbeat, self._database, self._links)
@@ -321,6 +323,7 @@ class Services:
             problems=self._health.problems,
             journal=self._journal_state,
             reload_state=lambda: self._reloader and self._reloader.state,
+            give_feedback=self._give_feedback,
             links=self._links,
             mlflow_uri=self._mlflow_uri,
             trials=Trials(self._database.path, self._config.alerts),
@@ -329,6 +332,12 @@ class Services:
         self._registry.register(ReloadCollector(self._reloader))
         app = create_app(sources, self._registry, self._health.report, self._reloader)
         return WebServer(app, self._config.listen.web)
+
+    def _give_feedback(self, feedback: PersonFeedback) -> None:
+        """Take the way of feedback through the door, which is redacted on it."""
+        payload = feedback.model_dump_json().encode()
+        entry = JournalEntry(signal="feedback", payload=payload, received_at=time.time())
+        self._journal.append([entry], {("feedback_received", feedback.source): 1})
 
 
 def _delivery_to(receiver: str) -> str:

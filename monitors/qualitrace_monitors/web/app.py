@@ -25,7 +25,7 @@ from qualitrace_monitors.overview.status import status
 from qualitrace_monitors.reload.channel import Reloader
 from qualitrace_monitors.web.forms import read_form
 from qualitrace_monitors.web.guard import WebGuard
-from qualitrace_monitors.web.page import Action, BadQuery, NotFound, Page, PageRequest, Sources
+from qualitrace_monitors.web.page import Action, BadQuery, CannotNow, NotFound, Page, PageRequest, Sources
 from qualitrace_monitors.web.pages import ACTIONS, PAGES
 from qualitrace_monitors.web.rendering import STATIC, moment, render
 from qualitrace_monitors.web.shared_reads import SharedReads
@@ -36,8 +36,12 @@ REFRESH_SECONDS = 5
 """How often a page that is looked at is renewed."""
 RELOAD_SECONDS = 30.0
 """How long a reload may take to be answered: the supervisor does it at once, unless it is about an earlier one."""
+READER_COOKIE, READER_SECONDS, LONGEST_NAME = "qualitrace_reader", 365 * 86_400, 200
+"""What keeps a reader's name for the next form, for how long, and characters of the name."""
 LONGEST_ADDRESS = 4_000
 """Characters of a page's path with its query."""
+
+_STATUSES = {BadQuery: 400, NotFound: 404, CannotNow: 503}
 
 
 def create_app(
@@ -65,7 +69,6 @@ def create_app(
             *(Route(action.path, paths.action(action), methods=["POST"]) for action in ACTIONS),
             # The addresses in notifications. Names may hold slashes.
             Route("/service/{names:path}", paths.service),
-            Route("/trace/{trace_id:path}", paths.trace),
             Mount("/static", _LastingFiles(directory=STATIC)),
             Route("/status.json", paths.status),
             Route("/metrics", paths.metrics),
@@ -123,15 +126,16 @@ class _Paths:
                 parts=tuple(unquote(part) for part in _path(request).split("/") if part),
                 query=dict(request.query_params),
                 may_act=request.state.may_act,
+                reader=unquote(request.cookies.get(READER_COOKIE, ""))[:LONGEST_NAME],
             )
 
             def read() -> bytes:
                 return render(page.template, {**self._shared(request, page), **page.context(self._sources, asked)})
 
             try:
-                return HTMLResponse(await self._reads.read(f"{asked.may_act} {address}", read))
+                return HTMLResponse(await self._reads.read(f"{asked.may_act} {asked.reader!r} {address}", read))
             except (BadQuery, NotFound) as error:
-                return await self._problem(request, 400 if isinstance(error, BadQuery) else 404, str(error))
+                return await self._problem(request, _STATUSES[type(error)], str(error))
 
         return respond
 
@@ -145,9 +149,13 @@ class _Paths:
                 address = await self._reads.read(
                     f"action {id(request)}", lambda: action.perform(self._sources, fields).encode()
                 )
-            except (BadQuery, NotFound) as error:
-                return await self._problem(request, 400 if isinstance(error, BadQuery) else 404, str(error))
-            return RedirectResponse(_root(request) + address.decode().lstrip("/"), 303)
+            except (BadQuery, NotFound, CannotNow) as error:
+                return await self._problem(request, _STATUSES[type(error)], str(error))
+            response = RedirectResponse(_root(request) + address.decode().lstrip("/"), 303)
+            if reader := fields.get("reader", "").strip():
+                kept = quote(reader[:LONGEST_NAME], safe="")
+                response.set_cookie(READER_COOKIE, kept, READER_SECONDS, httponly=True, samesite="strict")
+            return response
 
         return respond
 
@@ -172,15 +180,11 @@ class _Paths:
             "firing": sum(status.state == "firing" for _, status in self._sources.alerts.statuses()),
             "may_act": request.state.may_act,
             "mlflow_uri": self._sources.mlflow_uri,
-            "mlflow_has_pages": self._sources.has_trace_pages,
+            "mlflow_ui": self._sources.links.mlflow_ui,
         }
 
     async def service(self, request: Request) -> Response:
         return RedirectResponse(_root(request))  # which shows every service and judge
-
-    async def trace(self, request: Request) -> Response:
-        address = self._sources.links.trace(quote(request.path_params["trace_id"], safe=""))
-        return RedirectResponse(address if self._sources.has_trace_pages else _root(request))
 
     async def status(self, request: Request) -> Response:
         containing = request.query_params.get("service", "")

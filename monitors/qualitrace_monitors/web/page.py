@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from qualitrace_collector.person_feedback import PersonFeedback
 from qualitrace_monitors.notify.payload import Links
 from qualitrace_monitors.overview.inputs import Inputs
 from qualitrace_monitors.web.trials import Trials
@@ -17,23 +18,29 @@ class NotFound(Exception):
     """What the address names is not there; the text says what."""
 
 
+class CannotNow(Exception):
+    """What was asked for cannot be done now; the text says why."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources(Inputs):
     """What pages read. Everything in it may be used by several threads.
 
     Attributes:
+        give_feedback: makes a person's opinion durable, on its way to MLflow. Raises JournalError.
         mlflow_uri: without credentials.
         trials: backtests that readers ask for.
     """
 
+    give_feedback: Callable[[PersonFeedback], None]
     links: Links
     mlflow_uri: str
     trials: Trials
 
     @property
     def has_trace_pages(self) -> bool:
-        """Whether MLflow has a page of each trace: a database alone has none."""
-        return self.mlflow_uri.startswith(("http://", "https://"))
+        """Whether the address of MLflow's pages is known: a database alone has none."""
+        return self.links.mlflow_ui != ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +51,13 @@ class PageRequest:
         parts: of the path, between its slashes, decoded.
         query: the last value of each parameter.
         may_act: whether the reader may do what `Action`s do.
+        reader: the name that the reader gave in a form before; empty if there is none.
     """
 
     parts: tuple[str, ...]
     query: Mapping[str, str]
     may_act: bool
+    reader: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +84,7 @@ class Action:
     Attributes:
         path: the form's address, for POST.
         perform: does it with the fields of the form, and returns the address of the page to show next, from the root
-            on. Raises BadQuery and NotFound.
+            on. Raises BadQuery, NotFound and CannotNow. A field `reader` is the reader's name, which the browser keeps.
     """
 
     path: str

@@ -9,7 +9,7 @@ from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import Database
 from qualitrace_monitors.alerts.engine import AlertEngine
 from qualitrace_monitors.alerts.settings import AlertRule
-from qualitrace_monitors.estimate import answers
+from qualitrace_monitors.answers import texts
 from qualitrace_monitors.estimate.estimator import Estimator
 from qualitrace_monitors.estimate.scores import prune
 from qualitrace_monitors.notify.payload import Links
@@ -93,7 +93,7 @@ def test_answers_are_distinct_and_personal_data_is_masked(database: Database, ad
     with database.transaction() as connection:
         for number, trace_id in enumerate(traces):
             question, answer = asked[number // 12]
-            answers.keep(connection, trace_id, Sample(inputs=question, outputs=answer), NOW)
+            texts.keep(connection, trace_id, Sample(inputs=question, outputs=answer), NOW)
     said = description(database, NOW + 100)
     assert said.count("question: ") == 3
     for shown in (

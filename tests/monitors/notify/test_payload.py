@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qualitrace_collector.mlflow_store.settings import Mlflow
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.notify.payload import Alert, Links, webhook_payload
 
@@ -140,7 +141,14 @@ def test_the_page_of_a_service_has_an_address(service: str, judge: str, path: st
     assert LINKS.page(service, judge, 1_764_000_000.25) == f"http://127.0.0.1:9464{path}"
 
 
-def test_traces_link_to_a_tracking_server_only() -> None:
-    """An http tracking URI gives the trace's page; a database has no pages."""
+def test_traces_link_to_mlflow_s_pages_if_there_are_any() -> None:
+    """A tracking server has them, or whatever the configuration names; a database has none."""
     assert LINKS.trace("tr-1") == "http://mlflow.example/#/experiments/0/traces/tr-1"
-    assert Links("http://127.0.0.1:9464", "sqlite:///mlflow.db").trace("tr-1") == "tr-1"
+    for settings, pages in (
+        ({"tracking_uri": "sqlite:///mlflow.db"}, ""),
+        ({"tracking_uri": "http://u:pass-word-1@mlflow:5000"}, "http://mlflow:5000"),
+        ({"tracking_uri": "sqlite:///mlflow.db", "ui_url": "https://mlflow.example/"}, "https://mlflow.example/"),
+        ({"tracking_uri": "http://inner:5000", "ui_url": "https://mlflow.example/"}, "https://mlflow.example/"),
+    ):
+        assert Mlflow.model_validate(settings).pages == pages
+    assert Links("http://127.0.0.1:9464").trace("tr-1") == "tr-1"

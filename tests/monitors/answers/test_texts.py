@@ -2,8 +2,8 @@
 
 from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import Database
-from qualitrace_monitors.estimate import answers
-from qualitrace_monitors.estimate.answers import MAX_ANSWER, MAX_PASSAGE, MAX_PASSAGES, PASSED_A_MINUTE, Texts
+from qualitrace_monitors.answers import texts
+from qualitrace_monitors.answers.texts import MAX_ANSWER, MAX_PASSAGE, MAX_PASSAGES, PASSED_A_MINUTE, Texts
 
 NOW = 1_000_000.0
 
@@ -14,7 +14,7 @@ def keep(
     """Keep the texts of a trace."""
     sample = Sample(inputs="Q?", outputs=answer, passages=("P.",), metadata={"service": service, "seconds": "1.5"})
     with database.transaction() as connection:
-        answers.keep(connection, name, sample, at, passed=passed)
+        texts.keep(connection, name, sample, at, passed=passed)
 
 
 def kept(database: Database) -> set[str]:
@@ -31,7 +31,7 @@ def test_what_is_kept_is_read_back(database: Database) -> None:
         metadata={"service": "shop", "seconds": "0.250"},
     )
     with database.transaction() as connection:
-        answers.keep(connection, "tr-1", sample, NOW)
+        texts.keep(connection, "tr-1", sample, NOW)
     found = Texts.of(database, ["tr-1", "tr-2"])
     assert set(found) == {"tr-1"}
     assert (found["tr-1"].question, found["tr-1"].seconds) == ("One.\n\nTwo.?", 0.25)
@@ -69,7 +69,7 @@ def test_the_bytes_are_shared_by_the_services(database: Database) -> None:
     for number in range(5):
         keep(database, f"calm-{number}", NOW - 9000, passed=False, service="bank", answer="x" * 1000)
         keep(database, f"pass-{number}", NOW - 9000 + number, passed=True, answer="x" * 1000)
-    answers.bound(database, most_bytes=20_500)
+    texts.bound(database, most_bytes=20_500)
     found = kept(database)
     assert {f"calm-{number}" for number in range(5)} <= found
     assert "pass-4" in found

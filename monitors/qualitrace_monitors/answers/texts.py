@@ -98,6 +98,8 @@ def prune(connection: sqlite3.Connection, older_than: float) -> None:
 
 def bound(database: Database, most_bytes: int = MOST_BYTES) -> None:
     """Delete the oldest texts of the services that have most, until there are about `most_bytes`."""
+    if database.rows("SELECT ifnull(sum(size), 0) FROM answer")[0][0] <= most_bytes:
+        return
     beyond = database.rows(
         f"""SELECT trace_id FROM (
             SELECT trace_id, sum(size) OVER (ORDER BY place, completed_at DESC, trace_id) AS total FROM (
