@@ -1,7 +1,7 @@
 """The dashboard of costs: of the services' models, and of the judges with their budgets."""
 
 from qualitrace_monitors.grafana.board import SERVICES, Place, Row, dashboard
-from qualitrace_monitors.grafana.panels import COUNT, PER_SECOND, PERCENT, USD, Json, Query, lines, stat
+from qualitrace_monitors.grafana.panels import COUNT, PER_SECOND, PERCENT, USD, Json, Query, lines, or_zero, stat
 
 UID = "qualitrace-cost"
 _OF = 'service=~"$service"'
@@ -109,8 +109,8 @@ def _models() -> list[Place]:
 
 
 def _judges() -> list[Place]:
-    usd = f"sum by (judge, model, type) (rate(qualitrace_judge_cost_usd_total{_RATE})) * {_A_DAY}"
-    tokens = f"sum by (judge, model, type) (rate(qualitrace_judge_tokens_total{_RATE}))"
+    usd = or_zero(f"sum by (judge, model, type) (rate(qualitrace_judge_cost_usd_total{_RATE})) * {_A_DAY}")
+    tokens = or_zero(f"sum by (judge, model, type) (rate(qualitrace_judge_tokens_total{_RATE}))")
     spent = f"sum by ({_LIMIT}) (qualitrace_budget_spent)"
     whole = f"({spent} + sum by ({_LIMIT}) (qualitrace_budget_remaining))"
     return [
@@ -118,9 +118,8 @@ def _judges() -> list[Place]:
             stat(
                 "Cost of the judges, 24 h",
                 "As far as prices are known.",
-                Query("sum(increase(qualitrace_judge_cost_usd_total[24h]))"),
+                Query(or_zero("sum(increase(qualitrace_judge_cost_usd_total[24h]))")),
                 unit=USD,
-                nothing="no judge costs",
             ),
             6,
             8,

@@ -23,7 +23,9 @@ OF = 'service=~"$service"'
 _RATE = "[$__rate_interval]"
 _QUALITY = f'{OF}, window="1h"'
 _ERRORS = steps((0.01, "orange"), (0.05, "red"))
-_TO_JUDGE = "/d/qualitrace-judge?var-service=${__data.fields.Service:percentencode}"
+_TO_JUDGE = "/d/qualitrace-judge?${datasource:queryparam}&" + "&".join(
+    f"var-{name.lower()}=${{__data.fields.{name}:percentencode}}" for name in ("Service", "Judge", "Tier")
+)
 
 
 def overview(web: str) -> Json:
