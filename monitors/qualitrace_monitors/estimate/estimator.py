@@ -1,12 +1,13 @@
 """Estimates of quality by judge, tier and service, from the sums over their scores."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 from qualitrace_collector.state import Database
 from qualitrace_monitors.estimate import pairs
-from qualitrace_monitors.estimate.interval import Interval
+from qualitrace_monitors.estimate.interval import Interval, Moments
 from qualitrace_monitors.estimate.joined import join
 from qualitrace_monitors.estimate.sequence import Sequence, sequences
 from qualitrace_monitors.estimate.series import Series, series
@@ -21,9 +22,9 @@ JOINED = "joined"
 Quantity = Literal["pass_rate", "mean_score", "unsure_rate"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots, for what is computed when it is asked for
 class Estimate:
-    """Quality of one service by one judge over a window.
+    """Quality of one service by one judge over a window. An interval is computed when it is asked for: it takes time.
 
     Attributes:
         window: seconds.
@@ -32,11 +33,10 @@ class Estimate:
         effective_samples: Kish's effective sample size, which counts a session once. A joined estimate
             is worth as many of the model's scores alone.
         pass_rate: share of passes among the passes and fails; None if every score is `unsure`.
-        pass_rate_interval: its lower bound counts `unsure` scores as fails, its upper bound as passes.
         mean_score: weighted mean of the values, 0 to 1.
         unsure_share: weighted share of the `unsure` scores, 0 to 1.
-        unsure_share_interval: its interval.
         sampling_rate: scores per trace that they stand for, 0 to 1; of a joined estimate, the model's.
+        passed, not_failed, value, unsure: what the intervals rest on.
     """
 
     judge: str
@@ -47,12 +47,33 @@ class Estimate:
     samples: int
     effective_samples: float
     pass_rate: float | None
-    pass_rate_interval: Interval
     mean_score: float
-    mean_score_interval: Interval
     unsure_share: float
-    unsure_share_interval: Interval
     sampling_rate: float
+    passed: Moments = field(repr=False)
+    not_failed: Moments = field(repr=False)
+    value: Moments = field(repr=False)
+    unsure: Moments = field(repr=False)
+
+    @cached_property
+    def pass_rate_interval(self) -> Interval:
+        """The interval of the pass rate: its lower bound counts `unsure` scores as fails, its upper bound as passes."""
+        return self.passed.lower_bound(self.confidence), self.pass_rate_upper
+
+    @cached_property
+    def pass_rate_upper(self) -> float:
+        """The upper bound of that interval."""
+        return self.not_failed.upper_bound(self.confidence)
+
+    @cached_property
+    def mean_score_interval(self) -> Interval:
+        """The interval of the mean score."""
+        return self.value.interval(self.confidence)
+
+    @cached_property
+    def unsure_share_interval(self) -> Interval:
+        """The interval of the share of `unsure` scores."""
+        return self.unsure.interval(self.confidence)
 
     def quantity(self, name: Quantity) -> tuple[float | None, Interval]:
         """Return the point estimate and the interval of what an alert rule names."""
@@ -161,9 +182,10 @@ def _joined(estimate: Estimate, model: Mapping[str, Any], local: Mapping[str, An
         samples=round(sums["samples"]),
         effective_samples=passed.kish_samples,
         pass_rate=passed.mean / decided if sums["verdicts"] > 0.5 else None,
-        pass_rate_interval=(passed.interval(estimate.confidence)[0], not_failed.interval(estimate.confidence)[1]),
         mean_score=value.mean,
-        mean_score_interval=value.interval(estimate.confidence),
+        passed=passed,
+        not_failed=not_failed,
+        value=value,
     )
 
 
@@ -185,10 +207,11 @@ def _estimate(row: Mapping[str, Any], window: float, confidence: float) -> Estim
         samples=round(row["samples"]),
         effective_samples=value.kish_samples,
         pass_rate=min(1.0, passed.mean / decided) if row["verdicts"] > 0.5 else None,
-        pass_rate_interval=(passed.interval(confidence)[0], not_failed.interval(confidence)[1]),
         mean_score=value.mean,
-        mean_score_interval=value.interval(confidence),
         unsure_share=unsure.mean,
-        unsure_share_interval=unsure.interval(confidence),
         sampling_rate=min(1.0, row["samples"] / row["w"]),
+        passed=passed,
+        not_failed=not_failed,
+        value=value,
+        unsure=unsure,
     )

@@ -66,14 +66,21 @@ class Moments:
 
     def interval(self, confidence: float) -> Interval:
         """Return the two-sided interval of the mean, which lies within 0 and 1; `confidence` is like 0.95."""
-        tail = (1 - confidence) / 2
+        return self.lower_bound(confidence), self.upper_bound(confidence)
+
+    def lower_bound(self, confidence: float) -> float:
+        """Return the lower end of `interval`."""
+        return _lower_bound(self, (1 - confidence) / 2)
+
+    def upper_bound(self, confidence: float) -> float:
+        """Return the upper end of `interval`."""
         rest = replace(  # of 1 - y
             self,
             first=self.weight - self.first,
             squared_first=self.squared_weight - self.squared_first,
             squared_second=self.squared_weight - 2 * self.squared_first + self.squared_second,
         )
-        return _lower_bound(self, tail), 1 - _lower_bound(rest, tail)
+        return 1 - _lower_bound(rest, (1 - confidence) / 2)
 
 
 def _lower_bound(moments: Moments, tail: float) -> float:
@@ -131,9 +138,15 @@ class Worth:
 
     def intervals(self, means: Floats, counts: Floats, confidence: float) -> tuple[Floats, Floats]:
         """Return the lower and upper ends of the two-sided intervals of the means of so many of the values each."""
-        tail = (1 - confidence) / 2
-        lower = self._lower_bounds(means, counts, self.tilt, tail)
-        return lower, 1 - self._lower_bounds(1 - means, counts, -self.tilt, tail)
+        return self.lower(means, counts, confidence), self.upper(means, counts, confidence)
+
+    def lower(self, means: Floats, counts: Floats, confidence: float) -> Floats:
+        """Return the lower ends of `intervals`."""
+        return self._lower_bounds(means, counts, self.tilt, (1 - confidence) / 2)
+
+    def upper(self, means: Floats, counts: Floats, confidence: float) -> Floats:
+        """Return the upper ends of `intervals`."""
+        return 1 - self._lower_bounds(1 - means, counts, -self.tilt, (1 - confidence) / 2)
 
     def _lower_bounds(self, means: Floats, counts: Floats, tilt: float, tail: float) -> Floats:
         bounds = np.zeros_like(means)

@@ -10,6 +10,7 @@ how much two of them differ.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -38,9 +39,28 @@ class Ends:
     upper: Sequence[float]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A share in each of some steps, from so many scores each, and what a score is worth for its interval."""
+
+    means: NDArray[np.float64]
+    counts: NDArray[np.float64]
+    worth: Worth
+
+    def lower(self, confidence: float) -> list[float]:
+        """Return the lower ends of the intervals."""
+        return self.worth.lower(self.means, self.counts, confidence).tolist()
+
+    def upper(self, confidence: float) -> list[float]:
+        """Return the upper ends of the intervals."""
+        return self.worth.upper(self.means, self.counts, confidence).tolist()
+
+
+@dataclass(frozen=True, kw_only=True)  # without slots, for what is computed when it is asked for
 class Series:
     """Estimates of one service by one judge, in steps: those that have scores.
+
+    Intervals are computed when they are asked for: they take time.
 
     Attributes:
         step: seconds.
@@ -48,8 +68,8 @@ class Series:
         samples: scores of each step.
         sampling_rate: scores per trace that they stand for, 0 to 1.
         pass_rate: None where every score is `unsure`.
-        pass_rate_ends: the lower ones count `unsure` scores as fails, the upper ones as passes.
         unsure_share: 0 to 1.
+        passed, not_failed, value: what the intervals rest on.
     """
 
     judge: str
@@ -60,10 +80,22 @@ class Series:
     samples: Sequence[int]
     sampling_rate: Sequence[float]
     pass_rate: Sequence[float | None]
-    pass_rate_ends: Ends
     mean_score: Sequence[float]
-    mean_score_ends: Ends
     unsure_share: Sequence[float]
+    confidence: float
+    passed: Share
+    not_failed: Share
+    value: Share
+
+    @cached_property
+    def pass_rate_ends(self) -> Ends:
+        """The intervals of the pass rates: lower ends count `unsure` scores as fails, upper ends as passes."""
+        return Ends(lower=self.passed.lower(self.confidence), upper=self.not_failed.upper(self.confidence))
+
+    @cached_property
+    def mean_score_ends(self) -> Ends:
+        """The intervals of the mean scores."""
+        return Ends(lower=self.value.lower(self.confidence), upper=self.value.upper(self.confidence))
 
 
 def step_for(window: float, scores: float = math.inf) -> float:
@@ -123,13 +155,16 @@ def _rows(
 
 def _series(whole: dict[str, Any], rows: Sequence[Any], step: float, confidence: float) -> Series:
     columns = {name: np.array([row[name] for row in rows], dtype=np.float64) for name in LINEAR}
-    means = {name: _share(columns[f"{name}_1"], columns["w"]) for name in ("passed", "not_failed", "value")}
-    ends = {
-        name: Worth.of(moments(whole, name), whole["samples"]).intervals(mean, columns["samples"], confidence)
-        for name, mean in means.items()
-    }
-    decided = 1 - means["not_failed"] + means["passed"]
-    rates = zip(means["passed"].tolist(), decided.tolist(), columns["verdicts"], strict=True)
+    passed, not_failed, value = (
+        Share(
+            _share(columns[f"{name}_1"], columns["w"]),
+            columns["samples"],
+            Worth.of(moments(whole, name), whole["samples"]),
+        )
+        for name in ("passed", "not_failed", "value")
+    )
+    decided = 1 - not_failed.means + passed.means
+    rates = zip(passed.means.tolist(), decided.tolist(), columns["verdicts"], strict=True)
     return Series(
         judge=whole["judge"],
         tier=whole["tier"],
@@ -138,11 +173,13 @@ def _series(whole: dict[str, Any], rows: Sequence[Any], step: float, confidence:
         at=[row["place"] * step for row in rows],
         samples=[round(count) for count in columns["samples"]],
         sampling_rate=_share(columns["samples"], columns["w"]).tolist(),
-        pass_rate=[min(1.0, passed / share) if verdicts > 0.5 else None for passed, share, verdicts in rates],
-        pass_rate_ends=Ends(lower=ends["passed"][0].tolist(), upper=ends["not_failed"][1].tolist()),
-        mean_score=means["value"].tolist(),
-        mean_score_ends=Ends(lower=ends["value"][0].tolist(), upper=ends["value"][1].tolist()),
+        pass_rate=[min(1.0, rate / share) if verdicts > 0.5 else None for rate, share, verdicts in rates],
+        mean_score=value.means.tolist(),
         unsure_share=np.clip(1 - decided, 0, 1).tolist(),
+        confidence=confidence,
+        passed=passed,
+        not_failed=not_failed,
+        value=value,
     )
 
 

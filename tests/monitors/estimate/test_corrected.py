@@ -10,6 +10,7 @@ from qualitrace_collector.person_feedback import PersonFeedback
 from qualitrace_collector.state import Database, ExpertLabels
 from qualitrace_monitors.estimate.corrected import Corrected, correct
 from qualitrace_monitors.estimate.estimator import Estimate, Estimator
+from qualitrace_monitors.estimate.interval import Moments
 
 NOW = 1_000_000.0
 AddScore = Callable[..., str]
@@ -90,11 +91,11 @@ def test_labels_that_all_agree_are_not_certainty(database: Database, add_score: 
 
 def measured(service: str, passed: int, scores: int) -> Estimate:
     """Make the estimate of a judge that is never unsure."""
-    nothing = (0.0, 1.0)
+    moments = Moments.of([1.0] * passed + [0.0] * (scores - passed))
     return Estimate(
         judge="groundedness", tier="local", service=service, window=60, confidence=0.95, samples=scores,
-        effective_samples=scores, pass_rate=passed / scores, pass_rate_interval=nothing, mean_score=passed / scores,
-        mean_score_interval=nothing, unsure_share=0.0, unsure_share_interval=nothing, sampling_rate=1.0,
+        effective_samples=scores, pass_rate=passed / scores, mean_score=passed / scores, unsure_share=0.0,
+        sampling_rate=1.0, passed=moments, not_failed=moments, value=moments, unsure=Moments.of([0.0] * scores),
     )  # fmt: skip
 
 
