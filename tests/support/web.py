@@ -52,14 +52,12 @@ class WebStand:
         self.judge_metrics = JudgeMetrics(self.registry)
         links = Links("http://127.0.0.1:9464", parsed.mlflow.pages)
         self.alerts = AlertEngine(parsed.alerts, database, estimator, links)
-        self.journal: JournalState | None = JournalState(
-            requests=7, bytes=7_000, max_bytes=1 << 30, oldest_at=NOW - 30, free_bytes=1 << 40
-        )
+        self.journal = JournalState(requests=7, bytes=7_000, max_bytes=1 << 30, oldest_at=NOW - 30, free_bytes=1 << 40)
         self.received: dict[tuple[str, str], int] = {}
         self.notified: dict[tuple[str, str], int] = {}
         self.given: list[PersonFeedback] = []
         self.give: Callable[[PersonFeedback], None] = self.given.append
-        self.health = Health()
+        self.health = Health(lambda: NOW)
         state = StateCollector(
             database=database,
             estimator=estimator,
@@ -85,6 +83,7 @@ class WebStand:
             spending=self.spending,
             pacing=pacing,
             problems=self.health.problems,
+            since=self.health.since,
             journal=lambda: self.journal,
             reload_state=lambda: reloader.state,
             give_feedback=self._take_feedback,

@@ -39,8 +39,8 @@ _OTHER = _Known(
 )
 
 
-def of_component(name: str, text: str) -> Problem:
-    """Return the problem of a component, as `text` says it."""
+def of_component(name: str, text: str, since: float | None) -> Problem:
+    """Return the problem of a component, as `text` says it, since a moment in Unix seconds."""
     kind, _, subject = name.partition(":")
     known = _KNOWN.get(kind, _OTHER)
     return Problem(
@@ -49,5 +49,6 @@ def of_component(name: str, text: str) -> Problem:
         subject=subject or ("" if known.kind == kind else kind),
         text=text,
         meaning=known.meaning,
+        since=since,
         runbook=known.runbook,
     )

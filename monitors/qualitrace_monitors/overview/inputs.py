@@ -36,6 +36,7 @@ class Inputs:
 
     Attributes:
         problems: returns what is wrong with each component, empty where nothing is. It waits for nothing.
+        since: returns when a component's problem was first seen, in Unix seconds.
         journal: returns how the journal is; None if it cannot be read.
         reload_state: how the last reload went; None where nobody supervises this process.
         clock: Unix seconds.
@@ -48,6 +49,7 @@ class Inputs:
     spending: Spending
     pacing: Pacing
     problems: Callable[[], Mapping[str, str]]
+    since: Callable[[str], float | None]
     journal: Callable[[], JournalState | None]
     reload_state: Callable[[], ReloadState | None]
     clock: Callable[[], float]

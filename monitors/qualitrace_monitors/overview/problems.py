@@ -11,6 +11,7 @@ from qualitrace_monitors.overview.components import UNHEARD, of_component
 from qualitrace_monitors.overview.inputs import Inputs, JournalState
 from qualitrace_monitors.overview.problem import Problem, Severity
 from qualitrace_monitors.overview.silent_judges import SilentJudge
+from qualitrace_monitors.reload.channel import ReloadState
 
 _ORDER: Sequence[Severity] = ("critical", "warning", "info")
 
@@ -58,10 +59,11 @@ def find_problems(
     components = {name: text for name, text in inputs.problems().items() if text and name not in unheard}
     failing = {name.partition(":")[2].partition("/")[0] for name in components if name.startswith("judge:")}
     found = [
-        *(of_component(name, text) for name, text in components.items()),
+        *(of_component(name, text, inputs.since(name)) for name, text in components.items()),
         *_of_receivers(receivers),
         *_of_journal(journal, now, inputs.config.assembly.max_open),
         *_of_dead_letters(inputs),
+        *_of_reload(inputs.reload_state()),
         *(_of_silent(each) for each in silent if each.judge not in failing),
         *_of_budgets(balances),
         *_of_rates(rates),
@@ -75,7 +77,8 @@ def _of_receivers(receivers: Sequence[Receiver]) -> Iterator[Problem]:
         last, waiting = receiver.last, receiver.waiting
         if last is None or not last.problem:
             continue
-        waits = f"{waiting.notifications} wait" if waiting else "none waits"
+        count = waiting.notifications if waiting else 0
+        waits = f"{count} wait{'s' if count == 1 else ''}" if count else "none waits"
         yield Problem(
             kind="receiver",
             severity="critical",
@@ -133,6 +136,19 @@ def _of_dead_letters(inputs: Inputs) -> Iterator[Problem]:
             text=f"{count:,} trace{'s' if count != 1 else ''} could not be stored, and wait for a decision",
             meaning="They are in no figure. `qualitrace journal` shows why, and stores them again.",
             runbook="dead-letters",
+        )
+
+
+def _of_reload(reload: ReloadState | None) -> Iterator[Problem]:
+    if reload and not reload.successful:
+        first = reload.mistakes[0] if reload.mistakes else "see the log"
+        more = f" and {len(reload.mistakes) - 1} more mistakes" if len(reload.mistakes) > 1 else ""
+        yield Problem(
+            kind="configuration",
+            severity="warning",
+            text=f"the file was refused: {first}{more}",
+            meaning="The server runs with what the file held before; changes since then are not in force.",
+            runbook="reload",
         )
 
 

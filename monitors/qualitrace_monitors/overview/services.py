@@ -60,12 +60,12 @@ class JudgeState:
     def badness(self) -> tuple[int, float]:
         """What sorts the worst first: alerts; then how far even the interval's upper end is below where it should be.
 
-        That is the rule's threshold, or else what it was before, at least.
+        That is the rule's threshold, or else the rate before.
         """
         should = self.threshold
         if should is None and self.before is not None:
-            should = self.before.pass_rate_interval[0]
-        margin = 1.0 if self.now is None or should is None else self.now.pass_rate_interval[1] - should
+            should = self.before.pass_rate
+        margin = 1.0 if self.now is None or should is None else self.now.pass_rate_upper - should
         return _STATES.index(self.state), margin
 
 

@@ -1,6 +1,7 @@
 """How each component is, for `/readyz` and `qualitrace_up`."""
 
 import os
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
@@ -17,10 +18,15 @@ class Health:
 
     Attributes:
         stopping: whether the process is about to end.
+
+    Args:
+        clock: Unix seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.stopping = False
+        self._clock = clock
+        self._since: dict[str, float] = {}
         self._checks: defaultdict[str, list[Check]] = defaultdict(list)
 
     def add(self, component: str, check: Check) -> None:
@@ -32,7 +38,13 @@ class Health:
         found = {name: next(filter(None, (check() for check in checks)), "") for name, checks in self._checks.items()}
         if self.stopping and OTLP in found:
             found[OTLP] = "it is stopping"
+        now = self._clock()
+        self._since = {name: self._since.get(name, now) for name, problem in found.items() if problem}
         return found
+
+    def since(self, component: str) -> float | None:
+        """Return when `problems` first found what is wrong with a component, Unix seconds; None if nothing is."""
+        return self._since.get(component)
 
     def report(self) -> tuple[bool, dict[str, Any]]:
         """Return whether the server can take OTLP, and the body of `/readyz`."""

@@ -230,6 +230,7 @@ class Services:
         if self._acks is not None:
             self._acks.look()
         self._mlflow.remind()
+        self._health.problems()  # which notes since when
 
     def _ask_mlflow(self, _now: float) -> None:
         """Ask MLflow; after the first answer, or refusal, start the threads that need it."""
@@ -321,6 +322,7 @@ class Services:
             spending=self._spending,
             pacing=self._pacing,
             problems=self._health.problems,
+            since=self._health.since,
             journal=self._journal_state,
             reload_state=lambda: self._reloader and self._reloader.state,
             give_feedback=self._give_feedback,

@@ -17,15 +17,15 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def scored(database: Database, add_score: Callable[..., str]) -> None:
-    """Store a trace whose answer failed."""
-    add_score(database, "fail", NOW, rationale=MALICIOUS, service="shop-assistant")
+    """Store a trace whose answer failed, of a service whose name is markup."""
+    add_score(database, "fail", NOW, service=MALICIOUS)
     with database.transaction() as connection:
-        Ledger.add(connection, "shop-assistant", "stored")
+        Ledger.add(connection, MALICIOUS, "stored")
 
 
 @pytest.mark.usefixtures("scored")
-def test_a_browser_runs_nothing_of_the_judged_text(web: WebStand, window: Window) -> None:
-    """It shows the rationale as text, and has no complaint about the page."""
+def test_a_browser_runs_nothing_of_a_name(web: WebStand, window: Window) -> None:
+    """It shows the name as text, and has no complaint about the page."""
     window.page.goto(web.url)
     expect(window.page.get_by_text("made up").first).to_be_visible()
     assert window.page.title() == "Now · qualitrace"

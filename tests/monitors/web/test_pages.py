@@ -1,4 +1,4 @@
-"""The pages of the web port over a real server: health, metrics in both forms, the dashboard."""
+"""The pages of the web port over a real server: health, metrics in both forms, what every page has."""
 
 import os
 from collections.abc import Callable
@@ -8,22 +8,13 @@ import httpx
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from qualitrace_collector.state import Database, Ledger
-from qualitrace_monitors.notify.outbox import Outbox
+from qualitrace_collector.state import Database
 from qualitrace_monitors.notify.payload import Links
 from support.web import NOW, WebStand
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75"
 AddScore = Callable[..., str]
 OpenWeb = Callable[..., WebStand]
-
-
-@pytest.fixture
-def stored(database: Database) -> None:
-    """Let the ledger know three stored traces and one that was no GenAI trace."""
-    with database.transaction() as connection:
-        Ledger.add(connection, "shop", "stored", count=3)
-        Ledger.add(connection, "shop", "not_genai")
 
 
 class TestHealth:
@@ -126,121 +117,19 @@ class TestLinks:
         assert web.get("/", Host="evil.example").status_code == 421
 
 
-class TestDashboard:
-    def test_before_the_first_trace_it_says_what_to_do(self, open_web: OpenWeb) -> None:
-        """The empty page names the configured address and the command."""
-        page = open_web(listen={"otlp_http": "127.0.0.1:14318"}).get("/").text
-        assert "No traces yet" in page
-        assert "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:14318 qualitrace run python app.py" in page
-
-    @pytest.mark.usefixtures("stored")
-    def test_quality_is_shown_with_its_interval_and_size(
-        self, database: Database, add_score: AddScore, web: WebStand
-    ) -> None:
-        """3 passes of 4 are 75 %, with 4 scores, and a bar from the interval's lower end to its upper."""
-        for label in ("pass", "pass", "pass", "fail"):
-            add_score(database, label, NOW - 60)
-        labels = {"judge": "groundedness", "tier": "local", "service": "shop", "window": "1h"}
-        lower, upper = (web.sample(f"qualitrace_pass_rate_{end}", **labels) or 0 for end in ("lower", "upper"))
-        page = web.get("/").text
-        assert "75.0 %" in page
-        assert f"{100 * lower:.1f} % – {100 * upper:.1f} %" in page
-        assert f'x="{100 * lower}" y="1.5" width="{100 * (upper - lower)}"' in page
-        assert 'data-label="scores" class="number">4<' in page
-
-    @pytest.mark.usefixtures("stored")
-    def test_no_pass_rate_is_shown_when_all_is_unsure(
-        self, database: Database, add_score: AddScore, web: WebStand
-    ) -> None:
-        """With unsure scores only, the page says so in place of a number, and draws no point in the bar."""
-        add_score(database, "unsure", NOW)
-        page = web.get("/").text
-        assert "<strong>all unsure</strong>" in page
-        assert 'class="point"' not in page
-
-    @pytest.mark.usefixtures("stored")
-    def test_judged_text_is_shown_as_text(self, database: Database, add_score: AddScore, web: WebStand) -> None:
-        """Markup in rationale, service and trace id comes out escaped."""
-        add_score(database, "fail", NOW, rationale="<script>alert(1)</script>", service="<b>shop", trace_id='"><i>')
-        page = web.get("/").text
-        assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
-        assert "&lt;b&gt;shop" in page
-        assert not any(markup in page for markup in ("<script>", "<b>", "<i>"))
-
-    @pytest.mark.usefixtures("stored")
-    def test_the_lowest_scores_come_first_and_old_ones_not_at_all(
-        self, database: Database, add_score: AddScore, web: WebStand
-    ) -> None:
-        """Of three answers the worse of the last hour is first, and one of two hours ago is left out."""
-        add_score(database, "pass", NOW - 10, rationale="good enough")
-        add_score(database, "fail", NOW - 20, rationale="made up")
-        add_score(database, "fail", NOW - 7200, rationale="long ago")
-        page = web.get("/").text
-        assert 0 < page.index("made up") < page.index("good enough")
-        assert "long ago" not in page
-
-    @pytest.mark.usefixtures("stored")
-    def test_firing_alerts_come_first_and_are_counted_above(
-        self, database: Database, add_score: AddScore, open_web: OpenWeb
-    ) -> None:
-        """The firing alert of a later name stands before the inactive one, and the head says that one fires."""
-        for _ in range(30):
-            add_score(database, "fail", NOW - 5)
-        rules = [
-            {"name": "a-very-low", "judge": "groundedness", "when": "pass_rate > 0.5"},
-            {"name": "z-low", "judge": "groundedness", "when": "pass_rate < 0.9"},
-        ]
-        web = open_web(alerts=rules)
-        web.alerts.evaluate(NOW)
-        page = web.get("/").text
-        assert 0 < page.index("z-low") < page.index("a-very-low")
-        assert "1 alert firing" in page
-
-    def test_a_receiver_that_takes_nothing_is_named(self, database: Database, open_web: OpenWeb) -> None:
-        """With the reason as text, until it took one; a receiver that the configuration no longer has is not."""
-        web = open_web(notify={"ops": {"url": "http://127.0.0.1:9/"}})
-        outbox = Outbox(database)
-        for receiver in ("ops", "former"):
-            with database.transaction() as connection:
-                Outbox.put(connection, receiver, "{}", NOW)
-            if first := outbox.first(receiver):
-                outbox.postpone(first, NOW + 60, NOW, f"{receiver} answered 500: <b>no</b>", "it answers 500")
-        page = web.get("/").text
-        assert "Notifications that do not arrive" in page
-        assert "ops answered 500: &lt;b&gt;no&lt;/b&gt;" in page
-        assert "former" not in page
-        if first := outbox.first("ops"):
-            outbox.remove(first, "sent", NOW)
-        assert "do not arrive" not in web.get("/").text
-
-    @pytest.mark.usefixtures("stored")
-    def test_the_ledger_shows_what_is_the_case_now(self, database: Database, web: WebStand) -> None:
-        """A judgement that was queued and then scored is shown as scored only."""
-        with database.transaction() as connection:
-            Ledger.add(connection, "shop", "queued", "safety", 5)
-            Ledger.add(connection, "shop", "queued", "safety", -5)
-            Ledger.add(connection, "shop", "scored", "safety", 5)
-        page = web.get("/").text
-        assert 'data-label="stored" class="number">3<' in page
-        assert 'data-label="not genai" class="number">1<' in page
-        assert 'data-label="queued" class="number">0<' in page
-        assert 'data-label="scored" class="number">5<' in page
-
-    @pytest.mark.usefixtures("stored")
-    def test_traces_link_to_an_mlflow_server(self, database: Database, add_score: AddScore, open_web: OpenWeb) -> None:
-        """With an http tracking URI a trace links to MLflow's page of it, without the credentials of the URI."""
-        trace_id = add_score(database, "fail", NOW)
-        page = open_web(mlflow={"tracking_uri": "http://admin:hunter2@mlflow.example:5000/"}).get("/").text
-        assert f'href="http://mlflow.example:5000/#/experiments/0/traces/{trace_id}"' in page
-        assert "hunter2" not in page
-
-    @pytest.mark.usefixtures("stored")
-    def test_without_a_server_the_command_is_shown(
-        self, database: Database, add_score: AddScore, open_web: OpenWeb
-    ) -> None:
+class TestFrame:
+    def test_without_a_server_the_command_is_shown(self, open_web: OpenWeb) -> None:
         """With a database as tracking URI the page shows how to start MLflow's pages, without the password."""
-        trace_id = add_score(database, "fail", NOW)
         page = open_web(mlflow={"tracking_uri": "postgresql://q:hunter2@127.0.0.1/mlflow"}).get("/").text
         assert "mlflow ui --backend-store-uri postgresql://127.0.0.1/mlflow" in page
-        assert trace_id in page
         assert "hunter2" not in page
+
+    def test_firing_alerts_are_counted(self, database: Database, add_score: AddScore, open_web: OpenWeb) -> None:
+        """In the title, which a tab shows, and at the end of each page."""
+        for _ in range(30):
+            add_score(database, "fail", NOW - 5)
+        web = open_web(alerts=[{"name": "z-low", "judge": "groundedness", "when": "pass_rate < 0.9"}])
+        web.alerts.evaluate(NOW)
+        page = web.get("/").text
+        assert "<title>(1 firing) Now" in page
+        assert "1 alert firing" in page

@@ -1,95 +1,102 @@
-"""The page at `/`: quality with its interval, alerts, the ledger and the worst recent answers."""
+"""The page at `/`: what is wrong first, then the services, the worst first."""
 
-import sqlite3
-from collections.abc import Iterable, Mapping
-from operator import attrgetter
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+from urllib.parse import quote
 
-from qualitrace_collector.config.values import duration_text
-from qualitrace_collector.state import Database, Ledger
-from qualitrace_collector.state.ledger import JUDGEMENT_OUTCOMES, TRACE_OUTCOMES
-from qualitrace_monitors.alerts.settings import AlertRule
-from qualitrace_monitors.alerts.status import AlertStatus
-from qualitrace_monitors.estimate.corrected import correct
-from qualitrace_monitors.estimate.estimator import DEFAULT_WINDOW, Estimate
-from qualitrace_monitors.notify.outbox import LastDelivery, Outbox
-from qualitrace_monitors.web.page import Page, PageRequest, Sources
+from qualitrace_monitors.overview.alerts import ActiveAlert
+from qualitrace_monitors.overview.overview import Overview, look
+from qualitrace_monitors.overview.services import BEFORE_SECONDS, NOW_SECONDS, JudgeState, ServiceState
+from qualitrace_monitors.overview.trends import Trend, trends
+from qualitrace_monitors.web.page import BadQuery, Page, PageRequest, Sources
+from qualitrace_monitors.web.sparkline import HEIGHT, WIDTH, Sparkline
 
-WORST = 12
-"""Answers shown, lowest score first."""
-
-_URGENCY = ("firing", "pending", "inactive")
-
-
-class LedgerRow(NamedTuple):
-    """The totals of one service or one judge, in the order of the outcomes."""
-
-    name: str
-    totals: list[int]
+ALERTS, SERVICES, JUDGES = 20, 12, 5
+"""Shown at once: alerts of each state, services, and judges of each; sixty charts are what a page has time for."""
+NAMES = 100
+"""Of further services."""
+LEAST_CLEAR = 10
+"""Independent scores of which a rate is set in bold: of fewer it says little."""
+LONGEST_NAME = 300
 
 
-def _context(sources: Sources, _request: PageRequest) -> Mapping[str, Any]:
-    now = sources.clock()
-    totals = Ledger(sources.database).totals()
-    estimates = sorted(sources.estimator.estimates(now, DEFAULT_WINDOW), key=attrgetter("service"))
+def _context(sources: Sources, request: PageRequest) -> Mapping[str, Any]:
+    containing = request.query.get("service", "")
+    if len(containing) > LONGEST_NAME:
+        raise BadQuery(f"service must have at most {LONGEST_NAME} characters")
+    overview = look(sources, containing)
+    firing, pending = ([each for each in overview.alerts if each.state == state] for state in ("firing", "pending"))
+    services = overview.services[:SERVICES]
+    shown = [(service, service.judges[:JUDGES]) for service in services]
+    lines = trends(sources, overview.at, [(service.name, judge) for service, judges in shown for judge in judges])
     return {
-        "now": now,
-        "window": duration_text(DEFAULT_WINDOW),
-        "estimates": estimates,
-        "corrected": {_key(each.of): each for each in correct(sources.database, estimates)},
-        "key": _key,
-        "alerts": sorted(sources.alerts.statuses(), key=_urgency),
-        "has_rules": bool(sources.alerts.rules),
-        "failing_receivers": _failing_receivers(sources),
-        "empty": not totals,
+        "overview": overview,
+        "firing_alerts": firing[:ALERTS],
+        "pending_alerts": pending[:ALERTS],
+        "more_firing": max(0, len(firing) - ALERTS),
+        "more_pending": max(0, len(pending) - ALERTS),
+        "runbook_urls": {rule.name: rule.runbook_url for rule in sources.alerts.rules},
+        "problems": overview.problems,
+        "is_away": any(problem.kind in ("mlflow", "journal") for problem in overview.problems),
+        "why_no_scores": _why_no_scores(sources, overview),
+        "shown": shown,
+        "more_services": overview.services[SERVICES : SERVICES + NAMES],
+        "many_more": max(0, len(overview.services) - SERVICES - NAMES),
+        "sparkline": partial(_sparkline, lines, overview.at),
+        "containing": containing,
         "endpoint": f"http://{sources.config.listen.otlp_http}",
-        "trace_outcomes": TRACE_OUTCOMES,
-        "traces": _ledger_rows(totals, "service", TRACE_OUTCOMES),
-        "judgement_outcomes": JUDGEMENT_OUTCOMES,
-        "judgements": _ledger_rows(totals, "judge", JUDGEMENT_OUTCOMES),
-        "worst": _worst(sources.database, now - DEFAULT_WINDOW),
-        "mlflow_uri": sources.mlflow_uri,
-        "trace_url": sources.links.trace,
-        "has_pages": sources.has_trace_pages,
+        "service_path": service_path,
+        "least_clear": LEAST_CLEAR,
+        "window": NOW_SECONDS,
+        "before_window": BEFORE_SECONDS,
+        "chart": (WIDTH, HEIGHT),
+        "told": _told,
     }
 
 
-def _failing_receivers(sources: Sources) -> list[tuple[LastDelivery, int]]:
-    """Return how delivery last failed, and how many notifications wait, of each receiver with a problem."""
-    outbox = Outbox(sources.database)
-    waiting = outbox.waiting()
-    return [
-        (last, waiting[last.receiver].notifications if last.receiver in waiting else 0)
-        for last in outbox.last_deliveries()
-        if last.problem and last.receiver in sources.config.notify
-    ]
+def service_path(service: str, judge: str = "") -> str:
+    """Return the address of a service's page, or of one of its judges, from the root on."""
+    parts = (("service", service), ("judge", judge))
+    return "/".join(f"{kind}/{quote(name, safe='')}" for kind, name in parts if name)
 
 
-def _worst(database: Database, since: float) -> list[sqlite3.Row]:
-    query = (
-        "SELECT trace_id, judge, service, value, label, rationale, completed_at FROM score "
-        "WHERE completed_at > ? ORDER BY value, completed_at DESC LIMIT ?"
+def _sparkline(
+    lines: Mapping[tuple[str, str], Trend], now: float, service: ServiceState, judge: JudgeState
+) -> Sparkline | None:
+    trend = lines.get((service.name, judge.judge))
+    return None if trend is None else Sparkline.of(trend, judge.threshold, now)
+
+
+def _told(alert: ActiveAlert) -> str:
+    """Say who was told of an alert."""
+    if not alert.receivers:
+        return "nobody is told: the rule has no receiver"
+    outcomes = {each.receiver: each.outcome for each in alert.deliveries if each.status == "firing"}
+    said = (f"{name} ({outcomes.get(name, 'not yet').replace('_', ' ')})" for name in alert.receivers)
+    return f"told: {', '.join(said)}"
+
+
+def _why_no_scores(sources: Sources, overview: Overview) -> str:
+    """Say why there are traces and no score."""
+    judges: Sequence[Any] = sources.config.judges
+    if not judges:
+        return "No judge is configured: list some in the section judges of the configuration file."
+    if overview.waiting:
+        return f"{overview.waiting:,} samples wait for their judges: the first scores come in a moment."
+    rates = [rate.effective for rate in overview.rates]
+    stored = overview.traces.get("stored", 0)
+    if not stored:
+        return "None of the traces holds a call of a model, so there is nothing to judge."
+    if not any(rates):
+        return "The sampling rate of every judge is 0: set sampling.rate, or a judge's rate, in the configuration file."
+    return (
+        f"Judges score {min(rates):.0%} to {max(rates):.0%} of the traces (sampling.rate), and none of {stored:,} was "
+        "picked and scored yet; `qualitrace doctor` says what traces lack."
+        if min(rates) != max(rates)
+        else f"Judges score {max(rates):.0%} of the traces (sampling.rate), and none of {stored:,} was picked and "
+        "scored yet; `qualitrace doctor` says what traces lack."
     )
-    return database.rows(query, (since, WORST))
-
-
-def _key(estimate: Estimate) -> tuple[str, str, str]:
-    return estimate.judge, estimate.tier, estimate.service
-
-
-def _ledger_rows(totals: Iterable[sqlite3.Row], column: str, outcomes: tuple[str, ...]) -> list[LedgerRow]:
-    """Sum the ledger by `column` (service: of whole traces; judge: of judgements)."""
-    sums: dict[str, dict[str, int]] = {}
-    for row in totals:
-        if bool(row["judge"]) == (column == "judge"):
-            outcome_sums = sums.setdefault(row[column], dict.fromkeys(outcomes, 0))
-            outcome_sums[row["outcome"]] += row["total"]
-    return [LedgerRow(name, list(sums[name].values())) for name in sorted(sums)]
-
-
-def _urgency(alert: tuple[AlertRule, AlertStatus]) -> tuple[int, str, str]:
-    _, status = alert
-    return _URGENCY.index(status.state), status.rule, status.service
 
 
 PAGE = Page("/", "now.html", _context, "Now")
