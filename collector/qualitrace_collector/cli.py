@@ -94,12 +94,20 @@ def open_state(config: CollectorConfig) -> Database:
 
 def open_mlflow(config: CollectorConfig) -> "TraceStore":
     """Return the store of a server's traces; exit with a message if it is missing or cannot be reached."""
+    check_mlflow(config)
+    from qualitrace_collector.mlflow_store.store import TraceStore
+
+    return TraceStore.of(config.mlflow, config.data_dir)
+
+
+def check_mlflow(config: CollectorConfig) -> None:
+    """Exit with a message if a server's MLflow is a database that is missing or cannot be reached."""
     # These imports take a second, which most commands need not wait for.
     from sqlalchemy import create_engine, make_url
     from sqlalchemy.exc import SQLAlchemyError
 
     from qualitrace_collector.masking import masked
-    from qualitrace_collector.mlflow_store.store import TraceStore, reason
+    from qualitrace_collector.mlflow_store.unavailable import reason
 
     uri = config.tracking_uri
     if uri.startswith("sqlite"):  # MLflow would create a file that is missing
@@ -112,4 +120,3 @@ def open_mlflow(config: CollectorConfig) -> "TraceStore":
         except SQLAlchemyError as error:
             text = f"MLflow's database {masked(uri)} cannot be reached: {reason(error)}"
             raise click.ClickException(text) from error
-    return TraceStore.of(config.mlflow, config.data_dir)

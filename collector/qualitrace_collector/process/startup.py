@@ -40,6 +40,8 @@ MLFLOW_ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     # It would print the tracking server's address with user and password.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # It would draw a bar for each file that it loads.
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 
 # Spans are many small objects without cycles. With Python's default of 700 objects each trace would start a search.

@@ -9,12 +9,12 @@ import click
 
 from qualitrace_collector.cli import config_option, load_or_exit, look_back, state_file
 from qualitrace_collector.state import StateError
-from qualitrace_monitors.alert_commands.progress import Progress
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.backtest.report import as_json, lines
 from qualitrace_monitors.backtest.run import backtested
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.estimate.scores import KEEP_SECONDS
+from qualitrace_monitors.progress import quiet_option
 
 
 @click.command("backtest")
@@ -28,7 +28,8 @@ from qualitrace_monitors.estimate.scores import KEEP_SECONDS
 )
 @click.option("--rule", "names", multiple=True, metavar="NAME", help="This rule alone; any number of them.")
 @click.option("--json", "in_json", is_flag=True, help="JSON instead of text.")
-def backtest(path: Path | None, since: float, names: tuple[str, ...], in_json: bool) -> None:
+@quiet_option
+def backtest(path: Path | None, since: float, names: tuple[str, ...], in_json: bool, quiet: bool) -> None:
     """Show when rules would have fired on the scores that a server has stored, also while it runs.
 
     The server's state is read, and nothing is written or sent. Each rule begins without knowing what was before.
@@ -37,7 +38,7 @@ def backtest(path: Path | None, since: float, names: tuple[str, ...], in_json: b
     rules = chosen(config.alerts, names)
     file = state_file(config)
     try:
-        found = backtested(file, config.alerts, rules, time.time() - since, Progress)
+        found = backtested(file, config.alerts, rules, time.time() - since, quiet=quiet)
     except StateError as error:
         raise click.ClickException(str(error)) from error
     click.echo(json.dumps(as_json(found), indent=2) if in_json else "\n".join(lines(found)))

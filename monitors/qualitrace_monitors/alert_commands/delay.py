@@ -12,13 +12,13 @@ import click
 
 from qualitrace_collector.cli import config_option, load_or_exit
 from qualitrace_monitors.alert_commands.backtest import chosen
-from qualitrace_monitors.alert_commands.progress import Progress
 from qualitrace_monitors.alerts.quantities import PROMISING
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.backtest.falls import Delay, Simulation, Stream
 from qualitrace_monitors.backtest.report import time_text
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.judges.settings import JudgeConfig
+from qualitrace_monitors.progress import Progress, quiet_option
 
 FALLS = (0.05, 0.1, 0.2)
 
@@ -41,7 +41,16 @@ def _requests_per_second(_context: click.Context, _parameter: click.Parameter, t
 @click.option("--sessions", type=click.IntRange(1, 1000), default=1, help="Answers of a session, if they have ids.")
 @click.option("--rule", "names", multiple=True, metavar="NAME", help="This rule alone; any number of them.")
 @click.option("--json", "in_json", is_flag=True, help="JSON instead of text.")
-def delay(path: Path | None, rate: float, traffic: float, sessions: int, names: tuple[str, ...], in_json: bool) -> None:
+@quiet_option
+def delay(
+    path: Path | None,
+    rate: float,
+    traffic: float,
+    sessions: int,
+    names: tuple[str, ...],
+    in_json: bool,
+    quiet: bool,
+) -> None:
     """Say how long falls of 5, 10 and 20 points would take to be noticed, by simulation.
 
     The rate is that of good values: the pass rate of a rule with <, what is left of the error rate of one with >.
@@ -56,7 +65,7 @@ def delay(path: Path | None, rate: float, traffic: float, sessions: int, names: 
         elif not scores:
             found.append(_named(rule) | {"cannot_be_simulated": f"the sampling rate of {rule.judge} is 0"})
         else:
-            found.append(_simulated(config, rule, rate, traffic, scores, sessions))
+            found.append(_simulated(config, rule, rate, traffic, scores, sessions, quiet=quiet))
     click.echo(json.dumps(found, indent=2) if in_json else "\n\n".join("\n".join(_lines(each)) for each in found))
 
 
@@ -99,7 +108,7 @@ def _audited(config: Config, rule: AlertRule) -> float:
 
 
 def _simulated(
-    config: Config, rule: AlertRule, rate: float, traffic: float, scores: float, sessions: int
+    config: Config, rule: AlertRule, rate: float, traffic: float, scores: float, sessions: int, *, quiet: bool
 ) -> dict[str, Any]:
     stream = Stream(
         scores_per_second=traffic * scores, sessions=sessions, judged=scores, audited=_audited(config, rule)
@@ -108,7 +117,8 @@ def _simulated(
     if simulation.is_noticeable(0):
         return _named(rule) | {"cannot_be_simulated": f"with {rate:g} of the values good its condition holds already"}
     falls = [fall for fall in FALLS if fall <= rate]
-    results = simulation.run(falls, Progress(f"values simulated of {rule.name}"))
+    with Progress(f"simulating values of {rule.name}", quiet=quiet) as progress:
+        results = simulation.run(falls, progress)
     seconds = partial(_seconds, stream, rule.session_silence if sessions > 1 else 0.0)
     return _named(rule) | {
         "false_alarms": str(rule.false_alarms),

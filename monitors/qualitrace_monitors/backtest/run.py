@@ -1,7 +1,7 @@
 """A backtest from the state database to what is reported."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,10 +11,7 @@ from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.backtest.history import History, Wanted
 from qualitrace_monitors.backtest.replay import BETTING, REPLAYED, Replay
 from qualitrace_monitors.backtest.report import Backtest
-
-
-def _untold(_: str) -> Callable[[int], None]:
-    return lambda _: None
+from qualitrace_monitors.progress import Progress
 
 
 def _wanted(rules: Sequence[AlertRule], since: float) -> Wanted:
@@ -34,7 +31,8 @@ def backtested(
     all_rules: Sequence[AlertRule],
     rules: Sequence[AlertRule],
     since: float,
-    progress: Callable[[str], Callable[[int], None]] = _untold,
+    *,
+    quiet: bool = True,
 ) -> Backtest:
     """Replay what a server has stored since a moment (Unix seconds); its state is read alone, also while it runs.
 
@@ -42,7 +40,7 @@ def backtested(
         file: the state database.
         all_rules: of the configuration; they decide when sessions are over.
         rules: those to replay.
-        progress: makes from the rest of a sentence what is called with a number now and then.
+        quiet: show no progress.
 
     Raises:
         StateError: the file cannot be read.
@@ -51,14 +49,13 @@ def backtested(
     silence = min((rule.session_silence for rule in all_rules if rule.when.kind in BETTING), default=0.0)
     with TemporaryDirectory(prefix="qualitrace-backtest-") as folder:
         until = time.time()
-        history = History.copy(
-            file, Path(folder, "history.db"), _wanted(replayed, since), until, progress("scores read")
-        )
+        with Progress("reading scores", quiet=quiet) as progress:
+            history = History.copy(file, Path(folder, "history.db"), _wanted(replayed, since), until, progress)
         scratch = Database(Path(folder, FILE_NAME))
         replay = Replay(replayed, silence, scratch, since, history.minutes_since)
         until = max(until, history.last_at)
-        note = progress(f"of {history.scores:,} scores replayed")
-        for done in replay.run(history, until, history.requests()):
-            note(done)
+        with Progress("replaying scores", history.scores, quiet=quiet) as progress:
+            for done in replay.run(history, until, history.requests()):
+                progress(done)
         scratch.close()
     return Backtest(rules=rules, history=history, courses=replay.courses, since=since, until=until)

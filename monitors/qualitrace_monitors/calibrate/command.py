@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
-from qualitrace_collector.cli import config_option, load_or_exit
+from qualitrace_collector.cli import check_mlflow, config_option, load_or_exit
 from qualitrace_collector.masking import masked
 from qualitrace_collector.process.private_files import make_private
 from qualitrace_collector.process.startup import configure_logging
 from qualitrace_collector.settings import CollectorConfig
+from qualitrace_monitors.progress import Progress, quiet_option
 
 
 @click.command()
@@ -33,6 +34,7 @@ from qualitrace_collector.settings import CollectorConfig
     help="Of the intervals and of the bound.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
+@quiet_option
 def calibrate(
     path: Path | None,
     judge: str,
@@ -41,6 +43,7 @@ def calibrate(
     target_error: float,
     confidence: float,
     as_json: bool,
+    quiet: bool,
 ) -> None:
     """Compare a judge with experts' labels in MLflow, and fit thresholds whose error is bounded.
 
@@ -48,6 +51,7 @@ def calibrate(
     """
     config = load_or_exit(path, CollectorConfig, needs=("data_dir", "mlflow"))
     configure_logging()
+    check_mlflow(config)
     make_private(config.data_dir)
     from qualitrace_collector.process.startup import apply_mlflow_settings
 
@@ -63,7 +67,8 @@ def calibrate(
     place = f"MLflow at {masked(config.tracking_uri)}"
     client = MlflowClient(config.tracking_uri)
     try:
-        labelled = collect(client, judge, label or judge, judge_version)
+        with Progress("reading labels", quiet=quiet) as progress:
+            labelled = collect(client, judge, label or judge, judge_version, progress)
     except (MlflowException, SQLAlchemyError) as error:
         raise click.ClickException(f"{place}: {reason(error)}") from error
     pairs = list(labelled.pairs.values())

@@ -1,7 +1,7 @@
 """Reads experts' labels from MLflow, and pairs them with the judge's scores of the same traces."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -40,7 +40,13 @@ class LabelledScores:
     left_out: Counter[str] = field(default_factory=Counter[str])
 
 
-def collect(client: MlflowClient, judge: str, label: str, version: str | None = None) -> LabelledScores:
+def collect(
+    client: MlflowClient,
+    judge: str,
+    label: str,
+    version: str | None = None,
+    progress: Callable[[int], object] = lambda _: None,
+) -> LabelledScores:
     """Pair the scores of `judge` with the experts' assessments called `label`, over all experiments.
 
     Experts' assessments are the human ones, except those that end users sent to the feedback door. Where several
@@ -48,8 +54,13 @@ def collect(client: MlflowClient, judge: str, label: str, version: str | None = 
 
     Args:
         version: of the judge; by default that of its newest score on a labelled trace.
+        progress: is told how many labelled traces were read.
     """
-    labelled = [(info, opinions) for info in _traces(client, label) if (opinions := _opinions(info, label))]
+    labelled: list[tuple[TraceInfo, list[bool]]] = []
+    for number, info in enumerate(_traces(client, label), 1):
+        progress(number)
+        if opinions := _opinions(info, label):
+            labelled.append((info, opinions))
     scores = {info.trace_id: _scores(info, judge) for info, _ in labelled}
     newest = max((item for items in scores.values() for item in items), key=_created, default=None)
     found = LabelledScores(version or (_version(newest) if newest is not None else ""))

@@ -1,11 +1,13 @@
 """The command `qualitrace evaluate`, and the tables that it prints."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import mode
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -16,6 +18,7 @@ from qualitrace_collector.cli import load_or_exit
 from qualitrace_collector.config.values import check_credentials
 from qualitrace_collector.masking import masked
 from qualitrace_monitors.config import Config
+from qualitrace_monitors.progress import quiet_option
 
 if TYPE_CHECKING:  # MLflow, which these import, takes seconds and reads the settings that the command makes first
     from qualitrace_monitors.estimate.interval import Interval
@@ -47,6 +50,9 @@ def _thresholds(context: click.Context, parameter: click.Parameter, values: Sequ
         raise click.BadParameter(f"must be METRIC=NUMBER: {error}") from None
 
 
+_FILE = click.File("w", encoding="utf-8", lazy=False)  # so that a path that cannot be written is told before the work
+
+
 @click.command("evaluate")
 @click.option("--data", type=click.Path(path_type=Path), help="CSV, JSONL, JSON or Parquet file.")
 @click.option("--dataset", help="Name of an MLflow evaluation data set, instead of --data.")
@@ -68,8 +74,18 @@ def _thresholds(context: click.Context, parameter: click.Parameter, values: Sequ
 @click.option("--tracking-uri", help="MLflow's; else MLFLOW_TRACKING_URI, else the configuration's.")
 @click.option("--experiment", default="evaluation", show_default=True, help="MLflow experiment of the run.")
 @click.option("--run-name", help="Name of the run.")
+@click.option("--json", "json_file", type=_FILE, help="Write the result as JSON; - for standard output.")
+@click.option("--junit", "junit_file", type=_FILE, help="Write metrics and gates as test cases for CI (XML).")
+@quiet_option
 @click.option("--save-worst", metavar="NAME", help="Add the rows that failed to this MLflow evaluation data set.")
-def evaluate_data(path: Path | None, save_worst: str | None, col_mapping: dict[str, str], **options: Any) -> None:
+def evaluate_data(
+    path: Path | None,
+    save_worst: str | None,
+    col_mapping: dict[str, str],
+    json_file: TextIO | None,
+    junit_file: TextIO | None,
+    **options: Any,
+) -> None:
     """Score a data set with the judges of production, as an MLflow evaluation run.
 
     \b
@@ -79,6 +95,7 @@ def evaluate_data(path: Path | None, save_worst: str | None, col_mapping: dict[s
     from qualitrace_collector.process.private_files import make_private
     from qualitrace_collector.process.startup import apply_mlflow_settings
 
+    stop = partial(_stop, junit_file)
     config = load_or_exit(path, Config, UNUSABLE)
     apply_mlflow_settings(config.mlflow.token)  # before the imports of MLflow below
     from mlflow.exceptions import MlflowException
@@ -96,33 +113,59 @@ def evaluate_data(path: Path | None, save_worst: str | None, col_mapping: dict[s
     try:
         check_credentials(options["tracking_uri"])
     except ValueError as error:
-        _stop(f"MLflow at {place}: {error}")
+        stop(f"MLflow at {place}: {error}")
     try:
         with without_tracebacks():
             data = _data(options)
         evaluation = evaluate(data, evaluator_config={"col_mapping": col_mapping}, **options)
     except DataError as error:
-        _stop(str(error))
+        stop(_with_options(str(error)))
     except broken as error:
-        _stop(f"MLflow at {place}: {why(error)}; no row was scored")
-    show(evaluation, Console())
+        stop(f"MLflow at {place}: {why(error)}; no row was scored")
+    on_stdout = any(file is not None and file.name == "<stdout>" for file in (json_file, junit_file))
+    show(evaluation, Console(stderr=on_stdout))
     if save_worst is not None and evaluation.worst_rows(1):
         try:
             evaluation.save_worst_rows(save_worst)
-            click.echo(f"worst rows added to the data set {save_worst!r}")
+            click.echo(f"worst rows added to the data set {save_worst!r}", err=on_stdout)
         except broken as error:
             evaluation.unlogged[f"its worst rows in the data set {save_worst!r}"] = why(error)
+    _write_reports(evaluation, json_file, junit_file)
+    _exit(evaluation)
+
+
+def _exit(evaluation: "Evaluation") -> NoReturn:
     if not evaluation.is_complete:
-        _stop(*missing_lines(evaluation))
+        _stop(None, *missing_lines(evaluation))
     if evaluation.passed and (unscored := evaluation.unscored_gates):
-        _stop(f"--fail-under {', '.join(unscored)}: no row has a score")
+        _stop(None, f"--fail-under {', '.join(unscored)}: no row has a score")
     sys.exit(0 if evaluation.passed else BELOW)
 
 
-def _stop(*lines: str) -> NoReturn:
+def _write_reports(evaluation: "Evaluation", json_file: TextIO | None, junit_file: TextIO | None) -> None:
+    from qualitrace_monitors.evaluation.report import as_json, junit
+
+    if json_file is not None:
+        click.echo(as_json(evaluation), file=json_file)
+    if junit_file is not None:
+        click.echo(junit(evaluation, gate_line), file=junit_file)
+
+
+def _stop(junit_file: TextIO | None, *lines: str) -> NoReturn:
+    """Say why there is no result, in CI's report too, and exit."""
     for line in lines:
         click.echo(f"qualitrace evaluate: {line}", err=True)
+    if junit_file is not None:
+        from qualitrace_monitors.evaluation.report import junit_error
+
+        click.echo(junit_error(lines), file=junit_file)
     sys.exit(UNUSABLE)
+
+
+def _with_options(text: str) -> str:
+    """Name the command's options where a message names arguments of `evaluate`."""
+    options = {parameter.name: parameter.opts[0] for parameter in evaluate_data.params}
+    return re.sub(r"`(\w+)`", lambda found: options.get(found[1], found[0]), text)
 
 
 def _data(options: dict[str, Any]) -> Any:
@@ -233,7 +276,7 @@ def _comparison_table(evaluation: "Evaluation") -> Table:
             table.add_row(comparison.metric, str(comparison.pairs), comparison.reason, "", "")
             continue
         lower, upper = comparison.interval
-        difference, p_value = f"{comparison.difference:+.2f}", f"{comparison.p_value:.3f}"
+        difference, p_value = f"{comparison.difference:+.2f}", _p_value(comparison.p_value)
         table.add_row(comparison.metric, str(comparison.pairs), difference, f"{lower:+.2f} – {upper:+.2f}", p_value)
     return table
 
@@ -246,6 +289,11 @@ def _worst_table(rows: "Sequence[ScoredRow]") -> Table:
         metric, score = row.worst
         table.add_row(_short(row.question), _short(row.answer), f"{metric} {score.value:.2f}", _short(score.rationale))
     return table
+
+
+def _p_value(value: float | None) -> str:
+    """Write a p-value as journals do: three digits, and no 0, which no test finds."""
+    return "-" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _number(value: float | None) -> str:

@@ -25,7 +25,10 @@ _CASES = ("testCases", "test_cases")  # where DeepEval's JSON of a test run keep
 
 
 class DataError(Exception):
-    """The data cannot be evaluated; the message says where it is wrong and what to do."""
+    """The data cannot be evaluated; the message says where it is wrong and what to do.
+
+    Arguments of `evaluate` stand in backticks, so that the command can name its options instead.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,19 +161,22 @@ def _table(records: list[Any]) -> pd.DataFrame:
     return pd.DataFrame(records, dtype=object)  # pandas would turn 3 into 3.0 in a column of numbers with a gap
 
 
+_ARGUMENTS = {"targets": "`targets`", "outputs": "`predictions`"}
+
+
 def _columns(frame: pd.DataFrame, named: Mapping[str, str]) -> dict[str, str]:
     """Return which column holds which metric input."""
     if unknown := set(named) - set(COLUMNS):
-        raise DataError(f"col_mapping: unknown metric input {min(unknown)!r}; known: {', '.join(COLUMNS)}")
+        raise DataError(f"`col_mapping`: unknown metric input {min(unknown)!r}; known: {', '.join(COLUMNS)}")
     present = [str(column) for column in frame.columns]
     for key, column in named.items():
         if column not in present and not (key == "targets" and EXPECTATIONS in present):
-            raise DataError(f"{key}: there is no column {column!r}; columns: {', '.join(present)}")
+            raise DataError(f"{_ARGUMENTS.get(key, key)}: there is no column {column!r}; columns: {', '.join(present)}")
     found = usual_columns(present) | dict(named)
     if "inputs" not in found:
         raise DataError(
             f"no column with the questions (one of {', '.join(COLUMNS['inputs'])}) among {', '.join(present)}: "
-            "name it with col_mapping, for example inputs=text"
+            "name it with `col_mapping`, for example inputs=text"
         )
     return found
 

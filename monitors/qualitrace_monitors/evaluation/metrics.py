@@ -59,7 +59,7 @@ def judges_of(
         DataError: the model type or a metric is unknown, or there is none at all.
     """
     if model_type is not None and model_type not in MODEL_TYPES:
-        raise DataError(f"model_type: must be one of {', '.join(MODEL_TYPES)} (got {model_type!r})")
+        raise DataError(f"`model_type`: must be one of {', '.join(MODEL_TYPES)} (got {model_type!r})")
     defaults = MODEL_TYPES[model_type] if model_type else ()
     configs = {config.name: config for config in map(_config, (*defaults, *metrics))}
     # A cascade judges by its model alone here: a data set is small, and its rows should have one scale.
@@ -69,7 +69,7 @@ def judges_of(
         by_model = _config({"name": ANSWER_CORRECTNESS, "instructions": CORRECT, **place}) if model else None
         judges += reference_judges(by_model)
     if not judges:
-        raise DataError(f"no metric: set model_type ({', '.join(MODEL_TYPES)}), or metrics ({', '.join(METRICS)})")
+        raise DataError(f"no metric: set `model_type` ({', '.join(MODEL_TYPES)}), or `metrics` ({', '.join(METRICS)})")
     return judges
 
 

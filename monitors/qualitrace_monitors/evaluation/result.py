@@ -338,7 +338,7 @@ class EarlierRun:
             self._rows = json.loads(load_text(f"runs:/{run_id}/{SCORES}"))["rows"]
         except (MlflowException, OSError) as error:
             reason = masked(str(error))
-            raise DataError(f"baseline {run_id}: no evaluation by qualitrace that MLflow knows: {reason}") from error
+            raise DataError(f"`baseline` {run_id}: no evaluation by qualitrace that MLflow knows: {reason}") from error
 
     def compare(self, evaluation: Evaluation, summary: MetricSummary) -> Comparison:
         """Compare a metric, where the same version of the judge scored both: two versions have no common scale."""

@@ -9,8 +9,6 @@ import mlflow
 import pandas as pd
 from mlflow.environment_variables import MLFLOW_GENAI_EVAL_MAX_WORKERS
 from mlflow.models.evaluation.utils.trace import configure_autologging_for_evaluation
-from rich.console import Console
-from rich.progress import track
 
 from qualitrace_collector.convert.build_sample import build_sample
 from qualitrace_collector.sample import Sample
@@ -27,6 +25,7 @@ from qualitrace_monitors.evaluation.result import (
 from qualitrace_monitors.evaluation.run_writer import Judgements, RunWriter, without_tracebacks
 from qualitrace_monitors.evaluation.traces import Predict, RowTrace, answerer, predicted, recorded
 from qualitrace_monitors.judges.contract import Judge
+from qualitrace_monitors.progress import Progress
 from qualitrace_monitors.rows.score import RowJudgement, judge_sample
 
 _T = TypeVar("_T")
@@ -51,6 +50,7 @@ def evaluate(
     tracking_uri: str | None = None,
     experiment: str = "evaluation",
     run_name: str | None = None,
+    quiet: bool = False,
 ) -> Evaluation:
     """Score a data set with the judges of production, as an MLflow evaluation run.
 
@@ -75,6 +75,7 @@ def evaluate(
             artifacts beside it, in `artifacts`.
         experiment: its name.
         run_name: MLflow makes one up if there is none.
+        quiet: show no progress; where standard error is no terminal there is none anyway.
 
     Returns:
         What was found. No row is lost silently: see `Evaluation.is_complete` and `Evaluation.missing`.
@@ -84,7 +85,8 @@ def evaluate(
         StoreUnavailable, MlflowException: MLflow cannot be used. Where it is busy or away later on, it is waited for.
     """
     with tracking(tracking_uri), without_tracebacks():
-        rows = read_rows(data, targets, predictions, _col_mapping(evaluator_config))
+        with Progress("reading", quiet=quiet):
+            rows = read_rows(data, targets, predictions, _col_mapping(evaluator_config))
         judges = judges_of(
             model_type, metrics, any(row.target is not None for row in rows), model, base_url, temperature
         )
@@ -99,9 +101,10 @@ def evaluate(
         named = [{"question": row.question, "answer": row.answer, "expected": row.target} for row in rows]
         writer.start(run_name, pd.DataFrame(named))
         try:
-            traces = _traces(rows, predict, writer.experiment_id)
-            judgements = _judge_all(traces, judges)
-            judgements |= writer.save(traces, judges, judgements)
+            traces = _traces(rows, predict, writer.experiment_id, quiet=quiet)
+            judgements = _judge_all(traces, judges, quiet=quiet)
+            with Progress("writing traces", len(traces), quiet=quiet) as progress:
+                judgements |= writer.save(traces, judges, judgements, progress)
         except BaseException:
             with suppress(Exception):
                 writer.fail()
@@ -122,7 +125,8 @@ def evaluate(
             evaluation.comparisons = [earlier.compare(evaluation, summary) for summary in evaluation.metrics.values()]
         evaluation.gates = [gate.held_against(evaluation.metrics[gate.metric]) for gate in gates]
         about = {"model_type": model_type, "data": data if isinstance(data, str) else type(data).__name__}
-        writer.finish(evaluation, about)
+        with Progress("writing the run", quiet=quiet):
+            writer.finish(evaluation, about)
     return evaluation
 
 
@@ -130,7 +134,7 @@ def _col_mapping(evaluator_config: Mapping[str, Any] | None) -> Mapping[str, str
     config = dict(evaluator_config or {})
     mapping = config.pop("col_mapping", {})
     if config:
-        raise DataError(f"evaluator_config: unknown key {min(config)!r}; known: col_mapping")
+        raise DataError(f"`evaluator_config`: unknown key {min(config)!r}; known: col_mapping")
     return mapping
 
 
@@ -140,10 +144,11 @@ def _gates(fail_under: Mapping[str, float] | None, judges: Sequence[Judge]) -> l
         metric, _, named = key.partition(".")
         if metric not in names or named not in ("", "mean", "pass_rate"):
             raise DataError(
-                f"fail_under: {key!r} is no metric of this run; there are {', '.join(names)}, each also with .pass_rate"
+                f"`fail_under`: {key!r} is no metric of this run; there are {', '.join(names)}, "
+                "each also with .pass_rate"
             )
         if not 0 <= threshold <= 1:
-            raise DataError(f"fail_under: {key} must be from 0 to 1, as scores are (got {threshold:g})")
+            raise DataError(f"`fail_under`: {key} must be from 0 to 1, as scores are (got {threshold:g})")
         gates.append(Gate(metric, "pass_rate" if named == "pass_rate" else "mean", threshold))
     return gates
 
@@ -152,29 +157,31 @@ def _check_answers(rows: Sequence[DatasetRow], predict: Predict | str | None) ->
     unanswered = sum(row.answer is None for row in rows)
     if predict is None and unanswered:
         raise DataError(
-            f"{unanswered} of {len(rows)} rows have no answer: name their column with predictions, "
-            "or give predict, which answers the questions"
+            f"{unanswered} of {len(rows)} rows have no answer: name their column with `predictions`, "
+            "or give `predict`, which answers the questions"
         )
 
 
-def _traces(rows: Sequence[DatasetRow], predict: Predict | str | None, experiment_id: str) -> list[RowTrace]:
+def _traces(
+    rows: Sequence[DatasetRow], predict: Predict | str | None, experiment_id: str, *, quiet: bool
+) -> list[RowTrace]:
     """Make the trace of each row, with the answers that it lacks."""
     if predict is None:
         return [recorded(row, experiment_id) for row in rows]
     answer = answerer(predict)
     with configure_autologging_for_evaluation(enable_tracing=True):  # what the application calls is traced
-        traces = _with_progress("answering", lambda row: predicted(row, answer, experiment_id), rows)
+        traces = _with_progress("answering", lambda row: predicted(row, answer, experiment_id), rows, quiet=quiet)
     # Even if the data has answers of its own, no gate lets a dead application pass.
     if all(trace.failure for trace in traces):
-        raise DataError(f"predict: no question was answered: {traces[0].failure}")
+        raise DataError(f"`predict`: no question was answered: {traces[0].failure}")
     return traces
 
 
-def _judge_all(traces: Sequence[RowTrace], judges: Sequence[Judge]) -> Judgements:
+def _judge_all(traces: Sequence[RowTrace], judges: Sequence[Judge], *, quiet: bool) -> Judgements:
     """Let every judge score every row; each row has a judgement of each judge, whatever goes wrong."""
     samples = [_sample(trace) for trace in traces]
     pairs = [(trace, sample, judge) for trace, sample in zip(traces, samples, strict=True) for judge in judges]
-    judgements = _with_progress("judging", lambda pair: _judged(pair[1], pair[2]), pairs)
+    judgements = _with_progress("judging", lambda pair: _judged(pair[1], pair[2]), pairs, quiet=quiet)
     return {(trace.row.key, judge.name): found for (trace, _, judge), found in zip(pairs, judgements, strict=True)}
 
 
@@ -196,13 +203,18 @@ def _judged(sample: Sample | str, judge: Judge) -> RowJudgement:
     return RowJudgement(status="failed", error=sample) if isinstance(sample, str) else judge_sample(judge, sample)
 
 
-def _with_progress(what: str, work: Callable[[_T], _R], items: Sequence[_T]) -> list[_R]:
+def _with_progress(what: str, work: Callable[[_T], _R], items: Sequence[_T], *, quiet: bool) -> list[_R]:
     """Do some work on each item, in as many threads as `mlflow.genai.evaluate` takes, and show how far it is."""
-    progress = Console(stderr=True)
+    done: list[_R] = []
     # Not `at_once`: all items are known, so one that takes long need not hold up those far behind it.
-    with ThreadPoolExecutor(MLFLOW_GENAI_EVAL_MAX_WORKERS.get()) as pool:
-        done = pool.map(work, items)
-        return list(track(done, what, len(items), console=progress, transient=True, disable=not progress.is_terminal))
+    with (
+        Progress(what, len(items), quiet=quiet) as progress,
+        ThreadPoolExecutor(MLFLOW_GENAI_EVAL_MAX_WORKERS.get()) as pool,
+    ):
+        for result in pool.map(work, items):
+            done.append(result)
+            progress(len(done))
+    return done
 
 
 def _scored_row(trace: RowTrace, judges: Sequence[Judge], judgements: Judgements) -> ScoredRow:

@@ -198,14 +198,25 @@ class RunWriter:
         source = DatasetInput(dataset=DatasetEntity(**{name: about[name] for name in fields if name in about}))
         self._patiently(lambda: self._client.log_inputs(self.run_id, [source]))
 
-    def save(self, traces: Sequence[RowTrace], judges: Sequence[Judge], judgements: Judgements) -> Judgements:
-        """Write the traces with their assessments, linked to the run; return those that are missing, and why."""
+    def save(
+        self,
+        traces: Sequence[RowTrace],
+        judges: Sequence[Judge],
+        judgements: Judgements,
+        progress: Callable[[int], object] = lambda _: None,
+    ) -> Judgements:
+        """Write the traces with their assessments, linked to the run; return those that are missing, and why.
+
+        Args:
+            progress: is told how many traces have been written.
+        """
         missing: Judgements = {}
         writers = SERVER_WRITERS if self.tracking_uri.startswith("http") else 1
         with ThreadPoolExecutor(writers) as pool:
             batches = [traces[start : start + BATCH] for start in range(0, len(traces), BATCH)]
-            for part in pool.map(self._save, batches, repeat(judges), repeat(judgements)):
+            for number, part in enumerate(pool.map(self._save, batches, repeat(judges), repeat(judgements)), 1):
                 missing |= part
+                progress(min(number * BATCH, len(traces)))
         return missing
 
     def finish(self, evaluation: Evaluation, params: Mapping[str, Any]) -> None:
@@ -311,7 +322,7 @@ class RunWriter:
         """Yield what is written last, by its name in reports."""
         client, run_id, worst = self._client, self.run_id, evaluation.worst_rows(len(evaluation.rows))
         known = {**params, "confidence": evaluation.confidence, "baseline": evaluation.baseline}
-        about = [Param(name, str(value)) for name, value in known.items()]
+        about = [Param(name, str(value)) for name, value in known.items() if value is not None]
         yield "its numbers", lambda: client.log_batch(run_id, _numbers(evaluation), about, [])
         tags = {f"{VERSION_TAG}{name}": summary.version for name, summary in evaluation.metrics.items()}
         if worst:  # as `log_table` tags it, which would append to the table of an earlier try

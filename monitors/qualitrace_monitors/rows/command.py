@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from qualitrace_collector.config.load import line_of, mistakes_of
 from qualitrace_monitors.judges.settings import METRICS, JudgeConfig
+from qualitrace_monitors.progress import Progress, quiet_option
 
 
 @click.command("judge")
@@ -20,7 +21,8 @@ from qualitrace_monitors.judges.settings import METRICS, JudgeConfig
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Pass from this score on.")
 @click.option("--name", help="Name of a judge of your own.")
 @click.option("--instructions", help="Its criterion, with {{ inputs }}, {{ outputs }} or {{ context }}.")
-def judge_file(data: TextIO, output: TextIO, **settings: str | float | None) -> None:
+@quiet_option
+def judge_file(data: TextIO, output: TextIO, quiet: bool, **settings: str | float | None) -> None:
     """Score a JSONL file: one line out for each line in; with labels, how good the judge is.
 
     The summary goes to stderr. Exit code 1 if no row could be scored.
@@ -38,10 +40,12 @@ def judge_file(data: TextIO, output: TextIO, **settings: str | float | None) -> 
         raise click.UsageError("; ".join(map(line_of, mistakes_of(error)))) from None
     judge = build_judge(config)
     judged: list[JudgedLine] = []
-    for line in judge_lines(judge, config.kind, data):
-        click.echo(line.to_json(judge), file=output)
-        if line.judgement.status == "failed":
-            click.echo(line.error, err=True)
-        judged.append(line)
+    with Progress("judging", quiet=quiet or output.isatty()) as progress:  # else the lines show how far it is
+        for line in judge_lines(judge, config.kind, data):
+            click.echo(line.to_json(judge), file=output)
+            if line.judgement.status == "failed":
+                click.echo(line.error, err=True)
+            judged.append(line)
+            progress(len(judged))
     click.echo(f"{judge.name} ({judge.source_id}): {summary(judge, judged)}", err=True)
     sys.exit(not any(line.judgement.score is not None for line in judged))

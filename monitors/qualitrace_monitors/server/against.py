@@ -20,8 +20,8 @@ from qualitrace_monitors.config import Config
 
 MOST_READ = 20_000
 """Traces that are read: shares are right within a percent."""
-READ_SECONDS, PROGRESS_SECONDS = 60.0, 2.0
-"""How long traces are read, and how often that is told."""
+READ_SECONDS = 60.0
+"""How long traces are read."""
 AT_ONCE = 10
 """Traces that are in memory at once: each may have `assembly.max_trace_size`."""
 
@@ -92,13 +92,10 @@ _SERVICES = f"SELECT service, count(*) {_STORED} GROUP BY service"
 def _read(store: TraceStore, sample: Sequence[tuple[str, str]], progress: Progress) -> Iterator[StoredTrace]:
     """Yield traces until the time is over; without those that were deleted in MLflow."""
     ends_at = time.monotonic() + READ_SECONDS
-    tell_at = 0.0
     for start in range(0, len(sample), AT_ONCE):
-        if (now := time.monotonic()) >= ends_at:
+        if time.monotonic() >= ends_at:
             return
-        if now >= tell_at:
-            progress(start, len(sample))
-            tell_at = now + PROGRESS_SECONDS
+        progress(start, len(sample))
         some = dict(sample[start : start + AT_ONCE])
         for trace_id, spans in store.read_all([*some]).items():
             if spans:

@@ -25,6 +25,7 @@ from qualitrace_collector.process.startup import (
 )
 from qualitrace_collector.state import StateError
 from qualitrace_monitors.config import Config
+from qualitrace_monitors.progress import Progress, quiet_option
 from qualitrace_monitors.reload.channel import Requests
 from qualitrace_monitors.reload.configuration import Configuration
 from qualitrace_monitors.server.data_dir_lock import DataDirError
@@ -110,7 +111,8 @@ def monitor(path: Path | None) -> None:
     metavar="24h",
     help="Count what the file would have seen of the traces stored since then.",
 )
-def check_config(path: Path, against: float | None) -> None:
+@quiet_option
+def check_config(path: Path, against: float | None, quiet: bool) -> None:
     """Check a configuration file (- for standard input): every mistake at once, exit code 1 if there is any.
 
     With --against, say how many of the traces in the file's data_dir each judge, rate and alert rule would have seen.
@@ -118,21 +120,18 @@ def check_config(path: Path, against: float | None) -> None:
     config = load_or_exit(path, Config)
     click.echo(f"{'<stdin>' if path == STDIN else path}: ok")
     if against is not None:
-        _show_seen(config, against)
+        _show_seen(config, against, quiet=quiet)
 
 
-def _show_seen(config: Config, seconds: float) -> None:
+def _show_seen(config: Config, seconds: float, *, quiet: bool) -> None:
     apply_mlflow_settings(config.mlflow.token)  # before these import MLflow
     from qualitrace_collector.mlflow_store.store import StoreUnavailable
     from qualitrace_monitors.server.against import count_seen
 
     state = state_file(config)
-
-    def progress(read: int, of: int) -> None:
-        click.echo(f"{read:,} of {of:,} traces read", err=True)
-
     try:
-        answer = count_seen(config, state, lambda: open_mlflow(config), time.time() - seconds, progress)
+        with Progress("reading traces", 0, quiet=quiet) as progress:
+            answer = count_seen(config, state, lambda: open_mlflow(config), time.time() - seconds, progress)
     except StoreUnavailable as error:
         raise click.ClickException(f"MLflow cannot be reached: {error}") from error
     except StateError as error:

@@ -7,13 +7,26 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-STYLES = {"pass": "green", "unsure": "yellow", "fail": "bold red"}
+STYLES = {
+    **dict.fromkeys(("pass", "ok", "sent"), "green"),
+    **dict.fromkeys(("unsure", "pending", "warning"), "yellow"),
+    **dict.fromkeys(("fail", "firing", "critical", "problems", "failed", "given_up"), "bold red"),
+}
 """Of words that say how good something is."""
+
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as of any program that SIGINT ends."""
 
 
 def printable(text: str) -> str:
     """Return a text from outside in one line, without what would move the cursor or turn the writing around."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return a line for each row, with its cells one below another; long ones do not wrap."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
 class Lines:

@@ -12,15 +12,13 @@ from qualitrace_collector.cli import config_option, load_or_exit, state_file
 from qualitrace_collector.state import StateError
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.notify.payload import rfc3339
-from qualitrace_monitors.terminal.output import Lines, printable
+from qualitrace_monitors.terminal.output import INTERRUPTED, Lines, printable
 from qualitrace_monitors.terminal.scores import Filter, NewScores
 
 LOOK_SECONDS = 0.5
 MOST_LINES = 10_000
 WIDTHS = (24, 6, 5, 16, 16, 6, 35)
 """Of time, verdict, value, service, judge, tier and trace id; a longer name takes its place."""
-INTERRUPTED = 130
-"""The exit code after Ctrl-C, as of any program that SIGINT ends."""
 
 
 @click.command()

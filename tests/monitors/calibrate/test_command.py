@@ -162,6 +162,15 @@ def test_without_mlflow_it_says_where_it_looked(bench: Bench):
     assert len(result.stderr.splitlines()) == 1
 
 
+def test_in_a_wrong_folder_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Without a configuration it would look into a new database, and find no label there."""
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(calibrate, ["--judge", "groundedness"])
+    assert result.exit_code == 1
+    assert "no such file; name the server's own configuration with --config" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_same_labels_are_the_same_calibration(bench: Bench):
     """One run in MLflow; another label makes another version."""
     ids = bench.answers(3)

@@ -67,8 +67,8 @@ def test_the_same_question_twice_has_two_keys_that_stay():
 @pytest.mark.parametrize(
     ("data", "options", "message"),
     [
-        ([{"x": 1}], {}, r"no column with the questions .* among x: name it with col_mapping"),
-        ([{"question": "Q"}], {"targets": "gold"}, r"targets: there is no column 'gold'; columns: question"),
+        ([{"x": 1}], {}, r"no column with the questions .* among x: name it with `col_mapping`"),
+        ([{"question": "Q"}], {"targets": "gold"}, r"`targets`: there is no column 'gold'; columns: question"),
         ([{"question": "Q"}], {"col_mapping": {"question": "Q"}}, r"unknown metric input 'question'; known: inputs"),
         ([], {}, r"has no rows|no column with the questions"),
         (3, {}, r"data must be a path.*is int"),

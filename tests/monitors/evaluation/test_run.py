@@ -164,15 +164,15 @@ def test_a_model_is_shown_a_custom_metrics_definition_grades_and_examples(tracki
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"model_type": "poetry"}, "model_type: must be one of question-answering, text"),
-        ({"model_type": None, "targets": None}, "no metric: set model_type"),
+        ({"model_type": "poetry"}, "`model_type`: must be one of question-answering, text"),
+        ({"model_type": None, "targets": None}, "no metric: set `model_type`"),
         ({"model": "gpt-5"}, "metric 'answer_correctness': .*model must be an MLflow model URI"),
         ({"metrics": ["kindness"]}, "metric 'kindness': 'kindness' is no built-in metric"),
-        ({"fail_under": {"kindness": 0.5}}, "fail_under: 'kindness' is no metric of this run"),
-        ({"fail_under": {"safety.median": 0.5}}, "fail_under: 'safety.median' is no metric"),
-        ({"fail_under": {"safety": 90}}, r"fail_under: safety must be from 0 to 1, as scores are \(got 90\)"),
-        ({"baseline": "0" * 32}, "baseline 0+: no evaluation by qualitrace"),
-        ({"evaluator_config": {"mapping": {}}}, "evaluator_config: unknown key 'mapping'; known: col_mapping"),
+        ({"fail_under": {"kindness": 0.5}}, "`fail_under`: 'kindness' is no metric of this run"),
+        ({"fail_under": {"safety.median": 0.5}}, "`fail_under`: 'safety.median' is no metric"),
+        ({"fail_under": {"safety": 90}}, r"`fail_under`: safety must be from 0 to 1, as scores are \(got 90\)"),
+        ({"baseline": "0" * 32}, "`baseline` 0+: no evaluation by qualitrace"),
+        ({"evaluator_config": {"mapping": {}}}, "`evaluator_config`: unknown key 'mapping'; known: col_mapping"),
     ],
 )
 def test_settings_that_cannot_be_used_say_so_before_anything_is_scored(
@@ -186,7 +186,7 @@ def test_settings_that_cannot_be_used_say_so_before_anything_is_scored(
 
 def test_rows_without_answers_need_someone_who_answers(tracking: str):
     """Neither column nor function: the message says how many rows, and what to do."""
-    with pytest.raises(DataError, match="1 of 2 rows have no answer: name their column with predictions, or give"):
+    with pytest.raises(DataError, match="1 of 2 rows have no answer: name their column with `predictions`, or give"):
         run_over(GOOD, {"question": "Q"})
 
 
@@ -219,7 +219,7 @@ def test_an_app_that_answers_nothing_is_no_evaluation(tracking: str):
     def predict(question: str) -> str:
         raise RuntimeError("the shop is closed")
 
-    with pytest.raises(DataError, match=r"predict: no question was answered: .*the shop is closed"):
+    with pytest.raises(DataError, match=r"`predict`: no question was answered: .*the shop is closed"):
         run_over(GOOD, BAD, predict=predict)
 
 

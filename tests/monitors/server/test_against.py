@@ -61,7 +61,7 @@ def test_each_judge_stratum_and_rule_is_counted(ask: Callable[..., Result], coll
     before = collector.totals()
     result = ask(judges=JUDGES, alerts=ALERTS, sampling={"rate": 0.5})
     assert result.stdout.splitlines()[1] == "10 traces stored in the last 1d, all read"
-    assert "0 of 10 traces read" in result.stderr
+    assert result.stderr == ""  # progress is for terminals
     assert table(result) == {
         "judge relevance": ("10", "7"),  # 4 at rate 1, 6 at 0.5
         "judge relevance rates.0": ("4", "4"),
