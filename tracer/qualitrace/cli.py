@@ -18,6 +18,7 @@ COMMANDS = {
     "monitor": ("qualitrace_monitors.server.commands:monitor", "Run the monitors alone."),
     "check-config": ("qualitrace_monitors.server.commands:check_config", "Check a configuration file."),
     "config": ("qualitrace_monitors.config.command:config", "Show the configuration in force, or its JSON Schema."),
+    "status": ("qualitrace_monitors.terminal.status:status", "Show how a server is doing."),
     "tail": ("qualitrace_monitors.terminal.tail:tail", "Show scores as they come."),
     "alerts": ("qualitrace_monitors.alert_commands.command:alerts", "List alerts; try rules and receivers."),
     "rules": ("qualitrace_monitors.prometheus_rules.command:rules", "Write Prometheus rules from the configuration."),
