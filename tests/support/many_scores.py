@@ -13,7 +13,8 @@ import numpy as np
 from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import Database, Ledger
 from qualitrace_collector.state.requests import Request, Requests
-from qualitrace_monitors.estimate import answers, pairs
+from qualitrace_monitors.answers.texts import keep
+from qualitrace_monitors.estimate import pairs
 from qualitrace_monitors.estimate.scores import ScoreRow
 from qualitrace_monitors.estimate.sums import DAY, HOUR, MINUTE, SLICED, SUMS
 
@@ -140,8 +141,12 @@ def _scores(trace: _Trace, load: Load) -> Iterator[tuple[ScoreRow, float | None]
 
 
 def _request(connection: sqlite3.Connection, trace: _Trace) -> None:
-    texts = Sample(inputs=f"How long is the warranty of part {trace.number}?", outputs="It is five years. " * 12)
-    answers.keep(connection, trace.trace_id, texts, trace.at)
+    texts = Sample(
+        inputs=f"How long is the warranty of part {trace.number}?",
+        outputs="It is five years. " * 12,
+        metadata={"service": _name(trace.service)},
+    )
+    keep(connection, trace.trace_id, texts, trace.at)
     request = Request(
         trace_id=trace.trace_id,
         service=_name(trace.service),
