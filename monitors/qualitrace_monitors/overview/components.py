@@ -12,6 +12,8 @@ class _Known(NamedTuple):
     runbook: str
 
 
+NEEDING_MLFLOW = ("storing", "feedback", "retention", "judging")
+"""Components that wait while MLflow is away: it is what is wrong."""
 UNHEARD = "Alerts are not heard there; look here, or tell people yourself."
 _STORING = "New traces wait in the journal and are stored when MLflow is back; until then nothing new is judged."
 _SILENT = "Its figures are of the time before; alerts on them see nothing new."

@@ -7,7 +7,7 @@ from qualitrace_collector.config.values import duration_text
 from qualitrace_collector.state import DeadLetters
 from qualitrace_monitors.budget.spending import ALL, Balance
 from qualitrace_monitors.notify.outbox import LastDelivery, Waiting
-from qualitrace_monitors.overview.components import UNHEARD, of_component
+from qualitrace_monitors.overview.components import NEEDING_MLFLOW, UNHEARD, of_component
 from qualitrace_monitors.overview.inputs import Inputs, JournalState
 from qualitrace_monitors.overview.problem import Problem, Severity
 from qualitrace_monitors.overview.silent_judges import SilentJudge
@@ -57,6 +57,8 @@ def find_problems(
     """Return what is wrong, the most urgent first."""
     unheard = {f"receiver:{receiver.name}" for receiver in receivers if receiver.last and receiver.last.problem}
     components = {name: text for name, text in inputs.problems().items() if text and name not in unheard}
+    if "mlflow" in components:
+        components = {name: text for name, text in components.items() if name.partition(":")[0] not in NEEDING_MLFLOW}
     failing = {name.partition(":")[2].partition("/")[0] for name in components if name.startswith("judge:")}
     found = [
         *(of_component(name, text, inputs.since(name)) for name, text in components.items()),
@@ -155,7 +157,7 @@ def _of_reload(reload: ReloadState | None) -> Iterator[Problem]:
 def _of_silent(silent: SilentJudge) -> Problem:
     return Problem(
         kind="no_scores",
-        severity="warning",
+        severity="info" if silent.is_meant else "warning",
         subject=silent.judge,
         text=f"no score {'yet' if silent.last_at is None else 'for a while'}, although traces come: {silent.reason}",
         meaning="Its figures say nothing about the answers of now; alerts on them see nothing new.",
@@ -171,12 +173,13 @@ def _of_budgets(balances: Sequence[Balance]) -> Iterator[Problem]:
         if share < SPENT_SHARE and balance.remaining > 0:
             continue
         unit = "USD" if limit.unit == "usd" else "tokens"
+        period = {"hour": "an hour", "day": "a day"}[limit.window]
         spent = balance.remaining <= 0
         yield Problem(
             kind="budget",
             severity="warning",
             subject="" if limit.judge == ALL else limit.judge,
-            text=f"{share:.0%} of {limit.amount:g} {unit} a {limit.window} is spent",
+            text=f"{share:.0%} of {limit.amount:g} {unit} {period} is spent",
             meaning="Its judges make no call until the next one begins: what they would score waits."
             if spent
             else "When it is spent, its judges make no call until the next one begins.",
