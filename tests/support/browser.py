@@ -1,7 +1,9 @@
 """Debian's Chromium, driven by Playwright; what it complains of, and what axe-core finds."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
@@ -41,6 +43,11 @@ class Window:
             lambda message: self.complaints.append(message.text) if message.type in ("error", "warning") else None,
         )
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def picture(self, name: str) -> None:
+        """Keep a picture of the window for the documentation, if QUALITRACE_SCREENSHOTS names a folder for them."""
+        if folder := os.environ.get("QUALITRACE_SCREENSHOTS"):
+            self.page.screenshot(path=Path(folder) / f"{name}.png")
 
     def accessibility_violations(self) -> list[str]:
         """Return what axe-core finds against WCAG 2.2 AA, a line an element."""
