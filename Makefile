@@ -74,9 +74,9 @@ docs: setup ## build the documentation as a site in build/docs
 bench: setup ## time the main path beside its peers
 	$(BIN)/python benchmarks/run.py
 
-overhead: setup ## time what the SDK adds to an application, beside other tracers (ONLY=langfuse, QUICK=1)
+overhead: setup ## time what the SDK adds to an application, beside other tracers (ONLY=langfuse, QUICK=1, INSTRUCTIONS=1)
 	$(BIN)/pip install --quiet uv
-	PYTHONPATH=benchmarks $(BIN)/python -m tracer.run $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
+	PYTHONPATH=benchmarks $(BIN)/python -m tracer.run $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick) $(if $(INSTRUCTIONS),--instructions --rounds 5)
 
 clean: ## remove what setup and the demo made
 	rm -rf $(VENV) $(VENV)-libraries build qualitrace-data qualitrace-demo
