@@ -67,8 +67,6 @@ def create_app(
         routes=[
             *(Route(page.path, paths.page(page)) for page in PAGES),
             *(Route(action.path, paths.action(action), methods=["POST"]) for action in ACTIONS),
-            # The addresses in notifications. Names may hold slashes.
-            Route("/service/{names:path}", paths.service),
             Mount("/static", _LastingFiles(directory=STATIC)),
             Route("/status.json", paths.status),
             Route("/metrics", paths.metrics),
@@ -182,9 +180,6 @@ class _Paths:
             "mlflow_uri": self._sources.mlflow_uri,
             "mlflow_ui": self._sources.links.mlflow_ui,
         }
-
-    async def service(self, request: Request) -> Response:
-        return RedirectResponse(_root(request))  # which shows every service and judge
 
     async def status(self, request: Request) -> Response:
         containing = request.query_params.get("service", "")

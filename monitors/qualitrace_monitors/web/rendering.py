@@ -41,6 +41,16 @@ def moment(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def minute(at: float) -> str:
+    """Write Unix seconds as month, day, hour and minute in UTC, for rows of a month at most."""
+    return datetime.fromtimestamp(at, UTC).strftime("%m-%d %H:%M")
+
+
+def instant(at: float) -> str:
+    """Write Unix seconds as RFC 3339 to the second, in UTC, as addresses have it."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 _ENVIRONMENT = Environment(
     loader=PackageLoader("qualitrace_monitors.web"),
     autoescape=True,
@@ -48,5 +58,5 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.filters.update(age=age, percent=percent, moment=moment)
+_ENVIRONMENT.filters.update(age=age, percent=percent, moment=moment, minute=minute, instant=instant)
 _ENVIRONMENT.globals["version"] = version

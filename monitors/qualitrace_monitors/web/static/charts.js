@@ -3,7 +3,7 @@
 //   series: [{label, values, lower, upper}], with null where there is nothing; lower and upper are the interval
 //   unit: "percent" (of values from 0 to 1), "number", "seconds" or "usd"
 //   range: [least, most] of the vertical axis; without it, the values decide
-//   threshold: a value; marks: [{at, label, kind}], kind "alert" or "release", at in Unix seconds
+//   thresholds: values; marks: [{at, label, kind}], kind "alert", "resolved" or "release", at in Unix seconds
 "use strict";
 window.drawChart = (() => {
   const HEIGHT = 220;
@@ -39,19 +39,18 @@ window.drawChart = (() => {
     return { data, series, bands, write };
   }
 
-  // The threshold and the marks, over the lines.
+  // The thresholds and the marks, over the lines.
   function annotate(plot, spec, element) {
     const { ctx, bbox } = plot;
     ctx.save();
     ctx.lineWidth = devicePixelRatio;
     ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
-    if (spec.threshold != null) {
-      const y = plot.valToPos(spec.threshold, "y", true);
-      if (y >= bbox.top && y <= bbox.top + bbox.height) {
-        ctx.strokeStyle = color(element, "--bad");
-        ctx.setLineDash([6 * devicePixelRatio, 4 * devicePixelRatio]);
-        stroke(ctx, bbox.left, y, bbox.left + bbox.width, y);
-      }
+    for (const threshold of spec.thresholds ?? []) {
+      const y = plot.valToPos(threshold, "y", true);
+      if (y < bbox.top || y > bbox.top + bbox.height) continue;
+      ctx.strokeStyle = color(element, "--bad");
+      ctx.setLineDash([6 * devicePixelRatio, 4 * devicePixelRatio]);
+      stroke(ctx, bbox.left, y, bbox.left + bbox.width, y);
     }
     for (const mark of spec.marks ?? []) {
       const x = plot.valToPos(mark.at, "x", true);
