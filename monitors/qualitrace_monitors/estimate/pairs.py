@@ -6,6 +6,7 @@ transaction that changes a score.
 
 import sqlite3
 from collections.abc import Mapping
+from functools import cache
 
 from qualitrace_collector.state import Database
 from qualitrace_monitors.estimate.sums import HOUR, MINUTE, minutes, only_of, spans
@@ -48,6 +49,7 @@ _PRODUCTS: dict[str, list[tuple[str, ...]]] = {
 }
 
 
+@cache
 def column(weight: str, *names: str) -> str:
     """Return the column of the sum of a product, with the weight `w` or a part of its square, `a` or `b`."""
     if len(names) == 2 and names[0] == names[1] and not names[0].endswith("value"):

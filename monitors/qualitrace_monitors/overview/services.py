@@ -1,16 +1,16 @@
 """The services with their judges, worst first: quality now against before, and what the service does."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qualitrace_collector.state.requests import Requests, duration_percentile
 from qualitrace_collector.state.schema import DURATIONS
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.status import AlertState
-from qualitrace_monitors.estimate.estimator import Estimate
+from qualitrace_monitors.estimate.estimator import JOINED, Estimate
 from qualitrace_monitors.overview.alerts import ActiveAlert
 from qualitrace_monitors.overview.inputs import Inputs
-from qualitrace_monitors.overview.trusted import Key, most_trusted
+from qualitrace_monitors.overview.trusted import most_trusted
 
 NOW_SECONDS, BEFORE_SECONDS = 3600.0, 86_400.0
 """The window of what is now, and of what it is compared with: the day before it."""
@@ -42,6 +42,7 @@ class JudgeState:
         state: of the alerts on it.
         threshold: below which pass rate a rule fires; None without one.
         now, before: the last hour, and the day before it, by the most trusted tier that scored; None without scores.
+        scored: the longer one of them; where that rests on both judges of a cascade, that of the model alone.
     """
 
     judge: str
@@ -49,6 +50,7 @@ class JudgeState:
     threshold: float | None
     now: Estimate | None
     before: Estimate | None
+    scored: Estimate | None
 
     @property
     def tier(self) -> str:
@@ -96,16 +98,35 @@ def service_states(
         containing: of the services' names, without regard to case; empty for all.
     """
     traffic = _traffic(inputs, now)
-    latest = most_trusted(inputs.estimator.estimates(now, NOW_SECONDS))
-    before = most_trusted(inputs.estimator.estimates(now - NOW_SECONDS, BEFORE_SECONDS))
+    estimates = inputs.estimator.estimates(now, NOW_SECONDS)
+    estimates_before = inputs.estimator.estimates(now - NOW_SECONDS, BEFORE_SECONDS)
+    latest, before = most_trusted(estimates), most_trusted(estimates_before)
+    scored = most_trusted(each for each in (*estimates, *estimates_before) if each.tier != JOINED)
     known = {alert.service for alert in active if alert.path}
     names = {*traffic, *known, *(service for service, _ in (*latest, *before))}
     wanted = containing.casefold()
     states = _States(inputs.alerts.rules, active)
+    judges: dict[str, list[JudgeState]] = {name: [] for name in names if wanted in name.casefold()}
+    for service, judge in sorted({*latest, *before}):
+        if service in judges:
+            key = service, judge
+            state = JudgeState(
+                judge=judge,
+                state=states.of(service, judge),
+                threshold=states.threshold(service, judge),
+                now=latest.get(key),
+                before=before.get(key),
+                scored=scored.get(key),
+            )
+            judges[service].append(state)
     services = [
-        _service(name, traffic.get(name, Traffic()), latest, before, states)
-        for name in names
-        if wanted in name.casefold()
+        ServiceState(
+            name=name,
+            state=states.of(name),
+            traffic=traffic.get(name, Traffic()),
+            judges=tuple(sorted(found, key=lambda judge: judge.badness)),
+        )
+        for name, found in judges.items()
     ]
     return sorted(services, key=lambda service: service.badness)
 
@@ -134,28 +155,6 @@ class _States:
 def _is_threshold(rule: AlertRule) -> bool:
     when = rule.when
     return when.kind == "scores" and when.quantity == "pass_rate" and when.operator == "<" and not when.reference
-
-
-def _service(
-    name: str,
-    traffic: Traffic,
-    latest: Mapping[Key, Estimate],
-    before: Mapping[Key, Estimate],
-    states: _States,
-) -> ServiceState:
-    judges = {judge for service, judge in (*latest, *before) if service == name}
-    found = [
-        JudgeState(
-            judge=judge,
-            state=states.of(name, judge),
-            threshold=states.threshold(name, judge),
-            now=latest.get((name, judge)),
-            before=before.get((name, judge)),
-        )
-        for judge in sorted(judges)
-    ]
-    found.sort(key=lambda judge: judge.badness)
-    return ServiceState(name=name, state=states.of(name), traffic=traffic, judges=tuple(found))
 
 
 def _traffic(inputs: Inputs, now: float) -> dict[str, Traffic]:

@@ -29,7 +29,8 @@ def _context(sources: Sources, request: PageRequest) -> Mapping[str, Any]:
     firing, pending = ([each for each in overview.alerts if each.state == state] for state in ("firing", "pending"))
     services = overview.services[:SERVICES]
     shown = [(service, service.judges[:JUDGES]) for service in services]
-    lines = trends(sources, overview.at, [(service.name, judge) for service, judges in shown for judge in judges])
+    drawn = [(service.name, judge) for service, judges in shown for judge in judges]
+    lines = trends(sources.database, overview.at, drawn)
     return {
         "overview": overview,
         "firing_alerts": firing[:ALERTS],
