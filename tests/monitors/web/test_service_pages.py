@@ -243,6 +243,11 @@ class TestInABrowser:
                 assert window.page.evaluate("document.documentElement.scrollWidth") <= width
                 assert window.page.evaluate(PAINTED) == window.page.locator("[data-plot]").count() == 4
                 assert window.complaints == []
+        name = "judge" if "/judge/" in path else "service"
+        window = open_window(1280, 1600)
+        window.page.goto(f"{web.url}{path}")
+        window.page.wait_for_selector("canvas")
+        window.picture(name)
 
     def test_an_update_keeps_what_is_open_and_draws_what_is_new(
         self, database: Database, add_scores: AddScores, web: WebStand, window: Window
