@@ -40,10 +40,11 @@ class DemoFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RunningParts:
-    """The running parts, and where they are."""
+    """The running parts, and where they are; `mlflow_url` is empty if MLflow's pages were not asked for."""
 
     web_url: str
     app_url: str
+    mlflow_url: str
     serve: ChildProcess
     app: ChildProcess
 
@@ -68,12 +69,13 @@ def make_directory(directory: Path) -> None:
 
 
 @contextmanager
-def start_parts(directory: Path, on_alert: OnAlert) -> Generator[RunningParts]:
+def start_parts(directory: Path, on_alert: OnAlert, *, mlflow: bool = False) -> Generator[RunningParts]:
     """Start everything, wait until it is ready, and stop it when the block ends.
 
     Args:
         directory: takes the data, the configuration and the logs.
         on_alert: is called in another thread.
+        mlflow: start MLflow's pages, too, which takes longer than all else: nothing waits for them.
 
     Raises:
         DemoFailed: something did not start; with the end of its log.
@@ -83,9 +85,11 @@ def start_parts(directory: Path, on_alert: OnAlert) -> Generator[RunningParts]:
     with ExitStack() as stack:
         receiver = stack.enter_context(WebServer(receiver_app(secret, on_alert)))
         model = stack.enter_context(WebServer(model_app()))
-        otlp_http, otlp_grpc, web, app_port = _free_ports(4)
+        otlp_http, otlp_grpc, web, app_port, mlflow_port = _free_ports(5)
+        mlflow_url = f"http://127.0.0.1:{mlflow_port}" if mlflow else ""
         template = Template(files("qualitrace_monitors.demo").joinpath("serve.yaml").read_text(encoding="utf-8"))
         settings = {"otlp_http": otlp_http, "otlp_grpc": otlp_grpc, "web": web, "receiver_url": receiver.url}
+        settings["mlflow_ui"] = mlflow_url or "null"
         # A JSON string is a YAML string, whatever characters the path has.
         text = template.substitute(settings, data_dir=json.dumps(str(directory)))
         (config := directory / CONFIG_NAME).write_text(text)
@@ -108,7 +112,11 @@ def start_parts(directory: Path, on_alert: OnAlert) -> Generator[RunningParts]:
         stack.enter_context(app)
         wait_for_log(serve, "qualitrace ready")
         wait_for_log(app, "Uvicorn running")
-        yield RunningParts(f"http://127.0.0.1:{web}", f"http://127.0.0.1:{app_port}", serve, app)
+        if mlflow:
+            command = [sys.executable, "-m", "mlflow", "server", "--port", str(mlflow_port), "--workers", "1"]
+            command += ["--backend-store-uri", f"sqlite:///{directory / 'mlflow.db'}"]
+            stack.enter_context(child("MLflow's pages", command, directory / "mlflow.log"))
+        yield RunningParts(f"http://127.0.0.1:{web}", f"http://127.0.0.1:{app_port}", mlflow_url, serve, app)
 
 
 def receiver_app(secret: str, on_alert: OnAlert) -> Starlette:

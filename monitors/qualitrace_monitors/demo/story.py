@@ -146,7 +146,7 @@ class Story:
         make_directory(self._directory)
         place = f"{self._directory}, made anew each run"
         self.say(f"starting qualitrace serve and the shop assistant; data goes to {place}")
-        with start_parts(self._directory, self.hear) as self._parts:
+        with start_parts(self._directory, self.hear, mlflow=keep) as self._parts:
             self.say(f"ready; asking {STEP_QUESTIONS / STEP_SECONDS:g} questions a second")
             try:
                 with self._live:
@@ -158,8 +158,9 @@ class Story:
             self.say(f"freshness, from the end of a request to its exported score: {end.facts()['freshness']}")
             self.say(f"the demo worked, in {self._elapsed():.0f} s altogether", "bold green")
             mlflow = f"{Path(sys.executable).with_name('mlflow')} ui --backend-store-uri"
-            self.say(f"traces and assessments: {mlflow} sqlite:///{self._directory / 'mlflow.db'}")
-            more = "`make demo KEEP=1` leaves the dashboard and /metrics running"
+            shown = self._parts.mlflow_url or f"{mlflow} sqlite:///{self._directory / 'mlflow.db'}"
+            self.say(f"traces and assessments: {shown}")
+            more = "`make demo KEEP=1` leaves the dashboard, /metrics and MLflow's pages running"
             self.say(f"logs and configuration: {self._directory}; {more}")
             if keep:
                 self._keep()

@@ -260,7 +260,9 @@ def test_a_request_without_an_answer_fails_the_demo(tmp_path: Path):
     """The message has the address that was asked, and the question."""
     process = child("c", ["true"], tmp_path / "log")
     with pytest.raises(DemoFailed, match=r"POST http://127\.0\.0\.1:9/ask .*dogs welcome.* failed: "):
-        RunningParts("", "", process, process).request("POST", "http://127.0.0.1:9/ask", question="Are dogs welcome?")
+        RunningParts("", "", "", process, process).request(
+            "POST", "http://127.0.0.1:9/ask", question="Are dogs welcome?"
+        )
 
 
 OURS = 'judge="groundedness",tier="local",service="shop-assistant"'

@@ -81,14 +81,15 @@ def test_hostile_texts_are_shown_as_texts_without_a_barrier(
             if answers[1] in path:
                 expect(window.page.get_by_text("<script>").first).to_be_visible()
                 assert "{{ 7*7 }}" in window.page.content()
-            elif width == 1280 and scheme == "light":
-                window.picture("answers" if path == "answers" else "trace")
 
 
 def test_the_sentence_that_failed_is_marked(web: WebStand, answers: list[str], window: Window) -> None:
     """With the name of the judge in words."""
     window.page.goto(f"{web.url}/trace/{answers[0]}")
     expect(window.page.locator("mark")).to_have_text("You can return any lamp within 90 days. ◂ groundedness")
+    window.picture("trace")
+    window.page.goto(f"{web.url}/answers?text=lamp")
+    window.picture("answers")
 
 
 @pytest.mark.usefixtures("answers")
