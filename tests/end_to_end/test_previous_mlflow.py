@@ -24,7 +24,7 @@ print(json.dumps([mlflow.__version__, *(
         "spans": [span.name for span in trace.data.spans],
         "preview": trace.info.request_preview,
         "tokens": trace.info.token_usage,
-        "verdicts": {item.name: item.metadata["qualitrace.label"] for item in trace.info.assessments},
+        "verdicts": {item.name: item.value for item in trace.info.assessments if item.name.endswith(".verdict")},
     }
     for trace in map(client.get_trace, sys.argv[2:])
 )]))
@@ -69,7 +69,7 @@ def test_the_oldest_release_stores_and_reads_back(serve: Callable[..., Server]):
             "spans": ["POST /ask", "retrieve", "chat gpt-4o-mini"],
             "preview": '"Q?"',
             "tokens": {"input_tokens": 14, "output_tokens": 8, "total_tokens": 22},
-            "verdicts": {"toxicity": "pass", "to_the_point": "fail" if number == 5 else "pass"},
+            "verdicts": {"toxicity.verdict": "pass", "to_the_point.verdict": "fail" if number == 5 else "pass"},
         }
     log = (server.folder / "serve.log").read_text()
     assert "Traceback" not in log

@@ -43,7 +43,8 @@ def check(server: Server, service: str, numbers: range) -> None:
     traces = client.search_traces([experiment.experiment_id], max_results=500)
     assert sorted(trace.info.trace_id for trace in traces) == sorted(f"tr-{trace_id(n).hex()}" for n in numbers)
     assert {len(trace.data.spans) for trace in traces} == {3}
-    assert {tuple(sorted(a.name for a in trace.info.assessments)) for trace in traces} == {tuple(sorted(JUDGES))}
+    names = sorted([*JUDGES, *(f"{judge}.verdict" for judge in JUDGES)])
+    assert {tuple(sorted(a.name for a in trace.info.assessments)) for trace in traces} == {tuple(names)}
 
 
 def test_a_clean_restart(server: Server):

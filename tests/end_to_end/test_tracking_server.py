@@ -52,6 +52,7 @@ def test_traces_and_llm_verdicts_arrive_at_a_tracking_server(serve: Callable[...
         assert len(good.data.spans) == 3
         for trace, value, label in ((good, 1.0, "pass"), (bad, 0.0, "fail")):
             verdicts = {item.name: item for item in trace.info.assessments}
+            assert {verdicts.pop(f"{judge}.verdict").value for judge in ("groundedness", "no_fruit")} == {label}
             assert set(verdicts) == {"groundedness", "no_fruit"}
             assert {item.value for item in verdicts.values()} == {value}
             assert {item.source.source_type for item in verdicts.values()} == {"LLM_JUDGE"}

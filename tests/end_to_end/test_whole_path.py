@@ -124,7 +124,9 @@ def test_a_fall_of_quality_is_seen_in_mlflow_prometheus_and_at_the_webhook(
     assert spans["RETRIEVER"].outputs[0]["page_content"] == RIGHT
     assert RIGHT in json.dumps(spans["CHAT_MODEL"].inputs)
     judged = {item.name: item for item in traces[0].info.assessments}
-    assert set(judged) == {"relevance", "faithfulness", "groundedness", "safety", "toxicity"}
+    judges = {"relevance", "faithfulness", "groundedness", "safety", "toxicity"}
+    assert set(judged) == judges | {f"{judge}.verdict" for judge in judges}
+    assert judged["groundedness.verdict"].value == "pass"
     assert judged["groundedness"].metadata["qualitrace.passages_source"] == "retriever"
 
     with prometheus(server.web, tmp_path) as api:

@@ -14,6 +14,7 @@ from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.judges.build import Escalation, JudgeStage
 from qualitrace_monitors.judges.contract import Score
 from qualitrace_monitors.judges.settings import Budget
+from qualitrace_monitors.judging.assessments import VERDICT
 from qualitrace_monitors.judging.calls import CallsInTurn
 from qualitrace_monitors.judging.judgement import Judgement
 from qualitrace_monitors.judging.metrics import JudgeMetrics
@@ -116,7 +117,16 @@ class Monitor:
             JudgeQueue.put(connection, task)
         return trace.trace_id
 
-    def assessments(self, trace_id: str) -> list:
+    def assessments(self, trace_id: str) -> list[Any]:
+        """Return the scores on a trace in MLflow."""
+        return [item for item in self._assessments(trace_id) if not item.name.endswith(VERDICT)]
+
+    def verdicts(self, trace_id: str) -> list[tuple[str, str, bool]]:
+        """Return the verdicts beside them, those that hold no more first: name, value and whether it is valid."""
+        items = sorted(self._assessments(trace_id), key=lambda item: (item.valid, item.create_time_ms))
+        return [(item.name, item.value, item.valid) for item in items if item.name.endswith(VERDICT)]
+
+    def _assessments(self, trace_id: str) -> list[Any]:
         return MlflowClient(self.store.tracking_uri).get_trace(trace_id).info.assessments
 
     def scores(self) -> list[dict[str, Any]]:

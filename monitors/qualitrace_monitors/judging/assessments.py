@@ -1,4 +1,4 @@
-"""How a score is kept: as an assessment on its MLflow trace, and as a row of the score table."""
+"""How a score is kept: as two assessments on its MLflow trace, and as a row of the score table."""
 
 import hashlib
 
@@ -16,6 +16,9 @@ SOURCE_TYPES = {
     "scorer": AssessmentSourceType.CODE,
 }
 ID_PREFIX = "qt-"
+VERDICT_PREFIX = "qv-"
+VERDICT = ".verdict"
+"""What the name of a verdict's assessment ends with; no judge's name has a dot."""
 
 
 def assessment_id(task: JudgeTask, judge: Judge) -> str:
@@ -91,3 +94,25 @@ def assessment(task: JudgeTask, judge: Judge, score: Score, earlier: str | None)
         "qualitrace.passages_source": task.sample.passages_source,
     }
     return feedback
+
+
+def verdict_beside(score: Feedback) -> Feedback:
+    """Make the feedback that shows the verdict of a score's: MLflow's pages draw a pass and a fail, and count them.
+
+    The score stays a number of its own, because MLflow averages numbers alone.
+    """
+    metadata = score.metadata or {}
+    verdict = Feedback(
+        name=f"{score.name}{VERDICT}",
+        value=metadata["qualitrace.label"],
+        source=score.source,
+        trace_id=score.trace_id,
+        metadata={name: metadata[name] for name in ("qualitrace.tier", "qualitrace.judge_version")},
+        overrides=_verdict_id(score.overrides) if score.overrides else None,
+    )
+    verdict.assessment_id = _verdict_id(str(score.assessment_id))
+    return verdict
+
+
+def _verdict_id(assessment_id: str) -> str:
+    return VERDICT_PREFIX + assessment_id.removeprefix(ID_PREFIX)

@@ -23,7 +23,7 @@ from qualitrace_monitors.estimate.scores import assessment_ids
 from qualitrace_monitors.judges.build import JudgeStage
 from qualitrace_monitors.judges.cache import VerdictCache
 from qualitrace_monitors.judges.contract import JudgeError, NotApplicable, Score, TransientJudgeError, Usage
-from qualitrace_monitors.judging.assessments import assessment, score_row
+from qualitrace_monitors.judging.assessments import assessment, score_row, verdict_beside
 from qualitrace_monitors.judging.calls import Calls, Failures, Pauses
 from qualitrace_monitors.judging.judgement import EXPIRE_SECONDS, LEASE_SECONDS, Judgement, write
 from qualitrace_monitors.judging.metrics import JudgeMetrics
@@ -231,7 +231,8 @@ class JudgeWorker:
                 current.append((judgement, score))
                 feedbacks.append(assessment(task, judge, score, earlier.get((task.trace_id, judge.name, judge.tier))))
         try:
-            refused = self._store.save_assessments(feedbacks) if feedbacks else {}
+            shown = [item for score in feedbacks for item in (score, verdict_beside(score))]
+            refused = self._store.save_assessments(shown) if shown else {}
         except StoreUnavailable as error:
             self._unanswered.start_over()
             for judgement, _ in current:

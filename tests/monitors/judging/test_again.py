@@ -39,6 +39,7 @@ def test_changed_content_overrides_the_earlier_verdict(make: Callable[..., Monit
     (newest,) = [item for item in by_id.values() if item.overrides]
     assert newest.overrides == first.assessment_id
     assert not by_id[first.assessment_id].valid
+    assert monitor.verdicts(trace_id) == [("relevance.verdict", "fail", False), ("relevance.verdict", "pass", True)]
     assert [score["label"] for score in monitor.scores()] == ["pass"]
     assert monitor.outcomes() == {"scored": 1}
 

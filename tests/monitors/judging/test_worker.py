@@ -22,7 +22,7 @@ from support.judging import METADATA, MIDNIGHT, Monitor, verdict
 
 
 def test_a_verdict_becomes_an_assessment_a_score_and_metrics(make: Callable[..., Monitor]):
-    """Source, rationale, version, label and inclusion probability stand on the trace in MLflow."""
+    """Source, rationale, version, label and inclusion probability stand on the trace in MLflow, and the verdict beside them."""
     monitor = make()
     trace_id = monitor.put(1)
     assert monitor.worker.step() == 0.0
@@ -32,6 +32,7 @@ def test_a_verdict_becomes_an_assessment_a_score_and_metrics(make: Callable[...,
     assert assessment.metadata["qualitrace.label"] == "fail"
     assert assessment.metadata["qualitrace.judge_version"] == "v1"
     assert assessment.metadata["qualitrace.inclusion_probability"] == "0.5"
+    assert monitor.verdicts(trace_id) == [("relevance.verdict", "fail", True)]
     (score,) = monitor.scores()
     assert (score["value"], score["label"]) == (0.25, "fail")
     assert {name: score[name] for name in METADATA} == METADATA
@@ -66,7 +67,7 @@ def test_a_crash_after_the_assessment_leaves_one_assessment_and_one_score(make: 
     assert monitor.scores() == []
     monitor.restart()
     monitor.worker.step()
-    assert len(monitor.assessments(trace_id)) == 1
+    assert len(monitor.assessments(trace_id)) == len(monitor.verdicts(trace_id)) == 1
     assert len(monitor.scores()) == 1
 
 
