@@ -20,9 +20,10 @@ from qualitrace_monitors.estimate.scores import ScoreRow
 from qualitrace_monitors.estimate.sums import DAY, HOUR, MINUTE, SLICED, SUMS
 
 JUDGES = (
-    *("groundedness", "relevance", "safety", "toxicity", "refusal", "completeness"),
-    *("tone", "context_relevance", "language", "format", "conciseness", "pii"),
+    *("groundedness", "relevance", "safety", "toxicity", "refusal", "faithfulness"),
+    *("prompt_injection", "retrieval_relevance", "pii", "tone", "format", "language"),
 )
+"""The last three are custom ones."""
 CASCADES = 2
 """Of the judges, so many have a model behind them, which scores a fifth of the traces."""
 MODELS_SHARE = 0.2

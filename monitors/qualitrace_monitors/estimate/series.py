@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from qualitrace_collector.state import Database
 from qualitrace_monitors.estimate.interval import Worth
-from qualitrace_monitors.estimate.sums import DAY, HOUR, LINEAR, MINUTE, moments, only_of, sum_up
+from qualitrace_monitors.estimate.sums import DAY, HOUR, LINEAR, MINUTE, moments, only_of, sum_up, time_column
 
 STEPS = (MINUTE, 5 * MINUTE, 10 * MINUTE, 30 * MINUTE, HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 7 * DAY)
 MOST_STEPS = 300
@@ -142,10 +142,11 @@ def _rows(
     unit, every = _UNITS[size], round(step / size)
     only, parameters = only_of(judge, service)
     parameters |= {"first": math.floor(first / size), "last": math.floor(now / size)}
+    at = time_column(unit, only)
     sliced = "" if unit == "minute" else "slice = '' AND "
     query = f"""
         SELECT judge, tier, service, {unit} / {every} AS place, {", ".join(f"sum({name}) AS {name}" for name in LINEAR)}
-        FROM score_{unit} WHERE {sliced}{unit} >= :first AND {unit} <= :last {only}
+        FROM score_{unit} WHERE {sliced}{at} >= :first AND {at} <= :last {only}
         GROUP BY judge, tier, service, place HAVING sum(samples) > 0.5 ORDER BY place"""
     found: dict[tuple[str, str, str], list[Any]] = {}
     for row in database.connection().execute(query, parameters):

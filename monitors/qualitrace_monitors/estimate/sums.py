@@ -108,7 +108,8 @@ def _windowed(columns: Sequence[str], summed: str, first: int, end: int, only: s
     names, read = ", ".join(("judge", "tier", "service", *columns)), list[str]()
     for unit, begin, until in spans(first, end, ("minute", "hour", "day")):
         sliced = "" if unit == "minute" else "slice = '' AND "
-        read.append(f"SELECT {names} FROM score_{unit} WHERE {sliced}{unit} >= {begin} AND {unit} < {until} {only}")
+        at = time_column(unit, only)
+        read.append(f"SELECT {names} FROM score_{unit} WHERE {sliced}{at} >= {begin} AND {at} < {until} {only}")
     return f"""
         SELECT judge, tier, service, {summed} FROM ({" UNION ALL ".join(read)})
         GROUP BY judge, tier, service HAVING sum(samples) > 0.5 ORDER BY judge, tier, service"""
@@ -150,8 +151,9 @@ def sum_up_slices(
     parameters |= {"slice": by}
     read = [
         f"SELECT value, judge, tier, service, {', '.join(_COLUMNS)} FROM score_{unit} "
-        f"WHERE slice = :slice AND {unit} >= {begin} AND {unit} < {until} {only}"
+        f"WHERE slice = :slice AND {at} >= {begin} AND {at} < {until} {only}"
         for unit, begin, until in spans(hour, last, ("hour", "day"))
+        for at in (time_column(unit, only),)
     ]
     query = f"""
         SELECT judge, tier, service, value AS sliced, {_SUMMED} FROM ({" UNION ALL ".join(read)})
@@ -169,6 +171,18 @@ def moments(row: Mapping[str, Any], name: str) -> Moments:
         squared_second=row[f"{name}_w2"],
         heaviest=row["heaviest"],
     )
+
+
+def time_column(unit: str, only: str) -> str:
+    """Write the column of a time so that SQLite looks for one judge and service by the primary key, not by time.
+
+    Without statistics of the tables it takes the index by time, and reads what all judges and services have.
+    `only` is what `only_of` wrote.
+    """
+    needed = {"minute": None, "hour": " AND judge = :judge AND service = :service", "day": " AND service = :service"}[
+        unit
+    ]
+    return f"+{unit}" if needed is not None and needed in only else unit
 
 
 def only_of(judge: str | None, service: str | None) -> tuple[str, dict[str, Any]]:
