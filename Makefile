@@ -8,10 +8,10 @@ STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/pytest -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
 .PHONY: help setup demo check test lint types format fuzz crash outage soak bombs libraries javascript bench overhead
-.PHONY: docs clean
+.PHONY: docs stack image-check clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(STAMP) ## make .venv with the SDK, the server and the development tools
 
@@ -24,6 +24,13 @@ $(STAMP): pyproject.toml
 
 demo: setup ## run the main job by itself: good answers, broken retrieval, alert, recovery (KEEP=1 keeps it running)
 	$(BIN)/qualitrace demo $(if $(KEEP),--keep)
+
+stack: setup ## run deploy/compose.yaml as plain processes until Ctrl-C (STORY=1 drives an incident through it)
+	tests/install-services
+	PYTHONPATH=tests $(BIN)/python -m support.stack $(if $(STORY),--story)
+
+image-check: setup ## build deploy/Dockerfile on a Debian root by buildah, and run the image (as root, on Debian)
+	PYTHONPATH=tests $(BIN)/python -m support.image
 
 check: lint types ## style, types and the quick tests: for each change (all of it: make lint types test)
 	$(PYTEST) -m "not slow"

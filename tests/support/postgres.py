@@ -31,17 +31,31 @@ def _run(*command: str) -> None:
 
 
 @contextmanager
-def running_postgres(port: int | None = None) -> Generator[str]:
-    """Yield the URI of a server without databases but its own, up to the last slash; on a free port unless one is given."""
+def running_postgres(
+    port: int | None = None, user: str = "postgres", password: str = "", database: str = ""
+) -> Generator[str]:
+    """Yield the URI of a server, up to the last slash and without a password.
+
+    Args:
+        port: a free one by default.
+        user: the superuser.
+        password: what the user has to show; by default nothing.
+        database: is made, beside the server's own.
+    """
     folder = Path(tempfile.mkdtemp(prefix="qualitrace-test-postgres-"))
     if os.getuid() == 0:
         os.chown(folder, pwd.getpwnam(SERVER_USER).pw_uid, -1)
     data, port = folder / "data", port or free_port()
-    _run(_binary("initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
+    (secret := folder / "password").write_text(password or "none")
+    secret.chmod(0o644)
+    way = ["-A", "scram-sha-256"] if password else ["-A", "trust"]
+    _run(_binary("initdb"), "-D", str(data), "-U", user, *way, "--pwfile", str(secret), "-E", "UTF8", "--no-sync")
     options = f"-c listen_addresses=127.0.0.1 -p {port} -k {folder} -c fsync=off"
     _run(_binary("pg_ctl"), "-D", str(data), "-o", options, "-l", str(folder / "log"), "-w", "start")
     try:
-        yield f"postgresql://postgres@127.0.0.1:{port}/"
+        if database:
+            _create(f"postgresql://{user}:{password}@127.0.0.1:{port}/postgres", database)
+        yield f"postgresql://{user}@127.0.0.1:{port}/"
     finally:
         _run(_binary("pg_ctl"), "-D", str(data), "-m", "immediate", "-w", "stop")
         shutil.rmtree(folder)
@@ -65,8 +79,10 @@ class MlflowDatabases:
         return self._server + name
 
     def _create(self, database: str) -> None:
-        engine = sqlalchemy.create_engine(
-            self._server + "postgres", isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool
-        )
-        with engine.connect() as connection:
-            connection.execute(sqlalchemy.text(f"CREATE DATABASE {database}"))
+        _create(self._server + "postgres", database)
+
+
+def _create(server: str, database: str) -> None:
+    engine = sqlalchemy.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool)
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text(f"CREATE DATABASE {database}"))

@@ -138,10 +138,14 @@ class Server:
 
     def sample(self, name: str, **labels: str) -> float:
         """Return the sum of the samples of that name with at least these labels; 0 if there are none."""
-        text = httpx.get(f"http://{self.web}/metrics", timeout=10).text
-        return sum(
-            sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
-        )
+        return total(httpx.get(f"http://{self.web}/metrics", timeout=10).text, name, **labels)
+
+
+def total(metrics: str, name: str, **labels: str) -> float:
+    """Return the sum of the samples of that name with at least these labels, in Prometheus' text; 0 if there are none."""
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(metrics)
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    )

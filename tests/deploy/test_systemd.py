@@ -1,0 +1,51 @@
+"""deploy/systemd by systemd's own checks; no unit is run, as the tests have no systemd that runs."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from qualitrace_monitors.server.data_dir_lock import PREDECESSOR_SECONDS
+from qualitrace_monitors.server.supervise import RECEIVE_STOP_SECONDS, WORK_STOP_SECONDS
+from support.web import program
+
+UNIT = Path(__file__).parents[2] / "deploy" / "systemd" / "qualitrace.service"
+MOST_EXPOSED = 2.0
+"""Of 10, by `systemd-analyze security`; a unit without any hardening has 9.6."""
+
+
+def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [program("systemd-analyze", "systemd"), *arguments], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Path:
+    """Provide the unit with a program in place of the one that is not installed here."""
+    copy = tmp_path / UNIT.name
+    copy.write_text(UNIT.read_text().replace("/opt/qualitrace/bin/qualitrace", "/bin/true"))
+    return copy
+
+
+@pytest.mark.slow
+def test_systemd_understands_it(unit: Path) -> None:
+    done = analyze("verify", "--man=no", str(unit))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.slow
+def test_it_is_hardened(unit: Path) -> None:
+    done = analyze("security", "--offline=true", f"--threshold={MOST_EXPOSED * 10:g}", "--no-pager", str(unit))
+    assert done.returncode == 0, done.stdout[-300:]
+
+
+def test_the_server_has_time_to_stop_in_order_and_to_hand_its_locks_over() -> None:
+    """The supervisor alone is asked to end. A start that waits for locks does not use up a number of restarts."""
+    settings = dict(re.findall(r"^(\w+)=(.*)$", UNIT.read_text(), re.MULTILINE))
+    assert settings["KillMode"] == "mixed"
+    assert int(settings["TimeoutStopSec"].removesuffix("s")) > RECEIVE_STOP_SECONDS + WORK_STOP_SECONDS
+    assert settings["StartLimitIntervalSec"] == "0"
+    assert settings["OOMPolicy"] == "continue"
+    assert int(settings.get("TimeoutStartSec", "90s").removesuffix("s")) > PREDECESSOR_SECONDS
