@@ -77,6 +77,7 @@ window.drawChart = (() => {
     const options = {
       width: Math.max(200, element.clientWidth),
       height: HEIGHT,
+      tzDate: (seconds) => uPlot.tzDate(new Date(1000 * seconds), "Etc/UTC"), // as the rest of the page
       series,
       bands,
       scales: { y: spec.range ? { range: spec.range } : {} },
