@@ -31,7 +31,9 @@ OTHER_SECRET = "whsec_" + base64.b64encode(b"o" * 32).decode()
 
 def pages() -> list[Path]:
     """Return every page of the documentation."""
-    return sorted([*ROOT.glob("*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("docs/**/*.md")])
+    return sorted(
+        [*ROOT.glob("*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/*/**/*.md")]
+    )
 
 
 @pytest.mark.parametrize("snippet", SHOWN, ids=lambda snippet: f"{snippet.page}:{snippet.line}")
