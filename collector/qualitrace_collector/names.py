@@ -12,12 +12,19 @@ from typing import Generic, TypeVar
 OTHER = "other"
 MAX_LENGTH = 120
 
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_UNPRINTABLE = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
+    r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # turn what follows around, on pages and terminals
+    r"\u200b\u2060\ufeff]+"  # nobody sees them: two names would look the same
+)
+_STEPS = (".", "..")
+"""Browsers take them for steps in a path, escaped or not, so no page could have such a name in its address."""
 
 
 def clean(name: str) -> str:
     """Return `name` on one line, without control characters, at most 120 characters long."""
-    return _UNPRINTABLE.sub(" ", name).strip()[:MAX_LENGTH] or OTHER
+    cleaned = _UNPRINTABLE.sub(" ", name).strip()[:MAX_LENGTH]
+    return OTHER if cleaned in _STEPS else cleaned or OTHER
 
 
 Key = TypeVar("Key", bound=Hashable)

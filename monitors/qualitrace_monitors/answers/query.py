@@ -88,7 +88,7 @@ class AnswerQuery:
             if len(text) > LONGEST:
                 raise ValueError(f"{name} must have at most {LONGEST} characters")
         window = given.get("window", "")
-        since, until = _moment("from", given), _moment("to", given)
+        since, until = (moment(name, given.get(name, "")) for name in ("from", "to"))
         if window and since is not None:
             raise ValueError("give window or from, not both")
         return cls(
@@ -144,15 +144,25 @@ def _window(text: str) -> float:
         raise ValueError(f"window must be a duration such as 15m, 1h or 7d (got {text[:40]!r})") from None
 
 
-def _moment(name: str, given: Mapping[str, str]) -> float | None:
-    text = given.get(name, "").strip()
+def moment(name: str, text: str) -> float | None:
+    """Return the time in the parameter `name` of an address as Unix seconds; None if it is empty.
+
+    Raises:
+        ValueError: it is none from 1970 to 9999; the message says what it may be.
+    """
+    text = text.strip()
     if not text:
         return None
     try:
-        at = datetime.fromisoformat(text)
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+        at = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)  # in a query + is a blank
+        seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+        if seconds >= 0 and datetime.fromtimestamp(
+            seconds, UTC
+        ):  # a time zone may lead out of the years that there are
+            return seconds
     except (ValueError, OverflowError):
-        raise ValueError(f"{name} must be a time such as 2026-11-28T03:00:00Z (got {text[:40]!r})") from None
+        pass
+    raise ValueError(f"{name} must be a time such as 2026-11-28T03:00:00Z, from 1970 on (got {text[:40]!r})")
 
 
 def _place(text: str) -> Place | None:

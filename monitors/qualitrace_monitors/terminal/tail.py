@@ -10,6 +10,7 @@ import click
 
 from qualitrace_collector.cli import config_option, load_or_exit, state_file
 from qualitrace_collector.state import StateError
+from qualitrace_monitors.answers.personal_data import masked
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.notify.payload import rfc3339
 from qualitrace_monitors.terminal.output import INTERRUPTED, Lines, printable
@@ -40,14 +41,20 @@ def tail(
 ) -> None:
     """Show scores as they come: time, verdict, value, service, judge, tier, trace and why.
 
-    The server's state is read, and nothing is written; a restart of the server is waited for.
+    The server's state is read, and nothing is written; a restart of the server is waited for. Personal data in reasons
+    is masked, unless listen.web_personal_data is "shown".
     """
     config = load_or_exit(path, Config, needs=("data_dir", "judges"))
     known = [each.name for each in config.judges]
     if judge is not None and judge not in known:
         click.echo(f"no judge named {judge!r} under judges; there are: {', '.join(known) or 'none'}", err=True)
     scores = NewScores(state_file(config), Filter(service=service, judge=judge, label=verdict))
-    write = _write_json if in_json else _Columns().write
+    shown = str if config.listen.web_personal_data == "shown" else masked
+    write_one = _write_json if in_json else _Columns().write
+
+    def write(score: dict[str, Any]) -> None:
+        write_one({**score, "rationale": shown(score["rationale"])})
+
     try:
         for score in scores.last(count):
             write(score)

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import logging
+import sqlite3
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,6 +12,7 @@ from urllib.parse import quote, unquote
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
@@ -20,6 +23,7 @@ from starlette.types import Scope
 
 from qualitrace_collector.config.values import split_address
 from qualitrace_collector.receive.settings import Listen
+from qualitrace_collector.state import StateError
 from qualitrace_monitors.overview.overview import look
 from qualitrace_monitors.overview.status import status
 from qualitrace_monitors.reload.channel import Reloader
@@ -42,6 +46,10 @@ LONGEST_ADDRESS = 4_000
 """Characters of a page's path with its query."""
 
 _STATUSES = {BadQuery: 400, NotFound: 404, CannotNow: 503}
+_HEADINGS = {400: "This address cannot be read", 404: "There is nothing here"}
+_UNREADABLE = (sqlite3.Error, StateError, OSError)
+
+logger = logging.getLogger(__name__)
 
 
 def create_app(
@@ -75,6 +83,7 @@ def create_app(
             Route("/-/reload", paths.reload, methods=["POST"]),
         ],
         middleware=[Middleware(WebGuard, hosts, *tokens), Middleware(GZipMiddleware, compresslevel=GZIP_LEVEL)],
+        exception_handlers={HTTPException: paths.nothing_here},
         lifespan=paths.lifespan,
     )
 
@@ -134,6 +143,8 @@ class _Paths:
                 return HTMLResponse(await self._reads.read(f"{asked.may_act} {asked.reader!r} {address}", read))
             except (BadQuery, NotFound) as error:
                 return await self._problem(request, _STATUSES[type(error)], str(error))
+            except Exception as error:
+                return await self._failure(request, error)
 
         return respond
 
@@ -149,6 +160,8 @@ class _Paths:
                 )
             except (BadQuery, NotFound, CannotNow) as error:
                 return await self._problem(request, _STATUSES[type(error)], str(error))
+            except Exception as error:
+                return await self._failure(request, error)
             response = RedirectResponse(_root(request) + address.decode().lstrip("/"), 303)
             if reader := fields.get("reader", "").strip():
                 kept = quote(reader[:LONGEST_NAME], safe="")
@@ -157,8 +170,23 @@ class _Paths:
 
         return respond
 
+    async def nothing_here(self, request: Request, error: Exception) -> Response:
+        """Answer a request for an address that is none, or by a method that it does not have."""
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        text = "no page has this address" if status == 404 else str(getattr(error, "detail", error))
+        response = await self._problem(request, status, text)
+        response.headers.update(getattr(error, "headers", None) or {})
+        return response
+
+    async def _failure(self, request: Request, error: Exception) -> Response:
+        """Answer a request that failed as none should; what cannot be read now may be read later."""
+        logger.error("the page %s failed", _path(request)[:200], exc_info=error)
+        if isinstance(error, _UNREADABLE):
+            return await self._problem(request, 503, f"The state database cannot be used: {error}")
+        return await self._problem(request, 500, "This failed, and should not: the log says how.")
+
     async def _problem(self, request: Request, status: int, text: str) -> Response:
-        heading = {400: "This address cannot be read", 404: "There is nothing here"}.get(status, "This cannot be shown")
+        heading = _HEADINGS.get(status, "This cannot be shown")
 
         def read() -> bytes:
             return render("problem.html", {**self._shared(request, None), "heading": heading, "text": text})
@@ -175,11 +203,18 @@ class _Paths:
             "refresh": REFRESH_SECONDS,
             "now": now,
             "time": moment(now),
-            "firing": sum(status.state == "firing" for _, status in self._sources.alerts.statuses()),
+            "firing": self._firing(),
             "may_act": request.state.may_act,
             "mlflow_uri": self._sources.mlflow_uri,
             "mlflow_ui": self._sources.links.mlflow_ui,
         }
+
+    def _firing(self) -> int | None:
+        """Return how many alerts fire; None where nobody can know."""
+        try:
+            return sum(status.state == "firing" for _, status in self._sources.alerts.statuses())
+        except _UNREADABLE:
+            return None
 
     async def status(self, request: Request) -> Response:
         containing = request.query_params.get("service", "")
@@ -189,7 +224,10 @@ class _Paths:
         def read() -> bytes:
             return json.dumps(status(look(self._sources, containing)), ensure_ascii=False).encode("utf-8", "replace")
 
-        body = await self._reads.read(f"status {containing}", read)
+        try:
+            body = await self._reads.read(f"status {containing}", read)
+        except _UNREADABLE as error:
+            return PlainTextResponse(f"the state database cannot be used: {error}\n", 503)
         return Response(body, headers={"Content-Type": "application/json"})
 
     async def metrics(self, request: Request) -> Response:

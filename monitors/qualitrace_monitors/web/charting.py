@@ -1,5 +1,6 @@
 """Charts over time, as `static/charts.js` draws them."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -50,4 +51,5 @@ def _spread(values: Values, at: Sequence[float], step: float, first: int, length
 
 
 def _rounded(values: Values) -> list[float | None]:
-    return [None if value is None else float(f"{value:.{DIGITS}g}") for value in values]
+    # A sum of prices from outside may be infinite, which JSON cannot say.
+    return [None if value is None or not math.isfinite(value) else float(f"{value:.{DIGITS}g}") for value in values]

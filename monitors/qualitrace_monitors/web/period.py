@@ -8,8 +8,8 @@ from typing import Self
 from pydantic import TypeAdapter, ValidationError
 
 from qualitrace_collector.config.values import Duration, duration_text
+from qualitrace_monitors.answers.query import moment
 from qualitrace_monitors.estimate.scores import KEEP_SECONDS
-from qualitrace_monitors.notify.payload import rfc3339
 from qualitrace_monitors.web.page import BadQuery
 
 WINDOWS = ("1h", "6h", "24h", "7d", "30d")
@@ -62,9 +62,7 @@ class Period:
             return cls(start=now - window, end=now, window=fields.get("window", DEFAULT), fields=fields)
         if "window" in fields:
             raise BadQuery("give window or from, not both")
-        start, end = _moment("from", fields["from"]), now
-        if "to" in fields:
-            end = min(now, _moment("to", fields["to"]))
+        start, end = _moment("from", fields["from"], now), _moment("to", fields.get("to", ""), now)
         if start >= end:
             raise BadQuery(f"from must be before {'to' if 'to' in fields else 'now'} (got {fields['from'][:40]!r})")
         oldest = now - LONGEST
@@ -84,12 +82,13 @@ def _window(text: str) -> float:
     return seconds
 
 
-def _moment(name: str, text: str) -> float:
+def _moment(name: str, text: str, now: float) -> float:
+    """Return a time in Unix seconds; `now` if it is empty or later."""
     try:
-        at = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text)  # in a query + is a blank
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        raise BadQuery(f"{name} must be a time such as {rfc3339(1764298800)} (got {text[:40]!r})") from None
+        at = moment(name, text)
+    except ValueError as error:
+        raise BadQuery(str(error)) from None
+    return now if at is None else min(at, now)
 
 
 def _minute(at: float) -> str:

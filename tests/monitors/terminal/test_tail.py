@@ -44,6 +44,15 @@ def test_the_newest_scores_are_shown_in_columns(
     assert run("--once", "-n", "0").output == ""
 
 
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_personal_data_in_reasons_is_masked(
+    form: list[str], run: Callable[..., Result], database: Database, add_score: Callable[..., str]
+) -> None:
+    """Judges quote what users wrote."""
+    add_score(database, "fail", NOW, rationale="write to ada@example.com")
+    assert "write to [email]" in run("--once", *form).output
+
+
 @pytest.mark.parametrize(
     ("options", "shown"),
     [

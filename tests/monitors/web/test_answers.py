@@ -62,12 +62,29 @@ class TestList:
         assert (first.count("<article"), second.count("<article")) == (20, 5)
         assert "First page" in second
 
-    @pytest.mark.parametrize("query", ["verdict=x", "order=x", "from=x", "window=x", "after=x", "text=" + "x" * 301])
+    @pytest.mark.parametrize(
+        "query",
+        [
+            *("verdict=x", "order=x", "from=x", "window=x", "after=x", "text=" + "x" * 301),
+            *("from=1969-12-31", "from=0001-01-01T00:00:00%2B23:59", "to=9999-12-31T23:59:59-23:59"),
+        ],
+    )
     def test_what_cannot_be_read_is_named(self, web: WebStand, query: str) -> None:
         """As a page, with the parameter."""
         answer = web.get(f"/answers?{query}")
         assert answer.status_code == 400
         assert f"{query.partition('=')[0]} must" in answer.text
+
+    @pytest.mark.parametrize("times", ["from=1970-01-01", "to=9999-12-31T23:59:59Z", "from=2027-01-15T07:59:00+00:00"])
+    def test_times_stay_in_the_addresses_of_further_pages(
+        self, add: Callable[..., str], web: WebStand, times: str
+    ) -> None:
+        """The earliest and the latest ones; a plus as browsers leave it."""
+        for number in range(25):
+            add(f"Q{number}?", "A.")
+        page = web.get(f"/answers?{times}").text
+        address = page.partition('<a href="./answers?')[2].partition('">Next page')[0].replace("&amp;", "&")
+        assert web.get(f"/answers?{address}").text.count("<article") == 5
 
     def test_without_answers_it_says_so(self, web: WebStand) -> None:
         """And shows no empty list."""

@@ -113,6 +113,47 @@ class TestLinks:
         assert web.get("/", Host="evil.example").status_code == 421
 
 
+class TestFailures:
+    def test_what_cannot_be_read_is_said(self, database: Database, add_score: AddScore, open_web: OpenWeb) -> None:
+        """By each page and form, with a status that a probe understands; nobody claims that no alert fires."""
+        trace_id = add_score(database, "fail", NOW)
+        web = open_web(alerts=[{"name": "low", "judge": "groundedness", "when": "pass_rate < 0.9"}])
+        with database.transaction() as connection:
+            for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
+                if not row["name"].startswith("sqlite_"):
+                    connection.execute(f"DROP TABLE {row['name']}")
+        paths = ("/", "/answers", "/alerts", "/operation", "/service/shop", f"/trace/{trace_id}")
+        answers = [web.get(path) for path in paths]
+        answers.append(httpx.post(f"{web.url}/label", data={"trace_id": trace_id, "say": "up", "nonce": "a"}))
+        for answer in answers:
+            assert answer.status_code == 503
+            assert "The state database cannot be used: no such table" in answer.text
+            assert "whether an alert fires is not known" in answer.text
+        assert "cannot be used" in web.get("/status.json").text
+
+    def test_a_mistake_of_ours_is_said_and_logged(
+        self, web: WebStand, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """With a page, not a bare text, and without what failed."""
+        monkeypatch.setattr(web, "journal", object())
+        answer = web.get("/operation")
+        assert (answer.status_code, "the log says how" in answer.text) == (500, True)
+        assert "AttributeError" not in answer.text
+        assert "the page /operation failed" in caplog.text
+
+    @pytest.mark.parametrize("path", ["/nowhere", "//evil.example/", "/static/nothing.js", "/answers/x", "/%2e%2e/x"])
+    def test_an_unknown_address_is_a_page(self, web: WebStand, path: str) -> None:
+        """With a way out of it."""
+        answer = web.get(path)
+        assert answer.status_code == 404
+        assert "There is nothing here" in answer.text
+
+    def test_a_form_s_address_is_no_page(self, web: WebStand) -> None:
+        """The method that it has is named."""
+        answer = web.get("/label")
+        assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
 class TestFrame:
     def test_without_a_server_the_command_is_shown(self, open_web: OpenWeb) -> None:
         """With a database as tracking URI the page shows how to start MLflow's pages, without the password."""
