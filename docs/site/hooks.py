@@ -14,6 +14,7 @@ OUTSIDE = {
     "CONTRIBUTING.md": "project/CONTRIBUTING.md",
     "SECURITY.md": "project/SECURITY.md",
     "benchmarks/README.md": "project/benchmarks.md",
+    "deploy/README.md": "project/deploy.md",
     "tracer/README.md": "project/tracer.md",
     "collector/README.md": "project/collector.md",
     "monitors/README.md": "project/monitors.md",

@@ -14,7 +14,7 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from support.ports import free_port
 from support.waiting import eventually
@@ -60,8 +60,13 @@ def _base(buildah: Buildah, folder: Path) -> str:
 
 
 @contextmanager
-def _container(root: Path, volume: Path, command: list[str], settings: list[str]) -> Generator[subprocess.Popen[bytes]]:
-    """Run a command in `root`, which it cannot write, as the image's user; its volume and /tmp can be written."""
+def _container(
+    root: Path, volume: Path, command: list[str], settings: list[str], log: IO[bytes] | None = None
+) -> Generator[subprocess.Popen[bytes]]:
+    """Run a command in `root`, which it cannot write, as the image's user; its volume and /tmp can be written.
+
+    Without a `log` nobody sees what it prints.
+    """
     script = """
         mount --make-rprivate / && mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"
         mount -t tmpfs tmpfs "$1/tmp" && mount --bind "$2" "$1/var/lib/qualitrace" && mount -t proc proc "$1/proc"
@@ -71,7 +76,10 @@ def _container(root: Path, volume: Path, command: list[str], settings: list[str]
     """
     inside = ["env", "-i", *settings, "sh", "-c", 'cd /var/lib/qualitrace && exec "$@"', "sh", *command]
     arguments = [str(root), str(volume), USER, *inside]
-    process = subprocess.Popen(["unshare", "--mount", "sh", "-euc", script, "sh", *arguments])
+    output = log or subprocess.DEVNULL
+    process = subprocess.Popen(
+        ["unshare", "--mount", "sh", "-euc", script, "sh", *arguments], stdout=output, stderr=output
+    )
     try:
         yield process
     finally:
@@ -100,10 +108,11 @@ def check(folder: Path) -> None:
     (root / "etc/qualitrace/qualitrace.yaml").write_text(json.dumps(config))
     settings = [*image["Env"], f"HEALTH_URL=http://{web}/healthz"]
     health = image["Healthcheck"]["Test"][1:]
-    with _container(root, volume, [*image["Entrypoint"], *image["Cmd"]], settings) as server:
+    log = (folder / "serve.log").open("w+b")
+    with log, _container(root, volume, [*image["Entrypoint"], *image["Cmd"]], settings, log) as server:
 
         def is_healthy() -> bool:
-            assert server.poll() is None, "the server has ended"
+            assert server.poll() is None, (folder / "serve.log").read_text()[-3000:]
             with _container(root, volume, health, settings) as asked:
                 return asked.wait(30) == 0
 
