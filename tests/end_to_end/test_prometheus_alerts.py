@@ -9,10 +9,9 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from qualitrace_monitors.grafana.command import BOARDS
 from qualitrace_monitors.prometheus_rules.command import rules as rules_command
 from support.alertmanager import alertmanager
-from support.grafana import is_empty, queries
+from support.grafana import empty_panels
 from support.judge_model import judge_model
 from support.otlp import attributes, rag_trace, request, trace_id
 from support.prometheus import ask, prometheus
@@ -49,17 +48,6 @@ def judge_model_url() -> Iterator[str]:
     """Provide the address of a judge's model."""
     with judge_model() as (url, _):
         yield url
-
-
-def empty_panels(api: str, service: str) -> list[str]:
-    """Return the titles of the dashboards' panels that show nothing."""
-    chosen = {"service": service, "judge": "groundedness", "tier": "local", "window": "1h"}
-    return [
-        query.panel
-        for make in BOARDS
-        for query in queries(make("http://127.0.0.1:9464"))
-        if is_empty(api, query.filled_in(chosen))
-    ]
 
 
 def told(hook: WebhookReceiver) -> list[dict[str, Any]]:

@@ -139,9 +139,9 @@ def _quality() -> list[Place]:
         Column("Since the last score", Query(age), SECONDS),
     ]
     labels = {"service": "Service", "judge": "Judge", "tier": "Tier"}
-    fires = Column(
-        "Firing", Query(f"max by (alert, service, judge, severity, state) (qualitrace_alert_state{{{OF}}} == 1)"), COUNT
-    )
+    state = f"qualitrace_alert_state{{{OF}}}"
+    active = f"max by (alert, service, judge, severity, state) ({state} and max_over_time({state}[$__range]) == 1)"
+    is_so = Column("Is so", Query(active), COUNT, texts={1: ("now", "red"), 0: ("no longer", "green")})
     return [
         Place(
             table(
@@ -158,8 +158,8 @@ def _quality() -> list[Place]:
         Place(
             table(
                 "Alerts of the server",
-                "What is pending or fires by the rules in qualitrace's configuration.",
-                [fires],
+                "What is pending or fires by the rules in qualitrace's configuration, or did in the time shown.",
+                [is_so],
                 labels={
                     "alert": "Alert",
                     "state": "State",
@@ -168,7 +168,8 @@ def _quality() -> list[Place]:
                     "severity": "Severity",
                 },
                 links=[link("Alerts", "${web}/alerts")],
-                nothing="nothing fires",
+                highest_first=True,
+                nothing="nothing fired",
             ),
             9,
             9,

@@ -47,6 +47,12 @@ def steps(*limits: tuple[float, str], first: str = "green") -> Json:
     return {"mode": "absolute", "steps": base + [{"color": color, "value": value} for value, color in limits]}
 
 
+def mappings(texts: Mapping[int, tuple[str, str]]) -> list[Json]:
+    """Return what stands in the place of values: a text and its colour each."""
+    options = {str(value): {"color": color, "index": value, "text": text} for value, (text, color) in texts.items()}
+    return [{"options": options, "type": "value"}]
+
+
 def link(title: str, url: str) -> Json:
     """Return a link of a value to another page."""
     return {"title": title, "url": url, "targetBlank": True}
@@ -169,7 +175,6 @@ def heatmap(title: str, description: str, query: Query) -> Json:
 
 def states(title: str, description: str, query: Query, texts: Mapping[int, tuple[str, str]]) -> Json:
     """Return a panel with a bar for each series, in the text and the colour of its value."""
-    mapping = {str(value): {"color": color, "index": value, "text": text} for value, (text, color) in texts.items()}
     return panel("state-timeline", title, description, [query.target(0)]) | {
         "fieldConfig": fields(
             "none",
@@ -177,7 +182,7 @@ def states(title: str, description: str, query: Query, texts: Mapping[int, tuple
             {
                 "color": {"mode": "thresholds"},
                 "custom": {"fillOpacity": 70, "lineWidth": 0},
-                "mappings": [{"options": mapping, "type": "value"}],
+                "mappings": mappings(texts),
             },
         ),
         "options": {

@@ -94,7 +94,7 @@ def test_the_data_source_and_all_else_is_a_variable(board: dict[str, Any]) -> No
     """No panel is tied to one Prometheus, and no variable is missing."""
     declared = {variable["name"] for variable in board["templating"]["list"]}
     text = json.dumps(board)
-    used = set(re.findall(r"\$\{?(\w+)", text)) - {"__rate_interval", "__data", "__all"}
+    used = set(re.findall(r"\$\{?(\w+)", text)) - {"__rate_interval", "__range", "__data", "__all"}
     assert used == declared
     sources = {panel["datasource"]["uid"] for panel in panels(board) if "datasource" in panel}
     assert sources == {"${datasource}"}
