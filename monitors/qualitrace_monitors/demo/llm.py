@@ -1,7 +1,8 @@
-"""The demo's model behind OpenAI's Chat Completions API, streaming and not.
+"""The demo's models behind OpenAI's Chat Completions API, streaming and not: the shop assistant's, and a judge.
 
-It implements the part of https://platform.openai.com/docs/api-reference/chat that concerns text. It answers with a
-sentence of its prompt, or makes an answer up.
+It implements the part of https://platform.openai.com/docs/api-reference/chat that concerns text. The assistant's model
+answers with a sentence of its prompt, or makes an answer up; the judge looks the answer up in the document. They answer
+for any model's name.
 """
 
 import json
@@ -9,7 +10,7 @@ import random
 import re
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer
@@ -18,7 +19,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-MODEL = "pinewhistle-small"
 ENOUGH_OVERLAP = 0.7
 """Share of the question's letter trigrams that a sentence must hold to count as its answer."""
 
@@ -29,6 +29,7 @@ _INVENTIONS = (
 )
 _PARTNERS = ("Quillfeather Logistics", "Amberjack Services", "Tolliver and Daughters", "Nordvik Concierge")
 _FUNCTION_WORD = re.compile(rf"\W*\b(?:{'|'.join(ENGLISH_STOP_WORDS)}|come|cost|does|high|long)\b\W*", re.IGNORECASE)
+_FENCED = r"{}:\n<(data-\w+)>\n(.*?)\n</\1>"  # how a judge's prompt holds a text
 _trigrams_of = CountVectorizer(analyzer="char_wb", ngram_range=(3, 3)).build_analyzer()
 
 
@@ -59,25 +60,49 @@ def _invent(question: str) -> str:
     )
 
 
+def verdict(task: str, _: str) -> str:
+    """Judge groundedness by a judge's prompt: the assistant's answers are sentences of the document, or inventions."""
+    document, said = (_fenced(title, task) for title in ("Document", "Answer to judge"))
+    found = bool(said) and said in document
+    reason = "The document says so." if found else "The document does not say so."
+    given = {"evidence": said[:200], "reason": reason, "score": float(found), "verdict": "pass" if found else "fail"}
+    return json.dumps(given)
+
+
+def _fenced(title: str, prompt: str) -> str:
+    found = re.search(_FENCED.format(title), prompt, re.DOTALL)
+    return found[2] if found else ""
+
+
 def model_app() -> Starlette:
-    """Make the model's server."""
+    """Make the models' server: the assistant's is at `/v1`, the judge at `/judge/v1`."""
+    return Starlette(
+        routes=[
+            Route("/v1/chat/completions", _completions(answer), methods=["POST"]),
+            Route("/judge/v1/chat/completions", _completions(verdict), methods=["POST"]),
+        ]
+    )
+
+
+def _completions(say: Callable[[str, str], str]) -> Callable[[Request], Awaitable[Response]]:
+    """Make the endpoint of a model; `say` gets the last message and those before."""
 
     async def complete(request: Request) -> Response:
         body: dict[str, Any] = await request.json()
         if not body.get("messages"):
             return JSONResponse({"error": {"message": "messages: at least one is required"}}, status_code=400)
         *context, question = [message["content"] for message in body["messages"]]
-        text = answer(question, "\n".join(context))
+        text = say(question, "\n".join(context))
         sent, said = sum(map(_tokens, (*context, question))), _tokens(text)
         usage = {"prompt_tokens": sent, "completion_tokens": said, "total_tokens": sent + said}
-        reply = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": body.get("model", MODEL)}
+        reply = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": body.get("model", "")}
         if body.get("stream"):
             wanted = (body.get("stream_options") or {}).get("include_usage")
             return StreamingResponse(_events(reply, text, usage if wanted else None), media_type="text/event-stream")
         choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
         return JSONResponse({**reply, "object": "chat.completion", "choices": [choice], "usage": usage})
 
-    return Starlette(routes=[Route("/v1/chat/completions", complete, methods=["POST"])])
+    return complete
 
 
 def _events(reply: dict[str, Any], text: str, usage: dict[str, int] | None) -> Iterator[str]:

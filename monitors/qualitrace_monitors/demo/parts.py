@@ -27,7 +27,7 @@ from qualitrace_monitors.server.child_process import ChildProcess
 from qualitrace_monitors.web.server import WebServer
 
 CONFIG_NAME, SERVICE = "qualitrace-demo.yaml", "shop-assistant"
-START_SECONDS, STOP_SECONDS = 60.0, 15.0
+START_SECONDS, STOP_SECONDS = 120.0, 15.0  # MLflow makes its tables first, which takes long on a busy machine
 _FOREIGN_SETTINGS = ("OTEL_", "QUALITRACE_", "OPENAI_", "MLFLOW_")
 
 OnAlert = Callable[[str, str, str], None]
@@ -43,6 +43,7 @@ class RunningParts:
     """The running parts, and where they are; `mlflow_url` is empty if MLflow's pages were not asked for."""
 
     web_url: str
+    otlp_url: str
     app_url: str
     mlflow_url: str
     serve: ChildProcess
@@ -89,7 +90,7 @@ def start_parts(directory: Path, on_alert: OnAlert, *, mlflow: bool = False) -> 
         mlflow_url = f"http://127.0.0.1:{mlflow_port}" if mlflow else ""
         template = Template(files("qualitrace_monitors.demo").joinpath("serve.yaml").read_text(encoding="utf-8"))
         settings = {"otlp_http": otlp_http, "otlp_grpc": otlp_grpc, "web": web, "receiver_url": receiver.url}
-        settings["mlflow_ui"] = mlflow_url or "null"
+        settings |= {"model_url": model.url, "mlflow_ui": mlflow_url or "null"}
         # A JSON string is a YAML string, whatever characters the path has.
         text = template.substitute(settings, data_dir=json.dumps(str(directory)))
         (config := directory / CONFIG_NAME).write_text(text)
@@ -115,8 +116,12 @@ def start_parts(directory: Path, on_alert: OnAlert, *, mlflow: bool = False) -> 
         if mlflow:
             command = [sys.executable, "-m", "mlflow", "server", "--port", str(mlflow_port), "--workers", "1"]
             command += ["--backend-store-uri", f"sqlite:///{directory / 'mlflow.db'}"]
-            stack.enter_context(child("MLflow's pages", command, directory / "mlflow.log"))
-        yield RunningParts(f"http://127.0.0.1:{web}", f"http://127.0.0.1:{app_port}", mlflow_url, serve, app)
+            no_jobs = {
+                "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"
+            }  # they are eight processes, which SIGTERM does not end
+            stack.enter_context(child("MLflow's pages", command, directory / "mlflow.log", **no_jobs))
+        web_url, otlp_url, app_url = (f"http://127.0.0.1:{port}" for port in (web, otlp_http, app_port))
+        yield RunningParts(web_url, otlp_url, app_url, mlflow_url, serve, app)
 
 
 def receiver_app(secret: str, on_alert: OnAlert) -> Starlette:

@@ -2,30 +2,28 @@
 
 import importlib.util
 import itertools
+import json
 import signal
-import sqlite3
-import statistics
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 
 import click
-from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
+from qualitrace_monitors.demo.observation import ALERT, JUDGE, Observation, observe, query
 from qualitrace_monitors.demo.parts import SERVICE, DemoFailed, log_tail, make_directory, start_parts
-from qualitrace_monitors.demo.retrieval import QUESTIONS
+from qualitrace_monitors.demo.retrieval import PASSAGES, QUESTIONS
 
 DIRECTORY = Path("qualitrace-demo")
 STEP_SECONDS, STEP_QUESTIONS = 0.5, 2
+STREAMED_EVERY, LABELLED_EVERY = 3, 6  # the last answer of 3 is streamed, the first of 6 is labelled
 PLAIN_LINE_SECONDS = 3.0
-ALERT, JUDGE, WINDOW = "groundedness-low", "groundedness", "15s"  # as in serve.yaml
 EXTRA_MODULES = ("openai", "opentelemetry.instrumentation.starlette")
 
 
@@ -44,77 +42,6 @@ def demo(keep: bool) -> None:
     except KeyboardInterrupt:
         story.say("stopped")
         sys.exit(128 + signal.SIGINT)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
-    """What is known at one moment.
-
-    Attributes:
-        answered, stored, scored, in_mlflow: questions, and their traces by the server's ledger and by MLflow.
-        quality: groundedness' pass rate over the rule's window, the bounds of its interval, and the number of scores.
-        alert: the rule's state on /metrics: inactive, pending or firing.
-        notified: what the receiver last heard of the alert: firing, resolved, or nothing yet.
-        freshness: seconds from the end of a request to its exported score: median and 95th percentile.
-    """
-
-    answered: int = 0
-    stored: int = 0
-    scored: int = 0
-    in_mlflow: int = 0
-    quality: tuple[float, float, float, int] = (0.0, 0.0, 0.0, 0)
-    alert: str = "inactive"
-    notified: str = ""
-    freshness: tuple[float, float] | None = None
-
-    @property
-    def is_healthy(self) -> bool:
-        """Whether enough answers were scored and nearly all of them are grounded."""
-        return self.quality[3] >= 15 and self.quality[0] >= 0.9
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether each answer is one trace, stored and scored, and the scores came within five seconds."""
-        counts = {self.answered, self.stored, self.scored, self.in_mlflow}
-        return len(counts) == 1 and self.freshness is not None and self.freshness[1] <= 5.0
-
-    def facts(self) -> dict[str, str]:
-        """Return what the person in front of the terminal sees."""
-        unknown = "not known yet"
-        return {
-            "answers": str(self.answered),
-            "groundedness": "{:.0%} [{:.0%}, {:.0%}] of {}".format(*self.quality) if self.quality[3] else unknown,
-            "alert": self.alert,
-            "freshness": "p50 {:.1f} s, p95 {:.1f} s".format(*self.freshness) if self.freshness else unknown,
-        }
-
-
-def observe(metrics: str, directory: Path, answered: int, notified: str) -> Observation:
-    """Read the server's /metrics (Prometheus' text format) and the databases in its `data_dir`."""
-    samples = [sample for family in text_string_to_metric_families(metrics) for sample in family.samples]
-
-    def total(name: str, **labels: str) -> float:
-        return sum(s.value for s in samples if s.name == f"qualitrace_{name}" and labels.items() <= s.labels.items())
-
-    def query(database: str, sql: str) -> list[float]:
-        with closing(sqlite3.connect(f"file:{directory / database}?mode=ro", uri=True)) as connection:
-            return [row[0] for row in connection.execute(sql)]
-
-    parts = ("pass_rate", "pass_rate_lower", "pass_rate_upper", "pass_rate_samples")
-    rate, lower, upper, scores = (total(part, service=SERVICE, judge=JUDGE, window=WINDOW) for part in parts)
-    states = [state for state in ("firing", "pending") if total("alert_state", alert=ALERT, state=state)]
-    ages = query("state.db", "SELECT scored_at - root_ended_at FROM score JOIN judgement USING (trace_id, judge)")
-    percentiles = statistics.quantiles(ages, n=100, method="inclusive") if len(ages) > 1 else []
-    return Observation(
-        answered=answered,
-        stored=int(total("traces_total", service=SERVICE, outcome="stored")),
-        scored=int(total("judgements_total", service=SERVICE, judge=JUDGE, outcome="scored")),
-        in_mlflow=int(query("mlflow.db", "SELECT count(*) FROM trace_info")[0]),
-        quality=(rate, lower, upper, int(scores)),
-        alert=states[0] if states else "inactive",
-        notified=notified,
-        freshness=(percentiles[49], percentiles[94]) if percentiles else None,
-    )
 
 
 class Story:
@@ -147,7 +74,9 @@ class Story:
         place = f"{self._directory}, made anew each run"
         self.say(f"starting qualitrace serve and the shop assistant; data goes to {place}")
         with start_parts(self._directory, self.hear, mlflow=keep) as self._parts:
-            self.say(f"ready; asking {STEP_QUESTIONS / STEP_SECONDS:g} questions a second")
+            self.say(f"ready; watch it on {self._parts.web_url}/, which says what is wrong, since when and how sure")
+            rate = f"{STEP_QUESTIONS / STEP_SECONDS:g} questions a second"
+            self.say(f"asking {rate}; an expert labels one answer in {LABELLED_EVERY}")
             try:
                 with self._live:
                     end = self._phases()
@@ -157,13 +86,13 @@ class Story:
             self.say(f"{end.answered} questions: as many traces in MLflow, each of them scored")
             self.say(f"freshness, from the end of a request to its exported score: {end.facts()['freshness']}")
             self.say(f"the demo worked, in {self._elapsed():.0f} s altogether", "bold green")
-            mlflow = f"{Path(sys.executable).with_name('mlflow')} ui --backend-store-uri"
-            shown = self._parts.mlflow_url or f"{mlflow} sqlite:///{self._directory / 'mlflow.db'}"
-            self.say(f"traces and assessments: {shown}")
-            more = "`make demo KEEP=1` leaves the dashboard, /metrics and MLflow's pages running"
-            self.say(f"logs and configuration: {self._directory}; {more}")
+            self.say(f"logs and configuration: {self._directory}")
             if keep:
                 self._keep()
+            else:
+                mlflow = f"{Path(sys.executable).with_name('mlflow')} ui --backend-store-uri"
+                self.say(f"traces and assessments: {mlflow} sqlite:///{self._directory / 'mlflow.db'}")
+                self.say("`make demo KEEP=1` leaves the pages of alert and answers, /metrics and MLflow's UI running")
 
     def _phases(self) -> Observation:
         retrieval = f"{self._parts.app_url}/admin/retrieval"
@@ -174,6 +103,7 @@ class Story:
             60,
             lambda now: now.notified == "firing" and not now.is_healthy,
         )
+        self.say(f"what fell, what explains it, and answers that show it: {self._alert_page()}")
         self._parts.request("POST", retrieval, broken=False)
         self.play(
             "recovered: the index is fixed: groundedness comes back",
@@ -205,10 +135,25 @@ class Story:
     def step(self, questions: int) -> Observation:
         """Ask some questions, and look at everything."""
         for question in itertools.islice(self._questions, questions):
-            self._parts.request("POST", f"{self._parts.app_url}/ask", question=question)
             self._answered += 1
+            path = "ask" if self._answered % STREAMED_EVERY else "chat"
+            said = self._parts.request("POST", f"{self._parts.app_url}/{path}", question=question)
+            if self._answered % LABELLED_EVERY == 1:
+                self._label(question, **json.loads(said))
         metrics = self._parts.request("GET", f"{self._parts.web_url}/metrics")
         return observe(metrics, self._directory, self._answered, self._notified)
+
+    def _label(self, question: str, answer: str, trace_id: str) -> None:
+        """Send the label of an expert, who knows which passage of the handbook answers the question."""
+        self._parts.request(
+            "POST",
+            f"{self._parts.otlp_url}/v1/feedback",
+            trace_id=trace_id,
+            name=JUDGE,
+            value=answer in PASSAGES[QUESTIONS[question]],
+            source="expert",
+            user="shop expert",
+        )
 
     def say(self, text: str, style: str = "") -> None:
         """Print a line that stays, with the seconds since the start."""
@@ -235,10 +180,31 @@ class Story:
     def _elapsed(self) -> float:
         return self._clock() - self._started
 
+    def _alert_page(self) -> str:
+        event = query(self._directory / "state.db", "SELECT max(number) FROM alert_event")[0]
+        return f"{self._parts.web_url}/alerts/event/{event}"
+
+    def _addresses(self) -> dict[str, str]:
+        """Return where a reader finds what, in the order in which one would look when an alert comes."""
+        web, state = self._parts.web_url, self._directory / "state.db"
+        failed = "SELECT trace_id FROM score WHERE judge = ? AND label = 'fail' ORDER BY scored_at DESC LIMIT 1"
+        return {
+            "what is wrong now": f"{web}/",
+            "the alert": self._alert_page(),
+            "its judge over time": f"{web}/service/{SERVICE}/judge/{JUDGE}",
+            "answers that failed": f"{web}/answers?judge={JUDGE}",
+            "one of their traces": f"{web}/trace/{query(state, failed, JUDGE)[0]}",
+            "the server itself": f"{web}/operation",
+            "metrics": f"{web}/metrics",
+            "MLflow": f"{self._parts.mlflow_url}/",
+            "the shop assistant": f"{self._parts.app_url}/ask (POST)",
+        }
+
     def _keep(self) -> None:
-        web, app = self._parts.web_url, self._parts.app_url
-        self.say(f"dashboard: {web}/  metrics: {web}/metrics  questions: POST {app}/ask")
-        self.say(f"break retrieval yourself: curl -d '{{\"broken\": true}}' {app}/admin/retrieval")
+        app = self._parts.app_url
+        for name, address in self._addresses().items():
+            self.say(f"{name:20}  {address}")
+        self.say(f"break retrieval yourself: curl {app}/admin/retrieval -d '{{\"broken\": true}}'")
         self.say("everything keeps running under a trickle of questions; Ctrl-C stops it", "bold")
         with suppress(KeyboardInterrupt):
             while True:

@@ -25,6 +25,7 @@ from standardwebhooks import Webhook
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.demo import parts
 from qualitrace_monitors.demo.llm import answer, model_app
+from qualitrace_monitors.demo.observation import Observation, observe
 from qualitrace_monitors.demo.parts import (
     DemoFailed,
     RunningParts,
@@ -34,7 +35,7 @@ from qualitrace_monitors.demo.parts import (
     wait_for_log,
 )
 from qualitrace_monitors.demo.retrieval import PASSAGES, QUESTIONS, Index
-from qualitrace_monitors.demo.story import Observation, Story, observe
+from qualitrace_monitors.demo.story import Story
 from qualitrace_monitors.judges.build import build_judge
 from qualitrace_monitors.judges.settings import JudgeConfig
 from qualitrace_monitors.web.server import WebServer
@@ -133,6 +134,20 @@ def test_the_model_streams_the_same_answer_with_usage_at_the_end(client: openai.
     assert len(chunks) > 4
     assert chunks[-2].choices[0].finish_reason == "stop"
     assert chunks[-1].usage.completion_tokens == 5
+
+
+@pytest.mark.parametrize(
+    ("said", "label"),
+    [("Cats sleep at noon.", "pass"), ("Nordvik Concierge wakes cats at 7.", "fail"), ("They sleep at dusk.", "pass")],
+)
+def test_the_demos_judge_looks_the_answer_up(client: openai.OpenAI, said: str, label: str):
+    """In the document of the prompt that the server writes for it; the question does not matter."""
+    url = str(client.base_url).replace("/v1", "/judge/v1")
+    settings = {"name": "second-opinion", "metric": "groundedness", "model": "openai:/gpt-5-mini", "base_url": url}
+    judge = build_judge(JudgeConfig.model_validate(settings | {"api_key": "not-needed"}))
+    passages = ("Parrots eat 40 grams of seeds a day. They sleep at dusk.", "Cats sleep at noon.")
+    sample = Sample(inputs="When do cats sleep?", outputs=said, passages=passages, passages_source="retriever")
+    assert judge.score(sample).label == label
 
 
 def test_the_model_refuses_a_request_without_messages(client: openai.OpenAI):
@@ -260,7 +275,7 @@ def test_a_request_without_an_answer_fails_the_demo(tmp_path: Path):
     """The message has the address that was asked, and the question."""
     process = child("c", ["true"], tmp_path / "log")
     with pytest.raises(DemoFailed, match=r"POST http://127\.0\.0\.1:9/ask .*dogs welcome.* failed: "):
-        RunningParts("", "", "", process, process).request(
+        RunningParts("", "", "", "", process, process).request(
             "POST", "http://127.0.0.1:9/ask", question="Are dogs welcome?"
         )
 
