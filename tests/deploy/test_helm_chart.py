@@ -40,6 +40,12 @@ EXAMPLES["everything"] = {
     "config": {
         "listen": {"otlp_http": "[::]:4318", "otlp_grpc": "[::]:4317", "web": "[::]:9464", "web_token": "${env:WEB}"},
         "journal": {"max_size": 10737418240},
+        "alerts": [
+            {"name": f"hard-{number}", "when": "cost_per_hour > 3", "summary": text}
+            for number, text in enumerate(
+                ["on", "1e3", "012", "1:30", "~", "{{ .Values }}", "${x}", " a: b #c", "line\nend\n\n", "№ 客服", "'\"\\"]
+            )
+        ],
         "judges": [{"name": "tone", "model": "openai:/gpt-5-mini", "instructions": "Is {{ outputs }} kind?"}],
     },
     "secret": {"values": {"web-token": "w" * 20, "otlp-token": "o" * 20, "hook": "h" * 20}},
@@ -49,7 +55,8 @@ EXAMPLES["everything"] = {
     "persistence": {"existingClaim": "old"},
     "service": {"type": "NodePort", "annotations": {"a": "b"}, "web": 80},
     "serviceAccount": {"create": False},
-    **{name: {"enabled": True} for name in ("podDisruptionBudget", "networkPolicy", "serviceMonitor", "instrumentation")},
+    **{name: {"enabled": True} for name in ("podDisruptionBudget", "networkPolicy", "serviceMonitor")},
+    "instrumentation": {"enabled": True, "image": "localhost:5000/injected"},
     "prometheusRule": {"enabled": True, "runbooks": "https://wiki.example/runbooks/"},
     "dashboards": {"enabled": True, "annotations": {"folder": "q"}},
     "podLabels": {"team": "a"}, "podAnnotations": {"b": "c"}, "nodeSelector": {"disk": "ssd"},
@@ -136,7 +143,7 @@ console.log(JSON.stringify(errors));
 
 
 def test_qualitrace_takes_its_configuration(rendered: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """`check-config` says ok, with the files that the Secrets become in the pod, and the pod's variables."""
+    """It is what the values say; `check-config` takes it with the files of the Secrets and the pod's variables."""
     for name, manifests in each(rendered):
         folder = tmp_path / name
         text = next(m["data"]["qualitrace.yaml"] for m in of(manifests, "ConfigMap") if "qualitrace.yaml" in m["data"])
@@ -144,6 +151,12 @@ def test_qualitrace_takes_its_configuration(rendered: dict[str, Any], tmp_path: 
         variables = {each["name"]: each.get("value", "10.1.2.3") for each in pod(manifests)["containers"][0]["env"]}
         for variable, value in variables.items():
             monkeypatch.setenv(variable, value)
+        given = EXAMPLES[name].get("config", {})
+        chart_adds = {"listen", "otlp", "data_dir"}
+        loaded = yaml.safe_load(text)
+        assert {key: loaded[key] for key in loaded if key not in chart_adds} == {
+            key: value for key, value in given.items() if key not in chart_adds
+        }
         (folder / "qualitrace.yaml").write_text(text.replace(SECRETS, str(folder / "secrets")))
         result = CliRunner().invoke(check_config, [str(folder / "qualitrace.yaml")])
         assert (name, result.exit_code) == (name, 0), result.output
@@ -261,12 +274,12 @@ def test_the_operator_sends_applications_to_the_release(rendered: dict[str, Any]
     ports = {port["name"]: port["port"] for port in service["spec"]["ports"]}
     endpoint = f"http://{service['metadata']['name']}.prod.svc:{ports['otlp-http']}"
     assert instrumentation["spec"]["exporter"] == {"endpoint": endpoint}
-    token, headers, *_ = instrumentation["spec"]["python"]["env"]
+    token, headers = instrumentation["spec"]["python"]["env"]
     assert token["valueFrom"]["secretKeyRef"] == {"name": "qualitrace-otlp", "key": "otlp-token"}
-    assert headers["value"] == f"authorization=Bearer%20$({token['name']})"
+    assert headers == {"name": "QUALITRACE_HEADERS", "value": f"authorization=Bearer $({token['name']})"}
     (other,) = of(rendered["everything"], "Instrumentation")  # whose senders show certificates
     assert other["spec"]["exporter"]["endpoint"].startswith("https://")
-    assert not any("OTLP" in variable["name"] for variable in other["spec"]["python"]["env"])
+    assert other["spec"]["python"] == {"image": "localhost:5000/injected"}
 
 
 def test_prometheus_takes_the_rules_of_the_release(rendered: dict[str, Any], tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"tls": {"existingSecret": "a"}, "config": {"otlp": {"tls": {"cert_file": "a", "key_file": "b"}}}}, "'/config/otlp/tls'"),
     ({"terminationGracePeriodSeconds": 5}, "at '/terminationGracePeriodSeconds': minimum: got 5, want 15"),
     ({"image": {"repository": "registry.example/q:1.0"}}, "at '/image/repository': 'registry.example/q:1.0' does not match"),
+    ({"podLabels": {"app.kubernetes.io/name": "a"}}, "invalid propertyName 'app.kubernetes.io/name'"),
+    ({"instrumentation": {"enabled": True}}, "at '/instrumentation/image': minLength: got 0, want 1"),
     ({"env": [{"name": "LEVEL", "value": 3}]}, "at '/env/0/value': got number, want string"),
     ({"serviceMonitor": {"interval": "often"}}, "at '/serviceMonitor/interval': 'often' does not match"),
     ({"prometheusRule": {"enabled": True, "rules": "rules: []"}}, "prometheusRule.rules must be the text that `qualitrace rules` prints"),

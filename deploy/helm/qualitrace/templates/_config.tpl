@@ -1,6 +1,6 @@
 {{- /* The configuration: the values' `config`, and what the pod needs where they say nothing. */}}
 {{- define "qualitrace.config" -}}
-{{- $config := deepCopy .Values.config }}
+{{- $config := default dict .Values.config | deepCopy }}
 {{- $given := default dict $config.listen }}
 {{- $hosts := concat (include "qualitrace.hosts" . | fromJsonArray) (default list $given.allowed_hosts) | uniq }}
 {{- $listen := dict "otlp_http" "0.0.0.0:4318" "otlp_grpc" "0.0.0.0:4317" "web" "0.0.0.0:9464" }}
@@ -32,7 +32,7 @@
 
 {{- /* Whether senders prove themselves with the token `otlp-token`: unless the values say how they do. */}}
 {{- define "qualitrace.ownOtlpToken" -}}
-{{- $otlp := default dict .Values.config.otlp }}
+{{- $otlp := default dict (.Values.config).otlp }}
 {{- if not (or (hasKey $otlp "tokens") $otlp.allow_unauthenticated .Values.tls.clientCa (($otlp.tls).client_ca_file)) }}yes{{ end }}
 {{- end }}
 

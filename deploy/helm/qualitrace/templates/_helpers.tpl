@@ -37,5 +37,5 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{- /* `http` or `https` for OTLP. */}}
 {{- define "qualitrace.scheme" -}}
-{{- ternary "https" "http" (or (ne .Values.tls.existingSecret "") (not (empty ((.Values.config.otlp).tls)))) }}
+{{- ternary "https" "http" (or (ne .Values.tls.existingSecret "") (not (empty (((.Values.config).otlp).tls)))) }}
 {{- end }}
