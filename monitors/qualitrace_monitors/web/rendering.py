@@ -6,10 +6,13 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 STATIC = Path(__file__).parent / "static"
+LEAST_CLEAR = 10
+"""Independent scores of which a rate is set in bold: of fewer it says little."""
 
 
 def render(template: str, context: Mapping[str, Any]) -> bytes:
@@ -51,6 +54,17 @@ def instant(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def service_path(service: str, judge: str = "") -> str:
+    """Return the address of a service's page, or of one of its judges, from the root on."""
+    parts = (("service", service), ("judge", judge))
+    return "/".join(f"{kind}/{quote(name, safe='')}" for kind, name in parts if name)
+
+
+def trace_path(trace_id: str) -> str:
+    """Return the address of the page of an answer, from the root on."""
+    return f"trace/{quote(trace_id, safe='')}"
+
+
 _ENVIRONMENT = Environment(
     loader=PackageLoader("qualitrace_monitors.web"),
     autoescape=True,
@@ -59,4 +73,10 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 _ENVIRONMENT.filters.update(age=age, percent=percent, moment=moment, minute=minute, instant=instant)
-_ENVIRONMENT.globals["version"] = version
+_GLOBALS: dict[str, Any] = {
+    "version": version,
+    "service_path": service_path,
+    "trace_path": trace_path,
+    "least_clear": LEAST_CLEAR,
+}
+_ENVIRONMENT.globals.update(_GLOBALS)

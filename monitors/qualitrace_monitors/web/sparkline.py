@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Self
+from typing import ClassVar, Self
 
 from qualitrace_monitors.overview.trends import Trend
 
@@ -19,6 +19,9 @@ class Sparkline:
         threshold: its height from above; None without one.
         text: the same in words.
     """
+
+    width: ClassVar[int] = WIDTH
+    height: ClassVar[int] = HEIGHT
 
     band: str
     line: str

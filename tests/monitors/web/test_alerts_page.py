@@ -114,7 +114,7 @@ class TestHistory:
         shown = [[number for number in range(1, 28) if f'alerts/event/{number}"' in page] for page in (first, second)]
         assert shown == [[*range(3, 28)], [1, 2]]
         assert "before=3#history" in first
-        assert "Earlier ones" not in second
+        assert "Earlier alerts" not in second
 
 
 class TestReceivers:
@@ -162,7 +162,7 @@ class TestBacktest:
         web = open_web(alerts=[RULE], notify={"ops": {"url": "http://127.0.0.1:9/"}})
         for status in (303, 400):
             assert httpx.post(f"{web.url}/alerts/backtest", data={"rule": "low"}).status_code == status
-        assert "It runs since" in web.get("/alerts").text
+        assert "It has been running for" in web.get("/alerts").text
         ended.set()
         page = eventually(lambda: "so many lines" in (text := web.get("/alerts").text) and text)
         assert page.count("so many lines") == trials.MOST_LINES

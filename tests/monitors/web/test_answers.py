@@ -88,7 +88,7 @@ class TestList:
 
     def test_without_answers_it_says_so(self, web: WebStand) -> None:
         """And shows no empty list."""
-        assert "No answer is as asked for" in web.get("/answers").text
+        assert "No answer matches" in web.get("/answers").text
 
 
 class TestTrace:
@@ -171,7 +171,7 @@ class TestLabels:
         (given,) = web.given
         assert (given.name, given.value, given.source) == ("groundedness", "good", "expert")
         assert (given.user, given.comment, given.mlflow_trace_id) == ("Ada Löwe", "Right.", trace_id)
-        assert "Taken: what you said of groundedness" in page
+        assert "Your label for groundedness was saved" in page
         assert 'name="reader" value="Ada Löwe"' in page
         assert "Löwe" not in web.get(f"/trace/{trace_id}").text
 

@@ -99,7 +99,7 @@ class TestProblems:
         assert "pass rate now 42.9 %" in page
         assert "before 100.0 %" in page
         assert "Release 1.5.0 explains" in page
-        assert "nobody is told: the rule has no receiver" in page
+        assert "nobody is notified: the rule has no receiver" in page
         assert 'href="./service/shop/judge/groundedness?from=20' in page
         assert 'href="./alerts/event/1"' in page
 

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from qualitrace_monitors.alerts.kinds.watched import limit_text, promise_text
+from qualitrace_monitors.alerts.kinds.watched import promise_text
 from qualitrace_monitors.alerts.listing import ListedAlert, evidence_of, statuses
 from qualitrace_monitors.notify import history
-from qualitrace_monitors.notify.history import Delivery, Event
 from qualitrace_monitors.notify.receiver import DeliveryFailed
 from qualitrace_monitors.notify.trial import send_test
 from qualitrace_monitors.web.page import Action, BadQuery, NotFound, Page, PageRequest, Sources
@@ -60,24 +59,17 @@ def _alerts(sources: Sources, request: PageRequest) -> Mapping[str, Any]:
         "rules": [*rules.values()][:RULES],
         "rule_of": rules,
         "more_rules": max(0, len(rules) - RULES),
-        "limit_text": limit_text,
         "promise_text": promise_text,
         "alerts": shown,
         "more_alerts": max(0, len(listed) - ALERTS),
         "events": events[:EVENTS],
         "next_before": events[EVENTS - 1].number if len(events) > EVENTS else None,
-        "undelivered": undelivered,
         "receivers": [*sources.config.notify],
         "trial": sources.trials.last,
         "trial_days": DAYS,
         "tried": request.query.get("tried", "")[:LONGEST_NAME],
         "outcome": request.query.get("outcome", "")[:600],
     }
-
-
-def undelivered(event: Event) -> list[Delivery]:
-    """Return the notifications of a firing that did not arrive, or did not yet at the first attempt."""
-    return [each for each in event.deliveries if each.outcome in ("failed", "given_up")]
 
 
 def _event(sources: Sources, request: PageRequest) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from pydantic import ValidationError
 
@@ -11,6 +11,7 @@ from qualitrace_collector.journal import JournalError
 from qualitrace_collector.person_feedback import PersonFeedback
 from qualitrace_monitors.web.page import Action, BadQuery, CannotNow, NotFound, Sources
 from qualitrace_monitors.web.pages.trace import THUMB, known_answer, labelled_judges
+from qualitrace_monitors.web.rendering import trace_path
 
 _THUMBS = {"up": True, "down": False}
 _LABELS = ("good", "bad")
@@ -45,7 +46,7 @@ def _label(sources: Sources, fields: Mapping[str, str]) -> str:
         sources.give_feedback(feedback)
     except JournalError as error:
         raise CannotNow(f"The label was not taken: {error}") from error
-    return f"/trace/{quote(trace_id, safe='')}?{urlencode({'given': said['name']})}"
+    return f"/{trace_path(trace_id)}?{urlencode({'given': said['name']})}"
 
 
 def _id_of(fields: Mapping[str, str]) -> str:

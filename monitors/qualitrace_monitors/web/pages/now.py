@@ -3,21 +3,18 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
-from urllib.parse import quote
 
 from qualitrace_monitors.overview.alerts import ActiveAlert
 from qualitrace_monitors.overview.overview import Overview, look
 from qualitrace_monitors.overview.services import BEFORE_SECONDS, NOW_SECONDS, JudgeState, ServiceState
 from qualitrace_monitors.overview.trends import Trend, trends
 from qualitrace_monitors.web.page import BadQuery, Page, PageRequest, Sources
-from qualitrace_monitors.web.sparkline import HEIGHT, WIDTH, Sparkline
+from qualitrace_monitors.web.sparkline import Sparkline
 
 ALERTS, SERVICES, JUDGES = 20, 12, 5
 """Shown at once: alerts of each state, services, and judges of each; sixty charts are what a page has time for."""
 NAMES = 100
 """Of further services."""
-LEAST_CLEAR = 10
-"""Independent scores of which a rate is set in bold: of fewer it says little."""
 LONGEST_NAME = 300
 
 
@@ -47,19 +44,10 @@ def _context(sources: Sources, request: PageRequest) -> Mapping[str, Any]:
         "sparkline": partial(_sparkline, lines, overview.at),
         "containing": containing,
         "endpoint": f"http://{sources.config.listen.otlp_http}",
-        "service_path": service_path,
-        "least_clear": LEAST_CLEAR,
         "window": NOW_SECONDS,
         "before_window": BEFORE_SECONDS,
-        "chart": (WIDTH, HEIGHT),
-        "told": _told,
+        "notified": _notified,
     }
-
-
-def service_path(service: str, judge: str = "") -> str:
-    """Return the address of a service's page, or of one of its judges, from the root on."""
-    parts = (("service", service), ("judge", judge))
-    return "/".join(f"{kind}/{quote(name, safe='')}" for kind, name in parts if name)
 
 
 def _sparkline(
@@ -69,13 +57,13 @@ def _sparkline(
     return None if trend is None else Sparkline.of(trend, judge.threshold, now)
 
 
-def _told(alert: ActiveAlert) -> str:
-    """Say who was told of an alert."""
+def _notified(alert: ActiveAlert) -> str:
+    """Say who was notified of an alert."""
     if not alert.receivers:
-        return "nobody is told: the rule has no receiver"
+        return "nobody is notified: the rule has no receiver"
     outcomes = {each.receiver: each.outcome for each in alert.deliveries if each.status == "firing"}
     said = (f"{name} ({outcomes.get(name, 'not yet').replace('_', ' ')})" for name in alert.receivers)
-    return f"told: {', '.join(said)}"
+    return f"notified: {', '.join(said)}"
 
 
 def _why_no_scores(sources: Sources, overview: Overview) -> str:
@@ -91,11 +79,9 @@ def _why_no_scores(sources: Sources, overview: Overview) -> str:
         return "None of the traces holds a call of a model, so there is nothing to judge."
     if not any(rates):
         return "The sampling rate of every judge is 0: set sampling.rate, or a judge's rate, in the configuration file."
+    share = f"{max(rates):.0%}" if min(rates) == max(rates) else f"{min(rates):.0%} to {max(rates):.0%}"
     return (
-        f"Judges score {min(rates):.0%} to {max(rates):.0%} of the traces (sampling.rate), and none of {stored:,} was "
-        "picked and scored yet; `qualitrace doctor` says what traces lack."
-        if min(rates) != max(rates)
-        else f"Judges score {max(rates):.0%} of the traces (sampling.rate), and none of {stored:,} was picked and "
+        f"Judges score {share} of the traces (sampling.rate). None of the {stored:,} stored traces was picked and "
         "scored yet; `qualitrace doctor` says what traces lack."
     )
 

@@ -13,9 +13,8 @@ from qualitrace_monitors.overview.trusted import most_trusted
 from qualitrace_monitors.web.charting import chart, line
 from qualitrace_monitors.web.page import NotFound, Page, PageRequest, Sources
 from qualitrace_monitors.web.pages import judge
-from qualitrace_monitors.web.pages.now import LEAST_CLEAR, service_path
 from qualitrace_monitors.web.period import WINDOWS, Period
-from qualitrace_monitors.web.sparkline import HEIGHT, WIDTH, Sparkline
+from qualitrace_monitors.web.sparkline import Sparkline
 
 JUDGES = 100
 """Rows that are shown."""
@@ -49,8 +48,6 @@ def _context(sources: Sources, request: PageRequest) -> Mapping[str, Any]:
         "period": period,
         "others": {key: request.query[key] for key in judge.KEPT if request.query.get(key)} if name else {},
         "windows": WINDOWS,
-        "service_path": service_path,
-        "least_clear": LEAST_CLEAR,
     }
     if name is None:
         return {**shared, **_service(sources, service, period, tiers)}
@@ -87,7 +84,6 @@ def _service(sources: Sources, service: str, period: Period, tiers: Mapping[str,
         "silent": silent[:JUDGES],
         "requests": requests,
         "charts_shown": _charts(requests, period) if requests.at else [],
-        "chart_size": (WIDTH, HEIGHT),
     }
 
 
