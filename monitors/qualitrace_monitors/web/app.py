@@ -40,6 +40,8 @@ REFRESH_SECONDS = 5
 """How often a page that is looked at is renewed."""
 RELOAD_SECONDS = 30.0
 """How long a reload may take to be answered: the supervisor does it at once, unless it is about an earlier one."""
+RENEWED_SECONDS = REFRESH_SECONDS / 2
+"""How old the answer may be that renews a page which is looked at: twenty open dashboards cost as much as two."""
 READER_COOKIE, READER_SECONDS, LONGEST_NAME = "qualitrace_reader", 365 * 86_400, 200
 """What keeps a reader's name for the next form, for how long, and characters of the name."""
 LONGEST_ADDRESS = 4_000
@@ -140,7 +142,9 @@ class _Paths:
                 return render(page.template, {**self._shared(request, page), **page.context(self._sources, asked)})
 
             try:
-                return HTMLResponse(await self._reads.read(f"{asked.may_act} {asked.reader!r} {address}", read))
+                oldest = RENEWED_SECONDS if "hx-request" in request.headers else 0.0  # by htmx, which renews
+                name = f"{asked.may_act} {asked.reader!r} {address}"
+                return HTMLResponse(await self._reads.read(name, read, oldest))
             except (BadQuery, NotFound) as error:
                 return await self._problem(request, _STATUSES[type(error)], str(error))
             except Exception as error:

@@ -154,6 +154,23 @@ class TestFailures:
         assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 
+class TestRenewal:
+    def test_open_pages_share_what_they_are_renewed_by(
+        self, database: Database, add_score: AddScore, open_web: OpenWeb
+    ) -> None:
+        """Of the same address and the same rights; a page that is opened shows what is so now."""
+        web = open_web(listen={"web_token": "acting-token-1", "web_read_token": "reading-token-1"})
+        acting, reading = ({"Authorization": f"Bearer {token}"} for token in ("acting-token-1", "reading-token-1"))
+        renewal = {"HX_Request": "true"}
+        add_score(database, "fail", NOW - 5, service="first")
+        assert "second" not in web.get("/", **acting, **renewal).text
+        add_score(database, "fail", NOW - 5, service="second")
+        assert "second" in web.get("/", **acting).text
+        assert "second" not in web.get("/", **acting, **renewal).text
+        assert "second" in web.get("/", **reading, **renewal).text
+        assert "second" in web.get("/?service=s", **acting, **renewal).text
+
+
 class TestFrame:
     def test_without_a_server_the_command_is_shown(self, open_web: OpenWeb) -> None:
         """With a database as tracking URI the page shows how to start MLflow's pages, without the password."""

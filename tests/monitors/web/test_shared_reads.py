@@ -1,11 +1,12 @@
 """One call answers all requests that waited for it, and none that came after it began."""
 
 import asyncio
+import itertools
 import threading
 
 import pytest
 
-from qualitrace_monitors.web.shared_reads import READERS, SharedReads
+from qualitrace_monitors.web.shared_reads import KEPT, READERS, SharedReads
 
 
 def test_requests_that_wait_for_a_page_share_it() -> None:
@@ -54,3 +55,21 @@ def test_a_failure_reaches_all_who_waited_and_is_forgotten() -> None:
         return await reads.read("page", lambda: b"page")
 
     assert asyncio.run(scenario()) == b"page"
+
+
+def test_renewals_share_what_was_read_a_moment_ago() -> None:
+    """Whoever asks for what is so now gets it; what is kept has a bound, and the oldest goes first."""
+
+    async def scenario() -> list[list[int]]:
+        reads, numbers = SharedReads(), itertools.count(1)
+
+        async def read(name: str, oldest: float) -> int:
+            return int(await reads.read(name, lambda: b"%d" % next(numbers), oldest))
+
+        first = [await read("page", oldest) for oldest in (0, 60, 60, 0, 60, 1e-9)]
+        others = [await read(f"other-{number}", 60) for number in range(KEPT)]
+        last = [await read("page", 60), await read(f"other-{KEPT - 1}", 60)]
+        reads.close()
+        return [first, others[-1:], last]
+
+    assert asyncio.run(scenario()) == [[1, 2, 2, 3, 2, 4], [4 + KEPT], [5 + KEPT, 4 + KEPT]]
