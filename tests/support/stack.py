@@ -7,6 +7,7 @@ import argparse
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ import httpx
 from qualitrace_monitors.demo.parts import child, log_tail
 from qualitrace_monitors.server.child_process import ChildProcess
 from support.compose import COMPOSE, Translation
+from support.ports import free_port
 from support.postgres import running_postgres
 from support.serving import total
 
@@ -82,13 +84,24 @@ def running_stack(translation: Translation, folder: Path, without: Iterable[str]
 
 def _wait_until_healthy(stack: Stack, name: str) -> None:
     check, environment = stack.translation.health_check(name), os.environ | stack.translation.environment(name)
-    deadline = time.monotonic() + START_SECONDS
-    while check and subprocess.run(check, env=environment, capture_output=True, check=False).returncode:
-        process = stack.processes.get(name)
+    process, deadline = stack.processes.get(name), time.monotonic() + START_SECONDS
+    while True:
+        healthy = not check or subprocess.run(check, env=environment, capture_output=True, check=False).returncode == 0
+        # It may have ended, and another's server may answer at its port.
         ended = process is not None and process.exit_code is not None
-        if ended or time.monotonic() > deadline:
-            raise SystemExit(f"{name} is not healthy\n{log_tail(process) if process else ''}")
+        if ended or (not healthy and time.monotonic() > deadline):
+            raise SystemExit(f"{name} {'ended' if ended else 'is not healthy'}\n{log_tail(process) if process else ''}")
+        if healthy:
+            return
         time.sleep(0.5)
+
+
+def _refuse_used_ports(translation: Translation) -> None:
+    for port in translation.ports.values():
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            raise SystemExit(f"port {port} is in use: end what listens there (ss -ltnp shows it)") from None
 
 
 def addresses(stack: Stack) -> Iterator[str]:
@@ -110,7 +123,10 @@ def main() -> None:
     shutil.rmtree(options.folder, ignore_errors=True)
     print(f"starting; logs are in {options.folder}; without grafana, which has no package here", flush=True)
     try:
-        with running_stack(Translation(options.folder), options.folder) as stack:
+        # Nobody has to know the addresses of a story, which so may run beside anything.
+        translation = Translation(options.folder, (lambda _: free_port()) if options.story else int)
+        _refuse_used_ports(translation)
+        with running_stack(translation, options.folder) as stack:
             print(*addresses(stack), f"web token     {options.folder}/secrets/web_token", sep="\n", flush=True)
             if options.story:
                 from support.incident import tell
