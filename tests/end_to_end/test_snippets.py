@@ -16,6 +16,7 @@ from support.mlflow_db import new_database
 from support.snippets import Reader, Snippet, snippets
 from support.waiting import eventually
 
+pytestmark = pytest.mark.timeout(600)  # MLflow's pages alone take minutes to start on a busy machine
 ALL = snippets()
 ELSEWHERE = {
     "docs/how-to/evaluate.md": "test_evaluation_walkthrough.py",
@@ -75,8 +76,7 @@ def follow(reader: Reader, snippet: Snippet) -> None:
         return  # `reader` serves
     if snippet.title.startswith("in a terminal"):
         reader.start_aside(snippet.text)
-        (port,) = re.findall(r"--port (\d+)", reader.here(snippet.text))
-        eventually(lambda: socket.create_connection(("127.0.0.1", int(port))).close() is None, timeout=90)
+        wait_for_ports(reader, snippet.text)
     elif snippet.language == "console":
         compare(reader, snippet)
     elif snippet.language == "sh":
@@ -89,6 +89,13 @@ def follow(reader: Reader, snippet: Snippet) -> None:
 def succeed(reader: Reader, snippet: Snippet, script: str) -> None:
     code, printed = reader.run(script)
     assert code == 0, f"{snippet.page}:{snippet.line}: {printed}"
+    wait_for_ports(reader, "\n".join(re.findall(r".+ &$", script, re.MULTILINE)))
+
+
+def wait_for_ports(reader: Reader, started: str) -> None:
+    """Wait until what was started listens, as a reader does who sees it say so."""
+    for port in re.findall(r"--port (\d+)", reader.here(started)):
+        eventually(lambda port=port: socket.create_connection(("127.0.0.1", int(port))).close() is None, timeout=240)
 
 
 def compare(reader: Reader, snippet: Snippet) -> None:
