@@ -128,6 +128,15 @@ class TestReceivers:
         assert json.loads(webhook_receiver.received[0][1])["alerts"][0]["labels"]["alertname"] == "QualitraceTest"
         assert Outbox(database).waiting() == {}
 
+    def test_a_link_puts_no_words_on_the_page(self, open_web: OpenWeb, webhook_receiver: WebhookReceiver) -> None:
+        """Only what this server found out stands there, as it said it."""
+        web = open_web(notify={"ops": {"url": webhook_receiver.url}})
+        answer = httpx.post(f"{web.url}/alerts/test", data={"receiver": "ops"})
+        address = answer.headers["location"].partition("#")[0].removeprefix("..")
+        assert "The test: ops took it." in web.get(address).text
+        for forged in (address.replace("tried=ops", "tried=You"), "/alerts?tried=ops+took+it&mark=", "/alerts?tried=é"):
+            assert "The test:" not in web.get(forged).text
+
     def test_who_may_only_read_sends_none(self, open_web: OpenWeb) -> None:
         """There is no button, and a request is refused."""
         hook = f"http://127.0.0.1:{free_port()}/"

@@ -148,7 +148,7 @@ class TestPersonalData:
         web = open_web(listen={**TOKENS, "web_personal_data": setting})
         texts_with = [f"{name}@example.com" for name in ("question", "answer", "passage", "why", "session")]
         question, answer, passage, why, session = texts_with
-        trace_id = add(question, answer, passage, rationale=why, session=session)
+        trace_id = add(question, answer, passage, rationale=why, session=session, route=f"/users/{why}")
         pages = [httpx.get(f"{web.url}/{path}", headers=headers).text for path in ("answers", f"trace/{trace_id}")]
         assert [name for name in texts_with if name in pages[1]] == (texts_with if is_shown else [])
         assert ("why@example.com" in pages[0]) == is_shown

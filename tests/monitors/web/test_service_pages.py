@@ -141,6 +141,19 @@ class TestJudge:
         assert "&#34;kind&#34;: &#34;alert&#34;, &#34;label&#34;: &#34;low&#34;" in page
         assert "No rule watches this judge" not in page
 
+    @pytest.mark.parametrize(
+        ("query", "said"),
+        [
+            ("window=1h", "In as long a time before, the local pass rate was 33.3 %"),
+            (f"from={rfc3339(NOW - 24 * HOUR)}", "There is no score in as long a time before"),
+            (f"from={rfc3339(NOW - 16 * 24 * HOUR)}", "Of as long a time before, not all is kept"),
+            ("window=30d", "Of as long a time before, not all is kept"),
+        ],
+    )
+    def test_the_time_before_is_compared_where_all_of_it_is_kept(self, web: WebStand, query: str, said: str) -> None:
+        """A part of it would pass for the whole."""
+        assert said in web.get(f"{JUDGE}?{query}").text
+
     def test_without_a_rule_it_says_so(self, web: WebStand) -> None:
         """Nobody is told of a fall then."""
         assert "No rule watches this judge" in web.get(JUDGE).text

@@ -1,5 +1,8 @@
 """The pages `/alerts`, rules with their states and history, and `/alerts/event/N`, all of one firing."""
 
+import hashlib
+import hmac
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +19,10 @@ from qualitrace_monitors.web.trials import DAYS, TrialRefused
 STATES = ("firing", "pending", "inactive")
 ALERTS, EVENTS, RULES = 100, 25, 100
 """Shown at once."""
-LONGEST_NAME = 300
+LONGEST_NAME, LONGEST_OUTCOME = 300, 600
+
+_KEY = secrets.token_bytes(16)
+"""Marks what this process says in an address about a test: others cannot put their words on the page by a link."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +73,18 @@ def _alerts(sources: Sources, request: PageRequest) -> Mapping[str, Any]:
         "receivers": [*sources.config.notify],
         "trial": sources.trials.last,
         "trial_days": DAYS,
-        "tried": request.query.get("tried", "")[:LONGEST_NAME],
-        "outcome": request.query.get("outcome", "")[:600],
+        "tried": _tried(request.query),
     }
+
+
+def _tried(query: Mapping[str, str]) -> str:
+    """Return what came of a test, as the address after it says; empty if no test of this process led there."""
+    said = query.get("tried", "")
+    return said if hmac.compare_digest(_mark(said), query.get("mark", "").encode()) else ""
+
+
+def _mark(text: str) -> bytes:
+    return hmac.new(_KEY, text.encode(), hashlib.sha256).hexdigest().encode()
 
 
 def _event(sources: Sources, request: PageRequest) -> Mapping[str, Any]:
@@ -97,7 +112,8 @@ def _test(sources: Sources, fields: Mapping[str, str]) -> str:
         outcome = f"did not take it: {failure.problem}; the log says more"
     else:
         outcome = f"took it{f', but: {answer.problem}' if answer.problem else ''}"
-    return f"/alerts?{urlencode({'tried': name, 'outcome': outcome})}#receivers"
+    said = f"{name} {outcome}"[:LONGEST_OUTCOME]
+    return f"/alerts?{urlencode({'tried': said, 'mark': _mark(said).decode()})}#receivers"
 
 
 def _backtest(sources: Sources, fields: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ from qualitrace_monitors.estimate.difference import difference
 from qualitrace_monitors.estimate.distribution import distribution
 from qualitrace_monitors.estimate.estimator import JOINED, Quantity
 from qualitrace_monitors.estimate.releases import Release, releases
+from qualitrace_monitors.estimate.scores import KEEP_SECONDS
 from qualitrace_monitors.estimate.series import Series, step_for
 from qualitrace_monitors.estimate.sums import SLICED
 from qualitrace_monitors.notify import history
@@ -79,13 +80,15 @@ def context(sources: Sources, request: PageRequest, service: str, name: str, per
     series = [
         each for each in estimator.series(end, period.seconds, step, judge=name, service=service) if each.tier == scored
     ]
-    before = estimator.estimates(period.start, period.seconds, judge=name, service=service)
+    is_before_kept = period.start - period.seconds >= sources.clock() - KEEP_SECONDS
+    before = estimator.estimates(period.start, period.seconds, judge=name, service=service) if is_before_kept else []
     events = _events(sources, service, name, period)
     return {
         "asked": asked,
         "main": main,
         "scored": scored,
         "before": next((each for each in before if main is not None and each.tier == main.tier), None),
+        "is_before_kept": is_before_kept,
         "estimates": estimates,
         "corrected": {each.of.tier: each for each in correct(sources.database, estimates)},
         "rules": rules(sources, service, name),
