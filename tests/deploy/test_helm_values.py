@@ -16,6 +16,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"config": {"budget": {"usd_per_day": -1}}}, "at '/config/budget/usd_per_day': minimum: got -1, want 0"),
     ({"config": {"listen": {"web": "127.0.0.1:9464"}}}, "at '/config/listen/web': '127.0.0.1:9464' does not match"),
     ({"config": {"listen": {"otlp_http": "0.0.0.0:80"}}}, "at '/config/listen/otlp_http': '0.0.0.0:80' does not match"),
+    ({"config": {"listen": {"web_token": "hunter-2-hunter"}}}, "at '/config/listen/web_token': 'hunter-2-hunter' does not match"),
+    ({"config": {"notify": {"ops": {"url": "https://a.example", "secret": "whsec_aGVsbG8="}}}}, "/config/notify/ops/secret"),
     ({"config": {"data_dir": "/data"}}, "at '/config/data_dir': '/data' does not match pattern '^/var/lib/qualitrace/"),
     ({"persistence": {"size": 20}}, "at '/persistence/size': got number, want string"),
     ({"persistence": {"accessMode": "ReadWriteMany"}}, "at '/persistence/accessMode': value must be one of"),

@@ -26,13 +26,25 @@ def made() -> dict[str, str]:
     """Return the texts of the files that are made, or have a part that is, by their paths in the chart."""
     head, _, rest = (CHART / "README.md").read_text().partition(_BEGIN)
     values = json.loads((CHART / "values.schema.json").read_text())
+    configuration = schema()
+    _name_secrets(configuration, configuration["$defs"]["Variable"]["pattern"])
     # With an id of its own, its references stay those within the configuration's schema.
-    values["$defs"]["configuration"] = {"$id": "urn:qualitrace:configuration", **schema()}
+    values["$defs"]["configuration"] = {"$id": "urn:qualitrace:configuration", **configuration}
     return {
         "README.md": head + _BEGIN + "\n".join(_table()) + "\n\n" + _END + rest.partition(_END)[2],
         "values.schema.json": json.dumps(values, indent=2, ensure_ascii=False) + "\n",
         "files/qualitrace.rules.yml": rules_text(groups((), "qualitrace", "docs/runbooks")),
     }
+
+
+def _name_secrets(node: Any, pattern: str) -> None:
+    """Let secrets be variables alone: the values become a ConfigMap, which more people may read than a Secret."""
+    if isinstance(node, dict):
+        if node.get("writeOnly"):
+            node["pattern"] = pattern
+        node = [*node.values()]
+    for each in node if isinstance(node, list) else ():
+        _name_secrets(each, pattern)
 
 
 def _table() -> Iterator[str]:
