@@ -29,43 +29,11 @@ KUBERNETES = ("1.27", "1.33", "1.37")
 CUSTOM = ("monitoring.coreos.com", "opentelemetry.io")
 SECRETS = "/run/secrets/qualitrace"
 
-EXAMPLES: dict[str, Any] = {path.stem: yaml.safe_load(path.read_text()) for path in (CHART / "examples").iterdir()}
-EXAMPLES["everything"] = {
-    "fullnameOverride": "q",
-    "image": {"repository": "localhost:5000/q", "tag": "dev"},
-    "imagePullSecrets": [{"name": "registry"}],
-    "config": {
-        "listen": {"otlp_http": "[::]:4318", "otlp_grpc": "[::]:4317", "web": "[::]:9464", "web_token": "${env:WEB}"},
-        "journal": {"max_size": 10737418240},
-        "alerts": [
-            {"name": f"hard-{number}", "when": "cost_per_hour > 3", "summary": text}
-            for number, text in enumerate(
-                ["on", "1e3", "012", "1:30", "~", "{{ .Values }}", "${x}", " a: b #c", "line\nend\n\n", "№ 客服", "'\"\\"]
-            )
-        ],
-        "judges": [{"name": "tone", "model": "openai:/gpt-5-mini", "instructions": "Is {{ outputs }} kind?"}],
-    },
-    "secret": {"values": {"web-token": "w" * 20, "otlp-token": "o" * 20, "hook": "h" * 20}},
-    "env": [{"name": "WEB", "value": "x" * 20}],
-    "envFrom": [{"secretRef": {"name": "more"}}],
-    "tls": {"existingSecret": "certificate", "clientCa": True},
-    "persistence": {"existingClaim": "old"},
-    "service": {"type": "NodePort", "annotations": {"a": "b"}, "web": 80},
-    "serviceAccount": {"create": False},
-    **{name: {"enabled": True} for name in ("podDisruptionBudget", "networkPolicy", "serviceMonitor")},
-    "instrumentation": {"enabled": True, "image": "localhost:5000/injected"},
-    "prometheusRule": {"enabled": True, "runbooks": "https://wiki.example/runbooks/"},
-    "dashboards": {"enabled": True, "annotations": {"folder": "q"}},
-    "podLabels": {"team": "a"}, "podAnnotations": {"b": "c"}, "nodeSelector": {"disk": "ssd"},
-    "tolerations": [{"operator": "Exists"}], "affinity": {"nodeAffinity": {}}, "priorityClassName": "high",
-    "extraVolumes": [{"name": "ca", "configMap": {"name": "ca"}}],
-    "extraVolumeMounts": [{"name": "ca", "mountPath": "/etc/ca"}],
-}  # fmt: skip
-EXAMPLES["throw-away"] = {
-    "persistence": {"enabled": False},
-    "networkPolicy": {"enabled": True, "egress": [{}]},
-    "serviceMonitor": {"enabled": True},
+MORE = Path(__file__).parent / "chart_values"
+EXAMPLES: dict[str, Any] = {
+    path.stem: yaml.safe_load(path.read_text()) for folder in (CHART / "examples", MORE) for path in folder.iterdir()
 }
+"""The chart's own examples, and values for what they leave out."""
 
 
 @pytest.fixture(scope="module")
