@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from qualitrace_monitors.alerts.listing import ListedAlert, moment
+from qualitrace_monitors.alerts.listing import ListedAlert
+from qualitrace_monitors.moments import instant
 
 COLUMNS = ("state", "rule", "service", "since", "value", "evidence")
 
@@ -16,7 +17,7 @@ def lines(alerts: Sequence[ListedAlert]) -> list[str]:
                 alert.state,
                 alert.rule,
                 alert.service,
-                "-" if alert.since is None else moment(alert.since),
+                "-" if alert.since is None else instant(alert.since),
                 _value(alert),
                 _evidence(alert),
             )

@@ -4,12 +4,12 @@ import math
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from qualitrace_monitors.alerts.rule_watch import RuleWatch
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.status import AlertStatus
+from qualitrace_monitors.moments import instant
 
 _URGENCY = ("firing", "pending", "inactive")
 
@@ -45,7 +45,7 @@ class ListedAlert:
 
     def as_json(self) -> dict[str, Any]:
         """Return it for JSON, with RFC 3339 as time."""
-        return asdict(self) | {"since": None if self.since is None else moment(self.since)}
+        return asdict(self) | {"since": None if self.since is None else instant(self.since)}
 
 
 def statuses(connection: sqlite3.Connection, rules: Collection[str]) -> list[ListedAlert]:
@@ -81,8 +81,3 @@ def _listed(status: AlertStatus) -> ListedAlert:
         samples=status.samples,
         receivers=status.receivers,
     )
-
-
-def moment(at: float) -> str:
-    """Write Unix seconds as RFC 3339 has them, to the second."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -12,6 +12,7 @@ from qualitrace_monitors.alerts.rule_watch import Change
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.backtest.history import History
 from qualitrace_monitors.backtest.replay import BETTING, REPLAYED, Course, Firing, needs_minutes
+from qualitrace_monitors.moments import instant
 
 SHOWN = 20
 """Alerts of a rule and service that are printed; JSON has all."""
@@ -122,8 +123,8 @@ def _change_text(change: Change) -> str:
 def as_json(found: Backtest) -> dict[str, Any]:
     """Return the report for JSON: times in RFC 3339, lengths in seconds."""
     return {
-        "since": _rfc3339(found.since),
-        "until": _rfc3339(found.until),
+        "since": instant(found.since),
+        "until": instant(found.until),
         "scores": found.history.scores,
         "scores_without_weight": found.history.unweighted,
         "rules": [_rule_json(rule, found) for rule in found.rules],
@@ -157,8 +158,8 @@ def _course_json(service: str, course: Course, until: float) -> dict[str, Any]:
 
 def _firing_json(firing: Firing) -> dict[str, Any]:
     times = {
-        "fired_at": _rfc3339(firing.fired_at),
-        "resolved_at": None if firing.resolved_at is None else _rfc3339(firing.resolved_at),
+        "fired_at": instant(firing.fired_at),
+        "resolved_at": None if firing.resolved_at is None else instant(firing.resolved_at),
         "severity": firing.severity,
     }
     change = firing.change
@@ -169,16 +170,13 @@ def _firing_json(firing: Firing) -> dict[str, Any]:
         "before": change.before,
         "count": change.count,
         "counted": "sessions" if change.of_sessions else "answers",
-        "began_at": _rfc3339(change.since),
+        "began_at": instant(change.since),
     }
 
 
 def _moment(at: float) -> str:
+    """Write a moment to the second; the report's first line says that it is UTC."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _rfc3339(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def time_text(seconds: float) -> str:

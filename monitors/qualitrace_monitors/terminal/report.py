@@ -1,10 +1,10 @@
 """What `qualitrace status` shows of a server's `/status.json`, as tables of texts."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from qualitrace_collector.config.values import duration_text
+from qualitrace_monitors.moments import instant
 from qualitrace_monitors.terminal.output import printable
 
 HEADLINES = {
@@ -134,8 +134,7 @@ def _since(at: float | None, now: float) -> str:
     """Write a moment, and how long ago it was."""
     if at is None:
         return "-"
-    moment = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    return f"{moment} ({duration_text(max(0, round(now - at)))} ago)"
+    return f"{instant(at)} ({duration_text(max(0, round(now - at)))} ago)"
 
 
 def _printable(*cells: Any) -> list[str]:

@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,6 +17,7 @@ from rich.text import Text
 
 from qualitrace_collector.cli import config_option, load_or_exit
 from qualitrace_monitors.config import Config
+from qualitrace_monitors.moments import instant
 from qualitrace_monitors.terminal.output import INTERRUPTED, STYLES, columns
 from qualitrace_monitors.terminal.report import headline, sections
 from qualitrace_monitors.terminal.server import Away, address_of, ask
@@ -71,8 +71,7 @@ def _looks(config: Config) -> Iterator[dict[str, Any] | str]:
             away_since = 0.0
         except Away as error:
             away_since = away_since or time.time()
-            since = datetime.fromtimestamp(away_since, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-            yield f"away since {since}: {error}"
+            yield f"away since {instant(away_since)}: {error}"
         time.sleep(WATCH_SECONDS)
 
 
@@ -98,8 +97,7 @@ def _as_screen(config: Config, looks: Iterator[dict[str, Any] | str]) -> None:
 
 
 def _head(config: Config, found: dict[str, Any]) -> str:
-    at = datetime.fromtimestamp(found["at"], UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    return f"{address_of(config.listen)}  {at}  {headline(found)}"
+    return f"{address_of(config.listen)}  {instant(found['at'])}  {headline(found)}"
 
 
 def _lines(config: Config, found: dict[str, Any]) -> Iterator[str]:

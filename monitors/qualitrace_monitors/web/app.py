@@ -24,6 +24,7 @@ from starlette.types import Scope
 from qualitrace_collector.config.values import split_address
 from qualitrace_collector.receive.settings import Listen
 from qualitrace_collector.state import StateError
+from qualitrace_monitors.moments import second
 from qualitrace_monitors.overview.overview import look
 from qualitrace_monitors.overview.status import status
 from qualitrace_monitors.reload.channel import Reloader
@@ -31,7 +32,7 @@ from qualitrace_monitors.web.forms import read_form
 from qualitrace_monitors.web.guard import WebGuard
 from qualitrace_monitors.web.page import Action, BadQuery, CannotNow, NotFound, Page, PageRequest, Sources
 from qualitrace_monitors.web.pages import ACTIONS, PAGES
-from qualitrace_monitors.web.rendering import STATIC, moment, render
+from qualitrace_monitors.web.rendering import STATIC, render
 from qualitrace_monitors.web.shared_reads import SharedReads
 
 GZIP_LEVEL = 1
@@ -206,7 +207,7 @@ class _Paths:
             "here": page,
             "refresh": REFRESH_SECONDS,
             "now": now,
-            "time": moment(now),
+            "time": second(now),
             "firing": self._firing(),
             "may_act": request.state.may_act,
             "mlflow_uri": self._sources.mlflow_uri,

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Self
 
 from pydantic import TypeAdapter, ValidationError
@@ -10,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from qualitrace_collector.config.values import Duration, duration_text
 from qualitrace_monitors.answers.query import moment
 from qualitrace_monitors.estimate.scores import KEEP_SECONDS
+from qualitrace_monitors.moments import minute
 from qualitrace_monitors.web.page import BadQuery
 
 WINDOWS = ("1h", "6h", "24h", "7d", "30d")
@@ -45,7 +45,7 @@ class Period:
         """What it is called: `the last 24 h`, or from when until when."""
         if self.window:
             return f"the last {duration_text(self.seconds)}"
-        return f"{_minute(self.start)} to {_minute(self.end)} UTC"
+        return f"{minute(self.start)} to {minute(self.end)}"
 
     @classmethod
     def read(cls, query: Mapping[str, str], now: float) -> Self:
@@ -89,7 +89,3 @@ def _moment(name: str, text: str, now: float) -> float:
     except ValueError as error:
         raise BadQuery(str(error)) from None
     return now if at is None else min(at, now)
-
-
-def _minute(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M")

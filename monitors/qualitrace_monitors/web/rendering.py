@@ -10,6 +10,8 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from qualitrace_monitors.moments import instant, second
+
 STATIC = Path(__file__).parent / "static"
 LEAST_CLEAR = 10
 """Independent scores of which a rate is set in bold: of fewer it says little."""
@@ -39,19 +41,9 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def moment(at: float) -> str:
-    """Write Unix seconds as date and time in UTC."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def minute(at: float) -> str:
+def short_minute(at: float) -> str:
     """Write Unix seconds as month, day, hour and minute in UTC, for rows of a month at most."""
     return datetime.fromtimestamp(at, UTC).strftime("%m-%d %H:%M")
-
-
-def instant(at: float) -> str:
-    """Write Unix seconds as RFC 3339 to the second, in UTC, as addresses have it."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def service_path(service: str, judge: str = "") -> str:
@@ -72,7 +64,7 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.filters.update(age=age, percent=percent, moment=moment, minute=minute, instant=instant)
+_ENVIRONMENT.filters.update(age=age, percent=percent, moment=second, minute=short_minute, instant=instant)
 _GLOBALS: dict[str, Any] = {
     "version": version,
     "service_path": service_path,

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from qualitrace_collector.config.values import duration_text
 from qualitrace_monitors.alerts.kinds.fact import Fact
 from qualitrace_monitors.alerts.kinds.kind import Kind, Look, Sources
-from qualitrace_monitors.alerts.kinds.watched import moment
 from qualitrace_monitors.alerts.settings import AlertRule
+from qualitrace_monitors.moments import minute
 
 SHUT_DOWN = 7 * 86_400.0
 """Seconds after which an alert on a service that stays silent ends: somebody has shut it down."""
@@ -53,7 +53,7 @@ class Silence(Kind):
 def _fact(rule: AlertRule, row: sqlite3.Row) -> Fact:
     service, silent, allowed = row["service"], row["silent"], rule.when.threshold
     what = f"score by {rule.judge} on {service}" if rule.judge else f"request to {service}"
-    last = f"the last one was at {moment(row['at'])}"
+    last = f"the last one was at {minute(row['at'])}"
     gone = silent >= allowed + SHUT_DOWN
     if gone:
         sentence = f"no {what} for {duration_text(allowed + SHUT_DOWN)}, so it counts as shut down: {last}"

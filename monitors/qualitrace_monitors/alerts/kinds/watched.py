@@ -5,7 +5,6 @@ import math
 import sqlite3
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from qualitrace_monitors.alerts.kinds.kind import Finding
 from qualitrace_monitors.alerts.new_scores import Bet
@@ -13,6 +12,7 @@ from qualitrace_monitors.alerts.rule_watch import Change, RuleWatch
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.status import AlertStatus
 from qualitrace_monitors.alerts.watch import REFERENCE
+from qualitrace_monitors.moments import minute
 
 Key = tuple[str, str]
 """A rule, by its name, and a service."""
@@ -132,7 +132,7 @@ def change_text(watch: RuleWatch, values: str, *, signed: bool = False) -> str:
 def since_text(change: Change, values: str) -> str:
     """Say over how many values, or sessions, and since when: `about 93 answers since 14:05`."""
     counted = "sessions" if change.of_sessions else values
-    return f"about {change.count:.0f} {counted} since {moment(change.since)}"
+    return f"about {change.count:.0f} {counted} since {minute(change.since)}"
 
 
 def limit_text(rule: AlertRule) -> str:
@@ -146,8 +146,3 @@ def limit_text(rule: AlertRule) -> str:
 def promise_text(rule: AlertRule) -> str:
     """Say how rarely the rule errs."""
     return f"false alarms at most {rule.false_alarms}"
-
-
-def moment(at: float) -> str:
-    """Write Unix seconds to the minute."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
