@@ -58,6 +58,7 @@ def test_the_operator_takes_its_resource() -> None:
     assert wrong
 
 
+@pytest.mark.slow
 def test_what_the_operator_injects_traces_the_application(tmp_path: Path) -> None:
     """As Dockerfile.injection lays it out, and with the PYTHONPATH that the Operator sets.
 
