@@ -40,7 +40,7 @@ class ActiveAlert:
 
     Attributes:
         condition: as the rule writes it.
-        since: when the condition was first established.
+        since: when it got into its state: when it fired, or while it is pending, when its condition was established.
         began_at: about when that began which the alert is about.
         value, interval, samples: the rule's quantity over `window` at the last evaluation; None without data.
         shown: the value as people read it.
@@ -115,7 +115,7 @@ def _active(inputs: Inputs, rule: AlertRule, status: AlertStatus, now: float, wi
         severity=_severity(rule, status),
         condition=str(rule.when),
         quantity=rule.when.quantity,
-        since=status.active_since,
+        since=status.active_since if status.fired_at is None else status.fired_at,
         began_at=began_at,
         window=rule.window,
         value=status.value,

@@ -77,3 +77,17 @@ def test_an_alert_says_since_when_and_what_changed(
     assert alert["change"]["mean"] < 0.7
     assert "Release 1.5.0 explains" in alert["explanation"]
     assert alert["path"].startswith("service/shop/judge/groundedness?from=20")
+
+
+def test_a_firing_alert_dates_from_when_it_fired(
+    database: Database, add_scores: Callable[..., None], open_web: OpenWeb
+) -> None:
+    """As `alerts list` and the notification date it, not from when its condition was established."""
+    web = open_web(alerts=[RULE | {"for": "10s"}])
+    add_scores(database, [False] * 40, NOW - 60)
+    found: list[tuple[str, float]] = []
+    for at in (NOW, NOW + 5, NOW + 10):
+        web.alerts.evaluate(at)
+        (alert,) = web.get("/status.json").json()["alerts"]
+        found.append((alert["state"], alert["since"]))
+    assert found == [("pending", NOW), ("pending", NOW), ("firing", NOW + 10)]
