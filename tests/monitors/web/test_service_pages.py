@@ -132,7 +132,7 @@ class TestJudge:
         web = open_web(alerts=[RULE])
         web.alerts.evaluate(NOW)
         page = web.get(f"{JUDGE}?window=6h").text
-        began = int((NOW - 2 * HOUR - 60) // HOUR * HOUR)
+        began = round(NOW - 2 * HOUR - 60)
         assert f"{{&#34;at&#34;: {began}, &#34;kind&#34;: &#34;release&#34;" in page
         assert "release 1.5" in page
         assert "release 1.4" not in page.partition("By part of the traffic")[0]
@@ -153,6 +153,20 @@ class TestJudge:
     def test_the_time_before_is_compared_where_all_of_it_is_kept(self, web: WebStand, query: str, said: str) -> None:
         """A part of it would pass for the whole."""
         assert said in web.get(f"{JUDGE}?{query}").text
+
+    def test_the_link_of_a_notification_shows_the_fall(
+        self, database: Database, add_scores: AddScores, web: WebStand
+    ) -> None:
+        """The charts begin before it and mark the release to the second; what came since is not counted as before."""
+        for passed, ago, release in ((True, 200, "1"), (False, 100, "2")):
+            add_scores(database, [passed] * 20, NOW - ago, service="till", release=release, session="")
+        with database.transaction() as connection:
+            take_bets(connection, NOW, silence=300)
+        page = " ".join(web.get(Links("").page("till", "groundedness", NOW - 110)).text.split())
+        assert "2027-01-15 06:58 to 2027-01-15 08:00 UTC, scores of the tier local" in page
+        assert f"{{&#34;at&#34;: {round(NOW - 100)}, &#34;kind&#34;: &#34;release&#34;" in page
+        assert "over 2027-01-15 07:58 to 2027-01-15 08:00 UTC" in page
+        assert "the local pass rate was 100.0 %" in page
 
     def test_without_a_rule_it_says_so(self, web: WebStand) -> None:
         """Nobody is told of a fall then."""

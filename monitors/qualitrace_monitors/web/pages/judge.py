@@ -1,7 +1,7 @@
 """What the page of one judge of a service shows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,14 +13,15 @@ from qualitrace_monitors.estimate.distribution import distribution
 from qualitrace_monitors.estimate.estimator import JOINED, Quantity
 from qualitrace_monitors.estimate.releases import Release, releases
 from qualitrace_monitors.estimate.scores import KEEP_SECONDS
+from qualitrace_monitors.estimate.sequence import Sequence as SinceRelease
 from qualitrace_monitors.estimate.series import Series, step_for
-from qualitrace_monitors.estimate.sums import SLICED
+from qualitrace_monitors.estimate.sums import HOUR, MINUTE, SLICED
 from qualitrace_monitors.notify import history
 from qualitrace_monitors.notify.history import Event
 from qualitrace_monitors.overview.trusted import most_trusted
 from qualitrace_monitors.web.charting import chart, line
 from qualitrace_monitors.web.page import BadQuery, PageRequest, Sources
-from qualitrace_monitors.web.period import Period
+from qualitrace_monitors.web.period import LONGEST, Period
 
 EVENTS = 20
 """Alerts that are marked, the newest ones."""
@@ -76,13 +77,17 @@ def context(sources: Sources, request: PageRequest, service: str, name: str, per
     trusted = most_trusted(estimates).get((service, name))
     main = next((each for each in estimates if each.tier == asked.tier), trusted)
     scored = "llm" if main is not None and main.tier == JOINED else main.tier if main is not None else ""
-    step = step_for(period.seconds, main.samples if main is not None else 0)
-    series = [
-        each for each in estimator.series(end, period.seconds, step, judge=name, service=service) if each.tier == scored
-    ]
+    charted = _charted(period)
+    step = step_for(charted.seconds, main.samples if main is not None else 0)
+    found = estimator.series(end, charted.seconds, step, judge=name, service=service)
+    series = [each for each in found if each.tier == scored]
     is_before_kept = period.start - period.seconds >= sources.clock() - KEEP_SECONDS
-    before = estimator.estimates(period.start, period.seconds, judge=name, service=service) if is_before_kept else []
-    events = _events(sources, service, name, period)
+    # Estimates are by whole minutes: that of the start belongs to the period itself.
+    at = period.start - MINUTE
+    before = estimator.estimates(at, period.seconds, judge=name, service=service) if is_before_kept else []
+    events = _events(sources, service, name, charted)
+    sequences = estimator.sequences(judge=name, service=service)
+    marks = _marks(_release_times(sources, service, name, charted, sequences), events, charted)
     return {
         "asked": asked,
         "main": main,
@@ -93,9 +98,10 @@ def context(sources: Sources, request: PageRequest, service: str, name: str, per
         "corrected": {each.of.tier: each for each in correct(sources.database, estimates)},
         "rules": rules(sources, service, name),
         "series": series[0] if series else None,
-        "charts_shown": _charts(sources, service, name, period, series[0], events) if series else [],
+        "charted": charted,
+        "charts_shown": _charts(sources, service, name, charted, series[0], marks) if series else [],
         "events": events,
-        "sequences": [each for each in estimator.sequences(judge=name, service=service)],
+        "sequences": sequences,
         "bins": _bins(distribution(sources.database, name, service, scored, period.start, end)),
         "last_score": _last_seen(sources, name, service),
         "last_trace": _last_seen(sources, "", service),
@@ -106,6 +112,16 @@ def context(sources: Sources, request: PageRequest, service: str, name: str, per
     }
 
 
+def _charted(period: Period) -> Period:
+    """Return what the charts cover: before an open `from`, which is where a notification saw the change, as much again.
+
+    Without that the charts of a notification's link begin after the fall.
+    """
+    if "from" not in period.fields or "to" in period.fields:
+        return period
+    return replace(period, start=max(period.start - max(period.seconds, HOUR), period.end - LONGEST))
+
+
 def _events(sources: Sources, service: str, name: str, period: Period) -> list[Event]:
     """Return the alerts on the judge, or the whole service, that fired or ended in the period."""
     found = history.events(sources.database, 5 * EVENTS, service=service, since=period.start)
@@ -113,10 +129,9 @@ def _events(sources: Sources, service: str, name: str, period: Period) -> list[E
 
 
 def _charts(
-    sources: Sources, service: str, name: str, period: Period, series: Series, events: Sequence[Event]
+    sources: Sources, service: str, name: str, period: Period, series: Series, marks: list[dict[str, Any]]
 ) -> list[tuple[str, str, dict[str, Any]]]:
     """Return the name of each chart, what it shows, and the chart."""
-    marks = _marks(releases(sources.database, name, service, period.start), events, period)
     at, step = series.at, series.step
     limits = {quantity: thresholds(sources, service, name, quantity) for quantity in QUANTITIES}
     return [
@@ -140,6 +155,20 @@ def _charts(
                   "percent", range=[0, 1]),
         ),
     ]  # fmt: skip
+
+
+def _release_times(
+    sources: Sources, service: str, name: str, period: Period, sequences: Sequence[SinceRelease]
+) -> list[Release]:
+    """Return the releases of a period: known by the hour, and the newest one by its first score in that hour."""
+    began = {each.release: each.began_at for each in reversed(sequences)}
+    found = releases(sources.database, name, service, period.start // HOUR * HOUR)
+    return [
+        replace(each, first_seen=at)
+        if (at := began.get(each.name, 0.0)) and each.first_seen <= at < each.first_seen + HOUR
+        else each
+        for each in found
+    ]
 
 
 def _marks(found: Sequence[Release], events: Sequence[Event], period: Period) -> list[dict[str, Any]]:
