@@ -4,7 +4,6 @@ import base64
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -14,7 +13,7 @@ from qualitrace_collector.journal import JournalEntry
 from qualitrace_collector.mlflow_store.store import TraceStore
 from qualitrace_collector.person_feedback import PersonFeedback
 from qualitrace_collector.pipeline import batch
-from support.gate import Gate, gate
+from support.gate import gate
 from support.judge_model import MARKER, judge_model
 from support.mlflow_server import mlflow_server
 from support.otlp import REMOTE_PARENT, chat_span, rag_trace, request, span, trace_id
@@ -25,9 +24,15 @@ from support.waiting import eventually
 
 
 @pytest.fixture(scope="module")
-def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def upstream_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Provide the folder of the tracking server, with its database."""
+    return tmp_path_factory.mktemp("mlflow")
+
+
+@pytest.fixture(scope="module")
+def upstream(upstream_folder: Path) -> Iterator[str]:
     """Run one tracking server for the module; the tests use numbers of traces of their own."""
-    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as url:
+    with mlflow_server(upstream_folder) as url:
         yield url
 
 
@@ -65,19 +70,26 @@ def test_traces_and_llm_verdicts_arrive_at_a_tracking_server(serve: Callable[...
         assert server.stop() == 0
 
 
-def test_a_tracking_server_that_cannot_write_is_found_out(serve: Callable[..., Server], tmp_path: Path):
+def test_a_tracking_server_that_cannot_write_is_found_out(
+    serve: Callable[..., Server], upstream: str, upstream_folder: Path
+):
     """It answers what it is asked, but its database takes nothing; no trace has to come for that to be seen."""
-    with mlflow_server(tmp_path) as url:
-        server = serve(mlflow={"tracking_uri": url}, judges=[])
-        assert server.send(request(rag_trace(1, question="Q?", answer="A.", passages=["P."])).SerializeToString())
-        eventually(lambda: server.sample("qualitrace_traces_total", outcome="stored") == 1, timeout=60)
-        eventually(lambda: server.sample("qualitrace_up", component="mlflow") == 1)
-        with sqlite3.connect(tmp_path / "mlflow.db", timeout=60) as database:
-            refuse = "BEFORE {} ON experiment_tags BEGIN SELECT RAISE(ABORT, 'read-only'); END"
-            for kind in ("INSERT", "UPDATE"):
-                database.execute(f"CREATE TRIGGER no_{kind} {refuse.format(kind)}")
+    server = serve(mlflow={"tracking_uri": upstream}, judges=[])
+    send(server, range(600, 601), "read-only")
+    eventually(lambda: stored(server) == 1, timeout=60)
+    eventually(lambda: server.sample("qualitrace_up", component="mlflow") == 1)
+    kinds = ("INSERT", "UPDATE")
+    with sqlite3.connect(upstream_folder / "mlflow.db", timeout=60) as database:
+        refuse = "BEFORE {} ON experiment_tags BEGIN SELECT RAISE(ABORT, 'read-only'); END"
+        for kind in kinds:
+            database.execute(f"CREATE TRIGGER no_{kind} {refuse.format(kind)}")
+    try:
         eventually(lambda: server.sample("qualitrace_up", component="mlflow") == 0, timeout=60)
-        assert server.stop() == 0
+    finally:
+        with sqlite3.connect(upstream_folder / "mlflow.db", timeout=60) as database:
+            for kind in kinds:
+                database.execute(f"DROP TRIGGER no_{kind}")
+    assert server.stop() == 0
 
 
 def test_a_trace_that_began_elsewhere_is_shown_whole_at_a_tracking_server(upstream: str, tmp_path: Path):
@@ -121,38 +133,22 @@ def stored(server: Server) -> float:
     return server.sample("qualitrace_traces_total", outcome="stored")
 
 
-def with_token(door: Gate) -> dict[str, Any]:
-    return {"tracking_uri": door.url, "token": "s3cret"}
-
-
-def with_password(door: Gate) -> dict[str, Any]:
-    return {"tracking_uri": door.url.replace("//", "//ann:s3cret@")}
-
-
-BASIC = "Basic " + base64.b64encode(b"ann:s3cret").decode()
-
-
-@pytest.mark.parametrize(
-    ("authorization", "settings", "first"), [("Bearer s3cret", with_token, 100), (BASIC, with_password, 200)]
-)
-def test_credentials_open_a_tracking_server(
-    serve: Callable[..., Server], upstream: str, authorization: str, settings: Callable[[Gate], Any], first: int
-):
-    """A token, or a user and password in the URI; while they are refused, or the server is away, traces wait."""
-    with gate(upstream, authorization) as door:
-        server = serve(mlflow=settings(door), judges=[])
-        send(server, range(first, first + 2), "doors")
+def test_a_token_opens_a_tracking_server(serve: Callable[..., Server], upstream: str):
+    """While it is refused, or the server is away, traces wait."""
+    with gate(upstream, "Bearer s3cret") as door:
+        server = serve(mlflow={"tracking_uri": door.url, "token": "s3cret"}, judges=[])
+        send(server, range(100, 102), "doors")
         eventually(lambda: stored(server) == 2, timeout=60)
         for status in (401, 502):
             door.status = status
             before = stored(server)
-            send(server, range(first + status, first + status + 2), "doors")
+            send(server, range(100 + status, 102 + status), "doors")
             eventually(lambda status=status: status in door.refused, timeout=60)
             assert stored(server) == before
             door.status = 0
             eventually(lambda before=before: stored(server) == before + 2, timeout=90)
         assert server.sample("qualitrace_dead_letters") == 0
-    found = MlflowClient(upstream).get_trace(f"tr-{trace_id(first + 401).hex()}")
+    found = MlflowClient(upstream).get_trace(f"tr-{trace_id(501).hex()}")
     assert len(found.data.spans) == 3
     assert "s3cret" not in (server.folder / "serve.log").read_text()
 
@@ -256,15 +252,19 @@ def _settles(collector: Collector, stored: int) -> bool:
     return collector.journal.pending()[0] == 0 and collector.totals() == {("", "stored"): stored}
 
 
-def test_retention_counts_what_a_server_keeps(serve: Callable[..., Server], upstream: str):
-    """All but the newest traces of the experiment are deleted over HTTP, too."""
-    server = serve(mlflow={"tracking_uri": upstream, "retention": {"traces": 2}}, judges=[])
-    send(server, range(900, 905), "kept")
-    client = MlflowClient(upstream)
-    eventually(lambda: stored(server) == 5, timeout=60)
-    experiment = client.get_experiment_by_name("kept")
-    assert experiment is not None
-    server.stop()
-    server.start()  # it looks again at once
-    eventually(lambda: len(client.search_traces(locations=[experiment.experiment_id])) == 2, timeout=60)
-    assert server.sample("qualitrace_traces_deleted_total") >= 3
+def test_retention_counts_what_a_server_behind_a_password_keeps(serve: Callable[..., Server], upstream: str):
+    """All but the newest traces of the experiment are deleted over HTTP, too, with user and password of the URI."""
+    with gate(upstream, "Basic " + base64.b64encode(b"ann:s3cret").decode()) as door:
+        uri = door.url.replace("//", "//ann:s3cret@")
+        server = serve(mlflow={"tracking_uri": uri, "retention": {"traces": 2}}, judges=[])
+        send(server, range(900, 905), "kept")
+        client = MlflowClient(upstream)
+        eventually(lambda: stored(server) == 5, timeout=60)
+        experiment = client.get_experiment_by_name("kept")
+        assert experiment is not None
+        server.stop()
+        server.start()  # it looks again at once
+        eventually(lambda: len(client.search_traces(locations=[experiment.experiment_id])) == 2, timeout=60)
+        assert server.sample("qualitrace_traces_deleted_total") >= 3
+        assert server.stop() == 0
+    assert "s3cret" not in (server.folder / "serve.log").read_text()

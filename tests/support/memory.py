@@ -1,13 +1,14 @@
 """What processes take of memory, as Linux tells it."""
 
 import os
-import subprocess
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
+
+import psutil
 
 SAMPLE_SECONDS = 0.25
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -71,7 +72,7 @@ class Memory:
             self._look()
 
     def _look(self) -> None:
-        with suppress(subprocess.CalledProcessError):  # the server ended meanwhile
+        with suppress(psutil.NoSuchProcess):  # the server ended meanwhile
             for name, pid in self._pids().items():
                 if size := resident(pid):
                     self.sizes[name].append(size / 1e6)

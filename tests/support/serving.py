@@ -7,10 +7,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from support.mlflow_db import new_database
@@ -105,13 +107,10 @@ class Server:
     def children(self) -> dict[str, int]:
         """Return the pids of the processes that it supervises, by their names."""
         assert self.process is not None
-        listing = subprocess.run(
-            ["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=True
-        )
         pids = {}
-        for line in listing.stdout.splitlines():
-            pid, _, command = line.strip().partition(" ")
-            pids["receive" if "collector.receive" in command else "work"] = int(pid)
+        for child in psutil.Process(self.process.pid).children():
+            with suppress(psutil.NoSuchProcess):  # it has ended
+                pids["receive" if any("collector.receive" in word for word in child.cmdline()) else "work"] = child.pid
         return pids
 
     def kill(self, *names: str) -> None:

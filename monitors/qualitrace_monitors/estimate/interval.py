@@ -17,7 +17,6 @@ from typing import Self, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv
 
 NEGLIGIBLE = 1e-9
 """A mean below this is a rounding error, and taken for 0."""
@@ -96,6 +95,8 @@ def _bound(
     weight: _T, first: _T, squared_weight: _T, squared_first: _T, squared_second: _T, zero: float, tail: float
 ) -> _T:
     """Return the bound from the moments with one more 0 of a weight; `first` is above 0."""
+    from scipy.special import betaincinv  # slow to load, and most commands do not need it
+
     weight, squared_weight = weight + zero, squared_weight + zero**2
     mean = first / weight
     strayed = squared_second - 2 * mean * squared_first + mean**2 * squared_weight

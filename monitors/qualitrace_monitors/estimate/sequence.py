@@ -18,8 +18,6 @@ from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.special import betaln
 
 from qualitrace_collector.state import Database
 from qualitrace_monitors.estimate.interval import Interval
@@ -64,12 +62,16 @@ class Sequence:
 
 def log_evidence(mean: float, weight: T, total: T) -> T:
     """Return the logarithm of the evidence against a mean, above 0 and below 1, from Σr and Σrx."""
+    from scipy.special import betaln  # slow to load, and most commands do not need it
+
     mixed = betaln(PRIOR + total, PRIOR + weight - total) - betaln(PRIOR, PRIOR)
     return mixed - total * math.log(mean) - (weight - total) * math.log1p(-mean)
 
 
 def interval(weight: float, total: float, confidence: float) -> Interval:
     """Return the interval of the mean that holds at every look, from Σr and Σrx; `confidence` is like 0.95."""
+    from scipy.optimize import brentq  # as above
+
     limit, middle = math.log(2 / (1 - confidence)), min(1 - _EDGE, max(_EDGE, total / weight))
 
     def excess(mean: float) -> float:
