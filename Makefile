@@ -6,6 +6,8 @@ STAMP := $(VENV)/.installed
 # Many tests wait for processes, so that three workers keep two cores busy (WORKERS=n for others). A file's tests share
 # servers and stay together; its order puts the whole-service tests before the many small ones that fill the end.
 PYTEST := $(BIN)/pytest -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder
+# The tests start hundreds of processes, each of which would compile the project and not keep it.
+unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help setup demo check test lint types format fuzz crash outage soak bombs libraries javascript bench overhead
 .PHONY: docs stack image-check clean
