@@ -14,15 +14,15 @@ class _Known(NamedTuple):
 
 NEEDING_MLFLOW = ("storing", "feedback", "retention", "judging")
 """Components that wait while MLflow is away: it is what is wrong."""
-UNHEARD = "Alerts are not heard there; look here, or tell people yourself."
+UNHEARD = "Notifications do not arrive there: watch this page, or tell people yourself."
 _STORING = "New traces wait in the journal and are stored when MLflow is back; until then nothing new is judged."
-_SILENT = "Its figures are of the time before; alerts on them see nothing new."
+_SILENT = "Its figures are old; alerts on them see nothing new."
 
 _KNOWN = {
     "otlp": _Known(
         "otlp",
         "critical",
-        "Applications cannot send traces now: their exporters try again, and drop them after a while.",
+        "Applications cannot send traces now: their exporters retry, then drop them.",
         "not-ready",
     ),
     "mlflow": _Known("mlflow", "critical", _STORING, "mlflow"),
@@ -31,9 +31,7 @@ _KNOWN = {
     "delivery": _Known("receiver", "critical", UNHEARD, "receivers"),
     "judge": _Known("judge", "warning", _SILENT, "judges"),
     "judging": _Known("judge", "warning", _SILENT, "judges"),
-    "alerts": _Known(
-        "component", "critical", "Rules are not evaluated: no alert fires now, whatever happens.", "degraded"
-    ),
+    "alerts": _Known("component", "critical", "Rules are not evaluated: no alert can fire now.", "degraded"),
 }
 """By the name of the component, up to its colon."""
 _OTHER = _Known(

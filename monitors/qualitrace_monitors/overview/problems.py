@@ -23,7 +23,7 @@ SPENT_SHARE = 0.9
 LEAST_FREE_BYTES = 1 << 29
 """Of the disk: the journal, the state and MLflow's own database grow there, each with a write-ahead log."""
 SLOWED_SHARE = 0.5
-"""A judge that its budgets let score less than that share of its rate is told."""
+"""A judge is shown if its budgets let it score less than that share of its rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def _of_journal(journal: JournalState | None, now: float, max_open: float) -> It
             kind="journal",
             severity="warning",
             text=f"{journal.requests:,} requests wait, the oldest for {duration_text(round(now - oldest))}",
-            meaning="What is shown below is that old: newer traces are safe on disk, and not stored or judged yet.",
+            meaning="The figures below are that old: newer traces are safe on disk, but not stored or judged yet.",
             since=oldest,
             runbook="journal-lag",
         )
@@ -135,8 +135,8 @@ def _of_dead_letters(inputs: Inputs) -> Iterator[Problem]:
         yield Problem(
             kind="dead_letters",
             severity="warning",
-            text=f"{count:,} trace{'s' if count != 1 else ''} could not be stored, and wait for a decision",
-            meaning="They are in no figure. `qualitrace journal` shows why, and stores them again.",
+            text=f"{count:,} trace{'s' if count != 1 else ''} could not be stored, and wait for somebody to decide",
+            meaning="They are missing from every figure. `qualitrace journal` shows why, and can store them again.",
             runbook="dead-letters",
         )
 
@@ -160,7 +160,7 @@ def _of_silent(silent: SilentJudge) -> Problem:
         severity="info" if silent.is_meant else "warning",
         subject=silent.judge,
         text=f"no score {'yet' if silent.last_at is None else 'for a while'}, although traces come: {silent.reason}",
-        meaning="Its figures say nothing about the answers of now; alerts on them see nothing new.",
+        meaning="Its figures say nothing about current answers; alerts on them see nothing new.",
         since=silent.last_at,
         runbook="freshness" if silent.waiting else "",
     )
@@ -194,7 +194,7 @@ def _of_rates(rates: Sequence[Rate]) -> Iterator[Problem]:
                 kind="rate",
                 severity="info",
                 subject=rate.judge,
-                text=f"it scores {rate.effective:.1%} of traces, not {rate.configured:.0%}, or its budget runs out",
+                text=f"it scores {rate.effective:.1%} of traces, not {rate.configured:.0%}, to stay within its budget",
                 meaning="Intervals are wider, and alerts take longer.",
                 runbook="budget",
             )
@@ -207,7 +207,7 @@ def _of_rules(inputs: Inputs) -> Iterator[Problem]:
             kind="no_alert_rules",
             severity="info",
             text="no alert rules are configured",
-            meaning="Nobody is told when quality falls. Add rules to the section `alerts` of the configuration file.",
+            meaning="Nobody is notified when quality falls. Add rules to `alerts` in the configuration file.",
         )
     silent = [rule.name for rule in rules if not rule.notify]
     if silent:
@@ -216,5 +216,5 @@ def _of_rules(inputs: Inputs) -> Iterator[Problem]:
             kind="nobody_notified",
             severity="info",
             text=f"{len(silent)} of {len(rules)} alert rules notify nobody: {names}",
-            meaning="They show here and in the metrics alone. Name receivers in `notify` of the rule.",
+            meaning="They show only here and in the metrics. Name receivers in `notify` of the rule.",
         )
