@@ -163,9 +163,9 @@ class TestJudge:
         with database.transaction() as connection:
             take_bets(connection, NOW, silence=300)
         page = " ".join(web.get(Links("").page("till", "groundedness", NOW - 110)).text.split())
-        assert "2027-01-15 06:58 to 2027-01-15 08:00 UTC, scores of the tier local" in page
+        assert "2027-01-15 06:58 UTC to 2027-01-15 08:00 UTC, scores of the tier local" in page
         assert f"{{&#34;at&#34;: {round(NOW - 100)}, &#34;kind&#34;: &#34;release&#34;" in page
-        assert "over 2027-01-15 07:58 to 2027-01-15 08:00 UTC" in page
+        assert "over 2027-01-15 07:58 UTC to 2027-01-15 08:00 UTC" in page
         assert "the local pass rate was 100.0 %" in page
 
     def test_without_a_rule_it_says_so(self, web: WebStand) -> None:
