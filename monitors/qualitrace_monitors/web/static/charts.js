@@ -52,14 +52,15 @@ window.drawChart = (() => {
       ctx.setLineDash([6 * devicePixelRatio, 4 * devicePixelRatio]);
       stroke(ctx, bbox.left, y, bbox.left + bbox.width, y);
     }
-    for (const mark of spec.marks ?? []) {
+    for (const [number, mark] of (spec.marks ?? []).entries()) {
       const x = plot.valToPos(mark.at, "x", true);
       if (x < bbox.left || x > bbox.left + bbox.width) continue;
       ctx.strokeStyle = ctx.fillStyle = color(element, mark.kind === "alert" ? "--bad" : "--accent");
       ctx.setLineDash(mark.kind === "alert" ? [] : [2 * devicePixelRatio, 2 * devicePixelRatio]);
       stroke(ctx, x, bbox.top, x, bbox.top + bbox.height);
       ctx.textAlign = x > bbox.left + bbox.width * 0.8 ? "right" : "left";
-      ctx.fillText(` ${mark.label.slice(0, 40)} `, x, bbox.top + 11 * devicePixelRatio);
+      const row = number % 3;  // marks close together, a release and its alert, would hide each other's words
+      ctx.fillText(` ${mark.label.slice(0, 40)} `, x, bbox.top + (11 + 13 * row) * devicePixelRatio);
     }
     ctx.restore();
   }
