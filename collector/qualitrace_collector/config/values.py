@@ -4,6 +4,7 @@ import ipaddress
 import math
 import re
 from datetime import timedelta
+from decimal import Decimal
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -39,6 +40,11 @@ def _seconds(value: Any) -> float:
         return durationpy.from_str(str(value)).total_seconds()
     except durationpy.DurationError:
         raise ValueError(f"must be a duration such as 30s, 5m, 1h or 1d (got {value!r})") from None
+
+
+def amount_text(value: float, digits: int = 4) -> str:
+    """Write a number with at most so many significant digits and without an exponent: `2,500,000`, `0.00012`."""
+    return f"{Decimal(f'{value:.{digits}g}'):,f}"
 
 
 def duration_text(seconds: float) -> str:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from qualitrace_collector.config.values import Duration, duration_text
+from qualitrace_collector.config.values import Duration, amount_text, duration_text
 
 Unit = Literal["share", "duration", "USD", "count"]
 KindName = Literal["scores", "control", "requests", "spend", "silence", "own_health", "slo"]
@@ -64,7 +64,7 @@ def written(value: float, unit: Unit) -> str:
     """Write a value in its unit: `0.9`, `15m`, `3 USD`, `1,000,000`."""
     if unit == "duration":
         return duration_text(round(value, 3))
-    return {"share": f"{value:g}", "USD": f"{value:.4g} USD", "count": f"{value:,.0f}"}[unit]
+    return {"share": f"{value:g}", "USD": f"{amount_text(value)} USD", "count": f"{value:,.0f}"}[unit]
 
 
 def amount(text: str, unit: Unit) -> float:

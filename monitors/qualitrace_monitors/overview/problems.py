@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from qualitrace_collector.config.values import duration_text
+from qualitrace_collector.config.values import amount_text, duration_text
 from qualitrace_collector.state import DeadLetters
 from qualitrace_monitors.budget.spending import ALL, Balance
 from qualitrace_monitors.notify.outbox import LastDelivery, Waiting
@@ -179,7 +179,7 @@ def _of_budgets(balances: Sequence[Balance]) -> Iterator[Problem]:
             kind="budget",
             severity="warning",
             subject="" if limit.judge == ALL else limit.judge,
-            text=f"{share:.0%} of {limit.amount:g} {unit} {period} is spent",
+            text=f"{share:.0%} of {amount_text(limit.amount, 6)} {unit} {period} is spent",
             meaning="Its judges make no call until the next one begins: what they would score waits."
             if spent
             else "When it is spent, its judges make no call until the next one begins.",

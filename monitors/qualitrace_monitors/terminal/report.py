@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from qualitrace_collector.config.values import duration_text
+from qualitrace_collector.config.values import amount_text, duration_text
 from qualitrace_monitors.moments import instant
 from qualitrace_monitors.terminal.output import printable
 
@@ -77,8 +77,8 @@ def _service(service: _Fields) -> Iterator[list[str]]:
     traffic = [
         f"{service['requests']:,}",
         f"{service['errors']:,}",
-        "-" if service["p95_seconds"] is None else f"{service['p95_seconds']:.3g} s",
-        f"{service['usd']:.4g} USD",
+        "-" if service["p95_seconds"] is None else f"{amount_text(service['p95_seconds'], 3)} s",
+        f"{amount_text(service['usd'])} USD",
     ]
     for judge in service["judges"] or [None]:
         if judge is None:
@@ -123,7 +123,12 @@ def _lag(status: _Fields, at: float) -> list[list[str]]:
 def _budget(budget: _Fields) -> list[str]:
     judge = "all" if budget["judge"] == "*" else budget["judge"]
     unit = str(budget["unit"])
-    return _printable(judge, budget["window"], f"{budget['spent']:,.6g} {unit}", f"{budget['limit']:,.6g} {unit}")
+    return _printable(
+        judge,
+        budget["window"],
+        f"{amount_text(budget['spent'], 6)} {unit}",
+        f"{amount_text(budget['limit'], 6)} {unit}",
+    )
 
 
 def _rate(rate: _Fields) -> list[str]:

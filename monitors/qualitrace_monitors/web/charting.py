@@ -1,6 +1,5 @@
 """Charts over time, as `static/charts.js` draws them."""
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -51,5 +50,4 @@ def _spread(values: Values, at: Sequence[float], step: float, first: int, length
 
 
 def _rounded(values: Values) -> list[float | None]:
-    # A sum of prices from outside may be infinite, which JSON cannot say.
-    return [None if value is None or not math.isfinite(value) else float(f"{value:.{DIGITS}g}") for value in values]
+    return [None if value is None else float(f"{value:.{DIGITS}g}") for value in values]

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from qualitrace_collector.config.values import amount_text
 from qualitrace_monitors.moments import instant, second
 
 STATIC = Path(__file__).parent / "static"
@@ -64,7 +65,9 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.filters.update(age=age, percent=percent, moment=second, minute=short_minute, instant=instant)
+_ENVIRONMENT.filters.update(
+    amount=amount_text, age=age, percent=percent, moment=second, minute=short_minute, instant=instant
+)
 _GLOBALS: dict[str, Any] = {
     "version": version,
     "service_path": service_path,

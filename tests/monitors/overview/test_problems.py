@@ -92,7 +92,7 @@ def test_a_spent_budget_names_judge_and_window(database: Database, open_web: Ope
     with database.transaction() as connection:
         web.spending.book(connection, "safety", "tr-1", Usage(input_tokens=1000, output_tokens=100), NOW)
     found = problems(web)["budget safety"]
-    assert found["text"] == "110% of 1000 tokens an hour is spent"
+    assert found["text"] == "110% of 1,000 tokens an hour is spent"
     assert "make no call until" in found["meaning"]
 
 

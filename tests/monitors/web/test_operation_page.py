@@ -101,4 +101,4 @@ class TestPage:
 
 def test_an_empty_server_has_a_page(web: WebStand) -> None:
     """With nothing to show in it."""
-    assert "Nothing that was seen so far" in web.get("/operation").text
+    assert "Nothing seen so far" in web.get("/operation").text

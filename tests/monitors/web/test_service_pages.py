@@ -1,8 +1,5 @@
 """The pages of a service and of one of its judges."""
 
-import html
-import json
-import re
 from collections.abc import Callable
 
 import httpx
@@ -240,21 +237,6 @@ class TestService:
         page = web.get("/service/shop?window=7d").text
         assert page.count("<td>4</td><td>25.0 %</td>") == 24
         assert page.count("<td>1</td></tr>") == 24
-
-    def test_infinite_costs_are_gaps(self, database: Database, web: WebStand) -> None:
-        """Prices come from outside, and JSON has no word for infinity."""
-        with database.transaction() as connection:
-            for trace_id in ("r-1", "r-2"):
-                request = Request(
-                    trace_id=trace_id, service="rich", session="", error=False, seconds=2.0,
-                    first_token=None, tokens=1e308, usd=1e308, slices={},
-                )  # fmt: skip
-                Requests.put(connection, [request], NOW - 60, one_by_one=False)
-        page = web.get("/service/rich").text
-        plots = [html.unescape(plot) for plot in re.findall(r'data-plot="([^"]*)"', page)]
-        assert len(plots) == 4
-        for plot in plots:
-            json.loads(plot, parse_constant=pytest.fail)
 
     def test_a_service_with_requests_alone_has_a_page(self, database: Database, web: WebStand) -> None:
         """It says that no judge scored it."""

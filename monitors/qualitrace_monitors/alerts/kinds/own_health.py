@@ -7,7 +7,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
-from qualitrace_collector.config.values import duration_text
+from qualitrace_collector.config.values import amount_text, duration_text
 from qualitrace_collector.state import JudgeQueue, Ledger
 from qualitrace_monitors.alerts.kinds.fact import Fact, exceeds
 from qualitrace_monitors.alerts.kinds.kind import OWN_SERVICE, Kind, Look, Sources
@@ -63,7 +63,7 @@ class OwnHealth(Kind):
         limit = fullest.limit
         unit = "USD" if limit.unit == "usd" else "tokens"
         whose = f"the budget of {limit.judge}" if limit.judge != "*" else "the budget of all judges"
-        amounts = f"{fullest.spent:.4g} of {limit.amount:g} {unit} this {limit.window}"
+        amounts = f"{amount_text(fullest.spent)} of {amount_text(limit.amount, 6)} {unit} this {limit.window}"
         return share, f"{share:.0%} of {whose} is spent: {amounts}"
 
     def _judge_error_rate(self, rule: AlertRule, now: float) -> Measured:

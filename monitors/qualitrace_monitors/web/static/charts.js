@@ -12,8 +12,8 @@ window.drawChart = (() => {
 
   const WRITE = {
     percent: (value) => `${(100 * value).toFixed(1)} %`,
-    seconds: (value) => `${value.toPrecision(3)} s`,
-    usd: (value) => `$${value.toPrecision(3)}`,
+    seconds: (value) => `${Number(value.toPrecision(3))} s`,
+    usd: (value) => `$${Number(value.toPrecision(3))}`,
     number: (value) => `${Number(value.toPrecision(4))}`,
   };
 
