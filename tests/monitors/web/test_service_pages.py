@@ -99,7 +99,7 @@ class TestAddresses:
     )
     def test_times_are_read_in_any_zone(self, web: WebStand, query: str) -> None:
         """Also where the plus of an offset came as a blank."""
-        assert "2027-01-15 04:00 to 2027-01-15 08:00 UTC" in web.get(f"{JUDGE}?{query}").text
+        assert "2027-01-15 04:00 UTC to 2027-01-15 08:00 UTC" in web.get(f"{JUDGE}?{query}").text
 
     @pytest.mark.usefixtures("fallen")
     def test_an_old_link_shows_what_is_kept(self, web: WebStand) -> None:
