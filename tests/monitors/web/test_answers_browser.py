@@ -126,12 +126,12 @@ def test_an_expert_labels_one_answer_after_the_other(
     page.get_by_label("Your name").first.fill("Ada")
     page.get_by_label("Why").first.fill("It is 30 days.")
     page.get_by_role("button", name="groundedness: the answer is bad").click()
-    expect(page.get_by_role("status").filter(has_text="Taken")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="was saved")).to_be_visible()
     assert [(given.value, given.user, given.comment) for given in web.given] == [("bad", "Ada", "It is 30 days.")]
     page.goto(f"{web.url}/trace/{answers[1]}")
     page.get_by_role("button", name="relevance: the answer is good").click()
-    expect(page.get_by_role("status").filter(has_text="Taken")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="was saved")).to_be_visible()
     page.get_by_role("button", name="Thumbs up").click()
-    expect(page.get_by_text("what you said of thumb")).to_be_visible()
+    expect(page.get_by_text("Your label for thumb")).to_be_visible()
     assert [(given.name, given.user) for given in web.given[1:]] == [("relevance", "Ada"), ("thumb", "Ada")]
     assert window.complaints == []
