@@ -127,7 +127,8 @@ class Server:
         self.process.kill()
         self.process.wait(10)
         for pid in pids.values():
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it ends with its parent, and may be gone by now
+                os.kill(pid, signal.SIGKILL)
 
     def send(
         self, body: bytes, content_type: str = "application/x-protobuf", path: str = "/v1/traces"
