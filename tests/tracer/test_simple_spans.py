@@ -38,7 +38,7 @@ def test_all_texts_of_a_simple_span_are_seen() -> None:
         {"attributes": {"a": "x" * (SIMPLE_BYTES // 4)}},
         {"links": [trace.Link(trace.SpanContext(1, 1, is_remote=True), {"a": "x"})]},
     ],
-    ids=repr,
+    ids="name scope text texts wide number numbers bytes key secret long link".split(),
 )
 def test_any_other_span_is_left_to_closer_looks(options: dict[str, Any]) -> None:
     """Where it could not be encoded, could be redacted by its name or as a number, or could be large."""
