@@ -205,6 +205,7 @@ def test_an_alert_appears_on_screen_when_it_fires(
         page.emulate_media(color_scheme=scheme)
         assert window.accessibility_violations() == []
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    window.picture("alerts")
     page.get_by_role("link", name="low", exact=True).click()
     expect(page.get_by_role("heading", name="What the notification says")).to_be_visible()
     assert window.accessibility_violations() == []

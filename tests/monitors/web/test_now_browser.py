@@ -1,12 +1,10 @@
 """The page Now in a real browser; with QUALITRACE_SCREENSHOTS=docs/images its pictures for the documentation."""
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from qualitrace_collector.state import Database, Ledger
 from qualitrace_collector.state.requests import Request, Requests
@@ -28,12 +26,6 @@ CONFIG = {
 }
 
 pytestmark = pytest.mark.slow
-
-
-def picture(page: Page, name: str) -> None:
-    """Keep a picture of what the window shows, if pictures are asked for."""
-    if folder := os.environ.get("QUALITRACE_SCREENSHOTS"):
-        page.screenshot(path=Path(folder) / f"{name}.png")
 
 
 @pytest.fixture
@@ -83,7 +75,7 @@ def test_an_alert_that_fires_comes_on_screen_by_itself(
     assert services
     assert first["y"] < min(300, services["y"])
     assert window.complaints == []
-    picture(page, "now")
+    window.picture("now")
 
 
 @pytest.mark.usefixtures("day")
@@ -109,7 +101,7 @@ def test_with_problems_it_has_no_barrier_and_nothing_is_wider_than_the_screen(
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert window.complaints == []
         if width == 1280:
-            picture(page, f"now-problems-{scheme}")
+            window.picture(f"now-problems-{scheme}")
 
 
 @pytest.mark.parametrize("is_away", [False, True])

@@ -92,6 +92,7 @@ class TestPage:
             page.get_by_text("Show it").click()
             assert window.accessibility_violations() == []
             assert page.evaluate("document.documentElement.scrollWidth") <= width
+        window.picture("operation")
         with page.expect_response("**/operation"):
             pass
         page.wait_for_function("!document.querySelector('.htmx-request, .htmx-settling')")
