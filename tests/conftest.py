@@ -1,5 +1,6 @@
 """For all tests: MLflow as it runs in our processes, patient property tests, slow marks, a receiver of webhooks."""
 
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -24,6 +25,12 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     for item in items:
         if item.path.parent in SLOW_FOLDERS:
             item.add_marker(pytest.mark.slow)
+
+
+# Where the tests were started in the background, SIGINT is ignored, and each process that they start inherits that:
+# none of them could be interrupted.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ _FURTHEST = 100
 _BEGUN = re.compile(
     r"(?:"
     r"[+(]*\d(?:[\s().+/–-]{0,4}\d){3,}"  # a number of a phone or a card
-    r"|(?<![A-Za-z])[A-Z]{2}\d\d(?:\s?[0-9A-Z]{1,4})*"  # an IBAN
+    r"|(?<![A-Za-z])[A-Z]{2}\d\d(?:\s?[0-9A-Z])*"  # an IBAN
     r"|(?:[0-9a-fA-F]{1,4}:{1,2}){2,}[0-9a-fA-F]{0,4}"  # an address of IPv6
     r"|[!-?A-~]+@[!-~]*"  # an address for mail
     r"|(?=[!-~]*\d)(?=[!-~]*[A-Za-z])[!-~]{16,}"  # a key
