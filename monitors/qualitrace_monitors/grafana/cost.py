@@ -6,6 +6,7 @@ from qualitrace_monitors.grafana.panels import COUNT, PER_SECOND, PERCENT, USD, 
 UID = "qualitrace-cost"
 _OF = 'service=~"$service"'
 _RATE = "[$__rate_interval]"
+_COST = "qualitrace_cost_usd_total"
 _A_DAY = 86_400
 _BUDGET, _LIMIT = "{{judge}} {{unit}} a {{window}}", "judge, unit, window"
 
@@ -18,9 +19,8 @@ def cost(web: str) -> Json:
 
 
 def _models() -> list[Place]:
-    day = "qualitrace_cost_usd_total"
     tokens = f"sum by (model, type) (rate(qualitrace_tokens_total{{{_OF}}}{_RATE}))"
-    share = f"sum(increase({day}{{{_OF}}}[24h])) / sum(increase(qualitrace_requests_total{{{_OF}}}[24h]))"
+    share = f"sum(increase({_COST}{{{_OF}}}[24h])) / sum(increase(qualitrace_requests_total{{{_OF}}}[24h]))"
     model = "gen_ai_request_model, gen_ai_token_type"
     usage = f"sum by (le, {model}) (rate(gen_ai_client_token_usage_bucket{{{_OF}}}{_RATE}))"
     return [
@@ -28,7 +28,7 @@ def _models() -> list[Place]:
             stat(
                 "Cost, 24 h",
                 "As clients state it, or by MLflow's price catalog.",
-                Query(f"sum(increase({day}{{{_OF}}}[24h]))"),
+                Query(f"sum(increase({_COST}{{{_OF}}}[24h]))"),
                 unit=USD,
                 nothing="no price is known",
             ),
@@ -38,48 +38,10 @@ def _models() -> list[Place]:
         Place(
             stat("Cost of a request, 24 h", "On average.", Query(share), unit=USD, nothing="no price is known"), 6, 4
         ),
-        Place(
-            stat(
-                "Input tokens, 24 h",
-                "With those that came from a cache.",
-                Query(f'sum(increase(qualitrace_tokens_total{{{_OF}, type="input"}}[24h]))'),
-                unit=COUNT,
-            ),
-            6,
-            4,
-        ),
-        Place(
-            stat(
-                "Output tokens, 24 h",
-                "With reasoning.",
-                Query(f'sum(increase(qualitrace_tokens_total{{{_OF}, type="output"}}[24h]))'),
-                unit=COUNT,
-            ),
-            6,
-            4,
-        ),
-        Place(
-            lines(
-                "Cost by service",
-                "US dollars a day, at the rate of the moment; points lead to traces.",
-                Query(f"sum by (service) (rate({day}{{{_OF}}}{_RATE})) * {_A_DAY}", "{{service}}", exemplars=True),
-                unit=USD,
-                stacked=True,
-                min=0,
-            ),
-            12,
-        ),
-        Place(
-            lines(
-                "Cost by model",
-                "US dollars a day, at the rate of the moment; points lead to traces.",
-                Query(f"sum by (model) (rate({day}{{{_OF}}}{_RATE})) * {_A_DAY}", "{{model}}", exemplars=True),
-                unit=USD,
-                stacked=True,
-                min=0,
-            ),
-            12,
-        ),
+        _tokens_of_a_day("input", "With those that came from a cache."),
+        _tokens_of_a_day("output", "With reasoning."),
+        _cost_by("service"),
+        _cost_by("model"),
         Place(
             lines(
                 "Tokens",
@@ -106,6 +68,26 @@ def _models() -> list[Place]:
             12,
         ),
     ]
+
+
+def _tokens_of_a_day(direction: str, about: str) -> Place:
+    query = Query(f'sum(increase(qualitrace_tokens_total{{{_OF}, type="{direction}"}}[24h]))')
+    return Place(stat(f"{direction.capitalize()} tokens, 24 h", about, query, unit=COUNT), 6, 4)
+
+
+def _cost_by(label: str) -> Place:
+    query = f"sum by ({label}) (rate({_COST}{{{_OF}}}{_RATE})) * {_A_DAY}"
+    return Place(
+        lines(
+            f"Cost by {label}",
+            "US dollars a day, at the rate of the moment; points lead to traces.",
+            Query(query, f"{{{{{label}}}}}", exemplars=True),
+            unit=USD,
+            stacked=True,
+            min=0,
+        ),
+        12,
+    )
 
 
 def _judges() -> list[Place]:
