@@ -8,10 +8,8 @@ from typing import Any
 
 from qualitrace_monitors.alerts.rule_watch import RuleWatch
 from qualitrace_monitors.alerts.settings import AlertRule
-from qualitrace_monitors.alerts.status import AlertStatus
+from qualitrace_monitors.alerts.status import STATES, AlertState, AlertStatus
 from qualitrace_monitors.moments import instant
-
-_URGENCY = ("firing", "pending", "inactive")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +25,7 @@ class ListedAlert:
     rule: str
     service: str
     judge: str
-    state: str
+    state: AlertState
     since: float | None
     value: float | None
     interval: tuple[float, float] | None
@@ -51,7 +49,7 @@ class ListedAlert:
 def statuses(connection: sqlite3.Connection, rules: Collection[str]) -> list[ListedAlert]:
     """Return the alerts of these rules, the most urgent first, without their evidence."""
     found = [_listed(status) for status in AlertStatus.load_all(connection) if status.rule in rules]
-    return sorted(found, key=lambda alert: (_URGENCY.index(alert.state), alert.rule, alert.service))
+    return sorted(found, key=lambda alert: (STATES.index(alert.state), alert.rule, alert.service))
 
 
 def evidence_of(connection: sqlite3.Connection, rule: AlertRule, alert: ListedAlert, now: float) -> ListedAlert:

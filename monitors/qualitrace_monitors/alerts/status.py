@@ -9,6 +9,7 @@ A firing alert stays firing while nothing shows a recovery: silence is none.
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Self
 
@@ -16,6 +17,8 @@ from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.estimate.interval import Interval
 
 AlertState = Literal["inactive", "pending", "firing"]
+STATES: Sequence[AlertState] = ("firing", "pending", "inactive")
+"""The most urgent first."""
 Evidence = Literal["established", "recovered", "inconclusive"]
 """What a rule's watch says: the condition holds; it does not hold, or no more; nothing, as no score came yet."""
 

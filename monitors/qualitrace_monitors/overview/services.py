@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from qualitrace_collector.state.requests import Requests, duration_percentile
 from qualitrace_collector.state.schema import DURATIONS
 from qualitrace_monitors.alerts.settings import AlertRule
-from qualitrace_monitors.alerts.status import AlertState
+from qualitrace_monitors.alerts.status import STATES, AlertState
 from qualitrace_monitors.estimate.estimator import JOINED, Estimate
 from qualitrace_monitors.overview.alerts import ActiveAlert
 from qualitrace_monitors.overview.inputs import Inputs
@@ -14,8 +14,6 @@ from qualitrace_monitors.overview.trusted import most_trusted
 
 NOW_SECONDS, BEFORE_SECONDS = 3600.0, 86_400.0
 """The window of what is now, and of what it is compared with: the day before it."""
-
-_STATES: Sequence[AlertState] = ("firing", "pending", "inactive")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +66,7 @@ class JudgeState:
         if should is None and self.before is not None:
             should = self.before.pass_rate
         margin = 1.0 if self.now is None or should is None else self.now.pass_rate_upper - should
-        return _STATES.index(self.state), margin
+        return STATES.index(self.state), margin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +81,8 @@ class ServiceState:
     @property
     def badness(self) -> tuple[int, int, float, str]:
         """What sorts the worst first."""
-        worst = self.judges[0].badness if self.judges else (len(_STATES), 1.0)
-        return _STATES.index(self.state), *worst, self.name
+        worst = self.judges[0].badness if self.judges else (len(STATES), 1.0)
+        return STATES.index(self.state), *worst, self.name
 
 
 def service_states(
@@ -139,7 +137,7 @@ class _States:
         self._worst: dict[tuple[str, str | None], AlertState] = {}
         for alert in active:
             for key in ((alert.service, None), (alert.service, alert.judge)):
-                if _STATES.index(alert.state) < _STATES.index(self._worst.get(key, "inactive")):
+                if STATES.index(alert.state) < STATES.index(self._worst.get(key, "inactive")):
                     self._worst[key] = alert.state
 
     def of(self, service: str, judge: str | None = None) -> AlertState:

@@ -10,13 +10,13 @@ from urllib.parse import urlencode
 
 from qualitrace_monitors.alerts.kinds.watched import promise_text
 from qualitrace_monitors.alerts.listing import ListedAlert, evidence_of, statuses
+from qualitrace_monitors.alerts.status import STATES
 from qualitrace_monitors.notify import history
 from qualitrace_monitors.notify.receiver import DeliveryFailed
 from qualitrace_monitors.notify.trial import send_test
 from qualitrace_monitors.web.page import Action, BadQuery, NotFound, Page, PageRequest, Sources
 from qualitrace_monitors.web.trials import DAYS, TrialRefused
 
-STATES = ("firing", "pending", "inactive")
 ALERTS, EVENTS, RULES = 100, 25, 100
 """Shown at once."""
 LONGEST_NAME, LONGEST_OUTCOME = 300, 600
