@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from qualitrace_collector import masking
 from qualitrace_collector.process.startup import apply_mlflow_settings
 from support.webhooks import WebhookReceiver
 
@@ -31,6 +32,14 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
 # none of them could be interrupted.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def secrets_of_one_file() -> Iterator[None]:
+    """Forget the secrets of other files: a secret is hidden in every text of its process, so also in other tests'."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(masking, "_given", set[str]())
+        yield
 
 
 @pytest.fixture
