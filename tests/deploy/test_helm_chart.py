@@ -33,13 +33,15 @@ MORE = Path(__file__).parent / "chart_values"
 EXAMPLES: dict[str, Any] = {
     path.stem: yaml.safe_load(path.read_text()) for folder in (CHART / "examples", MORE) for path in folder.iterdir()
 }
-"""The chart's own examples, and values for what they leave out."""
+"""The chart's own examples, and values for what they leave out, by the names of their releases."""
+ALIKE = [f"{'long.' * 10}{end}" for end in ("abc", "abd")]
+"""Names as long as Helm takes, with dots, which Services cannot have."""
 
 
 @pytest.fixture(scope="module")
 def rendered() -> dict[str, Any]:
     """What Helm makes of the examples, by their names."""
-    return render(EXAMPLES)
+    return render(EXAMPLES | {name: {} for name in ALIKE})
 
 
 def each(rendered: dict[str, Any]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
@@ -188,6 +190,20 @@ def test_each_pod_is_restricted(rendered: dict[str, Any]) -> None:
         assert [account["automountServiceAccountToken"] for account in of(manifests, "ServiceAccount")] in ([], [False])
         assert spec["enableServiceLinks"] is False
         assert spec["terminationGracePeriodSeconds"] > 10
+
+
+def test_openshift_chooses_who_the_pod_runs_as(rendered: dict[str, Any]) -> None:
+    """It refuses a pod that asks for a user or a group beyond those of its namespace."""
+    assert not {"runAsUser", "runAsGroup", "fsGroup"} & pod(rendered["openshift"])["securityContext"].keys()
+    assert pod(rendered["minimal"])["securityContext"]["runAsUser"] == 10001
+
+
+def test_releases_that_begin_alike_do_not_share_names(rendered: dict[str, Any]) -> None:
+    """Each is a Service's name, and leaves room for the suffixes of pods and revisions in labels."""
+    first, second = ({(each["kind"], each["metadata"]["name"]) for each in rendered[name]} for name in ALIKE)
+    assert not first & second
+    for kind, name in first | second:
+        assert re.fullmatch(r"[a-z][-a-z0-9]{0,50}[a-z0-9]", name.removesuffix("-web")), (kind, name)
 
 
 def test_what_refers_to_something_finds_it(rendered: dict[str, Any]) -> None:

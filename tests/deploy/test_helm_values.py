@@ -20,6 +20,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"config": {"notify": {"ops": {"url": "https://a.example", "secret": "whsec_aGVsbG8="}}}}, "/config/notify/ops/secret"),
     ({"config": {"data_dir": "/data"}}, "at '/config/data_dir': '/data' does not match pattern '^/var/lib/qualitrace/"),
     ({"persistence": {"size": 20}}, "at '/persistence/size': got number, want string"),
+    ({"persistence": {"size": "5K"}}, "at '/persistence/size': '5K' does not match"),
+    ({"podSecurityContext": {"runAsUser": 0}}, "at '/podSecurityContext/runAsUser': minimum: got 0, want 1"),
     ({"persistence": {"accessMode": "ReadWriteMany"}}, "at '/persistence/accessMode': value must be one of"),
     ({"persistence": {"enabled": False, "existingClaim": "a"}}, "at '/persistence/existingClaim': maxLength"),
     ({"secret": {"existing": "a", "values": {"hook": "b"}}}, "at '/secret/values': maxProperties: got 1, want 0"),

@@ -72,7 +72,10 @@ def _at(values: Any, path: tuple[str, ...]) -> Any:
 
 
 def render(releases: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Render the chart once for each of several values, in a process of its own: Helm is a library with a runtime.
+    """Render the chart once for each of several releases, in a process of its own: Helm is a library with a runtime.
+
+    Args:
+        releases: their values by their names.
 
     Returns:
         For each name the manifests, or the text of the error; and under `lint` what Helm's lint says of the chart.
@@ -97,17 +100,17 @@ _RENDER = """
 import json, sys
 import helm_python as helm
 
-def rendered(chart, values):
+def rendered(chart, name, values):
     try:
         chart.validate_schema(values)
-        return chart.render(values, name="quality", namespace="prod")
+        return chart.render(values, name=name, namespace="prod")
     except helm.HelmError as error:
         return str(error)
 
 found = {"lint": helm.lint(sys.argv[1], strict=True)}
 with helm.Chart.load(sys.argv[1]) as chart:
     for name, values in json.load(sys.stdin).items():
-        found[name] = rendered(chart, values)
+        found[name] = rendered(chart, name, values)
 print(json.dumps(found))
 """
 

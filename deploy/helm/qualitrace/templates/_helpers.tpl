@@ -2,16 +2,23 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 50 | trimSuffix "-" }}
 {{- end }}
 
-{{- /* At most 50 characters: suffixes, the pod's ordinal and a revision's hash come to it, and a label has 63. */}}
+{{- /*
+At most 50 characters: suffixes, the pod's ordinal and a revision's hash come to it, and a label has 63. Longer names end
+in a hash, so that two releases that begin alike have two names. Helm allows dots, a Service's name does not.
+*/}}
 {{- define "qualitrace.fullname" -}}
 {{- $name := include "qualitrace.name" . }}
 {{- $long := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) }}
-{{- default $long .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
+{{- $whole := default $long .Values.fullnameOverride | replace "." "-" }}
+{{- if gt (len $whole) 50 }}
+{{- $whole = printf "%s-%s" (trunc 41 $whole | trimSuffix "-") (sha256sum $whole | trunc 8) }}
+{{- end }}
+{{- $whole }}
 {{- end }}
 
 {{- define "qualitrace.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "qualitrace.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "qualitrace.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "qualitrace.labels" -}}
