@@ -144,11 +144,10 @@ class AlertEngine:
         ended: bool = False,
     ) -> None:
         began_at = (finding and finding.began_at) or status.active_since or now
-        page = self._page(status, began_at)
+        own = _annotations(finding.rule) if finding else {}
         alert = Alert(
             labels=status.labels,
-            annotations={**texts, "dashboard": page, **(_annotations(finding.rule) if finding else {})},
-            url=page,
+            annotations={**texts, "dashboard": self._page(status, began_at), **own},
             starts_at=now if status.fired_at is None else status.fired_at,
             ends_at=now if ended else None,
         )

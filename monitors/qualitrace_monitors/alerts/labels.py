@@ -26,6 +26,7 @@ _OWN_ANNOTATIONS = {
     "description": "it has the numbers of the alert",
     "runbook_url": "write it as the rule's runbook_url",
     "dashboard": "it is the address of the service's page",
+    "alert_page": "it is the address of the alert's own page",
 }
 
 

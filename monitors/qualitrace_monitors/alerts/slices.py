@@ -40,6 +40,11 @@ LEAST_BESIDE = 20
 LEAST_EXPLAINED = 0.5
 CHANCE = 0.05
 
+_ESTIMATED = (
+    "The rate above is the estimate on which the alert fired, with each score by its weight and by how likely it came "
+    "after the change."
+)
+
 Measure = Callable[[sqlite3.Row], float]
 
 
@@ -94,6 +99,19 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """What changed.
+
+    Attributes:
+        whole: all scores; of no column.
+        columns: the parts of each column that has one which explains the change, the best explanation first.
+    """
+
+    whole: Part
+    columns: Sequence[Sequence[Part]]
+
+
+@dataclass(frozen=True, slots=True)
 class _Scores:
     """Scores of one side of the change; `average` is their weighted mean, NaN without any."""
 
@@ -119,8 +137,8 @@ def parts_of_change(
     measure: Measure,
     *,
     fell: bool,
-) -> list[list[Part]]:
-    """Return the parts of each column that has one which explains a change, the best explanation first.
+) -> Change | None:
+    """Look for what explains a change; None where the scores do not show one.
 
     Args:
         scores: whose scores changed.
@@ -131,17 +149,27 @@ def parts_of_change(
     since_then = _read(connection, scores, since, now, ">=", measure)
     before = _read(connection, scores, since, now, "<", measure)
     if not since_then.rows or not before.rows:
-        return []
+        return None
     change = before.average - since_then.average
     if (change > 0) != fell or change == 0:  # the moment of the change is an estimate
-        return []
+        return None
     columns = [(column, _values(since_then, before, column)) for column in SLICES]
     tests = sum(len(values) for _, values in columns)
     found = [
         [_part(since_then, before, column, value, change, tests) for value in values] for column, values in columns
     ]
     explaining = [parts for parts in found if any(part.explained for part in parts)]
-    return sorted(explaining, key=lambda parts: -max(part.explained for part in parts))
+    return Change(
+        Part(
+            column="",
+            value="",
+            count=len(since_then.rows),
+            count_before=len(before.rows),
+            mean=since_then.average,
+            mean_before=before.average,
+        ),
+        sorted(explaining, key=lambda parts: -max(part.explained for part in parts)),
+    )
 
 
 def _read(
@@ -191,21 +219,22 @@ def _is_worse(values: NDArray[np.float64], others: NDArray[np.float64], change: 
     return float(mannwhitneyu(values, others, alternative=side, method="asymptotic").pvalue) <= CHANCE / tests
 
 
-def explanation(columns: Sequence[Sequence[Part]], quantity: str) -> str:
+def explanation(change: Change | None, quantity: str) -> str:
     """Say in lines what explains a change of `quantity`, with the numbers of each part; or that nothing does.
 
     Args:
-        columns: what `parts_of_change` returned.
+        change: what `parts_of_change` returned.
     """
-    if not columns:
+    if change is None or not change.columns:
         return f" No {', '.join(map(_words, SLICES[:-1]))} or {_words(SLICES[-1])} explains it."
-    lines = ""
-    for parts in columns[:MOST_NAMED]:
+    # The parts add up to this, and not to the first line, whose estimate the reader would compare them with.
+    lines = f"\nAll scores since then: {_numbers(change.whole, _words(quantity))}. {_ESTIMATED}"
+    for parts in change.columns[:MOST_NAMED]:
         for part in parts:
             if part.explained:
                 lines += f"\n{_words(part.column).capitalize()} {_name(part)} explains {part.explained:.0%} of it:"
         shown = sorted(parts, key=lambda part: -part.explained)[:PARTS_SHOWN]
-        lines += "".join(f"\n- {_numbers(part, _words(quantity))}" for part in shown)
+        lines += "".join(f"\n- {_name(part)}: {_numbers(part, _words(quantity))}" for part in shown)
     return lines
 
 
@@ -218,7 +247,7 @@ def _words(name: str) -> str:
 
 
 def _numbers(part: Part, quantity: str) -> str:
-    """Return a part with its numbers: `1.5.0: pass rate 0.42 in 61 answers, before 0.93 in 210`."""
+    """Return the numbers of a part: `pass rate 0.42 in 61 answers, before 0.93 in 210`."""
     now = "no answers" if part.mean is None else f"{quantity} {part.mean:.2f} in {part.count:,} answers"
     before = "none before" if part.mean_before is None else f"before {part.mean_before:.2f} in {part.count_before:,}"
-    return f"{_name(part)}: {now}, {before}"
+    return f"{now}, {before}"

@@ -16,6 +16,7 @@ from qualitrace_collector.config.values import Duration
 from qualitrace_monitors.http_client.address_guard import refused_literal
 from qualitrace_monitors.notify.apprise_process import hosts_of
 from qualitrace_monitors.notify.http_receiver import is_refusal
+from qualitrace_monitors.notify.payload import ALERT_PAGE
 from qualitrace_monitors.notify.receiver import Answer, DeliveryFailed, Notification, Receiver, one_line
 
 COMMAND = (sys.executable, "-P", "-m", "qualitrace_monitors.notify.apprise_process")
@@ -83,6 +84,7 @@ def _message(payload: dict[str, Any]) -> dict[str, str]:
     """Return what is sent of a webhook payload: title, text, and Apprise's kind of notification."""
     labels, annotations = payload["commonLabels"], dict(payload["commonAnnotations"])
     summary, description = annotations.pop("summary", ""), annotations.pop("description", "")
+    annotations.pop(ALERT_PAGE, None)  # the description has it
     of_service = f" of {labels['service']}" if "service" in labels else ""
     lines = [
         *([] if summary and description.startswith(summary) else [summary]),

@@ -2,11 +2,12 @@
 
 import sqlite3
 from collections.abc import Iterable
+from dataclasses import replace
 
 from qualitrace_collector.state import Database
 from qualitrace_monitors.notify import history
 from qualitrace_monitors.notify.outbox import Outbox
-from qualitrace_monitors.notify.payload import Alert, Links, webhook_payload
+from qualitrace_monitors.notify.payload import ALERT_PAGE, Alert, Links, webhook_payload
 
 
 def announce(
@@ -24,8 +25,9 @@ def announce(
         began_at: about when that began which the alert is about, in Unix seconds; by default when it fired.
     """
     event = history.record(connection, alert, now, alert.starts_at if began_at is None else began_at)
+    told = _with_page(alert, links.alert_page(event))
     for receiver in receivers:
-        body = webhook_payload(alert, receiver, links)
+        body = webhook_payload(told, receiver, links)
         history.expect(connection, event, alert.status, receiver, Outbox.put(connection, receiver, body, now), now)
         if alert.ends_at is None:
             values = (receiver, alert.fingerprint, body, now)
@@ -33,6 +35,13 @@ def announce(
         else:
             where = "receiver = ? AND fingerprint = ?"
             connection.execute(f"DELETE FROM firing_alert WHERE {where}", (receiver, alert.fingerprint))
+
+
+def _with_page(alert: Alert, page: str) -> Alert:
+    """Return an alert that leads to its own page, also in its text: below the first line, before what may be cut."""
+    first, *rest = alert.annotations.get("description", "").split("\n", 1)
+    description = "\n".join(filter(None, (first, f"The alert's page: {page}", *rest)))
+    return replace(alert, annotations={**alert.annotations, "description": description, ALERT_PAGE: page}, url=page)
 
 
 def repeat_due(database: Database, receiver: str, every: float, now: float) -> None:

@@ -22,7 +22,9 @@ MOST_BYTES = 20_000
 """Of a body: chats and pagers refuse longer ones, or cut them where they please."""
 LABEL_BYTES = 500
 """Of a label's value; the names of services, which come from outside, are shorter in any script."""
-LINKS = ("dashboard", "runbook_url")
+ALERT_PAGE = "alert_page"
+"""The annotation with the address of the alert's own page."""
+LINKS = (ALERT_PAGE, "dashboard", "runbook_url")
 """Annotations that are addresses, which are of no use when they are cut; their lengths are bounded."""
 
 
@@ -44,6 +46,10 @@ class Links:
             f"/{kind}/{quote(name, safe='')}" for kind, name in (("service", service), ("judge", judge)) if name
         )
         return f"{self.web}{path}?from={rfc3339(int(since))}" if path else self.web
+
+    def alert_page(self, event: int) -> str:
+        """Return the address of the dashboard's page of one firing of an alert, by its number."""
+        return f"{self.web}/alerts/event/{event}"
 
     def trace_page(self, trace_id: str) -> str:
         """Return the address of the dashboard's page of a trace."""

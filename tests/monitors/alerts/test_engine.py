@@ -154,10 +154,10 @@ def test_the_firing_notification_says_what_fell_and_where(database: Database, ad
     assert float(found[1]) < 0.2
     assert 4 <= int(found[2]) <= 23
     lines = payload["commonAnnotations"]["description"].splitlines()
-    assert lines[1] == "Worst answers:"
-    assert len(lines) == 2 + 2 * 3
+    assert lines[1:3] == ["The alert's page: http://127.0.0.1:9464/alerts/event/1", "Worst answers:"]
+    assert len(lines) == 3 + 2 * 3
     link = f"http://127.0.0.1:9464/trace/tr-{1101:032x}"
-    assert lines[2:4] == [f"- {link} scored 0.10", "  why: sentence 0 has no source"]
+    assert lines[3:5] == [f"- {link} scored 0.10", "  why: sentence 0 has no source"]
 
 
 def test_a_long_rationale_is_cut_and_each_answer_has_an_address(database: Database, add_score: AddScore) -> None:

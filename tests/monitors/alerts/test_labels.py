@@ -61,7 +61,7 @@ def test_every_mistake_is_told() -> None:
 
 
 def test_what_a_rule_adds_is_in_both_notifications(database: Database, add_score: Callable[..., str]) -> None:
-    """Labels, annotations, runbook and the page of the service, since about when it fell, while firing and resolved."""
+    """Labels, annotations, runbook, the alert's page and that of the service since about when it fell."""
     rule = AlertRule.model_validate(
         {
             **RULE,
@@ -79,6 +79,7 @@ def test_what_a_rule_adds_is_in_both_notifications(database: Database, add_score
     rows = database.connection().execute("SELECT body FROM outbox ORDER BY sequence").fetchall()
     alerts = [json.loads(row["body"])["alerts"][0] for row in rows]
     page = "https://qualitrace.example.com/service/shop%2Feu/judge/groundedness?from=2025-11-24T16:00:00.000Z"
+    own = "https://qualitrace.example.com/alerts/event/1"
     assert [alert["status"] for alert in alerts] == ["firing", "resolved"]
     for alert in alerts:
         assert alert["labels"] == {
@@ -96,6 +97,8 @@ def test_what_a_rule_adds_is_in_both_notifications(database: Database, add_score
                 "chat": "#search",
                 "runbook_url": "https://wiki.example.com/low",
                 "dashboard": page,
+                "alert_page": own,
             }.items()
         )
-        assert alert["generatorURL"] == page
+        assert alert["generatorURL"] == own
+        assert alert["annotations"]["description"].splitlines()[1] == f"The alert's page: {own}"

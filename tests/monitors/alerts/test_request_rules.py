@@ -56,8 +56,8 @@ def test_the_notification_names_the_latest_bad_traces(database: Database) -> Non
     engine.evaluate(NOW)
     [row] = database.rows("SELECT body FROM outbox")
     lines = json.loads(row["body"])["commonAnnotations"]["description"].splitlines()
-    assert lines[1] == "Latest of them:"
-    assert [line.rpartition("tr-")[2] for line in lines[2:]] == ["96", "98", "100"]
+    assert lines[2] == "Latest of them:"
+    assert [line.rpartition("tr-")[2] for line in lines[3:]] == ["96", "98", "100"]
 
 
 def draws(rate: float, count: int, seed: int = 1) -> list[bool]:

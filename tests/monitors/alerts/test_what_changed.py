@@ -53,6 +53,20 @@ def test_the_release_whose_share_explains_the_fall_is_named(database: Database, 
     assert ", before 0.95 in 1," in shown[1]
 
 
+def test_the_numbers_of_the_parts_add_up_to_those_of_the_line_above(database: Database, add_score: AddScore) -> None:
+    """That line says what the rate is on which the alert fired, which is another."""
+    serve(database, add_score, NOW - 9000, {"1.4": 60}, 1200)
+    serve(database, add_score, NOW, {"1.4": 3, "1.5": 52}, 60)
+    lines = description(database, NOW + 100).splitlines()
+    [whole] = [line for line in lines if line.startswith("All scores since then: ")]
+    count = re.compile(r" in ([\d,]+)")
+    now, before = (int(found.replace(",", "")) for found in count.findall(whole)[:2])
+    parts = [count.findall(line) for line in lines if line.startswith("- 1.")]
+    assert now == sum(int(found[0].replace(",", "")) for found in parts)
+    assert before == int(parts[1][1].replace(",", ""))
+    assert "The rate above is the estimate on which the alert fired" in whole
+
+
 def test_a_release_that_replaced_another_is_named(database: Database, add_score: AddScore) -> None:
     """There is none beside it to compare it with: those before it are."""
     serve(database, add_score, NOW - 9000, {"1.4": 60}, 1200)

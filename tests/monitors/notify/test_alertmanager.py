@@ -38,9 +38,8 @@ def configured(url: object, **settings: object) -> Receiver:
 
 
 def alert_at(at: float, **changes: Any) -> Alert:
-    return Alert(
-        labels=LABELS, annotations={"summary": "it fell", "dashboard": PAGE}, starts_at=at, url=PAGE, **changes
-    )
+    annotations = {"summary": "it fell", "description": "it fell.", "dashboard": PAGE}
+    return Alert(labels=LABELS, annotations=annotations, starts_at=at, **changes)
 
 
 def post(receiver: Receiver, alert: Alert, now: float = NOW) -> str:
@@ -80,8 +79,14 @@ def test_an_alert_lives_and_ends_in_alertmanager(database: Database, webhook_rec
             announce(connection, alert_at(began), ["am"], LINKS, began)
         [first] = eventually(active)
         assert (first["labels"], first["status"]["state"]) == (LABELS, "active")
-        assert first["annotations"] == {"summary": "it fell", "dashboard": PAGE}
-        assert first["generatorURL"] == PAGE
+        own_page = LINKS.alert_page(1)
+        assert first["annotations"] == {
+            "summary": "it fell",
+            "description": f"it fell.\nThe alert's page: {own_page}",
+            "dashboard": PAGE,
+            "alert_page": own_page,
+        }
+        assert first["generatorURL"] == own_page
         notifier = Notifier(receivers, database)
         end = datetime.fromisoformat(first["endsAt"]).timestamp()
         eventually(lambda: active() and time.time() > end + 1)

@@ -44,14 +44,20 @@ def chat_url(webhook_receiver: Any) -> str:
 
 @pytest.mark.slow
 def test_what_fires_and_ends_is_told_in_words(webhook_receiver: Any, chat_url: str) -> None:
-    """Title, the numbers once, where to look, and Apprise's kind, by which chats choose a colour."""
+    """Title, the numbers and each address once, and Apprise's kind, by which chats choose a colour."""
     receiver = configured(chat_url)
-    assert "JSON" in send(receiver)
+    page = "http://127.0.0.1:9464/alerts/event/1"
+    texts = {**TEXTS, "description": f"it fell.\nThe alert's page: {page}\n- tr-1", "alert_page": page}
+    assert "JSON" in send(receiver, annotations=texts)
     send(receiver, ends_at=60.0, annotations={"summary": "it recovered", "description": "it recovered."})
     send(receiver, labels={"alertname": "QualitraceHeartbeat", "severity": "none"}, annotations={"summary": "alive"})
     told = [json.loads(body) for _, body in webhook_receiver.received]
     assert [(each["title"], each["message"], each["type"]) for each in told] == [
-        ("firing: low of shop", "it fell. Worst traces:\n- tr-1\n\nrunbook_url: https://wiki/low", "failure"),
+        (
+            "firing: low of shop",
+            f"it fell.\nThe alert's page: {page}\n- tr-1\n\nrunbook_url: https://wiki/low",
+            "failure",
+        ),
         ("resolved: low of shop", "it recovered.", "success"),
         ("firing: QualitraceHeartbeat", "alive", "info"),
     ]

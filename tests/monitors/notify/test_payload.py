@@ -108,14 +108,14 @@ def test_the_most_that_a_rule_may_add_fits() -> None:
         }
     )
     service, links = "𝄞" * 120, Links("http://" + "x" * 240)
-    page = links.page(service, "j" * 60, 0.0)
+    page, own_page = links.page(service, "j" * 60, 0.0), links.alert_page(10**15)
     own = {"alertname": rule.name, "service": service, "judge": "j" * 60, "tier": "llm", "severity": rule.severity}
     annotations = {"summary": "𝄞" * 9000, "description": "x" * 99_000, "runbook_url": str(rule.runbook_url)}
     alert = Alert(
         labels=own | rule.labels,
-        annotations=annotations | {"dashboard": page} | rule.annotations,
+        annotations=annotations | {"dashboard": page, "alert_page": own_page} | rule.annotations,
         starts_at=0.0,
-        url=page,
+        url=own_page,
     )
     body = webhook_payload(alert, "r" * 60, links)
     assert len(body.encode()) <= 20_000

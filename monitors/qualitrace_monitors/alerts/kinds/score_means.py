@@ -53,8 +53,8 @@ class ScoreFinding(Watched):
         lines = f"\nWorst answers:{examples}" if examples else ""
         if rule.when.reference == "control":  # the canary is what changed
             return lines
-        parts = parts_of_change(connection, scores, since, now, _measure(rule), fell=rule.when.operator == "<")
-        return explanation(parts, rule.when.quantity) + lines
+        change = parts_of_change(connection, scores, since, now, _measure(rule), fell=rule.when.operator == "<")
+        return explanation(change, rule.when.quantity) + lines
 
 
 class ScoreMeans(Kind):
