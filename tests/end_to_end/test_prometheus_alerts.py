@@ -107,7 +107,7 @@ def test_both_ways_fire_and_resolve_together(
         ours, prometheus_s = both("firing")
         labels = {"alertname": "low", "service": SERVICE, "judge": "groundedness", "tier": "local"}
         assert ours["labels"] == prometheus_s["labels"] == labels | {"severity": "page", "team": "search"}
-        assert prometheus_s["annotations"]["runbook_url"] == "docs/runbooks/quality.md"
+        assert prometheus_s["annotations"]["runbook_url"] == f"http://{server.web}/runbook/quality.md"
         eventually(lambda: empty_panels(api, SERVICE) == [], timeout=30)
         assert {"Pass rate", "Results"} <= {*empty_panels(api, "nowhere")}
         both("resolved")

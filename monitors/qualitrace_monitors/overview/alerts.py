@@ -79,7 +79,12 @@ class ActiveAlert:
     @property
     def runbook(self) -> str:
         """The name of the page in docs/runbooks that says what to do."""
-        return "burn-rate" if self.quantity == "slo" else "quality"
+        return runbook_of(self.quantity)
+
+
+def runbook_of(quantity: str) -> str:
+    """Return the name of the page in docs/runbooks about alerts on a quantity."""
+    return "burn-rate" if quantity == "slo" else "quality"
 
 
 def active_alerts(inputs: Inputs, now: float) -> list[ActiveAlert]:

@@ -62,12 +62,11 @@ _Dumper.add_representer(str, _text)
 @config_option
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="The folder to write to; else print.")
 @click.option("--job", default="qualitrace", show_default=True, help="The job under which Prometheus scrapes.")
-@click.option(
-    "--runbooks", default="docs/runbooks", show_default=True, help="Where the folder docs/runbooks is to be found."
-)
-def rules(path: Path | None, out: Path | None, job: str, runbooks: str) -> None:
+@click.option("--runbooks", help="Where the folder docs/runbooks is to be found; by default at the web port.")
+def rules(path: Path | None, out: Path | None, job: str, runbooks: str | None) -> None:
     """Write Prometheus rules, and tests for promtool, from the configuration."""
-    found = groups(load_or_exit(path, Config, needs=("alerts", "budget", "judges")).alerts, job, runbooks)
+    config = load_or_exit(path, Config, needs=("alerts", "budget", "judges"))
+    found = groups(config.alerts, job, runbooks or f"{config.listen.web_url}/runbook")
     if out is None:
         click.echo(rules_text(found), nl=False)
         return

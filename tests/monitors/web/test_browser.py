@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from qualitrace_collector.state import Database, Ledger
+from qualitrace_monitors.web.pages.runbook import FILES
 from support.browser import Window
 from support.web import NOW, WebStand
 
@@ -41,6 +42,14 @@ def test_a_page_has_no_barrier(web: WebStand, open_window: OpenWindow, scheme: s
         window.page.goto(web.url)
         assert window.accessibility_violations() == []
         assert window.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_runbook_has_no_barrier(web: WebStand, window: Window) -> None:
+    """The longest one, whose blocks of commands are reached by keyboard."""
+    longest = max(FILES, key=lambda name: FILES[name].stat().st_size)
+    window.page.goto(f"{web.url}/runbook/{longest}")
+    assert window.accessibility_violations() == []
+    assert window.complaints == []
 
 
 def test_a_page_renews_itself_and_what_is_selected_stays(

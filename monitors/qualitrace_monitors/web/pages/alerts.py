@@ -14,6 +14,7 @@ from qualitrace_monitors.alerts.status import STATES
 from qualitrace_monitors.notify import history
 from qualitrace_monitors.notify.receiver import DeliveryFailed
 from qualitrace_monitors.notify.trial import send_test
+from qualitrace_monitors.overview.alerts import runbook_of
 from qualitrace_monitors.web.page import Action, BadQuery, NotFound, Page, PageRequest, Sources
 from qualitrace_monitors.web.trials import DAYS, TrialRefused
 
@@ -93,10 +94,11 @@ def _event(sources: Sources, request: PageRequest) -> Mapping[str, Any]:
     event = history.event(sources.database, int(number)) if known else None
     if event is None:
         raise NotFound(f"There is no alert number {number[:40]}; the last {history.MOST_EVENTS} of 30 days are kept.")
-    rules = {rule.name: rule for rule in sources.alerts.rules}
+    rule = next((rule for rule in sources.alerts.rules if rule.name == event.rule), None)
     return {
         "event": event,
-        "rule": rules.get(event.rule),
+        "rule": rule,
+        "runbook": runbook_of(rule.when.quantity) if rule else "",
         "page": sources.links.page(event.service, event.judge, event.began_at).removeprefix(sources.links.web),
     }
 
