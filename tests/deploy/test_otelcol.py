@@ -36,3 +36,10 @@ def test_what_is_queued_is_kept_on_disk_and_fits_into_a_request() -> None:
     assert queue["storage"] in CONFIG["service"]["extensions"]
     assert exporter["retry_on_failure"]["max_elapsed_time"] == "0s"
     assert queue["batch"]["max_size"] < Config().listen.max_request_size
+
+
+def test_what_does_not_fit_waits_and_is_not_dropped() -> None:
+    """Both parts that hold traces would else drop them after the application was told that they arrived."""
+    (exporter,) = CONFIG["exporters"].values()
+    assert exporter["sending_queue"]["block_on_overflow"]
+    assert CONFIG["processors"]["tail_sampling"]["block_on_overflow"]
