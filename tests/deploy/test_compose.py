@@ -67,19 +67,29 @@ def test_services_wait_for_what_is_healthy_and_keep_their_data_in_named_volumes(
     for service in services.values():
         for other, how in service.get("depends_on", {}).items():
             assert how == {"condition": "service_healthy"}
-            assert services[other]["healthcheck"]["test"][0] == "CMD"
+            check = services[other]["healthcheck"]
+            assert check["test"][0] == "CMD" if "test" in check else "HEALTH_URL" in services[other]["environment"]
     named = {volume.split(":")[0] for service in services.values() for volume in service.get("volumes", ())}
     assert {name for name in named if not name.startswith(".")} == FILE["volumes"].keys()
     assert all((DEPLOY / name).exists() for name in named if name.startswith("."))
 
 
-def test_what_is_ours_runs_restricted() -> None:
+def test_what_is_ours_runs_restricted_and_what_is_logged_has_a_bound() -> None:
     ours = {name: service for name, service in FILE["services"].items() if service["image"].startswith("qualitrace")}
     assert len(ours) == 6
     for service in ours.values():
         assert service["read_only"]
         assert service["cap_drop"] == ["ALL"]
         assert service["build"]["dockerfile"] == "deploy/Dockerfile"
+    assert all(service["logging"] == {"driver": "local"} for service in FILE["services"].values())
+
+
+def test_prometheus_can_read_and_change_nothing() -> None:
+    """The password of the pages, with which labels are set, is qualitrace's alone."""
+    assert FILE["services"]["prometheus"]["secrets"] == ["web_read_token"]
+    assert [name for name, service in FILE["services"].items() if "web_token" in service.get("secrets", ())] == [
+        "qualitrace"
+    ]
 
 
 def test_every_address_leads_to_a_service_that_listens_there(translation: Translation) -> None:
@@ -87,7 +97,7 @@ def test_every_address_leads_to_a_service_that_listens_there(translation: Transl
     started = translation.services.keys() - {"postgres", "grafana"}  # their images say how
     texts = [word for name in started for word in translation.command(name)[1:]]
     texts += [word for name in translation.services for word in translation.health_check(name)]
-    texts += [mounted(translation, "qualitrace", "/etc/qualitrace/qualitrace.yaml").read_text()]
+    texts += [(mounted(translation, "qualitrace", "/etc/qualitrace") / "qualitrace.yaml").read_text()]
     texts += [path.read_text() for name in ("prometheus", "alertmanager")
               for path in mounted(translation, name, f"/etc/{name}").glob("*.yml")]  # fmt: skip
     for text in texts:
@@ -97,9 +107,10 @@ def test_every_address_leads_to_a_service_that_listens_there(translation: Transl
 
 
 def test_qualitrace_takes_its_configuration(translation: Translation) -> None:
-    config = load_config(mounted(translation, "qualitrace", "/etc/qualitrace/qualitrace.yaml"), Config)
+    config = load_config(mounted(translation, "qualitrace", "/etc/qualitrace") / "qualitrace.yaml", Config)
     assert config.listen.web == f"127.0.0.1:{9464 + SHIFT}"
     assert config.listen.web_token is not None
+    assert config.listen.web_read_token is not None
     assert config.tracking_uri == f"postgresql://mlflow@127.0.0.1:{5432 + SHIFT}/mlflow"
 
 

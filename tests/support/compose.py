@@ -1,5 +1,6 @@
 """Reads deploy/compose.yaml for this machine: what is written for containers becomes what processes are given here."""
 
+import json
 import os
 import re
 import sys
@@ -12,6 +13,7 @@ import yaml
 from support.web import program
 
 COMPOSE = Path(__file__).parents[2] / "deploy" / "compose.yaml"
+DOCKERFILE = COMPOSE.with_name("Dockerfile")
 _SECRETS = "/run/secrets"
 _PROGRAMS = {"prom/prometheus": "prometheus", "prom/alertmanager": "prometheus-alertmanager"}
 """The first word of the command that an image runs, by Debian's names; other services say it themselves."""
@@ -94,9 +96,19 @@ class Translation:
         return {"PATH": path, **dict(zip(own, self._words(name, own.values()), strict=True))}
 
     def health_check(self, name: str) -> list[str]:
-        """Return the command that says whether a service is healthy; nothing if it has none."""
-        return self._words(name, self.services[name]["healthcheck"].get("test", ())[1:])
+        """Return the command that says whether a service is healthy, its image's by default; nothing if it has none."""
+        check = self.services[name]["healthcheck"]
+        if check.get("disable"):
+            return []
+        return self._words(name, check["test"][1:] if "test" in check else image_health_check())
 
     def _words(self, name: str, words: Iterable[str]) -> list[str]:
         places = self.places(name)
         return [self._translated(word.replace("$$", "$"), places) for word in words]
+
+
+def image_health_check() -> list[str]:
+    """Return the command by which the image of deploy/Dockerfile asks HEALTH_URL."""
+    found = re.search(r"^HEALTHCHECK .*\\\n +CMD (\[.*\])$", DOCKERFILE.read_text(), re.MULTILINE)
+    assert found, f"{DOCKERFILE} has no HEALTHCHECK in this form"
+    return json.loads(found[1])
