@@ -17,9 +17,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.routing import Route
 
 from qualitrace_collector.config.values import split_address
 from qualitrace_collector.receive.settings import Listen
@@ -28,11 +26,12 @@ from qualitrace_monitors.moments import second
 from qualitrace_monitors.overview.overview import look
 from qualitrace_monitors.overview.status import status
 from qualitrace_monitors.reload.channel import Reloader
+from qualitrace_monitors.web.assets import static_file
 from qualitrace_monitors.web.forms import read_form
 from qualitrace_monitors.web.guard import WebGuard
 from qualitrace_monitors.web.page import Action, BadQuery, CannotNow, NotFound, Page, PageRequest, Sources
 from qualitrace_monitors.web.pages import ACTIONS, PAGES
-from qualitrace_monitors.web.rendering import STATIC, render
+from qualitrace_monitors.web.rendering import render
 from qualitrace_monitors.web.shared_reads import SharedReads
 
 GZIP_LEVEL = 1
@@ -78,7 +77,7 @@ def create_app(
         routes=[
             *(Route(page.path, paths.page(page)) for page in PAGES),
             *(Route(action.path, paths.action(action), methods=["POST"]) for action in ACTIONS),
-            Mount("/static", _LastingFiles(directory=STATIC)),
+            Route("/static/{name:path}", static_file),
             Route("/status.json", paths.status),
             Route("/metrics", paths.metrics),
             Route("/healthz", paths.healthz),
@@ -95,15 +94,6 @@ def _external_hosts(listen: Listen) -> list[str]:
     """Return the host by which readers of notifications come, if there is one."""
     host = None if listen.web_external_url is None else listen.web_external_url.host
     return [host.strip("[]")] if host else []
-
-
-class _LastingFiles(StaticFiles):
-    """Files whose addresses change with their content."""
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path, scope)
-        response.headers["Cache-Control"] = "private, max-age=31536000, immutable"
-        return response
 
 
 class _Paths:

@@ -1,10 +1,7 @@
 """Templates with what all of them share. Texts from outside are escaped."""
 
-import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -12,8 +9,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from qualitrace_collector.config.values import amount_text
 from qualitrace_monitors.moments import instant, second
+from qualitrace_monitors.web.assets import ASSETS, version
 
-STATIC = Path(__file__).parent / "static"
 LEAST_CLEAR = 10
 """Independent scores of which a rate is set in bold: of fewer it says little."""
 
@@ -21,12 +18,6 @@ LEAST_CLEAR = 10
 def render(template: str, context: Mapping[str, Any]) -> bytes:
     """Return a page as HTML in UTF-8."""
     return _ENVIRONMENT.get_template(template).render(context).encode()
-
-
-@cache
-def version(name: str) -> str:
-    """Return what changes when a file in `static/` changes, so that browsers may keep it."""
-    return hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
 
 
 def age(seconds: float) -> str:
@@ -62,6 +53,7 @@ _ENVIRONMENT = Environment(
     loader=PackageLoader("qualitrace_monitors.web"),
     autoescape=True,
     undefined=StrictUndefined,
+    auto_reload=False,
     trim_blocks=True,
     lstrip_blocks=True,
 )
@@ -70,8 +62,11 @@ _ENVIRONMENT.filters.update(
 )
 _GLOBALS: dict[str, Any] = {
     "version": version,
+    "assets": ASSETS,
     "service_path": service_path,
     "trace_path": trace_path,
     "least_clear": LEAST_CLEAR,
 }
 _ENVIRONMENT.globals.update(_GLOBALS)
+for _name in _ENVIRONMENT.list_templates():
+    _ENVIRONMENT.get_template(_name)  # now: an upgrade replaces them before the server starts again

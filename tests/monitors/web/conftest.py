@@ -17,13 +17,14 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_window(browser: Browser) -> Iterator[Callable[..., Window]]:
-    """Open windows of a width and height in pixels, in a colour scheme: `light` or `dark`."""
+    """Open windows of a width and height in pixels, in a colour scheme: `light` or `dark`; or without scripts."""
     contexts = []
 
-    def open_one(width: int = 1280, height: int = 900, scheme: str = "light") -> Window:
+    def open_one(width: int = 1280, height: int = 900, scheme: str = "light", *, scripts: bool = True) -> Window:
         size = ViewportSize(width=width, height=height)
-        contexts.append(browser.new_context(viewport=size, color_scheme=scheme))  # type: ignore[arg-type]
-        return Window(contexts[-1])
+        context = browser.new_context(viewport=size, color_scheme=scheme, java_script_enabled=scripts)  # type: ignore[arg-type]
+        contexts.append(context)
+        return Window(context)
 
     yield open_one
     for context in contexts:

@@ -114,6 +114,24 @@ def test_filters_work_with_and_without_script(web: WebStand, browser: Browser, s
     context.close()
 
 
+@pytest.mark.usefixtures("answers")
+def test_the_keyboard_chooses_any_option_of_a_filter(web: WebStand, window: Window) -> None:
+    """Those that the arrow keys pass on the way are not chosen, nor is what is left with the tabulator."""
+    page = window.page
+    page.goto(f"{web.url}/answers")
+    verdict = page.get_by_label("Verdict", exact=False).and_(page.get_by_role("combobox"))
+    verdict.focus()
+    for _ in range(2):
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press("Tab")
+    page.keyboard.type("shop")
+    page.keyboard.press("Tab")
+    expect(verdict).to_have_value("unsure")
+    assert page.url == f"{web.url}/answers"
+    page.get_by_label("Service", exact=True).press("Enter")
+    page.wait_for_url("**/answers?*verdict=unsure&service=shop*")
+
+
 def test_an_expert_labels_one_answer_after_the_other(
     web: WebStand, answers: list[str], open_window: OpenWindow
 ) -> None:

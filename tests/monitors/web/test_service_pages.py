@@ -312,6 +312,10 @@ class TestInABrowser:
         assert places == sorted(places)
         page.locator('input[name="a"]').first.focus()
         page.keyboard.press("Space")
+        page.locator("summary").first.focus()
+        with page.expect_response(lambda response: "hx-request" in response.request.headers):
+            pass
+        expect(page.locator('input[name="a"]').first).to_be_checked()  # a renewal takes back no choice
         page.locator('input[name="b"]').first.focus()
         page.keyboard.press("ArrowDown")
         page.keyboard.press("Enter")

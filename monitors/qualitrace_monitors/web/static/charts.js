@@ -94,13 +94,14 @@ window.drawChart = (() => {
       drawn.get(target)?.plot.setSize({ width: Math.max(200, target.clientWidth), height: HEIGHT });
     }
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  function drawAgain() {
     for (const element of document.querySelectorAll("[data-plot]")) {
       drawn.get(element)?.plot.destroy();
       drawn.delete(element);
       draw(element);
     }
-  });
+  }
+  for (const query of ["(prefers-color-scheme: dark)", "print"]) matchMedia(query).addEventListener("change", drawAgain);
 
   function draw(element) {
     const text = element.dataset.plot;
