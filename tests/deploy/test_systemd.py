@@ -10,7 +10,8 @@ from qualitrace_monitors.server.data_dir_lock import PREDECESSOR_SECONDS
 from qualitrace_monitors.server.supervise import RECEIVE_STOP_SECONDS, WORK_STOP_SECONDS
 from support.web import program
 
-UNIT = Path(__file__).parents[2] / "deploy" / "systemd" / "qualitrace.service"
+UNITS = Path(__file__).parents[2] / "deploy" / "systemd"
+UNIT = UNITS / "qualitrace.service"
 MOST_EXPOSED = 2.0
 """Of 10, by `systemd-analyze security`; a unit without any hardening has 9.6."""
 
@@ -22,22 +23,24 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def unit(tmp_path: Path) -> Path:
-    """Provide the unit with a program in place of the one that is not installed here."""
-    copy = tmp_path / UNIT.name
-    copy.write_text(UNIT.read_text().replace("/opt/qualitrace/bin/qualitrace", "/bin/true"))
-    return copy
+def services(tmp_path: Path) -> list[str]:
+    """Provide the services with a program in place of the one that is not installed here."""
+    for path in UNITS.glob("qualitrace*.*"):
+        if path.suffix in (".service", ".timer"):
+            text = path.read_text().replace("/opt/qualitrace/bin/qualitrace", "/bin/true")
+            (tmp_path / path.name).write_text(text)
+    return [str(path) for path in tmp_path.glob("*.service")]
 
 
 @pytest.mark.slow
-def test_systemd_understands_it(unit: Path) -> None:
-    done = analyze("verify", "--man=no", str(unit))
+def test_systemd_understands_them(services: list[str], tmp_path: Path) -> None:
+    done = analyze("verify", "--man=no", *services, str(tmp_path / "qualitrace-backup.timer"))
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.slow
-def test_it_is_hardened(unit: Path) -> None:
-    done = analyze("security", "--offline=true", f"--threshold={MOST_EXPOSED * 10:g}", "--no-pager", str(unit))
+def test_they_are_hardened(services: list[str]) -> None:
+    done = analyze("security", "--offline=true", f"--threshold={MOST_EXPOSED * 10:g}", "--no-pager", *services)
     assert done.returncode == 0, done.stdout[-300:]
 
 

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 import pytest
 from mlflow import MlflowClient
 
+from support.backups import begin, restored, succeed
+from support.load import Load
 from support.memory import resident
 from support.otlp import rag_trace, request, trace_id
+from support.outage import locked
 from support.serving import Server
 from support.waiting import eventually
 
@@ -104,3 +107,22 @@ def test_a_killed_supervisor(server: Server):
     server.start()
     send(server, "supervisor", range(510, 515))
     check(server, "supervisor", range(500, 515))
+
+
+def test_a_backup_under_load(server: Server):
+    """The server is killed when journal and state are copied and MLflow is not; `make backups` is the long form.
+
+    Every trace that was acked before the backup began is whole where it is restored, and judged once.
+    """
+    load = Load(server.http, server.grpc, seed="backup", threads=2).start()
+    eventually(lambda: len(load.acked) > 5)
+    target, acked = server.folder / "backup", {*load.acked}
+    with locked(server.folder / "data" / "mlflow.db"):
+        backup = begin("backup", server, "--to", str(target))
+        eventually((server.folder / "backup.unfinished" / "state.db").exists)
+        load.stop()
+        server.crash()
+    succeed(backup)
+    found = restored(target, server, acked)
+    assert found.acked == len(acked)
+    assert found.is_clean, found

@@ -31,6 +31,7 @@ class Load:
 
     Attributes:
         acked: MLflow's ids of the traces of which every span was acked, with the Unix time of the ack.
+        sent: MLflow's ids of all traces, acked or not.
         answers: how often each status was answered; 0 is a lost connection.
         retry_after: the Retry-After headers of the 503 answers.
     """
@@ -39,6 +40,7 @@ class Load:
         self, http: str, grpc_address: str, *, seed: str, threads: int = 4, pause: float = 0.1, padding: int = 0
     ) -> None:
         self.acked: dict[str, float] = {}
+        self.sent: set[str] = set()
         self.answers: Counter[int] = Counter()
         self.retry_after: set[str | None] = set()
         self._pause = pause
@@ -76,13 +78,16 @@ class Load:
     def _send_groups(self, rng: random.Random, send: Send) -> None:
         while not self._stop.wait(self._pause * rng.random()):
             traces = [self._trace(rng) for _ in range(rng.choice((1, 1, 2, 5)))]
+            ids = [f"tr-{spans[0].trace_id.hex()}" for spans in traces]
+            with self._lock:
+                self.sent.update(ids)
             if rng.random() < 0.5:
                 self._send_until_acked(send, [span for spans in traces for span in spans])
             else:  # as exporters do: a root ends last
                 self._send_until_acked(send, [span for spans in traces for span in spans[1:]])
                 self._send_until_acked(send, [spans[0] for spans in traces])
             with self._lock:
-                self.acked |= {f"tr-{spans[0].trace_id.hex()}": time.time() for spans in traces}
+                self.acked |= dict.fromkeys(ids, time.time())
 
     def _trace(self, rng: random.Random) -> list[Span]:
         number = rng.getrandbits(128)

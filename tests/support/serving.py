@@ -43,7 +43,7 @@ class Server:
         self._makes_tables = empty or "tracking_uri" in config.get("mlflow", {})
         self._variables = variables or {}
         self.http, self.grpc, self.web = (f"127.0.0.1:{free_port()}" for _ in range(3))
-        self.config = {
+        self.config: dict[str, Any] = {
             "listen": {"otlp_http": self.http, "otlp_grpc": self.grpc, "web": self.web},
             "data_dir": str(folder / "data"),
             "sampling": {"rate": 1},

@@ -24,6 +24,8 @@ COMMANDS = {
     "rules": ("qualitrace_monitors.prometheus_rules.command:rules", "Write Prometheus rules from the configuration."),
     "dashboards": ("qualitrace_monitors.grafana.command:dashboards", "Write dashboards for Grafana."),
     "journal": ("qualitrace_collector.dead_letters.command:journal", "List, show, replay or drop dead letters."),
+    "backup": ("qualitrace_monitors.backup.command:backup", "Back up the embedded state while the server runs."),
+    "restore": ("qualitrace_monitors.backup.command:restore", "Restore a backup into an empty data_dir."),
     "calibrate": ("qualitrace_monitors.calibrate.command:calibrate", "Compare a judge with experts' labels."),
     "doctor": ("qualitrace_collector.doctor.command:doctor", "Show why scores are missing, and how to fix it."),
     "sample": ("qualitrace_collector.show.command:sample", "Show what the judges see of a trace."),

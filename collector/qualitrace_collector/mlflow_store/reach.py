@@ -16,6 +16,14 @@ _PROBES = {
 }
 
 
+def sqlite_file(tracking_uri: str) -> Path | None:
+    """Return the file of a SQLite database, absolute; None for other URIs."""
+    if not tracking_uri.startswith("sqlite"):
+        return None
+    path = make_url(tracking_uri).database
+    return Path(path).resolve() if path else None
+
+
 def check_database(tracking_uri: str) -> None:
     """Raise `StoreUnavailable` if a database cannot be connected to and read; other URIs pass."""
     if tracking_uri.startswith("http"):

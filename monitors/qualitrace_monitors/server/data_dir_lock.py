@@ -17,6 +17,8 @@ _log = logging.getLogger(__name__)
 PREDECESSOR_SECONDS = 15.0
 """How long a start waits for what a killed supervisor left running. It ends at once, unless the machine is busy."""
 POLL_SECONDS = 0.1
+UNFINISHED_RESTORE = "restore.unfinished"
+"""The file that is in a data_dir while a backup is restored into it."""
 
 
 class DataDirError(Exception):
@@ -30,7 +32,7 @@ def lock_data_dir(data_dir: Path, parts: Sequence[str]) -> list[int]:
         File descriptors of the locks that the parts' processes must inherit.
 
     Raises:
-        DataDirError: another process holds one of them, or the folder cannot be written.
+        DataDirError: another process holds one of them, the folder cannot be written, or a restore was cut off.
     """
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -39,6 +41,10 @@ def lock_data_dir(data_dir: Path, parts: Sequence[str]) -> list[int]:
                 raise DataDirError(
                     f"data_dir {data_dir}: another qualitrace {part} runs on it; stop that one, or set another data_dir"
                 )
+        if (data_dir / UNFINISHED_RESTORE).exists():
+            raise DataDirError(
+                f"data_dir {data_dir}: a restore of a backup into it was cut off; empty the folder, and restore again"
+            )
         descriptors = {part: _open(data_dir / f"{part}.lock") for part in parts}
         deadline = time.monotonic() + PREDECESSOR_SECONDS
         for part, descriptor in descriptors.items():

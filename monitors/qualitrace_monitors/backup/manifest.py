@@ -1,0 +1,158 @@
+"""What a backup holds: `manifest.json`, without which a folder is no finished backup."""
+
+import hashlib
+import importlib.metadata
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from qualitrace_collector.journal import sqlite as journal
+from qualitrace_collector.state import database as state
+from qualitrace_collector.state import schema
+
+FILE_NAME = "manifest.json"
+FORMAT = 1
+MLFLOW, ARTIFACTS = "mlflow.db", "artifacts"
+
+
+class BackupError(Exception):
+    """A backup cannot be made or restored; the message names the file and says what to do."""
+
+
+def _inside(name: str) -> str:
+    path = PurePosixPath(name)
+    if name not in (journal.FILE_NAME, state.FILE_NAME, MLFLOW) and (
+        path.parts[0] != ARTIFACTS or ".." in path.parts or len(path.parts) == 1 or "\0" in name
+    ):
+        raise ValueError(f"{name!r} is no file of a backup")
+    return name
+
+
+class BackedUpFile(BaseModel):
+    """A file of a backup.
+
+    Attributes:
+        name: its path in the backup, with slashes.
+        size: bytes.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: Annotated[str, Field(min_length=1), AfterValidator(_inside)]
+    size: int
+    sha256: str
+
+    @classmethod
+    def of(cls, folder: Path, path: Path) -> Self:
+        """Describe a file in a backup's folder."""
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return cls(name=path.relative_to(folder).as_posix(), size=path.stat().st_size, sha256=digest)
+
+
+class Manifest(BaseModel):
+    """A backup.
+
+    Attributes:
+        format: of this file.
+        qualitrace: the release that wrote it.
+        state_version, journal_format: of the databases.
+        mlflow: the release of MLflow that is installed beside it.
+        mlflow_at: the tracking URI, without credentials, if MLflow's database is not in the backup; else empty.
+        artifacts_at: the URI of the folder that MLflow's artifacts were in.
+        began_at: RFC 3339; each request that was acked before is in the backup.
+        finished_at: RFC 3339.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    format: int = FORMAT
+    qualitrace: str = Field(default_factory=lambda: importlib.metadata.version("qualitrace"))
+    state_version: int
+    journal_format: int
+    mlflow: str = Field(default_factory=lambda: importlib.metadata.version("mlflow"))
+    mlflow_at: str
+    artifacts_at: str
+    began_at: str
+    finished_at: str
+    files: tuple[BackedUpFile, ...]
+
+    @field_validator("files")
+    @classmethod
+    def _complete(cls, files: tuple[BackedUpFile, ...]) -> tuple[BackedUpFile, ...]:
+        if missing := {journal.FILE_NAME, state.FILE_NAME} - {file.name for file in files}:
+            raise ValueError(f"{', '.join(sorted(missing))} is missing")
+        return files
+
+    @property
+    def has_mlflow(self) -> bool:
+        """Whether MLflow's database is in the backup."""
+        return any(file.name == MLFLOW for file in self.files)
+
+    @property
+    def artifacts(self) -> Sequence[BackedUpFile]:
+        """MLflow's artifacts."""
+        return [file for file in self.files if file.name.startswith(f"{ARTIFACTS}/")]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read a backup's manifest, and check that this qualitrace knows what is in the backup.
+
+        Raises:
+            BackupError: it is no finished backup, or a newer qualitrace's.
+        """
+        path = folder / FILE_NAME
+        try:
+            text = path.read_bytes()
+        except FileNotFoundError:
+            what = "is no finished backup: it has no manifest.json" if folder.is_dir() else "no such folder"
+            raise BackupError(f"{folder}: {what}") from None
+        except OSError as error:
+            raise BackupError(f"{path}: cannot be read: {error.strerror}") from error
+        try:
+            version = _Version.model_validate_json(text)
+            if version.format > FORMAT:
+                raise BackupError(
+                    f"{folder}: is a backup of format {version.format}, written by qualitrace {version.qualitrace}, "
+                    f"and this qualitrace knows {FORMAT}: restore it with that release"
+                )
+            manifest = cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise BackupError(f"{path}: is damaged: {where}: {first['msg']}; take another backup") from None
+        manifest._check_versions(folder)
+        return manifest
+
+    def _check_versions(self, folder: Path) -> None:
+        with_it = f"restore it with qualitrace {self.qualitrace}, which wrote it"
+        if self.state_version > schema.VERSION:
+            raise BackupError(
+                f"{folder / state.FILE_NAME}: has tables of version {self.state_version}, newer than this "
+                f"qualitrace's {schema.VERSION}; {with_it}"
+            )
+        if self.journal_format != journal.VERSION:
+            raise BackupError(
+                f"{folder / journal.FILE_NAME}: has format {self.journal_format}, and this qualitrace reads "
+                f"{journal.VERSION}; {with_it}"
+            )
+
+    def write(self, folder: Path) -> Path:
+        """Write it into a backup's folder; return the file."""
+        path = folder / FILE_NAME
+        path.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        return path
+
+
+class _Version(BaseModel):
+    """What every format says of itself."""
+
+    format: int
+    qualitrace: str

@@ -1,0 +1,98 @@
+"""Puts a backup where a server finds it."""
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from qualitrace_collector.masking import masked
+from qualitrace_collector.mlflow_store.artifact_addresses import change_artifact_addresses
+from qualitrace_collector.settings import CollectorConfig
+from qualitrace_monitors.backup.manifest import BackedUpFile, BackupError, Manifest
+from qualitrace_monitors.backup.places import Places, sync
+from qualitrace_monitors.server.data_dir_lock import UNFINISHED_RESTORE, lock_data_dir
+
+_CHUNK_BYTES = 1 << 20
+
+
+def restore(config: CollectorConfig, source: Path) -> Manifest:
+    """Restore a backup into the empty `data_dir` of a configuration, and MLflow's database where that one has it.
+
+    Raises:
+        BackupError: it is no whole backup, is a newer qualitrace's, or does not fit the configuration; or files are in
+            its way. Nothing of it is left then.
+        DataDirError: a server runs on `data_dir`.
+    """
+    manifest, places = Manifest.read(source), Places.of(config)
+    _check_mlflow(manifest, places, config, source)
+    lock_data_dir(config.data_dir, ("collector", "monitor"))  # until this process ends
+    _check_empty(places)
+    unfinished = config.data_dir / UNFINISHED_RESTORE
+    written = [unfinished]
+    try:
+        unfinished.touch(mode=0o600)
+        sync(unfinished, config.data_dir)
+        for file in manifest.files:
+            written.append(places.of_file(file.name))
+            _copy(source / file.name, written[-1], file)
+        if places.mlflow is not None:
+            change_artifact_addresses(places.mlflow, manifest.artifacts_at, places.artifacts.as_uri())
+        sync(*written, *{path.parent for path in written})
+    except BaseException as error:
+        _remove(written, places.artifacts)
+        if isinstance(error, OSError):
+            raise BackupError(f"{error.filename}: {error.strerror}; check the disk's free space and rights") from error
+        raise
+    unfinished.unlink()
+    sync(config.data_dir)
+    return manifest
+
+
+def _check_mlflow(manifest: Manifest, places: Places, config: CollectorConfig, source: Path) -> None:
+    if manifest.has_mlflow and places.mlflow is None:
+        raise BackupError(
+            f"{source}: has MLflow's database, and mlflow.tracking_uri is {masked(config.tracking_uri)}: the traces "
+            "would be missing there; leave mlflow.tracking_uri empty, or name a SQLite file that does not exist"
+        )
+    if not manifest.has_mlflow and places.mlflow is not None:
+        raise BackupError(
+            f"{source}: is without MLflow's database, which was {manifest.mlflow_at}; restore that one from its own "
+            "backup, and set mlflow.tracking_uri"
+        )
+
+
+def _check_empty(places: Places) -> None:
+    # A volume's file system has a lost+found, and a server that ran before has left its locks.
+    found = [path for path in places.state.parent.iterdir() if path.suffix != ".lock" and path.name != "lost+found"]
+    elsewhere = [path for path in (places.mlflow, places.artifacts) if path and path.exists()]
+    if in_the_way := sorted({*found, *elsewhere}):
+        names = ", ".join(path.name for path in in_the_way[:3])
+        raise BackupError(
+            f"{in_the_way[0].parent}: is not empty ({names}{', …' if in_the_way[3:] else ''}); "
+            "a restore overwrites nothing: move them away"
+        )
+
+
+def _copy(source: Path, target: Path, file: BackedUpFile) -> None:
+    if source.is_symlink() or not source.is_file():
+        raise BackupError(f"{source}: is missing; the backup is not whole: take another one")
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    with target.open("xb") as copy:
+        for chunk in _chunks(source):
+            digest.update(chunk)
+            copy.write(chunk)
+    if digest.hexdigest() != file.sha256:
+        raise BackupError(f"{source}: is not as it was written: its checksum differs; take another backup")
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            yield chunk
+
+
+def _remove(written: list[Path], artifacts: Path) -> None:
+    shutil.rmtree(artifacts, ignore_errors=True)
+    for path in reversed(written):  # the mark of an unfinished restore goes last
+        path.unlink(missing_ok=True)

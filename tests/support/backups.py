@@ -1,0 +1,216 @@
+"""Backs up a server under load at random moments, kills it or the backup in between, and counts what a restore brings.
+
+`python -m support.backups [--rounds 20] [--seed SEED]`
+"""
+
+import argparse
+import json
+import random
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from support.load import Load
+from support.outage import locked
+from support.serving import QUALITRACE, Server, environment
+from support.tally import count, is_settled, ledger, rows
+from support.waiting import eventually
+
+JUDGES = ("relevance", "toxicity")
+LONGEST_PAUSE_SECONDS = 5.0
+PAUSE_SECONDS = 0.4
+SETTLE_SECONDS = 300.0
+ASSEMBLY = {"quiet_period": "1s", "max_open": "5s", "orphan_period": "5s"}
+
+EVENTS = ("none", "server killed at a random moment", "server killed before MLflow", "backup killed")
+"""What happens during a backup."""
+
+
+def begin(command: str, server: Server, *options: str) -> subprocess.Popen[str]:
+    """Start `qualitrace backup` or `restore` with a server's configuration."""
+    return subprocess.Popen(
+        [*QUALITRACE, command, "--config", str(server.config_path), *options],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        umask=0o022,
+    )
+
+
+def succeed(process: subprocess.Popen[str]) -> str:
+    """Wait for a command; return what it printed. Fails if that one failed."""
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, printed
+    return printed
+
+
+@dataclass
+class Restored:
+    """What a server does with a restored backup.
+
+    Attributes:
+        acked: traces that were acked before the backup began.
+        lost, cut, doubled, unjudged: of these; doubled are spans, assessments and scores.
+        foreign: traces in MLflow that nobody sent.
+        ledger: whether its totals are those of the rows.
+    """
+
+    acked: int = 0
+    lost: int = 0
+    cut: int = 0
+    doubled: int = 0
+    unjudged: int = 0
+    foreign: int = 0
+    ledger: bool = True
+
+    @property
+    def is_clean(self) -> bool:
+        """Nothing is lost, cut, doubled, unjudged or foreign."""
+        return self.ledger and not (self.lost or self.cut or self.doubled or self.unjudged or self.foreign)
+
+
+def restored(source: Path, like: Server, acked: set[str], sent: set[str] | None = None) -> Restored:
+    """Restore a backup into a folder of its own beside it, serve it until all is done, and count.
+
+    Args:
+        acked: the traces that were acked before the backup began.
+        sent: those that were ever sent; None if others may be there.
+    """
+    folder = source.with_name(f"{source.name}-restored")
+    folder.mkdir()
+    judges, sampling = like.config["judges"], like.config["sampling"]
+    server = Server(folder, judges=judges, sampling=sampling, assembly=ASSEMBLY)
+    succeed(begin("restore", server, "--from", str(source)))
+    data = folder / "data"
+    try:
+        server.start()
+        eventually(lambda: is_settled(data) and not rows(data / "state.db", "SELECT 1 FROM unfinished"), SETTLE_SECONDS)
+    finally:
+        server.crash()
+    tally = count(data, acked, judges)
+    there = {trace for (trace,) in rows(data / "mlflow.db", "SELECT request_id FROM trace_info")}
+    return Restored(
+        acked=tally.acked,
+        lost=tally.acked - tally.found,
+        cut=tally.incomplete,
+        doubled=tally.duplicates,
+        unjudged=tally.due - tally.judged,
+        foreign=0 if sent is None else len(there - sent),
+        ledger=_ledger_adds_up(data),
+    )
+
+
+def _ledger_adds_up(data: Path) -> bool:
+    traces = Counter(("", outcome) for (outcome,) in rows(data / "state.db", "SELECT outcome FROM trace"))
+    scores = Counter((judge, "scored") for (judge,) in rows(data / "state.db", "SELECT judge FROM score"))
+    found = {key: total for key, total in ledger(data).items() if key[1] in ("stored", "scored")}
+    return found == dict(traces + scores)
+
+
+@dataclass
+class Outcome:
+    """What the rounds brought.
+
+    Attributes:
+        events: how often each was.
+        copied: MLflow's, journal's and state's copies that were there when a process was killed.
+        restored: one for each backup that was finished.
+    """
+
+    events: Counter[str] = field(default_factory=Counter[str])
+    copied: Counter[str] = field(default_factory=Counter[str])
+    restored: list[Restored] = field(default_factory=list[Restored])
+
+
+def backup_run(folder: Path, rounds: int, seed: str) -> Outcome:
+    """Run a server in `folder` under load, and back it up `rounds` times; moments and events come from `seed`."""
+    rng, outcome = random.Random(seed), Outcome()
+    server = Server(folder, judges=list(JUDGES), sampling={"rate": 0.5}, assembly=ASSEMBLY).start()
+    load = Load(server.http, server.grpc, seed=seed, threads=2, pause=PAUSE_SECONDS).start()
+    finished: list[tuple[Path, set[str]]] = []
+    try:
+        for number in range(rounds):
+            threading.Event().wait(rng.uniform(0, LONGEST_PAUSE_SECONDS))
+            event = EVENTS[number % len(EVENTS)]
+            outcome.events[event] += 1
+            target, acked = folder / f"backup-{number}", {*load.acked}
+            if back_up(server, target, event, rng, outcome.copied):
+                finished.append((target, acked))
+            if event.startswith("server killed"):
+                server.start()
+            print(f"backup {number + 1}: {event}, {len(acked)} acked before", flush=True)
+        load.stop()
+    finally:
+        if server.process is not None and server.process.poll() is None:
+            server.crash()
+    for target, acked in finished:
+        outcome.restored.append(restored(target, server, acked, load.sent))
+        print(f"{target.name}: {outcome.restored[-1]}", flush=True)
+    return outcome
+
+
+def back_up(server: Server, target: Path, event: str, rng: random.Random, copied: Counter[str]) -> bool:
+    """Back up while something happens; return whether there is a backup."""
+    before_mlflow = event == "server killed before MLflow"
+    with locked(server.folder / "data" / "mlflow.db") if before_mlflow else nullcontext():
+        backup = begin("backup", server, "--to", str(target))
+        unfinished = target.with_name(f"{target.name}.unfinished")
+        if event != "none":
+            _wait_for_moment(unfinished, "state.db" if before_mlflow else "", rng)
+            there = sorted(path.name for path in unfinished.glob("*.db")) if unfinished.exists() else ["all"]
+            copied[", ".join(there) or "none"] += 1
+        if event.startswith("server killed"):
+            server.crash()
+        if event == "backup killed":
+            backup.send_signal(signal.SIGKILL)
+    if event == "backup killed":
+        backup.communicate(timeout=60)
+        assert target.exists() or not (unfinished / "manifest.json").exists() or not unfinished.exists()
+    else:
+        succeed(backup)
+        json.loads((target / "manifest.json").read_text())
+    return target.exists()
+
+
+def _wait_for_moment(unfinished: Path, name: str, rng: random.Random) -> None:
+    """Wait until the backup has begun, and for a random while; or until a file of it is there."""
+    eventually(unfinished.exists, interval=0.001)
+    if name:
+        eventually((unfinished / name).exists, interval=0.001)
+    else:
+        threading.Event().wait(rng.uniform(0, 0.1))
+
+
+def main() -> int:
+    """Print the counts; exit with 1 if anything is lost, cut, doubled or unjudged."""
+    parser = argparse.ArgumentParser(prog="support.backups")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--seed", default=secrets.token_hex(4))
+    arguments = parser.parse_args()
+    print(f"{arguments.rounds} backups; repeat with --seed {arguments.seed}", flush=True)
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="qualitrace-backups-") as folder:
+        outcome = backup_run(Path(folder), arguments.rounds, arguments.seed)
+    for name, number in outcome.events.items():
+        print(f"{name:34} {number}")
+    for name, number in outcome.copied.items():
+        print(f"{'killed with copies of ' + name:34} {number}")
+    print(f"{'restored':34} {len(outcome.restored)}")
+    for name in ("acked", "lost", "cut", "doubled", "unjudged", "foreign"):
+        print(f"{name:34} {sum(getattr(each, name) for each in outcome.restored)}")
+    print(f"{'ledgers that add up':34} {sum(each.ledger for each in outcome.restored)}")
+    print(f"{'seconds':34} {time.monotonic() - started:.0f}")
+    return 0 if all(each.is_clean for each in outcome.restored) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
