@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from qualitrace_monitors.config import Config
+from qualitrace_monitors.metrics import families
 from qualitrace_monitors.server.data_dir_lock import PREDECESSOR_SECONDS
 from qualitrace_monitors.server.supervise import RECEIVE_STOP_SECONDS, WORK_STOP_SECONDS
 from support.web import program
@@ -52,3 +54,13 @@ def test_the_server_has_time_to_stop_in_order_and_to_hand_its_locks_over() -> No
     assert settings["StartLimitIntervalSec"] == "0"
     assert settings["OOMPolicy"] == "continue"
     assert int(settings.get("TimeoutStartSec", "90s").removesuffix("s")) > PREDECESSOR_SECONDS
+
+
+def test_its_advice_names_settings_and_metrics_that_exist() -> None:
+    advice = UNIT.with_name("qualitrace.env").read_text()
+    settings = re.findall(r"\b(otlp|assembly)\.(\w+)", advice)
+    assert {section for section, _ in settings} == {"otlp", "assembly"}
+    assert all(hasattr(getattr(Config(), section), name) for section, name in settings)
+    metrics = set(re.findall(r"`(qualitrace_\w+)`", advice))
+    assert metrics
+    assert metrics <= {family.name for family in families.FAMILIES}
