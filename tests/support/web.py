@@ -22,6 +22,7 @@ from qualitrace_monitors.metrics.process import expose_process
 from qualitrace_monitors.metrics.reloads import ReloadCollector
 from qualitrace_monitors.metrics.scrape import BudgetCollector, StateCollector
 from qualitrace_monitors.notify.payload import Links
+from qualitrace_monitors.overview.day_before import DayBefore
 from qualitrace_monitors.overview.inputs import JournalState
 from qualitrace_monitors.reload.channel import Reloader, ReloadState
 from qualitrace_monitors.server.health import Health
@@ -79,6 +80,7 @@ class WebStand:
             config=parsed,
             database=database,
             estimator=estimator,
+            day_before=DayBefore(estimator),
             alerts=self.alerts,
             spending=self.spending,
             pacing=pacing,

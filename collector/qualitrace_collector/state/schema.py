@@ -201,6 +201,7 @@ STATEMENTS = (
     f"""CREATE TABLE IF NOT EXISTS pair_hour (
         hour INTEGER NOT NULL, judge TEXT NOT NULL, service TEXT NOT NULL, {_PAIR_COLUMNS},
         PRIMARY KEY (judge, service, hour)) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS pair_hour_by_age ON pair_hour(hour)",
     _SCORE_HOUR,
     "CREATE INDEX IF NOT EXISTS score_hour_by_age ON score_hour(slice, hour)",
     # The same by the day: a month of all services, or of fifty values of a slice, is read for one page.

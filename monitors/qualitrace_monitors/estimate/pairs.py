@@ -103,13 +103,41 @@ def sum_up(
     only, parameters = only_of(judge, service)
     names = ", ".join(_SUMS)
     read = [
-        f"SELECT judge, service, {names} FROM pair_{unit} WHERE {unit} >= {begin} AND {unit} < {until} {only}"
+        f"SELECT judge, service, {names} FROM pair_{unit} WHERE {unit} >= {begin} AND {unit} < {until}{found}"
         for unit, begin, until in spans(first, end, ("minute", "hour"))
+        for found in (only if unit == "minute" else _found_by_key(only, service),)
     ]
     query = f"""SELECT judge, service, {", ".join(f"sum({name}) AS {name}" for name in _SUMS)}
         FROM ({" UNION ALL ".join(read)}) GROUP BY judge, service HAVING sum(samples) > 0.5"""
     rows = database.connection().execute(query, parameters)
     return {(row["judge"], row["service"]): {name: row[name] for name in _SUMS} for row in rows}
+
+
+def steps(database: Database, start: float, now: float, step: float, judge: str, service: str) -> dict[int, Sums]:
+    """Sum up the pairs of a judge and service as `sum_up` does, in each step that has some.
+
+    Args:
+        start: Unix seconds, a multiple of `step`.
+        step: seconds, whole minutes, or whole hours.
+
+    Returns:
+        The sums by the number of the step since the Unix epoch.
+    """
+    unit, size = ("hour", HOUR) if step >= HOUR else ("minute", MINUTE)
+    only, parameters = only_of(judge, service)
+    summed = ", ".join(f"sum({name}) AS {name}" for name in _SUMS)
+    query = f"""SELECT {unit} / {round(step / size)} AS place, {summed} FROM pair_{unit}
+        WHERE {unit} >= {int(start // size)} AND {unit} <= {int(now // size)}{only}
+        GROUP BY place HAVING sum(samples) > 0.5 ORDER BY place"""
+    rows = database.connection().execute(query, parameters)
+    return {row["place"]: {name: row[name] for name in _SUMS} for row in rows}
+
+
+def _found_by_key(only: str, service: str | None) -> str:
+    """Write the condition `only` by which SQLite reads hours of a service by the primary key, else by time."""
+    if service is None:
+        return only.replace(" judge", " +judge")
+    return f"{only} AND judge IN (SELECT judge FROM score_day WHERE slice = '' AND service = :service)"
 
 
 def prune(connection: sqlite3.Connection, before: int) -> None:

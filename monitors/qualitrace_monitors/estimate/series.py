@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from qualitrace_collector.state import Database
 from qualitrace_monitors.estimate.interval import Worth
-from qualitrace_monitors.estimate.sums import DAY, HOUR, LINEAR, MINUTE, moments, only_of, sum_up, time_column
+from qualitrace_monitors.estimate.sums import DAY, HOUR, LINEAR, MINUTE, moments, only_of, sum_up, unsliced
 
 STEPS = (MINUTE, 5 * MINUTE, 10 * MINUTE, 30 * MINUTE, HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 7 * DAY)
 MOST_STEPS = 300
@@ -126,7 +126,7 @@ def series(
     """
     first = math.floor(start / step) * step
     wholes = sum_up(database, first, now, judge, service)
-    rows = _rows(database, first, now, step, judge, service)
+    rows = step_rows(database, first, now, step, judge, service)
     return [_series(whole, rows[key], step, confidence) for whole in wholes if (key := _key(whole)) in rows]
 
 
@@ -134,20 +134,24 @@ def _key(row: Any) -> tuple[str, str, str]:
     return row["judge"], row["tier"], row["service"]
 
 
-def _rows(
+def step_rows(
     database: Database, first: float, now: float, step: float, judge: str | None, service: str | None
 ) -> dict[tuple[str, str, str], list[Any]]:
-    """Return the sums of each step, in order of time."""
+    """Return the sums of each step, in order of time, by judge, tier and service.
+
+    Args:
+        first: Unix seconds, a multiple of `step`.
+
+    Returns:
+        Rows with `LINEAR`, and `place`: the number of the step since the Unix epoch.
+    """
     size = max(unit for unit in _UNITS if unit <= step)
     unit, every = _UNITS[size], round(step / size)
     only, parameters = only_of(judge, service)
-    parameters |= {"first": math.floor(first / size), "last": math.floor(now / size)}
-    at = time_column(unit, only)
-    sliced = "" if unit == "minute" else "slice = '' AND "
+    read = unsliced(unit, math.floor(first / size), math.floor(now / size) + 1, only)
     query = f"""
         SELECT judge, tier, service, {unit} / {every} AS place, {", ".join(f"sum({name}) AS {name}" for name in LINEAR)}
-        FROM score_{unit} WHERE {sliced}{at} >= :first AND {at} <= :last {only}
-        GROUP BY judge, tier, service, place HAVING sum(samples) > 0.5 ORDER BY place"""
+        FROM {read} GROUP BY judge, tier, service, place HAVING sum(samples) > 0.5 ORDER BY place"""
     found: dict[tuple[str, str, str], list[Any]] = {}
     for row in database.connection().execute(query, parameters):
         found.setdefault(_key(row), []).append(row)

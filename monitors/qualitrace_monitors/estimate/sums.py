@@ -105,11 +105,11 @@ def sum_up_linear(database: Database, start: float, now: float, judge: str) -> l
 
 def _windowed(columns: Sequence[str], summed: str, first: int, end: int, only: str) -> str:
     """Write the query of sums from one minute to before another."""
-    names, read = ", ".join(("judge", "tier", "service", *columns)), list[str]()
-    for unit, begin, until in spans(first, end, ("minute", "hour", "day")):
-        sliced = "" if unit == "minute" else "slice = '' AND "
-        at = time_column(unit, only)
-        read.append(f"SELECT {names} FROM score_{unit} WHERE {sliced}{at} >= {begin} AND {at} < {until} {only}")
+    names = ", ".join(("judge", "tier", "service", *columns))
+    read = [
+        f"SELECT {names} FROM {unsliced(unit, begin, until, only)}"
+        for unit, begin, until in spans(first, end, ("minute", "hour", "day"))
+    ]
     return f"""
         SELECT judge, tier, service, {summed} FROM ({" UNION ALL ".join(read)})
         GROUP BY judge, tier, service HAVING sum(samples) > 0.5 ORDER BY judge, tier, service"""
@@ -153,7 +153,7 @@ def sum_up_slices(
         f"SELECT value, judge, tier, service, {', '.join(_COLUMNS)} FROM score_{unit} "
         f"WHERE slice = :slice AND {at} >= {begin} AND {at} < {until} {only}"
         for unit, begin, until in spans(hour, last, ("hour", "day"))
-        for at in (time_column(unit, only),)
+        for at in (_time_column(unit, only),)
     ]
     query = f"""
         SELECT judge, tier, service, value AS sliced, {_SUMMED} FROM ({" UNION ALL ".join(read)})
@@ -173,16 +173,32 @@ def moments(row: Mapping[str, Any], name: str) -> Moments:
     )
 
 
-def time_column(unit: str, only: str) -> str:
-    """Write the column of a time so that SQLite looks for one judge and service by the primary key, not by time.
+def unsliced(unit: str, first: int, end: int, only: str) -> str:
+    """Write the table and the condition of the sums over all traffic, of the units from `first` to before `end`.
 
-    Without statistics of the tables it takes the index by time, and reads what all judges and services have.
-    `only` is what `only_of` wrote.
+    Of one service they are read by the primary key. SQLite, without statistics of the tables, would take the index by
+    time and read those of all services.
+
+    Args:
+        only: what `only_of` wrote.
     """
-    needed = {"minute": None, "hour": " AND judge = :judge AND service = :service", "day": " AND service = :service"}[
-        unit
-    ]
-    return f"+{unit}" if needed is not None and needed in only else unit
+    at = unit
+    sliced = "" if unit == "minute" else "slice = '' AND value = '' AND "
+    if _OF_SERVICE in only and unit == "hour":  # judge and tier stand before the hour in its key
+        only += f" AND (judge, tier) IN (SELECT judge, tier FROM score_day WHERE slice = ''{_OF_SERVICE})"
+    elif unit != "minute":
+        at = _time_column(unit, only)
+    return f"score_{unit} WHERE {sliced}{at} >= {first} AND {at} < {end}{only}"
+
+
+_OF_SERVICE, _OF_JUDGE = " AND service = :service", " AND judge = :judge"
+"""As `only_of` writes them."""
+
+
+def _time_column(unit: str, only: str) -> str:
+    """Write the column of the hour or day so that SQLite reads by the primary key where its first columns are given."""
+    needed = _OF_SERVICE if unit == "day" else _OF_JUDGE + _OF_SERVICE
+    return f"+{unit}" if needed in only else unit
 
 
 def only_of(judge: str | None, service: str | None) -> tuple[str, dict[str, Any]]:

@@ -9,6 +9,7 @@ from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.estimate.estimator import Estimator
+from qualitrace_monitors.overview.day_before import DayBefore
 from qualitrace_monitors.reload.channel import ReloadState
 
 
@@ -45,6 +46,8 @@ class Inputs:
     config: Config
     database: Database
     estimator: Estimator
+    day_before: DayBefore
+    day_before: DayBefore
     alerts: AlertEngine
     spending: Spending
     pacing: Pacing

@@ -9,11 +9,9 @@ from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.status import STATES, AlertState
 from qualitrace_monitors.estimate.estimator import JOINED, Estimate
 from qualitrace_monitors.overview.alerts import ActiveAlert
+from qualitrace_monitors.overview.day_before import NOW_SECONDS
 from qualitrace_monitors.overview.inputs import Inputs
 from qualitrace_monitors.overview.trusted import most_trusted
-
-NOW_SECONDS, BEFORE_SECONDS = 3600.0, 86_400.0
-"""The window of what is now, and of what it is compared with: the day before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +95,7 @@ def service_states(
     """
     traffic = _traffic(inputs, now)
     estimates = inputs.estimator.estimates(now, NOW_SECONDS)
-    estimates_before = inputs.estimator.estimates(now - NOW_SECONDS, BEFORE_SECONDS)
+    estimates_before = inputs.day_before.estimates(now)
     latest, before = most_trusted(estimates), most_trusted(estimates_before)
     scored = most_trusted(each for each in (*estimates, *estimates_before) if each.tier != JOINED)
     known = {alert.service for alert in active if alert.path}

@@ -9,9 +9,10 @@ from typing import Any
 
 from qualitrace_monitors.estimate.estimator import Estimate
 from qualitrace_monitors.overview.alerts import ActiveAlert
+from qualitrace_monitors.overview.day_before import BEFORE_SECONDS, NOW_SECONDS
 from qualitrace_monitors.overview.overview import Overview
 from qualitrace_monitors.overview.problems import Receiver
-from qualitrace_monitors.overview.services import BEFORE_SECONDS, NOW_SECONDS, JudgeState, ServiceState
+from qualitrace_monitors.overview.services import JudgeState, ServiceState
 
 FORMAT = 1
 MOST_SERVICES = 200

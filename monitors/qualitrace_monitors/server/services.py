@@ -47,6 +47,7 @@ from qualitrace_monitors.notify import history
 from qualitrace_monitors.notify.delivery import Notifier
 from qualitrace_monitors.notify.heartbeat import Heartbeat
 from qualitrace_monitors.notify.payload import Links
+from qualitrace_monitors.overview.day_before import DayBefore
 from qualitrace_monitors.overview.inputs import JournalState
 from qualitrace_monitors.reload.channel import Reloader
 from qualitrace_monitors.server.health import OTLP, Health
@@ -318,6 +319,7 @@ class Services:
             config=self._config,
             database=self._database,
             estimator=self._estimator,
+            day_before=DayBefore(self._estimator),
             alerts=self._alerts,
             spending=self._spending,
             pacing=self._pacing,

@@ -89,6 +89,21 @@ def test_only_what_is_asked_for(database: Database, add_scores: AddScores) -> No
     assert (one.judge, one.service, one.samples) == ("safety", "faq", [2])
 
 
+def test_a_service_costs_the_same_beside_others(database: Database, add_scores: AddScores) -> None:
+    """The sums of the others are not read: of SQLite it takes the same instructions."""
+    estimator, taken = Estimator(database), list[int]()
+    for others in (0, 10):
+        for service in ("shop", *(f"other-{number}" for number in range(others))) if others else ("shop",):
+            for hour in range(12):
+                add_scores(database, [True, False], START + hour * HOUR, service=service)
+        steps: list[None] = []
+        database.connection().set_progress_handler(lambda steps=steps: steps.append(None), 1)
+        assert estimator.series(START + 12 * HOUR - 1, 12 * HOUR - 1, HOUR, service="shop")
+        database.connection().set_progress_handler(None, 1)
+        taken.append(len(steps))
+    assert taken[1] <= 1.1 * taken[0]
+
+
 @pytest.mark.parametrize("window", [HOUR, 6 * HOUR, DAY, 7 * DAY, 30 * DAY])
 def test_steps_are_few_enough_and_hold_enough(window: float) -> None:
     """With many scores as many as a chart shows; with few of them so many that a change has a time."""

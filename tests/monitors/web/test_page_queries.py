@@ -12,7 +12,18 @@ from support.many_scores import JUDGES, Load, fill
 from support.page_addresses import addresses
 from support.web import NOW, WebStand
 
-LARGE = ("score", "answer", "score_hour", "score_day", "score_minute", "score_bin", "bet_hour", "pair_minute", "trace")
+LARGE = (
+    "score",
+    "answer",
+    "score_hour",
+    "score_day",
+    "score_minute",
+    "score_bin",
+    "bet_hour",
+    "pair_minute",
+    "pair_hour",
+    "trace",
+)
 """Tables with a row a score, a trace, or an hour of each judge, service and slice."""
 
 

@@ -5,8 +5,9 @@ from functools import partial
 from typing import Any
 
 from qualitrace_monitors.overview.alerts import ActiveAlert
+from qualitrace_monitors.overview.day_before import BEFORE_SECONDS, NOW_SECONDS
 from qualitrace_monitors.overview.overview import Overview, look
-from qualitrace_monitors.overview.services import BEFORE_SECONDS, NOW_SECONDS, JudgeState, ServiceState
+from qualitrace_monitors.overview.services import JudgeState, ServiceState
 from qualitrace_monitors.overview.trends import Trend, trends
 from qualitrace_monitors.web.page import BadQuery, Page, PageRequest, Sources
 from qualitrace_monitors.web.sparkline import Sparkline
