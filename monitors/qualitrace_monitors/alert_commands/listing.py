@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from qualitrace_monitors.alerts.listing import ListedAlert
 from qualitrace_monitors.moments import instant
 
-COLUMNS = ("state", "rule", "service", "since", "value", "evidence")
+COLUMNS = ("state", "rule", "service", "since", "value", "change", "evidence")
 
 
 def lines(alerts: Sequence[ListedAlert]) -> list[str]:
@@ -19,6 +19,7 @@ def lines(alerts: Sequence[ListedAlert]) -> list[str]:
                 alert.service,
                 "-" if alert.since is None else instant(alert.since),
                 _value(alert),
+                _change(alert),
                 _evidence(alert),
             )
             for alert in alerts
@@ -33,6 +34,14 @@ def _value(alert: ListedAlert) -> str:
         return "no data" if alert.evidence is None else "-"
     interval = "" if alert.interval is None else " ({:.3g} - {:.3g})".format(*alert.interval)
     return f"{alert.value:.3g}{interval}"
+
+
+def _change(alert: ListedAlert) -> str:
+    """Say what the alert fired on, which the value of its window does not show while that holds older scores."""
+    if (change := alert.change) is None:
+        return "-"
+    counted = "sessions" if change.of_sessions else "values"
+    return f"{change.mean:.3g} in about {change.count:.0f} {counted} since {instant(change.since)}"
 
 
 def _evidence(alert: ListedAlert) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from qualitrace_monitors.alerts.rule_watch import RuleWatch
+from qualitrace_monitors.alerts.rule_watch import Change, RuleWatch
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.alerts.status import STATES, AlertState, AlertStatus
 from qualitrace_monitors.moments import instant
@@ -20,6 +20,8 @@ class ListedAlert:
         since: when it got into its state, Unix seconds; None while it is inactive.
         value, interval, samples: the rule's quantity; None without data.
         evidence, limit: the evidence for the condition, and at which the alert fires; None where a rule needs none.
+        change: what was known of the change when the alert fired; None while it does not, and where a rule bets on
+            nothing.
     """
 
     rule: str
@@ -33,6 +35,7 @@ class ListedAlert:
     receivers: Sequence[str]
     evidence: float | None = None
     limit: float | None = None
+    change: Change | None = None
 
     @property
     def progress(self) -> float | None:
@@ -43,7 +46,10 @@ class ListedAlert:
 
     def as_json(self) -> dict[str, Any]:
         """Return it for JSON, with RFC 3339 as time."""
-        return asdict(self) | {"since": None if self.since is None else instant(self.since)}
+        found: dict[str, Any] = asdict(self) | {"since": None if self.since is None else instant(self.since)}
+        if self.change is not None:
+            found["change"]["since"] = instant(self.change.since)
+        return found
 
 
 def statuses(connection: sqlite3.Connection, rules: Collection[str]) -> list[ListedAlert]:
@@ -58,7 +64,8 @@ def evidence_of(connection: sqlite3.Connection, rule: AlertRule, alert: ListedAl
     if watch is None:
         return alert
     evidence, limit = watch.measured
-    return replace(alert, evidence=evidence, limit=limit)
+    is_known = alert.state == "firing" and not math.isnan(watch.change.since)
+    return replace(alert, evidence=evidence, limit=limit, change=watch.change if is_known else None)
 
 
 def listed(connection: sqlite3.Connection, rules: Iterable[AlertRule], now: float) -> list[ListedAlert]:

@@ -125,6 +125,16 @@ class RuleWatch:
             of_sessions=self._of_sessions,
         )
 
+    @property
+    def fallen_below(self) -> float | None:
+        """Below which mean a drop from the baseline is one: the lower bound of what it was, less the drop.
+
+        None for other rules, and until enough values came.
+        """
+        bound = float(self._watch.reference.bound[0])
+        known = self.rule.when.reference == "baseline" and not math.isnan(bound)
+        return bound - self.rule.when.threshold if known else None
+
     def _shown(self, mean: float) -> float:
         if self._pairs:
             return difference_of(mean)

@@ -1,5 +1,6 @@
 """Estimates of quality by judge, tier and service, from the sums over their scores."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -9,6 +10,7 @@ from qualitrace_collector.state import Database
 from qualitrace_monitors.estimate import pairs
 from qualitrace_monitors.estimate.interval import Interval, Moments
 from qualitrace_monitors.estimate.joined import join
+from qualitrace_monitors.estimate.joined_series import joined_series
 from qualitrace_monitors.estimate.sequence import Sequence, sequences
 from qualitrace_monitors.estimate.series import Series, series
 from qualitrace_monitors.estimate.sums import moments, sum_up, sum_up_slices
@@ -133,6 +135,18 @@ class Estimator:
     ) -> list[Series]:
         """Estimate in steps over the window before now, see `series.series`."""
         return series(self._database, now - window, now, step, confidence, judge, service)
+
+    def joined_series(
+        self, now: float, window: float, step: float, *, judge: str, service: str, confidence: float = 0.95
+    ) -> Series | None:
+        """Estimate in steps as `series` does, from both judges of a cascade; None where not both have scored."""
+        start = math.floor((now - window) / step) * step
+        whole = self.estimates(now, now - start, confidence, judge, service)
+        joined = next((each for each in whole if each.tier == JOINED), None)
+        if joined is None:
+            return None
+        moments = {"passed": joined.passed, "not_failed": joined.not_failed, "value": joined.value}
+        return joined_series(self._database, start, now, step, confidence, (judge, service), moments)
 
     def sequences(
         self,

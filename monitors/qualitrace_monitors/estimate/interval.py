@@ -111,7 +111,7 @@ class Worth:
     """What the values of a sample are worth, for the intervals of its parts.
 
     Attributes:
-        each: how many equally weighted, independent values one of them is worth, at most 1.
+        each: how many equally weighted, independent values one of them is worth: at most 1, but for joined estimates.
         spread: their variance, as a share of the greatest that values of their mean can have, which is `greatest`.
         tilt: how much greater the mean is where values weigh more by their square.
         heaviest: the weight that a value may have, at most, where the mean is 1.

@@ -35,7 +35,7 @@ def join(sums: Sums, quantity: str, local_means: Mapping[str, float], model: Mom
     Returns:
         the moments of as many equally weighted values as the estimate is worth, which have its mean.
     """
-    best = min((_Pairs(sums, quantity, name) for name in PREDICTORS[quantity]), key=lambda pairs: pairs.variance)
+    best = _best(sums, quantity)
     own = best.mean_of(quantity)
     if best.spread < NEGLIGIBLE:  # all alike: there is nothing to predict
         return _like(own, own**2, best.samples, best, model)
@@ -44,6 +44,16 @@ def join(sums: Sums, quantity: str, local_means: Mapping[str, float], model: Mom
     shrunk = min(1.0, mean * (1 - mean) / (own * (1 - own)))  # values vary less near 0 and 1
     samples = min(best.samples * best.gain, max(best.samples, best.traces))
     return _like(mean, mean**2 + best.spread * shrunk, samples, best, model)
+
+
+def prediction(sums: Sums, quantity: str) -> tuple[str, float]:
+    """Return by what of the local score a quantity of the model's is predicted, by its name in `PREDICTORS`, and λ."""
+    best = _best(sums, quantity)
+    return best.predictor, 0.0 if best.spread < NEGLIGIBLE else best.power
+
+
+def _best(sums: Sums, quantity: str) -> "_Pairs":
+    return min((_Pairs(sums, quantity, name) for name in PREDICTORS[quantity]), key=lambda pairs: pairs.variance)
 
 
 def _like(mean: float, square: float, samples: float, pairs: "_Pairs", model: Moments | None) -> Moments:

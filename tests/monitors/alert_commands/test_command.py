@@ -1,6 +1,7 @@
 """`qualitrace alerts list` beside a server's open database, and `qualitrace alerts test` to real receivers."""
 
 import json
+import re
 import sqlite3
 import time
 from collections.abc import Callable
@@ -60,6 +61,7 @@ def test_alerts_are_listed_as_json(run: Callable[..., Result], listed: float) ->
     )
     assert (firing["rule"], firing["judge"], firing["value"], firing["samples"]) == ("low", "groundedness", 0.0, 40)
     assert firing["evidence"] >= firing["limit"] > 1
+    assert (firing["change"]["mean"], firing["change"]["since"], fine["change"]) == (0.0, since, None)
     assert (fine["service"], fine["state"], fine["since"], fine["value"]) == ("faq", "inactive", None, 0.95)
     assert fine["evidence"] < fine["limit"]
 
@@ -67,9 +69,10 @@ def test_alerts_are_listed_as_json(run: Callable[..., Result], listed: float) ->
 def test_alerts_are_listed_as_lines(run: Callable[..., Result], listed: float) -> None:
     """One for each alert, below the columns' names; names are shown as they are."""
     head, firing, fine = run("list", **CONFIG).output.splitlines()
-    assert head.split() == ["state", "rule", "service", "since", "value", "evidence"]
+    assert head.split() == ["state", "rule", "service", "since", "value", "change", "evidence"]
     assert [line[head.index("service") :].split("  ")[0] for line in (firing, fine)] == ["shop [eu]", "faq"]
     assert firing.split()[:2] == ["firing", "low"]
+    assert re.search(r"  0 in about \d+ values since \S+Z  ", firing)
     assert fine.split()[3:5] == ["-", "0.95"]
 
 

@@ -11,6 +11,7 @@ from qualitrace_monitors.estimate.estimator import Estimate, Estimator
 from qualitrace_monitors.estimate.interval import Moments
 from qualitrace_monitors.estimate.joined import join
 from qualitrace_monitors.estimate.scores import ScoreRow
+from qualitrace_monitors.estimate.sums import HOUR
 
 NOW = 1_000_020.0
 AUDITED = 0.1
@@ -96,6 +97,52 @@ def test_one_tier_alone_has_no_joined_estimate(database: Database, add_score: Ad
     add_score(database, "pass", NOW)
     add_score(database, "pass", NOW, tier="llm")
     assert sorted(by_tier(database)) == ["llm", "local"]
+
+
+def test_in_steps_the_mean_moves_by_what_the_local_judge_saw_of_each(database: Database, add_score: AddScore) -> None:
+    """By hand: both agree, so λ is 1, and each hour's mean is that of the local judge over all of its traces."""
+    first = 300 * HOUR
+    for hour, (both, alone) in enumerate([(8, 62), (9, 81)]):
+        at = first + hour * HOUR + 60
+        for number in range(100):
+            is_seen = number < 10
+            label = "pass" if number < both or 10 <= number < 10 + alone else "fail"
+            trace_id = add_score(database, label, at)
+            if is_seen:
+                add_score(database, label, at, trace_id=trace_id, tier="llm", inclusion_probability=AUDITED)
+    add_score(database, "pass", first + 2 * HOUR + 60)  # the model has scored none in that hour
+    now = first + 3 * HOUR - 1
+    found = Estimator(database).joined_series(now, 3 * HOUR - 1, HOUR, judge="groundedness", service="shop")
+    assert found is not None
+    assert (found.at, found.samples, found.tier) == ([first, first + HOUR], [10, 10], "joined")
+    assert found.pass_rate == [pytest.approx(0.7), pytest.approx(0.9)]
+    ends = found.pass_rate_ends
+    assert ends.lower[0] < 0.7 < ends.upper[0] < 1 > ends.upper[1] > 0.9 > ends.lower[1]
+
+
+def test_a_step_that_is_the_whole_window_has_its_joined_interval(database: Database, add_score: AddScore) -> None:
+    """With unequal weights, unsure verdicts, and a local judge that errs."""
+    random, first = np.random.default_rng(3), 300 * HOUR
+    for number in range(300):
+        label = str(random.choice(["pass", "pass", "fail", "unsure"]))
+        local = label if random.random() < 0.8 and label != "unsure" else "pass"
+        trace_id = add_score(database, local, first + number, value=float(local == "pass"))
+        if number % 5 == 0:
+            probability = float(random.choice([0.1, 0.4]))
+            scored = {"trace_id": trace_id, "tier": "llm", "inclusion_probability": probability}
+            add_score(database, label, first + number, value=float(label == "pass"), **scored)
+    now = first + HOUR - 1
+    [whole] = [each for each in Estimator(database).estimates(now, HOUR - 1) if each.tier == "joined"]
+    found = Estimator(database).joined_series(now, HOUR - 1, HOUR, judge="groundedness", service="shop")
+    assert found is not None
+    assert (found.at, found.samples) == ([first], [whole.samples])
+    assert found.pass_rate == [pytest.approx(whole.pass_rate)]
+    assert found.mean_score == [pytest.approx(whole.mean_score)]
+    for ends, interval in (
+        (found.pass_rate_ends, whole.pass_rate_interval),
+        (found.mean_score_ends, whole.mean_score_interval),
+    ):
+        assert (ends.lower[0], ends.upper[0]) == pytest.approx(interval, rel=1e-6)
 
 
 def drawn(random: np.random.Generator, traces: int, rate: float, alike: float) -> tuple[Values, Values, Picked]:

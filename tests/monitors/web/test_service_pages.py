@@ -1,5 +1,6 @@
 """The pages of a service and of one of its judges."""
 
+import re
 from collections.abc import Callable
 
 import httpx
@@ -8,7 +9,8 @@ from playwright.sync_api import expect
 
 from qualitrace_collector.state import Database
 from qualitrace_collector.state.requests import Request, Requests
-from qualitrace_monitors.alerts.new_scores import take_bets
+from qualitrace_monitors.alerts.new_scores import Bet, take_bets
+from qualitrace_monitors.alerts.rule_watch import RuleWatch
 from qualitrace_monitors.estimate.estimator import Estimator
 from qualitrace_monitors.notify.payload import Links, rfc3339
 from support.browser import Window
@@ -133,7 +135,7 @@ class TestJudge:
         assert f"{{&#34;at&#34;: {began}, &#34;kind&#34;: &#34;release&#34;" in page
         assert "release 1.5" in page
         assert "release 1.4" not in page.partition("By part of the traffic")[0]
-        assert "&#34;thresholds&#34;: [0.9]" in page
+        assert "&#34;thresholds&#34;: [{&#34;label&#34;: &#34;low&#34;, &#34;value&#34;: 0.9}]" in page
         assert 'alerts/event/1">low</a>' in page
         assert "&#34;kind&#34;: &#34;alert&#34;, &#34;label&#34;: &#34;low&#34;" in page
         assert "No rule watches this judge" not in page
@@ -165,6 +167,25 @@ class TestJudge:
         assert "over 2027-01-15 07:58 UTC to 2027-01-15 08:00 UTC" in page
         assert "the local pass rate was 100.0 %" in page
 
+    def test_a_drop_has_the_line_below_which_it_is_one(self, database: Database, open_web: OpenWeb) -> None:
+        """It is known once the first thousand values came: their lower bound, less the drop."""
+        web = open_web(alerts=[{**RULE, "name": "drop", "when": "drop > 0.05 from baseline"}])
+        page = web.get(JUDGE).text
+        assert "once the first scores say what it was" in page
+        assert "thresholds" not in page
+        watch = RuleWatch(web.config.alerts[0], "shop", 1)
+        for _ in range(1001):
+            watch.take(
+                Bet(judge="groundedness", tier="local", version="1", service="shop", weight=1.0, value=1.0, passed=1.0,
+                    failed=0.0, at=NOW)
+            )  # fmt: skip
+        with database.transaction() as connection:
+            watch.save(connection)
+        page = web.get(JUDGE).text
+        [line] = re.findall(r"&#34;label&#34;: &#34;drop&#34;, &#34;value&#34;: ([\d.]+)}", page)
+        assert 0.93 < float(line) < 0.95
+        assert f"drop &gt; 0.05 from baseline</code>: below {float(line):.3f}" in page
+
     def test_without_a_rule_it_says_so(self, web: WebStand) -> None:
         """Nobody is told of a fall then."""
         assert "No rule watches this judge" in web.get(JUDGE).text
@@ -193,7 +214,7 @@ class TestJudge:
         assert all(f"tier={tier}" in page for tier in ("local", "llm", "joined"))
         assert "by 12</span>" in page
         assert 'data-label="sampled" class="number">50.0 %<' in page
-        assert "scores of the tier llm" in page
+        assert "scores of the tier joined" in page
         assert "scores of the tier local" in web.get(f"{JUDGE}?window=1h&tier=local").text
 
     def test_the_distribution_and_what_holds_at_every_look_are_shown(self, web: WebStand) -> None:

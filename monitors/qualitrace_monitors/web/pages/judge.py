@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from qualitrace_collector.state.schema import BINS
+from qualitrace_monitors.alerts.rule_watch import RuleWatch
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.estimate.corrected import correct
 from qualitrace_monitors.estimate.difference import difference
@@ -49,15 +50,24 @@ class _Asked:
         return cls(tier=tier, by=by, a=query.get("a", ""), b=query.get("b", ""))
 
 
-def thresholds(sources: Sources, service: str, name: str, quantity: Quantity) -> list[float]:
-    """Return the thresholds of the rules on a quantity of the judge's scores of a service."""
+def thresholds(sources: Sources, service: str, name: str, quantity: Quantity) -> list[tuple[float, str]]:
+    """Return the thresholds of the rules on a quantity of the judge's scores of a service, each with its rule's name.
+
+    That of a drop from the baseline is known once the baseline is.
+    """
+    found = ((_threshold(sources, service, rule), rule) for rule in rules(sources, service, name))
     return sorted(
-        {
-            rule.when.threshold
-            for rule in rules(sources, service, name)
-            if rule.when.kind == "scores" and rule.when.quantity == quantity and not rule.when.reference
-        }
+        (threshold, rule.name) for threshold, rule in found if threshold is not None and rule.when.quantity == quantity
     )
+
+
+def _threshold(sources: Sources, service: str, rule: AlertRule) -> float | None:
+    if rule.when.kind != "scores":
+        return None
+    if not rule.when.reference:
+        return rule.when.threshold
+    watch = RuleWatch.load(sources.database.connection(), rule, service, sources.clock())
+    return None if watch is None else watch.fallen_below
 
 
 def rules(sources: Sources, service: str, name: str) -> list[AlertRule]:
@@ -79,8 +89,7 @@ def context(sources: Sources, request: PageRequest, service: str, name: str, per
     scored = "llm" if main is not None and main.tier == JOINED else main.tier if main is not None else ""
     charted = _charted(period)
     step = step_for(charted.seconds, main.samples if main is not None else 0)
-    found = estimator.series(end, charted.seconds, step, judge=name, service=service)
-    series = [each for each in found if each.tier == scored]
+    series = _series(sources, charted, step, service, name, "" if main is None else main.tier)
     is_before_kept = period.start - period.seconds >= sources.clock() - KEEP_SECONDS
     # Estimates are by whole minutes: that of the start belongs to the period itself.
     at = period.start - MINUTE
@@ -96,10 +105,10 @@ def context(sources: Sources, request: PageRequest, service: str, name: str, per
         "is_before_kept": is_before_kept,
         "estimates": estimates,
         "corrected": {each.of.tier: each for each in correct(sources.database, estimates)},
-        "rules": rules(sources, service, name),
-        "series": series[0] if series else None,
+        "rules": [(rule, _threshold(sources, service, rule)) for rule in rules(sources, service, name)],
+        "series": series,
         "charted": charted,
-        "charts_shown": _charts(sources, service, name, charted, series[0], marks) if series else [],
+        "charts_shown": [] if series is None else _charts(sources, service, name, charted, series, marks),
         "events": events,
         "sequences": sequences,
         "bins": _bins(distribution(sources.database, name, service, scored, period.start, end)),
@@ -122,6 +131,14 @@ def _charted(period: Period) -> Period:
     return replace(period, start=max(period.start - max(period.seconds, HOUR), period.end - LONGEST))
 
 
+def _series(sources: Sources, period: Period, step: float, service: str, name: str, tier: str) -> Series | None:
+    """Return the estimates in steps of the tier that the page is about."""
+    if tier == JOINED:
+        return sources.estimator.joined_series(period.end, period.seconds, step, judge=name, service=service)
+    found = sources.estimator.series(period.end, period.seconds, step, judge=name, service=service)
+    return next((each for each in found if each.tier == tier), None)
+
+
 def _events(sources: Sources, service: str, name: str, period: Period) -> list[Event]:
     """Return the alerts on the judge, or the whole service, that fired or ended in the period."""
     found = history.events(sources.database, 5 * EVENTS, service=service, since=period.start)
@@ -133,7 +150,12 @@ def _charts(
 ) -> list[tuple[str, str, dict[str, Any]]]:
     """Return the name of each chart, what it shows, and the chart."""
     at, step = series.at, series.step
-    limits = {quantity: thresholds(sources, service, name, quantity) for quantity in QUANTITIES}
+    limits = {
+        quantity: [
+            {"value": value, "label": label[:40]} for value, label in thresholds(sources, service, name, quantity)
+        ]
+        for quantity in QUANTITIES
+    }
     return [
         (
             "pass-rate",

@@ -96,7 +96,7 @@ def _row(
     period: Period,
 ) -> JudgeRow:
     thresholds = judge.thresholds(sources, service, name, "pass_rate")
-    threshold = max(thresholds, default=None)
+    threshold = max((value for value, _ in thresholds), default=None)
     drawn = series.get((name, "llm")) or next((each for (of, _), each in series.items() if of == name), None)
     return JudgeRow(
         judge=name,

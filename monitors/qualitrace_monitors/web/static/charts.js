@@ -3,7 +3,8 @@
 //   series: [{label, values, lower, upper}], with null where there is nothing; lower and upper are the interval
 //   unit: "percent" (of values from 0 to 1), "number", "seconds" or "usd"
 //   range: [least, most] of the vertical axis; without it, the values decide
-//   thresholds: values; marks: [{at, label, kind}], kind "alert", "resolved" or "release", at in Unix seconds
+//   thresholds: [{value, label}]
+//   marks: [{at, label, kind}], kind "alert", "resolved" or "release", at in Unix seconds
 "use strict";
 window.drawChart = (() => {
   const HEIGHT = 220;
@@ -46,11 +47,13 @@ window.drawChart = (() => {
     ctx.lineWidth = devicePixelRatio;
     ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
     for (const threshold of spec.thresholds ?? []) {
-      const y = plot.valToPos(threshold, "y", true);
+      const y = plot.valToPos(threshold.value, "y", true);
       if (y < bbox.top || y > bbox.top + bbox.height) continue;
-      ctx.strokeStyle = color(element, "--bad");
+      ctx.strokeStyle = ctx.fillStyle = color(element, "--bad");
       ctx.setLineDash([6 * devicePixelRatio, 4 * devicePixelRatio]);
       stroke(ctx, bbox.left, y, bbox.left + bbox.width, y);
+      ctx.textAlign = "left";
+      ctx.fillText(` ${threshold.label} `, bbox.left, y + 11 * devicePixelRatio);  // below it, where it is broken
     }
     for (const [number, mark] of (spec.marks ?? []).entries()) {
       const x = plot.valToPos(mark.at, "x", true);
