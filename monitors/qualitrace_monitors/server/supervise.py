@@ -69,7 +69,6 @@ class Supervisor:
         self._requests, self._stop = requests, stop
         self._reloaded_at = time.time()
         requests.remember(ReloadState(successful=True, succeeded_at=self._reloaded_at))
-        # In the order in which they stop: the doors refuse first, then the work is finished.
         names = ("receive", "work") if "collector" in parts else ("work",)
         self._children = {name: self._child(name, configuration) for name in names}
 
@@ -92,7 +91,9 @@ class Supervisor:
                 if self._requests.take():
                     self._reload()
         finally:
-            for child in self._children.values():
+            # The doors last: until then requests are acked, so that at a restart senders wait for the start alone, and
+            # not for what `work` still finishes.
+            for child in reversed(self._children.values()):
                 child.stop()
         return 0
 
