@@ -4,7 +4,6 @@
 """
 
 import argparse
-import json
 import random
 import secrets
 import signal
@@ -28,6 +27,7 @@ JUDGES = ("relevance", "toxicity")
 LONGEST_PAUSE_SECONDS = 5.0
 PAUSE_SECONDS = 0.4
 SETTLE_SECONDS = 300.0
+BEGIN_SECONDS = 120.0
 ASSEMBLY = {"quiet_period": "1s", "max_open": "5s", "orphan_period": "5s"}
 
 EVENTS = ("none", "server killed at a random moment", "server killed before MLflow", "backup killed")
@@ -165,7 +165,7 @@ def back_up(server: Server, target: Path, event: str, rng: random.Random, copied
         backup = begin("backup", server, "--to", str(target))
         unfinished = target.with_name(f"{target.name}.unfinished")
         if event != "none":
-            _wait_for_moment(unfinished, "state.db" if before_mlflow else "", rng)
+            _wait_for_moment(target, "state.db" if before_mlflow else "", rng)
             there = sorted(path.name for path in unfinished.glob("*.db")) if unfinished.exists() else ["all"]
             copied[", ".join(there) or "none"] += 1
         if event.startswith("server killed"):
@@ -174,19 +174,19 @@ def back_up(server: Server, target: Path, event: str, rng: random.Random, copied
             backup.send_signal(signal.SIGKILL)
     if event == "backup killed":
         backup.communicate(timeout=60)
-        assert target.exists() or not (unfinished / "manifest.json").exists() or not unfinished.exists()
+        assert not (target.exists() and unfinished.exists())
     else:
         succeed(backup)
-        json.loads((target / "manifest.json").read_text())
     return target.exists()
 
 
-def _wait_for_moment(unfinished: Path, name: str, rng: random.Random) -> None:
+def _wait_for_moment(target: Path, name: str, rng: random.Random) -> None:
     """Wait until the backup has begun, and for a random while; or until a file of it is there."""
-    eventually(unfinished.exists, interval=0.001)
+    unfinished = target.with_name(f"{target.name}.unfinished")
     if name:
-        eventually((unfinished / name).exists, interval=0.001)
+        eventually((unfinished / name).exists, BEGIN_SECONDS, interval=0.001)
     else:
+        eventually(lambda: unfinished.exists() or target.exists(), BEGIN_SECONDS, interval=0.001)
         threading.Event().wait(rng.uniform(0, 0.1))
 
 
