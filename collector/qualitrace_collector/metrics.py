@@ -138,6 +138,13 @@ FEEDBACK = Family(
 )
 TRACES_DELETED = Family("qualitrace_traces_deleted_total", "counter", "Traces that retention deleted from MLflow.")
 
+TELEMETRY_EXPORTS = Family(
+    "qualitrace_telemetry_exports_total",
+    "counter",
+    "Exports of the server's own spans and metrics to telemetry.endpoint; the outcome is sent or failed.",
+    ("signal", "outcome"),
+)
+
 TRACES = Family(
     "qualitrace_traces_total",
     "counter",

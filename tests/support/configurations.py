@@ -63,4 +63,5 @@ SECRET: dict[str, Any] = {
         "am-2": {"kind": "alertmanager", "url": "https://am.example.com", "bearer_token": "hidden-15x"},
         "chat": {"kind": "apprise", "url": "json://u:hidden-16x@chat.example.com/"},
     },
+    "telemetry": {"endpoint": "https://otlp.example.com", "headers": "authorization=Bearer hidden-17x"},
 }  # fmt: skip

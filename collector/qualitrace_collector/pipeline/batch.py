@@ -12,6 +12,8 @@ from itertools import chain
 
 from mlflow.entities import Span
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.trace import INVALID_SPAN
+from opentelemetry.trace import Span as OwnSpan
 from tenacity.wait import wait_exponential
 
 from qualitrace_collector.convert import ConvertedTrace
@@ -138,12 +140,14 @@ class Batch:
         size: of the items' spans, in bytes.
         converted: the batch has been converted; what is left to do is to store it.
         writing: what the writer's process was asked to do; None if nothing.
+        span: the server's own span of it.
     """
 
     items: list[BatchItem]
     size: int = 0
     converted: bool = False
     writing: Writing | None = None
+    span: OwnSpan = INVALID_SPAN
 
     @property
     def traces(self) -> list[ConvertedTrace]:

@@ -8,11 +8,14 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
+from opentelemetry.trace import NoOpTracer, Tracer
+
 from qualitrace_collector.journal import SqliteJournal
 from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
 from qualitrace_collector.mlflow_store.unavailable import Unanswered, UnansweredCount
 from qualitrace_collector.mlflow_store.writer_process import Writer, wait_until_written
 from qualitrace_collector.piece import Piece
+from qualitrace_collector.pipeline import batch_spans
 from qualitrace_collector.pipeline.assemble import Assembler
 from qualitrace_collector.pipeline.batch import BATCH_BYTES, WAIT, Batch, BatchItem, BatchQueue
 from qualitrace_collector.pipeline.convert_stage import ConvertStage
@@ -40,6 +43,7 @@ class Pipeline:
     Args:
         clock: Unix seconds.
         writer: writes batches that queue up while the next are converted.
+        tracer: for the server's own spans.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class Pipeline:
         recorder: Recorder,
         clock: Callable[[], float] = time.time,
         writer: Writer | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         assembly = config.assembly
         self._assembler = Assembler(
@@ -79,6 +84,7 @@ class Pipeline:
         self._ledger = ledger
         self._clock = clock
         self._writer = writer
+        self._tracer = tracer or NoOpTracer()
         self._unavailable = 0  # tries in a row
         self._unanswered = UnansweredCount()
         self._next_orphans = 0.0
@@ -124,8 +130,11 @@ class Pipeline:
             self._begin(batch, in_background=behind is not None)
             if behind is not None and batch.writing:
                 self._begin_early(behind)
-            self._save(batch)
-            self._recorder.record(batch, self._clock())
+            with batch_spans.stage(self._tracer, batch, "store"):
+                self._save(batch)
+            with batch_spans.stage(self._tracer, batch, "record"):
+                self._recorder.record(batch, self._clock())
+            batch_spans.end(batch)
             self._store.unrecorded.difference_update(item.trace_id for item in batch.items)
             for piece in self._queue.finish_first(self._clock()):
                 self._reader.finish(piece)
@@ -138,7 +147,9 @@ class Pipeline:
         if batch.converted:
             return
         self._store.unrecorded.update(item.trace_id for item in batch.items)
-        self._convert(batch)
+        batch_spans.begin(self._tracer, batch)
+        with batch_spans.stage(self._tracer, batch, "convert"):
+            self._convert(batch)
         if in_background and self._writer:
             batch.writing = self._writer.write([trace for trace in batch.traces if trace.stored])
 

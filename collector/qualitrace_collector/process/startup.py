@@ -29,6 +29,7 @@ OUR_LOGGERS = ("qualitrace", "qualitrace_collector", "qualitrace_monitors")
 LOGGED_BY_US = {
     "urllib3.connectionpool": logging.ERROR,  # it warns about each retry of a call to MLflow
     "mlflow.store.db.utils": logging.CRITICAL,  # it logs a refused statement with its values: what users wrote
+    "opentelemetry.sdk._shared_internal": logging.CRITICAL,  # that the queue is full, while the endpoint is away
 }
 
 MLFLOW_ENVIRONMENT = {

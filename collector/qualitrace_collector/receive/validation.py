@@ -18,6 +18,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from qualitrace_collector.receive.settings import ItemLimits
+from qualitrace_collector.telemetry.own import SCOPE, is_of_server
 
 _RULES = {
     "trace_id": "trace_id must be 16 bytes, not all zero",
@@ -25,6 +26,7 @@ _RULES = {
     "parent_span_id": "parent_span_id must be empty or 8 bytes",
     "not_genai": "only log records of GenAI instrumentations are taken; send the others to a log store",
     "tenant": "trace belongs to another tenant",
+    "own": "spans of a qualitrace server about itself (telemetry.endpoint) are not taken, or they would go in circles",
     "spans": "a request may hold {spans} of them (otlp.limits.spans); send smaller batches",
     "size": "one may have {span_size} bytes (otlp.limits.span_size)",
     "trace_size": "one trace may have {trace_size} bytes in a request (otlp.limits.trace_size); send smaller batches",
@@ -135,13 +137,26 @@ def check_traces(request: ExportTraceServiceRequest, size: int, limits: ItemLimi
         limits: what a request may hold.
     """
     validation = _check(places_of_spans(request), lambda _: _span_fault, _span_excess, size, limits)
-    for place in places_of_spans(request):
+    for place in _without_own(places_of_spans(request), validation):
         for span in place.items:
             if span.end_time_unix_nano < span.start_time_unix_nano:
                 # A clock was set back, or the end is missing. The span's content is good, so its duration becomes 0.
                 span.end_time_unix_nano = span.start_time_unix_nano
                 validation.adjusted[END_BEFORE_START] += 1
     return validation
+
+
+def _without_own(places: Places, validation: Validation) -> Places:
+    """Yield the places; remove the spans that a qualitrace server recorded about itself."""
+    resource, of_server = None, False
+    for place in places:
+        if place.resource is not resource:  # many scopes may be under one
+            resource, of_server = place.resource, is_of_server(place.resource)
+        if place.items and (of_server or place.scope.name == SCOPE):
+            validation.kept -= len(place.items)
+            validation.reject("own", place, 0, len(place.items))
+            del place.items[:]
+        yield place
 
 
 def check_logs(request: ExportLogsServiceRequest, size: int, limits: ItemLimits) -> Validation:

@@ -11,6 +11,7 @@ from functools import partial
 
 from mlflow.entities import Feedback
 from mlflow.exceptions import MlflowException
+from opentelemetry.trace import NoOpTracer, Tracer
 from tenacity.wait import wait_exponential
 
 from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore, reason
@@ -24,6 +25,7 @@ from qualitrace_monitors.judges.build import JudgeStage
 from qualitrace_monitors.judges.cache import VerdictCache
 from qualitrace_monitors.judges.contract import JudgeError, NotApplicable, Score, TransientJudgeError, Usage
 from qualitrace_monitors.judging.assessments import assessment, score_row, verdict_beside
+from qualitrace_monitors.judging.call_span import call_span
 from qualitrace_monitors.judging.calls import Calls, Failures, Pauses
 from qualitrace_monitors.judging.judgement import EXPIRE_SECONDS, LEASE_SECONDS, Judgement, write
 from qualitrace_monitors.judging.metrics import JudgeMetrics
@@ -47,6 +49,7 @@ class JudgeWorker:
         in_work: notes the keys of the tasks that are judged.
         earlier: of other threads of this process, whose suspects are tried before those of this worker.
         clock: Unix seconds.
+        tracer: for the server's own spans.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class JudgeWorker:
         *,
         earlier: Sequence[InWork] = (),
         clock: Callable[[], float] = time.time,
+        tracer: Tracer | None = None,
     ) -> None:
         self._stages = {stage.queue: stage for stage in stages}
         outcomes = Ledger(database).totals()
@@ -77,6 +81,7 @@ class JudgeWorker:
         self._in_work = in_work
         self._earlier = earlier
         self._clock = clock
+        self._tracer = tracer or NoOpTracer()
         self._unpaid = UnpaidTasks(self._stages, database, spending)
         self._pauses = Pauses()
         self._failures = Failures()
@@ -175,10 +180,15 @@ class JudgeWorker:
 
     def _ask(self, judgement: Judgement) -> Judgement:
         """Ask the judge; runs in a thread of its own where calls are concurrent."""
-        judge, queue = judgement.judge, judgement.stage.queue
-        if (pause_end := self._pauses.end(queue)) > self._clock():  # it began after the lease
+        if (pause_end := self._pauses.end(judgement.stage.queue)) > self._clock():  # it began after the lease
             judgement.retry_at = pause_end
             return judgement
+        with call_span(self._tracer, judgement):
+            self._call(judgement)
+        return judgement
+
+    def _call(self, judgement: Judgement) -> None:
+        judge, queue = judgement.judge, judgement.stage.queue
         judgement.began = time.perf_counter()
         try:
             judgement.score = judge.score(judgement.task.sample)
@@ -195,14 +205,13 @@ class JudgeWorker:
             if is_shortage(error):
                 until = self._pauses.failed([queue], self._clock())
                 self._postpone(judgement, ResourceShortage(reason(error)), until)
-                return judgement
+                return
             judgement.usage = error.usage if isinstance(error, JudgeError) else Usage()
             self._failures.failed(queue)
             self._pauses.succeeded(queue, self._clock())  # the provider is there
             self._fail(judgement, error)
         judgement.seconds = time.perf_counter() - judgement.began
         self._metrics.observe_call(judge, judgement.seconds, judgement.usage or Usage())
-        return judgement
 
     def _finished_calls(self) -> list[Judgement]:
         """Return what was asked and has ended; `calls` learns from it how many calls the provider bears."""

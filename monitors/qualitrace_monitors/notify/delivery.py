@@ -9,13 +9,15 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 
+from opentelemetry.trace import NoOpTracer, SpanKind, Tracer
 from tenacity.wait import wait_exponential, wait_random_exponential
 
 from qualitrace_collector.process.backoff import seconds_after
 from qualitrace_collector.state import Database
+from qualitrace_collector.telemetry.spans import own_span
 from qualitrace_monitors.notify.firing import repeat_due
 from qualitrace_monitors.notify.outbox import Outbox
-from qualitrace_monitors.notify.receiver import DeliveryFailed, Notification, Receiver, attempt
+from qualitrace_monitors.notify.receiver import Answer, DeliveryFailed, Notification, Receiver, attempt
 
 # Doubles from 1 s to 5 min; half of it is random, so that receivers that failed together are not asked together.
 RETRY_WAIT = wait_exponential(multiplier=0.5, max=150) + wait_random_exponential(multiplier=0.5, max=150)
@@ -27,7 +29,8 @@ class Notifier:
     Each receiver may be served by a thread of its own, so that one that is slow holds up no other.
     """
 
-    def __init__(self, receivers: Mapping[str, Receiver], database: Database) -> None:
+    def __init__(self, receivers: Mapping[str, Receiver], database: Database, tracer: Tracer | None = None) -> None:
+        self._tracer = tracer or NoOpTracer()
         self._receivers = receivers
         self._database = database
         self._outbox = Outbox(database)
@@ -74,7 +77,7 @@ class Notifier:
     def _attempt(self, receiver: Receiver, notification: Notification, now: float) -> None:
         """Try once: afterwards the notification has left the outbox, or is due later."""
         try:
-            answer = attempt(receiver, notification, now)
+            answer = self._send(receiver, notification, now)
         except DeliveryFailed as failure:
             self._problems[notification.receiver] = failure.problem
             if failure.permanent or now >= notification.created_at + receiver.give_up_after:
@@ -89,6 +92,19 @@ class Notifier:
                 _log_of(notification.receiver).warning(
                     "receiver %r took notification %s, but: %s", notification.receiver, notification.id, answer.text
                 )
+
+    def _send(self, receiver: Receiver, notification: Notification, now: float) -> Answer:
+        """Try once, in one of the server's own spans, by OpenTelemetry's conventions for messaging."""
+        attributes = {
+            "messaging.system": "qualitrace",
+            "messaging.destination.name": notification.receiver,
+            "messaging.operation.name": "send",
+            "messaging.operation.type": "send",
+            "messaging.message.id": notification.id,
+        }
+        name = f"send {notification.receiver}"
+        with own_span(self._tracer, name, kind=SpanKind.PRODUCER, attributes=attributes):
+            return attempt(receiver, notification, now)
 
     def _postpone(self, receiver: Receiver, notification: Notification, now: float, failure: DeliveryFailed) -> None:
         wait = seconds_after(notification.attempts + 1, RETRY_WAIT)

@@ -24,6 +24,7 @@ from qualitrace_collector.process import watchdog
 from qualitrace_collector.process.in_work import GROUPS, InWork
 from qualitrace_collector.process.loop import Loop
 from qualitrace_collector.state import Database, JudgeQueue, Ledger
+from qualitrace_collector.telemetry.export import OwnTelemetry
 from qualitrace_monitors.alerts.awake_clock import AwakeClock
 from qualitrace_monitors.alerts.engine import EVALUATION_SECONDS, AlertEngine
 from qualitrace_monitors.alerts.kinds.kind import OwnState
@@ -70,6 +71,8 @@ NOTIFY_SECONDS = 0.5
 LOOK_SECONDS, ASK_SECONDS = 1.0, 2.0
 STOP_SECONDS = 3.0
 """How long the step of a thread may take to end at a stop."""
+TELEMETRY_SECONDS = 1.0
+"""How long the own telemetry that waits may take to be sent at a stop."""
 COLLECT, DELIVERY = "storing", "delivery"
 """Names of threads. They are the names of components, too, up to a colon."""
 
@@ -95,7 +98,8 @@ class Services:
         self._estimator = Estimator(self._database)
         self._mlflow_uri = masked(config.tracking_uri)
         self._links = Links(config.listen.web_url, config.mlflow.pages)
-        self._notifier = Notifier(config.notify, self._database)
+        self._telemetry = OwnTelemetry(config.telemetry, self._registry, config.data_dir)
+        self._notifier = Notifier(config.notify, self._database, self._telemetry.tracer)
         self._acks = AckProbe(self._journal) if collect else None
         self._mlflow = MlflowProbe(self._store, config.data_dir / "mlflow.lock")
         self._spending = Spending(config.budget, config.judges, self._database)
@@ -124,6 +128,7 @@ class Services:
         for loop in self._loops:
             if loop.name not in self._needing_mlflow:
                 loop.start()
+        self._telemetry.start()
 
     @property
     def ready(self) -> bool:
@@ -147,6 +152,8 @@ class Services:
         if stuck:
             _log.warning("%s did not end in time; what it held is done after the next start", ", ".join(stuck))
         self._until(deadline, DELIVERY, lambda: self._deliver(deadline))
+        # An endpoint that hangs may hold up nothing but itself.
+        self._until(min(deadline, time.time() + TELEMETRY_SECONDS), "telemetry", self._telemetry.stop)
         self._until(deadline, "web", self._web.stop)
         if self._pipeline is not None:
             self._pipeline.close()
@@ -207,7 +214,8 @@ class Services:
 
     def _build_pipeline(self) -> Pipeline:
         writer = Writer(self._store) if has_second_core() else None
-        return Pipeline(self._config, self._journal, self._store, Ledger(self._database), self._recorder, writer=writer)
+        parts = (self._config, self._journal, self._store, Ledger(self._database), self._recorder)
+        return Pipeline(*parts, writer=writer, tracer=self._telemetry.tracer)
 
     def _build_workers(self) -> dict[str, JudgeWorker]:
         """Make one worker for the local judges, and one for the judges of each provider, by their threads' names."""
@@ -221,7 +229,9 @@ class Services:
             is_local = lane == "local"
             calls: Calls[Judgement] = CallsInTurn(LOCAL_BATCH) if is_local else ConcurrentCalls()
             in_work = InWork(self._config.data_dir / f"judge-{number}.in-work", GROUPS if is_local else SLOW_GROUPS)
-            workers[f"judging:{number}"] = JudgeWorker(stages, *parts, calls, in_work, earlier=[*earlier])
+            workers[f"judging:{number}"] = JudgeWorker(
+                stages, *parts, calls, in_work, earlier=[*earlier], tracer=self._telemetry.tracer
+            )
             self._in_work.append(in_work)
             if is_local:  # what computes is acquitted in seconds; calls over the network hold up nothing else
                 earlier.append(in_work)

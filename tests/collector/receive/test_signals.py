@@ -14,6 +14,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from qualitrace_collector.receive.settings import ItemLimits
 from qualitrace_collector.receive.signals import LOGS, TRACES
 from qualitrace_collector.receive.validation import Validation
+from qualitrace_collector.telemetry.own import SCOPE
 
 TRACE_ID, SPAN_ID = b"t" * 16, b"s" * 8
 
@@ -47,6 +48,24 @@ def check(request: ExportTraceServiceRequest | ExportLogsServiceRequest, **limit
     """Check a request as the doors do."""
     signal = TRACES if isinstance(request, ExportTraceServiceRequest) else LOGS
     return signal.check(request, request.ByteSize(), ItemLimits.model_validate(limits))
+
+
+def test_what_a_server_tells_of_itself_is_rejected() -> None:
+    """By its scope, or by its resource where others changed the scope; the spans of applications beside it stay."""
+    request = request_of([good_span("a")], [good_span("own"), good_span("own")], [good_span("b")])
+    request.resource_spans[0].scope_spans[1].scope.name = SCOPE
+    other = request_of([good_span("own")], [good_span("own")])
+    distro = KeyValue(key="telemetry.distro.name", value=AnyValue(string_value="qualitrace-server"))
+    other.resource_spans[0].resource.attributes.append(distro)
+    request.MergeFrom(other)
+    sdk = request_of([good_span("c")])
+    distro.value.string_value = "qualitrace"  # what applications send with our SDK
+    sdk.resource_spans[0].resource.attributes.append(distro)
+    request.MergeFrom(sdk)
+    validation = check(request)
+    left = [span.name for place in TRACES.places(request) for span in place.items]
+    assert (left, validation.kept, validation.rejected) == (["a", "b", "c"], 3, {"own": 4})
+    assert validation.message.endswith("(first: resource_spans[0].scope_spans[1].spans[0])")
 
 
 @pytest.mark.parametrize(("reason", "bad"), [(reason, span) for reason, all_ in BAD_SPANS.items() for span in all_])

@@ -24,6 +24,7 @@ SECRETS = {
     "Webhook": ["password", "bearer_token", "secret"],
     "Alertmanager": ["password", "bearer_token"],
     "AppriseUrl": ["url"],
+    "Telemetry": ["headers"],
 }
 """By section; `SECRET` gives each of them."""
 

@@ -85,6 +85,7 @@ def test_every_declared_metric_is_exported_and_no_other(busy_web: WebStand) -> N
     TraceMetrics(busy_web.registry)
     metrics.FEEDBACK.counter(busy_web.registry)
     metrics.TRACES_DELETED.counter(busy_web.registry)
+    metrics.TELEMETRY_EXPORTS.counter(busy_web.registry)
     text = busy_web.get("/metrics").text
     lines = [
         line.split(maxsplit=3)[1:] for line in text.splitlines() if line.startswith("# ") and " process_" not in line

@@ -1,0 +1,1 @@
+"""The server's own spans and metrics, sent to an OTLP endpoint."""
