@@ -75,7 +75,7 @@ MIGRATIONS = {
         f"INSERT INTO score_hour (slice, value, hour, judge, tier, service, {_SUM_NAMES}, heaviest) "
         f"SELECT '', '', minute / 60 AS hour, judge, tier, service, {_SUMMED}, max(heaviest) "
         "FROM score_minute WHERE w > 0 GROUP BY hour, judge, tier, service",
-        "DELETE FROM alert_watch",  # its sums have other names now: rules begin anew
+        "DROP TABLE IF EXISTS alert_watch",  # its sums have other names now: rules begin anew
     ),
     10: ("ALTER TABLE score ADD COLUMN cascade TEXT NOT NULL DEFAULT ''",),
     # How many calls were counted of earlier traces is not known: so many that what comes late adds none.
