@@ -162,11 +162,11 @@ class TestServices:
                 add_scores(database, [False] * 15 if number == 0 else [True] * 15, NOW, service=f"s-{number:02}",
                            judge=f"judge-{judge}")  # fmt: skip
         page = web.get("/").text
-        assert page.count("<tbody>") == 12
+        assert page.count('<tbody id="service-') == 12
         assert "2 more judges</a>, none of them worse" in page
         assert all(f">s-{number:02}</a></li>" in page for number in (12, 13, 14))
         found = web.get("/?service=S-1").text
-        assert found.count("<tbody>") == 5
+        assert found.count('<tbody id="service-') == 5
         assert (
             "No service that was seen in the last day has a name that contains “&lt;x”" in web.get("/?service=<x").text
         )
