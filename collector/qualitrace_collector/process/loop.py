@@ -46,13 +46,16 @@ class Loop:
 
     def problem(self) -> str:
         """Say why this work is not done: it was not started, ended, fails, or stands still; empty if it is done."""
-        began_at = self._began_at  # the thread sets it
         if not self.alive:
             return "it is not running"
         if self._failed:
             return "it fails: see the log"
-        running = 0.0 if began_at is None else time.monotonic() - began_at
-        return f"it stands still for {running:.0f} s" if running > STANDSTILL_SECONDS else ""
+        return f"it stands still for {running:.0f} s" if (running := self.running()) > STANDSTILL_SECONDS else ""
+
+    def running(self) -> float:
+        """Return for how many seconds the step has run that runs now; 0 between two of them."""
+        began_at = self._began_at  # the thread sets it
+        return 0.0 if began_at is None else time.monotonic() - began_at
 
     def _run(self) -> None:
         wait = 0.0

@@ -181,6 +181,7 @@ class Pauses:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._requested: set[str] = set()
+        self._failing_since: dict[str, float] = {}
         self._half_open: set[str] = set()
         self._probes: dict[str, str] = {}
         self._failures: Counter[str] = Counter()
@@ -189,6 +190,10 @@ class Pauses:
     def end(self, queue: str) -> float:
         """Return when the judge may be asked again; 0 if it never failed."""
         return self._ends.get(queue, 0.0)
+
+    def failing(self, queue: str, now: float) -> float:
+        """Return for how many seconds the judge's provider has refused or not answered; 0 if it answers."""
+        return max(0.0, now - self._failing_since.get(queue, now))
 
     def room(self, queue: str, now: float) -> int | None:
         """Return how many calls of the judge may be begun now: none in a pause, one after it, then any (None)."""
@@ -224,6 +229,8 @@ class Pauses:
         with self._lock:
             if by_provider:
                 self._half_open.update(queues)
+                for queue in queues:
+                    self._failing_since.setdefault(queue, now)
             return max(self._extend(queue, now, requested or 0.0) for queue in queues)
 
     def _extend(self, queue: str, now: float, requested: float) -> float:
@@ -245,3 +252,4 @@ class Pauses:
                 self._ends.pop(queue, None)
             self._half_open.discard(queue)
             self._requested.discard(queue)
+            self._failing_since.pop(queue, None)

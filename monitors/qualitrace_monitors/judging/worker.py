@@ -37,6 +37,8 @@ IDLE_SECONDS = 0.1
 WAIT_SECONDS = 0.05
 BUDGET_SECONDS = 1.0
 """How long a sample waits that the budget has no room for now."""
+AWAY_SECONDS = 15.0
+"""How long a provider may refuse, or not answer: it does so now and then."""
 UNANSWERED_WAIT = wait_exponential(multiplier=0.5, max=30)
 POISON = "the process died {deaths} times while it worked on this judgement alone"
 
@@ -110,8 +112,15 @@ class JudgeWorker:
         return [*self._stages]
 
     def problem(self, queue: str) -> str:
-        """Say that the judge of a queue fails always; empty if it does not."""
-        return self._failures.problem(queue)
+        """Say that the judge of a queue fails always, or that its provider is away; empty if neither is so."""
+        if text := self._failures.problem(queue):
+            return text
+        # A provider that asks for a pause of an hour gets few calls that could fail.
+        return f"no verdict for {failing:.0f} s: see the log" if (failing := self.failing(queue)) > AWAY_SECONDS else ""
+
+    def failing(self, queue: str) -> float:
+        """Return for how many seconds the provider of the judge of a queue has given no verdict; 0 if it gives some."""
+        return self._pauses.failing(queue, self._clock())
 
     def drain(self, deadline: float) -> None:
         """Judge what is due, until `deadline` (Unix seconds); the rest stays in the queue."""

@@ -14,6 +14,8 @@ class _Known(NamedTuple):
 
 NEEDING_MLFLOW = ("storing", "feedback", "retention", "judging")
 """Components that wait while MLflow is away: it is what is wrong."""
+NEEDING_STATE = (*NEEDING_MLFLOW, "alerts", "delivery", "heartbeat", "prune", "texts")
+"""Components that wait while the state database cannot be written."""
 UNHEARD = "Notifications do not arrive there: watch this page, or tell people yourself."
 _STORING = "New traces wait in the journal and are stored when MLflow is back; until then nothing new is judged."
 _SILENT = "Its figures are old; alerts on them see nothing new."
@@ -24,6 +26,12 @@ _KNOWN = {
         "critical",
         "Applications cannot send traces now: their exporters retry, then drop them.",
         "not-ready",
+    ),
+    "state_database": _Known(
+        "state_database",
+        "critical",
+        "Nothing is stored or judged, no alert can fire, and figures are old. New traces wait in the journal.",
+        "degraded",
     ),
     "mlflow": _Known("mlflow", "critical", _STORING, "mlflow"),
     "storing": _Known("mlflow", "critical", _STORING, "mlflow"),

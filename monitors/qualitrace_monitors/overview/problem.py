@@ -11,8 +11,8 @@ class Problem:
     """Something that is wrong.
 
     Attributes:
-        kind: otlp, mlflow, journal, disk, receiver, judge, no_scores, budget, rate, dead_letters, configuration,
-            component, no_alert_rules or nobody_notified.
+        kind: otlp, state_database, mlflow, journal, disk, receiver, judge, no_scores, budget, rate, dead_letters,
+            configuration, component, no_alert_rules or nobody_notified.
         subject: the name of what it is about; empty where `kind` says it.
         text: what is wrong.
         meaning: what that means for the reader.

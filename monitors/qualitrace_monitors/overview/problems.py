@@ -7,7 +7,7 @@ from qualitrace_collector.config.values import amount_text, duration_text
 from qualitrace_collector.state import DeadLetters
 from qualitrace_monitors.budget.spending import ALL, Balance
 from qualitrace_monitors.notify.outbox import LastDelivery, Waiting
-from qualitrace_monitors.overview.components import NEEDING_MLFLOW, UNHEARD, of_component
+from qualitrace_monitors.overview.components import NEEDING_MLFLOW, NEEDING_STATE, UNHEARD, of_component
 from qualitrace_monitors.overview.inputs import Inputs, JournalState
 from qualitrace_monitors.overview.problem import Problem, Severity
 from qualitrace_monitors.overview.silent_judges import SilentJudge
@@ -57,13 +57,14 @@ def find_problems(
     """Return what is wrong, the most urgent first."""
     unheard = {f"receiver:{receiver.name}" for receiver in receivers if receiver.last and receiver.last.problem}
     components = {name: text for name, text in inputs.problems().items() if text and name not in unheard}
-    if "mlflow" in components:
-        components = {name: text for name, text in components.items() if name.partition(":")[0] not in NEEDING_MLFLOW}
+    for cause, waiting in (("state_database", NEEDING_STATE), ("mlflow", NEEDING_MLFLOW)):
+        if cause in components:
+            components = {name: text for name, text in components.items() if name.partition(":")[0] not in waiting}
     failing = {name.partition(":")[2].partition("/")[0] for name in components if name.startswith("judge:")}
     found = [
+        *_of_journal(journal, now, inputs.config.assembly.max_open),  # first: a full disk explains what follows
         *(of_component(name, text, inputs.since(name)) for name, text in components.items()),
         *_of_receivers(receivers),
-        *_of_journal(journal, now, inputs.config.assembly.max_open),
         *_of_dead_letters(inputs),
         *_of_reload(inputs.reload_state()),
         *(_of_silent(each) for each in silent if each.judge not in failing),

@@ -8,6 +8,8 @@ from typing import Any
 
 OTLP = "otlp"
 """The component without which senders must go elsewhere. What the others cannot do now is done later."""
+STATE = "state_database"
+"""The component that all but receiving needs: the state database."""
 
 Check = Callable[[], str]
 """Returns what is wrong, in words without names, addresses and contents; empty if nothing is. It waits for nothing."""
@@ -27,23 +29,34 @@ class Health:
         self.stopping = False
         self._clock = clock
         self._since: dict[str, float] = {}
-        self._checks: defaultdict[str, list[Check]] = defaultdict(list)
+        self._checks: defaultdict[str, list[tuple[Check, Callable[[], float]]]] = defaultdict(list)
 
-    def add(self, component: str, check: Check) -> None:
-        """Let `check` say, too, how the component is; call it before the first look."""
-        self._checks[component].append(check)
+    def add(self, component: str, check: Check, lasted: Callable[[], float] = lambda: 0.0) -> None:
+        """Let `check` say, too, how the component is; call it before the first look.
+
+        Args:
+            lasted: returns for how many seconds that has been wrong which `check` tells now.
+        """
+        self._checks[component].append((check, lasted))
 
     def problems(self) -> dict[str, str]:
         """Return what is wrong with each component; empty where nothing is."""
-        found = {name: next(filter(None, (check() for check in checks)), "") for name, checks in self._checks.items()}
-        if self.stopping and OTLP in found:
-            found[OTLP] = "it is stopping"
+        looks = {name: self._look(name) for name in self._checks}
+        if self.stopping and OTLP in looks:
+            looks[OTLP] = "it is stopping", 0.0
         now = self._clock()
-        self._since = {name: self._since.get(name, now) for name, problem in found.items() if problem}
-        return found
+        self._since = {name: self._since.get(name, now - lasted) for name, (text, lasted) in looks.items() if text}
+        return {name: text for name, (text, _) in looks.items()}
+
+    def _look(self, component: str) -> tuple[str, float]:
+        """Return what is wrong with a component, empty if nothing is, and for how long it has been."""
+        for check, lasted in self._checks[component]:
+            if text := check():
+                return text, lasted()
+        return "", 0.0
 
     def since(self, component: str) -> float | None:
-        """Return when `problems` first found what is wrong with a component, Unix seconds; None if nothing is."""
+        """Return since when something is wrong with a component, Unix seconds; None if nothing is."""
         return self._since.get(component)
 
     def report(self) -> tuple[bool, dict[str, Any]]:

@@ -1,9 +1,10 @@
-"""Looks at what health cannot see by itself: whether OTLP can be acked, and whether MLflow can be written.
+"""Looks at what health cannot see by itself: whether OTLP can be acked, and the state database and MLflow be written.
 
 Each probe looks in the background, so that it can say at once how things are.
 """
 
 import logging
+import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -13,6 +14,7 @@ from qualitrace_collector.journal import JournalError, SqliteJournal
 from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
 from qualitrace_collector.mlflow_store.unavailable import ResourceShortage
 from qualitrace_collector.receive.proof import PROOF_SECONDS
+from qualitrace_collector.state import Database, StateError
 from qualitrace_monitors.server.data_dir_lock import one_at_a_time
 
 ACK_SECONDS = 3 * PROOF_SECONDS + 1
@@ -21,6 +23,8 @@ ANSWER_SECONDS = 10.0
 """How long MLflow may take to answer before it counts as away."""
 SILENCE_SECONDS = 4.0
 """How long it may take before the log says that it is awaited."""
+LOCKED_SECONDS = 6.0
+"""How long the lock of the state database may be taken: transactions are short, and wait for each other."""
 WRITE_SECONDS = 10.0
 """How long a write to MLflow shows that the next will succeed."""
 REMINDER_SECONDS = 60.0
@@ -56,10 +60,46 @@ class AckProbe:
             return "the journal cannot be read"
         if self._proven_at is None:
             return "starting: no request was made durable yet"
-        silence = self._clock() - self._proven_at
+        silence = self.lasted()
         if silence < ACK_SECONDS:
             return ""
         return f"no request could be made durable for {silence:.0f} s: see the log"
+
+    def lasted(self) -> float:
+        """Return how many seconds ago the last proof came; 0 before the first."""
+        return 0.0 if self._proven_at is None else self._clock() - self._proven_at
+
+
+class StateProbe:
+    """Takes the lock of the state database, without which nothing is stored, judged or alerted; also thread-safe."""
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
+        self._database = database
+        self._clock = clock
+        self._free_at = clock()
+        self._reason = ""
+
+    def look(self) -> None:
+        """Wait for the lock, for as long as everybody does."""
+        try:
+            with self._database.transaction():
+                pass
+        except sqlite3.Error as error:
+            self._reason = f"it cannot be written ({error})"
+        except StateError:
+            self._reason = "it is damaged: see the log"
+        else:
+            self._free_at, self._reason = self._clock(), ""
+
+    def problem(self) -> str:
+        """Say why the state database cannot be written."""
+        if (lasted := self.lasted()) < LOCKED_SECONDS:
+            return ""
+        return f"{self._reason or 'another process holds its lock'}, for {lasted:.0f} s now"
+
+    def lasted(self) -> float:
+        """Return how many seconds ago the lock was last had."""
+        return self._clock() - self._free_at
 
 
 class MlflowProbe:
@@ -109,16 +149,17 @@ class MlflowProbe:
 
     def remind(self) -> None:
         """Log, once a minute, that MLflow is silent."""
-        if (silence := self._silence()) > SILENCE_SECONDS:
+        if (silence := self.silence()) > SILENCE_SECONDS:
             self._report(f"waiting for MLflow for {silence:.0f} s now: {self._store.shown_uri}")
 
     def problem(self) -> str:
         """Say what is wrong with MLflow."""
-        if (silence := self._silence()) > ANSWER_SECONDS:
+        if (silence := self.silence()) > ANSWER_SECONDS:
             return f"it does not answer for {silence:.0f} s"
         return self._problem
 
-    def _silence(self) -> float:
+    def silence(self) -> float:
+        """Return for how many seconds an answer has been awaited."""
         asked_at = self._asked_at  # another thread sets it
         return 0.0 if asked_at is None else self._clock() - asked_at
 

@@ -51,8 +51,8 @@ from qualitrace_monitors.notify.payload import Links
 from qualitrace_monitors.overview.day_before import DayBefore
 from qualitrace_monitors.overview.inputs import JournalState
 from qualitrace_monitors.reload.channel import Reloader
-from qualitrace_monitors.server.health import OTLP, Health
-from qualitrace_monitors.server.probes import AckProbe, MlflowProbe
+from qualitrace_monitors.server.health import OTLP, STATE, Health
+from qualitrace_monitors.server.probes import AckProbe, MlflowProbe, StateProbe
 from qualitrace_monitors.web.app import create_app
 from qualitrace_monitors.web.page import Sources
 from qualitrace_monitors.web.server import WebServer
@@ -101,6 +101,7 @@ class Services:
         self._telemetry = OwnTelemetry(config.telemetry, self._registry, config.data_dir)
         self._notifier = Notifier(config.notify, self._database, self._telemetry.tracer)
         self._acks = AckProbe(self._journal) if collect else None
+        self._state = StateProbe(self._database)
         self._mlflow = MlflowProbe(self._store, config.data_dir / "mlflow.lock")
         self._spending = Spending(config.budget, config.judges, self._database)
         self._pacing = Pacing(config.judges, config.sampling, self._spending, self._database, time.time)
@@ -252,15 +253,16 @@ class Services:
     def _build_health(self) -> Health:
         health, config = Health(), self._config
         if self._acks is not None:
-            health.add(OTLP, self._acks.problem)
-        health.add("mlflow", self._mlflow.problem)
+            health.add(OTLP, self._acks.problem, self._acks.lasted)
+        health.add(STATE, self._state.problem, self._state.lasted)
+        health.add("mlflow", self._mlflow.problem, self._mlflow.silence)
         if self._pipeline is not None:
             health.add("mlflow", self._pipeline.store_problem)
         for loop in self._loops:
-            health.add(loop.name.partition(":")[0], loop.problem)
+            health.add(loop.name.partition(":")[0], loop.problem, loop.running)
         for worker in self._workers.values():
             for queue in worker.queues:
-                health.add(f"judge:{queue}", partial(worker.problem, queue))
+                health.add(f"judge:{queue}", partial(worker.problem, queue), partial(worker.failing, queue))
         for receiver in config.notify if self._workers else ():
             health.add(f"receiver:{receiver}", partial(self._notifier.problem, receiver))
         return health
@@ -275,6 +277,7 @@ class Services:
     def _build_loops(self, *, monitor: bool) -> list[Loop]:
         config = self._config
         loops = [_every(LOOK_SECONDS, "health", self._look), _every(ASK_SECONDS, "mlflow", self._ask_mlflow)]
+        loops.append(_every(LOOK_SECONDS, STATE, lambda _now: self._state.look()))
         if self._pipeline is not None:
             delivery = FeedbackDelivery(config, self._database, self._store, self._recorder.sampler, self._registry)
             loops += [Loop(COLLECT, self._pipeline.step), Loop("feedback", delivery.step)]

@@ -8,9 +8,12 @@ import httpx
 from qualitrace_collector.config.values import connect_address
 from qualitrace_collector.receive.settings import Listen
 from qualitrace_monitors.http_client.deadline import DeadlineClient
+from qualitrace_monitors.terminal.output import printable
 
 ASK_SECONDS = 10.0
 """How long an answer may take: the server reads what is shown from its database, which may be busy."""
+MOST_CHARACTERS = 300
+"""Of an answer that is no status."""
 FORMAT = 1
 """Of `/status.json`."""
 
@@ -40,6 +43,8 @@ def ask(listen: Listen) -> dict[str, Any]:
         raise Away(f"what listens at {address} is no server of qualitrace") from None
     if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         raise Away(f"the server at {address} wants another token: name its own configuration with --config")
+    if answer.status_code in (httpx.codes.SERVICE_UNAVAILABLE,):
+        raise Away(f"the server at {address} cannot say how it is: {printable(answer.text.strip()[:MOST_CHARACTERS])}")
     if not isinstance(found, dict):
         raise Away(f"what listens at {address} does not say how it is: it answers {answer.status_code}")
     if found.get("format") != FORMAT:

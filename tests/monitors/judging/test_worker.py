@@ -18,6 +18,7 @@ from qualitrace_monitors.judges.settings import Budget
 from qualitrace_monitors.judging import unpaid, worker
 from qualitrace_monitors.judging.calls import CallsInTurn
 from qualitrace_monitors.judging.judgement import Judgement
+from qualitrace_monitors.judging.worker import AWAY_SECONDS
 from support.judging import METADATA, MIDNIGHT, Monitor, verdict
 
 
@@ -151,6 +152,24 @@ def test_a_provider_that_asks_for_an_hour_is_probed_earlier(make: Callable[..., 
     monitor.judge.answers = []
     assert len(times_asked(monitor, 610)) == 10
     assert monitor.outcomes() == {"scored": 10}
+
+
+def test_a_provider_that_is_away_is_told_long_before_its_third_refusal(make: Callable[..., Monitor]):
+    """It asks for an hour, and is asked a few times in it; the first verdict ends the problem."""
+    monitor = make("llm")
+    monitor.put(1)
+    monitor.judge.answers = [verdict(), TransientJudgeError("quota", retry_after=3600.0)]
+    monitor.worker.step()
+    monitor.put(2)
+    monitor.worker.step()
+    (queue,) = monitor.worker.queues
+    monitor.now += AWAY_SECONDS
+    assert monitor.worker.problem(queue) == ""
+    monitor.now += 5
+    assert monitor.worker.problem(queue) == f"no verdict for {AWAY_SECONDS + 5:.0f} s: see the log"
+    monitor.now += 60
+    monitor.worker.step()
+    assert (monitor.worker.problem(queue), monitor.worker.failing(queue)) == ("", 0)
 
 
 class HeldCalls(CallsInTurn[Judgement]):

@@ -61,6 +61,16 @@ def test_what_waits_for_mlflow_is_one_problem(open_web: OpenWeb) -> None:
     )
 
 
+def test_what_waits_for_the_state_database_is_no_fault_of_mlflow(open_web: OpenWeb) -> None:
+    """One problem, whose age is that of what is wrong, not of the first look at it."""
+    web = open_web(**QUIET)
+    for name in ("storing", "judging:0", "alerts", "delivery:ops"):
+        web.health.add(name, lambda: "it fails: see the log")
+    web.health.add("state_database", lambda: "another process holds its lock, for 8 s now", lambda: 8.0)
+    (found,) = problems(web).items()
+    assert (found[0], found[1]["severity"], found[1]["since"]) == ("state_database", "critical", NOW - 8)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -16,8 +16,17 @@ from qualitrace_collector.mlflow_store import connection
 from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
 from qualitrace_collector.process import loop
 from qualitrace_collector.process.loop import Loop
+from qualitrace_collector.state import database
 from qualitrace_monitors.server.health import Health
-from qualitrace_monitors.server.probes import ACK_SECONDS, REMINDER_SECONDS, SILENCE_SECONDS, AckProbe, MlflowProbe
+from qualitrace_monitors.server.probes import (
+    ACK_SECONDS,
+    LOCKED_SECONDS,
+    REMINDER_SECONDS,
+    SILENCE_SECONDS,
+    AckProbe,
+    MlflowProbe,
+    StateProbe,
+)
 from support.mlflow_db import new_database
 from support.waiting import eventually
 
@@ -41,6 +50,38 @@ def journal(tmp_path: Path) -> Iterator[SqliteJournal]:
     opened = SqliteJournal(tmp_path / "journal.db", 10_000)
     yield opened
     opened.close()
+
+
+class TestState:
+    """Whether the state database can be written."""
+
+    @pytest.mark.parametrize("reason", ["locked", "read-only"])
+    def test_what_keeps_it_from_being_written_is_named_while_it_does(
+        self, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, reason: str
+    ) -> None:
+        """Not before it has lasted longer than a transaction takes."""
+        monkeypatch.setattr(database, "BUSY_TIMEOUT_SECONDS", 0.05)
+        state = database.Database(tmp_path / "state.db")
+        probe = StateProbe(state, clock)
+        holder = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
+        if reason == "locked":
+            holder.execute("BEGIN IMMEDIATE")
+        else:
+            state.connection().execute("PRAGMA query_only = 1")
+        clock.now += LOCKED_SECONDS - 1
+        probe.look()
+        assert probe.problem() == ""
+        clock.now += 2
+        probe.look()
+        assert probe.problem().endswith(f"{LOCKED_SECONDS + 1:.0f} s now")
+        assert probe.lasted() == LOCKED_SECONDS + 1
+        assert ("locked" if reason == "locked" else "readonly") in probe.problem()
+        holder.rollback()
+        state.connection().execute("PRAGMA query_only = 0")
+        probe.look()
+        assert probe.problem() == ""
+        holder.close()
+        state.close()
 
 
 class TestAcks:
@@ -189,7 +230,7 @@ class TestMlflow:
         thread = threading.Thread(target=probe.look)
         thread.start()
         try:
-            eventually(lambda: probe._silence() == 0.0 and probe._asked_at is not None)
+            eventually(lambda: probe.silence() == 0.0 and probe._asked_at is not None)
             probe.remind()
             clock.now += SILENCE_SECONDS + 1
             probe.remind()

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import threading
 from collections.abc import Callable
@@ -70,6 +71,18 @@ def test_what_is_wrong_comes_first_in_plain_columns(run: Callable[..., Result], 
     services = lines[lines.index("services, the last 1h") + 2 :][:2]
     assert [line.split("  ")[0] for line in services] == ["shop [2J", "faq"]
     assert "0.0% (0.0% – " in services[0]
+
+
+def test_why_the_server_cannot_say_is_said(run: Callable[..., Result], web: WebStand) -> None:
+    """Exit code 1, as without a server; no control character comes through."""
+
+    def locked() -> str:
+        raise sqlite3.OperationalError("database is locked\x1b[2J")
+
+    web.health.add("mlflow", locked)
+    done = run(web)
+    assert done.exit_code == 1
+    assert "cannot say how it is: the state database cannot be used: database is locked [2J" in done.stderr
 
 
 def test_json_is_what_the_server_says(run: Callable[..., Result], firing: WebStand) -> None:

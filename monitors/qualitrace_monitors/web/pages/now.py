@@ -37,7 +37,7 @@ def _context(sources: Sources, request: PageRequest) -> Mapping[str, Any]:
         "more_pending": max(0, len(pending) - ALERTS),
         "runbook_urls": {rule.name: rule.runbook_url for rule in sources.alerts.rules},
         "problems": overview.problems,
-        "is_away": any(problem.kind in ("mlflow", "journal") for problem in overview.problems),
+        "blocked_by": {problem.kind for problem in overview.problems if problem.severity == "critical"} - {"receiver"},
         "why_no_scores": _why_no_scores(sources, overview),
         "shown": shown,
         "more_services": overview.services[SERVICES : SERVICES + NAMES],
