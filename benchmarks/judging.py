@@ -23,7 +23,7 @@ from qualitrace_monitors.judges.settings import Budget, JudgeConfig
 from qualitrace_monitors.judging.calls import CallsInTurn, ConcurrentCalls
 from qualitrace_monitors.judging.metrics import JudgeMetrics
 from qualitrace_monitors.judging.worker import JudgeWorker
-from qualitrace_monitors.server.services import LOCAL_BATCH
+from qualitrace_monitors.server.judge_workers import LOCAL_BATCH
 
 _QUESTION = "How long does the warranty of kettle number {n} last, and who repairs it?"
 _ANSWER = "The warranty of kettle number {n} lasts 24 months. Brightwater Services repairs it at no cost."

@@ -92,6 +92,7 @@ class WebStand:
             links=links,
             mlflow_uri=masked(parsed.tracking_uri),
             trials=Trials(database.path, parsed.alerts),
+            names_key=bytes(32),
             clock=lambda: NOW,
         )
         self.registry.register(ReloadCollector(reloader))

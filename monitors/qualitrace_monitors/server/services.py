@@ -9,19 +9,16 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry
 
-from qualitrace_collector.journal import JournalEntry, JournalError, SqliteJournal
-from qualitrace_collector.masking import masked
+from qualitrace_collector.journal import JournalError, SqliteJournal
 from qualitrace_collector.mlflow_store.retention import Retainer
 from qualitrace_collector.mlflow_store.settings import Retention
 from qualitrace_collector.mlflow_store.store import TraceStore
 from qualitrace_collector.mlflow_store.writer_process import Writer, has_second_core
-from qualitrace_collector.person_feedback import PersonFeedback
 from qualitrace_collector.pipeline.feedback_delivery import FeedbackDelivery
 from qualitrace_collector.pipeline.loop import Pipeline
 from qualitrace_collector.pipeline.recorder import Recorder
 from qualitrace_collector.pipeline.trace_metrics import TraceMetrics
 from qualitrace_collector.process import watchdog
-from qualitrace_collector.process.in_work import GROUPS, InWork
 from qualitrace_collector.process.loop import Loop
 from qualitrace_collector.state import Database, JudgeQueue, Ledger
 from qualitrace_collector.telemetry.export import OwnTelemetry
@@ -34,35 +31,23 @@ from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.estimate import scores
 from qualitrace_monitors.estimate.estimator import Estimator
-from qualitrace_monitors.judges.build import JudgeStage, build_stages
 from qualitrace_monitors.judges.cache import VerdictCache
 from qualitrace_monitors.judges.llm import fences
-from qualitrace_monitors.judging.calls import Calls, CallsInTurn, ConcurrentCalls
-from qualitrace_monitors.judging.judgement import Judgement
 from qualitrace_monitors.judging.metrics import JudgeMetrics
 from qualitrace_monitors.judging.worker import JudgeWorker
 from qualitrace_monitors.metrics.process import expose_process
-from qualitrace_monitors.metrics.reloads import ReloadCollector
-from qualitrace_monitors.metrics.scrape import BudgetCollector, StateCollector
 from qualitrace_monitors.notify import history
 from qualitrace_monitors.notify.delivery import Notifier
 from qualitrace_monitors.notify.heartbeat import Heartbeat
 from qualitrace_monitors.notify.payload import Links
-from qualitrace_monitors.overview.day_before import DayBefore
-from qualitrace_monitors.overview.inputs import JournalState
 from qualitrace_monitors.reload.channel import Reloader
 from qualitrace_monitors.server.health import OTLP, STATE, Health
+from qualitrace_monitors.server.judge_workers import build_judge_workers
 from qualitrace_monitors.server.probes import AckProbe, MlflowProbe, StateProbe
-from qualitrace_monitors.web.app import create_app
-from qualitrace_monitors.web.page import Sources
-from qualitrace_monitors.web.server import WebServer
-from qualitrace_monitors.web.trials import Trials
+from qualitrace_monitors.server.web_port import WebPort
 
 _log = logging.getLogger(__name__)
 
-LOCAL_BATCH = 256
-SLOW_GROUPS = 8
-"""Into how many groups the calls are divided that were in flight when the process died: each group takes seconds."""
 PRUNE_SECONDS, BOUND_SECONDS = 600.0, 60.0
 HELD_UP_SECONDS = 60.0
 """How long a complete trace may wait to be stored until storing counts as held up."""
@@ -87,7 +72,7 @@ class Services:
     """
 
     def __init__(self, config: Config, *, collect: bool, monitor: bool, reloader: Reloader | None = None) -> None:
-        self._config, self._reloader = config, reloader
+        self._config = config
         self._registry = CollectorRegistry()
         expose_process(self._registry)
         self._database = Database.of(config.data_dir)
@@ -96,7 +81,6 @@ class Services:
             self._journal.append([], watchdog.restart_counts("work"))
         self._store = TraceStore.of(config.mlflow, config.data_dir)
         self._estimator = Estimator(self._database)
-        self._mlflow_uri = masked(config.tracking_uri)
         self._links = Links(config.listen.web_url, config.mlflow.pages)
         self._telemetry = OwnTelemetry(config.telemetry, self._registry, config.data_dir)
         self._notifier = Notifier(config.notify, self._database, self._telemetry.tracer)
@@ -110,12 +94,27 @@ class Services:
         self._recorder = self._build_recorder()
         self._pipeline = self._build_pipeline() if collect else None
         self._in_work = [self._pipeline.in_work] if self._pipeline else []
-        self._workers = self._build_workers() if monitor else {}
+        key = fences.key_of(config.data_dir)
+        self._workers = self._build_workers(key) if monitor else {}
         self._loops = self._build_loops(monitor=monitor)
         self._health = self._build_health()
         self._needing_mlflow = {COLLECT, "feedback", "retention", *self._workers}
         self._draining = [loop for loop in self._loops if loop.name in (COLLECT, *self._workers)]
-        self._web = self._build_web()
+        self._web = WebPort(
+            config=config,
+            registry=self._registry,
+            database=self._database,
+            journal=self._journal,
+            estimator=self._estimator,
+            alerts=self._alerts,
+            spending=self._spending,
+            pacing=self._pacing,
+            notifier=self._notifier,
+            health=self._health,
+            links=self._links,
+            reloader=reloader,
+            key=key,
+        ).server()
 
     def start(self) -> None:
         """Start the web port and the threads; those that need MLflow begin after its first answer. Safe twice.
@@ -218,25 +217,11 @@ class Services:
         parts = (self._config, self._journal, self._store, Ledger(self._database), self._recorder)
         return Pipeline(*parts, writer=writer, tracer=self._telemetry.tracer)
 
-    def _build_workers(self) -> dict[str, JudgeWorker]:
-        """Make one worker for the local judges, and one for the judges of each provider, by their threads' names."""
-        lanes: dict[str, list[JudgeStage]] = {"local": []}
-        for stage in build_stages(self._config.judges, fences.key_of(self._config.data_dir)):
-            lanes.setdefault(stage.lane, []).append(stage)
-        parts = (self._database, self._store, self._judge_metrics, self._spending)
-        earlier = [*self._in_work]
-        workers: dict[str, JudgeWorker] = {}
-        for number, (lane, stages) in enumerate(lanes.items()):
-            is_local = lane == "local"
-            calls: Calls[Judgement] = CallsInTurn(LOCAL_BATCH) if is_local else ConcurrentCalls()
-            in_work = InWork(self._config.data_dir / f"judge-{number}.in-work", GROUPS if is_local else SLOW_GROUPS)
-            workers[f"judging:{number}"] = JudgeWorker(
-                stages, *parts, calls, in_work, earlier=[*earlier], tracer=self._telemetry.tracer
-            )
-            self._in_work.append(in_work)
-            if is_local:  # what computes is acquitted in seconds; calls over the network hold up nothing else
-                earlier.append(in_work)
-        return workers
+    def _build_workers(self, key: bytes) -> dict[str, JudgeWorker]:
+        parts = self._database, self._store, self._judge_metrics, self._spending
+        made = build_judge_workers(self._config, key, parts, self._in_work, self._telemetry.tracer)
+        self._in_work += [in_work for _, in_work in made.values()]
+        return {name: worker for name, (worker, _) in made.items()}
 
     def _look(self, _now: float) -> None:
         if self._acks is not None:
@@ -299,62 +284,6 @@ class Services:
 
     def _deliver_next(self, receiver: str) -> float:
         return 0.0 if self._notifier.deliver_next(receiver, time.time()) else NOTIFY_SECONDS
-
-    def _journal_state(self) -> JournalState | None:
-        journal = self._journal
-        try:
-            requests, size = journal.pending()
-            return JournalState(
-                requests=requests,
-                bytes=size,
-                max_bytes=journal.max_size,
-                oldest_at=journal.oldest(),
-                free_bytes=journal.free_bytes(),
-            )
-        except JournalError:
-            return None
-
-    def _build_web(self) -> WebServer:
-        state = StateCollector(
-            database=self._database,
-            estimator=self._estimator,
-            alerts=self._alerts,
-            clock=time.time,
-            journal_oldest=self._journal.oldest,
-            problems=self._health.problems,
-            journal_backlog=lambda: self._journal.pending()[0],
-            receive_counts=self._journal.counters,
-            notification_counts=lambda: self._notifier.notifications,
-        )
-        self._registry.register(state)
-        self._registry.register(BudgetCollector(self._config.judges, self._spending, self._pacing, time.time))
-        sources = Sources(
-            config=self._config,
-            database=self._database,
-            estimator=self._estimator,
-            day_before=DayBefore(self._estimator),
-            alerts=self._alerts,
-            spending=self._spending,
-            pacing=self._pacing,
-            problems=self._health.problems,
-            since=self._health.since,
-            journal=self._journal_state,
-            reload_state=lambda: self._reloader and self._reloader.state,
-            give_feedback=self._give_feedback,
-            links=self._links,
-            mlflow_uri=self._mlflow_uri,
-            trials=Trials(self._database.path, self._config.alerts),
-            clock=time.time,
-        )
-        self._registry.register(ReloadCollector(self._reloader))
-        app = create_app(sources, self._registry, self._health.report, self._reloader)
-        return WebServer(app, self._config.listen.web)
-
-    def _give_feedback(self, feedback: PersonFeedback) -> None:
-        """Take the way of feedback through the door, which is redacted on it."""
-        payload = feedback.model_dump_json().encode()
-        entry = JournalEntry(signal="feedback", payload=payload, received_at=time.time())
-        self._journal.append([entry], {("feedback_received", feedback.source): 1})
 
 
 def _delivery_to(receiver: str) -> str:

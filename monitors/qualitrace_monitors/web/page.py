@@ -30,12 +30,14 @@ class Sources(Inputs):
         give_feedback: makes a person's opinion durable, on its way to MLflow. Raises JournalError.
         mlflow_uri: without credentials.
         trials: backtests that readers ask for.
+        names_key: of the marks of values that are masked, see `PartNames`; at most 64 bytes.
     """
 
     give_feedback: Callable[[PersonFeedback], None]
     links: Links
     mlflow_uri: str
     trials: Trials
+    names_key: bytes
 
     @property
     def has_trace_pages(self) -> bool:
