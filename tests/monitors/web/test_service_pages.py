@@ -198,6 +198,26 @@ class TestJudge:
         assert "they differ." in page
         assert "No score in this time is of release 9.9" in web.get(f"{JUDGE}?by=release&a=9.9&b=1.4").text
 
+    @pytest.mark.parametrize("by", ["release", "route", "model", "prompt_version"])
+    def test_names_of_persons_are_masked_and_compared_all_the_same(
+        self, database: Database, add_scores: AddScores, open_web: OpenWeb, by: str
+    ) -> None:
+        """By a mark, or by the name itself for who knows it; the setting shows it to those who may act."""
+        names = "jane.doe@example.com", "john.roe@example.com"
+        for name, passes in zip(names, ([True] * 40, [True, False] * 20), strict=True):
+            add_scores(database, passes, NOW - 90, **{by: name})
+        web = open_web()
+        page = web.get(f"{JUDGE}?window=24h&by={by}").text
+        marks = re.findall(r'name="a" value="(~\w+)"', page)
+        assert len(set(marks)) == 2
+        assert all(f"[email] {mark}" in page for mark in marks)
+        for a, b in (marks, names):
+            compared = httpx.get(f"{web.url}{JUDGE}", params={"window": "24h", "by": by, "a": a, "b": b}).text
+            assert "50.0 points" in compared
+            assert not any(name in compared or name in page for name in names)
+        shown = open_web(listen={"web_personal_data": "shown"}).get(f"{JUDGE}?window=24h&by={by}").text
+        assert all(f'value="{name}"' in shown for name in names)
+
     def test_tiers_stand_side_by_side_and_labels_correct_them(
         self, database: Database, add_score: AddScore, web: WebStand
     ) -> None:

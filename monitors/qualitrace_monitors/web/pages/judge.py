@@ -22,6 +22,8 @@ from qualitrace_monitors.notify.history import Event
 from qualitrace_monitors.overview.trusted import most_trusted
 from qualitrace_monitors.web.charting import chart, line
 from qualitrace_monitors.web.page import BadQuery, PageRequest, Sources
+from qualitrace_monitors.web.pages.answers import shown
+from qualitrace_monitors.web.part_names import PartNames
 from qualitrace_monitors.web.period import LONGEST, Period
 
 EVENTS = 20
@@ -84,6 +86,7 @@ def context(sources: Sources, request: PageRequest, service: str, name: str, per
     estimator, end = sources.estimator, period.end
     estimates = estimator.estimates(end, period.seconds, judge=name, service=service)
     asked = _Asked.read(request.query, [each.tier for each in estimates])
+    names = PartNames(shown(sources, request), sources.names_key)
     trusted = most_trusted(estimates).get((service, name))
     main = next((each for each in estimates if each.tier == asked.tier), trusted)
     scored = "llm" if main is not None and main.tier == JOINED else main.tier if main is not None else ""
@@ -96,7 +99,8 @@ def context(sources: Sources, request: PageRequest, service: str, name: str, per
     before = estimator.estimates(at, period.seconds, judge=name, service=service) if is_before_kept else []
     events = _events(sources, service, name, charted)
     sequences = estimator.sequences(judge=name, service=service)
-    marks = _marks(_release_times(sources, service, name, charted, sequences), events, charted)
+    found = _release_times(sources, service, name, charted, sequences)
+    marks = _marks([replace(each, name=names.shown(each.name)) for each in found], events, charted)
     return {
         "asked": asked,
         "main": main,
@@ -117,7 +121,8 @@ def context(sources: Sources, request: PageRequest, service: str, name: str, per
         "slices": SLICED,
         "fields": {**period.fields, **{key: request.query[key] for key in KEPT if request.query.get(key)}},
         "answers": urlencode({"service": service, "judge": name, **period.fields, "verdict": "fail"}),
-        **_slices(sources, service, name, period, scored, asked),
+        "shown_name": names.shown,
+        **_slices(sources, service, name, period, scored, asked, names),
     }
 
 
@@ -206,17 +211,24 @@ def _marks(found: Sequence[Release], events: Sequence[Event], period: Period) ->
     ]
 
 
-def _slices(sources: Sources, service: str, name: str, period: Period, scored: str, asked: _Asked) -> Mapping[str, Any]:
+def _slices(
+    sources: Sources, service: str, name: str, period: Period, scored: str, asked: _Asked, names: PartNames
+) -> Mapping[str, Any]:
     """Return the estimates by the values of a slice, most scores first, and how the chosen two differ."""
     slices = sources.estimator.slices(asked.by, period.end, period.seconds, judge=name, service=service)
     found = {value: estimate for value, estimate in slices if estimate.tier == scored}
     by_count = sorted(found.items(), key=lambda item: (-item[1].samples, item[0]))
-    a, b = (found.get(value) for value in (asked.a, asked.b))
+    chosen = tuple(names.find(text, found) for text in (asked.a, asked.b))
+    a, b = (found.get(value) for value in chosen)
     compared: list[tuple[Quantity, Any]] = []
-    if a is not None and b is not None and asked.a != asked.b:
+    if a is not None and b is not None and a is not b:
         compared = [(quantity, difference(a, b, quantity)) for quantity in QUANTITIES]
-    missing = [value[:80] for value in (asked.a, asked.b) if value and value not in found]
-    return {"by_value": by_count, "compared": compared, "missing": missing}
+    return {
+        "by_value": [(value, names.address(value), estimate) for value, estimate in by_count],
+        "chosen": chosen,
+        "compared": compared,
+        "missing": [value[:80] for value in chosen if value and value not in found],
+    }
 
 
 def _bins(shares: Sequence[float]) -> list[tuple[float, float, float]]:
