@@ -9,7 +9,7 @@ PYTEST := $(BIN)/pytest -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reo
 # The tests start hundreds of processes, each of which would compile the project and not keep it.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test lint types format fuzz crash outage backups soak bombs libraries javascript bench overhead
+.PHONY: help setup demo check test lint types format fuzz crash outage restarts backups soak bombs libraries javascript bench overhead
 .PHONY: docs stack image-check clean
 
 help: ## list the targets
@@ -62,6 +62,9 @@ crash: setup ## kill the service 50 times at random moments under load, and coun
 
 outage: setup ## lock MLflow's database for 60 s under full load, and count (SECONDS=n)
 	PYTHONPATH=tests $(BIN)/python -m support.outage $(if $(SECONDS),--seconds $(SECONDS))
+
+restarts: setup ## restart a server under OpenTelemetry exporters 5 times, and count (RESTARTS=n, TIMEOUT=s)
+	PYTHONPATH=tests $(BIN)/python -m support.restarts $(if $(RESTARTS),--restarts $(RESTARTS)) $(if $(TIMEOUT),--timeout $(TIMEOUT))
 
 backups: setup ## back up a server under load 20 times with kills in between, restore each, and count (ROUNDS=n, SEED=s)
 	PYTHONPATH=tests $(BIN)/python -m support.backups $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED))

@@ -1,6 +1,6 @@
 """Restarts a server under OpenTelemetry's own exporters, and counts seconds without an ack and spans that are lost.
 
-`python -m support.restarts [--restarts 5]`
+`python -m support.restarts [--restarts 5] [--timeout 60]`
 """
 
 import argparse
@@ -99,12 +99,16 @@ class Outcome:
     given_up: int
 
 
-def restart_run(folder: Path, restarts: int) -> list[Outcome]:
-    """Restart a server in `folder` under two applications, by SIGTERM and a new start."""
+def restart_run(folder: Path, restarts: int, timeout: float | None) -> list[Outcome]:
+    """Restart a server in `folder` under two applications, by SIGTERM and a new start.
+
+    Args:
+        timeout: the exporters', in seconds; None for their default.
+    """
     server = Server(folder, judges=[]).start()
     applications = [
-        Application("http", HttpExporter(f"http://{server.http}/v1/traces")),
-        Application("grpc", GrpcExporter(server.grpc, insecure=True)),
+        Application("http", HttpExporter(f"http://{server.http}/v1/traces", timeout=timeout)),
+        Application("grpc", GrpcExporter(server.grpc, insecure=True, timeout=timeout)),
     ]
     gaps: dict[str, list[float]] = {application.name: [] for application in applications}
     try:
@@ -145,9 +149,10 @@ def main() -> int:
     """Print the counts; exit with 1 if a span is lost."""
     parser = argparse.ArgumentParser(prog="support.restarts")
     parser.add_argument("--restarts", type=int, default=5)
+    parser.add_argument("--timeout", type=float)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="qualitrace-restarts-") as folder:
-        outcomes = restart_run(Path(folder), arguments.restarts)
+        outcomes = restart_run(Path(folder), arguments.restarts, arguments.timeout)
     for outcome in outcomes:
         gaps = ", ".join(f"{gap:.1f}" for gap in sorted(outcome.gaps))
         print(

@@ -1,6 +1,7 @@
 """Puts a backup where a server finds it."""
 
 import hashlib
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ def restore(config: CollectorConfig, source: Path) -> Manifest:
     """
     manifest, places = Manifest.read(source), Places.of(config)
     _check_mlflow(manifest, places, config, source)
+    _check_user(config.data_dir)
     lock_data_dir(config.data_dir, ("collector", "monitor"))  # until this process ends
     _check_empty(places)
     unfinished = config.data_dir / UNFINISHED_RESTORE
@@ -59,6 +61,12 @@ def _check_mlflow(manifest: Manifest, places: Places, config: CollectorConfig, s
             f"{source}: is without MLflow's database, which was {manifest.mlflow_at}; restore that one from its own "
             "backup, and set mlflow.tracking_uri"
         )
+
+
+def _check_user(data_dir: Path) -> None:
+    """Refuse to write files as root that the server's user could not read."""
+    if os.geteuid() == 0 and data_dir.exists() and (owner := data_dir.stat().st_uid) != 0:
+        raise BackupError(f"{data_dir}: belongs to the user {owner}; run the command as that one: sudo -u '#{owner}' …")
 
 
 def _check_empty(places: Places) -> None:

@@ -246,6 +246,20 @@ def test_a_folder_of_a_running_server_is_refused(backup: Path, tmp_path: Path):
     assert not (tmp_path / "new" / "state.db").exists()
 
 
+def test_root_restores_nothing_that_the_server_could_not_read(
+    backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where another user owns the folder."""
+    new = tmp_path / "new"
+    new.mkdir()
+    if os.geteuid() == 0:
+        os.chown(new, 1, 1)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(BackupError, match=rf"new: belongs to the user {new.stat().st_uid}; run the command as"):
+        restore(empty(tmp_path), backup)
+    assert not [*new.iterdir()]
+
+
 def test_what_a_crash_left_in_the_log_is_in_the_backup(config: CollectorConfig, tmp_path: Path):
     """The request that was acked last may be in the -wal alone, with no process to read it."""
     journal = SqliteJournal(config.data_dir / "journal.db", 1 << 20)
