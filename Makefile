@@ -9,8 +9,8 @@ PYTEST := $(BIN)/pytest -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reo
 # The tests start hundreds of processes, each of which would compile the project and not keep it.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test lint types format fuzz crash outage restarts backups soak bombs libraries javascript bench overhead
-.PHONY: docs stack image-check clean
+.PHONY: help setup demo check test lint types format fuzz crash outage restarts backups soak bombs libraries
+.PHONY: javascript bench overhead docs stack image-check clean failover bench-large
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -69,6 +69,10 @@ restarts: setup ## restart a server under OpenTelemetry exporters 5 times, and c
 backups: setup ## back up a server under load 20 times with kills in between, restore each, and count (ROUNDS=n, SEED=s)
 	PYTHONPATH=tests $(BIN)/python -m support.backups $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED))
 
+failover: setup ## take PostgreSQL away under load in every way that it may go, and count (SECONDS=n, ONLY="a word")
+	tests/install-services
+	PYTHONPATH=tests $(BIN)/python -m support.failover $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ONLY),--only "$(ONLY)")
+
 soak: setup ## run 20 minutes under load with bombs and kills, and count (MINUTES=n, SEED=s)
 	PYTHONPATH=tests $(BIN)/python -m support.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
@@ -88,6 +92,10 @@ docs: setup ## build the documentation as a site in build/docs
 
 bench: setup ## time the main path beside its peers
 	$(BIN)/python benchmarks/run.py
+
+bench-large: setup ## measure a PostgreSQL with ten million spans: ingest, searches, retention (SPANS=n, FOLDER=keeps it)
+	tests/install-services
+	PYTHONPATH=benchmarks:tests $(BIN)/python -m postgres.run $(if $(SPANS),--spans $(SPANS)) $(if $(FOLDER),--folder $(FOLDER))
 
 overhead: setup ## time what the SDK adds to an application, beside other tracers (ONLY=langfuse, QUICK=1, INSTRUCTIONS=1)
 	$(BIN)/pip install --quiet uv

@@ -17,11 +17,20 @@ START_SECONDS = 120
 
 
 @contextmanager
-def mlflow_server(folder: Path) -> Generator[str]:
-    """Run a tracking server on an empty SQLite database in `folder`; gives its address."""
+def mlflow_server(folder: Path, database: str = "") -> Generator[str]:
+    """Run a tracking server; gives its address.
+
+    Args:
+        database: its URI; by default an empty SQLite database in `folder`.
+    """
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--backend-store-uri", new_database(folder), "--artifacts-destination", str(folder / "artifacts")]
+    command += [
+        "--backend-store-uri",
+        database or new_database(folder),
+        "--artifacts-destination",
+        str(folder / "artifacts"),
+    ]
     with (folder / "mlflow-server.log").open("w") as log:
         process = subprocess.Popen(
             command,

@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy
+
 from support.load import SPANS
 
 HALF = 1 << 55
@@ -68,6 +70,12 @@ def rows(path: Path, query: str) -> list[tuple[Any, ...]]:
         connection.close()
 
 
+def _mlflow_rows(uri: str, query: str) -> list[Any]:
+    engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.exec_driver_sql(query)]
+
+
 def ledger(data: Path) -> dict[tuple[str, str], int]:
     """Return the ledger's totals by judge (empty for whole traces) and outcome."""
     found = rows(data / "state.db", "SELECT judge, outcome, sum(total) FROM ledger GROUP BY 1, 2")
@@ -80,11 +88,22 @@ def is_settled(data: Path) -> bool:
     return requests == 0 and not any(outcome == "queued" for _, outcome in ledger(data))
 
 
-def count(data: Path, acked: Iterable[str], judges: Sequence[str]) -> Tally:
-    """Count; `data` is the server's data_dir, with MLflow's database in it, and its sampling rate is 0.5."""
-    traces = set(acked)
-    spans = dict(rows(data / "mlflow.db", "SELECT trace_id, count(*) FROM spans GROUP BY 1"))
-    assessments = Counter(rows(data / "mlflow.db", "SELECT trace_id, name FROM assessments"))
+def count(
+    data: Path, acked: Iterable[str], judges: Sequence[str], mlflow: str = "", others: Iterable[str] = ()
+) -> Tally:
+    """Count; the server's sampling rate is 0.5.
+
+    Args:
+        data: the server's data_dir.
+        mlflow: the URI of MLflow's database; by default it is in `data`.
+        others: traces that other servers stored there.
+    """
+    traces, elsewhere = set(acked), set(others)
+    uri = mlflow or f"sqlite:///{data / 'mlflow.db'}"
+    of_spans = _mlflow_rows(uri, "SELECT trace_id, count(*) FROM spans GROUP BY 1")
+    spans = {trace: number for trace, number in of_spans if trace not in elsewhere}
+    of_assessments = _mlflow_rows(uri, "SELECT trace_id, name FROM assessments")
+    assessments = Counter(row for row in of_assessments if row[0] not in elsewhere)
     scores = Counter(rows(data / "state.db", "SELECT trace_id, judge FROM score"))
     due = {(trace, judge) for trace in traces for judge in judges if _is_in_half(trace)}
     picked = len(due) // len(judges)

@@ -7,12 +7,14 @@ from pathlib import Path
 
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.abstract_store import AbstractStore
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking._tracking_service.utils import _get_store  # pyright: ignore[reportPrivateUsage]
 from mlflow.utils.credentials import get_default_host_creds
 from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError
 
 from qualitrace_collector.masking import masked
+from qualitrace_collector.mlflow_store.postgres import is_fault, set_deadlines
 from qualitrace_collector.mlflow_store.reach import check_database
 from qualitrace_collector.mlflow_store.tracking_server import TrackingServer
 from qualitrace_collector.mlflow_store.unavailable import (
@@ -109,7 +111,10 @@ def mlflow_store(tracking_uri: str, artifact_uri: str | None = None) -> Abstract
         return _tracking_server(tracking_uri)
     if tracking_uri.startswith("sqlite") and (path := make_url(tracking_uri).database):
         artifact_uri = (Path(path).resolve().parent / "artifacts").as_uri()
-    return _get_store(tracking_uri, artifact_uri)
+    store = _get_store(tracking_uri, artifact_uri)
+    if isinstance(store, SqlAlchemyStore):
+        set_deadlines(store.engine)
+    return store
 
 
 @cache
@@ -118,6 +123,8 @@ def _tracking_server(tracking_uri: str) -> AbstractStore:
 
 
 def _is_transient(error: Exception) -> bool:
+    if is_fault(error):
+        return True
     if isinstance(error, MlflowException):
         return error.error_code in _TRANSIENT_CODES
     # What is asked outside of MLflow's sessions raises what MLflow calls TEMPORARILY_UNAVAILABLE.

@@ -6,6 +6,7 @@ from sqlalchemy import NullPool, create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from qualitrace_collector.masking import masked
+from qualitrace_collector.mlflow_store.postgres import set_deadlines
 from qualitrace_collector.mlflow_store.unavailable import StoreUnavailable, reason
 
 # How long a database may take, by the name that its driver gives the setting, and what is read of it. A locked SQLite
@@ -32,8 +33,10 @@ def check_database(tracking_uri: str) -> None:
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
         return  # MLflow makes the file, and its folder
     arguments, query = _PROBES.get(url.get_backend_name(), ({}, "SELECT 1"))
+    engine = create_engine(url, poolclass=NullPool, connect_args=arguments)
+    set_deadlines(engine)
     try:
-        with create_engine(url, poolclass=NullPool, connect_args=arguments).connect() as connection:
+        with engine.connect() as connection:
             connection.execute(text(query))
     except SQLAlchemyError as error:
         raise StoreUnavailable(f"{masked(tracking_uri)}: {reason(error)}") from error

@@ -1,0 +1,1 @@
+"""How qualitrace and MLflow do on a PostgreSQL that holds millions of spans."""
