@@ -87,7 +87,7 @@ def test_two_collectors_lose_and_double_nothing(pair: tuple[Server, Server], pos
         eventually(lambda server=server: server.sample("qualitrace_journal_backlog_requests") == 0, timeout=120)
         assert server.sample("qualitrace_dead_letters") == 0
 
-    store = SqlAlchemyStore(pair[0].config["mlflow"]["tracking_uri"], (pair[0].folder / "artifacts").as_uri())
+    store = SqlAlchemyStore(f"{postgres.uri}postgres", (pair[0].folder / "artifacts").as_uri())
     found: dict[str, Trace] = {}
     for start in range(0, TRACES, 20):
         ids = [f"tr-{trace_id(number).hex()}" for number in numbers[start : start + 20]]
