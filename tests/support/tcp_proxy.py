@@ -64,13 +64,14 @@ class TcpProxy:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         moving = self._moving
-        await moving.wait()
-        try:
-            there = await asyncio.open_connection("127.0.0.1", self.upstream)
-        except OSError:
-            writer.close()
-            return
-        await asyncio.gather(_pump(reader, there[1], moving), _pump(there[0], writer, moving))
+        with suppress(asyncio.CancelledError):  # the proxy ends
+            await moving.wait()
+            try:
+                there = await asyncio.open_connection("127.0.0.1", self.upstream)
+            except OSError:
+                writer.close()
+                return
+            await asyncio.gather(_pump(reader, there[1], moving), _pump(there[0], writer, moving))
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, moving: asyncio.Event) -> None:
