@@ -27,6 +27,7 @@ class DayBefore:
         minute = math.floor(now / MINUTE)
         with self._lock:  # who comes meanwhile waits for the same
             if minute != self._minute:
-                self._estimates = self._estimator.estimates(now - NOW_SECONDS, BEFORE_SECONDS)
+                # By whole minutes: the one in which the last hour begins belongs to that hour alone.
+                self._estimates = self._estimator.estimates(now - NOW_SECONDS - MINUTE, BEFORE_SECONDS)
                 self._minute = minute
             return self._estimates

@@ -43,6 +43,14 @@ def test_services_come_with_quality_now_and_before_and_what_they_do(
     assert found["format"] == 1
 
 
+def test_each_score_is_either_now_or_before(database: Database, add_scores: Callable[..., None], web: WebStand) -> None:
+    """Those of the minute in which the last hour begins are counted once."""
+    for seconds in (3600, 3600 - 59, 3601, 3661):
+        add_scores(database, [True], NOW - seconds)
+    (judge,) = web.get("/status.json").json()["services"][0]["judges"]
+    assert (judge["now"]["samples"], judge["before"]["samples"]) == (2, 2)
+
+
 def test_the_worst_service_comes_first(database: Database, add_scores: Callable[..., None], open_web: OpenWeb) -> None:
     """One with an alert, then those whose interval lies lowest against the threshold; few scores prove little."""
     for service, passes in (("good", 40), ("few", 0), ("bad", 20), ("firing", 5)):
