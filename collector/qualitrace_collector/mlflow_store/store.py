@@ -7,7 +7,6 @@ import logging
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -20,12 +19,14 @@ from opentelemetry.sdk.resources import Resource
 from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.convert.mlflow_span import AnySpan
 from qualitrace_collector.convert.prompts import searched_prompts
+from qualitrace_collector.mlflow_store.assessments import AssessmentWriter
+from qualitrace_collector.mlflow_store.batches import Progress, write_in_halves
 from qualitrace_collector.mlflow_store.connection import Connection
 from qualitrace_collector.mlflow_store.experiments import Experiments, PlacedTrace
 from qualitrace_collector.mlflow_store.headline import Headline, ended_trace, headline_of
 from qualitrace_collector.mlflow_store.settings import Mlflow
 from qualitrace_collector.mlflow_store.tested_tables import has_tested_tables
-from qualitrace_collector.mlflow_store.unavailable import StoreUnavailable, Unanswered, reason
+from qualitrace_collector.mlflow_store.unavailable import StoreUnavailable, reason
 from qualitrace_collector.mlflow_store.writable import try_to_write
 
 if TYPE_CHECKING:
@@ -36,23 +37,6 @@ _T = TypeVar("_T")
 
 READ_AT_ONCE = 50
 """Traces that are read with one request, whose address names them all."""
-
-HOPELESS = 3
-"""Requests about a single trace that got no answer, none having got one, from which on the rest of a batch waits."""
-
-_UNTRIED = "not tried, since none of those before it was answered"
-
-
-@dataclass
-class _Progress:
-    """What became of the parts of a batch: whether any was taken, and how many single ones got no answer."""
-
-    taken: bool = False
-    unanswered: int = 0
-
-    @property
-    def hopeless(self) -> bool:
-        return not self.taken and self.unanswered >= HOPELESS
 
 
 class TraceStore:
@@ -82,7 +66,7 @@ class TraceStore:
         # What a call has written when it fails in the middle. A server takes these one by one: if each try began anew,
         # a bad line would let no large batch through.
         self._shown: set[Headline] = set()
-        self._assessed: set[str] = set()
+        self._assessments = AssessmentWriter(self._mlflow)
 
     @classmethod
     def of(cls, settings: Mlflow, data_dir: Path) -> Self:
@@ -129,9 +113,9 @@ class TraceStore:
         for place, trace in left:
             groups[place.experiment_id, trace.resource.SerializeToString(deterministic=True)].append(trace)
         refused: dict[str, Exception] = {}
-        progress = _Progress()
+        progress = Progress()
         for (experiment_id, _), group in groups.items():
-            for trace, error in self._bisect(partial(self._log_spans, experiment_id), group, progress):
+            for trace, error in write_in_halves(self._mlflow, partial(self._log_spans, experiment_id), group, progress):
                 if progress.hopeless or not self._is_there(trace, experiment_id):
                     refused[trace.trace_id] = error
         if refused:
@@ -161,7 +145,7 @@ class TraceStore:
     def _show_all(self, traces: Sequence[Sequence[AnySpan]], *, late: bool) -> dict[str, Exception]:
         """Show traces; return the errors of those to which MLflow does not answer."""
         unanswered: dict[str, Exception] = {}
-        for trace, error in self._bisect(lambda some: self._show(some, late=late), traces, _Progress()):
+        for trace, error in write_in_halves(self._mlflow, lambda some: self._show(some, late=late), traces):
             if isinstance(error, StoreUnavailable):
                 unanswered[trace[0].trace_id] = error
                 continue
@@ -233,49 +217,8 @@ class TraceStore:
         return there.issuperset(span.span_id for span in trace.spans)
 
     def save_assessments(self, assessments: Sequence[Assessment]) -> dict[str, Exception]:
-        """Write assessments that bring their own ids, into a database in one transaction.
-
-        One that is there already counts as written.
-
-        Returns:
-            The error of each that MLflow refused, or did not answer to although it answers (`Unanswered`), by
-            assessment id; empty if all are stored.
-        """
-        left, refused, store = assessments, dict[str, Exception](), self._store
-        progress = _Progress()
-        try:
-            if has_tested_tables(store):
-                from qualitrace_collector.mlflow_store.bulk_insert import insert_assessments
-
-                left = insert_assessments(store, assessments)
-        except Exception as error:
-            self._mlflow.raise_if_unavailable(error)  # else one of them is at fault; written one by one, that one shows
-        for assessment in left:
-            if str(assessment.assessment_id) in self._assessed:
-                continue
-            if progress.hopeless:
-                refused[str(assessment.assessment_id)] = StoreUnavailable(_UNTRIED)
-                continue
-            try:
-                store.create_assessment(assessment)
-            except Exception as error:
-                self._mlflow.raise_if_unavailable(error)
-                progress.unanswered += isinstance(error, Unanswered)
-                if not self._has_assessment(assessment):
-                    refused[str(assessment.assessment_id)] = error
-                    continue
-            progress.taken = True
-            self._assessed.add(str(assessment.assessment_id))
-        self._assessed.difference_update(str(assessment.assessment_id) for assessment in left)
-        return refused
-
-    def _has_assessment(self, assessment: Assessment) -> bool:
-        try:
-            self._store.get_assessment(str(assessment.trace_id), str(assessment.assessment_id))
-        except Exception as error:
-            self._mlflow.raise_if_unavailable(error)
-            return False
-        return True
+        """Write assessments that bring their own ids; see `AssessmentWriter.save`."""
+        return self._assessments.save(assessments)
 
     def _placed(self, traces: Sequence[ConvertedTrace]) -> list[PlacedTrace]:
         with self._mlflow.asking():
@@ -299,7 +242,7 @@ class TraceStore:
 
             left.update(insert_rows(store, rows_of(some)))
 
-        left.update(trace.trace_id for (_, trace), _ in self._bisect(insert, traces, _Progress()))
+        left.update(trace.trace_id for (_, trace), _ in write_in_halves(self._mlflow, insert, traces))
         return [placed for placed in traces if placed[1].trace_id in left]
 
     def _log_spans(self, experiment_id: str, traces: Sequence[ConvertedTrace]) -> None:
@@ -330,27 +273,3 @@ class TraceStore:
         except Exception as error:
             self._mlflow.raise_if_unavailable(error)
             return False
-
-    def _bisect(
-        self, write: Callable[[Sequence[_T]], None], items: Sequence[_T], progress: _Progress
-    ) -> list[tuple[_T, Exception]]:
-        """Write items; halve a refused batch until only the guilty are left, and return those with their errors.
-
-        Where every single one gets no answer, the rest is returned untried, with `StoreUnavailable`.
-        """
-        if not items:
-            return []
-        if progress.hopeless:
-            return [(item, StoreUnavailable(_UNTRIED)) for item in items]
-        try:
-            write(items)
-        except Exception as error:
-            self._mlflow.raise_if_unavailable(error)
-            middle = len(items) // 2
-            if not middle:
-                progress.unanswered += isinstance(error, Unanswered)
-                return [(items[0], error)]
-            halves = items[:middle], items[middle:]
-            return [found for half in halves for found in self._bisect(write, half, progress)]
-        progress.taken = True
-        return []

@@ -156,7 +156,7 @@ def test_an_assessment_is_written_once(store: TraceStore, monkeypatch: pytest.Mo
     trace, missing = rag(1), "tr-" + "0" * 31 + "9"
     store.save([trace])
     if not in_bulk:
-        monkeypatch.setattr("qualitrace_collector.mlflow_store.store.has_tested_tables", lambda _store: False)
+        monkeypatch.setattr("qualitrace_collector.mlflow_store.assessments.has_tested_tables", lambda _store: False)
     for _ in range(2):
         assert store.save_assessments([feedback(trace.trace_id)]) == {}
     (assessment,) = MlflowClient(store.tracking_uri).get_trace(trace.trace_id).info.assessments
