@@ -4,6 +4,7 @@
 """
 
 import argparse
+import json
 import random
 import secrets
 import signal
@@ -13,8 +14,10 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from support.load import Load
@@ -28,7 +31,7 @@ LONGEST_PAUSE_SECONDS = 5.0
 PAUSE_SECONDS = 0.4
 SETTLE_SECONDS = 300.0
 BEGIN_SECONDS = 120.0
-ASSEMBLY = {"quiet_period": "1s", "max_open": "5s", "orphan_period": "5s"}
+ASSEMBLY = {"quiet_period": "2s", "max_open": "5s", "orphan_period": "5s"}
 
 EVENTS = ("none", "server killed at a random moment", "server killed before MLflow", "backup killed")
 """What happens during a backup."""
@@ -78,11 +81,11 @@ class Restored:
         return self.ledger and not (self.lost or self.cut or self.doubled or self.unjudged or self.foreign)
 
 
-def restored(source: Path, like: Server, acked: set[str], sent: set[str] | None = None) -> Restored:
+def restored(source: Path, like: Server, acked: Mapping[str, float], sent: set[str] | None = None) -> Restored:
     """Restore a backup into a folder of its own beside it, serve it until all is done, and count.
 
     Args:
-        acked: the traces that were acked before the backup began.
+        acked: when each trace was acked; those that were before the backup began are looked for.
         sent: those that were ever sent; None if others may be there.
     """
     folder = source.with_name(f"{source.name}-restored")
@@ -96,7 +99,8 @@ def restored(source: Path, like: Server, acked: set[str], sent: set[str] | None 
         eventually(lambda: is_settled(data) and not rows(data / "state.db", "SELECT 1 FROM unfinished"), SETTLE_SECONDS)
     finally:
         server.crash()
-    tally = count(data, acked, judges)
+    began = datetime.fromisoformat(json.loads((source / "manifest.json").read_text())["began_at"]).timestamp()
+    tally = count(data, [trace for trace, at in acked.items() if at < began], judges)
     there = {trace for (trace,) in rows(data / "mlflow.db", "SELECT request_id FROM trace_info")}
     return Restored(
         acked=tally.acked,
@@ -136,24 +140,24 @@ def backup_run(folder: Path, rounds: int, seed: str) -> Outcome:
     rng, outcome = random.Random(seed), Outcome()
     server = Server(folder, judges=list(JUDGES), sampling={"rate": 0.5}, assembly=ASSEMBLY).start()
     load = Load(server.http, server.grpc, seed=seed, threads=2, pause=PAUSE_SECONDS).start()
-    finished: list[tuple[Path, set[str]]] = []
+    finished: list[Path] = []
     try:
         for number in range(rounds):
             threading.Event().wait(rng.uniform(0, LONGEST_PAUSE_SECONDS))
             event = EVENTS[number % len(EVENTS)]
             outcome.events[event] += 1
-            target, acked = folder / f"backup-{number}", {*load.acked}
+            target = folder / f"backup-{number}"
             if back_up(server, target, event, rng, outcome.copied):
-                finished.append((target, acked))
+                finished.append(target)
             if event.startswith("server killed"):
                 server.start()
-            print(f"backup {number + 1}: {event}, {len(acked)} acked before", flush=True)
+            print(f"backup {number + 1}: {event}, {len(load.acked)} acked", flush=True)
         load.stop()
     finally:
         if server.process is not None and server.process.poll() is None:
             server.crash()
-    for target, acked in finished:
-        outcome.restored.append(restored(target, server, acked, load.sent))
+    for target in finished:
+        outcome.restored.append(restored(target, server, load.acked, load.sent))
         print(f"{target.name}: {outcome.restored[-1]}", flush=True)
     return outcome
 
