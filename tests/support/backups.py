@@ -205,14 +205,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="qualitrace-backups-") as folder:
         outcome = backup_run(Path(folder), arguments.rounds, arguments.seed)
     for name, number in outcome.events.items():
-        print(f"{name:34} {number}")
+        print(f"{name:44} {number}")
     for name, number in outcome.copied.items():
-        print(f"{'killed with copies of ' + name:34} {number}")
-    print(f"{'restored':34} {len(outcome.restored)}")
+        print(f"{'killed with copies of ' + name:44} {number}")
+    print(f"{'restored':44} {len(outcome.restored)}")
     for name in ("acked", "lost", "cut", "doubled", "unjudged", "foreign"):
-        print(f"{name:34} {sum(getattr(each, name) for each in outcome.restored)}")
-    print(f"{'ledgers that add up':34} {sum(each.ledger for each in outcome.restored)}")
-    print(f"{'seconds':34} {time.monotonic() - started:.0f}")
+        print(f"{name:44} {sum(getattr(each, name) for each in outcome.restored)}")
+    print(f"{'ledgers that add up':44} {sum(each.ledger for each in outcome.restored)}")
+    print(f"{'seconds':44} {time.monotonic() - started:.0f}")
     return 0 if all(each.is_clean for each in outcome.restored) else 1
 
 
