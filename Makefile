@@ -31,7 +31,7 @@ stack: setup ## run deploy/compose.yaml as plain processes until Ctrl-C (STORY=1
 	tests/install-services
 	PYTHONPATH=tests $(BIN)/python -m support.stack $(if $(STORY),--story)
 
-image-check: setup ## build deploy/Dockerfile on a Debian root by buildah, and run the image (as root, on Debian)
+image-check: setup ## build both Dockerfiles on a Debian root by buildah, and run the images (as root, on Debian)
 	PYTHONPATH=tests $(BIN)/python -m support.image
 
 check: lint types ## style, types and the quick tests: for each change (all of it: make lint types test)

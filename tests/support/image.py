@@ -1,4 +1,4 @@
-"""Builds deploy/Dockerfile and runs what comes out, on Debian's own Python where no other base image can be had.
+"""Builds the Dockerfiles and runs what comes out, on Debian's own Python where no other base image can be had.
 
 `python -m support.image`, as root, with Debian's packages buildah and mmdebstrap. The container's root file system is
 read-only and its user has a number alone, as in production. It takes minutes.
@@ -88,10 +88,39 @@ def _container(
 
 
 def check(folder: Path) -> None:
-    """Build the image, start the server, ask its health, write where nothing may be written, and stop it."""
+    """Build both images and try them."""
     started, buildah = time.monotonic(), Buildah(folder)
     base = _base(buildah, folder)
     print(f"{time.monotonic() - started:5.0f} s  base image of Debian {SUITE}", flush=True)
+    check_injection(folder, buildah, base)
+    print(f"{time.monotonic() - started:5.0f} s  an application is traced by what the Operator injects", flush=True)
+    check_server(folder, buildah, base)
+    print(f"{time.monotonic() - started:5.0f} s  the server's image is right", flush=True)
+
+
+def check_injection(folder: Path, buildah: Buildah, base: str) -> None:
+    """Build the image for the Operator; run an application with its folder, and the PYTHONPATH that the Operator sets."""
+    bases = [f"--build-arg={name}_IMAGE={base}" for name in ("PYTHON", "BUSYBOX")]
+    dockerfile = ROOT / "deploy" / "kubernetes" / "Dockerfile.injection"
+    buildah.build("--tag=localhost/injection", *bases, "--file", str(dockerfile), str(ROOT))
+    root = Path(buildah("mount", buildah("from", "localhost/injection")))
+    assert _others_files(root / "autoinstrumentation") == []
+    (volume := folder / "application").mkdir()
+    (root / "var/lib/qualitrace").mkdir()
+    application = "import qualitrace; qualitrace.trace(lambda question: 'Yes.')('Do you ship?')"
+    place = "/autoinstrumentation"
+    path = f"PYTHONPATH={place}/opentelemetry/instrumentation/auto_instrumentation:{place}"
+    settings = ["PATH=/usr/bin:/bin", path, "QUALITRACE_CONSOLE=only"]
+    with (folder / "application.log").open("w+b") as log:
+        with _container(root, volume, ["python3", "-c", application], settings, log) as process:
+            assert process.wait(120) == 0
+        printed = (folder / "application.log").read_text()
+    assert "Do you ship? → Yes." in printed, printed
+
+
+def check_server(folder: Path, buildah: Buildah, base: str) -> None:
+    """Build the image, start the server, ask its health, write where nothing may be written, and stop it."""
+    started = time.monotonic()
     arguments = ["--build-arg", f"PYTHON_IMAGE={base}", "--file", str(ROOT / "deploy" / "Dockerfile")]
     buildah.build("--tag=localhost/qualitrace", *arguments, str(ROOT))
     print(f"{time.monotonic() - started:5.0f} s  image", flush=True)
