@@ -120,12 +120,14 @@ class MlflowProbe:
         self._clock = clock
         self._problem = "starting: it has not answered yet"
         self._asked_at: float | None = None
+        self._awaited_since: float | None = None  # the first question since the last good answer
         self._away = False
         self._next_reminder = 0.0
 
     def look(self) -> None:
         """Ask MLflow; log when it is away, once a minute, and when it is back."""
-        self._asked_at = self._clock()
+        self._asked_at = now = self._clock()
+        self._awaited_since = now if self._awaited_since is None else self._awaited_since
         problem = "it does not answer"
         try:
             with nullcontext() if self.answered else one_at_a_time(self._lock):
@@ -140,7 +142,7 @@ class MlflowProbe:
             self._away = True
             self._report(f"{error.problem}: {error}; waiting for it")
         else:
-            self._problem, self.answered = "", True
+            self._problem, self.answered, self._awaited_since = "", True, None
             if self._away:
                 _log.warning("MLflow is available again")
             self._away, self._next_reminder = False, 0.0
@@ -154,9 +156,14 @@ class MlflowProbe:
 
     def problem(self) -> str:
         """Say what is wrong with MLflow."""
-        if (silence := self.silence()) > ANSWER_SECONDS:
-            return f"it does not answer for {silence:.0f} s"
+        if self.silence() > ANSWER_SECONDS:
+            return f"it does not answer for {self.lasted():.0f} s"
         return self._problem
+
+    def lasted(self) -> float:
+        """Return for how many seconds a good answer has been awaited; 0 after one."""
+        since = self._awaited_since  # another thread sets it
+        return 0.0 if since is None else self._clock() - since
 
     def silence(self) -> float:
         """Return for how many seconds an answer has been awaited."""

@@ -240,7 +240,7 @@ class Services:
         if self._acks is not None:
             health.add(OTLP, self._acks.problem, self._acks.lasted)
         health.add(STATE, self._state.problem, self._state.lasted)
-        health.add("mlflow", self._mlflow.problem, self._mlflow.silence)
+        health.add("mlflow", self._mlflow.problem, self._mlflow.lasted)
         if self._pipeline is not None:
             health.add("mlflow", self._pipeline.store_problem)
         for loop in self._loops:

@@ -126,7 +126,7 @@ class _Paths:
                 parts=tuple(unquote(part) for part in _path(request).split("/") if part),
                 query=dict(request.query_params),
                 may_act=request.state.may_act,
-                reader=unquote(request.cookies.get(READER_COOKIE, ""))[:LONGEST_NAME],
+                reader=unquote(request.cookies.get(READER_COOKIE, ""))[:LONGEST_NAME] if page.names_reader else "",
             )
 
             def read() -> bytes:

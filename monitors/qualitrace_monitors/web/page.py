@@ -53,7 +53,7 @@ class PageRequest:
         parts: of the path, between its slashes, decoded.
         query: the last value of each parameter.
         may_act: whether the reader may do what `Action`s do.
-        reader: the name that the reader gave in a form before; empty if there is none.
+        reader: the name that the reader gave in a form before, where the page shows it; empty if there is none.
     """
 
     parts: tuple[str, ...]
@@ -71,12 +71,14 @@ class Page:
         template: a file in `templates/`, which extends `base.html`.
         context: returns what the template shows. Raises BadQuery and NotFound.
         menu: its name in the menu; empty if it is not there.
+        names_reader: whether it shows the reader's name: it is made for each reader then, not once for all.
     """
 
     path: str
     template: str
     context: Callable[[Sources, PageRequest], Mapping[str, Any]]
     menu: str = ""
+    names_reader: bool = False
 
 
 @dataclass(frozen=True, slots=True)

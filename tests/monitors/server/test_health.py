@@ -210,8 +210,9 @@ class TestMlflow:
             clock.now += seconds
             probe.look()
             assert probe.problem() == "it does not answer"
+        assert probe.lasted() == REMINDER_SECONDS + 2  # since the first question, not the last
         probe.look()
-        assert probe.problem() == ""
+        assert (probe.problem(), probe.lasted()) == ("", 0)
         away = "MLflow is not available: http://mlflow:5000: connection refused; waiting for it"
         assert caplog.messages == [away, away, "MLflow is available again"]
 

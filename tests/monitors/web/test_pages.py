@@ -10,6 +10,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from qualitrace_collector.state import Database
 from qualitrace_monitors.notify.payload import Links
+from qualitrace_monitors.web import app
 from support.web import NOW, WebStand
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75"
@@ -156,15 +157,18 @@ class TestFailures:
 
 class TestRenewal:
     def test_open_pages_share_what_they_are_renewed_by(
-        self, database: Database, add_score: AddScore, open_web: OpenWeb
+        self, database: Database, add_score: AddScore, open_web: OpenWeb, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Of the same address and the same rights; a page that is opened shows what is so now."""
+        monkeypatch.setattr(app, "RENEWED_SECONDS", 60.0)
         web = open_web(listen={"web_token": "acting-token-1", "web_read_token": "reading-token-1"})
         acting, reading = ({"Authorization": f"Bearer {token}"} for token in ("acting-token-1", "reading-token-1"))
         renewal = {"HX_Request": "true"}
         add_score(database, "fail", NOW - 5, service="first")
         assert "second" not in web.get("/", **acting, **renewal).text
         add_score(database, "fail", NOW - 5, service="second")
+        named = {"Cookie": "qualitrace_reader=Ada"}
+        assert "second" not in web.get("/", **acting, **named, **renewal).text  # this page shows nobody's name
         assert "second" in web.get("/", **acting).text
         assert "second" not in web.get("/", **acting, **renewal).text
         assert "second" in web.get("/", **reading, **renewal).text

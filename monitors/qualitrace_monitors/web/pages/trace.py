@@ -63,4 +63,4 @@ def _trace(sources: Sources, request: PageRequest) -> Mapping[str, Any]:
     }
 
 
-PAGE = Page("/trace/{trace_id:path}", "trace.html", _trace)
+PAGE = Page("/trace/{trace_id:path}", "trace.html", _trace, names_reader=True)
