@@ -8,7 +8,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 
 from pydantic import SecretStr
@@ -112,6 +113,16 @@ def apply_mlflow_settings(token: SecretStr | None = None) -> None:
         os.environ.setdefault(name, value)
     if token is not None:
         os.environ["MLFLOW_TRACKING_TOKEN"] = token.get_secret_value()  # MLflow reads it from nowhere else
+
+
+@contextmanager
+def without_garbage_collection() -> Generator[None]:
+    """Look for no garbage in the block: imports leave next to none, and the search takes a quarter of their time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def collect_garbage_seldom() -> None:

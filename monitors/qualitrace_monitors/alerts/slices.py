@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import mannwhitneyu
 
 from qualitrace_collector.sample import SLICES
 from qualitrace_monitors.alerts.quoting import quoted
@@ -215,6 +214,8 @@ def _part(since_then: _Scores, before: _Scores, column: str, value: str, change:
 
 
 def _is_worse(values: NDArray[np.float64], others: NDArray[np.float64], change: float, tests: int) -> bool:
+    from scipy.stats import mannwhitneyu  # slow to load, and seldom needed: when an alert fires
+
     side = "less" if change > 0 else "greater"
     return float(mannwhitneyu(values, others, alternative=side, method="asymptotic").pvalue) <= CHANCE / tests
 

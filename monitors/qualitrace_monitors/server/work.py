@@ -31,6 +31,7 @@ from qualitrace_collector.process.startup import (
     leave_hangup_to_supervisor,
     log_line,
     stop_event,
+    without_garbage_collection,
 )
 from qualitrace_collector.state import Database, StateError
 from qualitrace_collector.state.database import FILE_NAME
@@ -52,7 +53,8 @@ def run(config: Config, parts: Sequence[str]) -> None:
     stop = stop_event()
     _name_what_is_locked_or_away(config)
     apply_mlflow_settings(config.mlflow.token)
-    from qualitrace_monitors.server.services import Services  # imports mlflow, which reads the settings at once
+    with without_garbage_collection():
+        from qualitrace_monitors.server.services import Services  # imports mlflow, which reads the settings at once
 
     reloader = Reloader.of_supervisor()
     services = Services(config, collect="collector" in parts, monitor="monitor" in parts, reloader=reloader)
