@@ -1,14 +1,18 @@
 """For all tests: MLflow as it runs in our processes, patient property tests, slow marks, a receiver of webhooks."""
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from qualitrace_collector import masking
-from qualitrace_collector.process.startup import apply_mlflow_settings
+from qualitrace_collector.process.startup import (
+    apply_mlflow_settings,
+    collect_garbage_seldom,
+    without_garbage_collection,
+)
 from support.webhooks import WebhookReceiver
 
 apply_mlflow_settings()
@@ -22,10 +26,22 @@ SLOW_FOLDERS = [TESTS / "end_to_end"]
 """Every test in them starts processes that take seconds."""
 
 
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the slow tests, and put the files that have some first: the quick ones then keep every worker busy at the end."""
     for item in items:
         if item.path.parent in SLOW_FOLDERS:
             item.add_marker(pytest.mark.slow)
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)  # otherwise in the order that there was
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Import the tests as the server's processes import MLflow."""
+    with without_garbage_collection():
+        done = yield
+    collect_garbage_seldom()
+    return done
 
 
 # Where the tests were started in the background, SIGINT is ignored, and each process that they start inherits that:
