@@ -33,10 +33,18 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Run one server for the module, whose ports and data others must not take."""
-    server = Server(tmp_path_factory.mktemp("running"), judges=[]).start()
-    yield server
-    server.stop()
+    """Run one server for the module, whose ports and data others must not take, in a folder that all may read."""
+    server = Server(tmp_path_factory.mktemp("running"), judges=["relevance"])
+    (data := server.folder / "data").mkdir()
+    new_database(data)
+    (data / "artifacts").mkdir()
+    for path in (data, data / "artifacts"):
+        path.chmod(0o755)
+    (data / "mlflow.db").chmod(0o644)
+    try:
+        yield server.start()
+    finally:
+        server.stop()
 
 
 def test_serve_starts_from_nothing_logs_in_json_and_stops_cleanly(serve: Callable[..., Server]):
@@ -84,23 +92,13 @@ def test_a_refused_start_is_told_in_the_form_of_the_log(tmp_path: Path):
     assert (lines.returncode, line["level"], line["message"]) == (1, "CRITICAL", text.stderr.strip())
 
 
-def test_files_are_private_in_a_folder_that_was_there_before(tmp_path: Path):
+def test_files_are_private_in_a_folder_that_was_there_before(running: Server):
     """A 0755 folder with a database that all may read, and umask 022: nothing in it stays open to others."""
-    server = Server(tmp_path)
-    (data := tmp_path / "data").mkdir()
-    new_database(data)
-    (data / "artifacts").mkdir()
-    for path in (data, data / "artifacts"):
-        path.chmod(0o755)
-    (data / "mlflow.db").chmod(0o644)
-    server.start()
-    try:
-        spans = rag_trace(1, question="Is it open?", answer="It is open.", passages=["It is open."])
-        server.send(request(spans).SerializeToString())
-        eventually(lambda: server.sample("qualitrace_evaluations_total") >= 1)
-        found = {str(path): oct(path.lstat().st_mode) for path in [data, *data.rglob("*")]}
-    finally:
-        server.stop()
+    spans = rag_trace(1, question="Is it open?", answer="It is open.", passages=["It is open."])
+    assert running.send(request(spans).SerializeToString()).status_code == 200
+    eventually(lambda: running.sample("qualitrace_evaluations_total") >= 1)
+    data = running.folder / "data"
+    found = {str(path): oct(path.lstat().st_mode) for path in [data, *data.rglob("*")]}
     assert {Path(name).name for name in found} >= {"mlflow.db", "state.db-wal", "journal.db"}
     assert [f"{name} {mode}" for name, mode in found.items() if int(mode, 8) & 0o077] == []
 

@@ -4,6 +4,7 @@ import base64
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -36,47 +37,60 @@ def upstream(upstream_folder: Path) -> Iterator[str]:
         yield url
 
 
-def test_traces_and_llm_verdicts_arrive_at_a_tracking_server(serve: Callable[..., Server], upstream: str):
-    """By `http://…` as the tracking URI; a built-in metric and a custom one are judged by model URI and base_url."""
+@pytest.fixture(scope="module")
+def judging(upstream: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, list[dict[str, Any]]]]:
+    """Run a server on it with a built-in metric and a custom one, by model URI and base_url; gives the model's requests."""
     with judge_model() as (base_url, requests):
         model = {"model": "openai:/judge-1", "base_url": base_url, "api_key": "none"}
         instructions = "Does {{ outputs }} fit {{ inputs }} and {{ context }}?"
-        server = serve(
+        server = Server(
+            tmp_path_factory.mktemp("judging"),
             mlflow={"tracking_uri": upstream},
             judges=[{"name": "groundedness"} | model, {"name": "no_fruit", "instructions": instructions} | model],
         )
-        answers = {1: "24 months.", 2: f"A {MARKER} a day."}
-        for number, answer in answers.items():
-            spans = rag_trace(number, question="How long?", answer=answer, passages=["It lasts 24 months."])
-            server.send(request(spans).SerializeToString())
-        eventually(lambda: server.sample("qualitrace_judgements_total", outcome="scored") == 4, timeout=60)
+        try:
+            yield server.start(), requests
+        finally:
+            assert server.stop() == 0
 
-        client = MlflowClient(upstream)
-        good, bad = (client.get_trace(f"tr-{trace_id(number).hex()}") for number in answers)
-        assert client.get_experiment(good.info.experiment_id).name == "shop"
-        assert len(good.data.spans) == 3
-        for trace, value, label in ((good, 1.0, "pass"), (bad, 0.0, "fail")):
-            verdicts = {item.name: item for item in trace.info.assessments}
-            assert {verdicts.pop(f"{judge}.verdict").value for judge in ("groundedness", "no_fruit")} == {label}
-            assert set(verdicts) == {"groundedness", "no_fruit"}
-            assert {item.value for item in verdicts.values()} == {value}
-            assert {item.source.source_type for item in verdicts.values()} == {"LLM_JUDGE"}
-            assert {item.source.source_id for item in verdicts.values()} == {"openai:/judge-1"}
-            assert {item.metadata["qualitrace.label"] for item in verdicts.values()} == {label}
-        assert {body["temperature"] for body in requests} == {0.0}
-        labels = {"judge": "no_fruit", "model": "openai:/judge-1"}
-        assert server.sample("qualitrace_judge_tokens_total", type="input", **labels) == 200
-        assert server.sample("qualitrace_judge_tokens_total", type="output", **labels) == 40
-        assert server.stop() == 0
+
+def test_traces_and_llm_verdicts_arrive_at_a_tracking_server(
+    judging: tuple[Server, list[dict[str, Any]]], upstream: str
+):
+    """By `http://…` as the tracking URI."""
+    server, requests = judging
+    answers = {1: "24 months.", 2: f"A {MARKER} a day."}
+    for number, answer in answers.items():
+        spans = rag_trace(number, question="How long?", answer=answer, passages=["It lasts 24 months."])
+        server.send(request(spans).SerializeToString())
+    eventually(lambda: server.sample("qualitrace_judgements_total", outcome="scored") == 4, timeout=60)
+
+    client = MlflowClient(upstream)
+    good, bad = (client.get_trace(f"tr-{trace_id(number).hex()}") for number in answers)
+    assert client.get_experiment(good.info.experiment_id).name == "shop"
+    assert len(good.data.spans) == 3
+    for trace, value, label in ((good, 1.0, "pass"), (bad, 0.0, "fail")):
+        verdicts = {item.name: item for item in trace.info.assessments}
+        assert {verdicts.pop(f"{judge}.verdict").value for judge in ("groundedness", "no_fruit")} == {label}
+        assert set(verdicts) == {"groundedness", "no_fruit"}
+        assert {item.value for item in verdicts.values()} == {value}
+        assert {item.source.source_type for item in verdicts.values()} == {"LLM_JUDGE"}
+        assert {item.source.source_id for item in verdicts.values()} == {"openai:/judge-1"}
+        assert {item.metadata["qualitrace.label"] for item in verdicts.values()} == {label}
+    assert {body["temperature"] for body in requests} == {0.0}
+    labels = {"judge": "no_fruit", "model": "openai:/judge-1"}
+    assert server.sample("qualitrace_judge_tokens_total", type="input", **labels) == 200
+    assert server.sample("qualitrace_judge_tokens_total", type="output", **labels) == 40
 
 
 def test_a_tracking_server_that_cannot_write_is_found_out(
-    serve: Callable[..., Server], upstream: str, upstream_folder: Path
+    judging: tuple[Server, list[dict[str, Any]]], upstream_folder: Path
 ):
     """It answers what it is asked, but its database takes nothing; no trace has to come for that to be seen."""
-    server = serve(mlflow={"tracking_uri": upstream}, judges=[])
+    server, _ = judging
+    before = stored(server)
     send(server, range(600, 601), "read-only")
-    eventually(lambda: stored(server) == 1, timeout=60)
+    eventually(lambda: stored(server) == before + 1, timeout=60)
     eventually(lambda: server.sample("qualitrace_up", component="mlflow") == 1)
     kinds = ("INSERT", "UPDATE")
     with sqlite3.connect(upstream_folder / "mlflow.db", timeout=60) as database:
@@ -89,7 +103,6 @@ def test_a_tracking_server_that_cannot_write_is_found_out(
         with sqlite3.connect(upstream_folder / "mlflow.db", timeout=60) as database:
             for kind in kinds:
                 database.execute(f"DROP TRIGGER no_{kind}")
-    assert server.stop() == 0
 
 
 def test_a_trace_that_began_elsewhere_is_shown_whole_at_a_tracking_server(upstream: str, tmp_path: Path):
@@ -252,19 +265,24 @@ def _settles(collector: Collector, stored: int) -> bool:
     return collector.journal.pending()[0] == 0 and collector.totals() == {("", "stored"): stored}
 
 
-def test_retention_counts_what_a_server_behind_a_password_keeps(serve: Callable[..., Server], upstream: str):
+def test_retention_counts_what_a_server_behind_a_password_keeps(
+    serve: Callable[..., Server], upstream: str, tmp_path: Path
+):
     """All but the newest traces of the experiment are deleted over HTTP, too, with user and password of the URI."""
+    collector = Collector(tmp_path, {"judges": []})
+    collector.store = TraceStore(upstream, "", "{service.name}")
+    collector.restart()
+    for number in range(900, 905):
+        collector.send(rag(number), "kept")
+    collector.run(5)
+    client = MlflowClient(upstream)
+    experiment = client.get_experiment_by_name("kept")
+    assert experiment is not None
+    assert len(client.search_traces(locations=[experiment.experiment_id])) == 5
     with gate(upstream, "Basic " + base64.b64encode(b"ann:s3cret").decode()) as door:
         uri = door.url.replace("//", "//ann:s3cret@")
-        server = serve(mlflow={"tracking_uri": uri, "retention": {"traces": 2}}, judges=[])
-        send(server, range(900, 905), "kept")
-        client = MlflowClient(upstream)
-        eventually(lambda: stored(server) == 5, timeout=60)
-        experiment = client.get_experiment_by_name("kept")
-        assert experiment is not None
-        server.stop()
-        server.start()  # it looks again at once
+        server = serve(mlflow={"tracking_uri": uri, "retention": {"traces": 2}}, judges=[])  # it looks at once
         eventually(lambda: len(client.search_traces(locations=[experiment.experiment_id])) == 2, timeout=60)
-        assert server.sample("qualitrace_traces_deleted_total") >= 3
+        eventually(lambda: server.sample("qualitrace_traces_deleted_total") >= 3)
         assert server.stop() == 0
     assert "s3cret" not in (server.folder / "serve.log").read_text()
