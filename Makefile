@@ -4,31 +4,35 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Many tests wait for processes, so that three workers keep two cores busy (WORKERS=n for others). A file's tests share
-# servers and stay together; its order puts the whole-service tests before the many small ones that fill the end.
+# servers and stay together; the order of files is that of tests/conftest.py.
 PYTEST := $(BIN)/pytest -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder
 # The tests start hundreds of processes, each of which would compile the project and not keep it.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test lint types format fuzz crash outage restarts backups soak bombs libraries
-.PHONY: javascript bench overhead docs stack image-check clean failover bench-large
+.PHONY: help setup services demo check test lint types format fuzz crash outage restarts backups soak bombs
+.PHONY: libraries javascript bench overhead docs stack image-check clean failover bench-large
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(STAMP) ## make .venv with the SDK, the server and the development tools
 
+# Python compiles on all cores, where pip would use one; its exit code tells of a few packages' files that are no Python.
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "qualitrace needs Python 3.11 or newer; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable '.[server,dev]'
+	$(BIN)/pip install --quiet --no-compile --editable '.[server,dev]'
+	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	touch $@
+
+services: # install Debian's Prometheus, Alertmanager, PostgreSQL and Chromium where they are missing
+	tests/install-services
 
 demo: setup ## run the main job by itself: good answers, broken retrieval, alert, recovery (KEEP=1 keeps it running)
 	$(BIN)/qualitrace demo $(if $(KEEP),--keep)
 
-stack: setup ## run deploy/compose.yaml as plain processes until Ctrl-C (STORY=1 drives an incident through it)
-	tests/install-services
+stack: setup services ## run deploy/compose.yaml as plain processes until Ctrl-C (STORY=1 drives an incident through it)
 	PYTHONPATH=tests $(BIN)/python -m support.stack $(if $(STORY),--story)
 
 image-check: setup ## build both Dockerfiles on a Debian root by buildah, and run the images (as root, on Debian)
@@ -37,8 +41,7 @@ image-check: setup ## build both Dockerfiles on a Debian root by buildah, and ru
 check: lint types ## style, types and the quick tests: for each change (all of it: make lint types test)
 	$(PYTEST) -m "not slow"
 
-test: setup ## run all tests (installs Debian's Prometheus, Alertmanager, PostgreSQL and Chromium where apt-get can)
-	tests/install-services
+test: setup services ## run all tests (installs Debian's Prometheus, Alertmanager, PostgreSQL and Chromium where apt-get can)
 	$(PYTEST)
 
 lint: setup ## style by ruff
