@@ -111,7 +111,7 @@ class SqliteJournal:
             if version > VERSION:
                 raise JournalError(
                     f"{self.path}: has format {version}, newer than this qualitrace's {VERSION}; "
-                    f"upgrade qualitrace, or {_REMEDY}"
+                    f"use the qualitrace that wrote it, restore a backup from before, or {_REMEDY}"
                 )
             if tables and version < VERSION:
                 raise JournalError(

@@ -52,7 +52,7 @@ class Database:
         if not 0 <= version <= schema.VERSION:  # SQLite gives 0 to a new file
             raise StateError(
                 f"{self.path}: has tables of version {version}, and this qualitrace knows {schema.VERSION}: "
-                "use the qualitrace that wrote it, or set data_dir to another folder"
+                "use the qualitrace that wrote it, restore a backup from before, or set data_dir to another folder"
             )
         for later in range(version + 1, schema.VERSION + 1) if version else ():
             for statement in schema.MIGRATIONS[later]:

@@ -5,6 +5,7 @@ from collections.abc import Generator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
+from qualitrace_collector.cli import NAME_THE_CONFIGURATION
 from qualitrace_monitors.backup.manifest import BackupError
 
 STATE_SECONDS = 10.0
@@ -73,7 +74,7 @@ def check(copied: Path) -> None:
 @contextmanager
 def _opened(path: Path, timeout: float) -> Generator[sqlite3.Connection]:
     if not path.exists():
-        raise BackupError(f"{path}: no such file; name the server's own configuration with --config")
+        raise BackupError(f"{path}: no such file; {NAME_THE_CONFIGURATION}")
     # Not only to read: what a crash left in a log is applied first.
     try:
         connection = sqlite3.connect(

@@ -206,7 +206,7 @@ def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("version", "message"),
     [
-        (3, r"format 3, newer than .* 2; upgrade qualitrace"),
+        (3, r"format 3, newer than .* 2; use the qualitrace that wrote it, restore a backup"),
         (1, r"format 1, which this qualitrace \(2\) cannot read; let the qualitrace"),
     ],
 )

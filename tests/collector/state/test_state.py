@@ -269,7 +269,9 @@ def test_a_failed_transaction_leaves_nothing(database: Database):
 def test_tables_of_another_version_are_refused(database: Database):
     """A newer qualitrace's file is not written into by an older one."""
     database.connection().execute("PRAGMA user_version = 999")
-    with pytest.raises(StateError, match=r"state.*tables of version 999.*set data_dir"):
+    with pytest.raises(
+        StateError, match=r"state.*tables of version 999.*restore a backup from before, or set data_dir"
+    ):
         Database(database.path)
 
 

@@ -116,6 +116,13 @@ def test_a_database_of_mlflow_elsewhere_is_left_to_its_own_tools(tmp_path: Path,
     assert not (tmp_path / "new" / "mlflow.db").exists()
 
 
+def test_a_server_that_is_not_there_is_named(tmp_path: Path):
+    """As with a configuration of another server."""
+    with pytest.raises(BackupError, match=r"new/state\.db: no such file; name the server's own configuration"):
+        back_up(empty(tmp_path), tmp_path / "backup")
+    assert not [*tmp_path.iterdir()]
+
+
 def existing(target: Path) -> Path:
     target.mkdir()
     return target
