@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,8 +43,12 @@ def restore(config: CollectorConfig, source: Path) -> Manifest:
         sync(*written, *{path.parent for path in written})
     except BaseException as error:
         _remove(written, places.artifacts)
-        if isinstance(error, OSError):
-            raise BackupError(f"{error.filename}: {error.strerror}; check the disk's free space and rights") from error
+        if isinstance(error, OSError | sqlite3.Error):
+            # Errors of a write have no name of a file.
+            name = getattr(error, "filename", None) or written[-1]
+            raise BackupError(
+                f"{name}: {getattr(error, 'strerror', None) or error}; check the disk's free space and rights"
+            ) from error
         raise
     unfinished.unlink()
     sync(config.data_dir)

@@ -6,8 +6,8 @@ import re
 import resource
 import shutil
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -162,16 +162,29 @@ def test_a_place_that_will_not_do_is_refused(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_disk_without_room_leaves_nothing(config: CollectorConfig, tmp_path: Path):
-    """No file may grow beyond some pages, as on a full disk."""
+@contextmanager
+def full_disk() -> Generator[None]:
+    """Let no file grow beyond some pages."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, hard))
     try:
-        with pytest.raises(BackupError, match=r"state\.db: cannot be written: .*; check its disk's free space"):
-            back_up(config, tmp_path / "backup")
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_disk_without_room_leaves_nothing(config: CollectorConfig, tmp_path: Path):
+    """Neither of a backup nor of a restore; the message names the file that was being written."""
+    with (
+        full_disk(),
+        pytest.raises(BackupError, match=r"state\.db: cannot be written: .*; check its disk's free space"),
+    ):
+        back_up(config, tmp_path / "backup")
     assert not [*tmp_path.glob("backup*")]
+    back_up(config, tmp_path / "backup")
+    with full_disk(), pytest.raises(BackupError, match=r"new/state\.db: File too large; check the disk's free space"):
+        restore(empty(tmp_path), tmp_path / "backup")
+    assert {path.suffix for path in (tmp_path / "new").iterdir()} == {".lock"}
 
 
 def unfinished(backup: Path, _data: Path) -> None:
