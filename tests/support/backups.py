@@ -154,8 +154,7 @@ def backup_run(folder: Path, rounds: int, seed: str) -> Outcome:
             print(f"backup {number + 1}: {event}, {len(load.acked)} acked", flush=True)
         load.stop()
     finally:
-        if server.process is not None and server.process.poll() is None:
-            server.crash()
+        server.crash()
     for target in finished:
         outcome.restored.append(restored(target, server, load.acked, load.sent))
         print(f"{target.name}: {outcome.restored[-1]}", flush=True)

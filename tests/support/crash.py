@@ -49,8 +49,7 @@ def crash_run(folder: Path, kills: int, seed: str) -> tuple[Counter[str], Tally]
         eventually(lambda: is_settled(folder / "data"), SETTLE_SECONDS, interval=0.5)
         assert server.stop() == 0
     finally:
-        if server.process is not None and server.process.poll() is None:
-            server.crash()
+        server.crash()
     return killed, count(folder / "data", load.acked, JUDGES)
 
 

@@ -77,7 +77,7 @@ def failover_run(folder: Path, faults: Sequence[Fault], seconds: float) -> Outco
         primary.execute(f"CREATE ROLE {APP} LOGIN", f"CREATE DATABASE {DATABASE} OWNER {APP}")
         servers = [_server(folder / name, proxy.port) for name in ("one", "other")]
         for server in servers:
-            stack.callback(_end, server)
+            stack.callback(server.crash)
             server.launch()
             eventually(lambda server=server: server.lines, START_SECONDS)
         loads = [
@@ -115,11 +115,6 @@ def _server(folder: Path, port: int) -> Server:
         assembly={"quiet_period": "1s", "max_open": "5s"},
         journal={"max_size": JOURNAL_BYTES},
     )
-
-
-def _end(server: Server) -> None:
-    if server.process is not None and server.process.poll() is None:
-        server.crash()
 
 
 def _stall(world: World, fault: Fault, servers: Sequence[Server], loads: Sequence[Load], seconds: float) -> Stall:

@@ -79,8 +79,7 @@ def outage_run(folder: Path, seconds: float, max_size: int, threads: int = 8) ->
         memory.stop()
         assert server.stop() == 0
     finally:
-        if server.process is not None and server.process.poll() is None:
-            server.crash()
+        server.crash()
     return Outcome(
         acked_meanwhile=meanwhile,
         refused=load.answers[503],

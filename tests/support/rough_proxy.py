@@ -226,8 +226,7 @@ def main() -> int:
                 letters = server.sample("qualitrace_dead_letters")
                 assert server.stop() == 0
             finally:
-                if server.process is not None and server.process.poll() is None:
-                    server.crash()
+                server.crash()
             tally = count(data, load.acked, judges)
     print(f"{'answers':16} {sum(rough.values())}, of which passed {rough['passed']}")
     print(f"{'':16} {', '.join(f'{name} {number}' for name, number in sorted(rough.items()) if name != 'passed')}")

@@ -120,8 +120,9 @@ class Server:
             os.kill(pids[name], signal.SIGKILL)
 
     def crash(self) -> None:
-        """Kill everything at once, as a power cut does."""
-        assert self.process is not None
+        """Kill everything at once, as a power cut does. Does nothing if the server has ended, or never began."""
+        if self.process is None or self.process.poll() is not None:
+            return
         self.process.send_signal(signal.SIGSTOP)  # so that it starts no child between the list and its own end
         pids = self.children()
         self.process.kill()

@@ -97,8 +97,7 @@ def soak_run(folder: Path, seconds: float, seed: str) -> Outcome:
         memory.stop()
         assert server.stop() == 0
     finally:
-        if server.process is not None and server.process.poll() is None:
-            server.crash()
+        server.crash()
     scored = rows(folder / "data" / "state.db", "SELECT trace_id, scored_at FROM score")
     return Outcome(
         killed=killed,
