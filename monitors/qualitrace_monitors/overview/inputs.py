@@ -47,7 +47,6 @@ class Inputs:
     database: Database
     estimator: Estimator
     day_before: DayBefore
-    day_before: DayBefore
     alerts: AlertEngine
     spending: Spending
     pacing: Pacing
