@@ -100,4 +100,6 @@ def _execute(connection: sqlite3.Connection, path: Path, statement: str) -> None
 
 
 def _unreadable(path: Path, error: sqlite3.Error) -> BackupError:
-    return BackupError(f"{path}: cannot be read: {error}; run the command as the user of the server")
+    locked = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+    remedy = "find the process that holds its lock, and try again" if locked else "run the command as the server's user"
+    return BackupError(f"{path}: cannot be read: {error}; {remedy}")

@@ -19,11 +19,13 @@ from qualitrace.cli import main
 from qualitrace_collector.journal import JournalEntry, SqliteJournal
 from qualitrace_collector.settings import CollectorConfig
 from qualitrace_collector.state import Database
+from qualitrace_monitors.backup import snapshots
 from qualitrace_monitors.backup.backup import back_up
 from qualitrace_monitors.backup.manifest import BackupError
 from qualitrace_monitors.backup.restore import restore
 from qualitrace_monitors.server.data_dir_lock import DataDirError, lock_data_dir
 from support.mlflow_db import new_database
+from support.outage import locked
 
 ARTIFACT = "report.txt"
 
@@ -121,6 +123,17 @@ def test_a_server_that_is_not_there_is_named(tmp_path: Path):
     with pytest.raises(BackupError, match=r"new/state\.db: no such file; name the server's own configuration"):
         back_up(empty(tmp_path), tmp_path / "backup")
     assert not [*tmp_path.iterdir()]
+
+
+def test_a_lock_that_lasts_ends_the_backup(config: CollectorConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """After a while, and nothing is left of it."""
+    monkeypatch.setattr(snapshots, "MLFLOW_SECONDS", 0.1)
+    with (
+        locked(config.data_dir / "mlflow.db"),
+        pytest.raises(BackupError, match=r"mlflow\.db: cannot be read: .*locked; find the process"),
+    ):
+        back_up(config, tmp_path / "backup")
+    assert not [*tmp_path.glob("backup*")]
 
 
 def existing(target: Path) -> Path:
