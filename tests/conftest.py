@@ -1,6 +1,10 @@
 """For all tests: MLflow as it runs in our processes, patient property tests, slow marks, a receiver of webhooks."""
 
+import logging
+import os
 import signal
+import sys
+import threading
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -51,11 +55,26 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def secrets_of_one_file() -> Iterator[None]:
-    """Forget the secrets of other files: a secret is hidden in every text of its process, so also in other tests'."""
+def process_of_one_file() -> Iterator[None]:
+    """Take back what a file's tests leave in the process, whose other files come in any order.
+
+    That is the secrets, which are hidden in every text of the process, the environment, and how the process logs.
+    """
+    root, environment = logging.getLogger(), dict(os.environ)
+    handlers, factory = [*root.handlers], logging.getLogRecordFactory()
+    named = [logger for logger in root.manager.loggerDict.values() if isinstance(logger, logging.Logger)]
+    levels = {logger: logger.level for logger in (root, *named)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(masking, "_given", set[str]())
+        patch.setattr(sys, "excepthook", sys.excepthook)
+        patch.setattr(threading, "excepthook", threading.excepthook)
         yield
+    os.environ.clear()
+    os.environ.update(environment)
+    root.handlers[:] = handlers
+    logging.setLogRecordFactory(factory)
+    for logger, level in levels.items():
+        logger.setLevel(level)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import mlflow
 import pytest
 from mlflow import MlflowClient
 from playwright.sync_api import Page, expect
@@ -136,11 +135,11 @@ def test_a_trace_shows_the_verdict_beside_the_score(page: Page, ui: Ui):
 
 def test_the_shown_searches_find_what_they_say(ui: Ui):
     """Each filter of the guide's table, by MLflow's client."""
-    mlflow.set_tracking_uri(ui.tracking_uri)
+    client = MlflowClient(ui.tracking_uri)
     filters = re.findall(r"^\| ([^|]+) \| `` ?(.+?) ?`` \|", GUIDE.read_text(), re.MULTILINE)
     found = {
-        name: {int(trace.info.trace_id[3:], 16) for trace in mlflow.search_traces(
-            locations=[ui.experiment_id], filter_string=text, return_type="list", include_spans=False
+        name: {int(trace.info.trace_id[3:], 16) for trace in client.search_traces(
+            locations=[ui.experiment_id], filter_string=text, include_spans=False
         )}
         for name, text in filters
     }  # fmt: skip
