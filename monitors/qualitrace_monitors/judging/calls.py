@@ -23,10 +23,10 @@ START, MOST = 8, 64
 
 PAUSE = wait_exponential(multiplier=2, max=60)
 """The cap is a minute, within which a provider that recovers is noticed."""
-PROBE = wait_exponential(multiplier=60, max=600)
+LONGEST_PAUSE = 600.0
+PROBE = wait_exponential(multiplier=60, max=LONGEST_PAUSE)
 """After how long a provider that asks for a longer pause is tried with one call: 1 min, doubled up to 10 min. Providers
 ask for an hour, or for the rest of a day, and are often back sooner."""
-
 ALWAYS = 3
 """Failures in a row after which a judge counts as failing always."""
 
@@ -193,11 +193,15 @@ class Pauses:
 
     def failing(self, queue: str, now: float) -> float:
         """Return for how many seconds the judge's provider has refused or not answered; 0 if it answers."""
-        return max(0.0, now - self._failing_since.get(queue, now))
+        if (since := self._failing_since.get(queue, now)) > now:
+            self._failing_since[queue] = since = now  # the clock was set back
+        return now - since
 
     def room(self, queue: str, now: float) -> int | None:
         """Return how many calls of the judge may be begun now: none in a pause, one after it, then any (None)."""
         with self._lock:
+            if self.end(queue) - now > LONGEST_PAUSE:
+                del self._ends[queue]  # the clock was set back: the pause would last as long as that
             if self.end(queue) > now or queue in self._probes:
                 return 0
             return 1 if queue in self._half_open else None

@@ -172,6 +172,23 @@ def test_a_provider_that_is_away_is_told_long_before_its_third_refusal(make: Cal
     assert (monitor.worker.problem(queue), monitor.worker.failing(queue)) == ("", 0)
 
 
+def test_a_clock_that_is_set_back_prolongs_no_pause(make: Callable[..., Monitor]):
+    """Nor does it hide one: what is told began when the clock was set."""
+    monitor = make("llm")
+    monitor.put(1)
+    monitor.judge.answers = [TransientJudgeError("quota", retry_after=3600.0)]
+    monitor.worker.step()
+    (queue,) = monitor.worker.queues
+    monitor.now -= 86_400
+    assert monitor.worker.failing(queue) == 0
+    monitor.now += AWAY_SECONDS + 1
+    assert monitor.worker.problem(queue) != ""
+    monitor.put(2)
+    monitor.worker.step()
+    assert len(monitor.judge.seen) == 2
+    assert monitor.worker.problem(queue) == ""
+
+
 class HeldCalls(CallsInTurn[Judgement]):
     """Calls that run, and end, only when the test says so."""
 
