@@ -120,16 +120,16 @@ class Report:
             "coverage": [
                 gap.source._asdict()
                 | {"content": gap.content, "traces": gap.traces, "lacking": gap.lacking}
-                | ({"mend": gap.remedy} if gap.lacking else {})
+                | ({"remedy": gap.remedy} if gap.lacking else {})
                 for gap in self.gaps
             ],
             "untraced": [
-                {"service": service, "library": library, "traces": traces, "mend": instrumentor_for(library)}
+                {"service": service, "library": library, "traces": traces, "remedy": instrumentor_for(library)}
                 for service, found in self.untraced.items()
                 for library, traces in found.items()
             ],
             "head_sampled": [
-                {"service": service, "share": share, "mend": head_sampling.REMEDY}
+                {"service": service, "share": share, "remedy": head_sampling.REMEDY}
                 for service, share in self.head_sampled.items()
             ],
             "outcomes": [

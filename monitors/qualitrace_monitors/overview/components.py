@@ -16,7 +16,7 @@ NEEDING_MLFLOW = ("storing", "feedback", "retention", "judging")
 """Components that wait while MLflow is away: it is what is wrong."""
 NEEDING_STATE = (*NEEDING_MLFLOW, "alerts", "delivery", "heartbeat", "prune", "texts")
 """Components that wait while the state database cannot be written."""
-UNHEARD = "Notifications do not arrive there: watch this page, or tell people yourself."
+UNHEARD = "Notifications do not arrive there: watch this page, or alert people yourself."
 _STORING = "New traces wait in the journal and are stored when MLflow is back; until then nothing new is judged."
 _SILENT = "Its figures are old; alerts on them see nothing new."
 

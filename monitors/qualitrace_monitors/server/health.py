@@ -35,7 +35,7 @@ class Health:
         """Let `check` say, too, how the component is; call it before the first look.
 
         Args:
-            lasted: returns for how many seconds that has been wrong which `check` tells now.
+            lasted: returns for how many seconds the problem that `check` returns now has lasted.
         """
         self._checks[component].append((check, lasted))
 

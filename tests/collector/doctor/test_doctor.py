@@ -272,7 +272,7 @@ def test_json_reports_the_same(make: Callable[..., Collector], ask: Callable[...
     report = json.loads(ask("--json").output)
     (gap,) = (item for item in report["coverage"] if item["content"] == "input")
     assert (gap["dialect"], gap["traces"], gap["lacking"]) == ("openinference", 1, 1)
-    assert "OPENINFERENCE_HIDE_INPUTS" in gap["mend"]
+    assert "OPENINFERENCE_HIDE_INPUTS" in gap["remedy"]
     assert {item["outcome"] for item in report["outcomes"]} == {"stored", "queued"}
 
 

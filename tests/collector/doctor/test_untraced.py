@@ -66,7 +66,7 @@ def test_a_framework_is_known_by_its_prompts(
     assert f"- {library} (" in told(ask())
     assert f"pip install 'qualitrace[{library}]'" in told(ask())
     (found,) = json.loads(ask("--json").output)["untraced"]
-    assert (found["library"], "mend" in found) == (library, True)
+    assert (found["library"], "remedy" in found) == (library, True)
 
 
 @pytest.mark.parametrize(
