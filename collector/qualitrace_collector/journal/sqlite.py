@@ -209,7 +209,8 @@ class SqliteJournal:
     def proofs(self) -> int:
         """Return a number that grows whenever `prove` or a request with its counts was made durable."""
         with self._using() as connection:
-            names = "('proofs', 'requests_received')"
+            # A request of which everything was rejected took no room, and shows nothing.
+            names = "('proofs', 'spans_received', 'log_records_received')"
             return _number(connection, f"SELECT coalesce(sum(total), 0) FROM counter WHERE name IN {names}")
 
     def oldest(self) -> float | None:

@@ -117,7 +117,10 @@ class TestAcks:
     def test_requests_are_proofs(self, probe: AckProbe, journal: SqliteJournal, clock: Clock) -> None:
         """Under load, when a proof has to wait, the requests themselves show that they are taken."""
         clock.now += ACK_SECONDS
-        journal.append([JournalEntry(signal="traces", payload=b"x", received_at=1)], {("requests_received", "http"): 1})
+        journal.append([], {("requests_received", "http"): 1})  # everything in it was rejected
+        probe.look()
+        assert probe.problem() != ""
+        journal.append([JournalEntry(signal="traces", payload=b"x", received_at=1)], {("spans_received", "http"): 1})
         probe.look()
         assert probe.problem() == ""
 
