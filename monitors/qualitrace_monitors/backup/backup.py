@@ -34,8 +34,11 @@ def back_up(config: CollectorConfig, target: Path) -> Manifest:
         BackupError: it exists, its disk has no room, or a database cannot be read.
     """
     places, began = Places.of(config), time.time()
-    _check_target(target, places)
-    _check_room(target.parent, places)
+    try:
+        _check_target(target, places)
+        _check_room(target.parent, places)
+    except OSError as error:
+        raise _failure(error, target) from error
     with _unfinished(target) as folder:
         with snapshots.at_one_moment(places.journal, places.state) as (journal, state):
             versions = [_user_version(connection) for connection in (journal, state)]
@@ -63,7 +66,7 @@ def back_up(config: CollectorConfig, target: Path) -> Manifest:
 
 
 def _check_target(target: Path, places: Places) -> None:
-    if target.exists():
+    if os.path.lexists(target):  # a link that leads nowhere, too
         raise BackupError(f"{target}: exists; a backup overwrites nothing: name a folder that does not exist")
     if not target.parent.is_dir():
         raise BackupError(f"{target.parent}: no such folder; make it, or mount the disk that backups are kept on")
@@ -95,11 +98,16 @@ def _unfinished(target: Path) -> Generator[Path]:
         raise BackupError(f"{folder}: cannot be written: {error.strerror}") from error
     try:
         yield folder
-    except OSError as error:
-        raise BackupError(f"{error.filename or folder}: {error.strerror}; check its disk's free space") from error
-    finally:
-        if folder.exists():
-            shutil.rmtree(folder)
+    except BaseException as error:
+        # Not after a success: a folder of this name is another backup's then.
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise _failure(error, folder) from error
+        raise
+
+
+def _failure(error: OSError, folder: Path) -> BackupError:
+    return BackupError(f"{error.filename or folder}: {error.strerror}; check rights, and its disk's free space")
 
 
 def _user_version(connection: sqlite3.Connection) -> int:
@@ -108,9 +116,15 @@ def _user_version(connection: sqlite3.Connection) -> int:
 
 def _files(folder: Path) -> Iterator[Path]:
     """Yield the files below a folder in order, without links: what they lead to may be anywhere."""
-    for path, folders, names in os.walk(folder):
+    for path, folders, names in os.walk(folder, onerror=_unless_gone):
         folders.sort()
         yield from (file for name in sorted(names) if not (file := Path(path, name)).is_symlink() and file.is_file())
+
+
+def _unless_gone(error: OSError) -> None:
+    """Raise what keeps a folder from being listed: a backup without it would not be whole."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _copy_artifacts(source: Path, target: Path) -> None:

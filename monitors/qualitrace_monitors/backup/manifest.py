@@ -14,6 +14,8 @@ from qualitrace_collector.state import schema
 
 FILE_NAME = "manifest.json"
 FORMAT = 1
+MAX_BYTES = (1 << 63) - 1
+"""Of a file: file systems know no larger ones."""
 MLFLOW, ARTIFACTS = "mlflow.db", "artifacts"
 
 
@@ -23,9 +25,9 @@ class BackupError(Exception):
 
 def _inside(name: str) -> str:
     path = PurePosixPath(name)
-    if name not in (journal.FILE_NAME, state.FILE_NAME, MLFLOW) and (
-        path.parts[0] != ARTIFACTS or ".." in path.parts or len(path.parts) == 1 or "\0" in name
-    ):
+    # Only in one spelling: what comes after the first slash is appended to a folder, and must not begin with one.
+    below = name.startswith(f"{ARTIFACTS}/") and name == path.as_posix() and ".." not in path.parts and "\0" not in name
+    if not below and name not in (journal.FILE_NAME, state.FILE_NAME, MLFLOW):
         raise ValueError(f"{name!r} is no file of a backup")
     return name
 
@@ -41,7 +43,7 @@ class BackedUpFile(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: Annotated[str, Field(min_length=1), AfterValidator(_inside)]
-    size: int
+    size: Annotated[int, Field(ge=0, le=MAX_BYTES)]
     sha256: str
 
     @classmethod
@@ -84,6 +86,8 @@ class Manifest(BaseModel):
     def _complete(cls, files: tuple[BackedUpFile, ...]) -> tuple[BackedUpFile, ...]:
         if missing := {journal.FILE_NAME, state.FILE_NAME} - {file.name for file in files}:
             raise ValueError(f"{', '.join(sorted(missing))} is missing")
+        if len({file.name for file in files}) < len(files):
+            raise ValueError("a name occurs twice")
         return files
 
     @property

@@ -15,6 +15,8 @@ from qualitrace_monitors.backup.places import Places, sync
 from qualitrace_monitors.server.data_dir_lock import UNFINISHED_RESTORE, lock_data_dir
 
 _CHUNK_BYTES = 1 << 20
+_LOGS = ("-wal", "-shm", "-journal")
+"""What SQLite's files beside a database end with."""
 
 
 def restore(config: CollectorConfig, source: Path) -> Manifest:
@@ -36,11 +38,11 @@ def restore(config: CollectorConfig, source: Path) -> Manifest:
         unfinished.touch(mode=0o600)
         sync(unfinished, config.data_dir)
         for file in manifest.files:
-            written.append(places.of_file(file.name))
-            _copy(source / file.name, written[-1], file)
+            _copy(source, places.of_file(file.name), file, written)
         if places.mlflow is not None:
             change_artifact_addresses(places.mlflow, manifest.artifacts_at, places.artifacts.as_uri())
-        sync(*written, *{path.parent for path in written})
+        folders = {path.parent for path in written} | {path for path in places.artifacts.rglob("*") if path.is_dir()}
+        sync(*written, *folders)
     except BaseException as error:
         _remove(written, places.artifacts)
         if isinstance(error, OSError | sqlite3.Error):
@@ -77,7 +79,9 @@ def _check_user(data_dir: Path) -> None:
 def _check_empty(places: Places) -> None:
     # A volume's file system has a lost+found, and a server that ran before has left its locks.
     found = [path for path in places.state.parent.iterdir() if path.suffix != ".lock" and path.name != "lost+found"]
-    elsewhere = [path for path in (places.mlflow, places.artifacts) if path and path.exists()]
+    # SQLite would apply the log of a database that is gone to the one that is restored in its place.
+    logs = [places.mlflow.with_name(places.mlflow.name + end) for end in _LOGS] if places.mlflow else []
+    elsewhere = [path for path in (places.mlflow, *logs, places.artifacts) if path and os.path.lexists(path)]
     if in_the_way := sorted({*found, *elsewhere}):
         names = ", ".join(path.name for path in in_the_way[:3])
         raise BackupError(
@@ -86,12 +90,15 @@ def _check_empty(places: Places) -> None:
         )
 
 
-def _copy(source: Path, target: Path, file: BackedUpFile) -> None:
-    if source.is_symlink() or not source.is_file():
+def _copy(backup: Path, target: Path, file: BackedUpFile, written: list[Path]) -> None:
+    """Copy a file of a backup; append it to `written` once it is made, so that no other one is ever removed."""
+    source = backup / file.name
+    if source.resolve() != backup.resolve() / file.name or not source.is_file():  # links lead out of the backup
         raise BackupError(f"{source}: is missing; the backup is not whole: take another one")
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     digest = hashlib.sha256()
     with target.open("xb") as copy:
+        written.append(target)
         for chunk in _chunks(source):
             digest.update(chunk)
             copy.write(chunk)

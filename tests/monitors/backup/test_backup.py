@@ -1,5 +1,7 @@
 """`back_up` and `restore` on the files of a server that does not run; `end_to_end/test_restart.py` has one that does."""
 
+import errno
+import hashlib
 import json
 import os
 import re
@@ -141,6 +143,11 @@ def existing(target: Path) -> Path:
     return target
 
 
+def link(target: Path) -> Path:
+    target.symlink_to("nowhere")
+    return target
+
+
 def nowhere(target: Path) -> Path:
     return target / "monday"
 
@@ -158,11 +165,12 @@ def begun(target: Path) -> Path:
     ("prepared", "message"),
     [
         (existing, r"backup: exists; a backup overwrites nothing"),
+        (link, r"backup: exists; a backup overwrites nothing"),
         (begun, r"backup\.unfinished: exists; a backup is being written there, or one was killed"),
         (nowhere, r"backup: no such folder; make it, or mount"),
         (inside, r"is in .*data, which is backed up"),
     ],
-    ids=["it exists", "another one writes", "no disk", "in data_dir"],
+    ids=["it exists", "a link that leads nowhere", "another one writes", "no disk", "in data_dir"],
 )
 def test_a_place_that_will_not_do_is_refused(
     config: CollectorConfig, tmp_path: Path, prepared: Callable[[Path], Path], message: str
@@ -227,7 +235,18 @@ def manifest_with(**changes: Any) -> Callable[[Path, Path], None]:
     return change
 
 
-ESCAPING = [{"name": name, "size": 0, "sha256": ""} for name in ("journal.db", "state.db", "artifacts/../../x")]
+def files(*names: str) -> list[dict[str, Any]]:
+    """Return what a manifest says of files with these names."""
+    return [{"name": name, "size": 0, "sha256": ""} for name in ("journal.db", "state.db", *names)]
+
+
+def leading_out(backup: Path, _data: Path) -> None:
+    (backup.parent / "secrets").mkdir()
+    (backup.parent / "secrets" / "token").touch()
+    (backup / "artifacts").symlink_to(backup.parent / "secrets")
+    manifest = json.loads((backup / "manifest.json").read_text())
+    token = {"name": "artifacts/token", "size": 0, "sha256": hashlib.sha256().hexdigest()}
+    manifest_with(files=[*manifest["files"], token])(backup, _data)
 
 
 @pytest.mark.parametrize(
@@ -241,9 +260,10 @@ ESCAPING = [{"name": name, "size": 0, "sha256": ""} for name in ("journal.db", "
         (manifest_with(journal_format=3), r"journal\.db: has format 3, and this qualitrace reads 2; restore it with"),
         (manifest_with(format=2, files={}), r"format 2, written by qualitrace 0\.1\.0, and this qualitrace knows 1"),
         (manifest_with(files=[]), r"manifest\.json: is damaged: files: .*journal\.db, state\.db is missing"),
-        (manifest_with(files=ESCAPING), r"manifest\.json: is damaged: files\.2\.name: .*is no file of a backup"),
+        (manifest_with(files=files("state.db")), r"manifest\.json: is damaged: files: .*a name occurs twice"),
+        (leading_out, r"artifacts/token: is missing; the backup is not whole"),
     ],
-    ids="unfinished changed cut occupied newer-state newer-journal newer-manifest no-files escaping".split(),
+    ids="unfinished changed cut occupied newer-state newer-journal newer-manifest no-files twice leading-out".split(),
 )
 def test_what_is_not_whole_or_does_not_fit_is_refused(
     backup: Path, tmp_path: Path, spoil: Callable[[Path, Path], None], message: str
@@ -254,6 +274,47 @@ def test_what_is_not_whole_or_does_not_fit_is_refused(
     with pytest.raises(BackupError, match=message):
         restore(empty(tmp_path), backup)
     assert {path for path in (tmp_path / "new").glob("*") if path.suffix != ".lock"} == before
+
+
+@pytest.mark.parametrize("form", ["artifacts/../../{}", "artifacts/{}", "{}", ".", "artifacts/.", "artifacts/x/./y"])
+def test_a_manifest_names_no_file_outside(backup: Path, tmp_path: Path, form: str):
+    """In no spelling: neither a write, nor what is removed after a failure, reaches another file."""
+    theirs = tmp_path / "theirs"
+    theirs.touch()
+    manifest_with(files=files(form.format(theirs)))(backup, tmp_path)
+    with pytest.raises(BackupError, match=r"manifest\.json: is damaged: files\.2\.name: .*is no file of a backup"):
+        restore(empty(tmp_path), backup)
+    assert theirs.exists()
+
+
+@pytest.mark.parametrize("end", ["-wal", "-shm", "-journal"])
+def test_the_log_of_a_database_that_is_gone_is_in_the_way(backup: Path, tmp_path: Path, end: str):
+    """SQLite would apply it to the restored one."""
+    log = tmp_path / f"theirs.db{end}"
+    log.touch()
+    elsewhere = empty(tmp_path, mlflow={"tracking_uri": f"sqlite:///{tmp_path / 'theirs.db'}"})
+    with pytest.raises(BackupError, match=rf"is not empty \(theirs\.db{end}\); a restore overwrites nothing"):
+        restore(elsewhere, backup)
+    assert log.exists()
+
+
+def test_a_folder_that_cannot_be_listed_ends_the_backup(
+    config: CollectorConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Artifacts that another user wrote would be missing, and nobody would know."""
+    closed = config.data_dir / "artifacts" / "1"
+    closed.mkdir(parents=True)
+    listed = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if path == os.fspath(closed):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)  # root may list every folder
+    with pytest.raises(BackupError, match=r"artifacts/1: Permission denied; check rights"):
+        back_up(config, tmp_path / "backup")
+    assert not [*tmp_path.glob("backup*")]
 
 
 def test_a_restore_that_is_not_over_is_no_data_dir(
