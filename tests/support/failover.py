@@ -70,10 +70,11 @@ def failover_run(folder: Path, faults: Sequence[Fault], seconds: float) -> Outco
     """Run two servers under load, bring about each fault for `seconds`, wait until all is done, and count."""
     outcome = Outcome()
     with ExitStack() as stack:
-        primary = Postgres(stack.enter_context(postgres_folder()), settings=SETTINGS).start()
+        folders = [stack.enter_context(postgres_folder(name)) for name in ("primary", "standby")]
+        primary = Postgres(folders[0], settings=SETTINGS).start()
         stack.callback(lambda: world.postgres.stop())  # noqa: PLW0108  # another one, once a standby is promoted
         proxy = stack.enter_context(tcp_proxy(primary.port))
-        world = World(primary, proxy, stack.enter_context(postgres_folder("standby")))
+        world = World(primary, proxy, folders[1])
         primary.execute(f"CREATE ROLE {APP} LOGIN", f"CREATE DATABASE {DATABASE} OWNER {APP}")
         servers = [_server(folder / name, proxy.port) for name in ("one", "other")]
         for server in servers:

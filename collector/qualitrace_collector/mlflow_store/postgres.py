@@ -15,6 +15,9 @@ from sqlalchemy import Engine, event
 ANSWER_SECONDS = 120.0
 """How long a server that owes an answer may be silent, as a tracking server may."""
 
+RESTED_SECONDS = 10.0
+"""The same for the first answer after a connection was in the pool, which SQLAlchemy asks for before each use."""
+
 CANCEL_SECONDS = 5.0
 """How long the server is asked to drop what it was doing, so that what waits for a lock does not pile up there."""
 
@@ -40,7 +43,13 @@ _FAULTS = (
 
 
 class _Connection(psycopg.Connection[Any]):
-    """Raises `OperationalError`, and is closed, when the server owes an answer for `ANSWER_SECONDS`."""
+    """Raises `OperationalError`, and is closed, when the server owes an answer for too long.
+
+    Attributes:
+        rested: nothing was heard since it was in the pool.
+    """
+
+    rested = False
 
     def wait(self, gen: Generator[Any, Any, Any], *arguments: Any, **keywords: Any) -> Any:
         return super().wait(self._until_silent(gen), *arguments, **keywords)
@@ -54,24 +63,31 @@ class _Connection(psycopg.Connection[Any]):
             except StopIteration as end:
                 return end.value
             ready = yield waiting
+            most = RESTED_SECONDS if self.rested else ANSWER_SECONDS
             if ready:
-                heard_at = time.monotonic()
-            elif time.monotonic() - heard_at > ANSWER_SECONDS:
+                heard_at, self.rested = time.monotonic(), False
+            elif time.monotonic() - heard_at > most:
                 with suppress(psycopg.Error):
                     self.cancel_safe(timeout=CANCEL_SECONDS)
                 self.pgconn.finish()  # so that SQLAlchemy makes another
-                raise psycopg.OperationalError(f"PostgreSQL did not answer within {ANSWER_SECONDS:g} s")
+                raise psycopg.OperationalError(f"PostgreSQL did not answer within {most:g} s")
 
 
 def set_deadlines(engine: Engine) -> None:
     """Let new connections of an engine raise `OperationalError` when PostgreSQL is silent; safe twice."""
     if engine.driver == "psycopg" and not event.contains(engine, "do_connect", _connect):
         event.listen(engine, "do_connect", _connect)
+        event.listen(engine, "checkin", _note_rest)
         engine.dispose()  # those that there are
 
 
 def _connect(_dialect: Any, _record: Any, arguments: Any, parameters: dict[str, Any]) -> Any:
     return _Connection.connect(*arguments, **_DEFAULTS | parameters)
+
+
+def _note_rest(connection: Any, _record: Any) -> None:
+    if connection is not None:  # it is None if it was given up
+        connection.rested = True
 
 
 def is_fault(error: BaseException | None) -> bool:

@@ -12,6 +12,7 @@ from mlflow.entities.trace_metrics import AggregationType, MetricAggregation, Me
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.abstract_store import AbstractStore
 from mlflow.tracing.constant import TraceMetricKey
+from mlflow.utils.search_utils import SearchUtils
 from prometheus_client import CollectorRegistry
 
 from qualitrace_collector import metrics
@@ -29,6 +30,10 @@ BATCH = 100
 
 CHECK_SECONDS = 60.0
 UNAVAILABLE_SECONDS = 30.0
+COUNT_SECONDS = 600.0
+"""How long a count of an experiment's traces is gone by: PostgreSQL takes seconds to count a million."""
+
+OLDEST_FIRST = ["timestamp_ms ASC"]
 
 
 class Retainer:
@@ -51,6 +56,7 @@ class Retainer:
         self._store = store
         self._ledger, self._queue = Ledger(database), JudgeQueue(database)
         self._clock = clock
+        self._cuts: dict[str, tuple[int, float]] = {}
         self._deleted = metrics.TRACES_DELETED.counter(registry)
 
     def step(self) -> float:
@@ -72,13 +78,28 @@ class Retainer:
             before = int((self._clock() - self._retention.days * DAY_SECONDS) * 1000)
             expired = self._oldest(experiment_id, BATCH, f"trace.timestamp_ms < {before}")
         if not expired and self._retention.traces is not None:
-            excess = self._store.call(lambda mlflow: _count(mlflow, experiment_id)) - self._retention.traces
-            expired = self._oldest(experiment_id, min(excess, BATCH)) if excess > 0 else []
+            expired = self._excess(experiment_id, self._retention.traces)
         if not expired:
             return 0
         count = self._store.call(lambda mlflow: mlflow.delete_traces(experiment_id, trace_ids=expired))
         self._deleted.inc(count)
         return count
+
+    def _excess(self, experiment_id: str, most: int) -> list[str]:
+        """Return at most one batch of those beyond the `most` newest traces.
+
+        After a count they are known by when the oldest of the newest began, not by their number: another collector may
+        delete them at the same time.
+        """
+        cut, until = self._cuts.get(experiment_id, (0, 0.0))
+        if self._clock() < until and (found := self._oldest(experiment_id, BATCH, f"trace.timestamp_ms < {cut}")):
+            return found
+        self._cuts.pop(experiment_id, None)
+        excess = self._store.call(lambda mlflow: _count(mlflow, experiment_id)) - most
+        if excess > BATCH:
+            cut = self._store.call(lambda mlflow: _start_of(mlflow, experiment_id, excess))
+            self._cuts[experiment_id] = (cut, self._clock() + COUNT_SECONDS)
+        return self._oldest(experiment_id, min(excess, BATCH)) if excess > 0 else []
 
     def _oldest(self, experiment_id: str, limit: int, filter_string: str | None = None) -> list[str]:
         """Return the oldest traces that may be deleted, at most `limit`."""
@@ -97,7 +118,7 @@ class Retainer:
                 lambda mlflow, token=token: mlflow.search_traces(
                     filter_string=filter_string,
                     max_results=BATCH,
-                    order_by=["timestamp_ms ASC"],
+                    order_by=OLDEST_FIRST,
                     page_token=token or None,
                     locations=[experiment_id],
                 )
@@ -122,3 +143,10 @@ def _count(mlflow: AbstractStore, experiment_id: str) -> int:
         [MetricAggregation(AggregationType.COUNT)],
     )
     return int(points[0].values[str(AggregationType.COUNT)]) if points else 0
+
+
+def _start_of(mlflow: AbstractStore, experiment_id: str, number: int) -> int:
+    """Return when the trace began that so many older ones stand before, in Unix milliseconds; 0 if there is none."""
+    token = SearchUtils.create_page_token(number)
+    found, _ = mlflow.search_traces(max_results=1, order_by=OLDEST_FIRST, page_token=token, locations=[experiment_id])
+    return found[0].request_time if found else 0

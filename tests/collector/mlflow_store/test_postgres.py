@@ -47,6 +47,7 @@ def execute(uri: str) -> Iterator[Callable[[str], Sequence[Any]]]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "ANSWER_SECONDS", ANSWER_SECONDS)
+    monkeypatch.setattr(patience, "RESTED_SECONDS", ANSWER_SECONDS)
 
 
 def end_sessions(execute: Callable[[str], Any]) -> None:

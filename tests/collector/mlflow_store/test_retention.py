@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.store.tracking.abstract_store import AbstractStore
 from prometheus_client import CollectorRegistry
 
 from qualitrace_collector.config import parse_config
 from qualitrace_collector.convert import ConvertedTrace
+from qualitrace_collector.mlflow_store import retention as retention_module
 from qualitrace_collector.mlflow_store.experiments import WRITTEN_BY, written_experiments
 from qualitrace_collector.mlflow_store.retention import BATCH, CHECK_SECONDS, UNAVAILABLE_SECONDS, Retainer
 from qualitrace_collector.mlflow_store.store import TraceStore
@@ -91,6 +93,29 @@ def test_each_experiment_keeps_its_youngest(aged: Callable[..., Aged]):
     world.add([100], "search")
     world.retention().step()
     assert world.left() == [1, 2, 100]
+
+
+def test_two_collectors_delete_no_more_than_one_would(aged: Callable[..., Aged], monkeypatch: pytest.MonkeyPatch):
+    """Each counts before the other deletes; a count, which takes PostgreSQL seconds, serves for many batches."""
+    world, counts = aged(traces=50), list[str]()
+    ages = [number / 100 for number in range(1, 3 * BATCH + 51)]
+    world.add(ages)
+    counted = retention_module._count  # pyright: ignore[reportPrivateUsage]
+
+    def count(mlflow: AbstractStore, experiment_id: str) -> int:
+        counts.append(experiment_id)
+        return counted(mlflow, experiment_id)
+
+    monkeypatch.setattr(retention_module, "_count", count)
+    one = world.retention()
+    world.registry = CollectorRegistry()
+    other = world.retention()
+    for retainer in (one, other, one):
+        retainer.step()
+    assert len(counts) == 2
+    while min(one.step(), other.step()) < CHECK_SECONDS:
+        pass
+    assert world.left() == ages[:50]
 
 
 def test_a_step_deletes_no_more_than_a_batch(aged: Callable[..., Aged]):
