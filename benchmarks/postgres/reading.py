@@ -14,7 +14,7 @@ from sqlalchemy import event
 from support.browser import chromium
 from support.mlflow_server import mlflow_server
 
-PAGE_SECONDS = 180.0
+PAGE_SECONDS = 60.0
 SLOW_SECONDS = 1.0
 LONGEST_SECONDS = 120
 MOST = 100
@@ -64,9 +64,7 @@ def open_page(uri: str, folder: Path, experiment_id: str) -> list[Request]:
 
         page.on("requestfinished", note)
         page.goto(f"{url}/#/experiments/{experiment_id}/traces", timeout=PAGE_SECONDS * 1000)
-        page.wait_for_load_state("networkidle", timeout=PAGE_SECONDS * 1000)
-        page.wait_for_timeout(5_000)  # requests that follow those
-        page.wait_for_load_state("networkidle", timeout=PAGE_SECONDS * 1000)
+        page.wait_for_timeout(PAGE_SECONDS * 1000)  # it never stops asking, so there is no end to wait for
     return [request for request in made if "ajax-api" in request.name and "traces" in request.name]
 
 
