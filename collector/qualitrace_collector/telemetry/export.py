@@ -27,6 +27,7 @@ from qualitrace_collector.metrics import TELEMETRY_EXPORTS
 from qualitrace_collector.process.loop import Loop
 from qualitrace_collector.telemetry import bridge
 from qualitrace_collector.telemetry.own import DISTRO, DISTRO_KEY, SCOPE
+from qualitrace_collector.telemetry.session import EndpointSession
 from qualitrace_collector.telemetry.settings import Telemetry
 
 QUEUE_SPANS, EXPORT_SPANS, DELAY_SECONDS = 2048, 512, 5.0
@@ -64,7 +65,7 @@ class OwnTelemetry:
         self._resource = _resource(data_dir)
         if "traces" in settings.signals:
             exporter = _SpanExporter(
-                _Watch("traces", url, self._exports), f"{url}/v1/traces", headers=headers, timeout=TIMEOUT_SECONDS
+                _Watch("traces", url, self._exports), f"{url}/v1/traces", EndpointSession(headers), TIMEOUT_SECONDS
             )
             self._provider = TracerProvider(ParentBased(TraceIdRatioBased(settings.sample)), self._resource)
             self._provider.add_span_processor(
@@ -74,7 +75,10 @@ class OwnTelemetry:
         if "metrics" in settings.signals:
             self._watch = _Watch("metrics", url, self._exports)
             self._metrics = metric_exporter.OTLPMetricExporter(
-                f"{url}/v1/metrics", headers=headers, timeout=TIMEOUT_SECONDS, max_export_batch_size=EXPORT_POINTS
+                f"{url}/v1/metrics",
+                timeout=TIMEOUT_SECONDS,
+                session=EndpointSession(headers),
+                max_export_batch_size=EXPORT_POINTS,
             )
             self._loops.append(Loop("telemetry", self._export_metrics))
 
@@ -113,8 +117,8 @@ def _resource(data_dir: Path) -> Resource:
 class _SpanExporter(trace_exporter.OTLPSpanExporter):
     """Counts what becomes of exports."""
 
-    def __init__(self, watch: "_Watch", endpoint: str, *, headers: dict[str, str], timeout: float) -> None:
-        super().__init__(endpoint, headers=headers, timeout=timeout)
+    def __init__(self, watch: "_Watch", endpoint: str, session: EndpointSession, timeout: float) -> None:
+        super().__init__(endpoint, timeout=timeout, session=session)
         self._watch = watch
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from typing import Literal
+from urllib.parse import unquote
 
 from opentelemetry.util.re import parse_env_headers
 from pydantic import AnyHttpUrl, Field, SecretStr, field_validator
@@ -11,6 +12,8 @@ from qualitrace_collector.config.section import Section
 from qualitrace_collector.config.values import Duration
 from qualitrace_collector.masking import remember_secret
 
+_FORM = "must read like NAME=VALUE,NAME=VALUE, in ASCII and on one line; a comma in a value is %2C"
+_PRINTABLE = re.compile(r"[ -~]*")
 _HEADERS = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+=[ -~]+")
 
 
@@ -40,9 +43,12 @@ class Telemetry(Section):
     def _can_be_read(cls, headers: SecretStr | None) -> SecretStr | None:
         parts = headers.get_secret_value().split(",") if headers else ()
         if not all(_HEADERS.fullmatch(part.strip()) for part in parts):
-            raise ValueError("must read like NAME=VALUE,NAME=VALUE, in ASCII; a comma in a value is %2C")
+            raise ValueError(_FORM)
         for part in parts:  # each alone may stand in a text that is to be masked
-            remember_secret(part.partition("=")[2].removeprefix("Bearer "))
+            value = unquote(part.partition("=")[2].strip())
+            if not _PRINTABLE.fullmatch(value):
+                raise ValueError(_FORM)
+            remember_secret(value.removeprefix("Bearer "))
         return headers
 
     @property

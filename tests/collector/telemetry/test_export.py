@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
 
+from qualitrace_collector.masking import masked
 from qualitrace_collector.telemetry.export import QUEUE_SPANS, OwnTelemetry
 from qualitrace_collector.telemetry.settings import Telemetry
 from qualitrace_collector.telemetry.spans import own_span
@@ -93,6 +95,49 @@ def test_a_failure_is_one_line_and_a_count(sink: OtlpSink, tmp_path: Path, caplo
     assert failed.startswith(f"{sink.url} does not take our own metrics (telemetry.endpoint): ")
     assert "403" in failed
     assert again == f"{sink.url} takes our own metrics again"
+
+
+def test_an_answer_that_redirects_is_a_failure(
+    sink: OtlpSink, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody took the request: as where http:// is configured, and only https:// takes any."""
+    sink.status = 301
+    stand = Stand(tmp_path, endpoint=sink.url, signals=["metrics"])
+    stand.telemetry.start()
+    eventually(lambda: stand.count("metrics", "failed"))
+    stand.telemetry.stop()
+    assert stand.count("metrics", "sent") is None or stand.count("metrics", "sent") == 0
+    assert "301 and redirects" in caplog.text
+
+
+def test_no_credentials_for_others_are_sent(sink: OtlpSink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither of the host's own SDKs nor of its user's .netrc; those of the configuration are."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login them password theirs\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-api-key=theirs")
+    for headers, authorization in ((None, None), ("Authorization=Bearer%20ours", "Bearer ours")):
+        stand = Stand(tmp_path, endpoint=sink.url, headers=headers, sample=1, signals=["traces"])
+        stand.spans(1)
+        stand.telemetry.stop()
+        assert sink.headers["content-type"] == "application/x-protobuf"
+        assert "x-api-key" not in sink.headers
+        assert sink.headers.get("authorization") == authorization
+
+
+@pytest.mark.parametrize("value", ["Bearer%0Aabcdef123456", "Bearer%20abc%0D%0Ax-more: 1", "%E2%82%AC"])
+def test_headers_that_http_cannot_carry_are_refused(value: str) -> None:
+    """At the start: the client's own message would be a line in the log each time, with the token."""
+    with pytest.raises(ValidationError, match=r"headers\n.*in ASCII and on one line") as error:
+        Telemetry.model_validate({"endpoint": "http://127.0.0.1:4318", "headers": f"authorization={value}"})
+    assert value not in str(error.value)
+
+
+def test_an_encoded_token_is_masked() -> None:
+    """In the form in which it is sent."""
+    Telemetry.model_validate({"endpoint": "http://127.0.0.1:4318", "headers": "x-team=Bearer%20q9%2Fz8-Tt55w"})
+    assert "z8-Tt55w" not in masked("refused q9/z8-Tt55w")
 
 
 def test_an_endpoint_that_hangs_holds_up_nobody_and_takes_no_memory(sink: OtlpSink, tmp_path: Path) -> None:
