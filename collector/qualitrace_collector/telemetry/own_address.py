@@ -4,12 +4,11 @@ import socket
 from collections.abc import Collection, Iterator
 from ipaddress import IPv6Address, ip_address
 from typing import Any
-from urllib.parse import urlsplit
+
+from pydantic import AnyHttpUrl
 
 from qualitrace_collector.config.section import Mistake
 from qualitrace_collector.config.values import split_address
-
-_PORTS = {"http": 80, "https": 443}
 
 
 def loops(data: Any, doors: dict[str, str]) -> Iterator[Mistake]:
@@ -26,8 +25,8 @@ def loops(data: Any, doors: dict[str, str]) -> Iterator[Mistake]:
     names = given.get("allowed_hosts")
     names = [str(name).lower() for name in names] if isinstance(names, (list, tuple)) else []
     try:
-        url = urlsplit(endpoint)
-        host, port = (url.hostname or "").rstrip("."), url.port or _PORTS.get(url.scheme, 0)
+        url = AnyHttpUrl(endpoint)  # as it is sent to: urlsplit would read `\\` and `%2e` otherwise
+        host, port = (url.host or "").strip("[]").rstrip("."), url.port or 0
         ports = {split_address(str(given.get(door, default)))[1]: door for door, default in doors.items()}
     except ValueError:  # the field's own validator reports it
         return

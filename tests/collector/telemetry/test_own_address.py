@@ -17,6 +17,7 @@ ELSEWHERE = {"otlp_http": "127.0.0.1:80", "web": "127.0.0.1:443"}
     [
         *((host, 4318, "otlp_http", {}) for host in ("127.0.0.1", "localhost", "LOCALHOST", "localhost.", "127.1")),
         *((host, 4318, "otlp_http", {}) for host in ("[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "[::]", "2130706433")),
+        *((host, 4318, "otlp_http", {}) for host in ("localhost%2e", "127%2e0.0.1")),
         (socket.gethostname(), 4318, "otlp_http", {}),
         ("localhost", 4317, "otlp_grpc", {}),
         ("localhost", 9464, "web", {}),
@@ -32,6 +33,12 @@ def test_the_server_itself_is_refused(host: str, port: int | None, door: str, li
         parse_config({"telemetry": {"endpoint": endpoint}, "listen": listen}, Config)
     (mistake,) = error.value.mistakes
     assert mistake.startswith(f"telemetry.endpoint: is this server's own listen.{door}")
+
+
+def test_what_follows_a_backslash_is_a_path() -> None:
+    """As the client reads it; to a parser of another kind this is another host."""
+    with pytest.raises(ConfigError, match=r"this server's own listen\.otlp_http"):
+        parse_config({"telemetry": {"endpoint": "http://127.0.0.1:4318\\@example.com"}}, Config)
 
 
 @pytest.mark.parametrize(
