@@ -19,6 +19,10 @@ MAX_BYTES = (1 << 63) - 1
 MLFLOW, ARTIFACTS = "mlflow.db", "artifacts"
 
 
+Line = Annotated[str, Field(pattern=r"^\P{Cc}*$")]
+"""A text that the commands repeat: a terminal obeys control characters."""
+
+
 class BackupError(Exception):
     """A backup cannot be made or restored; the message names the file and says what to do."""
 
@@ -48,10 +52,19 @@ class BackedUpFile(BaseModel):
 
     @classmethod
     def of(cls, folder: Path, path: Path) -> Self:
-        """Describe a file in a backup's folder."""
+        """Describe a file in a backup's folder.
+
+        Raises:
+            BackupError: JSON cannot hold its name.
+        """
+        name = path.relative_to(folder).as_posix()
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise BackupError(f"{name!a}: the name is not UTF-8, so no manifest can hold it; rename the file") from None
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return cls(name=path.relative_to(folder).as_posix(), size=path.stat().st_size, sha256=digest)
+        return cls(name=name, size=path.stat().st_size, sha256=digest)
 
 
 class Manifest(BaseModel):
@@ -71,14 +84,14 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     format: int = FORMAT
-    qualitrace: str = Field(default_factory=lambda: importlib.metadata.version("qualitrace"))
+    qualitrace: Line = Field(default_factory=lambda: importlib.metadata.version("qualitrace"))
     state_version: int
     journal_format: int
-    mlflow: str = Field(default_factory=lambda: importlib.metadata.version("mlflow"))
-    mlflow_at: str
-    artifacts_at: str
-    began_at: str
-    finished_at: str
+    mlflow: Line = Field(default_factory=lambda: importlib.metadata.version("mlflow"))
+    mlflow_at: Line
+    artifacts_at: Line
+    began_at: Line
+    finished_at: Line
     files: tuple[BackedUpFile, ...]
 
     @field_validator("files")
@@ -159,4 +172,4 @@ class _Version(BaseModel):
     """What every format says of itself."""
 
     format: int
-    qualitrace: str
+    qualitrace: Line

@@ -46,8 +46,8 @@ def restore(config: CollectorConfig, source: Path) -> Manifest:
     except BaseException as error:
         _remove(written, places.artifacts)
         if isinstance(error, OSError | sqlite3.Error):
-            # Errors of a write have no name of a file.
-            name = getattr(error, "filename", None) or written[-1]
+            # Errors of a write have no name of a file; SQLite's are those of MLflow's database.
+            name = places.mlflow if isinstance(error, sqlite3.Error) else error.filename or written[-1]
             raise BackupError(
                 f"{name}: {getattr(error, 'strerror', None) or error}; check the disk's free space and rights"
             ) from error
@@ -102,7 +102,7 @@ def _copy(backup: Path, target: Path, file: BackedUpFile, written: list[Path]) -
         for chunk in _chunks(source):
             digest.update(chunk)
             copy.write(chunk)
-    if digest.hexdigest() != file.sha256:
+    if digest.hexdigest() != file.sha256 or target.stat().st_size != file.size:
         raise BackupError(f"{source}: is not as it was written: its checksum differs; take another backup")
 
 

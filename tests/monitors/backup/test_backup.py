@@ -240,6 +240,11 @@ def files(*names: str) -> list[dict[str, Any]]:
     return [{"name": name, "size": 0, "sha256": ""} for name in ("journal.db", "state.db", *names)]
 
 
+def wrong_size(backup: Path, data: Path) -> None:
+    described = json.loads((backup / "manifest.json").read_text())["files"]
+    manifest_with(files=[{**file, "size": 1} for file in described])(backup, data)
+
+
 def leading_out(backup: Path, _data: Path) -> None:
     (backup.parent / "secrets").mkdir()
     (backup.parent / "secrets" / "token").touch()
@@ -261,9 +266,11 @@ def leading_out(backup: Path, _data: Path) -> None:
         (manifest_with(format=2, files={}), r"format 2, written by qualitrace 0\.1\.0, and this qualitrace knows 1"),
         (manifest_with(files=[]), r"manifest\.json: is damaged: files: .*journal\.db, state\.db is missing"),
         (manifest_with(files=files("state.db")), r"manifest\.json: is damaged: files: .*a name occurs twice"),
+        (wrong_size, r"journal\.db: is not as it was written"),
+        (manifest_with(format=2, qualitrace="\x1b[2J"), r"manifest\.json: is damaged: qualitrace: "),
         (leading_out, r"artifacts/token: is missing; the backup is not whole"),
     ],
-    ids="unfinished changed cut occupied newer-state newer-journal newer-manifest no-files twice leading-out".split(),
+    ids="unfinished changed cut occupied newer-state newer-journal newer-manifest no-files twice size escape leading-out".split(),
 )
 def test_what_is_not_whole_or_does_not_fit_is_refused(
     backup: Path, tmp_path: Path, spoil: Callable[[Path, Path], None], message: str
@@ -313,6 +320,16 @@ def test_a_folder_that_cannot_be_listed_ends_the_backup(
 
     monkeypatch.setattr(os, "scandir", scandir)  # root may list every folder
     with pytest.raises(BackupError, match=r"artifacts/1: Permission denied; check rights"):
+        back_up(config, tmp_path / "backup")
+    assert not [*tmp_path.glob("backup*")]
+
+
+def test_a_name_that_no_manifest_can_hold_is_named(config: CollectorConfig, tmp_path: Path):
+    """File systems take any bytes; nothing is left of the backup."""
+    artifacts = config.data_dir / "artifacts"
+    artifacts.mkdir()
+    (artifacts / os.fsdecode(b"caf\xe9")).touch()
+    with pytest.raises(BackupError, match=r"artifacts/caf\\udce9': the name is not UTF-8.*; rename the file"):
         back_up(config, tmp_path / "backup")
     assert not [*tmp_path.glob("backup*")]
 
