@@ -56,9 +56,10 @@ def _is_own(text: str) -> bool:
     if address.is_loopback or address.is_unspecified:
         return True
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
+    try:
+        # Also without the family: a host may have no IPv6, and a systemd unit no network.
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.bind((str(address), 0))  # only an address of this host can be bound
-        except OSError:
-            return False
+    except OSError:
+        return False
     return True

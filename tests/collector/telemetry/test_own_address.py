@@ -1,5 +1,7 @@
 """`telemetry.endpoint` may not be the server itself, by whatever name; other ports and hosts may be it."""
 
+import errno
+import os
 import socket
 from typing import Any
 
@@ -33,6 +35,18 @@ def test_the_server_itself_is_refused(host: str, port: int | None, door: str, li
         parse_config({"telemetry": {"endpoint": endpoint}, "listen": listen}, Config)
     (mistake,) = error.value.mistakes
     assert mistake.startswith(f"telemetry.endpoint: is this server's own listen.{door}")
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "[2001:db8::1]"])
+def test_a_process_without_a_network_reads_the_configuration(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the unit that makes backups, which may use Unix sockets alone, and any process on a host without IPv6."""
+
+    def refused(*_: Any) -> None:
+        raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+
+    monkeypatch.setattr(socket, "socket", refused)
+    config = parse_config({"telemetry": {"endpoint": f"http://{host}:4318"}}, Config)
+    assert config.telemetry.endpoint is not None
 
 
 def test_what_follows_a_backslash_is_a_path() -> None:
