@@ -1,7 +1,10 @@
 """deploy/systemd by systemd's own checks; no unit is run, as the tests have no systemd that runs."""
 
+import os
 import re
+import shlex
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -54,6 +57,25 @@ def test_the_server_has_time_to_stop_in_order_and_to_hand_its_locks_over() -> No
     assert settings["StartLimitIntervalSec"] == "0"
     assert settings["OOMPolicy"] == "continue"
     assert int(settings.get("TimeoutStartSec", "90s").removesuffix("s")) > PREDECESSOR_SECONDS
+
+
+@pytest.mark.parametrize(("youngest", "kept"), [(1, {"new", "fresh"}), (20, {"new", "fresh", "old", "cut"})])
+def test_old_backups_go_if_a_whole_one_is_younger(tmp_path: Path, youngest: int, kept: set[str]) -> None:
+    """Also after a failure; what is `fresh` is no whole backup."""
+    unit = UNIT.with_name("qualitrace-backup.service").read_text()
+    (command,) = re.findall(r"^ExecStopPost=(.*)$", unit, re.MULTILINE)
+    for name, days in {"new": youngest, "old": 30, "cut": 30, "fresh": 1}.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        manifest = folder / "manifest.json"
+        if name in ("new", "old"):
+            manifest.touch()
+        for path in (manifest, folder):
+            if path.exists():
+                os.utime(path, (time.time() - days * 86400,) * 2)
+    local = command.replace("$$", "$").replace("/var/backups/qualitrace", str(tmp_path))
+    subprocess.run(shlex.split(local), check=True, timeout=30)
+    assert {path.name for path in tmp_path.iterdir()} == kept
 
 
 def test_its_advice_names_settings_and_metrics_that_exist() -> None:
