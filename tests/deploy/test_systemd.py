@@ -64,6 +64,7 @@ def test_old_backups_go_if_a_whole_one_is_younger(tmp_path: Path, youngest: int,
     """Also after a failure; what is `fresh` is no whole backup."""
     unit = UNIT.with_name("qualitrace-backup.service").read_text()
     (command,) = re.findall(r"^ExecStopPost=(.*)$", unit, re.MULTILINE)
+    now = time.time()
     for name, days in {"new": youngest, "old": 30, "cut": 30, "fresh": 1}.items():
         folder = tmp_path / name
         folder.mkdir()
@@ -72,7 +73,7 @@ def test_old_backups_go_if_a_whole_one_is_younger(tmp_path: Path, youngest: int,
             manifest.touch()
         for path in (manifest, folder):
             if path.exists():
-                os.utime(path, (time.time() - days * 86400,) * 2)
+                os.utime(path, (now - days * 86400, now - days * 86400))
     local = command.replace("$$", "$").replace("/var/backups/qualitrace", str(tmp_path))
     subprocess.run(shlex.split(local), check=True, timeout=30)
     assert {path.name for path in tmp_path.iterdir()} == kept
