@@ -142,7 +142,8 @@ class _Watch(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Keep a line of the exporter as the reason, and out of the log."""
-        self._reason = record.getMessage()
+        # An endpoint may answer with sequences that the terminal of a reader would obey.
+        self._reason = "".join(letter if letter.isprintable() else " " for letter in record.getMessage())
         return False
 
     def of(self, export: Callable[[], R], success: R) -> R:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from qualitrace_collector.masking import masked
 from qualitrace_collector.telemetry.export import QUEUE_SPANS, OwnTelemetry
 from qualitrace_collector.telemetry.settings import Telemetry
 from qualitrace_collector.telemetry.spans import own_span
+from support.listening import listening
 from support.otlp_sink import OtlpSink, otlp_sink
 from support.waiting import eventually
 
@@ -108,6 +110,27 @@ def test_an_answer_that_redirects_is_a_failure(
     stand.telemetry.stop()
     assert stand.count("metrics", "sent") is None or stand.count("metrics", "sent") == 0
     assert "301 and redirects" in caplog.text
+
+
+def test_an_endpoint_writes_no_control_characters_into_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those of its answer's phrase."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(403, "\x1b[2Jaway")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Keep the test output quiet."""
+
+    with listening(Handler) as url:
+        stand = Stand(tmp_path, endpoint=url, sample=1, signals=["traces"])
+        stand.spans(1)
+        stand.telemetry.stop()
+    assert "403, reason:  [2Jaway;" in caplog.text
+    assert "\x1b" not in caplog.text
 
 
 def test_no_credentials_for_others_are_sent(sink: OtlpSink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
