@@ -16,7 +16,7 @@ from support.otlp import rag_trace, request
 from support.outage import locked
 from support.ports import free_port
 from support.postgres import running_postgres
-from support.serving import Server
+from support.serving import Server, limit_files
 from support.waiting import eventually
 
 TOKEN = "s3cret-token"
@@ -41,11 +41,6 @@ def probe(server: Server) -> tuple[int, dict[str, str]]:
 def up(server: Server, component: str) -> float:
     text = httpx.get(f"http://{server.web}/metrics", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=10).text
     return float(next(line.split()[1] for line in text.splitlines() if f'_up{{component="{component}"}}' in line))
-
-
-def limit_files(pid: int, size: int) -> None:
-    """Let no file of a process grow beyond `size` bytes, as if the disk were full."""
-    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
 
 @pytest.fixture(scope="module")

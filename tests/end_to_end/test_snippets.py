@@ -22,11 +22,7 @@ ELSEWHERE = {
     "docs/how-to/evaluate.md": "test_evaluation_walkthrough.py",
     "docs/how-to/javascript.md": "tests/javascript",
     "docs/how-to/security.md": "tests/collector/receive/test_tls.py, with certificates",
-    **{
-        snippet.page: "for a server of which something is wrong"
-        for snippet in ALL
-        if snippet.page.startswith("docs/runbooks/")
-    },
+    **{snippet.page: "test_runbooks.py" for snippet in ALL if snippet.page.startswith("docs/runbooks/")},
 }
 TRACE, ALERT = "docs/tutorial/first-trace.md", "docs/tutorial/first-alert.md"
 RUNNABLE = ("sh", "console", "python")

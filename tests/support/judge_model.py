@@ -4,7 +4,7 @@ It speaks the form of our judges and, beside it, that of MLflow's.
 """
 
 import json
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,8 +14,14 @@ MARKER = "pineapple"
 
 
 @contextmanager
-def judge_model(status: int = 200, says: str | None = None) -> Generator[tuple[str, list[dict[str, Any]]]]:
-    """Serve it, answering with an HTTP status, or always the same text; gives the base URL and the requests."""
+def judge_model(
+    status: int | Callable[[], int] = 200, says: str | None = None, tokens: int = 100
+) -> Generator[tuple[str, list[dict[str, Any]]]]:
+    """Serve it, answering with an HTTP status, or always the same text; gives the base URL and the requests.
+
+    Args:
+        tokens: of each prompt, as it says.
+    """
     requests: list[dict[str, Any]] = []
 
     def answer(path: str, body: dict[str, Any]) -> tuple[int, bytes]:
@@ -36,9 +42,9 @@ def judge_model(status: int = 200, says: str | None = None) -> Generator[tuple[s
             "created": 1,
             "model": body["model"],
             "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
-            "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120},
+            "usage": {"prompt_tokens": tokens, "completion_tokens": 20, "total_tokens": tokens + 20},
         }
-        return status, json.dumps(completion).encode()
+        return status() if callable(status) else status, json.dumps(completion).encode()
 
     with served(answer) as url:
         yield f"{url}/v1", requests

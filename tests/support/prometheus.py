@@ -14,15 +14,18 @@ from support.web import program
 
 
 @contextmanager
-def prometheus(target: str, folder: Path, rules: Path | None = None, alertmanager: str | None = None) -> Generator[str]:
+def prometheus(
+    target: str, folder: Path, rules: Path | None = None, alertmanager: str | None = None, interval: str = "1s"
+) -> Generator[str]:
     """Run Prometheus on the `host:port` in `target`, its data in `folder`; gives the address of its API.
 
     Args:
         rules: a file of rules, which are evaluated each second.
         alertmanager: the address of the Alertmanager that is told of alerts.
+        interval: the time between two scrapes, and what one may take.
     """
     port = free_port()
-    scrape = {"job_name": "qualitrace", "scrape_interval": "1s", "static_configs": [{"targets": [target]}]}
+    scrape = {"job_name": "qualitrace", "scrape_interval": interval, "static_configs": [{"targets": [target]}]}
     config: dict[str, Any] = {"global": {"evaluation_interval": "1s"}, "scrape_configs": [scrape]}
     if rules is not None:
         config["rule_files"] = [str(rules)]

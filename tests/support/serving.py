@@ -2,11 +2,12 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -68,15 +69,15 @@ class Server:
         eventually(lambda: len(self.lines) >= wanted or self._ended(), timeout=90)
         return self
 
-    def launch(self) -> None:
-        """Start without waiting."""
+    def launch(self, command: Sequence[str] | None = None) -> None:
+        """Start without waiting, by `command` if that is not the usual one."""
         data = self.folder / "data"
         if not self._makes_tables and not data.exists():
             data.mkdir(mode=0o700)
             new_database(data)
         log = (self.folder / "serve.log").open("a")
         self.process = subprocess.Popen(
-            [*QUALITRACE, "serve", "--config", str(self.config_path)],
+            command or [*QUALITRACE, "serve", "--config", str(self.config_path)],
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
@@ -140,6 +141,11 @@ class Server:
     def sample(self, name: str, **labels: str) -> float:
         """Return the sum of the samples of that name with at least these labels; 0 if there are none."""
         return total(httpx.get(f"http://{self.web}/metrics", timeout=10).text, name, **labels)
+
+
+def limit_files(pid: int, size: int) -> None:
+    """Let no file of a process grow beyond `size` bytes, as if the disk were full."""
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
 
 def total(metrics: str, name: str, **labels: str) -> float:
