@@ -17,7 +17,7 @@ help: ## list the targets
 
 setup: $(STAMP) ## make .venv with the SDK, the server and the development tools
 
-# Python compiles on all cores, where pip would use one; its exit code tells of a few packages' files that are no Python.
+# Python compiles on all cores, where pip would use one; it fails on a few packages' files that are no Python.
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "qualitrace needs Python 3.11 or newer; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)

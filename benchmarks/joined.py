@@ -2,7 +2,7 @@
 
     python benchmarks/joined.py [--quick] [--streams N] [--data ROWS.jsonl ...] [--table NAME ...]
 
-Simulated verdicts correlate as told. With `--data` (rows of `qualitrace judge`, with a metric and a label each) the
+Simulated verdicts correlate as asked. With `--data` (rows of `qualitrace judge`, with a metric and a label each) the
 local judge's scores are its own, the label stands for the model's verdict, and streams are drawn from the rows.
 Estimates are the project's own (`join`), and alerts its own `Watch`. The model sees a tenth of the traces.
 """

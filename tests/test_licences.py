@@ -74,7 +74,7 @@ def test_requirements_are_followed_through_extras_and_markers():
 def test_a_licence_is_read_from_metadata_of_any_age(
     metadata: str, licence: str, refused: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """By PEP 639, by the field `License` or by classifiers; what was not allowed is told."""
+    """By PEP 639, by the field `License` or by classifiers; what was not allowed is named."""
     folder = tmp_path / "made_up-1.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text(f"Metadata-Version: 2.4\nName: made-up\nVersion: 1\n{metadata}\n")

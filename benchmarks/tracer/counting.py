@@ -29,7 +29,7 @@ def can_count() -> bool:
 
 
 class CountedApplication(Application):
-    """A running application that is emulated; what its work costs is told in instructions."""
+    """A running application that is emulated; what its work costs is counted in instructions."""
 
     def __init__(self, peer: Peer, python: Path, provider: str, collector: str) -> None:
         super().__init__(peer, python, provider, collector, _COUNTER, _ENVIRONMENT)

@@ -12,7 +12,7 @@ class Peer:
     """A tracer.
 
     Attributes:
-        distribution: whose version is told.
+        distribution: whose version is shown.
         requirements: what pip is told to install beside the application's client.
         environment: name of the environment; several peers may share one.
         start: name of the function in `starts` that starts it.

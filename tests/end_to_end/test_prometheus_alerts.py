@@ -50,8 +50,8 @@ def judge_model_url() -> Iterator[str]:
         yield url
 
 
-def told(hook: WebhookReceiver) -> list[dict[str, Any]]:
-    """Return what a receiver was told of the rule's alert, in order."""
+def notified(hook: WebhookReceiver) -> list[dict[str, Any]]:
+    """Return the notifications that a receiver got of the rule's alert, in order."""
     alerts = [alert for _, body in hook.received for alert in json.loads(body)["alerts"]]
     return [alert for alert in alerts if alert["labels"]["alertname"] == "low"]
 
@@ -59,7 +59,7 @@ def told(hook: WebhookReceiver) -> list[dict[str, Any]]:
 def test_both_ways_fire_and_resolve_together(
     serve: Callable[..., Server], hooks: list[WebhookReceiver], judge_model_url: str, tmp_path: Path
 ) -> None:
-    """Same labels, fired at the same time and resolved at the same time, as both receivers are told.
+    """Same labels, fired at the same time and resolved at the same time, as both receivers see.
 
     While it fires, no panel of a dashboard is empty.
     """
@@ -87,18 +87,18 @@ def test_both_ways_fire_and_resolve_together(
             assert httpx.post(f"{server.endpoint}/v1/feedback", json=label).status_code == 200
 
     def both(status: str) -> list[dict[str, Any]]:
-        """Wait until both were told; answers go on until the server's own alert changes."""
+        """Wait until both were notified; answers go on until the server's own alert changes."""
         text = "It was invented by 12 monks on Mars." if status == "firing" else "It lasts 24 months."
 
         def own_alert() -> bool:
-            found = status in [alert["status"] for alert in told(own)]
+            found = status in [alert["status"] for alert in notified(own)]
             if not found:
                 answer(text, 10)
             return found
 
         eventually(own_alert, timeout=60, interval=1)
-        eventually(lambda: told(theirs) and told(theirs)[-1]["status"] == status, timeout=60)
-        return [told(hook)[-1] for hook in hooks]
+        eventually(lambda: notified(theirs) and notified(theirs)[-1]["status"] == status, timeout=60)
+        return [notified(hook)[-1] for hook in hooks]
 
     rules = tmp_path / "rules" / "qualitrace.rules.yml"
     with alertmanager(tmp_path, theirs.url) as address, prometheus(server.web, tmp_path, rules, address) as api:
@@ -113,4 +113,4 @@ def test_both_ways_fire_and_resolve_together(
         both("resolved")
         healthy = [alert["labels"]["alertname"] for alert in ask(f"{api}/alerts")["alerts"]]
         assert [name for name in healthy if name.startswith("Qualitrace")] == []
-    assert [alert["status"] for alert in told(own)] == ["firing", "resolved"]
+    assert [alert["status"] for alert in notified(own)] == ["firing", "resolved"]

@@ -1,4 +1,4 @@
-"""What Kubernetes and Prometheus are told while parts of a running server fail."""
+"""What Kubernetes and Prometheus see while parts of a running server fail."""
 
 import json
 import os

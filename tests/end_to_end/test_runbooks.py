@@ -263,7 +263,7 @@ def until(stand: Stand, wanted: set[str], send: Callable[[], int], leaving: set[
 
 
 def a_budget_is_spent_and_a_reload_refused(stand: Stand) -> None:
-    """What is raised is not taken over until the mistake beside it is mended."""
+    """What is raised is not taken over until the mistake beside it is fixed."""
     patiently(lambda: "budget" in stand.alerts())
     config: dict[str, Any] = stand.server.config | {"budget": {"tokens_per_day": 100_000_000}}
     stand.server.config_path.write_text(json.dumps(config | {"samplin": {}}))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from support.compose import Translation
-from support.incident import tell
+from support.incident import play
 from support.ports import free_port
 from support.stack import running_stack
 
@@ -14,4 +14,4 @@ from support.stack import running_stack
 def test_an_incident_is_seen_everywhere_and_its_end(tmp_path: Path):
     """Retrieval breaks and is repaired: qualitrace, Alertmanager, its pager and Prometheus's rules report both."""
     with running_stack(Translation(tmp_path / "stack", lambda _: free_port()), tmp_path / "stack") as stack:
-        tell(stack)
+        play(stack)

@@ -1,4 +1,4 @@
-"""A real Alertmanager that tells a webhook, at once, of what begins to fire and of what ends."""
+"""A real Alertmanager that notifies a webhook at once when an alert fires or ends."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ from support.web import program
 
 @contextmanager
 def alertmanager(folder: Path, webhook: str) -> Generator[str]:
-    """Run Alertmanager with its data in `folder`; gives its address. `webhook` is told with payload version 4."""
+    """Run Alertmanager with its data in `folder`; gives its address. `webhook` gets payloads of version 4."""
     port = free_port()
     route = {"receiver": "test", "group_wait": "0s", "group_interval": "1s", "group_by": ["alertname"]}
     receivers = [{"name": "test", "webhook_configs": [{"url": webhook, "send_resolved": True}]}]

@@ -29,7 +29,7 @@ def prefix(size: int) -> bytes:
 
 
 class Http2Client:
-    """One connection; a context manager. `events` are those seen so far, `is_over` tells that the server closed it."""
+    """One connection; a context manager. `events` are those seen so far, `is_over` says whether the server closed it."""
 
     def __init__(self, address: str, **settings: int) -> None:
         host, _, port = address.rpartition(":")

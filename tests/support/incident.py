@@ -1,4 +1,4 @@
-"""An incident in the stack of deploy/compose.yaml: retrieval breaks, people are told, it is repaired, they are told."""
+"""An incident in the stack of deploy/compose.yaml: retrieval breaks and is repaired, and both are reported."""
 
 import time
 from collections.abc import Callable
@@ -17,7 +17,7 @@ ENOUGH_SCORES = 40
 PATIENCE = 300.0
 
 
-def tell(stack: Stack) -> None:
+def play(stack: Stack) -> None:
     """Play it, and print the seconds from the break, and from the repair, to each sign of it. Fails without one."""
     print("customers ask, and answers are scored", flush=True)
     eventually(lambda: stack.sample(SCORES, judge="groundedness") >= ENOUGH_SCORES, timeout=PATIENCE)

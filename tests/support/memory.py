@@ -1,4 +1,4 @@
-"""What processes take of memory, as Linux tells it."""
+"""What processes take of memory, as Linux reports it."""
 
 import os
 import threading

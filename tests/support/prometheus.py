@@ -21,7 +21,7 @@ def prometheus(
 
     Args:
         rules: a file of rules, which are evaluated each second.
-        alertmanager: the address of the Alertmanager that is told of alerts.
+        alertmanager: the address of the Alertmanager that gets the alerts.
         interval: the time between two scrapes, and what one may take.
     """
     port = free_port()
@@ -30,8 +30,8 @@ def prometheus(
     if rules is not None:
         config["rule_files"] = [str(rules)]
     if alertmanager is not None:
-        told = [{"targets": [alertmanager.removeprefix("http://")]}]
-        config["alerting"] = {"alertmanagers": [{"static_configs": told}]}
+        targets = [{"targets": [alertmanager.removeprefix("http://")]}]
+        config["alerting"] = {"alertmanagers": [{"static_configs": targets}]}
     (folder / "prometheus.yml").write_text(json.dumps(config))
     process = subprocess.Popen(
         [

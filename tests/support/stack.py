@@ -112,7 +112,7 @@ def addresses(stack: Stack) -> Iterator[str]:
 
 
 def main() -> None:
-    """Run it until Ctrl-C, or until the story has been told."""
+    """Run it until Ctrl-C, or until the story has ended."""
     parser = argparse.ArgumentParser(description="Run deploy/compose.yaml as processes of this machine.")
     parser.add_argument("--story", action="store_true", help="drive an incident through it, print its times, and end")
     parser.add_argument(
@@ -129,9 +129,9 @@ def main() -> None:
         with running_stack(translation, options.folder) as stack:
             print(*addresses(stack), f"web token     {options.folder}/secrets/web_token", sep="\n", flush=True)
             if options.story:
-                from support.incident import tell
+                from support.incident import play
 
-                tell(stack)
+                play(stack)
             else:
                 print("Ctrl-C ends it", flush=True)
                 signal.pause()

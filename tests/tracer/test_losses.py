@@ -11,7 +11,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 import qualitrace
 
-# Spans of workers, with an exporter that would send them in a minute if nobody told it that the process ends.
+# Spans of workers, with an exporter that would send them in a minute if nobody said that the process ends.
 WORKERS = """
 import multiprocessing, os, sys
 from concurrent.futures import ProcessPoolExecutor

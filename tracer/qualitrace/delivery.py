@@ -98,7 +98,7 @@ class Tally:
         """Return the counts as they are now."""
         with self._lock:
             queued = self._queued()
-            # The queue does not tell what it drops. One that never was full has dropped nothing: the rest is between
+            # The queue does not say what it drops. One that never was full has dropped nothing: the rest is between
             # the queue and the exporter.
             overflow = max(0, self._ended - self._started - queued) if self._was_full else 0
             reasons = dict(self._reasons) | ({"found the queue full (queue_size)": overflow} if overflow else {})

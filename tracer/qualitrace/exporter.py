@@ -50,7 +50,7 @@ class SpanReader(Protocol):
 
 
 class DeliveringExporter(OTLPSpanExporter):
-    """Cuts huge texts, splits large batches, and tells `tally` what became of the spans.
+    """Cuts huge texts, splits large batches, and counts in `tally` what became of the spans.
 
     Attributes:
         sends: whether the spans are sent; if not, they count as sent when the readers have them.

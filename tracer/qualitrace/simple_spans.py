@@ -1,6 +1,6 @@
 """Most spans leave as they are: their attributes are plain, short, can be encoded, and hold nothing to redact.
 
-One look tells so. The other rooms, which look at each part of a span for one thing, are asked about the rest only.
+One look shows that. The other rooms, which look at each part of a span for one thing, are asked about the rest only.
 """
 
 from functools import lru_cache

@@ -17,7 +17,7 @@ _BYTES_PER_TOKEN = 4
 
 # Attributes that are true for a stream: OpenTelemetry's and OpenLLMetry's.
 _STREAM_SIGNS = ("gen_ai.request.stream", "gen_ai.request.streaming", "llm.is_streaming")
-# Classes that only streams have: LangChain's, whose parameters do not tell a stream that a chain made of a call.
+# Classes that only streams have: LangChain's, whose parameters do not show that a chain made a stream of a call.
 _CHUNK_CLASSES = ('"ChatGenerationChunk"', '"AIMessageChunk"')
 # Instrumentors of OpenAI's client that show no sign of a stream: all other answers of OpenAI's have tokens.
 _SIGNLESS_SCOPES = frozenset({"@opentelemetry/instrumentation-openai"})

@@ -186,7 +186,7 @@ def _found_below(
 def _failure(root: SpanDraft, children: _Children) -> str | None:
     """Return the reason if the last step failed and the root, without a reason of its own, returned nothing.
 
-    Some frameworks close their outermost span without checking how it ended. A failed request tells no more than its
+    Some frameworks close their outermost span without checking how it ended. A failed request says no more than its
     status.
     """
     http = root.count(_HTTP_STATUS)

@@ -146,7 +146,7 @@ def _library(source: Source) -> _Library:
     library = next(by_scope, None) or next(by_dialect, _UNKNOWN)
     if not source.distro:
         return library
-    # qualitrace's SDK starts the instrumentors, and tells them all by its own settings whether to record content.
+    # qualitrace's SDK starts the instrumentors, and sets for all of them whether to record content.
     is_web = library is _WEB
     return replace(library, content=library.content if is_web else _OURS, session=_ANY_SESSION, framework=_OUR_LIBRARY)
 

@@ -128,7 +128,7 @@ class Http2Connection(asyncio.BufferedProtocol):
         self._send_answers()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Give the slot back, and tell all exchanges."""
+        """Give the slot back, and notify all exchanges."""
         self._slots.leave(self)
         self._connections.discard(self)
         self.lost.set_result(None)

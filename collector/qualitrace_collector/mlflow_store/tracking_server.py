@@ -114,7 +114,7 @@ class TrackingServer(RestStore):
         """Return an answer of status 200.
 
         Raises:
-            Unanswered: there is no answer, or one that does not tell whether the data are at fault.
+            Unanswered: there is no answer, or one that does not say whether the data are at fault.
             ResourceShortage: the request cannot be sent.
             MlflowException: MLflow refuses the data.
         """

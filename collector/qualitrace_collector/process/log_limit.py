@@ -13,7 +13,7 @@ SECONDS = 60.0
 MESSAGES = 10
 """Messages of a kind that are written in so many seconds."""
 KINDS = 32
-"""Kinds of one logger that are told apart; a library may write values into what should be the template."""
+"""Kinds of one logger that are limited separately; a library may write values into what should be the template."""
 CHARACTERS = 16_384
 """Of a message with its traceback."""
 

@@ -178,7 +178,7 @@ class _Call:
         except RequestError as error:
             self._refuse(error)
         except Exception:
-            logger.exception("a fault in the collector, which the client is told as INTERNAL")
+            logger.exception("a fault in the collector, reported to the client as INTERNAL")
             self._finish(_status(code_pb2.INTERNAL, "internal error; see the collector's log"))
         else:
             self._finish(_success(response))

@@ -1,6 +1,6 @@
 """Proves every other second that requests can be acked, for `/readyz`, which another process answers.
 
-The proof is a commit in the journal itself, where `work` sees it: it tells that the disk takes what senders send, that
+The proof is a commit in the journal itself, where `work` sees it: it shows that the disk takes what senders send, that
 the journal has room, and that this process's event loop runs.
 """
 

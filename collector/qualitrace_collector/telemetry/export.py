@@ -46,7 +46,7 @@ class OwnTelemetry:
 
     Args:
         registry: the metrics; how exports go is one of them.
-        data_dir: tells one server of a host from another.
+        data_dir: distinguishes the servers of a host.
 
     Attributes:
         tracer: for the server's parts; it records nothing without an endpoint.

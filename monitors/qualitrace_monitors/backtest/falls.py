@@ -148,7 +148,7 @@ class Simulation:
         return self.rate - fall < (1 - when.limit if when.operator == ">" else when.limit) - 1e-9
 
     def run(self, falls: Sequence[float], progress: Callable[[int], None]) -> list[FallDelays]:
-        """Return the delays of each fall; `progress` is told how many bets have been simulated of each stream."""
+        """Return the delays of each fall; `progress` gets how many bets have been simulated of each stream."""
         noticed = [fall for fall in falls if self.is_noticeable(fall)]
         known, new = (self._delays(noticed, kind, progress) for kind in ("known", "new"))
         rises = self.rule.when.operator == ">"

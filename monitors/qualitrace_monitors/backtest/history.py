@@ -101,7 +101,7 @@ class History:
             state: the state database, which is only read.
             into: a new file.
             now: Unix seconds.
-            progress: is told how many scores have been copied.
+            progress: gets how many scores have been copied.
 
         Raises:
             StateError: the state database cannot be read, or is of another version.

@@ -54,7 +54,7 @@ def collect(
 
     Args:
         version: of the judge; by default that of its newest score on a labelled trace.
-        progress: is told how many labelled traces were read.
+        progress: gets how many labelled traces were read.
     """
     labelled: list[tuple[TraceInfo, list[bool]]] = []
     for number, info in enumerate(_traces(client, label), 1):

@@ -1,4 +1,4 @@
-"""Stands for the people on call: prints what Alertmanager's webhook receiver tells.
+"""Stands for the people on call: prints what Alertmanager's webhook receiver gets.
 
 `uvicorn qualitrace_monitors.demo.pager:app`, with the webhook at `/alerts` (payload version 4).
 """
@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 
-async def tell(request: Request) -> Response:
+async def page(request: Request) -> Response:
     """Print each alert of a notification on a line of its own; answer 204."""
     payload: dict[str, Any] = await request.json()
     for alert in payload["alerts"]:
@@ -23,4 +23,4 @@ async def tell(request: Request) -> Response:
     return Response(status_code=204)
 
 
-app = Starlette(routes=[Route("/alerts", tell, methods=["POST"])])
+app = Starlette(routes=[Route("/alerts", page, methods=["POST"])])

@@ -6,7 +6,7 @@ the local judge's mean over all traces is from that over the model's traces, tim
     mean of y + λ · (mean of x over all - mean of x)        y: the model's values; x: the local judge's
 
 All means are weighted by 1 / inclusion probability, so its expectation is that of the model's values, whatever the
-local judge is worth. λ, within 0 and 1, is the one with the least variance: where the local scores tell nothing it is
+local judge is worth. λ, within 0 and 1, is the one with the least variance: where the local scores say nothing it is
 0, and the estimate the model's own.
 
 The variance is that of sampling in two steps (Särndal, Swensson and Wretman, "Model Assisted Survey Sampling", 1992,

@@ -50,7 +50,7 @@ def _thresholds(context: click.Context, parameter: click.Parameter, values: Sequ
         raise click.BadParameter(f"must be METRIC=NUMBER: {error}") from None
 
 
-_FILE = click.File("w", encoding="utf-8", lazy=False)  # so that a path that cannot be written is told before the work
+_FILE = click.File("w", encoding="utf-8", lazy=False)  # a path that cannot be written fails before the work
 
 
 @click.command("evaluate")

@@ -208,7 +208,7 @@ class RunWriter:
         """Write the traces with their assessments, linked to the run; return those that are missing, and why.
 
         Args:
-            progress: is told how many traces have been written.
+            progress: gets how many traces have been written.
         """
         missing: Judgements = {}
         writers = SERVER_WRITERS if self.tracking_uri.startswith("http") else 1

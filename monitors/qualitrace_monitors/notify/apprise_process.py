@@ -95,7 +95,7 @@ def _send(order: dict[str, Any]) -> tuple[bool, str]:
     sender = Apprise()
     plugin: Any = Apprise.instantiate(url)
     if "overflow=" not in url:
-        plugin.overflow_mode = "truncate"  # else what is longer than a service takes is refused, and never told
+        plugin.overflow_mode = "truncate"  # else what is longer than a service takes is refused, and never delivered
     sender.add(plugin)
     capture: Any = LogCapture(level=logging.INFO, fmt="%(levelname)s %(message)s")
     with capture as log:

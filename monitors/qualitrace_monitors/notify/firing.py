@@ -1,4 +1,4 @@
-"""Alerts that fire, by receiver: some kinds are told again and again, so that silence means that an alert is over."""
+"""Alerts that fire, by receiver: some kinds get it again and again, so that silence means that it is over."""
 
 import sqlite3
 from collections.abc import Iterable
@@ -25,9 +25,9 @@ def announce(
         began_at: about when that began which the alert is about, in Unix seconds; by default when it fired.
     """
     event = history.record(connection, alert, now, alert.starts_at if began_at is None else began_at)
-    told = _with_page(alert, links.alert_page(event))
+    with_page = _with_page(alert, links.alert_page(event))
     for receiver in receivers:
-        body = webhook_payload(told, receiver, links)
+        body = webhook_payload(with_page, receiver, links)
         history.expect(connection, event, alert.status, receiver, Outbox.put(connection, receiver, body, now), now)
         if alert.ends_at is None:
             values = (receiver, alert.fingerprint, body, now)

@@ -47,7 +47,7 @@ class ActiveAlert:
         change: what the rule's watch knows of the change; None where it watches no mean.
         before: the quantity in the day before the change; None where it is no judge's, or without scores.
         summary, explanation: what its notification said, and what of the traffic explains the change; empty before.
-        receivers: who is told.
+        receivers: who is notified.
         deliveries: what became of its notifications.
         event: the number of its record in the history; None before it fires.
         path: of the page that shows more, from the root on.

@@ -1,4 +1,4 @@
-"""What the supervisor and `work` tell each other about reloads: datagrams through a pair of sockets.
+"""What the supervisor and `work` say to each other about reloads: datagrams through a pair of sockets.
 
 SIGHUP ─▶ supervisor ─── how the last reload went ──▶ work ─▶ /metrics
               ▲                                        │
@@ -21,7 +21,7 @@ STATE_VARIABLE = "QUALITRACE_RELOAD_STATE"
 
 _BUFFER_BYTES = 1 << 18
 _MISTAKES, _CHARACTERS = 100, 400
-"""How many mistakes are told, and how much of each, so that they are one datagram. The log has all."""
+"""How many mistakes are sent, and how much of each, so that they are one datagram. The log has all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,8 @@ class Requests:
                 asked = True
         return asked
 
-    def tell(self, state: ReloadState) -> None:
-        """Tell `work` how the reload went, and each that starts from now on, too."""
+    def answer(self, state: ReloadState) -> None:
+        """Say to `work` how the reload went, and to each that starts from now on, too."""
         mistakes = [mistake[:_CHARACTERS] for mistake in state.mistakes[:_MISTAKES]]
         text = json.dumps(asdict(state) | {"mistakes": mistakes}, ensure_ascii=False)
         self.remember(state)
@@ -77,7 +77,7 @@ class Requests:
 
     @staticmethod
     def remember(state: ReloadState) -> None:
-        """Tell each `work` that starts from now on how the last reload went."""
+        """Say to each `work` that starts from now on how the last reload went."""
         os.environ[STATE_VARIABLE] = json.dumps({**asdict(state), "mistakes": ()})
 
 
@@ -117,8 +117,8 @@ class Reloader:
             return self._state if self._heard.wait_for(lambda: self._told > before, timeout) else None
 
     def _listen(self) -> None:
-        while told := self._channel.recv(_BUFFER_BYTES):
+        while answer := self._channel.recv(_BUFFER_BYTES):
             with self._heard:
-                self._state = ReloadState(**json.loads(told))
+                self._state = ReloadState(**json.loads(answer))
                 self._told += 1
                 self._heard.notify_all()

@@ -26,7 +26,7 @@ AT_ONCE = 10
 """Traces that are in memory at once: each may have `assembly.max_trace_size`."""
 
 Progress = Callable[[int, int], object]
-"""Is told how many of how many traces were read."""
+"""Gets how many of how many traces were read."""
 
 
 class Line(NamedTuple):

@@ -116,11 +116,12 @@ class Supervisor:
             for mistake in error.mistakes:
                 _log.error("%s: %s", error.source, mistake)
             _log.error("%s is refused; the configuration before stays", error.source)
-            self._requests.tell(ReloadState(successful=False, succeeded_at=self._reloaded_at, mistakes=error.mistakes))
+            refused = ReloadState(successful=False, succeeded_at=self._reloaded_at, mistakes=error.mistakes)
+            self._requests.answer(refused)
             return
         concerned = [name for name in before.concerned(after) if name in self._children]
         now = time.time()
-        self._requests.tell(ReloadState(successful=True, succeeded_at=now))  # before `work` ends, which is asked for it
+        self._requests.answer(ReloadState(successful=True, succeeded_at=now))  # before `work` ends, which asked
         for number, name in enumerate(concerned, 1):
             if failure := self._replace(name, before, after):
                 self._roll_back(concerned[:number], failure)
@@ -136,7 +137,7 @@ class Supervisor:
         """Start a process with another configuration; return why it does not do its work then, empty if it does."""
         self._children[name].stop()
         child = self._children[name] = self._child(name, after)
-        # MLflow may be away just now. Whether it answers tells something about what was changed for it alone.
+        # MLflow may be away just now. Whether it answers matters only where its own settings were changed.
         asks_mlflow = before.config.mlflow != after.config.mlflow
         works: Callable[[], bool] = lambda: child.ready or (child.started and not asks_mlflow)  # noqa: E731
         deadline = time.monotonic() + RELOAD_SECONDS
@@ -155,7 +156,7 @@ class Supervisor:
     def _roll_back(self, names: Sequence[str], failure: str) -> None:
         """Let processes run with the configuration before."""
         _log.error("%s with the new %s; back to the configuration before", failure, self._configuration.path)
-        self._requests.tell(ReloadState(successful=False, succeeded_at=self._reloaded_at, mistakes=(failure,)))
+        self._requests.answer(ReloadState(successful=False, succeeded_at=self._reloaded_at, mistakes=(failure,)))
         for name in names:
             self._children[name].stop()
             self._children[name] = self._child(name, self._configuration)  # the next `keep_running` starts it

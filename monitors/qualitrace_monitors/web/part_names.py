@@ -16,7 +16,7 @@ _MARK_BYTES = 4
 class PartNames:
     """What is shown in place of values, and what addresses hold.
 
-    A value of which the reader does not see all has a mark, by which it is told from others and asked for.
+    A value of which the reader does not see all has a mark, which stands for it in addresses.
 
     Attributes:
         show: returns what the reader sees of a text.

@@ -54,7 +54,7 @@ def test_what_is_shown_is_a_file_that_says_the_same(given: dict[str, Any], show:
 
 
 def test_it_reads_as_a_person_writes_it(show: Callable[..., Result]) -> None:
-    """Durations and sizes have units where these are exact, names are those of the file, the place of MLflow is told."""
+    """Durations and sizes have units where these are exact, names are those of the file, the place of MLflow is shown."""
     shown = yaml.safe_load(show(WHOLE).stdout)
     assert (shown["assembly"]["quiet_period"], shown["assembly"]["max_age"]) == (0, "1h30m")
     assert (shown["otlp"]["header_timeout"], shown["otlp"]["max_memory"]) == ("250ms", "1.5GiB")

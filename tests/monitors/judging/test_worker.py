@@ -173,7 +173,7 @@ def test_a_provider_that_is_away_is_told_long_before_its_third_refusal(make: Cal
 
 
 def test_a_clock_that_is_set_back_prolongs_no_pause(make: Callable[..., Monitor]):
-    """Nor does it hide one: what is told began when the clock was set."""
+    """Nor does it hide one: what is reported began when the clock was set."""
     monitor = make("llm")
     monitor.put(1)
     monitor.judge.answers = [TransientJudgeError("quota", retry_after=3600.0)]

@@ -80,7 +80,7 @@ def test_what_waits_for_the_state_database_is_no_fault_of_mlflow(open_web: OpenW
     ],
 )
 def test_the_journal_and_its_disk(open_web: OpenWeb, changes: dict[str, float], said: str) -> None:
-    """Lag, size and room are told before anything is refused."""
+    """Lag, size and room are reported before anything is refused."""
     web = open_web(**QUIET)
     web.journal = replace(web.journal, **changes)
     (found,) = problems(web).values()

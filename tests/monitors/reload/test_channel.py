@@ -1,4 +1,4 @@
-"""What the supervisor and `work` tell each other about reloads."""
+"""What the supervisor and `work` say to each other about reloads."""
 
 import os
 import signal
@@ -31,11 +31,11 @@ def of_supervisor(requests: Requests) -> Reloader:
 
 
 def test_a_request_is_answered(requests: Requests) -> None:
-    """`work` asks and waits; what the supervisor tells, mistakes and all, is the answer and the state from then on."""
+    """`work` asks and waits; what the supervisor says, mistakes and all, is the answer and the state from then on."""
     reloader = of_supervisor(requests)
     assert reloader.state.succeeded_at == 7.0
     refused = ReloadState(successful=False, succeeded_at=7.0, mistakes=("listen.web: cannot be reloaded",))
-    answering = threading.Thread(target=lambda: eventually(requests.take) and requests.tell(refused))
+    answering = threading.Thread(target=lambda: eventually(requests.take) and requests.answer(refused))
     answering.start()
     answer = reloader.reload(30)
     answering.join()
@@ -47,7 +47,7 @@ def test_a_request_is_answered(requests: Requests) -> None:
 def test_any_number_of_mistakes_arrives(requests: Requests) -> None:
     """A file of a thousand long mistakes is refused like any other."""
     reloader = of_supervisor(requests)
-    requests.tell(ReloadState(successful=False, succeeded_at=0.0, mistakes=["客\x01" * 10_000] * 1000))
+    requests.answer(ReloadState(successful=False, succeeded_at=0.0, mistakes=["客\x01" * 10_000] * 1000))
     eventually(lambda: not reloader.state.successful)
     assert len(reloader.state.mistakes) == 100
 
@@ -65,5 +65,5 @@ def test_a_work_that_reads_nothing_holds_up_nobody(requests: Requests) -> None:
     """What does not fit into the sockets is left out: the next `work` gets the state at its start."""
     state = ReloadState(successful=False, succeeded_at=1.0, mistakes=["x" * 1000] * 100)
     for _ in range(50):
-        requests.tell(state)
+        requests.answer(state)
     assert not requests.take()

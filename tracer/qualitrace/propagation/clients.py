@@ -62,7 +62,7 @@ def _complete(connection: Any) -> None:
 
 
 def _target(connection: Any, request_line: bytes) -> tuple[str, int | None]:
-    """Return host and port; a proxy is told them in the request line, or before the request."""
+    """Return host and port; a proxy gets them in the request line, or before the request."""
     target = request_line.split(b" ")[1].decode("latin-1")
     if not target.startswith("/"):  # else a path, which looks like a host if it begins with two slashes
         url = urlsplit(target)

@@ -1,4 +1,4 @@
-"""What the kinds share that bet on values: how rules take bets, and how a change is told."""
+"""What the kinds share that bet on values: how rules take bets, and how a change is described."""
 
 import itertools
 import math

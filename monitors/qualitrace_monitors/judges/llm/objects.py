@@ -113,7 +113,7 @@ def read_reply(reply: str) -> Reading:
     text = _unwrapped(reply)
     found: list[Found] = []
     prose: list[str] = []
-    position, told, rest, room = 0, 0, 0, LONGEST_REPAIR
+    position, prose_from, rest, room = 0, 0, 0, LONGEST_REPAIR
     for _ in range(MOST_BRACES):
         mark = _MARK.search(text, position)
         if mark is None:
@@ -133,10 +133,10 @@ def read_reply(reply: str) -> Reading:
             found.append(item)
             rest = position = start + len(item.source)
         if item or mark["open"]:
-            prose.append(text[told:start])
+            prose.append(text[prose_from:start])
         if item or mark["open"] or mark["close"]:
-            told = position
-    return Reading(found, [*prose, text[told:]], text[rest:])
+            prose_from = position
+    return Reading(found, [*prose, text[prose_from:]], text[rest:])
 
 
 def _unwrapped(reply: str) -> str:

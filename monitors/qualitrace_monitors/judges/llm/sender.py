@@ -99,8 +99,8 @@ class Sender:
         """Return the error for a redirect, which would take keys and judged texts to another host."""
         location = response.headers.get("location")
         status, place = response.status_code, _without_secrets(urljoin(url, location)) if location else "another place"
-        told = f"{_without_secrets(url)} sends callers to {place}, and is not followed"
-        message = message_of(f"{self._name}: HTTP {status}", told)
+        reason = f"{_without_secrets(url)} sends callers to {place}, and is not followed"
+        message = message_of(f"{self._name}: HTTP {status}", reason)
         if status in _MOVED_FOR_NOW:
             return TransientJudgeError(message)
         if status in _MOVED_FOR_GOOD:
