@@ -17,13 +17,12 @@ help: ## list the targets
 
 setup: $(STAMP) ## make .venv with the SDK, the server and the development tools
 
-# Python compiles on all cores, where pip would use one; it fails on a few packages' files that are no Python.
+# Python compiles a module when it is first imported; most of them never are.
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "qualitrace needs Python 3.11 or newer; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --no-compile --editable '.[server,dev]'
-	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	touch $@
 
 services: # install Debian's Prometheus, Alertmanager, PostgreSQL and Chromium where they are missing
