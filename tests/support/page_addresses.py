@@ -23,6 +23,7 @@ def addresses(now: float) -> Mapping[str, Sequence[str]]:
         "/alerts": ("/alerts", "/alerts?service=service-01"),
         "/alerts/event/{number}": ("/alerts/event/1",),
         "/operation": ("/operation",),
+        "/runbook/{name}": ("/runbook/quality",),
         "/service/{names:path}": (
             f"{SERVICE}?window=24h",
             f"{SERVICE}?window=30d",

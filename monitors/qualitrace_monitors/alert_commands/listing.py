@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from qualitrace_collector.config.values import amount_text
 from qualitrace_monitors.alerts.listing import ListedAlert
 from qualitrace_monitors.moments import instant
 
@@ -32,8 +33,8 @@ def lines(alerts: Sequence[ListedAlert]) -> list[str]:
 def _value(alert: ListedAlert) -> str:
     if alert.value is None:
         return "no data" if alert.evidence is None else "-"
-    interval = "" if alert.interval is None else " ({:.3g} - {:.3g})".format(*alert.interval)
-    return f"{alert.value:.3g}{interval}"
+    interval = "" if alert.interval is None else " ({} - {})".format(*map(_number, alert.interval))
+    return f"{_number(alert.value)}{interval}"
 
 
 def _change(alert: ListedAlert) -> str:
@@ -41,8 +42,14 @@ def _change(alert: ListedAlert) -> str:
     if (change := alert.change) is None:
         return "-"
     counted = "sessions" if change.of_sessions else "values"
-    return f"{change.mean:.3g} in about {change.count:.0f} {counted} since {instant(change.since)}"
+    return f"{_number(change.mean)} in about {change.count:.0f} {counted} since {instant(change.since)}"
 
 
 def _evidence(alert: ListedAlert) -> str:
-    return "-" if alert.evidence is None else f"{alert.evidence:.3g} of {alert.limit:.3g}"
+    if alert.evidence is None or alert.limit is None:
+        return "-"
+    return f"{_number(alert.evidence)} of {_number(alert.limit)}"
+
+
+def _number(value: float) -> str:
+    return amount_text(value, 3)

@@ -13,7 +13,9 @@ from click.testing import CliRunner, Result
 
 from qualitrace_collector.state import Database
 from qualitrace_monitors.alert_commands.command import alerts
+from qualitrace_monitors.alert_commands.listing import lines
 from qualitrace_monitors.alerts.engine import AlertEngine
+from qualitrace_monitors.alerts.listing import ListedAlert
 from qualitrace_monitors.alerts.settings import AlertRule
 from qualitrace_monitors.estimate.estimator import Estimator
 from qualitrace_monitors.notify.payload import Links
@@ -74,6 +76,17 @@ def test_alerts_are_listed_as_lines(run: Callable[..., Result], listed: float) -
     assert firing.split()[:2] == ["firing", "low"]
     assert re.search(r"  0 in about \d+ values since \S+Z  ", firing)
     assert fine.split()[3:5] == ["-", "0.95"]
+
+
+def test_small_and_large_numbers_have_no_exponent() -> None:
+    """A rate close to 0, and a duration of many seconds."""
+    alert = ListedAlert(
+        rule="slow", service="shop", judge="", state="firing", since=0.0, value=12_345.0, interval=(0.00003, 70_000.0),
+        samples=9, receivers=(), evidence=0.00002, limit=1_000_000.0,
+    )  # fmt: skip
+    _, line = lines([alert])
+    assert "12,300 (0.00003 - 70,000)" in line
+    assert line.endswith("0.00002 of 1,000,000")
 
 
 def test_an_alert_whose_window_holds_no_score_is_not_without_data(
