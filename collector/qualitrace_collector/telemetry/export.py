@@ -148,7 +148,8 @@ class _Watch(logging.Filter):
 
     def of(self, export: Callable[[], R], success: R) -> R:
         """Export, and note how it went."""
-        self._exporter_log.addFilter(self)
+        # The first of the filters: another, such as the SDK's own, may drop the line that has the reason.
+        self._exporter_log.filters.insert(0, self)
         try:
             result = export()
         finally:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.exporter.otlp.proto.http import trace_exporter
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
@@ -131,6 +132,26 @@ def test_an_endpoint_writes_no_control_characters_into_the_log(
         stand.telemetry.stop()
     assert "403, reason:  [2Jaway;" in caplog.text
     assert "\x1b" not in caplog.text
+
+
+def test_a_failure_has_its_reason_where_others_filter_the_log(
+    sink: OtlpSink, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As an SDK in the same process does, which keeps its own log short."""
+
+    def drop(record: logging.LogRecord) -> bool:
+        return False
+
+    sink.status = 403
+    stand = Stand(tmp_path, endpoint=sink.url, sample=1, signals=["traces"])
+    stand.spans(1)
+    exporter_log = logging.getLogger(trace_exporter.__name__)
+    exporter_log.addFilter(drop)
+    try:
+        stand.telemetry.stop()
+    finally:
+        exporter_log.removeFilter(drop)
+    assert "403" in caplog.text
 
 
 def test_no_credentials_for_others_are_sent(sink: OtlpSink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
