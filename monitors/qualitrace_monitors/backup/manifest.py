@@ -16,6 +16,8 @@ FILE_NAME = "manifest.json"
 FORMAT = 1
 MAX_BYTES = (1 << 63) - 1
 """Of a file: file systems know no larger ones."""
+MAX_MANIFEST_BYTES = 1 << 26
+"""Of the manifest itself: room for 300,000 artifacts. Reading that many takes 400 MB of memory."""
 MLFLOW, ARTIFACTS = "mlflow.db", "artifacts"
 
 
@@ -127,12 +129,17 @@ class Manifest(BaseModel):
         """
         path = folder / FILE_NAME
         try:
-            text = path.read_bytes()
+            with path.open("rb") as file:
+                text = file.read(MAX_MANIFEST_BYTES + 1)
         except FileNotFoundError:
             what = "is no finished backup: it has no manifest.json" if folder.is_dir() else "no such folder"
             raise BackupError(f"{folder}: {what}") from None
         except OSError as error:
             raise BackupError(f"{path}: cannot be read: {error.strerror}") from error
+        if len(text) > MAX_MANIFEST_BYTES:
+            raise BackupError(
+                f"{path}: is damaged: no manifest is larger than {MAX_MANIFEST_BYTES:,} bytes; take another backup"
+            )
         try:
             version = _Version.model_validate_json(text)
             if version.format > FORMAT:
@@ -162,9 +169,20 @@ class Manifest(BaseModel):
             )
 
     def write(self, folder: Path) -> Path:
-        """Write it into a backup's folder; return the file."""
+        """Write it into a backup's folder; return the file.
+
+        Raises:
+            BackupError: it names more artifacts than a manifest can hold.
+        """
+        text = f"{self.model_dump_json(indent=1)}\n".encode()
+        if len(text) > MAX_MANIFEST_BYTES:
+            raise BackupError(
+                f"{len(self.artifacts):,} artifacts of MLflow are more than a backup can hold: its manifest would have "
+                f"{len(text):,} bytes, and {MAX_MANIFEST_BYTES:,} is the limit; delete runs that you no longer need "
+                "(mlflow gc)"
+            )
         path = folder / FILE_NAME
-        path.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        path.write_bytes(text)
         return path
 
 

@@ -21,9 +21,9 @@ from qualitrace.cli import main
 from qualitrace_collector.journal import JournalEntry, SqliteJournal
 from qualitrace_collector.settings import CollectorConfig
 from qualitrace_collector.state import Database
-from qualitrace_monitors.backup import snapshots
+from qualitrace_monitors.backup import manifest, snapshots
 from qualitrace_monitors.backup.backup import back_up
-from qualitrace_monitors.backup.manifest import BackupError
+from qualitrace_monitors.backup.manifest import MAX_MANIFEST_BYTES, BackupError
 from qualitrace_monitors.backup.restore import restore
 from qualitrace_monitors.server.data_dir_lock import DataDirError, lock_data_dir
 from support.mlflow_db import new_database
@@ -249,9 +249,13 @@ def leading_out(backup: Path, _data: Path) -> None:
     (backup.parent / "secrets").mkdir()
     (backup.parent / "secrets" / "token").touch()
     (backup / "artifacts").symlink_to(backup.parent / "secrets")
-    manifest = json.loads((backup / "manifest.json").read_text())
+    described = json.loads((backup / "manifest.json").read_text())["files"]
     token = {"name": "artifacts/token", "size": 0, "sha256": hashlib.sha256().hexdigest()}
-    manifest_with(files=[*manifest["files"], token])(backup, _data)
+    manifest_with(files=[*described, token])(backup, _data)
+
+
+def huge(backup: Path, _data: Path) -> None:
+    os.truncate(backup / "manifest.json", MAX_MANIFEST_BYTES + 1)
 
 
 @pytest.mark.parametrize(
@@ -269,8 +273,10 @@ def leading_out(backup: Path, _data: Path) -> None:
         (wrong_size, r"journal\.db: is not as it was written"),
         (manifest_with(format=2, qualitrace="\x1b[2J"), r"manifest\.json: is damaged: qualitrace: "),
         (leading_out, r"artifacts/token: is missing; the backup is not whole"),
+        (huge, r"manifest\.json: is damaged: no manifest is larger than 67,108,864 bytes; take another backup"),
     ],
-    ids="unfinished changed cut occupied newer-state newer-journal newer-manifest no-files twice size escape leading-out".split(),
+    ids="unfinished changed cut occupied newer-state newer-journal newer-manifest no-files twice size escape leading-out "
+    "huge".split(),
 )
 def test_what_is_not_whole_or_does_not_fit_is_refused(
     backup: Path, tmp_path: Path, spoil: Callable[[Path, Path], None], message: str
@@ -330,6 +336,20 @@ def test_a_name_that_no_manifest_can_hold_is_named(config: CollectorConfig, tmp_
     artifacts.mkdir()
     (artifacts / os.fsdecode(b"caf\xe9")).touch()
     with pytest.raises(BackupError, match=r"artifacts/caf\\udce9': the name is not UTF-8.*; rename the file"):
+        back_up(config, tmp_path / "backup")
+    assert not [*tmp_path.glob("backup*")]
+
+
+def test_more_artifacts_than_a_manifest_can_hold_are_refused(
+    config: CollectorConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A restore would refuse what was backed up; nothing is left of the backup."""
+    monkeypatch.setattr(manifest, "MAX_MANIFEST_BYTES", 1000)
+    artifacts = config.data_dir / "artifacts"
+    artifacts.mkdir()
+    for number in range(10):
+        (artifacts / str(number)).touch()
+    with pytest.raises(BackupError, match=r"10 artifacts of MLflow are more than .* and 1,000 is the limit"):
         back_up(config, tmp_path / "backup")
     assert not [*tmp_path.glob("backup*")]
 
