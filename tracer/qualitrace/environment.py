@@ -40,6 +40,11 @@ def repair() -> None:
         _check(variable, lambda text, group=group: _names(text, group))
 
 
+def sdk_is_disabled() -> bool:
+    """Return whether OpenTelemetry's SDK makes nothing in this process: it reads no other word than `true`."""
+    return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+
+
 def say_unused() -> None:
     """Warn of variables that say where or how to send, or what to sample, in ways that qualitrace does not know."""
     for variable, known, what in _UNUSED:

@@ -12,7 +12,7 @@ from qualitrace import provider
 from qualitrace.content import capture_content
 from qualitrace.delivery import Delivery
 from qualitrace.ending import before_every_end, signals_wait
-from qualitrace.environment import repair
+from qualitrace.environment import repair, sdk_is_disabled
 from qualitrace.feedback import close_feedback, flush_feedback
 from qualitrace.libraries.table import default_libraries
 from qualitrace.propagation import clients
@@ -115,7 +115,7 @@ def recording(reader: "SpanReader", keywords: Mapping[str, Any]) -> Generator[Ca
         _start(given, at_first_span=False, until_the_end=False)
     try:
         processor = provider.provided_processor()
-        if processor is None or _is_disabled():
+        if processor is None or sdk_is_disabled():
             raise RuntimeError("no spans are made: is OTEL_SDK_DISABLED set?")
         with processor.diverted(reader):
             _State.recording += 1
@@ -126,10 +126,6 @@ def recording(reader: "SpanReader", keywords: Mapping[str, Any]) -> Generator[Ca
     finally:
         if not runs:
             shutdown()
-
-
-def _is_disabled() -> bool:
-    return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
 
 
 def _start(keywords: Mapping[str, Any], *, at_first_span: bool, until_the_end: bool = True) -> None:

@@ -22,6 +22,7 @@ from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import NoOpTracer, Tracer
 from prometheus_client import CollectorRegistry, Counter
 
+from qualitrace.environment import sdk_is_disabled
 from qualitrace_collector.masking import masked
 from qualitrace_collector.metrics import TELEMETRY_EXPORTS
 from qualitrace_collector.process.loop import Loop
@@ -49,7 +50,7 @@ class OwnTelemetry:
         data_dir: distinguishes the servers of a host.
 
     Attributes:
-        tracer: for the server's parts; it records nothing without an endpoint.
+        tracer: for the server's parts; it records nothing without an endpoint, or if the SDK is disabled.
     """
 
     def __init__(self, settings: Telemetry, registry: CollectorRegistry, data_dir: Path) -> None:
@@ -60,6 +61,9 @@ class OwnTelemetry:
         self.tracer: Tracer = NoOpTracer()
         self._exports = TELEMETRY_EXPORTS.counter(registry)
         if settings.endpoint is None:
+            return
+        if sdk_is_disabled():
+            _log.warning("nothing is sent to telemetry.endpoint: OTEL_SDK_DISABLED is true")
             return
         url, headers = str(settings.endpoint).rstrip("/"), dict(settings.sent_headers)
         self._resource = _resource(data_dir)

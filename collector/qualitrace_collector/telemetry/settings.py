@@ -18,7 +18,10 @@ _HEADERS = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+=[ -~]+")
 
 
 class Telemetry(Section):
-    """The server's own spans and metrics, sent to an OpenTelemetry Collector or backend. Off without `endpoint`."""
+    """The server's own spans and metrics, sent to an OpenTelemetry Collector or backend.
+
+    Off without `endpoint`, and where the server's environment has `OTEL_SDK_DISABLED=true`.
+    """
 
     endpoint: AnyHttpUrl | None = None
     """The URL that takes OTLP over HTTP, without `/v1/traces`. Not a port of qualitrace itself."""

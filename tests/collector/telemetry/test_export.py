@@ -84,6 +84,20 @@ def test_nothing_is_sent_or_counted_without_an_endpoint(tmp_path: Path) -> None:
     assert stand.count("traces", "failed") is None
 
 
+def test_the_variable_that_disables_the_sdk_governs_metrics_too(
+    sink: OtlpSink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says why nothing comes, and nothing is counted."""
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "TRUE")
+    stand = Stand(tmp_path, endpoint=sink.url, sample=1)
+    stand.telemetry.start()
+    stand.spans(1)
+    stand.telemetry.stop()
+    assert (sink.spans, sink.metrics) == ([], [])
+    assert (stand.count("traces", "sent"), stand.count("metrics", "sent")) == (None, None)
+    assert "nothing is sent to telemetry.endpoint: OTEL_SDK_DISABLED is true" in caplog.messages
+
+
 def test_a_failure_is_one_line_and_a_count(sink: OtlpSink, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """However often it fails; another line says that it is over."""
     caplog.set_level(logging.INFO)
