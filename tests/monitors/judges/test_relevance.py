@@ -59,6 +59,45 @@ def test_to_decline_is_no_answer(answer: str) -> None:
     assert _label("How long does the warranty last?", answer) == "fail"
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "Jane Calloway.",
+        "It was penned by Jane Calloway, a novelist.",
+        "Sure! Calloway did.",
+        "It was Martin van der Lake",
+        "1815, Jane Calloway",
+        "8 Harbour Lane, Dunmore",
+        "The answer is: Calloway",
+    ],
+)
+def test_a_name_that_was_asked_for_may_stand_alone_or_in_a_sentence_that_is_about_it(answer: str) -> None:
+    """Beside a name, such an answer says little that the question did not."""
+    assert _label("Who wrote The Lantern?", answer) == "pass"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "Lunch starts at noon.",
+        "Parking is free on weekends.",
+        "The cafeteria opens its doors near Dunmore station.",
+        "Hello! How can I help?",
+        "The Lantern is a nice book.",
+        "THE KETTLE IS BLUE.",
+    ],
+)
+def test_a_capital_letter_alone_is_no_name_that_was_asked_for(answer: str) -> None:
+    """Words that open a sentence, that the question has, or that stand among others may be anything."""
+    assert _label("Who wrote The Lantern?", answer) == "unsure"
+
+
+@pytest.mark.parametrize("answer", ["On Monday.", "12 April 2024", "In March.", "It has 300 pages."])
+def test_a_date_or_a_number_is_no_name(answer: str) -> None:
+    """Names of days and months are capitalised, too."""
+    assert _label("Who wrote The Lantern?", answer) == "fail"
+
+
 def test_a_short_answer_of_no_known_kind_is_unsure() -> None:
     """A short answer to a what-question may be right without sharing a word."""
     assert _label("What is the gatekeeper's favourite dish?", "Potato soup") == "unsure"

@@ -10,14 +10,13 @@ For a retrieval the best passage counts: one useful text makes it good, whatever
 
 import math
 import re
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges.builtin.refusal import declines
 from qualitrace_monitors.judges.contract import BuiltinMetric, Finding, TextName
 from qualitrace_monitors.judges.local.language import UNMEASURED, is_all_english, is_clearly_foreign, is_english
-from qualitrace_monitors.judges.local.normal import Word, stem
+from qualitrace_monitors.judges.local.normal import stem
 from qualitrace_monitors.judges.local.text import MAX_ANSWER, MAX_PASSAGES, Vocabulary, quote, sentences, words
 
 SHORT = 12  # an answer of at most this many words need not repeat the question
@@ -27,6 +26,9 @@ SHORT_TURN, SHORT_REPLY, TURNS = 5, 12, 4
 PASS_AT = 0.6
 # The lowest value of an answer to a short turn: it may speak to it without a word of the turns before.
 _CONTINUES = 0.45
+_TOO_SHORT = 0.45  # the lowest value of a short answer of which the rules cannot tell whether it is one
+# The lowest value of a short answer that is of the kind that was asked for, is not, or may be.
+_GIVEN = {True: (0.7, "given"), False: (0.0, "not given"), None: (_TOO_SHORT, "perhaps given")}
 _NOTHING_ASKED = 0.6  # the value of a retrieval for a question without content words: unsure
 _FOLLOWS = re.compile(r"\s*(?:and|or|but|also|then|so|what about|how about|what if|why|why not)\b", re.IGNORECASE)
 _ASKS = re.compile("[?？؟]")
@@ -56,6 +58,13 @@ _TIME = re.compile(
     r"|evening|night|midnight|(?:mon|tues|wednes|thurs|fri|satur|sun)days?|none|several|many|free|no limit)\b",
     re.IGNORECASE,
 )
+# Capitalised words that name nobody and no place.
+_CALENDAR = frozenset(
+    stem(word)
+    for word in """monday tuesday wednesday thursday friday saturday sunday january february march april may june july
+    august september october november december""".split()
+)
+_PARTICLE = 3  # letters of a word that may stand within a name (de, van, der)
 _LETTERS = re.compile(r"[^\W\d_]+")
 _ACRONYM = re.compile(r"\b[a-z]?[A-Z]{2,8}s?\b")
 
@@ -131,11 +140,12 @@ def _value(question: str, answer: str, first: str) -> tuple[float, str]:
     reason = f"{echoed.shared} of the {echoed.total} content words of the question come back in {first}"
     kind = next((kind for kind, pattern in _KINDS.items() if pattern.search(question)), None)
     if len(answered) <= SHORT and kind:
-        fits = _is_of_kind(kind, answer, answered)
-        value = max(value, 0.7) if fits else min(value, 0.4) if not echoed.shared else value
-        reason += f"; a {kind} was asked for and {'given' if fits else 'not given'}"
+        fits = _is_of_kind(kind, question, answer)
+        at_least, given = _GIVEN[fits]
+        value = max(value, at_least)
+        reason += f"; a {kind} was asked for and {given}"
     elif len(answered) <= SHORT or not echoed.total:
-        value = max(value, 0.45)
+        value = max(value, _TOO_SHORT)
         reason += "; too short to tell" if echoed.total else "; the question has no content words"
     return value, reason
 
@@ -145,12 +155,39 @@ def _rate(echoed: Echo) -> float:
     return 1 - math.exp(-(1.1 * math.log1p(echoed.shared) + echoed.share) / 1.6)
 
 
-def _is_of_kind(kind: str, answer: str, answered: Sequence[Word]) -> bool:
+def _is_of_kind(kind: str, question: str, answer: str) -> bool | None:
+    """Whether a short answer is of the kind that was asked for; None if that cannot be told."""
     if kind == "number":
-        return any(word.number for word in answered) or _TIME.search(answer) is not None
+        return any(word.number for word in words(answer)) or _TIME.search(answer) is not None
     if kind == "name":
-        return any(word.capitalised and not word.stop for word in answered) and not answered[0].number
+        return _gives_name(question, answer)
     return _YES_NO.search((sentences(answer) or [answer])[0]) is not None
+
+
+def _gives_name(question: str, answer: str) -> bool | None:
+    """Whether an answer gives a name that was asked for; None if it has one and may be about something else.
+
+    A name alone does, and so does a text in which names are at least half of what the question did not say.
+    """
+    asked = {word.stem for word in words(question)}
+    only_names, names, told, new = True, 0, 0, 0
+    for sentence in map(words, sentences(answer)):
+        is_name = [word.capitalised and not word.stop and word.stem not in _CALENDAR for word in sentence]
+        for at, word in enumerate(sentence):
+            # A short word between two names is a part of them, as in `Palacio de los Deportes`.
+            within = len(word.stem) <= _PARTICLE and any(is_name[:at]) and any(is_name[at + 1 :])
+            if word.stop or word.number or (within and not is_name[at]):
+                continue
+            # The word that opens a sentence is capitalised whatever it is, unless the next one is as well.
+            opens = at == 0 and not any(is_name[1:2])
+            only_names &= is_name[at]
+            names += is_name[at]
+            new += word.stem not in asked
+            told += is_name[at] and not opens and word.stem not in asked
+    if not names:
+        return False
+    shouted = names > 1 and answer.isupper()
+    return True if not shouted and (only_names or 0 < told >= new - told) else None
 
 
 def echo(question: str, text: str) -> Echo:
@@ -184,7 +221,7 @@ RELEVANCE = BuiltinMetric(
     name="relevance",
     asks="does the answer address the question?",
     needs=("inputs", "outputs"),
-    version=1,
+    version=2,
     rules="words of the question that return, also as acronyms; for short answers, the kind asked for",
     assess=assess_relevance,
     pass_at=PASS_AT,
