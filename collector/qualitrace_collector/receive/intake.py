@@ -90,9 +90,11 @@ class Intake:
             self._warn_of_adjusted(validation)
         uncounted = Counter({("requests_received", door): 1}) + _removals(signal, validation)
         # Each part is durable by itself: a client that has to try again sends all of them again, which does no harm.
-        for part in checked.parts:
+        # They are counted with the last one, so that those of a request that was refused count once.
+        for number, part in enumerate(checked.parts, 1):
             payload = data if part.payload is None else part.payload
-            await self._keep(signal, door, tenant, part, payload, validation, uncounted)
+            is_last = number == len(checked.parts)
+            await self._keep(signal, door, tenant, part, payload, validation, uncounted, is_last=is_last)
         if uncounted:
             self._committer.count(uncounted)
         if not checked.repaired:
@@ -110,18 +112,25 @@ class Intake:
         payload: bytes,
         validation: Validation,
         uncounted: Counter[tuple[str, str]],
+        *,
+        is_last: bool,
     ) -> None:
-        """Make a part durable without the items of other tenants' traces, and what is `uncounted` with it."""
+        """Make a part durable without the items of other tenants' traces.
+
+        What it holds is `uncounted` then; the last part makes all that is uncounted durable with it.
+        """
         while part.kept:
-            counts = uncounted + Counter(
-                {("bytes_received", door): len(payload), (f"{signal.items}_received", door): part.kept}
-            )
+            held = {("bytes_received", door): len(payload), (f"{signal.items}_received", door): part.kept}
+            counts = uncounted + Counter(held)
             try:
-                await self._append(signal.name, payload, tenant, part.trace_ids, counts)
-                uncounted.clear()
-                return
+                await self._append(signal.name, payload, tenant, part.trace_ids, counts if is_last else {})
             except ForeignTraces as error:  # only the journal's writer knows whose a trace is
                 foreign = error.trace_ids
+            else:
+                uncounted.clear()
+                if not is_last:
+                    uncounted.update(counts)
+                return
             work = partial(without_foreign, signal, payload, foreign, validation)
             removed_before = _removals(signal, validation)
             part = await self._turns.take(min(len(payload), MEDIUM_BYTES), work)  # in this process: it counts

@@ -69,6 +69,37 @@ def test_a_journal_that_fails_is_logged_once_until_it_works_again(
     journal.close()
 
 
+def test_a_large_request_that_comes_again_counts_once(
+    tmp_path: Path, make_request: MakeRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It becomes several entries: when the journal takes the first ones alone, the client sends all of them again."""
+    monkeypatch.setattr("qualitrace_collector.receive.checked_request.ENTRY_BYTES", 1000)
+    journal = SqliteJournal(tmp_path / "journal.db", 3000)
+    request = make_request(spans=5, size=500)
+    request.resource_spans[0].scope_spans[0].spans[0].end_time_unix_nano = 1
+    payload = request.SerializeToString()
+
+    async def run() -> None:
+        committer = GroupCommitter(journal)
+        intake = Intake(committer, lambda: 1.0)
+        await intake.accept(TRACES, PROTOBUF, make_request(size=700).SerializeToString(), "http")
+        with pytest.raises(Unavailable, match="full"):
+            await intake.accept(TRACES, PROTOBUF, payload, "http")
+        assert len(journal.read(0, 100, 1 << 20)) > 1
+        journal.delete_done(range(1, 100))
+        await intake.accept(TRACES, PROTOBUF, payload, "http")
+        await asyncio.to_thread(committer.stop)
+
+    asyncio.run(run())
+    counters = journal.counters()
+    entries = journal.read(0, 100, 1 << 20)
+    assert len(entries) > 2
+    assert counters["requests_received", "http"] == 2
+    assert counters["spans_received", "http"] == 1 + 5
+    assert counters["spans_adjusted", "end_before_start"] == 1
+    journal.close()
+
+
 def test_spans_that_end_before_they_start_are_logged_once_an_hour(
     tmp_path: Path, make_request: MakeRequest, caplog: pytest.LogCaptureFixture
 ) -> None:
