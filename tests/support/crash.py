@@ -1,19 +1,16 @@
 """Kills the service at random moments under load, and counts what became of every acked trace.
 
-`python -m support.crash --kills 50 [--seed SEED]`
+`python -m support.crash [--kills 50] [--seed SEED]`
 """
 
-import argparse
 import random
-import secrets
 import sys
-import tempfile
 import threading
-import time
 from collections import Counter
 from pathlib import Path
 
 from support.load import Load
+from support.long_run import long_run
 from support.serving import Server
 from support.tally import Tally, count, is_settled
 from support.waiting import eventually
@@ -65,17 +62,10 @@ def kill(server: Server, target: str) -> None:
 
 def main() -> int:
     """Print the table; exit with 1 if anything is lost, cut, doubled or missing."""
-    parser = argparse.ArgumentParser(prog="support.crash")
-    parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--seed", default=secrets.token_hex(4))
-    arguments = parser.parse_args()
-    print(f"{arguments.kills} kills; repeat with --seed {arguments.seed}", flush=True)
-    started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="qualitrace-crash-") as folder:
-        killed, tally = crash_run(Path(folder), arguments.kills, arguments.seed)
+    with long_run("crash", "kills", 50) as (folder, kills, seed):
+        killed, tally = crash_run(folder, kills, seed)
     print(f"{'kills':16} {killed.total()} ({', '.join(f'{name} {number}' for name, number in killed.items())})")
     print(tally.table())
-    print(f"{'seconds':16} {time.monotonic() - started:.0f}")
     return 0 if tally.is_clean else 1
 
 

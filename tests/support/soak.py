@@ -3,12 +3,9 @@
 `python -m support.soak [--minutes 20] [--seed SEED]`
 """
 
-import argparse
 import random
-import secrets
 import statistics
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -20,6 +17,7 @@ from support.bombing import drop
 from support.bombs import BOMBS
 from support.crash import JUDGES, TARGETS, kill
 from support.load import Load
+from support.long_run import long_run
 from support.memory import Memory
 from support.serving import Server
 from support.tally import Tally, count, is_settled, rows
@@ -111,13 +109,8 @@ def soak_run(folder: Path, seconds: float, seed: str) -> Outcome:
 
 def main() -> int:
     """Print the counts; exit with 1 if anything is lost, cut, doubled or missing."""
-    parser = argparse.ArgumentParser(prog="support.soak")
-    parser.add_argument("--minutes", type=float, default=20.0)
-    parser.add_argument("--seed", default=secrets.token_hex(4))
-    arguments = parser.parse_args()
-    print(f"repeat with --seed {arguments.seed}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="qualitrace-soak-") as folder:
-        outcome = soak_run(Path(folder), arguments.minutes * 60, arguments.seed)
+    with long_run("soak", "minutes", 20.0) as (folder, minutes, seed):
+        outcome = soak_run(folder, minutes * 60, seed)
     cuts = statistics.quantiles(outcome.delays, n=100)
     print(f"{'kills':16} {outcome.killed.total()} ({', '.join(f'{k} {n}' for k, n in outcome.killed.items())})")
     print(f"{'bombs':16} {outcome.dropped.total()} ({', '.join(f'{k} {n}' for k, n in outcome.dropped.items())})")
