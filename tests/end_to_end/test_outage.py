@@ -8,8 +8,9 @@ import httpx
 import psutil
 
 from support.otlp import rag_trace, request
-from support.outage import locked, outage_run
+from support.outage import outage_run
 from support.serving import Server
+from support.sqlite_lock import locked
 from support.waiting import eventually
 
 MAX_SIZE = 8_000_000

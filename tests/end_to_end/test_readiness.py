@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 from support.otlp import rag_trace, request
-from support.outage import locked
 from support.ports import free_port
 from support.postgres import running_postgres
 from support.serving import Server, limit_files
+from support.sqlite_lock import locked
 from support.waiting import eventually
 
 TOKEN = "s3cret-token"

@@ -11,8 +11,8 @@ from support.backups import begin, restored, succeed
 from support.load import Load
 from support.memory import resident
 from support.otlp import rag_trace, request, trace_id
-from support.outage import locked
 from support.serving import Server
+from support.sqlite_lock import locked
 from support.waiting import eventually
 
 JUDGES = ("relevance", "groundedness")

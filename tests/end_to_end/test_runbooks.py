@@ -94,7 +94,7 @@ class Stand:
         places = {"127.0.0.1:9464": self.server.web, "http://127.0.0.1:9090/api/v1": self.api}
         self.operator = Operator(folder, places | {"qualitrace-data": "data"})
         self.data = folder / "data"
-        self.lock = Lock(f"sqlite:///{self.data / 'mlflow.db'}", "EXCLUSIVE")
+        self.lock = Lock(self.data / "mlflow.db")
         stack.callback(self._end)
         stack.callback(self.lock.release)
 

@@ -3,16 +3,12 @@
 `python -m support.backups [--rounds 20] [--seed SEED]`
 """
 
-import argparse
 import json
 import random
-import secrets
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
-import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -21,8 +17,9 @@ from datetime import datetime
 from pathlib import Path
 
 from support.load import Load
-from support.outage import locked
+from support.long_run import long_run
 from support.serving import QUALITRACE, Server, environment
+from support.sqlite_lock import locked
 from support.tally import count, is_settled, ledger, rows
 from support.waiting import eventually
 
@@ -195,14 +192,8 @@ def _wait_for_moment(target: Path, name: str, rng: random.Random) -> None:
 
 def main() -> int:
     """Print the counts; exit with 1 if anything is lost, cut, doubled or unjudged."""
-    parser = argparse.ArgumentParser(prog="support.backups")
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--seed", default=secrets.token_hex(4))
-    arguments = parser.parse_args()
-    print(f"{arguments.rounds} backups; repeat with --seed {arguments.seed}", flush=True)
-    started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="qualitrace-backups-") as folder:
-        outcome = backup_run(Path(folder), arguments.rounds, arguments.seed)
+    with long_run("backups", "rounds", 20) as (folder, rounds, seed):
+        outcome = backup_run(folder, rounds, seed)
     for name, number in outcome.events.items():
         print(f"{name:44} {number}")
     for name, number in outcome.copied.items():
@@ -211,7 +202,6 @@ def main() -> int:
     for name in ("acked", "lost", "cut", "doubled", "unjudged", "foreign"):
         print(f"{name:44} {sum(getattr(each, name) for each in outcome.restored)}")
     print(f"{'ledgers that add up':44} {sum(each.ledger for each in outcome.restored)}")
-    print(f"{'seconds':44} {time.monotonic() - started:.0f}")
     return 0 if all(each.is_clean for each in outcome.restored) else 1
 
 

@@ -4,37 +4,23 @@
 """
 
 import argparse
-import sqlite3
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from support.load import Load
 from support.memory import Memory
 from support.serving import Server
+from support.sqlite_lock import locked
 from support.tally import Tally, count, is_settled
 from support.waiting import eventually
 
 JUDGES = ("toxicity",)
 PADDING = 8192
 DRAIN_SECONDS = 900.0
-
-
-@contextmanager
-def locked(path: Path) -> Generator[None]:
-    """Hold SQLite's exclusive lock on MLflow's database."""
-    connection = sqlite3.connect(path, timeout=60, isolation_level=None)
-    connection.execute("BEGIN EXCLUSIVE")
-    try:
-        yield
-    finally:
-        connection.execute("ROLLBACK")
-        connection.close()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event
@@ -12,7 +13,7 @@ from sqlalchemy.engine import Engine
 
 _HOLD = """
 import sqlite3, sys
-connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection = sqlite3.connect(sys.argv[1], timeout=60, isolation_level=None)
 connection.execute(f"BEGIN {sys.argv[2]}")
 print("locked", flush=True)
 sys.stdin.read()
@@ -22,8 +23,8 @@ sys.stdin.read()
 class Lock:
     """Held by a process of its own from `hold` to `release`, either of which may be called again. Thread-safe."""
 
-    def __init__(self, tracking_uri: str, kind: str) -> None:
-        self._command = [sys.executable, "-c", _HOLD, tracking_uri.removeprefix("sqlite:///"), kind]
+    def __init__(self, path: Path, kind: str = "EXCLUSIVE") -> None:
+        self._command = [sys.executable, "-c", _HOLD, str(path), kind]
         self._process: subprocess.Popen[bytes] | None = None
         self._one_at_a_time = threading.Lock()
 
@@ -40,6 +41,17 @@ class Lock:
         with self._one_at_a_time:
             if self._process is not None and self._process.returncode is None:
                 self._process.communicate()
+
+
+@contextmanager
+def locked(path: Path) -> Generator[None]:
+    """Have another process hold SQLite's exclusive lock on a database in the block."""
+    lock = Lock(path)
+    lock.hold()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from qualitrace_monitors.backup.manifest import MAX_MANIFEST_BYTES, BackupError
 from qualitrace_monitors.backup.restore import restore
 from qualitrace_monitors.server.data_dir_lock import DataDirError, lock_data_dir
 from support.mlflow_db import new_database
-from support.outage import locked
+from support.sqlite_lock import locked
 
 ARTIFACT = "report.txt"
 

@@ -41,6 +41,11 @@ def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_writer, "LONGEST_WAIT", 0.1)
 
 
+def file_of(tracking: str) -> Path:
+    """Return the database of a tracking URI."""
+    return Path(tracking.removeprefix("sqlite:///"))
+
+
 def in_mlflow(evaluation: Evaluation) -> dict[str, set[str]]:
     """Return the metrics that each row of the run has a value of, read back from MLflow."""
     experiment = mlflow.get_experiment_by_name("evaluation")
@@ -56,7 +61,7 @@ def in_mlflow(evaluation: Evaluation) -> dict[str, set[str]]:
 @pytest.mark.parametrize("kind", ["IMMEDIATE", "EXCLUSIVE"])
 def test_rows_wait_for_a_database_that_another_process_has_locked(tracking: str, kind: str):
     """It is locked from the first answer until MLflow was refused four times: then every row is there, with all scores."""
-    lock = Lock(tracking, kind)
+    lock = Lock(file_of(tracking), kind)
 
     def predict(question: str) -> str:
         lock.hold()
@@ -92,7 +97,7 @@ def test_a_row_that_takes_long_holds_up_no_other(tracking: str, monkeypatch: pyt
 
 def test_a_database_that_is_locked_at_first_is_waited_for(tracking: str):
     """Another process that writes for a while when the command starts costs nothing but time."""
-    lock = Lock(tracking, "EXCLUSIVE")
+    lock = Lock(file_of(tracking))
     lock.hold()
     with refusals(lambda count: lock.release()):
         evaluation = qualitrace_monitors.evaluate(ANSWERED[:3], metrics=METRICS)
@@ -104,7 +109,7 @@ def test_rows_that_never_reach_mlflow_are_named_and_pass_no_gate(tracking: str, 
     monkeypatch.setattr(run_writer, "PATIENCE", 0.5)
     monkeypatch.setenv("MLFLOW_GENAI_EVAL_MAX_WORKERS", "1")
     Path("rows.csv").write_text("id,question\na,How fast is it?\nb,How hot is it?\n")
-    lock = Lock(tracking, "EXCLUSIVE")
+    lock = Lock(file_of(tracking))
 
     def answer(path: str, asked: Any) -> tuple[int, bytes]:
         lock.hold()
@@ -124,7 +129,7 @@ def test_a_database_that_is_locked_for_good_is_reported(tracking: str, monkeypat
     """Nothing can be scored: exit code 2 and one line that says so."""
     monkeypatch.setattr(run_writer, "PATIENCE", 0.5)
     Path("rows.csv").write_text("question,answer\nWhy?,Because.\n")
-    lock = Lock(tracking, "EXCLUSIVE")
+    lock = Lock(file_of(tracking))
     lock.hold()
     with refusals():
         done = CliRunner().invoke(
