@@ -61,7 +61,7 @@ _FILE = click.File("w", encoding="utf-8", lazy=False)  # a path that cannot be w
 @click.option("--model-type", help="question-answering or text: the default metrics for the type.")
 @click.option("--targets", metavar="COLUMN", help="Column with the expected answers.")
 @click.option("--predictions", metavar="COLUMN", help="Column with the generated answers.")
-@click.option("--predict", metavar="URL", help="HTTP endpoint that answers: POST {question} -> {answer, context}.")
+@click.option("--predict", metavar="URL", help="HTTP endpoint: POST {question, inputs …} -> {answer, context}.")
 @click.option("--col", "col_mapping", multiple=True, metavar="INPUT=COLUMN", callback=_pairs, help="As col_mapping.")
 @click.option("--metric", "metrics", multiple=True, help="A further metric; any number of them.")
 @click.option("--config", "path", type=click.Path(dir_okay=False, path_type=Path), help="Its judges score, too.")

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -41,6 +41,8 @@ class DatasetRow:
         target: the expected answer, if there is one.
         conversation: the earlier turns, oldest first.
         trace: the recorded trace that the row is, instead of question, answer and context.
+        inputs: the cell of the question, if it is a mapping, as MLflow's are; else empty.
+        named: what an application may ask for by name: the inputs and the columns, without answers and expectations.
     """
 
     key: str
@@ -50,6 +52,8 @@ class DatasetRow:
     target: str | None = None
     conversation: tuple[Message, ...] = ()
     trace: Trace | None = None
+    inputs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    named: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def read_rows(
@@ -187,6 +191,9 @@ def _row(record: Mapping[str, Any], columns: Mapping[str, str], targets: str | N
     target, row_id = cells.get("targets"), cells.get("id")
     if target is None:
         target = _expected(record.get(EXPECTATIONS), targets or TARGET)
+    opened_inputs = opened(cells["inputs"])
+    inputs = cast(dict[str, Any], opened_inputs) if isinstance(opened_inputs, dict) else {}
+    kept_back = {EXPECTATIONS, columns.get("targets"), columns.get("outputs")}
     return DatasetRow(
         key=hashlib.sha256(content.question.encode()).hexdigest()[:16] if row_id is None else str(row_id),
         question=content.question,
@@ -194,6 +201,8 @@ def _row(record: Mapping[str, Any], columns: Mapping[str, str], targets: str | N
         context=content.passages,
         target=None if target is None else answer_text(target),
         conversation=content.conversation,
+        inputs=inputs,
+        named={name: value for name, value in record.items() if name not in kept_back} | inputs,
     )
 
 

@@ -43,6 +43,7 @@ class ScoredRow:
     """A row of the data set with its scores.
 
     Attributes:
+        inputs: by which the application is asked again: the data's, or the question.
         scores: by metric.
         unscored: what became of the row instead, by metric.
         failure: why its answer could not be produced, else empty.
@@ -51,6 +52,7 @@ class ScoredRow:
     key: str
     trace_id: str
     question: str
+    inputs: Mapping[str, Any]
     answer: str
     target: str | None
     scores: Mapping[str, Score]
@@ -312,7 +314,7 @@ class Evaluation:
             raise DataError("no row failed: there is nothing to save")
         records = [
             {
-                "inputs": {"question": row.question},
+                "inputs": dict(row.inputs),
                 "expectations": {} if row.target is None else {TARGET: row.target},
                 "tags": {ROW_TAG: row.key},
             }

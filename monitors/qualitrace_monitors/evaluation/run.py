@@ -12,6 +12,7 @@ from mlflow.models.evaluation.utils.trace import configure_autologging_for_evalu
 
 from qualitrace_collector.convert.build_sample import build_sample
 from qualitrace_collector.sample import Sample
+from qualitrace_monitors.evaluation.application import Predict, answerer
 from qualitrace_monitors.evaluation.dataset import DataError, DatasetRow, read_rows
 from qualitrace_monitors.evaluation.metrics import EXPECTED, MetricSpec, judges_of
 from qualitrace_monitors.evaluation.result import (
@@ -23,7 +24,7 @@ from qualitrace_monitors.evaluation.result import (
     tracking,
 )
 from qualitrace_monitors.evaluation.run_writer import Judgements, RunWriter, without_tracebacks
-from qualitrace_monitors.evaluation.traces import Predict, RowTrace, answerer, predicted, recorded
+from qualitrace_monitors.evaluation.traces import RowTrace, predicted, recorded
 from qualitrace_monitors.judges.contract import Judge
 from qualitrace_monitors.progress import Progress
 from qualitrace_monitors.rows.score import RowJudgement, judge_sample
@@ -65,6 +66,8 @@ def evaluate(
             `context`, `targets` and `id`.
         metrics: further ones: names, or judges as in the configuration's `judges`.
         predict: what answers the questions instead of a column: a function of the question, or an HTTP endpoint's URL.
+            A function gets what a row has under the names of its further parameters. Inputs that are a mapping are
+            given to it by name, as to MLflow's `predict_fn`, and sent to an endpoint beside `question`.
         model: MLflow model URI that judges what a metric without a model of its own cannot: answer correctness.
         base_url: of an OpenAI-compatible server, for `model`.
         temperature: of `model`.
@@ -223,6 +226,7 @@ def _scored_row(trace: RowTrace, judges: Sequence[Judge], judgements: Judgements
         key=trace.row.key,
         trace_id=trace.trace_id,
         question=trace.row.question,
+        inputs=trace.row.inputs or {"question": trace.row.question},
         answer=trace.row.answer or "",
         target=trace.row.target,
         scores={name: found.score for name, found in own.items() if found.score is not None},

@@ -1,28 +1,23 @@
 """Each row as a trace, in memory, with the answer that the data set has or that an application gives now.
 
-An application is a function of the question, or an HTTP endpoint. Either gives the answer as text, or as a mapping with
-`answer` and the `context` that it rests on (a list of texts). MLflow's own export of traces drops what it cannot write
-and reports it to nobody, so the traces stay here until the run is written.
+MLflow's own export of traces drops what it cannot write and reports it to nobody, so the traces stay here until the run
+is written.
 """
 
-import asyncio
-import inspect
 import json
 from base64 import b64encode
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import httpx
 import mlflow
 from mlflow.entities import Span, SpanType, Trace, TraceData, TraceInfo, TraceLocation, TraceState
 from mlflow.entities.trace_location import MlflowExperimentLocation
 from mlflow.tracing.constant import TRACE_SCHEMA_VERSION, TRACE_SCHEMA_VERSION_KEY, TraceMetadataKey, TraceTagKey
 from mlflow.tracing.trace_manager import InMemoryTraceManager
 from mlflow.tracing.utils.truncation import set_request_response_preview
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from qualitrace_collector.masking import masked
+from qualitrace_monitors.evaluation.application import Answer
 from qualitrace_monitors.evaluation.dataset import DatasetRow
 from qualitrace_monitors.judges.made_spans import (
     RETRIEVER_NAME,
@@ -32,60 +27,6 @@ from qualitrace_monitors.judges.made_spans import (
     new_trace_id,
     trace_number,
 )
-from qualitrace_monitors.rows.cells import content_of, plain
-
-ATTEMPTS = 4
-ENDPOINT_SECONDS = 60.0  # how long an endpoint may take for one try
-_BUSY = (408, 429, 502, 503, 504)
-
-Predict = Callable[[str], Any]
-# Gives the answer to a question, and the passages that it rests on.
-Answer = Callable[[str], tuple[str, tuple[str, ...]]]
-
-
-class PredictionError(Exception):
-    """A function or an endpoint gave no answer; the message says which and why."""
-
-
-def answerer(predict: Predict | str) -> Answer:
-    """Make one interface of a function, plain or async, and of an endpoint's URL; what is busy is asked again."""
-    ask = _endpoint(predict) if isinstance(predict, str) else predict
-    tries = Retrying(
-        retry=retry_if_exception(_is_busy),
-        stop=stop_after_attempt(ATTEMPTS),
-        wait=wait_random_exponential(max=10),
-        reraise=True,
-    )
-
-    def answer(question: str) -> tuple[str, tuple[str, ...]]:
-        given = tries(lambda: asyncio.run(ask(question)) if inspect.iscoroutinefunction(ask) else ask(question))
-        content = content_of(None, plain(given))
-        if content.answer is None:
-            raise PredictionError("it gave no answer")
-        return content.answer, content.passages
-
-    return answer
-
-
-def _endpoint(url: str) -> Predict:
-    """Ask an HTTP endpoint: POST `{"question": …}` → `{"answer": …, "context": […]}`."""
-    client = httpx.Client(timeout=ENDPOINT_SECONDS)
-
-    def ask(question: str) -> Any:
-        try:
-            return client.post(url, json={"question": question}).raise_for_status().json()
-        except (httpx.HTTPError, ValueError) as error:
-            raise PredictionError(masked(f"{url}: {error}")) from error
-
-    return ask
-
-
-def _is_busy(error: BaseException) -> bool:
-    """Whether an endpoint is busy or away, or a provider's client (OpenAI's …) reports too many requests."""
-    cause = error.__cause__ if isinstance(error, PredictionError) else None
-    if isinstance(cause, httpx.HTTPStatusError):
-        return cause.response.status_code in _BUSY
-    return isinstance(cause, httpx.TransportError) or getattr(error, "status_code", None) == 429
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +67,7 @@ def predicted(row: DatasetRow, answer: Answer, experiment_id: str) -> RowTrace:
             with InMemoryTraceManager.get_instance().get_trace(root.trace_id) as held:
                 pass  # `held` keeps the trace: MLflow forgets one that has ended
             root.set_inputs(_inputs(row))
-            text, passages = answer(row.question)
+            text, passages = answer(row)
             row = replace(row, answer=text, context=passages)
             if passages:
                 with mlflow.start_span(RETRIEVER_NAME, span_type=SpanType.RETRIEVER) as span:

@@ -1,7 +1,5 @@
 """`evaluate` against a real MLflow: what its client reads back of a run, and what a later run makes of it."""
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,6 @@ import qualitrace_monitors
 from qualitrace_monitors.evaluation.command import evaluate_data
 from qualitrace_monitors.evaluation.dataset import DataError
 from qualitrace_monitors.evaluation.result import Evaluation
-from qualitrace_monitors.evaluation.traces import PredictionError, answerer
-from support.app import served
 from support.judge_model import judge_model
 
 GOOD = {
@@ -122,6 +118,19 @@ def test_another_judge_is_not_compared(tracking: str):
     assert reasons["pii"] == "not in the earlier run"
 
 
+def test_the_worst_rows_keep_all_inputs(tracking: str):
+    """An app that needs more than the question can be asked again."""
+    inputs = {"question": BAD["question"], "customer": "ada"}
+    rows = [{"inputs": inputs, "outputs": BAD["answer"], "context": BAD["context"]}]
+    qualitrace_monitors.evaluate(rows, metrics=["groundedness"]).save_worst_rows("customers")
+    (dataset,) = search_datasets(filter_string="name = 'customers'")
+    answers = {"ada": GOOD["answer"]}
+    again = qualitrace_monitors.evaluate(
+        dataset, metrics=["relevance"], predict=lambda question, customer: answers[customer]
+    )
+    assert again.failures == []
+
+
 def test_the_worst_rows_become_a_data_set_that_is_evaluated_again(tracking: str):
     """Question and expected answer of what failed are kept in MLflow, and the fixed app is tried on them."""
     run_over(GOOD, BAD).save_worst_rows("regressions")
@@ -188,29 +197,6 @@ def test_rows_without_answers_need_someone_who_answers(tracking: str):
     """Neither column nor function: the message says how many rows, and what to do."""
     with pytest.raises(DataError, match="1 of 2 rows have no answer: name their column with `predictions`, or give"):
         run_over(GOOD, {"question": "Q"})
-
-
-@pytest.fixture
-def flaky_endpoint() -> Iterator[tuple[str, list[Any]]]:
-    """Serve an app that is away once, then answers; /broken never has JSON."""
-    asked: list[Any] = []
-
-    def answer(path: str, question: Any) -> tuple[int, bytes]:
-        asked.append(question)
-        body = b"oops" if path == "/broken" else json.dumps({"answer": "Yes.", "context": ["P"]}).encode()
-        return 503 if len(asked) == 1 else 200, body
-
-    with served(answer) as url:
-        yield url, asked
-
-
-def test_an_endpoint_that_is_away_is_asked_again(flaky_endpoint: tuple[str, list[Any]]):
-    """A 503 costs no row; an answer that is no JSON is an error that names the endpoint."""
-    url, asked = flaky_endpoint
-    assert answerer(f"{url}/answer")("Why?") == ("Yes.", ("P",))
-    assert asked == [{"question": "Why?"}] * 2
-    with pytest.raises(PredictionError, match=f"{url}/broken: "):
-        answerer(f"{url}/broken")("Why?")
 
 
 def test_an_app_that_answers_nothing_is_no_evaluation(tracking: str):
