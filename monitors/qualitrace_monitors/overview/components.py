@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from qualitrace_monitors import component_names as component
 from qualitrace_monitors.overview.problem import Problem, Severity
 
 
@@ -12,34 +13,41 @@ class _Known(NamedTuple):
     runbook: str
 
 
-NEEDING_MLFLOW = ("storing", "feedback", "retention", "judging")
+NEEDING_MLFLOW = (component.STORING, component.FEEDBACK, component.RETENTION, component.JUDGING)
 """Components that wait while MLflow is away: it is what is wrong."""
-NEEDING_STATE = (*NEEDING_MLFLOW, "alerts", "delivery", "heartbeat", "prune", "texts")
+NEEDING_STATE = (
+    *NEEDING_MLFLOW,
+    component.ALERTS,
+    component.DELIVERY,
+    component.HEARTBEAT,
+    component.PRUNE,
+    component.TEXTS,
+)
 """Components that wait while the state database cannot be written."""
 UNHEARD = "Notifications do not arrive there: watch this page, or alert people yourself."
 _STORING = "New traces wait in the journal and are stored when MLflow is back; until then nothing new is judged."
 _SILENT = "Its figures are old; alerts on them see nothing new."
 
 _KNOWN = {
-    "otlp": _Known(
+    component.OTLP: _Known(
         "otlp",
         "critical",
         "Applications cannot send traces now: their exporters retry, then drop them.",
         "not-ready",
     ),
-    "state_database": _Known(
+    component.STATE: _Known(
         "state_database",
         "critical",
         "Nothing is stored or judged, no alert can fire, and figures are old. New traces wait in the journal.",
         "degraded",
     ),
-    "mlflow": _Known("mlflow", "critical", _STORING, "mlflow"),
-    "storing": _Known("mlflow", "critical", _STORING, "mlflow"),
-    "receiver": _Known("receiver", "critical", UNHEARD, "receivers"),
-    "delivery": _Known("receiver", "critical", UNHEARD, "receivers"),
-    "judge": _Known("judge", "warning", _SILENT, "judges"),
-    "judging": _Known("judge", "warning", _SILENT, "judges"),
-    "alerts": _Known("component", "critical", "Rules are not evaluated: no alert can fire now.", "degraded"),
+    component.MLFLOW: _Known("mlflow", "critical", _STORING, "mlflow"),
+    component.STORING: _Known("mlflow", "critical", _STORING, "mlflow"),
+    component.RECEIVER: _Known("receiver", "critical", UNHEARD, "receivers"),
+    component.DELIVERY: _Known("receiver", "critical", UNHEARD, "receivers"),
+    component.JUDGE: _Known("judge", "warning", _SILENT, "judges"),
+    component.JUDGING: _Known("judge", "warning", _SILENT, "judges"),
+    component.ALERTS: _Known("component", "critical", "Rules are not evaluated: no alert can fire now.", "degraded"),
 }
 """By the name of the component, up to its colon."""
 _OTHER = _Known(

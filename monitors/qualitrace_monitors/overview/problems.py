@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from qualitrace_collector.config.values import amount_text, duration_text
 from qualitrace_collector.state import DeadLetters
 from qualitrace_monitors.budget.spending import ALL, Balance
+from qualitrace_monitors.component_names import JUDGE, MLFLOW, RECEIVER, STATE
 from qualitrace_monitors.notify.outbox import LastDelivery, Waiting
 from qualitrace_monitors.overview.components import NEEDING_MLFLOW, NEEDING_STATE, UNHEARD, of_component
 from qualitrace_monitors.overview.inputs import Inputs, JournalState
@@ -55,12 +56,12 @@ def find_problems(
     silent: Sequence[SilentJudge],
 ) -> list[Problem]:
     """Return what is wrong, the most urgent first."""
-    unheard = {f"receiver:{receiver.name}" for receiver in receivers if receiver.last and receiver.last.problem}
+    unheard = {f"{RECEIVER}:{receiver.name}" for receiver in receivers if receiver.last and receiver.last.problem}
     components = {name: text for name, text in inputs.problems().items() if text and name not in unheard}
-    for cause, waiting in (("state_database", NEEDING_STATE), ("mlflow", NEEDING_MLFLOW)):
+    for cause, waiting in ((STATE, NEEDING_STATE), (MLFLOW, NEEDING_MLFLOW)):
         if cause in components:
             components = {name: text for name, text in components.items() if name.partition(":")[0] not in waiting}
-    failing = {name.partition(":")[2].partition("/")[0] for name in components if name.startswith("judge:")}
+    failing = {name.partition(":")[2].partition("/")[0] for name in components if name.startswith(f"{JUDGE}:")}
     found = [
         *_of_journal(journal, now, inputs.config.assembly.max_open),  # first: a full disk explains what follows
         *(of_component(name, text, inputs.since(name)) for name, text in components.items()),

@@ -6,10 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-OTLP = "otlp"
-"""The component without which senders must go elsewhere. What the others cannot do now is done later."""
-STATE = "state_database"
-"""The component that all but receiving needs: the state database."""
+from qualitrace_monitors.component_names import OTLP
 
 Check = Callable[[], str]
 """Returns what is wrong, in words without names, addresses and contents; empty if nothing is. It waits for nothing."""

@@ -8,6 +8,7 @@ from qualitrace_collector.mlflow_store.store import TraceStore
 from qualitrace_collector.process.in_work import GROUPS, InWork
 from qualitrace_collector.state import Database
 from qualitrace_monitors.budget.spending import Spending
+from qualitrace_monitors.component_names import JUDGING
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.judges.build import JudgeStage, build_stages
 from qualitrace_monitors.judging.calls import Calls, CallsInTurn, ConcurrentCalls
@@ -46,7 +47,7 @@ def build_judge_workers(
         is_local = lane == "local"
         calls: Calls[Judgement] = CallsInTurn(LOCAL_BATCH) if is_local else ConcurrentCalls()
         in_work = InWork(config.data_dir / f"judge-{number}.in-work", GROUPS if is_local else SLOW_GROUPS)
-        workers[f"judging:{number}"] = (
+        workers[f"{JUDGING}:{number}"] = (
             JudgeWorker(stages, *parts, calls, in_work, earlier=[*before], tracer=tracer),
             in_work,
         )

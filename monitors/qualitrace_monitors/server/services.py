@@ -22,6 +22,7 @@ from qualitrace_collector.process import watchdog
 from qualitrace_collector.process.loop import Loop
 from qualitrace_collector.state import Database, JudgeQueue, Ledger
 from qualitrace_collector.telemetry.export import OwnTelemetry
+from qualitrace_monitors import component_names as component
 from qualitrace_monitors.alerts.awake_clock import AwakeClock
 from qualitrace_monitors.alerts.engine import EVALUATION_SECONDS, AlertEngine
 from qualitrace_monitors.alerts.kinds.kind import OwnState
@@ -29,21 +30,20 @@ from qualitrace_monitors.answers import texts
 from qualitrace_monitors.budget.pacing import Pacing
 from qualitrace_monitors.budget.spending import Spending
 from qualitrace_monitors.config import Config
-from qualitrace_monitors.estimate import scores
 from qualitrace_monitors.estimate.estimator import Estimator
-from qualitrace_monitors.judges.cache import VerdictCache
 from qualitrace_monitors.judges.llm import fences
 from qualitrace_monitors.judging.metrics import JudgeMetrics
 from qualitrace_monitors.judging.worker import JudgeWorker
 from qualitrace_monitors.metrics.process import expose_process
-from qualitrace_monitors.notify import history
 from qualitrace_monitors.notify.delivery import Notifier
 from qualitrace_monitors.notify.heartbeat import Heartbeat
 from qualitrace_monitors.notify.payload import Links
 from qualitrace_monitors.reload.channel import Reloader
-from qualitrace_monitors.server.health import OTLP, STATE, Health
+from qualitrace_monitors.server.deliveries import Deliveries
+from qualitrace_monitors.server.health import Health
 from qualitrace_monitors.server.judge_workers import build_judge_workers
 from qualitrace_monitors.server.probes import AckProbe, MlflowProbe, StateProbe
+from qualitrace_monitors.server.prune import prune
 from qualitrace_monitors.server.web_port import WebPort
 
 _log = logging.getLogger(__name__)
@@ -52,14 +52,11 @@ PRUNE_SECONDS, BOUND_SECONDS = 600.0, 60.0
 HELD_UP_SECONDS = 60.0
 """How long a complete trace may wait to be stored until storing counts as held up."""
 BEAT_SECONDS = 1.0
-NOTIFY_SECONDS = 0.5
 LOOK_SECONDS, ASK_SECONDS = 1.0, 2.0
 STOP_SECONDS = 3.0
 """How long the step of a thread may take to end at a stop."""
 TELEMETRY_SECONDS = 1.0
 """How long the own telemetry that waits may take to be sent at a stop."""
-COLLECT, DELIVERY = "storing", "delivery"
-"""Names of threads. They are the names of components, too, up to a colon."""
 
 
 class Services:
@@ -96,10 +93,11 @@ class Services:
         self._in_work = [self._pipeline.in_work] if self._pipeline else []
         key = fences.key_of(config.data_dir)
         self._workers = self._build_workers(key) if monitor else {}
+        self._deliveries = Deliveries(self._notifier, config.notify) if monitor else None
         self._loops = self._build_loops(monitor=monitor)
         self._health = self._build_health()
-        self._needing_mlflow = {COLLECT, "feedback", "retention", *self._workers}
-        self._draining = [loop for loop in self._loops if loop.name in (COLLECT, *self._workers)]
+        self._needing_mlflow = {component.STORING, component.FEEDBACK, component.RETENTION, *self._workers}
+        self._draining = [loop for loop in self._loops if loop.name in (component.STORING, *self._workers)]
         self._web = WebPort(
             config=config,
             registry=self._registry,
@@ -151,7 +149,8 @@ class Services:
         stuck += self._until(deadline, "drain", lambda: self._drain(deadline))
         if stuck:
             _log.warning("%s did not end in time; what it held is done after the next start", ", ".join(stuck))
-        self._until(deadline, DELIVERY, lambda: self._deliver(deadline))
+        if (deliveries := self._deliveries) is not None:
+            self._until(deadline, component.DELIVERY, lambda: deliveries.finish(deadline))
         # An endpoint that hangs may hold up nothing but itself.
         self._until(min(deadline, time.time() + TELEMETRY_SECONDS), "telemetry", self._telemetry.stop)
         self._until(deadline, "web", self._web.stop)
@@ -163,28 +162,11 @@ class Services:
     def _drain(self, deadline: float) -> None:
         """Store and judge what is held, but leave out what its own thread has not let go."""
         busy = {loop.name for loop in self._draining if loop.alive}
-        if self._pipeline is not None and COLLECT not in busy:
+        if self._pipeline is not None and component.STORING not in busy:
             self._pipeline.drain(deadline)
         for name, worker in self._workers.items():
             if name not in busy:
                 worker.drain(deadline)
-
-    def _deliver(self, deadline: float) -> None:
-        """Deliver what the end brought, to each receiver whose thread is not held up by it."""
-        ended = {loop.name for loop in self._loops if not loop.alive}
-        free = [name for name in self._config.notify if _delivery_to(name) in ended]
-        threads = [
-            threading.Thread(target=self._deliver_all, args=(name, deadline), name=_delivery_to(name), daemon=True)
-            for name in free
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(max(0.0, deadline - time.time()))
-
-    def _deliver_all(self, receiver: str, deadline: float) -> None:
-        while time.time() < deadline and self._notifier.deliver_next(receiver, time.time()):
-            pass
 
     @staticmethod
     def _until(deadline: float, name: str, action: Callable[[], object]) -> list[str]:
@@ -238,57 +220,42 @@ class Services:
     def _build_health(self) -> Health:
         health, config = Health(), self._config
         if self._acks is not None:
-            health.add(OTLP, self._acks.problem, self._acks.lasted)
-        health.add(STATE, self._state.problem, self._state.lasted)
-        health.add("mlflow", self._mlflow.problem, self._mlflow.lasted)
+            health.add(component.OTLP, self._acks.problem, self._acks.lasted)
+        health.add(component.STATE, self._state.problem, self._state.lasted)
+        health.add(component.MLFLOW, self._mlflow.problem, self._mlflow.lasted)
         if self._pipeline is not None:
-            health.add("mlflow", self._pipeline.store_problem)
+            health.add(component.MLFLOW, self._pipeline.store_problem)
         for loop in self._loops:
             health.add(loop.name.partition(":")[0], loop.problem, loop.running)
         for worker in self._workers.values():
             for queue in worker.queues:
-                health.add(f"judge:{queue}", partial(worker.problem, queue), partial(worker.failing, queue))
+                health.add(f"{component.JUDGE}:{queue}", partial(worker.problem, queue), partial(worker.failing, queue))
         for receiver in config.notify if self._workers else ():
-            health.add(f"receiver:{receiver}", partial(self._notifier.problem, receiver))
+            health.add(f"{component.RECEIVER}:{receiver}", partial(self._notifier.problem, receiver))
         return health
 
     def _prune(self, now: float) -> None:
-        self._spending.prune(now)
-        VerdictCache(self._database).prune(now)
-        history.prune(self._database, now)
-        windows = (rule.window for rule in self._config.alerts)
-        scores.prune(self._database, now - max((scores.KEEP_SECONDS, *windows)))
+        prune(self._database, self._spending, self._config.alerts, now)
 
     def _build_loops(self, *, monitor: bool) -> list[Loop]:
         config = self._config
-        loops = [_every(LOOK_SECONDS, "health", self._look), _every(ASK_SECONDS, "mlflow", self._ask_mlflow)]
-        loops.append(_every(LOOK_SECONDS, STATE, lambda _now: self._state.look()))
+        loops = [_every(LOOK_SECONDS, "health", self._look), _every(ASK_SECONDS, component.MLFLOW, self._ask_mlflow)]
+        loops.append(_every(LOOK_SECONDS, component.STATE, lambda _now: self._state.look()))
         if self._pipeline is not None:
             delivery = FeedbackDelivery(config, self._database, self._store, self._recorder.sampler, self._registry)
-            loops += [Loop(COLLECT, self._pipeline.step), Loop("feedback", delivery.step)]
+            loops += [Loop(component.STORING, self._pipeline.step), Loop(component.FEEDBACK, delivery.step)]
             if config.mlflow.retention != Retention():
                 retainer = Retainer(config.mlflow.retention, self._store, self._database, self._registry)
-                loops.append(Loop("retention", retainer.step))
+                loops.append(Loop(component.RETENTION, retainer.step))
         loops += [Loop(name, worker.step) for name, worker in self._workers.items()]
         if monitor:
-            loops.append(_every(PRUNE_SECONDS, "prune", self._prune))
-            loops.append(_every(BOUND_SECONDS, "texts", lambda _now: texts.bound(self._database)))
-            loops.append(_every(EVALUATION_SECONDS, "alerts", self._evaluate_alerts))
+            loops.append(_every(PRUNE_SECONDS, component.PRUNE, self._prune))
+            loops.append(_every(BOUND_SECONDS, component.TEXTS, lambda _now: texts.bound(self._database)))
+            loops.append(_every(EVALUATION_SECONDS, component.ALERTS, self._evaluate_alerts))
             if config.heartbeat is not None:
                 heartbeat = Heartbeat(config.heartbeat, self._database, self._links)
-                loops.append(_every(BEAT_SECONDS, "heartbeat", heartbeat.beat))
-            loops.append(_every(NOTIFY_SECONDS, DELIVERY, self._notifier.give_up_former))
-            # Each receiver has a thread of its own: one that hangs holds up no other.
-            loops += [Loop(_delivery_to(name), partial(self._deliver_next, name)) for name in config.notify]
-        return loops
-
-    def _deliver_next(self, receiver: str) -> float:
-        return 0.0 if self._notifier.deliver_next(receiver, time.time()) else NOTIFY_SECONDS
-
-
-def _delivery_to(receiver: str) -> str:
-    """Name the thread that delivers to a receiver."""
-    return f"{DELIVERY}:{receiver}"
+                loops.append(_every(BEAT_SECONDS, component.HEARTBEAT, heartbeat.beat))
+        return loops + (self._deliveries.loops if self._deliveries else [])
 
 
 def _every(seconds: float, name: str, action: Callable[[float], object]) -> Loop:
