@@ -11,9 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from mlflow.entities import Assessment, Span, TraceState
+from mlflow.entities import Assessment, Span
 from mlflow.store.tracking.abstract_store import AbstractStore
-from mlflow.tracing.constant import TraceMetadataKey
 from opentelemetry.sdk.resources import Resource
 
 from qualitrace_collector.convert import ConvertedTrace
@@ -23,7 +22,7 @@ from qualitrace_collector.mlflow_store.assessments import AssessmentWriter
 from qualitrace_collector.mlflow_store.batches import Progress, write_in_halves
 from qualitrace_collector.mlflow_store.connection import Connection
 from qualitrace_collector.mlflow_store.experiments import Experiments, PlacedTrace
-from qualitrace_collector.mlflow_store.headline import Headline, ended_trace, headline_of
+from qualitrace_collector.mlflow_store.headline_writer import HeadlineWriter
 from qualitrace_collector.mlflow_store.settings import Mlflow
 from qualitrace_collector.mlflow_store.tested_tables import has_tested_tables
 from qualitrace_collector.mlflow_store.unavailable import StoreUnavailable, reason
@@ -61,11 +60,8 @@ class TraceStore:
         self.experiments = Experiments(lambda: self._store, experiment)
         self.wrote_at = -math.inf
         self._tested = False
-        self._refused_headline_reported = False
         self.unrecorded: set[str] = set()
-        # What a call has written when it fails in the middle. A server takes these one by one: if each try began anew,
-        # a bad line would let no large batch through.
-        self._shown: set[Headline] = set()
+        self._headlines = HeadlineWriter(self._mlflow)
         self._assessments = AssessmentWriter(self._mlflow)
 
     @classmethod
@@ -126,7 +122,7 @@ class TraceStore:
         for late in (False, True):
             whole = [trace.whole for trace in shown if trace.whole and trace.late is late]
             there = [spans for spans in whole if spans[0].trace_id not in refused]
-            refused |= self._show_all(there, late=late)
+            refused |= self._headlines.save(there, late=late)
         return refused
 
     def show(self, traces: Sequence[Sequence[AnySpan]], *, late: bool) -> None:
@@ -139,41 +135,8 @@ class TraceStore:
             traces: all spans of each.
             late: they were recorded before, so that MLflow may show something else now.
         """
-        for error in self._show_all(traces, late=late).values():
+        for error in self._headlines.save(traces, late=late).values():
             raise error
-
-    def _show_all(self, traces: Sequence[Sequence[AnySpan]], *, late: bool) -> dict[str, Exception]:
-        """Show traces; return the errors of those to which MLflow does not answer."""
-        unanswered: dict[str, Exception] = {}
-        for trace, error in write_in_halves(self._mlflow, lambda some: self._show(some, late=late), traces):
-            if isinstance(error, StoreUnavailable):
-                unanswered[trace[0].trace_id] = error
-                continue
-            # Somebody deleted the trace, or its experiment.
-            level = logging.DEBUG if self._refused_headline_reported else logging.WARNING
-            self._refused_headline_reported = True
-            text = "MLflow does not take the state and previews of trace %s (%s); further ones are not reported"
-            _log.log(level, text, trace[0].trace_id, reason(error))
-        return unanswered
-
-    def _show(self, traces: Sequence[Sequence[AnySpan]], *, late: bool) -> None:
-        headlines, store = [headline_of(spans) for spans in traces], self._store
-        if has_tested_tables(store):
-            from qualitrace_collector.mlflow_store.bulk_insert import update_headlines
-
-            update_headlines(store, headlines)
-            return
-        for spans, headline in zip(traces, headlines, strict=True):
-            # If another collector has stored a child before, a root that is new here does not replace its state: to
-            # find out would cost a request for each new trace.
-            if (headline.of_child or late) and headline not in self._shown:
-                info = store.get_trace_info(headline.trace_id)
-                # A trace that was ended so keeps its sums whatever comes: it is ended again for late spans.
-                ended = late and TraceMetadataKey.TRACE_INFO_FINALIZED in info.trace_metadata
-                if ended or (headline.of_child and info.state == TraceState.IN_PROGRESS):
-                    store.start_trace(ended_trace(headline, info, spans))
-                self._shown.add(headline)
-        self._shown.difference_update(headlines)
 
     def takes_rows(self) -> bool:
         """Return whether traces can be written as table rows."""

@@ -188,7 +188,7 @@ def test_a_crash_before_the_state_is_shown_is_made_good(
 
     collector.send(called())
     with monkeypatch.context() as crashing:
-        crashing.setattr(collector.store, "_show_all", crash)
+        crashing.setattr(collector.store._headlines, "save", crash)
         with pytest.raises(SystemExit):
             collector.run(5)
     assert shown(collector).state == TraceState.IN_PROGRESS
