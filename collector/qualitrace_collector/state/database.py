@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from qualitrace_collector.state import schema
+from qualitrace_collector.state.migrations import MIGRATIONS
 
 FILE_NAME = "state.db"
 BUSY_TIMEOUT_SECONDS = 10.0
@@ -55,7 +56,7 @@ class Database:
                 "use the qualitrace that wrote it, restore a backup from before, or set data_dir to another folder"
             )
         for later in range(version + 1, schema.VERSION + 1) if version else ():
-            for statement in schema.MIGRATIONS[later]:
+            for statement in MIGRATIONS[later]:
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {schema.VERSION}")
 

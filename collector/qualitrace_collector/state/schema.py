@@ -2,7 +2,7 @@
 
 # How to change it: `Database` runs all statements at every open, so a new table or index is one more
 # `CREATE … IF NOT EXISTS` here and nothing else. A change of a table that exists raises VERSION by one and comes with
-# the statements that lead there from the version before.
+# the statements that lead there from the version before, in `migrations.py`.
 VERSION = 13
 
 # Sums over scores, see `qualitrace_monitors.estimate.sums`.
@@ -10,7 +10,7 @@ _SUMS = (
     "samples verdicts w ww passed_1 passed_w1 passed_w2 not_failed_1 not_failed_w1 not_failed_w2 unsure_w2 "
     "value_1 value_w1 value_w2"
 ).split()
-_SUM_NAMES, _SUMMED = ", ".join(_SUMS), ", ".join(f"sum({name})" for name in _SUMS)
+SUM_NAMES, SUMMED = ", ".join(_SUMS), ", ".join(f"sum({name})" for name in _SUMS)
 _SUM_COLUMNS = ", ".join(f"{name} REAL NOT NULL" for name in (*_SUMS, "heaviest"))
 
 # Requests by how long they took: at most so many seconds, and more than the bound before; `longer` than the last one.
@@ -18,11 +18,11 @@ DURATION_BOUNDS = tuple(round(0.03 * 1.5**step, 3) for step in range(24))
 DURATIONS = (*(f"within_{step}" for step in range(len(DURATION_BOUNDS))), "longer")
 _DURATION_COLUMNS = "".join(f"{name} INTEGER NOT NULL DEFAULT 0, " for name in DURATIONS)
 
-_REQUEST_MINUTE = """CREATE TABLE IF NOT EXISTS request_minute (
+REQUEST_MINUTE = """CREATE TABLE IF NOT EXISTS request_minute (
     minute INTEGER NOT NULL, service TEXT NOT NULL, requests INTEGER NOT NULL, errors INTEGER NOT NULL,
     tokens REAL NOT NULL, usd REAL NOT NULL, {durations}PRIMARY KEY (minute, service)) WITHOUT ROWID"""
 
-_SCORE_HOUR = f"""CREATE TABLE IF NOT EXISTS score_hour (
+SCORE_HOUR = f"""CREATE TABLE IF NOT EXISTS score_hour (
     slice TEXT NOT NULL, value TEXT NOT NULL, hour INTEGER NOT NULL,
     judge TEXT NOT NULL, tier TEXT NOT NULL, service TEXT NOT NULL, {_SUM_COLUMNS},
     PRIMARY KEY (slice, judge, service, tier, value, hour)) WITHOUT ROWID"""
@@ -42,60 +42,6 @@ _PAIR_SUMS = (
 ).split()
 _PAIR_COLUMNS = ", ".join(f"{name} REAL NOT NULL" for name in _PAIR_SUMS)
 _PAIRS_SUMMED = ", ".join(f"sum({name})" for name in _PAIR_SUMS)
-
-# By version: what leads there. They run in order for every version above that of the file, before the statements below.
-MIGRATIONS = {
-    2: ("ALTER TABLE judgement ADD COLUMN weight REAL NOT NULL DEFAULT 1",),
-    3: tuple(
-        f"ALTER TABLE score ADD COLUMN {name} TEXT NOT NULL DEFAULT ''"
-        for name in ("session", "route", "release", "environment", "retriever")
-    ),
-    # Made anew below: a few seconds' scores, and sessions under way, go unseen by the alerts.
-    4: ("DROP TABLE IF EXISTS new_score", "DROP TABLE IF EXISTS open_session"),
-    5: (
-        "ALTER TABLE trace ADD COLUMN not_matched TEXT NOT NULL DEFAULT ''",
-        "ALTER TABLE judgement ADD COLUMN rate REAL NOT NULL DEFAULT 0",
-    ),
-    6: ("DROP TABLE IF EXISTS open_session",),  # as in 4
-    # Of earlier scores nobody knows the weight that they had for alerts.
-    7: ("ALTER TABLE score ADD COLUMN weight REAL", "ALTER TABLE score ADD COLUMN first TEXT NOT NULL DEFAULT ''"),
-    8: ("DROP TABLE IF EXISTS open_session",),  # as in 4
-    # Earlier scores stay single ones: their sessions were not linked.
-    9: (
-        "ALTER TABLE score ADD COLUMN least_probability REAL NOT NULL DEFAULT 1",
-        "ALTER TABLE score ADD COLUMN session_began REAL",
-        *(
-            f"ALTER TABLE score_minute ADD COLUMN {name} REAL NOT NULL DEFAULT 0"
-            for name in ("passed_w2", "not_failed_w2", "unsure_w2", "heaviest")
-        ),
-        "ALTER TABLE score_minute DROP COLUMN value_2",
-        "UPDATE score_minute SET passed_w2 = passed_w1, not_failed_w2 = not_failed_w1, "
-        "unsure_w2 = not_failed_w1 - passed_w1, heaviest = ww / w",
-        _SCORE_HOUR,
-        f"INSERT INTO score_hour (slice, value, hour, judge, tier, service, {_SUM_NAMES}, heaviest) "
-        f"SELECT '', '', minute / 60 AS hour, judge, tier, service, {_SUMMED}, max(heaviest) "
-        "FROM score_minute WHERE w > 0 GROUP BY hour, judge, tier, service",
-        "DROP TABLE IF EXISTS alert_watch",  # its sums have other names now: rules begin anew
-    ),
-    10: ("ALTER TABLE score ADD COLUMN cascade TEXT NOT NULL DEFAULT ''",),
-    # How many calls were counted of earlier traces is not known: so many that what comes late adds none.
-    11: (f"ALTER TABLE counted ADD COLUMN calls INTEGER NOT NULL DEFAULT {1 << 31}",),
-    12: (
-        _REQUEST_MINUTE.format(durations=""),  # an earlier file may be older than this table
-        *(f"ALTER TABLE request_minute ADD COLUMN {name} INTEGER NOT NULL DEFAULT 0" for name in DURATIONS),
-    ),
-    13: (
-        "CREATE TABLE IF NOT EXISTS answer (trace_id TEXT PRIMARY KEY, question TEXT NOT NULL, answer TEXT NOT NULL, "
-        "completed_at REAL NOT NULL) WITHOUT ROWID",  # an earlier file may be older than this table
-        "ALTER TABLE answer ADD COLUMN service TEXT NOT NULL DEFAULT ''",
-        "ALTER TABLE answer ADD COLUMN passages TEXT NOT NULL DEFAULT '[]'",
-        "ALTER TABLE answer ADD COLUMN passed INTEGER NOT NULL DEFAULT 0",
-        "ALTER TABLE answer ADD COLUMN seconds REAL",
-        "ALTER TABLE answer ADD COLUMN size INTEGER NOT NULL DEFAULT 0",
-        "UPDATE answer SET size = length(CAST(question AS BLOB)) + length(CAST(answer AS BLOB)), service = "
-        "ifnull((SELECT service FROM score WHERE score.trace_id = answer.trace_id LIMIT 1), '')",
-    ),
-}
 
 STATEMENTS = (
     # Ledger: the outcome of each trace, and totals that outlive the rows.
@@ -202,7 +148,7 @@ STATEMENTS = (
         hour INTEGER NOT NULL, judge TEXT NOT NULL, service TEXT NOT NULL, {_PAIR_COLUMNS},
         PRIMARY KEY (judge, service, hour)) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS pair_hour_by_age ON pair_hour(hour)",
-    _SCORE_HOUR,
+    SCORE_HOUR,
     "CREATE INDEX IF NOT EXISTS score_hour_by_age ON score_hour(slice, hour)",
     # The same by the day: a month of all services, or of fifty values of a slice, is read for one page.
     f"""CREATE TABLE IF NOT EXISTS score_day (
@@ -215,8 +161,8 @@ STATEMENTS = (
         judge TEXT NOT NULL, service TEXT NOT NULL, tier TEXT NOT NULL, hour INTEGER NOT NULL, {_BIN_COLUMNS},
         PRIMARY KEY (judge, service, tier, hour)) WITHOUT ROWID""",
     # For a file that was written before there were these tables.
-    f"INSERT INTO score_day (slice, value, day, judge, tier, service, {_SUM_NAMES}, heaviest) "
-    f"SELECT slice, value, hour / 24 AS day, judge, tier, service, {_SUMMED}, max(heaviest) FROM score_hour "
+    f"INSERT INTO score_day (slice, value, day, judge, tier, service, {SUM_NAMES}, heaviest) "
+    f"SELECT slice, value, hour / 24 AS day, judge, tier, service, {SUMMED}, max(heaviest) FROM score_hour "
     "WHERE NOT EXISTS (SELECT 1 FROM score_day) GROUP BY slice, service, judge, tier, value, day",
     f"INSERT INTO score_bin SELECT judge, service, tier, cast(completed_at / 3600 AS INTEGER) AS hour, {_BIN_SUMS} "
     "FROM score WHERE inclusion_probability > 0 AND NOT EXISTS (SELECT 1 FROM score_bin) "
@@ -254,7 +200,7 @@ STATEMENTS = (
         session TEXT NOT NULL, error INTEGER NOT NULL, seconds REAL, first_token REAL, slices TEXT NOT NULL,
         at REAL NOT NULL)""",
     "CREATE INDEX IF NOT EXISTS new_request_of_session ON new_request(service, session, at) WHERE session != ''",
-    _REQUEST_MINUTE.format(durations=_DURATION_COLUMNS),
+    REQUEST_MINUTE.format(durations=_DURATION_COLUMNS),
     # When the last score by a judge, or request (no judge), came, and seconds of silence since then, counted by a
     # clock that nobody sets; -1 until it is counted.
     """CREATE TABLE IF NOT EXISTS last_seen (
