@@ -14,54 +14,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+from qualitrace_collector.journal import owners
 from qualitrace_collector.journal.entry import Counts, JournalEntry, JournalError, JournalFull, JournalUnavailable
 from qualitrace_collector.journal.last_acked import LastAcked
+from qualitrace_collector.journal.schema import REMEDY, number, prepare
 from qualitrace_collector.journal.settings import Journal
 from qualitrace_collector.journal.write_ahead_log import ignored_tail
 
 _log = logging.getLogger(__name__)
 
 FILE_NAME = "journal.db"
-APPLICATION_ID = int.from_bytes(b"QLTJ", "big")
 LOCK_TIMEOUT_SECONDS = 5.0
 MIN_FREE_BYTES = 1 << 20
 """Free space without which nothing is proven: a small commit reuses the log's space even on a full disk."""
 
-# How old an owner's `seen_at` may be although the trace still goes on: most requests need not write it.
-OWNER_REFRESH_SECONDS = 86_400
-
-# How to change it: raise VERSION by one, and add the statements that lead from the version before, for example
-#
-#     MIGRATIONS = {3: ("ALTER TABLE entry ADD COLUMN priority INTEGER NOT NULL DEFAULT 0",)}
-#
-# and let `_prepare` run them, in order, for every version above that of the file. SCHEMA is what a new file gets. No
-# release has written another version yet, so `_prepare` only refuses others; 1 was never released.
-VERSION = 2
-SCHEMA = (
-    # AUTOINCREMENT never hands out a position twice, not even after the last row is deleted. `size` stands before
-    # `payload` so that the totals need not load the blob.
-    """CREATE TABLE entry (
-        position INTEGER PRIMARY KEY AUTOINCREMENT, signal TEXT NOT NULL, received_at REAL NOT NULL,
-        size INTEGER NOT NULL, payload BLOB NOT NULL, tenant TEXT NOT NULL)""",
-    # The triggers keep the totals right whoever deletes.
-    "CREATE TABLE pending (requests INTEGER NOT NULL, bytes INTEGER NOT NULL)",
-    "INSERT INTO pending VALUES (0, 0)",
-    """CREATE TRIGGER entry_appended AFTER INSERT ON entry BEGIN
-        UPDATE pending SET requests = requests + 1, bytes = bytes + new.size; END""",
-    """CREATE TRIGGER entry_deleted AFTER DELETE ON entry BEGIN
-        UPDATE pending SET requests = requests - 1, bytes = bytes - old.size; END""",
-    """CREATE TABLE counter (
-        name TEXT NOT NULL, label TEXT NOT NULL, total INTEGER NOT NULL, PRIMARY KEY (name, label)) WITHOUT ROWID""",
-    # Which tenant a trace belongs to: the one that sent the first of it.
-    "CREATE TABLE owner (trace_id BLOB PRIMARY KEY, tenant TEXT NOT NULL, seen_at REAL NOT NULL) WITHOUT ROWID",
-    "CREATE INDEX owner_by_age ON owner (seen_at)",
-    f"PRAGMA application_id = {APPLICATION_ID}",
-    f"PRAGMA user_version = {VERSION}",
-)
-
 _COUNT_PROOF = "INSERT INTO counter VALUES ('proofs', '', 1) ON CONFLICT (name, label) DO UPDATE SET total = total + 1"
-
-_REMEDY = "move it away, or set data_dir to another folder"
 
 
 class SqliteJournal:
@@ -104,22 +71,7 @@ class SqliteJournal:
         """Check that the file is ours, or make it ours if it is empty; only then change anything."""
         with self._transaction() as connection:
             self._report_ignored()
-            tables = _number(connection, "SELECT count(*) FROM sqlite_master")
-            version = _number(connection, "PRAGMA user_version")
-            if tables and _number(connection, "PRAGMA application_id") != APPLICATION_ID:
-                raise JournalError(f"{self.path}: is the database of another program; {_REMEDY}")
-            if version > VERSION:
-                raise JournalError(
-                    f"{self.path}: has format {version}, newer than this qualitrace's {VERSION}; "
-                    f"use the qualitrace that wrote it, restore a backup from before, or {_REMEDY}"
-                )
-            if tables and version < VERSION:
-                raise JournalError(
-                    f"{self.path}: has format {version}, which this qualitrace ({VERSION}) cannot read; let the "
-                    f"qualitrace that wrote it store what waits there, or {_REMEDY}"
-                )
-            for statement in () if tables else SCHEMA:
-                connection.execute(statement)
+            prepare(connection, self.path)
             self._report_missing(connection)
         with self._using() as connection:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -164,11 +116,7 @@ class SqliteJournal:
                 "INSERT INTO entry (signal, received_at, size, payload, tenant) VALUES (?, ?, ?, ?, ?)",
                 [(item.signal, item.received_at, len(item.payload), item.payload, item.tenant) for item in entries],
             )
-            connection.executemany(  # a trace that has an owner keeps it
-                "INSERT INTO owner VALUES (?, ?, ?) ON CONFLICT (trace_id) DO UPDATE SET seen_at = excluded.seen_at "
-                f"WHERE seen_at < excluded.seen_at - {OWNER_REFRESH_SECONDS}",
-                [(trace_id, item.tenant, item.received_at) for item in entries for trace_id in item.claims],
-            )
+            owners.claim(connection, entries)
             _count(connection, counts or {})
             last = _last_position(connection)
         if entries:
@@ -193,7 +141,7 @@ class SqliteJournal:
 
     def _check_room(self, connection: sqlite3.Connection, size: int) -> None:
         """Raise `JournalFull` if `size` bytes more do not fit."""
-        if _number(connection, "SELECT bytes FROM pending") + size > self.max_size:
+        if number(connection, "SELECT bytes FROM pending") + size > self.max_size:
             raise JournalFull(f"{self.path}: holds journal.max_size ({self.max_size} bytes) already")
 
     def free_bytes(self) -> float:
@@ -211,7 +159,7 @@ class SqliteJournal:
         with self._using() as connection:
             # A request of which everything was rejected took no room, and shows nothing.
             names = "('proofs', 'spans_received', 'log_records_received')"
-            return _number(connection, f"SELECT coalesce(sum(total), 0) FROM counter WHERE name IN {names}")
+            return number(connection, f"SELECT coalesce(sum(total), 0) FROM counter WHERE name IN {names}")
 
     def oldest(self) -> float | None:
         """Return when the oldest request that waits was received, in Unix seconds; None if none waits."""
@@ -224,21 +172,13 @@ class SqliteJournal:
 
         They belong to another tenant, or to one that claims them earlier in the list.
         """
-        claimed: dict[bytes, str] = {}
-        found: list[frozenset[bytes]] = []
         with self._using() as connection:
-            for entry in entries:
-                owners = {trace_id: claimed.get(trace_id, _owner(connection, trace_id)) for trace_id in entry.claims}
-                others = frozenset(key for key, owner in owners.items() if owner not in (None, entry.tenant))
-                if not others:
-                    claimed.update(dict.fromkeys(entry.claims, entry.tenant))
-                found.append(others)
-        return found
+            return owners.foreign(connection, entries)
 
     def forget_owners(self, older_than: float) -> None:
         """Forget the owners of traces of which nothing came since `older_than` (Unix seconds)."""
         with self._transaction() as connection:
-            connection.execute("DELETE FROM owner WHERE seen_at < ?", (older_than,))
+            owners.forget(connection, older_than)
 
     def read(self, after: int, limit: int, max_bytes: int) -> list[JournalEntry]:
         """Return up to `limit` entries behind position `after`, in order.
@@ -296,7 +236,7 @@ class SqliteJournal:
                     f"{self.path}: cannot be used: {error}; check the disk's free space and permissions"
                 ) from error
             except sqlite3.DatabaseError as error:
-                raise JournalError(f"{self.path}: is damaged or no journal: {error}; {_REMEDY}") from error
+                raise JournalError(f"{self.path}: is damaged or no journal: {error}; {REMEDY}") from error
 
     @contextmanager
     def _transaction(self) -> Generator[sqlite3.Connection]:
@@ -319,12 +259,8 @@ def _entry(row: tuple[Any, ...]) -> JournalEntry:
     return JournalEntry(position=position, signal=signal, payload=payload, received_at=received_at, tenant=tenant)
 
 
-def _number(connection: sqlite3.Connection, query: str) -> int:
-    return int(connection.execute(query).fetchone()[0])
-
-
 def _last_position(connection: sqlite3.Connection) -> int:
-    return _number(connection, "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'entry'")
+    return number(connection, "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'entry'")
 
 
 def _count(connection: sqlite3.Connection, counts: Counts) -> None:
@@ -332,8 +268,3 @@ def _count(connection: sqlite3.Connection, counts: Counts) -> None:
         "INSERT INTO counter VALUES (?, ?, ?) ON CONFLICT (name, label) DO UPDATE SET total = total + excluded.total",
         [(name, label, amount) for (name, label), amount in counts.items()],
     )
-
-
-def _owner(connection: sqlite3.Connection, trace_id: bytes) -> str | None:
-    row = connection.execute("SELECT tenant FROM owner WHERE trace_id = ?", (trace_id,)).fetchone()
-    return None if row is None else str(row[0])

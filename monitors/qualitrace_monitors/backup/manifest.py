@@ -8,9 +8,10 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from qualitrace_collector.journal import schema as journal_schema
 from qualitrace_collector.journal import sqlite as journal
 from qualitrace_collector.state import database as state
-from qualitrace_collector.state import schema
+from qualitrace_collector.state import schema as state_schema
 
 FILE_NAME = "manifest.json"
 FORMAT = 1
@@ -157,15 +158,15 @@ class Manifest(BaseModel):
 
     def _check_versions(self, folder: Path) -> None:
         with_it = f"restore it with qualitrace {self.qualitrace}, which wrote it"
-        if self.state_version > schema.VERSION:
+        if self.state_version > state_schema.VERSION:
             raise BackupError(
                 f"{folder / state.FILE_NAME}: has tables of version {self.state_version}, newer than this "
-                f"qualitrace's {schema.VERSION}; {with_it}"
+                f"qualitrace's {state_schema.VERSION}; {with_it}"
             )
-        if self.journal_format != journal.VERSION:
+        if self.journal_format != journal_schema.VERSION:
             raise BackupError(
                 f"{folder / journal.FILE_NAME}: has format {self.journal_format}, and this qualitrace reads "
-                f"{journal.VERSION}; {with_it}"
+                f"{journal_schema.VERSION}; {with_it}"
             )
 
     def write(self, folder: Path) -> Path:
