@@ -16,6 +16,7 @@ from qualitrace_collector.convert.content.opening import as_sent, opened
 from qualitrace_collector.convert.content.passages import Passage, find_passages
 from qualitrace_collector.convert.content.prompt import split_prompt
 from qualitrace_collector.convert.content.question import Asked, asked, spoken_turns
+from qualitrace_collector.convert.judged_request import judged_request
 from qualitrace_collector.convert.mlflow_span import MODEL, AnySpan, json_text
 from qualitrace_collector.convert.prompts import prompt_of
 from qualitrace_collector.convert.root import NO_ANSWER_TYPES
@@ -88,8 +89,20 @@ def question_and_answer(spans: Sequence[AnySpan]) -> tuple[str, str]:
 
 
 def read_exchange(spans: Sequence[AnySpan]) -> Exchange:
-    """Read question and answer of the local root; if it recorded none, those of the first and the last model call."""
-    root, calls = root_of(spans), outermost(spans, CALL_TYPES)
+    """Read question and answer of the local root; if it recorded none, those of the first and the last model call.
+
+    Of several requests in a trace they are those of the one that is judged, see `judged_request`.
+    """
+    return _exchange_of(*judged_request(spans, is_answered))
+
+
+def is_answered(root: AnySpan, spans: Sequence[AnySpan]) -> bool:
+    """Whether a root, or a model call among the spans below it, shows an answer."""
+    return bool(_exchange_of(root, spans).answer)
+
+
+def _exchange_of(root: AnySpan, spans: Sequence[AnySpan]) -> Exchange:
+    calls = outermost(spans, CALL_TYPES)
     found, asked_by = _question(root, calls)
     answer, answered_by = _answer(root, calls, found.question)
     earlier, continued_in = _earlier(root, calls, found, asked_by)
@@ -203,9 +216,10 @@ def build_sample(spans: Sequence[AnySpan], service: str) -> Sample:
 def trace_sample(spans: Sequence[AnySpan], service: str) -> TracedSample:
     """Build the sample of a complete trace, with the sources of its parts."""
     ordered = sorted(spans, key=lambda span: (span.start_time_ns, span.span_id))
-    exchange = read_exchange(ordered)
-    passages, source = find_passages(ordered, exchange.question)
-    tools, calls = outermost(ordered, (SpanType.TOOL,)), outermost(ordered, CALL_TYPES)
+    root, judged = judged_request(ordered, is_answered)
+    exchange = _exchange_of(root, judged)
+    passages, source = find_passages(judged, exchange.question)
+    tools, calls = outermost(judged, (SpanType.TOOL,)), outermost(judged, CALL_TYPES)
     sample = Sample(
         inputs=split_prompt(exchange.question)[0],  # without the material that a prompt carries
         outputs=exchange.answer.strip(),
@@ -213,20 +227,20 @@ def trace_sample(spans: Sequence[AnySpan], service: str) -> TracedSample:
         passages_source=source,
         conversation=exchange.earlier,
         tool_calls=called_tools(tools, calls),
-        metadata=metadata_of(ordered, calls, service),
+        metadata=metadata_of(root, judged, service),
     )
     return TracedSample(sample, exchange, passages, tools)
 
 
-def metadata_of(spans: Sequence[AnySpan], calls: Sequence[AnySpan], service: str) -> dict[str, str]:
+def metadata_of(root: AnySpan, spans: Sequence[AnySpan], service: str) -> dict[str, str]:
     """Return where an answer comes from: service, model, release …; see `Sample`.
 
     Args:
-        spans: of the trace, in order of their start.
-        calls: its outermost model calls, in that order.
+        root: of the request that is judged.
+        spans: that its answer may come from, in order of their start.
     """
     metadata: dict[str, str] = {}
-    root = root_of(spans)
+    calls = outermost(spans, CALL_TYPES)
     for key, name in ROOT_METADATA.items():
         if value := root.get_attribute(key):
             metadata.setdefault(name, str(value))

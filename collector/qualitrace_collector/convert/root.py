@@ -69,7 +69,7 @@ _HTTP_STATUS = ("http.response.status_code", "http.status_code")
 _SERVING = (Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CONSUMER)
 
 # Attributes that the root of a served request has (semantic conventions for HTTP and FaaS).
-_SERVED = ("http.request.method", "http.method", "http.route", "http.target", "faas.trigger")
+SERVED = ("http.request.method", "http.method", "http.route", "http.target", "faas.trigger")
 
 _SERVER_NAMES = ("webengine.name", "faas.name")
 _COMMANDS = ("process.command", "process.command_line", "process.command_args", "process.executable.name")
@@ -190,7 +190,7 @@ def _failure(root: SpanDraft, children: _Children) -> str | None:
     status.
     """
     http = root.count(_HTTP_STATUS)
-    served = root.span.kind == Span.SPAN_KIND_SERVER and any(key in root.values for key in _SERVED)
+    served = root.span.kind == Span.SPAN_KIND_SERVER and any(key in root.values for key in SERVED)
     # A response below 400 means that the application handled the failure.
     if root.native or (failed(root) and not served) or (http is not None and 0 < http < 400):
         return None
@@ -249,7 +249,7 @@ def _is_servers(resource: Mapping[str, Any], root: SpanDraft, spans: Iterable[Sp
     return (
         any(key in resource for key in _SERVER_NAMES)
         or any(_SERVERS.search(str(resource.get(key, ""))[:MAX_COMMAND]) for key in _COMMANDS)
-        or (root.span.kind != Span.SPAN_KIND_CLIENT and any(key in root.values for key in _SERVED))
+        or (root.span.kind != Span.SPAN_KIND_CLIENT and any(key in root.values for key in SERVED))
         or any(span.kind in _SERVING for span in spans)
     )
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from mlflow.entities import Span, SpanType
 
-from qualitrace_collector.convert.build_sample import metadata_of, outermost, root_of
+from qualitrace_collector.convert.build_sample import is_answered, metadata_of, outermost, root_of
+from qualitrace_collector.convert.judged_request import judged_request
 from qualitrace_collector.convert.mlflow_span import AnySpan, attribute_values
 from qualitrace_collector.convert.prompts import TAG_PREFIX
 from qualitrace_collector.convert.root import ORIGIN_KEYS
@@ -71,7 +72,7 @@ class StoredTrace:
         """Where the answer comes from, as in its `Sample`; the service alone if a client's content cannot be read."""
         try:
             ordered = sorted(self.spans, key=lambda span: (span.start_time_ns, span.span_id))
-            return metadata_of(ordered, self.calls, self.service)
+            return metadata_of(*judged_request(ordered, is_answered), self.service)
         except Exception:
             _log.exception("the content of trace %s cannot be read", self.trace_id)
             return {"service": self.service}
