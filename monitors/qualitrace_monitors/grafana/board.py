@@ -58,6 +58,8 @@ def query_variable(name: str, label: str, query: str, *, several: bool = False, 
     }
 
 
+OF_SERVICES = 'service=~"$service"'
+"""The matcher of the services that a reader has chosen by the variable `SERVICES`."""
 SERVICES = query_variable("service", "Service", "label_values(qualitrace_traces_total, service)", several=True)
 
 

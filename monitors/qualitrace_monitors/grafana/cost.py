@@ -1,11 +1,9 @@
 """The dashboard of costs: of the services' models, and of the judges with their budgets."""
 
-from qualitrace_monitors.grafana.board import SERVICES, Place, Row, dashboard
-from qualitrace_monitors.grafana.panels import COUNT, PER_SECOND, PERCENT, USD, Json, Query, lines, or_zero, stat
+from qualitrace_monitors.grafana.board import OF_SERVICES, SERVICES, Place, Row, dashboard
+from qualitrace_monitors.grafana.panels import COUNT, PER_SECOND, PERCENT, RATE, USD, Json, Query, lines, or_zero, stat
 
 UID = "qualitrace-cost"
-_OF = 'service=~"$service"'
-_RATE = "[$__rate_interval]"
 _COST = "qualitrace_cost_usd_total"
 _A_DAY = 86_400
 _BUDGET, _LIMIT = "{{judge}} {{unit}} a {{window}}", "judge, unit, window"
@@ -19,16 +17,18 @@ def cost(web: str) -> Json:
 
 
 def _models() -> list[Place]:
-    tokens = f"sum by (model, type) (rate(qualitrace_tokens_total{{{_OF}}}{_RATE}))"
-    share = f"sum(increase({_COST}{{{_OF}}}[24h])) / sum(increase(qualitrace_requests_total{{{_OF}}}[24h]))"
+    tokens = f"sum by (model, type) (rate(qualitrace_tokens_total{{{OF_SERVICES}}}{RATE}))"
+    share = (
+        f"sum(increase({_COST}{{{OF_SERVICES}}}[24h])) / sum(increase(qualitrace_requests_total{{{OF_SERVICES}}}[24h]))"
+    )
     model = "gen_ai_request_model, gen_ai_token_type"
-    usage = f"sum by (le, {model}) (rate(gen_ai_client_token_usage_bucket{{{_OF}}}{_RATE}))"
+    usage = f"sum by (le, {model}) (rate(gen_ai_client_token_usage_bucket{{{OF_SERVICES}}}{RATE}))"
     return [
         Place(
             stat(
                 "Cost, 24 h",
                 "As clients state it, or by MLflow's price catalog.",
-                Query(f"sum(increase({_COST}{{{_OF}}}[24h]))"),
+                Query(f"sum(increase({_COST}{{{OF_SERVICES}}}[24h]))"),
                 unit=USD,
                 nothing="no price is known",
             ),
@@ -71,12 +71,12 @@ def _models() -> list[Place]:
 
 
 def _tokens_of_a_day(direction: str, about: str) -> Place:
-    query = Query(f'sum(increase(qualitrace_tokens_total{{{_OF}, type="{direction}"}}[24h]))')
+    query = Query(f'sum(increase(qualitrace_tokens_total{{{OF_SERVICES}, type="{direction}"}}[24h]))')
     return Place(stat(f"{direction.capitalize()} tokens, 24 h", about, query, unit=COUNT), 6, 4)
 
 
 def _cost_by(label: str) -> Place:
-    query = f"sum by ({label}) (rate({_COST}{{{_OF}}}{_RATE})) * {_A_DAY}"
+    query = f"sum by ({label}) (rate({_COST}{{{OF_SERVICES}}}{RATE})) * {_A_DAY}"
     return Place(
         lines(
             f"Cost by {label}",
@@ -91,8 +91,8 @@ def _cost_by(label: str) -> Place:
 
 
 def _judges() -> list[Place]:
-    usd = or_zero(f"sum by (judge, model, type) (rate(qualitrace_judge_cost_usd_total{_RATE})) * {_A_DAY}")
-    tokens = or_zero(f"sum by (judge, model, type) (rate(qualitrace_judge_tokens_total{_RATE}))")
+    usd = or_zero(f"sum by (judge, model, type) (rate(qualitrace_judge_cost_usd_total{RATE})) * {_A_DAY}")
+    tokens = or_zero(f"sum by (judge, model, type) (rate(qualitrace_judge_tokens_total{RATE}))")
     spent = f"sum by ({_LIMIT}) (qualitrace_budget_spent)"
     whole = f"({spent} + sum by ({_LIMIT}) (qualitrace_budget_remaining))"
     return [

@@ -5,6 +5,7 @@ from qualitrace_monitors.grafana.panels import (
     COUNT,
     PER_SECOND,
     PERCENT,
+    RATE,
     SECONDS,
     Json,
     Query,
@@ -21,7 +22,6 @@ _JUDGE = 'judge="$judge"'
 _SERVICE = f'{_JUDGE}, service="$service"'
 _TIER = f'{_SERVICE}, tier="$tier"'
 _WINDOW = f'{_TIER}, window="$window"'
-_RATE = "[$__rate_interval]"
 _VARIABLES = [
     query_variable("service", "Service", "label_values(qualitrace_pass_rate_lower, service)"),
     query_variable("judge", "Judge", 'label_values(qualitrace_pass_rate_lower{service="$service"}, judge)'),
@@ -131,10 +131,10 @@ def _quality() -> list[Place]:
 
 
 def _scores() -> list[Place]:
-    results = f"sum by (result) (rate(qualitrace_evaluations_total{{{_TIER}}}{_RATE}))"
-    outcomes = f"sum by (outcome) (rate(qualitrace_judgements_total{{{_SERVICE}}}{_RATE}))"
-    values = f"sum by (le) (increase(qualitrace_score_bucket{{{_TIER}}}{_RATE}))"
-    waits = f"sum by (le) (rate(qualitrace_freshness_seconds_bucket{{{_SERVICE}}}{_RATE}))"
+    results = f"sum by (result) (rate(qualitrace_evaluations_total{{{_TIER}}}{RATE}))"
+    outcomes = f"sum by (outcome) (rate(qualitrace_judgements_total{{{_SERVICE}}}{RATE}))"
+    values = f"sum by (le) (increase(qualitrace_score_bucket{{{_TIER}}}{RATE}))"
+    waits = f"sum by (le) (rate(qualitrace_freshness_seconds_bucket{{{_SERVICE}}}{RATE}))"
     fresh = [
         Query(f"histogram_quantile({share:g}, {waits})", f"p{share * 100:g}", exemplars=True) for share in (0.5, 0.95)
     ]
@@ -183,8 +183,8 @@ def _scores() -> list[Place]:
 
 
 def _work() -> list[Place]:
-    duration = f"sum by (le, tier) (rate(qualitrace_judge_duration_seconds_bucket{{{_JUDGE}}}{_RATE}))"
-    errors = f"sum by (kind) (rate(qualitrace_judge_errors_total{{{_JUDGE}}}{_RATE}))"
+    duration = f"sum by (le, tier) (rate(qualitrace_judge_duration_seconds_bucket{{{_JUDGE}}}{RATE}))"
+    errors = f"sum by (kind) (rate(qualitrace_judge_errors_total{{{_JUDGE}}}{RATE}))"
     return [
         Place(
             lines(

@@ -1,10 +1,11 @@
 """The dashboard of all services: what fires, how good the answers are, the traffic, the calls of models."""
 
-from qualitrace_monitors.grafana.board import SERVICES, Place, Row, dashboard
+from qualitrace_monitors.grafana.board import OF_SERVICES, SERVICES, Place, Row, dashboard
 from qualitrace_monitors.grafana.panels import (
     COUNT,
     PER_SECOND,
     PERCENT,
+    RATE,
     SECONDS,
     USD,
     Json,
@@ -19,9 +20,7 @@ from qualitrace_monitors.grafana.panels import (
 from qualitrace_monitors.grafana.table import Column, table
 
 UID = "qualitrace-overview"
-OF = 'service=~"$service"'
-_RATE = "[$__rate_interval]"
-_QUALITY = f'{OF}, window="1h"'
+_QUALITY = f'{OF_SERVICES}, window="1h"'
 _ERRORS = steps((0.01, "orange"), (0.05, "red"))
 _TO_JUDGE = "/d/qualitrace-judge?${datasource:queryparam}&" + "&".join(
     f"var-{name.lower()}=${{__data.fields.{name}:percentencode}}" for name in ("Service", "Judge", "Tier")
@@ -36,8 +35,8 @@ def overview(web: str) -> Json:
     return dashboard(UID, "qualitrace: overview", about, [SERVICES], rows, web)
 
 
-def _total(counter: str, by: str = "", function: str = "rate", window: str = _RATE, more: str = "") -> str:
-    return f"sum{f' by ({by}) ' if by else ''}({function}({counter}{{{OF}{more}}}{window}))"
+def _total(counter: str, by: str = "", function: str = "rate", window: str = RATE, more: str = "") -> str:
+    return f"sum{f' by ({by}) ' if by else ''}({function}({counter}{{{OF_SERVICES}{more}}}{window}))"
 
 
 def _percentile(share: float, histogram: str, by: str = "") -> str:
@@ -45,7 +44,7 @@ def _percentile(share: float, histogram: str, by: str = "") -> str:
 
 
 def _now() -> list[Place]:
-    firing = Query(f'sum(qualitrace_alert_state{{state="firing", {OF}}})')
+    firing = Query(f'sum(qualitrace_alert_state{{state="firing", {OF_SERVICES}}})')
     problems = Query(or_zero("count(qualitrace_up == 0)"))
     errors = f"{_total('qualitrace_request_errors_total')} / {_total('qualitrace_requests_total')}"
     day = _total("qualitrace_cost_usd_total", function="increase", window="[24h]")
@@ -129,7 +128,7 @@ def _quality() -> list[Place]:
     def column(title: str, metric: str, unit: str = PERCENT, limits: Json | None = None) -> Column:
         return Column(title, Query(f"avg by ({by}) ({metric}{{{_QUALITY}}})"), unit, limits)
 
-    age = f"time() - max by ({by}) (qualitrace_last_score_timestamp_seconds{{{OF}}})"
+    age = f"time() - max by ({by}) (qualitrace_last_score_timestamp_seconds{{{OF_SERVICES}}})"
     columns = [
         column("Lower end", "qualitrace_pass_rate_lower", limits=rate),
         column("Pass rate", "qualitrace_pass_rate"),
@@ -139,7 +138,7 @@ def _quality() -> list[Place]:
         Column("Since the last score", Query(age), SECONDS),
     ]
     labels = {"service": "Service", "judge": "Judge", "tier": "Tier"}
-    state = f"qualitrace_alert_state{{{OF}}}"
+    state = f"qualitrace_alert_state{{{OF_SERVICES}}}"
     active = f"max by (alert, service, judge, severity, state) ({state} and max_over_time({state}[$__range]) == 1)"
     is_so = Column("Is so", Query(active), COUNT, texts={1: ("now", "red"), 0: ("no longer", "green")})
     return [

@@ -8,6 +8,8 @@ Json = dict[str, Any]
 
 DATA_SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 PERCENT, SECONDS, USD, PER_SECOND, COUNT = "percentunit", "s", "currencyUSD", "cps", "short"
+RATE = "[$__rate_interval]"
+"""The window of a rate: Grafana makes it at least four scrapes long."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from qualitrace_monitors.grafana.panels import (
     COUNT,
     PER_SECOND,
     PERCENT,
+    RATE,
     SECONDS,
     Json,
     Query,
@@ -16,7 +17,6 @@ from qualitrace_monitors.grafana.panels import (
 )
 
 UID = "qualitrace-server"
-_RATE = "[$__rate_interval]"
 
 
 def server(web: str) -> Json:
@@ -32,7 +32,7 @@ def server(web: str) -> Json:
 
 
 def _rate(counter: str, by: str) -> str:
-    return f"sum by ({by}) (rate({counter}{_RATE}))"
+    return f"sum by ({by}) (rate({counter}{RATE}))"
 
 
 def _health() -> list[Place]:
