@@ -30,7 +30,6 @@ from qualitrace_monitors.estimate.scores import ScoreRow
 from qualitrace_monitors.notify.payload import Links
 
 Values = NDArray[np.float64]
-Fired = NDArray[np.bool_]
 Draw = Callable[[np.random.Generator, int, int], tuple[Values, Values]]
 
 ALPHA = 0.05

@@ -29,8 +29,6 @@ _PROSE = (
     "repairs it for free within three weeks."
 )
 _USAGE = {"prompt_tokens": 400, "completion_tokens": 50, "total_tokens": 450}
-CHUNKS = len(_PROSE.split()) + 2
-"""How many chunks a streamed answer has."""
 
 
 def _answer(model: str) -> str:

@@ -11,9 +11,8 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from qualitrace_collector.journal import JournalEntry, SignalName, SqliteJournal
+from qualitrace_collector.receive.decode import ID_KEYS
 from qualitrace_collector.state import DeadLetter, DeadLetters
-
-_ID_KEYS = frozenset({"traceId", "spanId", "parentSpanId"})
 
 
 def otlp_json(letter: DeadLetter) -> dict[str, Any]:
@@ -67,7 +66,7 @@ def replay(
 
 def _with_hex_ids(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _hex(item) if key in _ID_KEYS else _with_hex_ids(item) for key, item in value.items()}
+        return {key: _hex(item) if key in ID_KEYS else _with_hex_ids(item) for key, item in value.items()}
     return [_with_hex_ids(item) for item in value] if isinstance(value, list) else value
 
 

@@ -38,11 +38,10 @@ from opentelemetry.sdk.resources import Resource as SdkResource
 
 from qualitrace_collector.convert import ConvertedTrace
 from qualitrace_collector.convert.mlflow_span import COST, MODEL, STATUS_PREFIX, USAGE, StoredSpan, attribute_values
-from qualitrace_collector.convert.prompts import Prompt, searched_prompts
+from qualitrace_collector.convert.prompts import TAG_PREFIX, Prompt, searched_prompts
 from qualitrace_collector.mlflow_store.experiments import PlacedTrace
 from qualitrace_collector.mlflow_store.headline import nodes, preview
 
-_TAG_PREFIX = "mlflow.traceTag."
 _HIDDEN_RESOURCE = ("telemetry.sdk.", "mlflow.")
 _ANY_TRACE = "{trace}"
 _LOCAL_ROOT = 0
@@ -154,7 +153,7 @@ def _span_row(span: StoredSpan, experiment_id: int) -> TableRow:
 def _as_logged(span: StoredSpan) -> TableRow:
     """Return a span as MLflow writes it: tags that hold JSON without the quotes that keep them text on the way."""
     attributes = span.data["attributes"]
-    tags = {} if span.parent_id else {key: text for key, text in attributes.items() if key.startswith(_TAG_PREFIX)}
+    tags = {} if span.parent_id else {key: text for key, text in attributes.items() if key.startswith(TAG_PREFIX)}
     return span.data | {"attributes": attributes | sanitize_attributes(tags)} if tags else span.data
 
 
@@ -190,8 +189,8 @@ def _tags(trace: ConvertedTrace, root: dict[str, str], artifact_location: str) -
         TraceTagKey.SPANS_LOCATION: SpansLocation.TRACKING_STORE.value,
     } | _resource_tags(trace.resource.SerializeToString())
     for key, value in root.items():
-        if key.startswith(_TAG_PREFIX):
-            _put_tag(tags, key.removeprefix(_TAG_PREFIX), str(_opened(value)))
+        if key.startswith(TAG_PREFIX):
+            _put_tag(tags, key.removeprefix(TAG_PREFIX), str(_opened(value)))
     if TraceTagKey.TRACE_NAME in tags:
         tags[TraceTagKey.TRACE_NAME] = str(validate_trace_name(tags[TraceTagKey.TRACE_NAME]))
     return tags

@@ -18,6 +18,9 @@ MAX_KEYS, MAX_PATTERNS, MAX_CHARACTERS = 10, 50, 200
 # More of a value is content, and no name of anything.
 MAX_VALUE = 1000
 
+# What `fnmatch` reads in a pattern as other than itself.
+_WILD = frozenset("*?[")
+
 # What OpenTelemetry calls the fields that have a short name here.
 ALIASES = {"service.name": "service", **METADATA, **ROOT_METADATA}
 FIELDS = tuple(dict.fromkeys(("service", "model", "retriever", *ALIASES.values())))
@@ -68,6 +71,11 @@ class Match(RootModel[Mapping[str, tuple[str, ...]]]):
     def names_beyond(self, known: Collection[str]) -> list[str]:
         """Return the names that are none of the known ones."""
         return [name for name in self.root if name not in known]
+
+
+def is_glob(pattern: str) -> bool:
+    """Return whether several values may fit a pattern."""
+    return not _WILD.isdisjoint(pattern)
 
 
 def _fits(value: str | None, patterns: tuple[str, ...]) -> bool:

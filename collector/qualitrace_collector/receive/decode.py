@@ -31,7 +31,8 @@ MAX_ITEMS = ItemLimits().items
 
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 COMPRESSIONS = ("gzip", "deflate")
-_ID_KEYS = frozenset({"traceId", "spanId", "parentSpanId"})
+ID_KEYS = frozenset({"traceId", "spanId", "parentSpanId"})
+"""The fields that OTLP writes in hexadecimal, and JSON of other protobuf messages in base64."""
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 _ENUM_KEYS = frozenset({"kind", "code", "severityNumber"})
 
@@ -150,7 +151,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _value(key: str, value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    if key in _ID_KEYS:
+    if key in ID_KEYS:
         return base64.b64encode(_id(value)).decode()
     if key in _ENUM_KEYS:
         return _EnumName(value)

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from qualitrace_collector.cli import config_option, load_or_exit
+from qualitrace_collector.pipeline.match import is_glob
 from qualitrace_monitors.alert_commands.backtest import chosen
 from qualitrace_monitors.alerts.quantities import PROMISING
 from qualitrace_monitors.alerts.settings import AlertRule
@@ -23,7 +24,6 @@ from qualitrace_monitors.progress import Progress, quiet_option
 FALLS = (0.05, 0.1, 0.2)
 
 _TRAFFIC = re.compile(r"([0-9]*\.?[0-9]+)\s*/\s*([smhd])")
-_GLOB = re.compile(r"[*?\[]")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
@@ -75,7 +75,7 @@ def _judge_of(config: Config, rule: AlertRule) -> JudgeConfig | None:
 
 def _service_of(rule: AlertRule) -> str:
     """Return the one service that a rule is about; empty if it names none, or a glob."""
-    return rule.service if rule.service and not _GLOB.search(rule.service) else ""
+    return rule.service if rule.service and not is_glob(rule.service) else ""
 
 
 def _scores_per_request(config: Config, rule: AlertRule) -> float:

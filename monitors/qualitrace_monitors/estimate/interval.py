@@ -137,16 +137,12 @@ class Worth:
             heaviest=max(1.0, moments.heaviest * kish / moments.weight),
         )
 
-    def intervals(self, means: Floats, counts: Floats, confidence: float) -> tuple[Floats, Floats]:
-        """Return the lower and upper ends of the two-sided intervals of the means of so many of the values each."""
-        return self.lower(means, counts, confidence), self.upper(means, counts, confidence)
-
     def lower(self, means: Floats, counts: Floats, confidence: float) -> Floats:
-        """Return the lower ends of `intervals`."""
+        """Return the lower ends of the two-sided intervals of the means of so many of the values each."""
         return self._lower_bounds(means, counts, self.tilt, (1 - confidence) / 2)
 
     def upper(self, means: Floats, counts: Floats, confidence: float) -> Floats:
-        """Return the upper ends of `intervals`."""
+        """Return the upper ends of these intervals."""
         return 1 - self._lower_bounds(1 - means, counts, -self.tilt, (1 - confidence) / 2)
 
     def _lower_bounds(self, means: Floats, counts: Floats, tilt: float, tail: float) -> Floats:

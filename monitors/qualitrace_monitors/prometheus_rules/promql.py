@@ -4,6 +4,8 @@ import json
 import re
 from collections.abc import Collection, Iterator
 
+from qualitrace_collector.pipeline.match import is_glob
+
 _UNITS = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
 
 
@@ -31,12 +33,11 @@ def equals(label: str, value: str) -> str:
 
 def fits(label: str, globs: Collection[str]) -> str:
     """Write the matcher of values that fit one of these globs: as `fnmatchcase` does, in the syntax of RE2."""
-    if len(globs) == 1 and not _SPECIAL.search(glob := next(iter(globs))):
+    if len(globs) == 1 and not is_glob(glob := next(iter(globs))):
         return equals(label, glob)
     return f"{label}=~{quoted('|'.join(''.join(_regex(glob)) for glob in globs))}"
 
 
-_SPECIAL = re.compile(r"[*?\[]")
 _PARTS = re.compile(r"\[(?:!?\][^\]]*|![^\]]+|[^\]!][^\]]*)\]|.", re.DOTALL)
 _RANGE = re.compile(r"(.)-(.)|(.)", re.DOTALL)
 _MEANT = re.compile(r"([!-/:-@\[-`{-~])")  # the punctuation of ASCII, which both syntaxes take with a backslash
