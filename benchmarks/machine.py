@@ -1,4 +1,4 @@
-"""On what machine something was measured, and with which versions."""
+"""The machine on which something was measured, and the versions."""
 
 import os
 import platform

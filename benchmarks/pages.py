@@ -27,7 +27,7 @@ _LOADED = re.compile(r'<(?:script|link)[^>]* (?:src|href)="([^"]+)"')
 
 
 def main() -> None:
-    """Fill the database, read each page so many times, and print a table."""
+    """Fill the database, read each page that many times, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scores", type=int, default=1_000_000)
     parser.add_argument("--times", type=int, default=15)

@@ -190,7 +190,7 @@ def _tables(rows: TableRows) -> list[tuple[str, list[TableRow]]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """The cost of 1,000 traces on the way to so many spans, conversion included.
+    """The cost of 1,000 traces on the way to that many spans, conversion included.
 
     Attributes:
         spans: in the database at the end of the step.

@@ -19,7 +19,7 @@ from intake.load import LoadError, LoadResult, run_load
 from intake.servers import TARGETS, Server, ServerError, running
 from intake.traces import Template, templates
 
-# Load ends early at so many traces for each of its seconds: what is acked must be stored, or held, in bounded time.
+# Load ends early at this many traces for each of its seconds: what is acked must be stored, or held, in bounded time.
 MAX_STORED_PER_SECOND = 2_000
 MAX_JOURNALED_PER_SECOND = 10_000
 WARM_UP_TRACES = 64

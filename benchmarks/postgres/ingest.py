@@ -33,7 +33,7 @@ class Ingest:
 
 
 def measure_ingest(uri: str, folder: Path, seconds: float, burst: int) -> Ingest:
-    """Run `qualitrace serve` over a database; send single traces for so many seconds, and then a burst of `burst`."""
+    """Run `qualitrace serve` over a database; send single traces for that many seconds, and then a burst of `burst`."""
     server = Server(folder, mlflow={"tracking_uri": uri}, sampling={"rate": 0.1})
     server.launch()
     try:

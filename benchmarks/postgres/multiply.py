@@ -34,7 +34,7 @@ Execute = Callable[..., Sequence[Any]]
 
 
 def multiply(execute: Execute, spans: int, days: float) -> None:
-    """Copy the stored traces until there are so many spans, spread over the last `days`."""
+    """Copy the stored traces until there are that many spans, spread over the last `days`."""
     started = time.monotonic()
     # Copying waits for no disk, and checks no foreign key: what a row refers to is copied with it.
     execute("ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off", "SELECT pg_reload_conf()")

@@ -41,7 +41,7 @@ class CountedApplication(Application):
         self._control("--instr=on")
 
     def work(self, work: str, calls: int, *, flush: bool) -> float:
-        """Return the instructions for so many calls, those of the process's threads among them.
+        """Return the instructions for that many calls, including those of the process's threads.
 
         Raises:
             ApplicationError: it ended, or cannot be counted.

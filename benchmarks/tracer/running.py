@@ -88,12 +88,12 @@ class Application:
         self._folder.cleanup()
 
     def warm_up(self, calls: int) -> None:
-        """Make so many calls of each kind, and send all."""
+        """Make that many calls of each kind, and send all."""
         for work in WORK:
             self._work(work, calls, flush=True)
 
     def work(self, work: str, calls: int, *, flush: bool) -> float:
-        """Return the seconds of CPU of the process for so many calls, those of its threads among them.
+        """Return the seconds of CPU of the process for that many calls, including those of its threads.
 
         Args:
             work: `chat` or `stream`.

@@ -151,7 +151,7 @@ def test_grpc_partial_success_counts_the_rejected_spans_and_says_why(
 def test_grpc_bad_data_is_an_invalid_argument_with_a_bad_request(
     receiver: Receiver, connect: Callable[[Receiver], grpc.Channel]
 ) -> None:
-    """Bytes that are no request are the client's fault for good, and the details describe it."""
+    """Bytes that are not a request are the client's fault for good, and the details describe it."""
     error = failure(lambda: connect(receiver).unary_unary(TRACES_EXPORT)(b"\xff\xff", timeout=20))
     status, detail = details(error), BadRequest()
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT

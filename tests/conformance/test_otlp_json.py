@@ -78,7 +78,7 @@ def test_json_unknown_fields_are_ignored(kept: Callable[..., Span]) -> None:
 
 
 def test_json_keys_are_lower_camel_case(kept: Callable[..., Span]) -> None:
-    """Fields go by their lowerCamelCase names; the original names are no names."""
+    """Fields go by their lowerCamelCase names; the original names are not names."""
     span = kept(traceState="a=1", droppedLinksCount=3, dropped_events_count=4, start_time_unix_nano=5)
     assert (span.trace_state, span.dropped_links_count) == ("a=1", 3)
     assert (span.dropped_events_count, span.start_time_unix_nano) == (0, 0)

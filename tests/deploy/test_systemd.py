@@ -61,7 +61,7 @@ def test_the_server_has_time_to_stop_in_order_and_to_hand_its_locks_over() -> No
 
 @pytest.mark.parametrize(("youngest", "kept"), [(1, {"new", "fresh"}), (20, {"new", "fresh", "old", "cut"})])
 def test_old_backups_go_if_a_whole_one_is_younger(tmp_path: Path, youngest: int, kept: set[str]) -> None:
-    """Also after a failure; what is `fresh` is no whole backup."""
+    """Also after a failure; what is `fresh` is not a whole backup."""
     unit = UNIT.with_name("qualitrace-backup.service").read_text()
     (command,) = re.findall(r"^ExecStopPost=(.*)$", unit, re.MULTILINE)
     now = time.time()

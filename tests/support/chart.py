@@ -1,6 +1,6 @@
 """The Helm chart: what in it is made from elsewhere, and how Helm 4 renders it.
 
-`PYTHONPATH=tests python -m support.chart` writes anew what is made: the values' table of its README, the configuration's
+`PYTHONPATH=tests python -m support.chart` writes what is made from elsewhere: the values' table of its README, the configuration's
 part of its schema, and the rules of `qualitrace rules`.
 """
 

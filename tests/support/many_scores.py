@@ -25,7 +25,7 @@ JUDGES = (
 )
 """The last three are custom ones."""
 CASCADES = 2
-"""Of the judges, so many have a model behind them, which scores a fifth of the traces."""
+"""How many of the judges have a model behind them, which scores a fifth of the traces."""
 MODELS_SHARE = 0.2
 PROBABILITIES = (0.05, 0.25, 1.0)
 LONGEST_SESSION = 5

@@ -52,7 +52,7 @@ class Memory:
     def start(self) -> Self:
         for pid in self._pids().values():
             with suppress(OSError):
-                Path(f"/proc/{pid}/clear_refs").write_text("5")  # begins the peak anew
+                Path(f"/proc/{pid}/clear_refs").write_text("5")  # resets the peak
         self._thread.start()
         return self
 

@@ -33,7 +33,7 @@ def test_function(tracing: Any) -> None:
 
 
 def test_methods(tracing: Any) -> None:
-    """On methods, class methods and static methods the object itself is no input."""
+    """On methods, class methods and static methods the object itself is not an input."""
 
     class Shop:
         @qualitrace.trace
@@ -325,7 +325,7 @@ def test_error(tracing: Any) -> None:
 
 
 def test_mistakes_at_decoration() -> None:
-    """An unknown kind, or something that is no function, is refused where it stands."""
+    """An unknown kind, or something that is not a function, is refused where it stands."""
     with pytest.raises(ValueError, match="unknown kind 'retreiver'; kinds: chain, retriever, tool, agent"):
         qualitrace.trace(kind="retreiver")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="decorates functions, methods and classes"):

@@ -144,7 +144,7 @@ def test_error_passes_unchanged(tracing: Any, error: BaseException) -> None:
 
 @pytest.mark.parametrize("error", [SystemExit(0), GeneratorExit()])
 def test_leaving_is_no_error(tracing: Any, error: BaseException) -> None:
-    """An exit of the program or of a generator is no failure of the step."""
+    """An exit of the program or of a generator is not a failure of the step."""
     with pytest.raises(type(error)), qualitrace.span("step"):
         raise error
     assert tracing.flushed()["step"].status == 0

@@ -52,7 +52,7 @@ def trace(function: Any = None, /, *, name: str | None = None, kind: Kind = "cha
 
     Raises:
         ValueError: the kind is unknown.
-        TypeError: the decorated object is no function, and no class with public methods.
+        TypeError: the decorated object is neither a function nor a class with public methods.
     """
     # A decorator runs at import, where an error is seen at once. `span()` only warns about an unknown kind: it may
     # stand in a branch that runs once a year, in production.

@@ -190,7 +190,7 @@ def _likely_text(fields: Mapping[Any, Any]) -> str:
     sentences = [value for value in texts.values() if len(value.split()) >= MIN_SENTENCE]
     if named or len(sentences) == 1:
         return (named or sentences)[0]
-    # Names and numbers alone are no material: the app reads the texts elsewhere.
+    # Names and numbers alone are not material: the app reads the texts elsewhere.
     return to_json(fields) if any(" " in value.strip() for value in texts.values()) else ""
 
 

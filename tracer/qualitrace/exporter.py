@@ -202,7 +202,7 @@ class _Session(requests.Session):
         return response
 
     def _read_environment(self, url: str) -> None:
-        """Take proxies, certificates and netrc for good, and not anew for each request."""
+        """Read proxies, certificates and netrc once, not for each request."""
         found = self.merge_environment_settings(url, {}, None, None, None)
         self.proxies, self.verify, self.cert = found["proxies"], found["verify"], found["cert"]
         self.auth = get_netrc_auth(url)

@@ -39,7 +39,7 @@ def never_raises(function: Callable[P, R]) -> Callable[P, R | None]:
 def detach(token: "Token[context.Context]") -> None:
     """Do what OpenTelemetry's `detach` does, but in silence where the block ends in another context than it began.
 
-    That is no fault: a generator that is left unread, such as the body of a broken request, is closed anywhere.
+    That is not a fault: a generator that is left unread, such as the body of a broken request, is closed anywhere.
     """
     with suppress(ValueError):
         context._RUNTIME_CONTEXT.detach(token)  # pyright: ignore[reportPrivateUsage]  # `detach` logs an error

@@ -11,7 +11,7 @@ from opentelemetry.trace import StatusCode, format_span_id, format_trace_id
 
 from qualitrace.serialize import JSON_TYPE, to_json
 
-# Of a tree of a hundred lines people read the beginning; a line is about as wide as a terminal.
+# People read the beginning of a tree of a hundred lines; a line is about as wide as a terminal.
 MAX_LINES = 100
 MAX_TEXT = 60
 MAX_DEPTH = 20

@@ -42,7 +42,7 @@ def read_url(value: Any) -> str:
     parts = urlsplit(found)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"must be a URL such as http://127.0.0.1:4318, not {found!r}")
-    _ = parts.port  # raises ValueError when it is no port number
+    _ = parts.port  # raises ValueError when it is not a port number
     return found
 
 

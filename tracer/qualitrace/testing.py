@@ -20,7 +20,7 @@ from qualitrace.reading import RecordedSpan, tree
 
 __all__ = ["RecordedSpan", "RecordedSpans", "record_spans"]
 
-# A test that makes more is no unit test; it would fill the memory. The oldest are forgotten.
+# A test that makes more is not a unit test; it would fill the memory. The oldest are forgotten.
 MAX_SPANS = 10_000
 
 

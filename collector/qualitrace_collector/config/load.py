@@ -55,8 +55,8 @@ def load_config(path: Path | None, model: type[C], needs: Collection[str] | None
 
     Args:
         path: `-` is standard input.
-        needs: the sections that the caller uses. Elsewhere a variable that is not set is no mistake: what it stands for
-            is left out, and if that makes the section wrong, all of the section. None for all.
+        needs: the sections that the caller uses; None for all. Elsewhere a variable that is not set is not a mistake:
+            what it stands for is left out, or the whole section if it is wrong without that.
 
     Raises:
         ConfigError: with every mistake in the file, each with its place and the remedy.
@@ -87,7 +87,7 @@ def load_text(text: str, source: str, model: type[C], needs: Collection[str] | N
 
 
 def _values_in(value: Any, known: dict[int, int]) -> int:
-    """Count the values in one, each alias anew; `known` has the counts of what was seen, by its id."""
+    """Count the values in one, each alias again; `known` has the counts of what was seen, by its id."""
     if not isinstance(value, (dict, list)):
         return 1
     if id(value) not in known:

@@ -113,7 +113,7 @@ class Section(BaseModel):
 
     @classmethod
     def _hide_secrets(cls, values: dict[str, Any]) -> Iterator[Mistake]:
-        """Wrap the secrets in `values`, so that no error shows them; take out and yield those that are no text."""
+        """Wrap the secrets in `values`, so that no error shows them; take out and yield those that are not text."""
         for name in cls.secret_fields():
             value = values.get(name)
             if isinstance(value, str):

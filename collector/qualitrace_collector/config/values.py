@@ -43,7 +43,7 @@ def _seconds(value: Any) -> float:
 
 
 def amount_text(value: float, digits: int = 4) -> str:
-    """Write a number with at most so many significant digits and without an exponent: `2,500,000`, `0.00012`."""
+    """Write a number with at most that many significant digits and without an exponent: `2,500,000`, `0.00012`."""
     return f"{Decimal(f'{value:.{digits}g}'):,f}"
 
 

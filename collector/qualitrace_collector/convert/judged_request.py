@@ -16,7 +16,7 @@ def judged_request(
     """Return the root of the request that is judged, and the spans that its answer may come from and rest on.
 
     That is the first request that was answered. Others may have fetched its material before; those that were answered
-    themselves, or began after it, are no part of it. Spans whose root was lost belong to it as well.
+    themselves, or began after it, are not part of it. Spans whose root was lost belong to it as well.
 
     Args:
         spans: those of a trace.

@@ -41,7 +41,7 @@ EMBEDDING_USAGE = "qualitrace.embedding.tokenUsage"
 STATUS_PREFIX = "STATUS_CODE_"
 _STATUS_CODES = dict(zip(Status.StatusCode.values(), Status.StatusCode.keys(), strict=True))
 
-# Shorter base64 stays: it costs little, and may be no base64 at all.
+# Shorter base64 stays: it costs little, and may not be base64 at all.
 MIN_CHARACTERS = 1024
 
 # Levels of a value in which base64 is looked for.

@@ -153,7 +153,7 @@ def whole_number(value: Any) -> int | None:
 def numbers_in(
     value: Any, names: Mapping[str, Iterable[str]], read: Callable[[Any], _Number | None]
 ) -> dict[str, _Number]:
-    """Return by each of `names` the first number under one of its keys; empty if `value` is no mapping."""
+    """Return by each of `names` the first number under one of its keys; empty if `value` is not a mapping."""
     found: dict[str, _Number] = {}
     for name, keys in names.items() if isinstance(value, dict) else ():
         amount = next((amount for key in keys if (amount := read(value.get(key))) is not None), None)

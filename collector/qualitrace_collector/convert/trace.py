@@ -186,7 +186,7 @@ def _draft_again(record: SpanRecord, logs: Iterable[Event]) -> SpanDraft:
     draft = _draft(record, logs)
     draft.inputs = draft.values.get("mlflow.spanInputs", draft.inputs)
     draft.outputs = draft.values.get("mlflow.spanOutputs", draft.outputs)
-    if draft.values.get(USAGE, "") is None or ESTIMATED in draft.values:  # not counted, or estimated anew
+    if draft.values.get(USAGE, "") is None or ESTIMATED in draft.values:  # not counted, or estimated again
         draft.usage = None
     return draft
 

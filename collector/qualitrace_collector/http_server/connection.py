@@ -15,7 +15,7 @@ MAX_HEAD_BYTES = 64 << 10
 MAX_PIPELINED = 16
 """Requests that a client sends before it has the first answer; each is an object, and 256 KiB are read at once."""
 MAX_UNREAD_BYTES = 64 << 20
-"""Of answers that clients do not read: a thousand of them may each have asked for a page of a megabyte."""
+"""What is held of answers that clients do not read: a thousand of them may each have asked for a page of a megabyte."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

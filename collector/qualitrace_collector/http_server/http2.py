@@ -172,7 +172,7 @@ class Http2Connection(asyncio.BufferedProtocol):
         self._watch()
 
     def leave(self) -> None:
-        """Say goodbye once no request is under way; the client connects anew for its next one."""
+        """Say goodbye once no request is under way; the client opens another connection for its next one."""
         self._leaving = True
         if not self._exchanges and not self._closing:
             self._h2.close_connection()

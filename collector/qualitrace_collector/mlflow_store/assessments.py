@@ -15,8 +15,8 @@ class AssessmentWriter:
 
     def __init__(self, mlflow: Connection) -> None:
         self._mlflow = mlflow
-        # What a call has written when it fails in the middle. A server takes these one by one: if each try began anew,
-        # a bad line would let no large batch through.
+        # What a call has written when it fails in the middle. A server takes these one by one: if each try started
+        # over, a bad line would let no large batch through.
         self._written: set[str] = set()
 
     def save(self, assessments: Sequence[Assessment]) -> dict[str, Exception]:

@@ -22,8 +22,8 @@ class HeadlineWriter:
     def __init__(self, mlflow: Connection) -> None:
         self._mlflow = mlflow
         self._refusal_reported = False
-        # What a call has written when it fails in the middle. A server takes these one by one: if each try began anew,
-        # a bad line would let no large batch through.
+        # What a call has written when it fails in the middle. A server takes these one by one: if each try started
+        # over, a bad line would let no large batch through.
         self._written: set[Headline] = set()
 
     def save(self, traces: Sequence[Sequence[AnySpan]], *, late: bool) -> dict[str, Exception]:

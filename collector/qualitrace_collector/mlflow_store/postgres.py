@@ -1,4 +1,4 @@
-"""PostgreSQL under MLflow: connections that give up on a silent server, and which of its errors are no trace's fault.
+"""PostgreSQL under MLflow: connections that give up on a silent server, and which errors are not a trace's fault.
 
 libpq waits for an answer for ever. A host that is gone without a word, or a proxy that keeps connections open, would
 hold the collector up until somebody starts it again.

@@ -146,7 +146,7 @@ def _count(mlflow: AbstractStore, experiment_id: str) -> int:
 
 
 def _start_of(mlflow: AbstractStore, experiment_id: str, number: int) -> int:
-    """Return when the trace began that so many older ones stand before, in Unix milliseconds; 0 if there is none."""
+    """Return when the trace began that has that many older ones, in Unix milliseconds; 0 if there is none."""
     token = SearchUtils.create_page_token(number).decode()
     found, _ = mlflow.search_traces(max_results=1, order_by=OLDEST_FIRST, page_token=token, locations=[experiment_id])
     return found[0].request_time if found else 0

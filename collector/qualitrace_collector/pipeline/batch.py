@@ -180,7 +180,7 @@ class BatchQueue:
 
     @property
     def wants_more(self) -> bool:
-        """Whether more pieces that are no bulk would make a batch sooner than those that are queued."""
+        """Whether more pieces that are not bulk would make a batch sooner than those that are queued."""
         return not self._due
 
     def trace_ids(self) -> set[bytes]:
@@ -252,7 +252,7 @@ class BatchQueue:
         return batch
 
     def start_over(self) -> None:
-        """Let every batch begin anew."""
+        """Let every batch start over."""
         for batch in self._batches:
             batch.start_over()
 

@@ -15,7 +15,8 @@ from qualitrace_collector.names import OTHER, Bounded, BoundedNames
 from qualitrace_collector.pipeline.stored_trace import MAX_MODELS, StoredTrace
 from qualitrace_collector.state.services import FULL_TENANTS
 
-# Of one tenant, as all limits here. OpenTelemetry lists 17 providers and 20 operations; clients may make up more.
+# Names that one tenant may use; all limits here are for one. OpenTelemetry lists 17 providers and 20 operations, and
+# clients may make up more.
 MAX_NAMES = 50
 
 # Combinations of service, operation, provider and model: 200 services (`mlflow.max_experiments`) with five each. One
@@ -105,7 +106,7 @@ class CallMetrics:
 
 
 def new_calls(trace: StoredTrace, counted: int) -> Sequence[AnySpan]:
-    """Return those of a trace's calls of models that are new, if so many were counted before.
+    """Return those of a trace's calls of models that are new, if that many were counted before.
 
     A late span may show that two spans are one call, or that one is none. So there are as many new ones as there are
     more now: those that came now, and after a crash others that were stored.

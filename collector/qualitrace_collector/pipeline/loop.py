@@ -125,7 +125,7 @@ class Pipeline:
         batches = self._queue.first(BATCHES_HELD)
         if batches:
             batch, *others = batches
-            # Of two batches as large as one trace may be, only one is held in MLflow's form.
+            # Only one of two batches is held in MLflow's form if both are as large as one trace may be.
             behind = others[0] if ahead and others and max(batch.size, others[0].size) <= BATCH_BYTES else None
             self._begin(batch, in_background=behind is not None)
             if behind is not None and batch.writing:

@@ -11,7 +11,7 @@ from qualitrace_collector.config.values import Duration, Identifier
 from qualitrace_collector.mlflow_store.settings import Mlflow
 from qualitrace_collector.pipeline.match import Find, Match
 
-# How long a trace's row is kept: a span that comes later than this starts the trace anew in the ledger.
+# How long a trace's row is kept: a span that comes later than this starts the trace again in the ledger.
 KEEP_SECONDS = 7 * 86_400.0
 
 # Each trace is compared with all of them.

@@ -12,7 +12,7 @@ from tenacity.wait import wait_base
 
 
 def seconds_after(failures: int, wait: wait_base) -> float:
-    """Return the seconds to wait after so many failures in a row, by a wait strategy of tenacity."""
+    """Return the seconds to wait after that many failures in a row, by one of tenacity's wait strategies."""
     state = RetryCallState(Retrying(), None, (), {})
     state.attempt_number = failures
     return wait(state)

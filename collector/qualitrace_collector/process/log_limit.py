@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 SECONDS = 60.0
 MESSAGES = 10
-"""Messages of a kind that are written in so many seconds."""
+"""Messages of a kind that are written in that many seconds."""
 KINDS = 32
 """Kinds of one logger that are limited separately; a library may write values into what should be the template."""
 CHARACTERS = 16_384
-"""Of a message with its traceback."""
+"""How long a message may be with its traceback."""
 
 
 @dataclass(slots=True)

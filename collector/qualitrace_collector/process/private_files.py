@@ -43,7 +43,7 @@ def make_private(data_dir: Path) -> None:
 def _kept_in(data_dir: Path) -> Iterator[Path]:
     if not data_dir.is_dir():
         return
-    # Of what lies in a folder before the folder itself: what was left by a crash in between is found again.
+    # The content of a folder comes before the folder itself: what a crash leaves undone is found again.
     artifacts = data_dir / "artifacts"
     if artifacts.is_dir() and artifacts.lstat().st_mode & _OTHERS:  # else what is in it cannot be reached
         for folder, _, files in os.walk(artifacts, topdown=False):

@@ -14,7 +14,7 @@ from qualitrace_collector.names import OTHER
 from qualitrace_collector.state.database import Database
 from qualitrace_collector.state.services import FULL_TENANTS
 
-# Of one tenant. Scopes' names come from outside; those of further sources are called `other`.
+# Sources of one tenant. The names of scopes come from outside; further sources are called `other`.
 MAX_SOURCES = 500
 
 # What judges and metrics read (`documents` are the texts that a retriever returns), and the spans around a model's

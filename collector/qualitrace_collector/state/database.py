@@ -30,7 +30,7 @@ class Database:
         path: the file; its folder is made with mode 0700.
 
     Raises:
-        StateError: the file cannot be opened, is no SQLite database, or has tables of another version.
+        StateError: the file cannot be opened, is not a SQLite database, or has tables of another version.
     """
 
     def __init__(self, path: Path) -> None:

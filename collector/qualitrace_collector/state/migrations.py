@@ -10,14 +10,14 @@ MIGRATIONS = {
         f"ALTER TABLE score ADD COLUMN {name} TEXT NOT NULL DEFAULT ''"
         for name in ("session", "route", "release", "environment", "retriever")
     ),
-    # Made anew by `schema.py`: a few seconds' scores, and sessions under way, go unseen by the alerts.
+    # `schema.py` makes them again: a few seconds' scores, and sessions under way, go unseen by the alerts.
     4: ("DROP TABLE IF EXISTS new_score", "DROP TABLE IF EXISTS open_session"),
     5: (
         "ALTER TABLE trace ADD COLUMN not_matched TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE judgement ADD COLUMN rate REAL NOT NULL DEFAULT 0",
     ),
     6: ("DROP TABLE IF EXISTS open_session",),  # as in 4
-    # Of earlier scores nobody knows the weight that they had for alerts.
+    # Nobody knows the weight that earlier scores had for alerts.
     7: ("ALTER TABLE score ADD COLUMN weight REAL", "ALTER TABLE score ADD COLUMN first TEXT NOT NULL DEFAULT ''"),
     8: ("DROP TABLE IF EXISTS open_session",),  # as in 4
     # Earlier scores stay single ones: their sessions were not linked.
@@ -35,10 +35,10 @@ MIGRATIONS = {
         f"INSERT INTO score_hour (slice, value, hour, judge, tier, service, {SUM_NAMES}, heaviest) "
         f"SELECT '', '', minute / 60 AS hour, judge, tier, service, {SUMMED}, max(heaviest) "
         "FROM score_minute WHERE w > 0 GROUP BY hour, judge, tier, service",
-        "DROP TABLE IF EXISTS alert_watch",  # its sums have other names now: rules begin anew
+        "DROP TABLE IF EXISTS alert_watch",  # its sums have other names now: rules start over
     ),
     10: ("ALTER TABLE score ADD COLUMN cascade TEXT NOT NULL DEFAULT ''",),
-    # How many calls were counted of earlier traces is not known: so many that what comes late adds none.
+    # It is not known how many calls of earlier traces were counted: enough that what comes late adds none.
     11: (f"ALTER TABLE counted ADD COLUMN calls INTEGER NOT NULL DEFAULT {1 << 31}",),
     12: (
         REQUEST_MINUTE.format(durations=""),  # an earlier file may be older than this table

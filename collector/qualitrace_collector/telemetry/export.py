@@ -34,7 +34,7 @@ from qualitrace_collector.telemetry.settings import Telemetry
 QUEUE_SPANS, EXPORT_SPANS, DELAY_SECONDS = 2048, 512, 5.0
 """The SDK's own defaults: spans that wait at most, those of a request, and how long they wait for others."""
 EXPORT_POINTS = 10_000
-"""Of metrics, a request."""
+"""Points of metrics that one request holds at most."""
 TIMEOUT_SECONDS = 10.0
 
 R = TypeVar("R")

@@ -138,7 +138,7 @@ def _simulated(
 
 
 def _seconds(stream: Stream, silence: float, scores: float) -> float:
-    """Return how long so many scores take to come; a session also waits for its end."""
+    """Return how long that many scores take to come; a session also waits for its end."""
     return scores / stream.scores_per_second + silence
 
 

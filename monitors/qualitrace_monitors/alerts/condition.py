@@ -30,7 +30,7 @@ EXAMPLES = (
 )
 
 SHORTEST_PERIOD, LONGEST_PERIOD = 7 * 86_400.0, 30 * 86_400.0
-"""Of an SLO: its longest window is three days, and sums are kept for 30 days."""
+"""Bounds on the period of an SLO: its longest window is three days, and sums are kept for 30 days."""
 
 _COMPARED = re.compile(r"(\w+) ?(<=?|>=?) ?(.+)")
 _DROP = re.compile(r"(?:(\w+) )?drop ?> ?(.+?) from (\w+)")

@@ -31,7 +31,7 @@ SHARES = np.array((1, 1, 2, 2, 2, 1, 1, 1)) / 11
 """What each bet begins with: the more, the sooner it shows. Falls of about a tenth are the ones that matter most."""
 
 MOST_STAKED = 0.98
-"""Of what a bet has; a bet that loses all could never win again."""
+"""The share of its capital that a bet may stake: one that loses all could never win again."""
 
 EDGE = 1e-3
 """Least distance of the null from 0 and from 1, where no stake would be bounded."""
@@ -105,7 +105,7 @@ class Detector:
 
     def reaches(self, log_evidence: float) -> Mask:
         """Return of which streams the logarithm of the evidence is at least so much."""
-        # A sum is at most so many times its largest term: seldom is more to be computed.
+        # A sum is at most this many times its largest term, so more is seldom computed.
         near = self._log_mass.max(axis=1) >= log_evidence - math.log(len(GAPS))
         return near & (self.log_evidence() >= log_evidence) if near.any() else near
 

@@ -22,7 +22,7 @@ from qualitrace_monitors.estimate.scores import ScoreRow
 from qualitrace_monitors.judges.build import Escalation
 
 SESSION_SCORES, SESSION_SECONDS = 20, 3600.0
-"""A session bets after so many scores, or so long a time: an incident must not wait for its end."""
+"""A session bets after this many scores, or this long: an incident must not wait for its end."""
 
 AT_ONCE = 5_000
 """Scores, and sessions, that are taken in one transaction."""
@@ -60,8 +60,8 @@ class Bet:
     Attributes:
         weight: relative, above 0 and at most 1.
         value, passed, failed: weighted means, 0 to 1. What neither passed nor failed is unsure.
-        low: the same where a high mean is to be shown; None where it is no other. What the model of a cascade has not
-            said counts as good in the one and as bad in the other.
+        low: the same where a high mean is to be shown; None where it does not differ. What the model of a cascade has
+            not said counts as good in the one and as bad in the other.
         least, most: between which the means are; of `low` between 1 - most and 1 - least.
         at: when it was scored, Unix seconds.
         of_session: it is the mean of a session.

@@ -5,7 +5,7 @@ the canary's mean is at most d below the control's, the mean of z is at least (1
 since the two are independent. So the detector's promise holds for the difference, although neither mean is known.
 
 Which values meet depends on their order alone. Of a side that has more traffic the oldest ones are dropped: the values
-of a pair are of about the same time, so that a hard hour for both sides is no difference between them.
+of a pair are of about the same time, so that a hard hour for both sides is not a difference between them.
 
 A value that is not fully known (`Bet.low`) is a range: a fall is looked for with the most that the canary may have and
 the least of the control, a recovery with the other ends.

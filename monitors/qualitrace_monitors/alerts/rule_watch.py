@@ -18,7 +18,7 @@ from qualitrace_monitors.alerts.status import Evidence
 from qualitrace_monitors.alerts.watch import Watch
 
 MOST_FRESH = 0.01
-"""Share of the period that counts as passed between two bets at most: a service that was silent begins anew."""
+"""Share of the period that counts as passed between two bets at most: a service that was silent starts over."""
 
 LEAST_FRESH = 1e-9
 """The share between two bets that came together, or of which the later one is older."""
@@ -320,7 +320,7 @@ def _is_outdated(row: sqlite3.Row, rules: Mapping[str, AlertRule], now: float) -
 
 
 def _condition(rule: AlertRule) -> str:
-    """Return what a watch depends on: a rule that says something else begins anew."""
+    """Return what a watch depends on: a rule that says something else starts over."""
     traffic = f"{rule.service} {rule.match}" if rule.match else rule.service
     compared = f" {rule.canary} {rule.control}" if rule.canary else ""
     return f"{rule.judge} {traffic} {rule.tier} {rule.when} {rule.false_alarms} {rule.share}{compared}"

@@ -63,7 +63,7 @@ class ScoresOf:
     def read(
         self, connection: sqlite3.Connection, select: str, rest: str, parameters: Sequence[object], most: int
     ) -> list[sqlite3.Row]:
-        """Return at most so many of them, of those that count in estimates.
+        """Return at most that many of them, of those that count in estimates.
 
         Args:
             select: SQL of more columns and the tables, from the first comma on.

@@ -71,7 +71,7 @@ class AlertStatus:
         return cls(**values)
 
     def moved(self, seconds: float) -> Self:
-        """Return the status with its times as a clock shows them that was set by so many seconds."""
+        """Return the status with its times as a clock shows them that was set by that many seconds."""
         since, held_at = self.active_since, self.held_at
         return replace(
             self,

@@ -31,7 +31,7 @@ _SUMS = ("weight", "squared_weight", "first", "squared_first", "squared_second")
 _BELOW, _FALLEN, _BOUND = 0.25, 0.45, 0.3  # shares of the promise; of a drop, the second has those of both
 
 RESOLVED = 1000.0
-"""Evidence of a recovery, which comes by chance once in as many values at most."""
+"""Evidence of a recovery, which comes by chance at most once in that many values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

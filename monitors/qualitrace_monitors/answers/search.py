@@ -14,7 +14,7 @@ ENTRIES = 20
 SCORES_IN_INDEX, SCORES = 100_000, 20_000
 """Scores that are looked through for a page: where an index answers, and where each row has to be read."""
 PLACES = 1_000
-"""Of scores that match, read for a page: answers alike are one entry, and many may lack the text that is looked for."""
+"""Matching scores that are read for a page: equal answers are one entry, and many may lack the text in question."""
 AT_ONCE = 100
 
 

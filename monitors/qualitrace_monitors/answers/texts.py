@@ -19,9 +19,9 @@ MAX_QUESTION, MAX_ANSWER = 1_000, 4_000
 MAX_PASSAGES, MAX_PASSAGE = 8, 500
 """Passages that are kept, and characters of each."""
 PASSED_A_MINUTE = 6
-"""Answers of a service that passed of which the texts are kept: enough to draw labels from."""
+"""How many passed answers of a service keep their texts: enough to draw labels from."""
 MOST_BYTES = 256 << 20
-"""Of all texts, about: what came since the last `bound` is beyond it."""
+"""How much all texts take, roughly: what came since the last `bound` is not counted."""
 FAILED_FOR_ONE_PASSED = 4
 """How many answers of a service that did not pass are kept for each that did, where the bytes are short."""
 

@@ -109,7 +109,7 @@ class History:
         made = cls(into, wanted)
         made.minutes_since = (now - FINE_SECONDS) // HOUR * HOUR
         with closing(sqlite3.connect(into, isolation_level=None)) as copy, read_only(state) as source:
-            # Whatever happens to it, the file is made anew next time.
+            # Whatever happens to it, the file is made again next time.
             copy.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF")
             made._copy_scores(source, copy, progress)
             if wanted.requests:

@@ -22,7 +22,8 @@ _NEEDS = ("data_dir", "mlflow")
 def backup(path: Path | None, target: Path, quiet: bool) -> None:
     """Back up journal, state, and MLflow's SQLite database with its artifacts, while the server runs.
 
-    The folder appears when the backup is whole. Back up a database of MLflow elsewhere by its own tools, after this.
+    The folder appears when the backup is complete. Back up a database of MLflow that is elsewhere with its own tools,
+    after this.
     """
     config = load_or_exit(path, CollectorConfig, needs=_NEEDS)
     try:

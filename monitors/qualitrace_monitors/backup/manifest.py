@@ -1,4 +1,4 @@
-"""What a backup holds: `manifest.json`, without which a folder is no finished backup."""
+"""What a backup holds: `manifest.json`, without which a folder is not a finished backup."""
 
 import hashlib
 import importlib.metadata
@@ -16,9 +16,9 @@ from qualitrace_collector.state import schema as state_schema
 FILE_NAME = "manifest.json"
 FORMAT = 1
 MAX_BYTES = (1 << 63) - 1
-"""Of a file: file systems know no larger ones."""
+"""The size of a file: file systems know no larger ones."""
 MAX_MANIFEST_BYTES = 1 << 26
-"""Of the manifest itself: room for 300,000 artifacts. Reading that many takes 400 MB of memory."""
+"""The size of the manifest: it names up to 300,000 artifacts, and takes 400 MB of memory to read then."""
 MLFLOW, ARTIFACTS = "mlflow.db", "artifacts"
 
 
@@ -126,7 +126,7 @@ class Manifest(BaseModel):
         """Read a backup's manifest, and check that this qualitrace knows what is in the backup.
 
         Raises:
-            BackupError: it is no finished backup, or a newer qualitrace's.
+            BackupError: it is not a finished backup, or a newer qualitrace's.
         """
         path = folder / FILE_NAME
         try:

@@ -23,8 +23,8 @@ def restore(config: CollectorConfig, source: Path) -> Manifest:
     """Restore a backup into the empty `data_dir` of a configuration, and MLflow's database where that one has it.
 
     Raises:
-        BackupError: it is no whole backup, is a newer qualitrace's, or does not fit the configuration; or files are in
-            its way. Nothing of it is left then.
+        BackupError: the backup is not complete, a newer qualitrace wrote it, it does not fit the configuration, or
+            files are in its way. Nothing of it is left then.
         DataDirError: a server runs on `data_dir`.
     """
     manifest, places = Manifest.read(source), Places.of(config)

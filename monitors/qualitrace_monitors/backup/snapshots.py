@@ -55,7 +55,7 @@ def copy(source: sqlite3.Connection, target: Path) -> None:
     """
     with closing(sqlite3.connect(target)) as connection:
         try:
-            source.backup(connection)  # in one step: another would begin anew whenever somebody has written
+            source.backup(connection)  # in one step: more steps would start over whenever somebody has written
         except sqlite3.Error as error:
             raise BackupError(f"{target}: cannot be written: {error}; check its disk's free space") from error
 

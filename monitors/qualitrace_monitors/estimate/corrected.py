@@ -98,7 +98,7 @@ def _correct(estimate: Estimate, counts: Mapping[str, tuple[int, int]]) -> Corre
 
 
 def _worth(mean: float, square: float, samples: float) -> Moments:
-    """Return the moments of so many equally weighted values, by their mean and the mean of their squares."""
+    """Return the moments of that many equally weighted values, by their mean and the mean of their squares."""
     first = samples * mean
     return Moments(
         weight=samples, squared_weight=samples, first=first, squared_first=first, squared_second=samples * square

@@ -125,7 +125,7 @@ class Worth:
 
     @classmethod
     def of(cls, moments: Moments, samples: float) -> Self:
-        """Return what so many values are worth that have these moments."""
+        """Return what that many values with these moments are worth."""
         mean, kish = moments.mean, moments.kish_samples
         strayed = moments.squared_second - 2 * mean * moments.squared_first + mean**2 * moments.squared_weight
         greatest = mean * (1 - mean)
@@ -138,7 +138,7 @@ class Worth:
         )
 
     def lower(self, means: Floats, counts: Floats, confidence: float) -> Floats:
-        """Return the lower ends of the two-sided intervals of the means of so many of the values each."""
+        """Return the lower ends of the two-sided intervals of the means of that many of the values each."""
         return self._lower_bounds(means, counts, self.tilt, (1 - confidence) / 2)
 
     def upper(self, means: Floats, counts: Floats, confidence: float) -> Floats:

@@ -20,7 +20,7 @@ from qualitrace_monitors.estimate.interval import NEGLIGIBLE, Moments
 from qualitrace_monitors.estimate.pairs import PREDICTORS, Sums, column
 
 DISAGREEMENT = 0.25
-"""Of one more trace, that counts as one on which local judge and model disagree: a few that agree prove little."""
+"""How much one more trace counts, on which local judge and model disagree: a few that agree prove little."""
 
 
 def join(sums: Sums, quantity: str, local_means: Mapping[str, float], model: Moments | None = None) -> Moments:
@@ -57,7 +57,7 @@ def _best(sums: Sums, quantity: str) -> "_Pairs":
 
 
 def _like(mean: float, square: float, samples: float, pairs: "_Pairs", model: Moments | None) -> Moments:
-    """Return the moments of values that are worth so many, or less for the model's sessions, whose scores are alike."""
+    """Return the moments of values worth that many, or less for the model's sessions, whose scores are alike."""
     heaviest = 1.0
     if model is not None:
         effect = pairs.effect(model)

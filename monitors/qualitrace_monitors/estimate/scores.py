@@ -169,7 +169,7 @@ def _prune_hours(database: Database, start: float) -> None:
     hour = math.floor(start / HOUR)
     joined = " AND ".join(f"score.{name} = later.{name}" for name in SESSION)
     with database.transaction() as connection:
-        # Of a session that goes on, pairs with what is deleted are taken out of the sums that stay.
+        # Where a session goes on, its pairs with deleted scores are taken out of the sums that stay.
         going_on = connection.execute(
             f"""SELECT DISTINCT score.trace_id, score.judge, score.tier
             FROM score AS later CROSS JOIN score ON {joined}

@@ -78,7 +78,7 @@ def evaluate(
             artifacts beside it, in `artifacts`.
         experiment: its name.
         run_name: MLflow makes one up if there is none.
-        quiet: show no progress; where standard error is no terminal there is none anyway.
+        quiet: show no progress; where standard error is not a terminal there is none anyway.
 
     Returns:
         What was found. No row is lost silently: see `Evaluation.is_complete` and `Evaluation.missing`.

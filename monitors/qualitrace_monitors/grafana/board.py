@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from qualitrace_monitors.grafana.panels import DATA_SOURCE, Json
 
 SCHEMA_VERSION = 42
-"""Of `@grafana/schema` 13: earlier Grafana reads what it knows of it."""
+"""The version in `@grafana/schema` 13. Earlier releases of Grafana read the fields that they know."""
 TAG = "qualitrace"
 COLUMNS = 24  # of Grafana's grid
 

@@ -39,7 +39,7 @@ class Query:
 
 
 def or_zero(expr: str) -> str:
-    """Write an expression that is 0 where nothing was counted yet, which is no missing data."""
+    """Write an expression that is 0 where nothing was counted yet, which is not missing data."""
     return f"{expr} or on() vector(0)"
 
 

@@ -59,7 +59,7 @@ class ScorerJudge:
         Raises:
             NotApplicable: the scorer has no value for it.
             TransientJudgeError: its provider is busy or away.
-            JudgeError: the scorer cannot be loaded, failed, or gave a value that is no score.
+            JudgeError: the scorer cannot be loaded, failed, or gave a value that is not a score.
         """
         scorer, sample = self._load(), cleaned_sample(sample)
         inputs = {"question": sample.inputs} if self._reference.startswith(_WITH_FIELDS) else sample.inputs

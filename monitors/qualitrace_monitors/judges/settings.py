@@ -133,7 +133,7 @@ class JudgeConfig(SampledJudge):
 
     @property
     def first_tier(self) -> Tier:
-        """Of which tier its scores are; of a cascade, those of its first stage."""
+        """The tier of its scores; for a cascade, that of its first stage."""
         if self.scorer is not None:
             return "scorer"
         return "local" if self.model is None or self.cascade is not None else "llm"

@@ -37,7 +37,7 @@ class UnpaidTasks:
         """Lease up to `room` tasks, and return them with a verdict that was paid for before, or as skipped."""
         if not queues or room <= 0:
             return []
-        # Of the others only tasks that have been due for a day: they have waited long enough.
+        # Only tasks that have been due for a day are given up: they have waited long enough.
         overdue = self._queue.lease(room, now - EXPIRE_SECONDS, EXPIRE_SECONDS + LEASE_SECONDS, queues)
         judgements = [self._without_call(task, now, skip=True) for task in overdue]
         if paid := self._paid(queues, now):

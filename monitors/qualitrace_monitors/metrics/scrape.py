@@ -117,7 +117,7 @@ class BudgetCollector(Collector):
 
 def _ledger_metrics(rows: Sequence[sqlite3.Row]) -> Iterable[Metric]:
     # `counted` never falls, as `total` does when an outcome is replaced: Prometheus takes a counter that fell for one
-    # that began anew, and adds it whole. The totals, which reconcile, are on the dashboard.
+    # that started over, and adds all of it. The totals, which reconcile, are on the dashboard.
     counts = {(row["judge"], row["service"], row["outcome"]): row["counted"] for row in rows}
     # What has an outcome may get any: a series that begins above 0 hides its first increase from Prometheus.
     for judge, service in {key[:2] for key in counts}:

@@ -17,9 +17,9 @@ from qualitrace_monitors.notify.receiver import UNREACHABLE, DeliveryFailed, Rec
 MAX_PAUSE = 600.0
 """Seconds: a receiver that asks for a longer pause is often back sooner, and an alert is of use only in time."""
 ANSWER_BYTES = 2048
-"""Of an answer, to say why it refuses."""
+"""How much of an answer is read, to say why it refuses."""
 
-# Of 4xx, those that say "not now" instead of "not this".
+# The statuses among 4xx that say "not now" instead of "not this".
 _TRY_AGAIN = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 
 

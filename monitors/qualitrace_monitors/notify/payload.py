@@ -19,9 +19,9 @@ NOT_ENDED = "0001-01-01T00:00:00Z"
 GROUP_BY = ("alertname", "service")
 
 MOST_BYTES = 20_000
-"""Of a body: chats and pagers refuse longer ones, or cut them where they please."""
+"""The size of a body: chats and pagers refuse longer ones, or cut them where they please."""
 LABEL_BYTES = 500
-"""Of a label's value; the names of services, which come from outside, are shorter in any script."""
+"""The size of a label's value; names of services, which come from outside, are shorter in any script."""
 ALERT_PAGE = "alert_page"
 """The annotation with the address of the alert's own page."""
 LINKS = (ALERT_PAGE, "dashboard", "runbook_url")

@@ -45,7 +45,7 @@ class ActiveAlert:
         value, interval, samples: the rule's quantity over `window` at the last evaluation; None without data.
         shown: the value as people read it.
         change: what the rule's watch knows of the change; None where it watches no mean.
-        before: the quantity in the day before the change; None where it is no judge's, or without scores.
+        before: the quantity in the day before the change; None where it is not a judge's, or without scores.
         summary, explanation: what its notification said, and what of the traffic explains the change; empty before.
         receivers: who is notified.
         deliveries: what became of its notifications.

@@ -18,11 +18,10 @@ _ORDER: Sequence[Severity] = ("critical", "warning", "info")
 
 LAG_SECONDS = 120.0
 """How long a request may wait beyond the assembly of its trace: a batch is stored each second."""
-FULL_SHARE = 0.5
-"""Of the journal's size, and of a budget's limit 0.9: time is left to do something."""
-SPENT_SHARE = 0.9
+FULL_SHARE, SPENT_SHARE = 0.5, 0.9
+"""How full the journal is, and how much of a budget is spent, when it is shown: time is left to do something."""
 LEAST_FREE_BYTES = 1 << 29
-"""Of the disk: the journal, the state and MLflow's own database grow there, each with a write-ahead log."""
+"""Free space of the disk: the journal, the state and MLflow's own database grow there, each with a write-ahead log."""
 SLOWED_SHARE = 0.5
 """A judge is shown if its budgets let it score less than that share of its rate."""
 

@@ -45,7 +45,7 @@ def _written(content: dict[str, Any]) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes expressions of several lines as such, and each value anew."""
+    """Writes expressions of several lines as such, and each value again."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

@@ -47,7 +47,7 @@ def spend(rule: AlertRule, runbooks: str) -> Iterator[Alert]:
 
 def silence(rule: AlertRule, runbooks: str) -> Iterator[Alert]:
     """Yield `no_scores for 15m` or `no_requests for 15m`: a counter that is there and does not grow."""
-    # These counters are those of the state database: they do not begin anew when the server does.
+    # These counters are those of the state database: they do not start over when the server does.
     judged = rule.when.quantity == "no_scores"
     counter = "qualitrace_judgements_total" if judged else "qualitrace_traces_total"
     outcome, by = {"outcome": "scored" if judged else "stored"}, "service, judge" if judged else "service"

@@ -1,1 +1,1 @@
-"""Reads the configuration anew while the server runs: what changes, what cannot, and who is asked."""
+"""Reads the configuration again while the server runs: what changes, what cannot, and who is asked."""

@@ -62,7 +62,7 @@ class Configuration:
             raise ConfigError(str(path), [f"not UTF-8 text, or too long: {error}"]) from None
 
     def read_again(self) -> Self:
-        """Read the file anew.
+        """Read the file again.
 
         Raises:
             ConfigError: with every mistake in it, or with each setting that changed and cannot be reloaded.

@@ -55,7 +55,7 @@ def read_record(line: str) -> dict[str, Any]:
     """Read a line of a JSONL file.
 
     Raises:
-        ValueError: it is no JSON object; the message says what is wrong.
+        ValueError: it is not a JSON object; the message says what is wrong.
     """
     try:
         record: Any = json.loads(line)

@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 RESTART_WAIT = wait_exponential(multiplier=0.5, max=30)
 STABLE_SECONDS = 60.0
-"""A process that ran this long did not crash because of how it was started: the waits begin anew."""
+"""A process that ran this long did not crash because of how it was started: the waits start over."""
 START_FACTOR = 4
 """How many times longer the first sign of life may take: on a busy machine Python takes seconds to load the program."""
 STACKS_SECONDS = 1.0

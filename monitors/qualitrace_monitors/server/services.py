@@ -65,7 +65,7 @@ class Services:
     Args:
         collect: run the pipeline from the journal to MLflow.
         monitor: judge, alert and notify.
-        reloader: asks for the configuration to be read anew; None where nobody supervises this process.
+        reloader: asks for the configuration to be read again; None where nobody supervises this process.
     """
 
     def __init__(self, config: Config, *, collect: bool, monitor: bool, reloader: Reloader | None = None) -> None:

@@ -34,7 +34,7 @@ def supervise(configuration: Configuration, parts: Sequence[str], requests: Requ
     """Run the processes of `parts` (collector, monitor) until SIGTERM or SIGINT.
 
     Args:
-        requests: says when to read the configuration anew.
+        requests: says when to read the configuration again.
 
     Returns:
         The exit code: 1 if a process exited before the first ready line.
@@ -53,7 +53,7 @@ class Supervisor:
 
     Args:
         locks: file descriptors that the processes must inherit.
-        requests: says when to read the configuration anew.
+        requests: says when to read the configuration again.
         stop: ends `run`.
     """
 
@@ -108,7 +108,7 @@ class Supervisor:
         return ChildProcess(name, command, WORK_STOP_SECONDS, descriptors, SILENCE_SECONDS, stdin=text)
 
     def _reload(self) -> None:
-        """Read the configuration anew, and start what it concerns again; without success go on as before."""
+        """Read the configuration again, and restart what it concerns; if that fails, go on as before."""
         before = self._configuration
         try:
             after = before.read_again()

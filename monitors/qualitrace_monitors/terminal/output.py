@@ -12,7 +12,7 @@ STYLES = {
     **dict.fromkeys(("unsure", "pending", "warning"), "yellow"),
     **dict.fromkeys(("fail", "firing", "critical", "problems", "failed", "given_up"), "bold red"),
 }
-"""Of words that say how good something is."""
+"""The colours of words that say how good something is."""
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as of any program that SIGINT ends."""

@@ -13,7 +13,7 @@ from qualitrace_collector.state import read_only
 MOST_AT_ONCE = 1000
 """Scores that are in memory at once: each may have a rationale of 400 characters."""
 OVERLAP_SECONDS = 2.0
-"""How much later than another a score may be written that was given before it: judges score in several threads, and
+"""How long after a later score an earlier one may be written: judges score in several threads, and
 each writes within a transaction."""
 _COLUMNS = "trace_id, judge, tier, service, value, label, rationale, scored_at"
 _KEYS = "scored_at, trace_id, judge, tier"

@@ -13,9 +13,9 @@ from qualitrace_monitors.terminal.output import printable
 ASK_SECONDS = 10.0
 """How long an answer may take: the server reads what is shown from its database, which may be busy."""
 MOST_CHARACTERS = 300
-"""Of an answer that is no status."""
+"""How much is shown of an answer that is not a status."""
 FORMAT = 1
-"""Of `/status.json`."""
+"""The version of `/status.json` that is read."""
 
 
 class Away(Exception):

@@ -19,7 +19,7 @@ from qualitrace_monitors.terminal.scores import Filter, NewScores
 LOOK_SECONDS = 0.5
 MOST_LINES = 10_000
 WIDTHS = (24, 6, 5, 16, 16, 6, 35)
-"""Of time, verdict, value, service, judge, tier and trace id; a longer name takes its place."""
+"""Columns of time, verdict, value, service, judge, tier and trace id; a longer name takes the room that it needs."""
 
 
 @click.command()

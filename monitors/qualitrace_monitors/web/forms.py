@@ -8,7 +8,7 @@ from starlette.requests import Request
 from qualitrace_monitors.web.page import BadQuery
 
 MOST_BYTES = 16_384
-"""Of a form: a label, a comment and where to go next."""
+"""The size of a form: a label, a comment and where to go next."""
 MOST_FIELDS = 20
 
 

@@ -9,7 +9,7 @@ from hashlib import blake2b
 
 _PERSON = b"part name"  # other marks are made with the key, too
 _MARK_BYTES = 4
-"""Of a mark: of fifty values no two have the same."""
+"""The length of a mark: no two of fifty values have the same."""
 
 
 @dataclass(frozen=True, slots=True)

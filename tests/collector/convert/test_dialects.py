@@ -319,7 +319,7 @@ def test_a_tool_call_beside_the_output_messages_goes_with_them():
 
 
 def test_pydantic_ais_run_is_parted_into_question_and_answer():
-    """The history of a run ends with the answer, which is no part of what was asked."""
+    """The history of a run ends with the answer, which is not a part of what was asked."""
     history = json.loads(MESSAGES) + json.loads(ANSWERS)
     values = {"gen_ai.operation.name": "invoke_agent", "pydantic_ai.all_messages": json.dumps(history)}
     run = converted(recorded(values | {"final_result": "So."}))

@@ -76,7 +76,7 @@ def test_stream_is_known_by_what_recorded_it() -> None:
 
 
 def test_recorded_stream_of_langchain() -> None:
-    """Its parameters say that it is no stream; its message is made of chunks."""
+    """Its parameters say that it is not a stream; its message is made of chunks."""
     path = RECORDINGS / "langchain__openinference__rag_async_stream.otlp.pb"
     (piece,) = pieces_in(ExportTraceServiceRequest.FromString(path.read_bytes()))
     usage: Any = aggregate_usage_from_spans(convert(piece, "shop").spans)
@@ -84,7 +84,7 @@ def test_recorded_stream_of_langchain() -> None:
 
 
 def test_reported_tokens_stay() -> None:
-    """What the provider reports is not touched, nor is a call that is no stream, or failed."""
+    """What the provider reports is not touched, nor is a call that is not a stream, or failed."""
     reported = {"gen_ai__usage__input_tokens": 21, "gen_ai__usage__output_tokens": 9}
     assert usage_of(call(gen_ai__request__stream=True, **reported)) == ((21, 9), [])
     assert usage_of(call()) == (None, [])

@@ -401,7 +401,7 @@ def test_the_texts_of_what_was_found_are_the_documents(outputs: Any):
 
 
 def test_a_record_without_a_text_counts_as_its_json():
-    """An answer may rest on any of its fields; beside texts also on an id and a score, which alone are no texts."""
+    """An answer may rest on any of its fields; beside texts also on an id and a score, which alone are not texts."""
     rows = [{"city": "Hamburg", "ferries": 18}, {"id": "a", "score": 0.5, "vector": [0.1, 0.2]}]
     assert [found["page_content"] for found in documents(rows)] == [
         '{"city": "Hamburg", "ferries": 18}',

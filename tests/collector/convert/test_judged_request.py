@@ -57,7 +57,7 @@ def test_a_request_without_an_answer_is_not_judged_in_place_of_one_that_has() ->
 
 
 def test_a_request_that_only_fetched_passages_before_belongs_to_the_answer() -> None:
-    """A client may ask for documents first; what it fetches after the answer was no source of it."""
+    """A client may ask for documents first; what it fetches after the answer was not a source of it."""
     before = request(1, 0, retriever_span(1, 2, 1, query="one?", passages=["Fetched before."]))
     answer = request(11, 5, chat_span(1, 12, 11, question="Question one?", answer="Answer one."))
     after = request(21, 9, retriever_span(1, 22, 21, query="two?", passages=["Fetched after."]))

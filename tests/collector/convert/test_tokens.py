@@ -462,7 +462,7 @@ def test_a_circle_of_parents_counts_nowhere():
 
 
 def test_embeddings_are_counted_apart():
-    """Their tokens are no part of the chat's, which MLflow totals."""
+    """Their tokens are not part of the chat's, which MLflow totals."""
     spans = [call(**counts(10, 5)), openinference(2, 1, kind="EMBEDDING", **tokens(7, 0))]
     spent = spending(trace_of(*spans).stored)
     assert [(item.input, item.embedding) for item in spent] == [(10, False), (7, True)]

@@ -110,7 +110,7 @@ def test_session_user_and_prompt_version_travel_with_the_sample():
 
 
 def test_a_trace_without_any_genai_span_is_recognised():
-    """A health check is no GenAI trace; a database call below a chat is part of one."""
+    """A health check is not a GenAI trace; a database call below a chat is part of one."""
     assert not converted([span(1, 1, name="GET /healthz", http__route="/healthz")]).is_genai
     assert converted([span(1, 1), chat_span(1, 2, 1, question="Q?", answer="A.")]).is_genai
 

@@ -96,7 +96,7 @@ def test_a_name_beside_numbered_messages_hides_none() -> None:
 
 
 def test_a_prompts_name_makes_no_call() -> None:
-    """A span that has a model and a prompt's name, but neither messages nor tokens, is no call of the model."""
+    """A span that has a model and a prompt's name, but neither messages nor tokens, is not a call of the model."""
     lookup = span(1, 2, 1, gen_ai__request__model="m")
     lookup.attributes.extend(attributes(NAMED))
     assert converted(span(1, 1), lookup)[1].span_type != "CHAT_MODEL"

@@ -277,7 +277,7 @@ def test_json_reports_the_same(make: Callable[..., Collector], ask: Callable[...
 
 
 def test_nothing_received_says_where_to_send(make: Callable[..., Collector], ask: Callable[..., Result]):
-    """An empty state database is no error."""
+    """An empty state database is not an error."""
     make()
     shown = ask()
     assert shown.exit_code == 0

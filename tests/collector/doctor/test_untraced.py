@@ -120,7 +120,7 @@ def test_passages_without_a_retriever(make: Callable[..., Collector], ask: Calla
 
 
 def test_the_sdk_names_what_the_application_imported(make: Callable[..., Collector], ask: Callable[..., Result]):
-    """A name that is no library's is no advice."""
+    """A name that is not a library's is no advice."""
     collector = make()
     root = chat_span(1, 1, question="Q?", answer="A.")
     root.attributes.extend(attributes({"qualitrace.untraced_libraries": '["haystack", "rm -rf /"]'}))
@@ -220,7 +220,7 @@ def test_a_function_that_returns_nothing_lacks_nothing(make: Callable[..., Colle
 
 @pytest.mark.parametrize("name", ["strands__tools", "pydantic-ai__structured", "smolagents__tools", "mcp__http"])
 def test_a_tools_result_is_no_passage_without_a_retriever(make: Callable[..., Collector], name: str):
-    """It stands in the prompt, too, and has the span of its tool; a form of the answer is no tool."""
+    """It stands in the prompt, too, and has the span of its tool; a form of the answer is not a tool."""
     collector = make()
     payload = (RECORDINGS / f"{name}.otlp.pb").read_bytes()
     collector.journal.append([JournalEntry(signal="traces", payload=payload, received_at=collector.now)])

@@ -193,7 +193,7 @@ def test_processes_may_make_the_file_at_the_same_moment(tmp_path: Path) -> None:
 
 
 def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
-    """A SQLite file that is no journal is named with the remedy, and not a byte of it changes."""
+    """A SQLite file that is not a journal is named with the remedy, and not a byte of it changes."""
     foreign = sqlite3.connect(tmp_path / "journal.db")
     foreign.execute("CREATE TABLE theirs (x)")
     foreign.close()

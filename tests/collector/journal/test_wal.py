@@ -79,7 +79,7 @@ def test_a_damaged_tail_is_reported_with_its_size(
 
 
 def test_frames_of_an_earlier_log_are_no_tail(tmp_path: Path) -> None:
-    """SQLite starts the log anew over its old frames, which are no damage."""
+    """SQLite starts the log anew over its old frames, which are not damage."""
     journal = SqliteJournal(tmp_path / "journal.db", 1 << 30)
     for _ in range(200):
         journal.append([JournalEntry(signal="traces", payload=b"x" * PAYLOAD_BYTES, received_at=1.0)])

@@ -155,7 +155,7 @@ def test_what_mlflow_refuses_is_halved(store: TraceStore, answers: Callable[...,
 
 
 def test_rejected_spans_are_refused(store: TraceStore, answers: Callable[..., None]):
-    """OTLP's partial success is no success."""
+    """OTLP's partial success is not a success."""
     partial = b"\x0a\x02\x08\x01"  # partial_success {rejected_spans: 1}
     answers((200, PROTOBUF, partial), WELL, NO_TRACE, WELL)
     assert list(store.save([trace()])) == [trace().trace_id]

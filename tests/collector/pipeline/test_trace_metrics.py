@@ -97,7 +97,7 @@ TEN = {"m": {"input": 10.0, "usd": 1.0}}
     ids=["the same", "more", "another model", "renamed", "renamed and more", "less"],
 )
 def test_what_late_spans_add_is_the_growth(now: Spent, more: Spent):
-    """By model and kind, and no more than the whole has grown by: a call that goes by another name is no new one."""
+    """By model and kind, and no more than the whole has grown by: a call that goes by another name is not a new one."""
     assert gained(TEN, now) == more
     assert gained(added(TEN, more), now) == {}
 

@@ -17,7 +17,7 @@ from qualitrace_collector.process.backoff import seconds_asked
     [("7", 7.0), ("0.5", 0.5), ("-5", 0.0), ("soon", None), ("", None), ("inf", None), ("nan", None), (None, None)],
 )
 def test_seconds(header: str | None, seconds: float | None) -> None:
-    """Whole and broken numbers are read, what is past is now, and what is no time is none."""
+    """Whole and broken numbers are read, what is past is now, and what is not a time is none."""
     assert seconds_asked(header, 0.0) == seconds
 
 

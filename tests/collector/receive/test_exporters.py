@@ -33,7 +33,7 @@ def test_the_http_span_exporter_is_understood(receiver: Any, compression: Compre
 
 
 def test_the_http_log_exporter_is_understood(receiver: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """A GenAI event inside a span is journalled as logs; one outside of any is rejected, which is no error."""
+    """A GenAI event inside a span is journalled as logs; one outside of any is rejected, which is not an error."""
     caplog.set_level(logging.WARNING)
     provider = LoggerProvider()
     exporter = OTLPLogExporter(f"http://{receiver.http}/v1/logs")

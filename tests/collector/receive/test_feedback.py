@@ -18,7 +18,7 @@ TOKENS = [{"token": "t0ken-of-acme", "tenant": "acme"}, {"token": "t0ken-of-glob
 
 
 def give(receiver: Receiver, body: Any, token: str = "", **headers: str) -> httpx.Response:
-    """Post feedback; a body that is no bytes is sent as JSON."""
+    """Post feedback; a body that is not bytes is sent as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     sent = {"Content-Type": "application/json"} | headers | ({"Authorization": f"Bearer {token}"} if token else {})
     return httpx.post(f"http://{receiver.http}/v1/feedback", content=content, headers=sent, timeout=20)
@@ -129,7 +129,7 @@ def test_without_tokens_a_made_up_one_gives_no_rate_of_its_own(start_receiver: C
 
 @pytest.mark.parametrize("header", [{"Content-Type": "text/plain"}, {"Content-Encoding": "gzip"}])
 def test_only_plain_json_is_taken(receiver: Receiver, header: dict[str, str]):
-    """415: what a form of a foreign web page can post is no feedback."""
+    """415: what a form of a foreign web page can post is not feedback."""
     assert give(receiver, THUMB, **header).status_code == 415
     assert receiver.payloads() == []
 

@@ -119,7 +119,7 @@ def test_a_message_too_large_is_refused_for_good(
 def test_a_message_that_does_not_parse_is_an_invalid_argument(
     receiver: Any, connect: Callable[..., Any], eventually: Callable[..., Any]
 ) -> None:
-    """Bytes that are no request are the client's mistake, not an internal error: counted, no retry."""
+    """Bytes that are not a request are the client's mistake, not an internal error: counted, no retry."""
     call = connect(receiver).unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
     error = refusal(lambda: call(b"\xff\xff\xff", timeout=20))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT

@@ -178,7 +178,7 @@ def test_an_idle_connection_ends_at_its_time(start_receiver: Callable[..., Any],
 def test_endless_framing_is_cut_off_by_size(
     receiver: Any, connect: Connect, eventually: Callable[..., Any], start: bytes
 ) -> None:
-    """Nobody fills the memory with what is no body: soon after 64 KiB of it the sender gets 400 and the end."""
+    """Nobody fills the memory with what is not a body: soon after 64 KiB of it the sender gets 400 and the end."""
     connection = connect(receiver.http, start)
     sent = len(start)
     with suppress(ConnectionError):

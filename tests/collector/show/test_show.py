@@ -187,7 +187,7 @@ def test_a_wrong_folder_gets_no_database(tmp_path: Path, ask: Callable[..., Resu
 def test_a_mistake_is_named_with_its_place(
     make: Callable[..., Collector], ask: Callable[..., Result], tmp_path: Path, options: tuple[str, ...], says: str
 ):
-    """No trace id, an unknown one, and files that are no request: an error, and exit code 1 or 2."""
+    """No trace id, an unknown one, and files that are not a request: an error, and exit code 1 or 2."""
     make()
     (tmp_path / "broken.json").write_text("{")
     (tmp_path / "empty.json").write_text("{}")

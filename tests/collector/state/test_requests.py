@@ -94,7 +94,7 @@ def test_percentiles_of_durations_come_from_counts(database: Database, share: fl
 
 
 def test_a_duration_beyond_all_bounds_is_the_last_bound() -> None:
-    """A trace of a day is no outlier that is shown as a number; without requests there is none."""
+    """A trace of a day is not an outlier that is shown as a number; without requests there is none."""
     none = [0] * len(DURATIONS)
     assert duration_percentile([*none[:-1], 3], 0.95) == DURATION_BOUNDS[-1]
     assert duration_percentile(none, 0.95) is None

@@ -137,7 +137,7 @@ def test_a_rule_without_scores_says_why(run: Run, incident: float, rule: dict[st
 
 
 def test_an_empty_database_has_nothing_to_replay(run: Run, database: Database) -> None:
-    """It is no mistake."""
+    """It is not a mistake."""
     result = run()
     assert (result.exit_code, "0 scores" in result.output) == (0, True)
     assert "there are no scores by groundedness in this time" in result.output

@@ -14,7 +14,7 @@ AddScore = Callable[..., str]
 
 
 def test_a_process_that_was_stopped_takes_nobody_for_silent(database: Database, add_score: AddScore) -> None:
-    """Hours of a stop are no silence and no wait of `for`; what it then watches itself counts, also if it is slow."""
+    """Hours of a stop are neither silence nor a wait of `for`; what it then watches itself counts, also if it is slow."""
     rules = [
         AlertRule.model_validate({"name": name, "judge": "groundedness", "when": "no_scores for 10m", **options})
         for name, options in {"silent": {}, "patient": {"for": "5m"}}.items()

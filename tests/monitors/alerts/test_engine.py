@@ -412,7 +412,7 @@ def test_unsure_verdicts_can_be_watched(label: str, fires: bool, database: Datab
 
 
 def test_a_service_that_was_silent_for_a_period_begins_anew(database: Database, failing: Callable[..., None]) -> None:
-    """What it showed a month ago is no reason to call anybody, and its row is gone."""
+    """What it showed a month ago is not a reason to call anybody, and its row is gone."""
     failing()
     engine = engine_on(database, rule_with(false_alarms="5% per 1d"))
     engine.evaluate(NOW)

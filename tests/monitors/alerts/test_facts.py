@@ -231,7 +231,7 @@ def test_a_service_that_was_shut_down_ends_its_alert(
 
 
 def test_requests_that_wait_to_be_stored_are_not_missing(database: Database, add_score: AddScore) -> None:
-    """While MLflow is away nothing is stored: that is no silence of the applications."""
+    """While MLflow is away nothing is stored: that is not silence of the applications."""
     held_up = [True]
     engine = engine_on(database, "no_requests for 15m", OwnState(storing_is_held_up=lambda _: held_up[0]))
     put(database, NOW)

@@ -259,7 +259,7 @@ def test_a_rule_that_names_a_tier_rests_on_it_alone(
 
 
 def test_a_rise_is_looked_for_from_the_other_side(database: Database, cascade: Cascade) -> None:
-    """`pass_rate > 0.2`, as of a judge that finds attacks: what the model never said is no pass."""
+    """`pass_rate > 0.2`, as of a judge that finds attacks: what the model never said is not a pass."""
     engine = engine_on(database, when="pass_rate > 0.2")
     with cascade.writing():
         for number in range(400):

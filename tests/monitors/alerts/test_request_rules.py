@@ -109,7 +109,7 @@ def test_a_trace_without_the_value_says_nothing(database: Database) -> None:
 
 
 def test_a_rule_may_be_about_a_part_of_the_traffic(database: Database) -> None:
-    """The errors of one route are no matter of a rule on another, also within a session."""
+    """The errors of one route do not matter to a rule on another, also within a session."""
     engine = engine_on(database, "error_rate > 10%", match={"route": "/ask*"})
     for number in range(60):
         put(database, NOW, [True], slices={"route": "/admin"}, session=f"user {number}")

@@ -78,7 +78,7 @@ def test_a_release_that_replaced_another_is_named(database: Database, add_score:
 
 
 def test_a_fall_of_all_alike_is_explained_by_nothing(database: Database, add_score: AddScore) -> None:
-    """Chance makes one of several parts the worst; that is no reason to name it."""
+    """Chance makes one of several parts the worst; that is not a reason to name it."""
     serve(database, add_score, NOW - 9000, {"1.3": 20, "1.4": 20, "1.5": 20}, 400)
     serve(database, add_score, NOW, {"1.3": 24, "1.4": 24, "1.5": 24}, 40)
     said = description(database, NOW + 100)

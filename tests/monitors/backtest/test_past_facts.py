@@ -141,7 +141,7 @@ def test_sums_by_the_hour_say_what_hours_cost_and_not_who_was_silent(database: D
 def test_who_was_silent_before_is_silent_when_the_replay_begins(
     silent: float, expected: list[tuple[str, float]], database: Database, tmp_path: Path
 ) -> None:
-    """What came before the minutes that are known is no news, and who left a week ago is not expected."""
+    """What came before the minutes that are known is not news, and who left a week ago is not expected."""
     rules = rules_of(silent="no_requests for 30m")
     until = START + 12 * DAY
     begin = (until - 26 * HOUR) // HOUR * HOUR

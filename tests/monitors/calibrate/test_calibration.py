@@ -203,5 +203,5 @@ def test_scores_that_both_sides_could_decide_go_to_the_side_that_errs_less():
     ],
 )
 def test_labels_are_read_in_the_forms_that_people_give(value: object, good: bool | None):
-    """True or false, 0 to 1, and words; anything else is no label."""
+    """True or false, 0 to 1, and words; anything else is not a label."""
     assert read_label(value) is good

@@ -104,7 +104,7 @@ def test_a_calibration_from_labels_to_a_judge_that_uses_it(bench: Bench):
 
 
 def test_end_users_do_not_calibrate(bench: Bench):
-    """Feedback of source `user` is no label; an expert's by the same door is."""
+    """Feedback of source `user` is not a label; an expert's by the same door is."""
     first, second = bench.answers(2)
     bench.score([first, second], 0.9, "pass")
     bench.label([first], True, **{"qualitrace.feedback.source": "user"})

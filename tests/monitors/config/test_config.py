@@ -221,7 +221,7 @@ SECRETS = {
 @pytest.mark.parametrize("place", SECRETS)
 @pytest.mark.parametrize("secret", ["", " ", "two words", "end\\n", "\\tword", "corréct", "a\\u2028b", "\\x00"])
 def test_a_secret_that_cannot_be_sent_is_a_mistake(place: str, secret: str, tmp_path: Path):
-    """Whatever is no visible ASCII is refused at once, by the name of its setting, and is not shown."""
+    """Whatever is not visible ASCII is refused at once, by the name of its setting, and is not shown."""
     text = SECRETS[place].replace("KEY", place.rpartition(".")[2]).replace("VALUE", f'"{secret}"')
     (found,) = mistakes(text, tmp_path)
     assert found.startswith(f"{place}: ")
@@ -271,7 +271,7 @@ def test_an_address_that_cannot_be_listened_on_is_a_mistake(door: str, address: 
 
 
 def test_an_unset_variable_is_reported_once(tmp_path: Path):
-    """That the empty text in its place is no secret either would only lead astray."""
+    """That the empty text in its place is not a secret either would only lead astray."""
     found = mistakes("notify: {ops: {url: 'http://x', secret: '${env:QUALITRACE_UNSET}'}}", tmp_path)
     assert found == ["notify.ops.secret: the environment variable QUALITRACE_UNSET is not set"]
 
@@ -395,7 +395,7 @@ def test_a_rule_on_a_cascade_rests_on_both_of_its_judges(cascade: bool, rule: di
 
 
 def test_judging_can_be_turned_off():
-    """`judges: []` is no mistake."""
+    """`judges: []` is not a mistake."""
     assert parse_config({"judges": []}, Config).judges == ()
 
 

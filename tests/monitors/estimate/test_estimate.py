@@ -153,7 +153,7 @@ def test_a_service_may_have_so_many_routes(database: Database, add_score: AddSco
 def test_an_endless_session_is_linked_in_parts(
     database: Database, add_score: AddScore, estimator: Estimator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A name that all traffic shares is no session; the work for each score stays bounded."""
+    """A name that all traffic shares is not a session; the work for each score stays bounded."""
     monkeypatch.setattr(counting, "SESSION_SCORES", 10)
     for number in range(35):
         add_score(database, "pass", NOW + number / 100, session="all")

@@ -70,7 +70,7 @@ def test_unsure_scores_widen_it(database: Database, add_score: AddScore) -> None
 
 
 def test_a_release_that_lives_keeps_its_first_scores(database: Database, add_score: AddScore) -> None:
-    """A start that moved on would be no fixed one; a release that is gone is forgotten."""
+    """A start that moved on would not be fixed; a release that is gone is forgotten."""
     add_score(database, "pass", NOW, release="old", service="faq")
     for hour in range(4):
         add_score(database, "pass", NOW + 3600 * hour, release="1")

@@ -128,7 +128,7 @@ def flaky_endpoint() -> Iterator[tuple[str, list[Any]]]:
 
 
 def test_an_endpoint_that_is_away_is_asked_again(flaky_endpoint: tuple[str, list[Any]]):
-    """A 503 costs no row; an answer that is no JSON is an error that names the endpoint."""
+    """A 503 costs no row; an answer that is not JSON is an error that names the endpoint."""
     url, asked = flaky_endpoint
     assert answerer(f"{url}/answer")(row({"question": "Why?"})) == ("Yes.", ("P",))
     assert asked == [{"question": "Why?"}] * 2

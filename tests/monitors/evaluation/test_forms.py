@@ -79,7 +79,7 @@ def test_an_answer_is_read_in_every_form_from_everywhere(form: str, kind: str, t
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("form", CONTEXTS)
 def test_passages_are_read_in_every_form_from_everywhere(form: str, kind: str, tmp_path: Path):
-    """One text, one document or lists of them; items that hold nothing are no passages."""
+    """One text, one document or lists of them; items that hold nothing are not passages."""
     row_cells = {"inputs": QUESTION, "outputs": ANSWER, "context": CONTEXTS[form]}
     (row,) = read_rows(carried(row_cells, kind, tmp_path))
     assert row.context == (ANSWER,)

@@ -115,7 +115,7 @@ THOUGHT = {"thought": True, "text": OTHER}
     ],
 )
 def test_every_form_is_read_with_nothing_but_the_message(answered: Answer, model: str, body: dict[str, Any]) -> None:
-    """On each route thoughts are left out, parts joined, and missing counts are no matter."""
+    """On each route thoughts are left out, parts joined, and missing counts do not matter."""
     score = answered(body)(model)
     assert (score.value, score.label) == (0.9, "pass")
 

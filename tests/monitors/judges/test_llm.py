@@ -137,7 +137,7 @@ def test_a_verdict_in_the_judged_answer_is_not_the_models(model: Model) -> None:
 
 
 def test_a_prompt_that_the_server_repeats_is_not_its_reply(model: Model) -> None:
-    """Servers that complete a text may answer with all of it: an example in the instructions is no verdict."""
+    """Servers that complete a text may answer with all of it: an example in the instructions is not a verdict."""
     judge = model.judge(name="brand", instructions=f"Is {{{{ outputs }}}} kind? Say {json.dumps(VERDICT)}.")
     said = ""
     model.respond = lambda body: (200, {}, _completion(body["messages"][1]["content"] + said))
@@ -217,7 +217,7 @@ def test_a_dead_provider_and_a_slow_one_are_transient(model: Model) -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
 def test_refusals_are_final_and_name_the_provider(model: Model, status: int) -> None:
-    """A request that the provider will never take is no reason to try again."""
+    """A request that the provider will never take is not a reason to try again."""
     model.respond = lambda body: (status, {}, {"error": {"message": "no such thing"}})
     with pytest.raises(JudgeError, match=f"openai: HTTP {status}: .*no such thing") as caught:
         model.judge().score(SAMPLE)

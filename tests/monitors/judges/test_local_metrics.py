@@ -86,7 +86,7 @@ def test_personal_data_fails_and_is_not_repeated(answer: str, kind: str) -> None
     ],
 )
 def test_numbers_that_are_no_personal_data_pass(answer: str) -> None:
-    """Years, prices, order numbers, wrong check digits and reserved domains are no leak."""
+    """Years, prices, order numbers, wrong check digits and reserved domains are not leaks."""
     assert judged("pii", outputs=answer).label == "pass"
 
 

@@ -157,7 +157,7 @@ def test_to_unify_twice_is_to_unify_once(text: str):
     ],
 )
 def test_words_that_a_reader_takes_for_the_same_are_the_same(one: str, other: str):
-    """Case, optional marks, stretched and full-width letters are no difference."""
+    """Case, optional marks, stretched and full-width letters make no difference."""
     assert folded(unified(one)) == folded(unified(other))
 
 

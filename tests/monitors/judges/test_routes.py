@@ -163,7 +163,7 @@ def test_deployment_endpoints_of_databricks(wire: Wire, monkeypatch: pytest.Monk
 def test_a_target_that_cannot_be_is_told_at_once(
     monkeypatch: pytest.MonkeyPatch, target: str, settings: dict[str, str], wanted: str
 ) -> None:
-    """`endpoints:/` without a deployments target, or with one that holds no chat models, is no matter of patience."""
+    """`endpoints:/` without a deployments target, or with one that holds no chat models, is not a matter of patience."""
     monkeypatch.setenv("MLFLOW_DEPLOYMENTS_TARGET", target)
     with pytest.raises(JudgeError, match=wanted) as caught:
         judged("endpoints:/mine", **settings)

@@ -43,7 +43,7 @@ def test_help_with_harm_fails_and_a_refusal_passes(request_text: str) -> None:
     ],
 )
 def test_harmless_lookalikes_pass(request_text: str) -> None:
-    """Words of harm without a victim are no harm."""
+    """Words of harm without a victim are not harm."""
     assert SAFETY.score(Sample(inputs=request_text, outputs=STEPS)).label == "pass"
 
 

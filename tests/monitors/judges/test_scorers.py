@@ -150,7 +150,7 @@ def test_what_goes_wrong_is_told(scorer: str, error: type[Exception], wanted: st
 
 
 def test_without_passages_a_retrieval_scorer_does_not_apply() -> None:
-    """MLflow's complaint about a missing retriever span is no failure of the judge."""
+    """MLflow's complaint about a missing retriever span is not a failure of the judge."""
     with pytest.raises(NotApplicable, match="passages"):
         judged("mlflow.RetrievalGroundedness", Sample(inputs="Q", outputs="A"), model="openai:/m")
 
@@ -188,7 +188,7 @@ def test_third_parties_see_texts(phoenix: list[dict[str, Any]], answer: str, lab
 
 
 def test_without_passages_a_third_party_does_not_apply(phoenix: list[dict[str, Any]]) -> None:
-    """Phoenix' complaint about its missing reference is no failure of the judge."""
+    """Phoenix' complaint about its missing reference is not a failure of the judge."""
     with pytest.raises(NotApplicable, match="passages"):
         judged("phoenix.Hallucination", Sample(inputs="Q", outputs="A"), model="openai:/m")
     assert phoenix == []

@@ -225,7 +225,7 @@ def test_a_score_is_read_in_any_notation(score: str) -> None:
     ],
 )
 def test_a_score_off_the_scale_is_no_verdict(score: str) -> None:
-    """A bare 8 may be of 10 or of 100; what is no number, or is none in 0 to 1, is not made one."""
+    """A bare 8 may be of 10 or of 100; what is not a number, or is none in 0 to 1, is not made one."""
     with pytest.raises(JudgeError, match="score: must be a number from 0 to 1"):
         read_verdict(stated(score))
 

@@ -317,7 +317,7 @@ def test_what_no_budget_pays_for_in_a_day_is_skipped(make: Callable[..., Monitor
 
 
 def test_what_was_paid_for_before_is_not_skipped(make: Callable[..., Monitor]):
-    """A verdict in the cache costs nothing, so an empty budget is no reason to give the sample up."""
+    """A verdict in the cache costs nothing, so an empty budget is not a reason to give the sample up."""
     monitor = make("llm")
     monitor.put(1, answer="A.")
     monitor.worker.step()

@@ -331,7 +331,7 @@ class TestReadAtAScrape:
         assert web.sample(name, service="bank", **labels) == NOW - 60
 
     def test_what_waits_for_receivers_is_exported(self, database: Database, web: WebStand) -> None:
-        """How many notifications, for how long the oldest, and when the receiver last took one; nothing is no age."""
+        """How many notifications, for how long the oldest, and when the receiver last took one; nothing has no age."""
         with database.transaction() as connection:
             for age, receiver in ((90, "ops"), (60, "ops"), (30, "chat")):
                 Outbox.put(connection, receiver, "{}", NOW - age)

@@ -130,7 +130,7 @@ class TestSilentJudges:
     def test_one_that_never_scored(
         self, database: Database, open_web: OpenWeb, counts: dict[str, int], severity: str, reason: str
     ) -> None:
-        """By what became of its traces; what the configuration may mean so is no warning."""
+        """By what became of its traces; what the configuration may mean so is not a warning."""
         outcomes(database, "groundedness", **counts)
         request_minutes(database, 300)
         found = problems(open_web(**QUIET, judges=["groundedness"]))["no_scores groundedness"]

@@ -42,7 +42,7 @@ def test_each_row_gets_its_score_in_order(tmp_path: Path) -> None:
 
 
 def test_bad_lines_and_missing_fields_say_why_and_end_nothing(tmp_path: Path) -> None:
-    """Each line keeps its place: what is no row fails with its number, what lacks a text is not applicable."""
+    """Each line keeps its place: what is not a row fails with its number, what lacks a text is not applicable."""
     rows = ["{broken", "[1]", {**GOOD, "output": 5}, {**GOOD, "context": [1]}, {"output": "So."}, GOOD]
     result, lines = run(tmp_path, rows, "--metric", "groundedness")
     assert [line["status"] for line in lines] == ["failed"] * 4 + ["not_applicable", "scored"]

@@ -162,7 +162,7 @@ print(type(openai.resources.chat.completions.Completions.create).__name__)
 
 
 def test_instrument_takes_anything(programs: Any) -> None:
-    """Something that is no instrumentor costs a warning, not an exception."""
+    """Something that is not an instrumentor costs a warning, not an exception."""
     done = run(programs, "qualitrace.init()\nqualitrace.instrument('openai')\nprint('on')")
     assert done.output == "on\n"
     assert "takes an object with a method instrument, not 'openai'" in done.errors

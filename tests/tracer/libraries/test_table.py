@@ -58,7 +58,7 @@ BROKEN = object()
 
 
 def test_entry_point_adds_a_library(programs: Any) -> None:
-    """A distribution adds a row by an entry point; one that is no row is named, and the rest goes on."""
+    """A distribution adds a row by an entry point; one that is not a row is named, and the rest goes on."""
     add_distribution(programs.directory, "acme", "1.0")
     add_distribution(
         programs.directory,

@@ -70,7 +70,7 @@ def test_the_apps_session_comes_first(tracing: Any) -> None:
     ["", "%20", "a%0Ab", "a%00", "a%1B[31m", "%E2%80%AEa", "%FF", "%C3", "x" * (MAX_VALUE + 1), "%F0%9F" * 9000],
 )
 def test_what_is_no_name_is_ignored(tracing: Any, value: str) -> None:
-    """Nothing, control characters, bytes that are no text, and long texts become no attribute."""
+    """Nothing, control characters, bytes that are not text, and long texts become no attribute."""
     assert "user.id" not in spans_of_request(tracing, f"user.id={value}")
 
 

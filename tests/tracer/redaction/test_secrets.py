@@ -86,7 +86,7 @@ def test_a_secret_is_found_at_its_place_in_texts_of_any_script(before: str) -> N
 
 
 def test_what_stands_around_a_secret_stays() -> None:
-    """In an encoded part, in JSON, and in a URL: host and user are no secrets."""
+    """In an encoded part, in JSON, and in a URL: host and user are not secrets."""
     assert SECRETS("GET https://ada:hunter2@host/a?b=1 failed") == "GET https://ada:[secret]@host/a?b=1 failed"
     assert (
         SECRETS("u=postgres%3A%2F%2Fada%3Ahunter2%40host%2Fa%26b c%20d") == "u=postgres://ada:[secret]@host/a&b c%20d"

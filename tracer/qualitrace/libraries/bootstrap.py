@@ -36,7 +36,7 @@ def bootstrap(install: bool, requirements: bool) -> None:
 
     Exit code 1 means that one is missing.
     """
-    # What is a part of Python is no library that somebody installed.
+    # What is a part of Python is not a library that somebody installed.
     rows = {name: library for name, library in libraries().items() if library.distributions}
     installed = {name: library for name, library in rows.items() if library.installed()}
     missing = {name: row.package for name, row in installed.items() if row.by_default and is_missing(row)}
@@ -61,8 +61,8 @@ def bootstrap(install: bool, requirements: bool) -> None:
 def _opentelemetry() -> list[str]:
     """Return the names of OpenTelemetry's distributions that are installed.
 
-    Each release of an instrumentor requires one release of the API. An installer leaves out of account what it is not
-    asked for, and would leave the SDK at another.
+    Each release of an instrumentor requires one release of the API. An installer ignores what it is not asked for, and
+    would leave the SDK at another.
     """
     names = {canonicalize_name(distribution.name) for distribution in importlib.metadata.distributions()}
     return sorted(name for name in names if name.startswith("opentelemetry-"))

@@ -13,7 +13,7 @@ from qualitrace.quiet import never_raises
 from qualitrace.serialize import as_mapping
 from qualitrace.spans import Span, span
 
-MAX_ROWS = 100  # a larger result is no material for an answer
+MAX_ROWS = 100  # a larger result is not material for an answer
 
 _SELECT = re.compile(r"\s*(?:select|with)\b", re.IGNORECASE)
 _DISTANCE = re.compile(

@@ -1,6 +1,6 @@
 """HTTP clients send trace and session along. They make no spans.
 
-Each hook is where a client writes one request to one host, so that a redirect to another host is decided anew. The
+Each hook is where a client writes one request to one host, so that a redirect to another host is decided again. The
 app's own objects are left as they were.
 """
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from urllib.parse import quote, unquote, unquote_plus
 
-# Of a URL in a parameter of a URL; deeper ones are not met, and each level costs a search.
+# Levels of URLs in parameters of URLs: deeper ones are not met, and each level costs a search.
 MAX_LEVELS = 3
 
 # JSON's escapes of characters that need none; some encoders write +, =, & or / so. An escaped quote stays one.
@@ -45,7 +45,7 @@ def as_read(text: str) -> str | None:
     What is None here is not always encoded: it is quick, and sure of what it returns.
     """
     if "\\" in text:
-        if "\\\\" in text:  # what follows is no escape
+        if "\\\\" in text:  # what follows is not an escape
             return None
         text = text.replace("\\n", "\n").replace('\\"', '"').replace("\\t", "\t").replace("\\r", "\r")
         if "\\" in text:

@@ -87,7 +87,7 @@ def _assignment() -> re.Pattern[str]:
 
 def _span(match: re.Match[str]) -> tuple[int, int, str]:
     groups, value = match.groupdict(), match["value"]
-    # Of JSON's values only a number has no quotes; what replaces it needs them, as its name has.
+    # Only a number among JSON's values has no quotes; what replaces it needs them, as its name has.
     quote = groups.get("closing") or "" if value.isdigit() and not groups.get("quote") else ""
     return match.start("value"), match.start("value") + len(value.rstrip(_AROUND)), quote
 

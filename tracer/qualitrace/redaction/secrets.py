@@ -23,10 +23,10 @@ _FREQUENT = "etaoinsrhldcum:.fpgwyb0123456789v/kxjzq_-"
 
 _PRIVATE_KEY = re.compile(r"-----BEGIN[A-Z0-9 +_-]{0,40}PRIVATE[ +]KEY(?:[ +]BLOCK)?-----")
 _PRIVATE_KEY_END = re.compile(r"-----END[A-Z0-9 +_-]{0,40}KEY(?:[ +]BLOCK)?-----")
-# Of a key that was cut: its lines.
+# The lines of a key that was cut.
 _BASE64_LINES = re.compile(r"(?:\s|\\+[nr])*(?:[A-Za-z0-9+/=]{16,}(?:\s|\\+[nr])*)*[A-Za-z0-9+/=]*")
 
-# Behind a user and a colon, up to the last @ before a slash, or the first one behind it; a port is no password.
+# Behind a user and a colon, up to the last @ before a slash, or the first one behind it; a port is not a password.
 _URL_PASSWORD = re.compile(
     r"""://[^\s/?#@:"'<>\\]{0,100}:(?!\d{1,5}[/?#])(?![$<{*[])"""
     r"""((?:[^\s"'<>\\/?#]{1,200}|[^\s"'<>\\]{1,200}?))@(?=[\w\[.-])"""
@@ -164,7 +164,7 @@ def _any(texts: set[str]) -> str:
 _starts = cache(_Starts)  # at the first text, not at import, which it would make longer
 
 _LONGEST_BEFORE = 80
-# An escape of JSON or of a URL ends in a letter or digit, but is no part of a word.
+# An escape of JSON or of a URL ends in a letter or digit, but is not a part of a word.
 _ESCAPED = re.compile(r"(?:\\[nrtbf]|\\u[0-9A-Fa-f]{4}|%[0-9A-Fa-f]{2}|\x1b\[[\d;]{0,10}m)\Z")
 
 

@@ -65,7 +65,7 @@ def answer_text(outputs: Any, inputs: Any = None, *, from_model: bool = False) -
     Args:
         outputs: what a span recorded.
         inputs: the same span's inputs, of which the answer repeats nothing.
-        from_model: a model's call recorded it: JSON that is no provider's response is what the model wrote.
+        from_model: a model's call recorded it: JSON that is not a provider's response is what the model wrote.
     """
     try:
         return _model_answer(outputs) if from_model else _own_answer(outputs, _Given(inputs))

@@ -102,7 +102,7 @@ def _shown_message(item: Any) -> Any:
 
 
 def role_of(value: dict[str, Any]) -> str:
-    """Return `user`, `assistant`, `system` or `tool`; empty if the mapping is no message."""
+    """Return `user`, `assistant`, `system` or `tool`; empty if the mapping is not a message."""
     for key in forms.ROLE_KEYS:
         name = value.get(key)
         if isinstance(name, dict):  # Semantic Kernel's {"Label": "user"}
@@ -332,7 +332,7 @@ def whole_response(chunks: Sequence[Any]) -> Any:
 
 
 def joined(chunks: Sequence[Any]) -> str | None:
-    """Join the texts of chunks; None if these are no chunks of a stream."""
+    """Join the texts of chunks; None if these are not chunks of a stream."""
     if not chunks or not all(isinstance(chunk, dict) for chunk in chunks):
         return None
     texts: list[str] = []

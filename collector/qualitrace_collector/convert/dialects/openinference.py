@@ -54,7 +54,7 @@ def _read_call(draft: SpanDraft) -> None:
         if any(message.get("content") or message.get("tool_calls") for message in messages):
             draft.outputs = {"choices": choices}
         elif not is_blank(draft.loads(draft.values.get("output.value"))):
-            # Of the items of OpenAI's Responses API the numbered attributes have only the roles.
+            # The numbered attributes have only the roles of the items of OpenAI's Responses API.
             draft.outputs = draft.values["output.value"]
         else:
             draft.outputs = {"choices": choices} if choices else _texts(draft, "llm.choices.", "completion")

@@ -32,7 +32,7 @@ def _limit_text(rule: AlertRule) -> str:
 
 
 def exceeds(rule: AlertRule, value: float | None) -> Evidence:
-    """Compare a fact with the rule's threshold; None is no fact."""
+    """Compare a fact with the rule's threshold; None is not a fact."""
     if value is None:
         return "inconclusive"
     return "established" if value > rule.when.threshold else "recovered"

@@ -69,7 +69,7 @@ class Finding(ABC):
 
     @property
     def began_at(self) -> float | None:
-        """About when what is wrong began, Unix seconds; None where the alert's own time is all that is known."""
+        """Roughly when the problem began, Unix seconds; None where the alert's own time is all that is known."""
         return None
 
     @abstractmethod
@@ -81,7 +81,7 @@ class Finding(ABC):
         """Say what is no longer wrong; without a full stop."""
 
     def supersedes(self, labels: Mapping[str, str]) -> bool:
-        """Whether what fires with these labels has become more urgent, so that it is to fire anew."""
+        """Whether what fires with these labels has become more urgent, so that it has to fire again."""
         return False
 
     def details(self, connection: sqlite3.Connection, now: float) -> str:

@@ -17,7 +17,7 @@ from qualitrace_monitors.judges.build import llm_queue
 ERROR_WINDOW = 600.0
 """Seconds over which judges' errors are counted: a judge whose provider is down is asked once a minute or less."""
 LEAST_CALLS = 5
-"""Calls in that window: one that fails in a quiet night is no outage."""
+"""Calls in that window: one that fails in a quiet night is not an outage."""
 Measured = tuple[float | None, str]
 """A value, None if there is none, and the sentence with it."""
 
@@ -72,7 +72,7 @@ class OwnHealth(Kind):
         scored, failed = (sum(after[n][i] - before.get(n, (0, 0))[i] for n in names) for i in (0, 1))
         calls, who = scored + failed, rule.judge or "judges"
         if calls < LEAST_CALLS:
-            # Nobody asked a judge: nothing is known, and an outage that lasts is no recovery.
+            # Nobody asked a judge: nothing is known, and an outage that lasts is not a recovery.
             return None, f"fewer than {LEAST_CALLS} calls of {who} in {duration_text(ERROR_WINDOW)}"
         share = failed / calls
         return share, f"{share:.0%} of {calls} calls of {who} failed in the last {duration_text(ERROR_WINDOW)}"

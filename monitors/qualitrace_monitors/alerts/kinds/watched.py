@@ -26,7 +26,7 @@ class Watched(Finding):
 
     @property
     def began_at(self) -> float | None:
-        """About when the change began."""
+        """Roughly when the change began."""
         since = math.nan if self.watch is None else self.watch.change.since
         return None if math.isnan(since) else since
 

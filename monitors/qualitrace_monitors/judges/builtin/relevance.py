@@ -3,7 +3,7 @@
 Three signs count for an answer: words of the question that come back in it (also as an acronym), for a short answer
 whether it is of the kind that was asked for (a number, a name, yes or no), and whether it declines. A short turn of a
 conversation ("the second one", "24") is read with the turns before it, whose words may come back as well; if none
-does, that is no fail.
+does, that is not a fail.
 
 For a retrieval the best passage counts: one useful text makes it good, whatever else it brings.
 """
@@ -84,7 +84,7 @@ class Echo(NamedTuple):
 
 
 def assess_relevance(sample: Sample) -> Finding:
-    """Rate how far the answer speaks to the question; to decline is no answer."""
+    """Rate how far the answer speaks to the question; to decline is not an answer."""
     question, answer = sample.inputs, sample.outputs
     turns = _turns_before(sample, question)
     first = quote((sentences(answer) or [answer])[0])

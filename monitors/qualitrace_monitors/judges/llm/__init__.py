@@ -49,7 +49,7 @@ class LlmJudge:
         Raises:
             NotApplicable: the sample lacks a text that the judge needs.
             TransientJudgeError: the provider is busy or unreachable.
-            JudgeError: the provider refuses, or its answer is no verdict.
+            JudgeError: the provider refuses, or its answer is not a verdict.
         """
         messages, truncated, judged = prompt.render(self._criterion, sample, self._fence_key)
         reply, temperature = self._ask(messages)

@@ -17,7 +17,7 @@ from json_repair import repair_json
 # Characters of a reply that are read: its beginning and its end, between which may be long thoughts.
 LONGEST_REPLY = 64 * 1024
 
-# Stands where a reply was cut, and is no character of Unicode's.
+# Stands where a reply was cut, and is not a character of Unicode's.
 _CUT = "\uffff"
 
 LONGEST_REPAIR = 8 * 1024  # characters of one reply that are repaired, in time that grows with their square
@@ -177,7 +177,7 @@ def _extent(text: str, start: int) -> str:
     """Return the text of an object with slips in its form; empty if it is cut off, and for a brace in prose."""
     if not _BEGINNING.match(text, start):
         return ""
-    for heeded in ("\"'", '"', ""):  # an apostrophe is no quote, and there may be slips in the quotes themselves
+    for heeded in ("\"'", '"', ""):  # an apostrophe is not a quote, and there may be slips in the quotes themselves
         depth, quote = 0, ""
         for mark in _BRACES.finditer(text, start):
             if quote or mark[0] in heeded:

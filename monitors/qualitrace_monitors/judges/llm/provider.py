@@ -46,7 +46,7 @@ class Route(Protocol):
         ...
 
     def read(self, data: Any) -> Reply | None:
-        """Read the JSON of the answer; None, or any exception, if it is no chat completion."""
+        """Read the JSON of the answer; None, or any exception, if it is not a chat completion."""
         return read_body(data)
 
 
@@ -207,7 +207,7 @@ class EndpointRoute(Route):
         from mlflow.deployments import get_deployments_target
         from mlflow.utils.credentials import get_default_host_creds
 
-        # Of other targets, for which MLflow has plug-ins, none serves chat models.
+        # MLflow has plug-ins for other targets, but none of them serves chat models.
         self._auth = httpx.Auth()
         target = get_deployments_target().rstrip("/")
         path = f"{quote(endpoint, safe='')}/invocations"

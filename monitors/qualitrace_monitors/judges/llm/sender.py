@@ -13,7 +13,7 @@ from qualitrace_monitors.judges.failures import http_failure, message_of
 LARGEST_BODY = 8 * 1024 * 1024
 """Bytes of the longest answer that is read, on the wire and decompressed: a verdict has a few hundred."""
 LARGEST_REFUSAL = 64 * 1024
-"""Bytes that are read of an answer that is no success: its message is at the beginning."""
+"""Bytes that are read of an answer that is not a success: its message is at the beginning."""
 
 _MOVED_FOR_GOOD = (301, 308)
 _MOVED_FOR_NOW = (302, 303, 307)  # a sign-in page, a captive portal, maintenance
@@ -29,7 +29,7 @@ class ChatRequest(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """An HTTP answer; of one that is no success, the beginning of the body."""
+    """An HTTP answer; of one that is not a success, the beginning of the body."""
 
     status: int
     headers: httpx.Headers

@@ -61,7 +61,7 @@ HAN = rf"(?:[{_HAN}]{{2,24}}|[{_HAN}](?=[個个箇か年月日天歳岁元円人
 def value_of_digits(literal: str, multiplier: str = "") -> tuple[str, ...]:
     """Return the values that a number in digits may have, the likeliest first.
 
-    One separator before three digits may group or be decimal: 1.299 is 1299 or 1.299. Text that is no number in any
+    One separator before three digits may group or be decimal: 1.299 is 1299 or 1.299. Text that is not a number in any
     convention, such as a version (1.2.3), stays as it is.
     """
     sign, digits = ("-", literal[1:]) if literal.startswith("-") else ("", literal)

@@ -15,7 +15,7 @@ from qualitrace_monitors.web.sparkline import Sparkline
 ALERTS, SERVICES, JUDGES = 20, 12, 5
 """Shown at once: alerts of each state, services, and judges of each; sixty charts are what a page has time for."""
 NAMES = 100
-"""Of further services."""
+"""How many further services are named."""
 LONGEST_NAME = 300
 
 

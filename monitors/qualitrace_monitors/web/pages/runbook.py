@@ -16,9 +16,9 @@ from qualitrace_monitors.web.page import NotFound, Page, PageRequest, Sources
 
 _PACKAGE = Path(__file__).parents[2]
 _FOLDERS = (_PACKAGE.parents[1] / "docs" / "runbooks", _PACKAGE / "runbooks")
-"""Of a checkout, where docs/ has the pages, and of a wheel, which is built with them."""
+"""Where the pages are: in docs/ of a checkout, and in a wheel, which is built with them."""
 FILES = {path.stem: path for folder in _FOLDERS for path in folder.glob("*.md")}
-"""By the names in their addresses; `README` lists them."""
+"""The pages by the names in their addresses; `README` lists them."""
 
 _PARENT = re.compile(r"(?:\.\./)+")
 

@@ -13,7 +13,7 @@ Role = Literal["system", "user"]
 
 
 class Proof(Enum):
-    """What the text after a mark must show, besides words that are no placeholder, no code and not mostly orders."""
+    """What the text after a mark must show, besides words that are not a placeholder, code or mostly orders."""
 
     # Nothing more.
     FILLED = auto()
@@ -82,7 +82,7 @@ _BY = (
 )
 _ANSWERING = r"(?:answer(?:s|ing)?|respon(?:d|se)|reply|questions?)"
 
-# A sentence that says to answer from material. It is no mark, but weaker marks count beside it.
+# A sentence that says to answer from material. It is not a mark, but weaker marks count beside it.
 LEAD = re.compile(
     rf"(?i)(?<!\w)(?:with )?{_BY}(?: only| solely)?(?:(?: the| these| this| some)?(?: {_POINTED}){{1,2}}| this| these)"
     rf"(?: relevant| retrieved| numbered| search)?(?: (?:{_CORE})| (?:articles|information))(?!\w)"
