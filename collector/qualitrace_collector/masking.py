@@ -33,7 +33,7 @@ _QUERY_SECRET = re.compile(f"({_NAMES})$|^(pass|key|auth|sig|signature|code)$", 
 _LOOSE_USERINFO = re.compile(r"(?<=://)[^\s:/?#@\[]{0,100}:(?!\d*(?:\s|$)|\d+\W)(?=[^\s@]{0,200}\s)[^\n@]{0,400}@")
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,40}://)(\S*)")
 _AUTHORITY = re.compile(r"[^/?#'\"<>`]*")
-# With what may follow an address in a sentence.
+# A host and its port, with what may follow an address in a sentence.
 _HOST = re.compile(r"(?:\[[^\]]*\]|[^:\[\]]*)(?::\d*)?\W*")
 _QUERY_FIELD = re.compile(r"([?&;#])([^=&#;?\s]{1,100})=([^&\s'\"<>`]*)")
 
@@ -173,7 +173,7 @@ def _without_credentials(match: re.Match[str]) -> str:
     authority = _AUTHORITY.match(rest)
     host = authority[0] if authority else ""
     if "@" in rest and ":" in rest.partition("@")[0] and host:
-        # A password may hold any character, also unescaped: only what comes behind the last @ is none of it.
+        # A password may hold any character, also unescaped: only what follows the last @ is not part of it.
         before, _, rest = rest.rpartition("@")
         if "?" in before or "#" in before:  # or that @ stands in a query, which may hold a password as well
             return scheme + MASK

@@ -147,7 +147,7 @@ class StoredSpan:
         return SpanStatus(status["code"].removeprefix(STATUS_PREFIX), status["message"])
 
 
-# A span of a trace of which some may have been read back from MLflow.
+# A span of a trace, parts of which may have been read back from MLflow.
 AnySpan = Span | StoredSpan
 
 
@@ -223,7 +223,7 @@ def _attributes(draft: SpanDraft, trace_id: str) -> dict[str, str]:
 
 
 def _written(draft: SpanDraft, value: Any, attributes: Mapping[str, str]) -> str | None:
-    """Return the text of the attribute of which inputs or outputs were taken as they are, None if there is none."""
+    """Return the text of the attribute from which inputs or outputs were taken as they are, None if there is none."""
     # What may hold half a pair is unescaped in both.
     if not isinstance(value, str) or ("\\u" in value and not _SUSPECT.search(value)):
         return None

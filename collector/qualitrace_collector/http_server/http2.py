@@ -38,7 +38,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a request is answered with; without trailers it ends behind the headers."""
+    """What a request is answered with; without trailers it ends after the headers."""
 
     headers: Headers
     body: bytes = b""

@@ -32,7 +32,7 @@ def foreign(connection: sqlite3.Connection, entries: Sequence[JournalEntry]) -> 
 
 
 def forget(connection: sqlite3.Connection, older_than: float) -> None:
-    """Forget the owners of traces of which nothing came since `older_than` (Unix seconds)."""
+    """Forget the owners of traces that got nothing new since `older_than` (Unix seconds)."""
     connection.execute("DELETE FROM owner WHERE seen_at < ?", (older_than,))
 
 

@@ -176,12 +176,12 @@ class SqliteJournal:
             return owners.foreign(connection, entries)
 
     def forget_owners(self, older_than: float) -> None:
-        """Forget the owners of traces of which nothing came since `older_than` (Unix seconds)."""
+        """Forget the owners of traces that got nothing new since `older_than` (Unix seconds)."""
         with self._transaction() as connection:
             owners.forget(connection, older_than)
 
     def read(self, after: int, limit: int, max_bytes: int) -> list[JournalEntry]:
-        """Return up to `limit` entries behind position `after`, in order.
+        """Return up to `limit` entries after position `after`, in order.
 
         Payloads add up to `max_bytes` at most, but the first entry is returned whatever its size.
         """

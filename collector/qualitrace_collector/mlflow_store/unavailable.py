@@ -46,7 +46,7 @@ class Unanswered(StoreUnavailable):
 
 @dataclass(slots=True)
 class _Failures:
-    """How often a request got no answer since others did, of which there were `passed` at the first failure."""
+    """How often a request got no answer while others did; `passed` of those had one at the first failure."""
 
     passed: int
     count: int = 0

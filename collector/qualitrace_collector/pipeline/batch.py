@@ -184,7 +184,7 @@ class BatchQueue:
         return not self._due
 
     def trace_ids(self) -> set[bytes]:
-        """Return OTLP's ids of the traces of which a piece has no recorded outcome yet."""
+        """Return OTLP's ids of the traces that have a piece without a recorded outcome."""
         items = chain(self._due, self._bulk, self._refused, *(batch.items for batch in self._batches))
         return {item.piece.trace_id for item in items}
 

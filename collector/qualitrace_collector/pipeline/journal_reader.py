@@ -187,7 +187,7 @@ class JournalReader:
                 self._done.append(position)
 
     def delete_done(self) -> None:
-        """Delete the entries from the journal of which every trace has its outcome."""
+        """Delete from the journal the entries whose traces all have their outcome."""
         if self._done:
             self._journal.delete_done(self._done)
             self.in_work.end(map(str, self._done))

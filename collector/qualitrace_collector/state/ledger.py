@@ -185,7 +185,7 @@ class Ledger:
         return self._unfinished("trace LEFT JOIN unfinished USING (trace_id)", "recorded_at", "<", older_than)
 
     def silent(self, since: float) -> list[UnfinishedTrace]:
-        """Return stored traces without a root of which nothing came after `since`, the oldest first."""
+        """Return stored traces without a root that got nothing new after `since`, the oldest first."""
         return self._unfinished("unfinished JOIN trace USING (trace_id)", "last_span_at", "<=", since)
 
     def _unfinished(self, tables: str, column: str, before: str, time: float) -> list[UnfinishedTrace]:

@@ -167,7 +167,7 @@ class JudgeQueue:
         return [_task(row) for row in rows]
 
     def waiting_behind(self, place: Place | None, now: float, judges: Sequence[str], limit: int) -> list[Waiting]:
-        """Return up to `limit` due tasks of these judges that stand behind a place; None is in front of all."""
+        """Return up to `limit` due tasks of these judges that come after a place; None comes before all."""
         marks = ",".join("?" * len(judges))
         rows = self._database.rows(
             "SELECT due_at, trace_id, judge, content_hash FROM judgement WHERE status = 'queued' AND due_at <= ? "

@@ -17,7 +17,7 @@ MINUTE, HOUR = 60, 3600
 KEEP_SECONDS = 31 * 86_400.0
 """How long sums are kept: the longest period of an SLO, and a day."""
 FINE_SECONDS = 26 * 3600.0
-"""For how long they are kept by the minute, then by the hour: windows of up to a day begin at a minute."""
+"""How long they are kept by the minute, then by the hour: windows of up to a day begin at a minute."""
 MOST_NEW = 200_000
 """Rows that wait for the rules. Beyond, the oldest are dropped, which the log says: no monitor is running."""
 

@@ -1,4 +1,4 @@
-"""By what the server's own spans are known, wherever they have been: its receiver takes none of them.
+"""How the server's own spans are recognised, wherever they have been: its receiver takes none of them.
 
 Each batch that is stored makes spans. If these came back, by a collector that sends everything on to here, they would
 make the next batch, and so on.

@@ -104,7 +104,7 @@ class Detector:
         return np.logaddexp.reduce(self._log_mass, axis=1)
 
     def reaches(self, log_evidence: float) -> Mask:
-        """Return of which streams the logarithm of the evidence is at least so much."""
+        """Return which streams have evidence whose logarithm is at least this much."""
         # A sum is at most this many times its largest term, so more is seldom computed.
         near = self._log_mass.max(axis=1) >= log_evidence - math.log(len(GAPS))
         return near & (self.log_evidence() >= log_evidence) if near.any() else near

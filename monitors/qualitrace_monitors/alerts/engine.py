@@ -168,7 +168,7 @@ def _firing_texts(connection: sqlite3.Connection, finding: Finding, now: float) 
 
 
 def _keep(connection: sqlite3.Connection, status: AlertStatus) -> None:
-    """Keep an alert of which nothing is known now: it goes on firing, and is forgotten otherwise."""
+    """Keep an alert about which nothing is known now: it goes on firing, and is forgotten otherwise."""
     if status.state == "firing":
         replace(status, value=None, interval=None, samples=0).save(connection)
     else:

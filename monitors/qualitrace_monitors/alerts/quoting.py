@@ -16,7 +16,7 @@ _JOINERS = "\u200c\u200d"  # of emoji, and of scripts that are not Latin; not pr
 
 
 def inert(text: str) -> str:
-    """Return a text on one line, of which no chat or terminal obeys a part."""
+    """Return a text on one line, with nothing in it that a chat or terminal obeys."""
     line = "".join(letter if letter.isprintable() or letter in _JOINERS else " " for letter in text)
     return _OBEYED.sub(lambda found: found[0] + _APART, " ".join(line.split()))
 

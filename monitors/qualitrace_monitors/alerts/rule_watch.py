@@ -127,7 +127,7 @@ class RuleWatch:
 
     @property
     def fallen_below(self) -> float | None:
-        """Below which mean a drop from the baseline is one: the lower bound of what it was, less the drop.
+        """The mean below which there is a drop from the baseline: the lower bound of what it was, less the drop.
 
         None for other rules, and until enough values came.
         """

@@ -10,7 +10,7 @@ REMEMBERED = 2_000
 
 
 CUT_OFF = "[cut off]"
-"""In place of what may be the beginning of personal data or a secret."""
+"""What replaces text that may be the beginning of personal data or a secret."""
 
 _FURTHEST = 100
 """Characters in front of an ellipsis that are looked at: the longest number that the patterns know has fewer."""

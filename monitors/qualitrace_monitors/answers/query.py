@@ -27,7 +27,7 @@ _Choice = TypeVar("_Choice", bound=str)
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a page of answers begins: behind the trace that the page before ended with.
+    """Where a page of answers begins: after the last trace of the page before.
 
     Attributes:
         value: of the score, for the order `worst`.

@@ -45,7 +45,7 @@ class Found:
     """A page of answers.
 
     Attributes:
-        next: where the next page begins; None behind the last one.
+        next: where the next page begins; None after the last one.
         back_to: since when the page's order holds, Unix seconds; None if all were looked through.
     """
 

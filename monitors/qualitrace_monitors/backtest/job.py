@@ -19,7 +19,7 @@ from qualitrace_monitors.backtest.run import backtested
 
 COMMAND = (sys.executable, "-P", "-m", "qualitrace_monitors.backtest.job")
 NICE = 15
-"""So that traces and judges come first."""
+"""The niceness of the process: traces and judges come first."""
 
 
 class BacktestFailed(Exception):

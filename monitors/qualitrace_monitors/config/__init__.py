@@ -115,7 +115,7 @@ _WITHOUT = {
     "scorer": "no scores of an MLflow scorer: give it a scorer, or leave the tier out",
     "joined": "no cascade of which the tiers could be joined",
 }
-"""What a judge lacks of which a rule watches the tier."""
+"""What a judge lacks, by the tier that a rule watches."""
 
 
 def _tiers(judge: str, data: dict[str, Any]) -> set[str]:

@@ -33,7 +33,7 @@ SQUARES = (
     "value_w2",
 )
 SLICED = ("version", *SLICES)
-"""By what sums are kept, too: the judge's version, and what the trace came from."""
+"""What else sums are kept by: the judge's version, and what the trace came from."""
 
 SUMS = (*LINEAR, *SQUARES)
 """Columns of sums over scores of weight w = 1 / inclusion probability; `passed` and others are 0 or 1.
@@ -211,7 +211,7 @@ def only_of(judge: str | None, service: str | None) -> tuple[str, dict[str, Any]
 def _without_outside(
     database: Database, query: str, parameters: dict[str, Any], by: str, start: float, end: float
 ) -> list[dict[str, Any]]:
-    """Run a query of sums, and take those pairs out of them of which one score lies before the window."""
+    """Run a query of sums, and take out the pairs that have a score before the window."""
     only, given = only_of(parameters.get("judge"), parameters.get("service"))
     connection = database.connection()
     rows = [dict(row) for row in connection.execute(query, parameters)]

@@ -1,1 +1,1 @@
-"""Calls to servers of others, of which any may be slow or broken."""
+"""Calls to other people's servers, any of which may be slow or broken."""

@@ -171,7 +171,7 @@ class Failures:
 
 
 class Pauses:
-    """For how long judges that failed are not asked, by their queues; times are Unix seconds; thread-safe.
+    """How long judges that failed are not asked, by their queues; times are Unix seconds; thread-safe.
 
     Each failure in a row doubles the pause. Failures of calls that were in flight together count as one, and an answer
     to one of them ends the pause: a provider that fails now and then is not down. After a pause that the provider

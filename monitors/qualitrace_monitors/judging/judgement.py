@@ -15,7 +15,7 @@ from qualitrace_monitors.judges.cache import VerdictCache
 from qualitrace_monitors.judges.contract import Judge, Score, Usage
 
 LEASE_SECONDS = 180.0
-"""For how long a task is taken out of the queue."""
+"""How long a lease keeps a task out of the queue."""
 EXPIRE_SECONDS = 86_400.0
 """A sample that is older is judged no more; one that no budget pays for is skipped after as long a wait."""
 

@@ -25,7 +25,7 @@ class UnpaidTasks:
         self._queue = JudgeQueue(database)
         self._cache = VerdictCache(database)
         self._spending = spending
-        self._looked_at: Place | None = None  # the last one, so that the next step goes on behind it
+        self._looked_at: Place | None = None  # the last one, so that the next step goes on after it
 
     def queues(self, queues: Iterable[str], now: float) -> set[str]:
         """Return those of the queues whose judge has no budget left."""

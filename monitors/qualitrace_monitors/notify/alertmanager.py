@@ -16,7 +16,7 @@ from qualitrace_monitors.notify.receiver import Answer, DeliveryFailed, Notifica
 
 API = "/api/v2/alerts"
 LASTS = 4
-"""For how many times `resend` an alert lasts that is not sent again: as long as with Prometheus."""
+"""How many times `resend` an alert lasts that is not sent again: as long as with Prometheus."""
 MOST = 8
 """Alertmanagers of a cluster: they are sent to in turn."""
 

@@ -100,7 +100,7 @@ class Receiver(Section):
 
     @classmethod
     def _with_secrets(cls, values: dict[str, Any]) -> dict[str, Any]:
-        # A template that lost its value leaves a key with nothing behind it: not a webhook without a signature.
+        # A template that lost its value leaves a key with nothing after it: not a webhook without a signature.
         for key in (key for name in cls.secret_fields() for key in (name, f"{name}_file")):
             if key in values and values[key] is None:
                 raise ValueError(f"{key}: is empty; leave the key out for no secret")

@@ -4,7 +4,7 @@ from qualitrace_monitors.notify.payload import Alert, Links, webhook_payload
 from qualitrace_monitors.notify.receiver import Answer, Notification, Receiver, attempt, new_id
 
 TEST_SECONDS = 300
-"""For how long a test stays active where alerts are kept: long enough to be seen."""
+"""How long a test stays active where alerts are kept: long enough to be seen."""
 
 
 def send_test(name: str, receiver: Receiver, links: Links, now: float) -> Answer:

@@ -1,1 +1,1 @@
-"""What is the case now, for the page `/`, `/status.json` and commands: problems, and services with figures."""
+"""The state of things now, for the page `/`, `/status.json` and commands: problems, and services with figures."""

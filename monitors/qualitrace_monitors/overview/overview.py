@@ -18,7 +18,7 @@ Status = Literal["problems", "ok", "no_scores", "no_traces"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """What is the case; times are Unix seconds.
+    """The state of things; times are Unix seconds.
 
     Attributes:
         alerts: those that fire, then those that are pending.

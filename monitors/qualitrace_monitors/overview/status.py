@@ -21,7 +21,7 @@ MOST_ALERTS = 500
 
 
 def status(overview: Overview) -> dict[str, Any]:
-    """Return what is the case as JSON's values; times are Unix seconds, shares from 0 to 1."""
+    """Return the state of things as JSON's values; times are Unix seconds, shares from 0 to 1."""
     return {
         "format": FORMAT,
         "at": overview.at,

@@ -26,7 +26,7 @@ def services(rule: AlertRule) -> list[str]:
 
 
 def tiers(rule: AlertRule) -> Sequence[str]:
-    """Return the tiers of which the first counts that there is; what is joined of two has no counters."""
+    """Return the tiers, the first of which that has scores counts; a joined estimate has no counters."""
     return TIERS if rule.tier in (None, "joined") else (rule.tier,)
 
 

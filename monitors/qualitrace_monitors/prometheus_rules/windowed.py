@@ -21,7 +21,7 @@ from qualitrace_monitors.prometheus_rules.promql import duration, equals, select
 from qualitrace_monitors.prometheus_rules.rule import Alert, Example, Record, growing
 
 LEAST = 30
-"""Answers, or requests, in a window of which a share is looked at."""
+"""The answers, or requests, that a window has at least where a share of them is looked at."""
 
 _VALUE = "qualitrace_evaluations_weighted_value_total"
 _A_MINUTE = 60

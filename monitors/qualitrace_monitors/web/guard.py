@@ -85,7 +85,7 @@ class WebGuard:
 
     @staticmethod
     def _carries(scope: Scope, token: bytes) -> bool:
-        """Whether the request carries the token of which `token` is the digest."""
+        """Whether the request carries the token whose digest is `token`."""
         given = _token_in(Headers(scope=scope).get("authorization", ""))
         # Digests are equally long, so the time of the comparison does not depend on the token.
         return given != "" and hmac.compare_digest(_digest(given), token)

@@ -12,7 +12,7 @@ from qualitrace_monitors.moments import instant, second
 from qualitrace_monitors.web.assets import ASSETS, version
 
 LEAST_CLEAR = 10
-"""Independent scores of which a rate is set in bold: of fewer it says little."""
+"""How many independent scores a rate in bold rests on at least: with fewer it says little."""
 
 
 def render(template: str, context: Mapping[str, Any]) -> bytes:

@@ -26,7 +26,7 @@ _PRIVATE_KEY_END = re.compile(r"-----END[A-Z0-9 +_-]{0,40}KEY(?:[ +]BLOCK)?-----
 # The lines of a key that was cut.
 _BASE64_LINES = re.compile(r"(?:\s|\\+[nr])*(?:[A-Za-z0-9+/=]{16,}(?:\s|\\+[nr])*)*[A-Za-z0-9+/=]*")
 
-# Behind a user and a colon, up to the last @ before a slash, or the first one behind it; a port is not a password.
+# After a user and a colon, up to the last @ before a slash, or the first one after it; a port is not a password.
 _URL_PASSWORD = re.compile(
     r"""://[^\s/?#@:"'<>\\]{0,100}:(?!\d{1,5}[/?#])(?![$<{*[])"""
     r"""((?:[^\s"'<>\\/?#]{1,200}|[^\s"'<>\\]{1,200}?))@(?=[\w\[.-])"""
@@ -103,7 +103,7 @@ _OF_KEYS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234
 _IN_A_ROW = b"x" * 15
 _AS_ROWS = bytes(b"x"[0] if byte in _OF_KEYS else b" "[0] for byte in range(256))
 
-_Sides = tuple[set[str], set[str]]  # what stands before a character, and behind it
+_Sides = tuple[set[str], set[str]]  # what comes before a character, and after it
 
 
 class _Starts:
@@ -151,7 +151,7 @@ class _Starts:
 
 
 def _sides(offsets: Mapping[int, _Sides]) -> str:
-    """Return an expression of what stands before and behind a character that was found."""
+    """Return an expression of what comes before and after a character that was found."""
     return "|".join(
         f"(?<={_any(before)})" + ("" if "" in after else f"(?={_any(after)})") for before, after in offsets.values()
     )

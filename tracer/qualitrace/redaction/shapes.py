@@ -16,7 +16,7 @@ class Shape:
         issuer: who makes it.
         starts: what it begins with; one of these is in the text, character for character.
         rest: an expression of what follows the start.
-        within_words: whether it is one, too, behind a letter or digit. Not for starts that words may end in.
+        within_words: whether it is one, too, after a letter or digit. Not for starts that words may end in.
         before: the characters of the key that come before its start, where that is not its beginning.
         least_before: how many of them there are at least.
     """

@@ -53,7 +53,7 @@ class OwnHealth(Kind):
         return {OWN_SERVICE: Fact(rule=rule, service=OWN_SERVICE, evidence=evidence, value=value, sentence=sentence)}
 
     def _budget_spent(self, rule: AlertRule, now: float) -> Measured:
-        """Measure the limit of which most is spent: those of the judge alone, or all."""
+        """Measure the limit that is nearest to being spent: those of the judge alone, or all."""
         spending = self.sources.own.spending
         balances = [b for b in (spending.balances(now) if spending else ()) if rule.judge in (None, b.limit.judge)]
         if not balances:

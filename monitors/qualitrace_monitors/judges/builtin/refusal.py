@@ -60,7 +60,7 @@ _UNKNOWING = re.compile(
 )
 
 
-# What announces the help that the opening declined, and the steps of which it consists.
+# What announces the help that the opening declined, and its steps.
 _ANNOUNCED = re.compile(
     r"\bhere(?:'s| is) (?:how|what you|(?:an?|the|some) (?:[\w-]+ ){0,2}"
     r"(?:recipe|guide|script|program|code|method|procedure|process|way|instructions?))"

@@ -26,7 +26,7 @@ SHORT_TURN, SHORT_REPLY, TURNS = 5, 12, 4
 PASS_AT = 0.6
 # The lowest value of an answer to a short turn: it may speak to it without a word of the turns before.
 _CONTINUES = 0.45
-_TOO_SHORT = 0.45  # the lowest value of a short answer of which the rules cannot tell whether it is one
+_TOO_SHORT = 0.45  # the lowest value where the rules cannot tell whether a short text is an answer
 # The lowest value of a short answer that is of the kind that was asked for, is not, or may be.
 _GIVEN = {True: (0.7, "given"), False: (0.0, "not given"), None: (_TOO_SHORT, "perhaps given")}
 _NOTHING_ASKED = 0.6  # the value of a retrieval for a question without content words: unsure

@@ -78,7 +78,7 @@ _BEFORE = re.compile(r"^(?:final\s+|overall\s+)?(?:verdict|label|result|judge?me
 _CHOICE = re.compile(r"\W*(?:(?:or|and)\W+)?(?:pass|fail|unsure)\b")
 _AROUND = re.compile(r"^[^\w]+|[^\w]+$")
 
-# What may stand behind a model's only object: marks, tags and tokens.
+# What may follow a model's only object: marks, tags and tokens.
 _END = re.compile(r"(?:[^\w\"'{]|</?\w{1,30}>|<\|\w{1,30}\|>)*")
 # A line of prose that states a score or a verdict, in any markup of lists, quotes and emphasis.
 _LINE = re.compile(
@@ -152,7 +152,7 @@ def read_verdict(reply: str, judged: Iterable[str] = ()) -> Verdict:
 
 
 def _is_clean(item: Found, reading: Reading) -> bool:
-    """Whether an object is what was asked for: JSON, no other members, none twice, nothing behind it."""
+    """Whether an object is what was asked for: JSON, no other members, none twice, nothing after it."""
     if not (item.strict and item is reading.found[-1] and isinstance(item.value, Object)):
         return False
     keys = [_bare(key) for key, _ in item.value.members]

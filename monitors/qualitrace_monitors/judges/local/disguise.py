@@ -40,7 +40,7 @@ _APART = re.compile(
 )
 _GAP = re.compile(r"[ \n]+")
 _SIGNS_BETWEEN = re.compile(
-    # a sign after each character of a token, or after each letter of a word, whatever stands in front of it and behind
+    # a sign after each character of a token, or after each letter of a word, whatever comes before and after it
     rf"(?<!\S)\S(?P<mark>[^\w\s]|_)\S(?:(?P=mark)\S)*(?!\S)"
     rf"|(?<![^\W_])[^\W_](?P<sign>{_SIGN})[^\W_](?:(?P=sign)[^\W_])+(?![^\W_])"
 )

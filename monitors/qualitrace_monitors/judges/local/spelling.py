@@ -87,7 +87,7 @@ def spelled_out(word: str) -> str:
         return word
     if read := _known_reading(bare):
         return read + word[len(bare) :]
-    # A name with a number behind it, or with an @ in front, is not a disguise.
+    # A name with a number after it, or with an @ in front, is not a disguise.
     if letters < signs or not _WITHIN.fullmatch(bare):
         return word
     return "".join(_SIGNS.get(c, c)[0] for c in bare) + word[len(bare) :]
