@@ -60,6 +60,7 @@ RESPONSES: dict[str, Any] = {
         "stopReason": "end_turn",
     },
     "Titan's results": {"results": [{"outputText": FOG}], "inputTextTokenCount": 3},
+    "Cohere's text": {"text": FOG, "generation_id": "g", "citations": []},
     "Ollama's response": {"model": "llama3", "response": FOG, "done": True},
     "Transformers' texts": [{"generated_text": FOG}],
     "the AI SDK's fields": {"text": FOG, "reasoning": "Hm.", "toolCalls": [], "finishReason": "stop"},
@@ -336,6 +337,8 @@ QUESTIONS: dict[str, Any] = {
             ],
         }
     ],
+    "LangChain's prompts": {"prompts": [WHY]},
+    "Titan's text": {"inputText": WHY, "textGenerationConfig": {"temperature": 0}},
     "a picture in Markdown": f"![ferry](data:image/png;base64,iVBORw0KGgo=) {WHY}",
 }
 
@@ -356,6 +359,7 @@ def test_a_structured_question_is_judged_as_it_was_sent(asked_for: Any):
 
 
 FOUND: dict[str, Any] = {
+    "Cohere's documents": [{"id": "1", "data": {"title": "Lost and found", "snippet": DEPOT}}],
     "Qdrant": {"points": [{"id": 1, "score": 0.3, "payload": {"document": DEPOT}}]},
     "Elasticsearch": {"hits": {"total": 1, "hits": [{"_id": "a", "_score": 1.0, "_source": {"body": DEPOT}}]}},
     "Weaviate's GraphQL": {"data": {"Get": {"Article": [{"content": DEPOT, "_additional": {"distance": 0.1}}]}}},

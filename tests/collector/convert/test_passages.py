@@ -77,6 +77,79 @@ def test_each_turn_that_the_calls_of_an_agent_repeat_is_read_once(monkeypatch: p
     assert read == {f"Step {number}?": 1 for number in range(8)}
 
 
+PROMPT = "Context:\nA backpack has a warranty of two years.\n\nQuestion: How long is the warranty?\nAnswer:"
+FACT = "A backpack has a warranty of two years."
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        PROMPT,
+        {"prompt": PROMPT},
+        {"prompts": [PROMPT]},
+        {"inputs": PROMPT, "parameters": {"max_new_tokens": 9}},
+        {"input": PROMPT, "model": "m"},
+        {"contents": PROMPT},
+    ],
+    ids=["text", "completions", "LangChain", "Hugging Face", "Responses", "Gemini"],
+)
+@pytest.mark.parametrize("kind", ["LLM", "CHAIN"])
+def test_the_material_of_a_prompt_without_roles_is_found(inputs: Any, kind: str):
+    """It is taken out of the question, so it must not be lost."""
+    value = inputs if isinstance(inputs, str) else json.dumps(inputs)
+    sample = sample_of(span(1, 1, openinference__span__kind=kind, input__value=value, output__value="Two years."))
+    assert (sample.inputs, sample.passages) == ("How long is the warranty?", (FACT,))
+
+
+@pytest.mark.parametrize(
+    ("beside", "reply"),
+    [
+        ({"documents": [{"title": "Backpacks", "snippet": FACT}]}, {"text": "Two years.", "generation_id": "g"}),
+        ({}, {"choices": [{"message": {"content": "Two years.", "context": {"citations": [{"content": FACT}]}}}]}),
+        (
+            {},
+            {
+                "candidates": [
+                    {
+                        "content": {"role": "model", "parts": [{"text": "Two years."}]},
+                        "groundingMetadata": {
+                            "groundingChunks": [
+                                {"retrievedContext": {"title": "Backpacks", "text": FACT}},
+                                {"web": {"uri": "https://example.com", "title": "example.com"}},
+                            ]
+                        },
+                    }
+                ]
+            },
+        ),
+    ],
+    ids=["Cohere", "Azure OpenAI", "Gemini"],
+)
+def test_documents_that_a_provider_was_given_or_found_are_passages(beside: dict[str, Any], reply: dict[str, Any]):
+    """They stand beside the messages of a call; a web page without its text is none."""
+    inputs = {"messages": [{"role": "user", "content": "How long is the warranty?"}], **beside}
+    call = span(1, 1, openinference__span__kind="LLM", input__value=json.dumps(inputs), output__value=json.dumps(reply))
+    sample = sample_of(call)
+    assert (sample.inputs, sample.outputs, sample.passages) == ("How long is the warranty?", "Two years.", (FACT,))
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": FACT}},
+        {"document": {"name": "backpacks", "format": "txt", "source": {"text": FACT}}},
+        {"document": {"name": "backpacks", "format": "txt", "source": {"content": [{"text": FACT}]}}},
+    ],
+    ids=["Anthropic's text", "Bedrock's text", "Bedrock's blocks"],
+)
+def test_a_document_in_a_message_is_a_passage(document: dict[str, Any]):
+    """It is no part of the question beside it."""
+    messages = [{"role": "user", "content": [document, {"text": "How long is the warranty?"}]}]
+    call = span(1, 1, openinference__span__kind="LLM", input__value=json.dumps({"messages": messages}))
+    sample = sample_of(call)
+    assert (sample.inputs, sample.passages) == ("How long is the warranty?", (FACT,))
+
+
 def test_text_that_is_no_json_stays_as_it_is():
     """Broken and endless JSON is text."""
     assert parsed("[" * 100_000) == "[" * 100_000

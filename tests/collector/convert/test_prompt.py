@@ -67,6 +67,69 @@ ASKED_BY_USERS = {
 }
 
 
+# In other languages: the names of material, question and answer, two facts, and a question.
+IN_OTHER_LANGUAGES = {
+    "Arabic": (
+        "السياق",
+        "السؤال",
+        "الإجابة",
+        "يبلغ ضمان الحقيبة أربعة وعشرين شهرا. تعاد الخيمة خلال شهر واحد.",
+        "كم مدة الضمان؟",
+    ),
+    "Bengali": ("প্রসঙ্গ", "প্রশ্ন", "উত্তর", "ব্যাগের ওয়ারেন্টি দুই বছর থাকে। তাঁবু এক মাসে ফেরত দেওয়া যায়।", "ওয়ারেন্টি কত দিন?"),
+    "Czech": (
+        "Kontext",
+        "Otázka",
+        "Odpověď",
+        "Záruka na batoh trvá dva roky. Stan lze vrátit do měsíce.",
+        "Jak dlouhá je?",
+    ),
+    "Danish": (
+        "Kontekst",
+        "Spørgsmål",
+        "Svar",
+        "Garantien på rygsækken gælder to år. Teltet kan returneres.",
+        "Hvor længe?",
+    ),
+    "Dutch": (
+        "Bronnen",
+        "Vraag",
+        "Antwoord",
+        "De garantie op de rugzak duurt twee jaar. Een tent mag terug.",
+        "Hoe lang?",
+    ),
+    "Finnish": (
+        "Konteksti",
+        "Kysymys",
+        "Vastaus",
+        "Repun takuu kestää kaksi vuotta. Teltan voi palauttaa.",
+        "Miten kauan?",
+    ),
+    "German": ("Dokumente", "Anfrage", "Antwort", "Die Garantie des Rucksacks gilt zwei Jahre.", "Wie lange gilt sie?"),
+    "Greek": ("Πλαίσιο", "Ερώτηση", "Απάντηση", "Η εγγύηση του σακιδίου ισχύει δύο χρόνια.", "Πόσο διαρκεί;"),
+    "Hebrew": ("הקשר", "שאלה", "תשובה", "האחריות על התרמיל נמשכת שנתיים שלמות.", "כמה זמן?"),
+    "Hindi": ("संदर्भ", "प्रश्न", "उत्तर", "बैग की वारंटी दो साल तक चलती है। तंबू एक महीने में लौटाया जा सकता है।", "वारंटी कितनी है?"),
+    "Hungarian": ("Kontextus", "Kérdés", "Válasz", "A hátizsák garanciája két évig tart.", "Meddig tart?"),
+    "Indonesian": ("Konteks", "Pertanyaan", "Jawaban", "Garansi ransel berlaku selama dua tahun.", "Berapa lama?"),
+    "Persian": ("متن", "سؤال", "پاسخ", "ضمانت کوله پشتی دو سال اعتبار دارد.", "چه مدت است؟"),
+    "Polish": ("Kontekst", "Pytanie", "Odpowiedź", "Gwarancja na plecak trwa dwa lata.", "Jak długo trwa?"),
+    "Romanian": ("Context", "Întrebare", "Răspuns", "Garanția rucsacului ține doi ani întregi.", "Cât ține?"),
+    "Swedish": ("Kontext", "Fråga", "Svar", "Garantin på ryggsäcken gäller i två år.", "Hur länge?"),
+    "Thai": ("บริบท", "คำถาม", "คำตอบ", "การรับประกันกระเป๋ามีระยะเวลาสองปี", "รับประกันกี่ปี?"),
+    "Turkish": ("Bağlam", "Soru", "Cevap", "Sırt çantasının garantisi iki yıl sürer.", "Ne kadar sürer?"),
+    "Ukrainian": ("Контекст", "Питання", "Відповідь", "Гарантія на рюкзак діє два роки.", "Як довго діє?"),
+    "Vietnamese": ("Ngữ cảnh", "Câu hỏi", "Trả lời", "Bảo hành của ba lô kéo dài hai năm.", "Bao lâu?"),
+}
+
+
+@pytest.mark.parametrize(
+    ("context", "ask", "stub", "facts", "question"), IN_OTHER_LANGUAGES.values(), ids=IN_OTHER_LANGUAGES
+)
+def test_marks_are_known_in_other_languages(context: str, ask: str, stub: str, facts: str, question: str):
+    """A question whose mark is not known would become a passage."""
+    assert split_prompt(f"{context}:\n{facts}\n\n{ask}: {question}\n{stub}:") == (question, [facts])
+
+
 @pytest.mark.parametrize("template", ASKED_BY_USERS)
 def test_material_in_a_users_turn_is_found_and_the_question_is_the_users(template: str):
     """What a library's template puts around two documents and a question falls away."""

@@ -126,7 +126,7 @@ HISTORY_KEYS = (
 QUESTION_KEYS = (
     "question query sys.query user_query user_question user_input user_msg user_message user_prompt query_str "
     "query_text search_query q input input_str inputs message new_message prompt text content request task "
-    "instruction instructions input_text topic"
+    "instruction instructions input_text topic prompts inputText"
 ).split()
 
 # What arguments come wrapped in: MLflow and OpenInference (`args`, `kwargs`), LangGraph (`values`), LlamaIndex.
@@ -189,10 +189,20 @@ MODEL_REPLY_SIGNS = frozenset(
     "choices candidates generations message messages model id usage usage_metadata done finish_reason finishReason "
     "finish_reasons stop_reason stopReason replies results role output_text generated_text generation_info "
     "response_metadata additional_kwargs toolCalls reasoning metrics inputTextTokenCount prompt_token_count "
-    "generation_token_count amazon-bedrock-invocationMetrics object files sources warnings __class__ llm_output".split()
+    "generation_token_count amazon-bedrock-invocationMetrics object files sources warnings __class__ llm_output "
+    "generation_id response_id".split()
 )
 
 # --- documents ---
+
+# Where a call of a provider shows what the model answers from, which no message has, as field and path: Cohere's
+# `documents`, Azure OpenAI's `data_sources`, Gemini's retrieval.
+GROUNDING: tuple[tuple[str, tuple[str | int, ...]], ...] = (
+    ("inputs", ("documents",)),
+    ("outputs", ("choices", 0, "message", "context", "citations")),
+    ("outputs", ("candidates", 0, "groundingMetadata", "groundingChunks")),
+    ("outputs", ("candidates", 0, "grounding_metadata", "grounding_chunks")),
+)
 
 # What lists of documents come in: Haystack, LangChain, LlamaIndex, Pinecone, Qdrant, Elasticsearch, Bedrock, Vertex,
 # Azure AI Search (`value`), MCP (`contents`, `content`), SQL clients, OpenAI (`data`).
@@ -214,12 +224,12 @@ DOCUMENT_TEXTS = (
 # Ends of further names of such columns (`chunk_text`, `doc_body`, `@content`).
 DOCUMENT_TEXT_ENDS = ("text", "content", "chunk", "passage", "body", "snippet")
 
-# What a record's text lies in: LlamaIndex, Qdrant, Milvus, Vertex, Weaviate, Elasticsearch, Pinecone, LangChain.
+# What a record lies in: LlamaIndex, Qdrant, Milvus, Vertex, Weaviate, Elasticsearch, Pinecone, LangChain, Cohere.
 DOCUMENT_WRAPPERS = (
     "node payload entity document fields properties _source source_document metadata meta retrievedContext "
     "retrieved_context web chunk doc text_resource kwargs obj object record item hit derivedStructData "
     "derived_struct_data structData struct_data resource page_content chunkInfo document_metadata attributes "
-    "structuredContent additionalProperties"
+    "structuredContent additionalProperties data"
 ).split()
 
 DOCUMENT_IDS = ("id", "id_", "_id", "doc_id", "document_id", "node_id", "file_id", "chunk_id", "uuid", "pk")

@@ -181,7 +181,7 @@ def is_tool_result(part: Any) -> bool:
     if not isinstance(part, dict):
         return False
     kind = _kind(part)
-    if kind == "document" and _document_text(part):
+    if (kind == "document" or "document" in part) and _document_text(part):
         return True
     if kind in forms.TOOL_RESULTS or any(isinstance(part.get(key), dict) for key in forms.TOOL_RESULT_KEYS):
         return True
@@ -189,11 +189,11 @@ def is_tool_result(part: Any) -> bool:
 
 
 def _document_text(part: dict[str, Any]) -> str:
-    """Return the text of a document that the model was given beside the words: Anthropic's, of a text or of blocks."""
-    source = part.get("source")
-    if not isinstance(source, dict) or source.get("type") not in ("text", "content"):
+    """Return the text of a document that the model was given beside the words: Anthropic's or Bedrock's."""
+    source = at(part, "document", "source") or part.get("source")
+    if not isinstance(source, dict) or source.get("type", "text") not in ("text", "content"):
         return ""
-    return part_text(source.get("data")) or parts_text(source.get("content"))
+    return part_text(source.get("data", source.get("text"))) or parts_text(source.get("content"))
 
 
 def _result_text(part: dict[str, Any]) -> str:

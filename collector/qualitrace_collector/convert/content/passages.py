@@ -1,7 +1,8 @@
 """Finds the passages that an answer should rest on.
 
 The first of these places that has any counts: outputs of retriever spans; of reranker spans; documents beside question
-and answer in the inputs and outputs of chains; tool results and marked material in the prompt; outputs of tool spans.
+and answer in the inputs and outputs of chains; tool results, marked material and documents of a model's call; outputs
+of tool spans.
 """
 
 import re
@@ -13,8 +14,9 @@ from mlflow.entities import SpanType
 from qualitrace_collector.convert.content import forms
 from qualitrace_collector.convert.content.documents import document_texts
 from qualitrace_collector.convert.content.messages import messages_in, returned_messages
-from qualitrace_collector.convert.content.opening import as_sent, is_blank, opened
+from qualitrace_collector.convert.content.opening import as_sent, at, is_blank, opened
 from qualitrace_collector.convert.content.prompt import split_prompt
+from qualitrace_collector.convert.content.question import asked
 from qualitrace_collector.convert.mlflow_span import AnySpan
 from qualitrace_collector.convert.span_draft import CALL_TYPES
 from qualitrace_collector.sample import Message, PassagesSource
@@ -119,7 +121,7 @@ def _prompted(span: AnySpan, question: str, read: set[Message]) -> Iterator[Pass
     Args:
         read: turns of other spans, which are not read again: an agent's calls repeat all turns before them.
     """
-    for number, turn in enumerate(messages_in(span.inputs)):
+    for number, turn in enumerate(messages_in(span.inputs) or _bare_prompt(span)):
         if turn not in read:
             read.add(turn)
             texts = _turn_texts(turn, question)
@@ -128,6 +130,17 @@ def _prompted(span: AnySpan, question: str, read: set[Message]) -> Iterator[Pass
     for number, turn in enumerate(messages_in(span.outputs)):
         for text in result_texts(turn.content) if turn.role == "tool" else ():
             yield Passage(text, span, f"outputs turn {number} (tool)")
+    for field, path in forms.GROUNDING:
+        shown = at(opened(getattr(span, field)), *path)
+        for item in shown if isinstance(shown, list) else ():
+            if not (isinstance(item, dict) and "web" in item):  # of pages on the web Gemini shows no text
+                yield from (Passage(text, span, f"{field}.{path[-1]}") for text in document_texts([item]))
+
+
+def _bare_prompt(span: AnySpan) -> list[Message]:
+    """Return the prompt of a text completion, or a chain's, as a turn: it may be marked as a user's is."""
+    text = asked(span.inputs, of_model=True).question
+    return [] if text[:1] in ("{", "[") else [Message(role="user", content=text)]
 
 
 def _turn_texts(turn: Message, question: str) -> list[str]:

@@ -43,7 +43,10 @@ _WORLD = (
     "kontexte?|dokumente|quellen|auszüge|contextes?|extraits|contextos?|documentos|fuentes|fontes|contesto|documenti|"
     "fonti|контекст|документы|источники|konteks|ngữ cảnh|(?:检索|搜索|検索)(?:到的)?"
     "(?:结果|結果|内容)|上下文(?:信息|内容)?|参考(?:内容|资料|信息|資料|情報|文档)|(?:已知|背景)(?:信息|知识)|"
-    "知识库(?:内容)?|コンテキスト|文脈|ドキュメント|문맥|컨텍스트|참고 ?자료"
+    "知识库(?:内容)?|コンテキスト|文脈|ドキュメント|문맥|컨텍스트|참고 ?자료|"
+    "kontekst(?:en|i)?|dokument(?:er|y|umok)|kilder|kontext(?:en|us)|källor|bronnen|documenten|źródła|zdroje|документи|"
+    "джерела|bağlam|belgeler|kaynaklar|források|documente|surse|πλαίσιο|έγγραφα|πηγές|السياق|المستندات|الوثائق|المصادر|"
+    "הקשר|מסמכים|מקורות|متن|زمینه|اسناد|منابع|संदर्भ|दस्तावेज़|स्रोत|প্রসঙ্গ|บริบท|เอกสาร"
 )
 _KIND = (
     "contexts?|documents|docs|passages|sources|excerpts|knowledge[ _]base|dataset|"
@@ -201,7 +204,8 @@ MARKS: dict[str, Mark] = {
 
 _QUESTION_WORDS = (
     "question|query|frage|pregunta|pergunta|domanda|vraag|вопрос|(?:用户)?问题|(?:使用者)?問題|質問|질문|pertanyaan|"
-    "câu hỏi"
+    "câu hỏi|anfrage|pytanie|zapytanie|(?:за)?питання|otázka|dotaz|fråga|spørgsmål|spørsmål|kysymys|kérdés|întrebare|"
+    "ερώτηση|soru|(?:ال)?سؤال|سوال|پرسش|שאלה|प्रश्न|सवाल|প্রশ্ন|คำถาม"
 )
 
 # How a prompt announces what is asked.
@@ -220,7 +224,9 @@ ASK_TAG = re.compile(r"(?i)<(question|query|user[_-](?:query|question|input|mess
 # The stub after which the model is to write; with text after it, an example or a part of the material.
 ANSWER = re.compile(
     r"(?i)[ \t]*[^\w\n]{0,8}(?:(?:helpful|final|new|refined|your|concise|detailed|full|полезный|полный|nützliche) )?"
-    r"(?:answer|response|antwort|respuesta|resposta|risposta|réponse|ответ|回答|答案|答え|답변|a)(?:\**[ \t]*[:：]\**"
+    r"(?:answer|response|antwort|respuesta|resposta|risposta|réponse|ответ|回答|答案|答え|답변|a|antwoord|odpowiedź|"
+    r"відповідь|odpověď|svar|vastaus|válasz|răspuns|απάντηση|cevap|yanıt|jawaban|(?:câu )?trả lời|الإجابة|الجواب|پاسخ|"
+    r"תשובה|उत्तर|जवाब|উত্তর|คำตอบ)(?:\**[ \t]*[:：]\**"
     r"|(?<=\w\w)[*#\] \t]{0,8}\Z)"
 )
 
@@ -240,6 +246,9 @@ STOP = re.compile(
     r"question|sources?|information)|remember\b|your (?:task|job|goal) |ai assistant will |you (?:must|should|are) "
     r"|\[\[ \#\# |respond with the corresponding output|(?:根据|基于)(?:上述|以上)|以上(?:是|は))"
 )
+
+# What ends a question.
+QUESTION_MARKS = ("?", "？", "؟")
 
 # The line that closes a `block`.
 END = re.compile(r"(?i)[ \t]*[^\w\n]{0,40}END(?:[ _]OF)?[ _](?:\w{1,20}[ _])?[A-Z]{4,}\b(?![ _]?\d)")
@@ -304,5 +313,6 @@ HINTS = tuple(
     "dataset result "
     "information info background fact evidence reference article extract snippet chunk part question query frage "
     "pregunta pergunta domanda vraag pertanyaan human user answer respon antwort respuesta resposta risposta "
-    "konteks folgend suivant siguiente seguinte seguent".split()
+    "konteks folgend suivant siguiente seguinte seguent kilder bronnen zdroje belgeler kaynaklar surse anfrage pytanie "
+    "dotaz kysymys soru antwoord svar vastaus cevap jawaban".split()
 )

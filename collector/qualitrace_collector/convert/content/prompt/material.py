@@ -31,9 +31,10 @@ _MAX_WEIGHED = 20_000
 _MAX_PLACEHOLDER = 200
 _MAX_END = 40
 
-_WORD = re.compile(r"[^\W\d_]{2,}|\d")
-_ENDED = re.compile(r"[.!?:;。！？…][\"'”’»)\]]{0,3}\s*\Z")
-_ASKS = re.compile(r"[?？]\W*\Z")
+# Signs of vowels are parts of words (Arabic's, India's), though `re` does not count them as letters.
+_WORD = re.compile(r"(?:[^\W\d_]|[\u064b-\u065f\u0900-\u0963\u0981-\u0dff]){2,}|\d")
+_ENDED = re.compile(r"[.!?:;。！？…।۔؟][\"'”’»)\]]{0,3}\s*\Z")
+_ASKS = re.compile(r"[?？؟]\W*\Z")
 _DENSE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")
 _BULLET = re.compile(r"\s*(?:[-*•+]|\d{1,2}[.)])\s")
 _WORDS_OF_A_STATEMENT = 4
@@ -190,5 +191,5 @@ def _cleaned(texts: list[str]) -> list[str]:
 def sentences(text: str) -> list[str]:
     """Split a text into sentences and lines."""
     return [
-        piece for piece in re.split(r"(?<=[.!?。！？])\s+|(?<=[。！？])|\n+", text) if piece and not piece.isspace()
+        piece for piece in re.split(r"(?<=[.!?。！？।۔؟])\s+|(?<=[。！？])|\n+", text) if piece and not piece.isspace()
     ]

@@ -299,7 +299,7 @@ class _Sections:
         rest = self._text[max(end, len(self._text) - _MAX_LINE) :].rstrip()
         setting = Setting(
             led=self._is_led(number, first, stop),
-            asked=self._is_asked(number, stop) or rest.endswith(("?", "？")),
+            asked=self._is_asked(number, stop) or rest.endswith(marks.QUESTION_MARKS),
             labelled=marks.LABEL.match(body.lstrip()) is not None,
         )
         passages = parts(body)
@@ -320,7 +320,7 @@ class _Sections:
         return (
             self._kind(stop) in ("ask", "answer")
             or any(self._kind(other) == "ask" for other in before)
-            or self._text[max(0, start - _MAX_LINE) : start].rstrip().endswith(("?", "？"))
+            or self._text[max(0, start - _MAX_LINE) : start].rstrip().endswith(marks.QUESTION_MARKS)
         )
 
     def _starts_list(self, first: int, stop: int) -> bool:
@@ -359,7 +359,9 @@ class _Sections:
             return end
         while (blank := next((n for n in range(stop - 1, first, -1) if self._kind(n) == "blank"), 0)) > first:
             last = self._text[self._lines[blank].end : self._lines[stop - 1].end].strip()
-            if last and not (last.endswith(("?", "？")) or all(marks.TO_MODEL.match(said) for said in sentences(last))):
+            if last and not (
+                last.endswith(marks.QUESTION_MARKS) or all(marks.TO_MODEL.match(said) for said in sentences(last))
+            ):
                 break
             stop, end = blank, self._lines[blank].start
         return end
