@@ -277,6 +277,7 @@ class Calibration:
         sides = {"pass": fitted.passing.threshold, "fail": fitted.failing.threshold}
         given = ", ".join(f"{verdict}: {value:g}" for verdict, value in sides.items() if value is not None)
         if given:
+            given += f', version: "{self.labelled.version}"'
             lines += [
                 f"  among verdicts that are not unsure ({fitted.coverage:.0%}), disagreement with experts is at most",
                 f"  {error}, with probability {sure} or more, for answers like these",

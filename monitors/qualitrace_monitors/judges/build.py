@@ -8,6 +8,7 @@ stand side by side; what rests on both is called `joined`.
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Self
@@ -19,6 +20,8 @@ from qualitrace_monitors.judges.llm import LlmJudge
 from qualitrace_monitors.judges.local import LocalJudge
 from qualitrace_monitors.judges.scorers import ScorerJudge
 from qualitrace_monitors.judges.settings import JudgeConfig, Thresholds
+
+_log = logging.getLogger(__name__)
 
 
 def llm_queue(name: str) -> str:
@@ -127,14 +130,27 @@ def _lane(config: JudgeConfig) -> str:
 class CalibratedJudge:
     """Labels the values of another judge by thresholds that `qualitrace calibrate` fitted.
 
-    They overrule the other judge's own doubt as well: they were fitted to its values, not to its labels.
+    They overrule the other judge's own doubt as well: they were fitted to its values, not to its labels. If they were
+    fitted to another version, its doubts may be new, and stand.
     """
 
     def __init__(self, judge: Judge, thresholds: Thresholds) -> None:
         self.name = judge.name
         self.tier: Tier = judge.tier
         self.source_id, self.model = judge.source_id, judge.model
-        self.version = f"{judge.version}-{short_hash(thresholds.passing, thresholds.failing)}"
+        fitted_to = thresholds.version
+        # A calibrated judge's version goes on from that of the judge whose values it labels.
+        self._keeps_doubts = fitted_to not in ("", judge.version) and not fitted_to.startswith(f"{judge.version}-")
+        labels = ("keeps doubts",) * self._keeps_doubts
+        self.version = f"{judge.version}-{short_hash(thresholds.passing, thresholds.failing, *labels)}"
+        if self._keeps_doubts:
+            _log.warning(
+                "judges: the thresholds of %s were fitted to version %s, and it is %s now: what it is unsure of stays "
+                "unsure; calibrate it again",
+                judge.name,
+                fitted_to,
+                judge.version,
+            )
         self.pass_mark = 1.0 if thresholds.passing is None else thresholds.passing
         self._judge = judge
         self._thresholds = thresholds
@@ -142,6 +158,8 @@ class CalibratedJudge:
     def score(self, sample: Sample) -> Score:
         """Judge one sample; raises what the other judge raises."""
         score = self._judge.score(sample)
+        if self._keeps_doubts and score.label == "unsure":
+            return score
         return replace(score, label=self._label(round(score.value, 6)))  # as rounded as the values that were fitted to
 
     def _label(self, value: float) -> Label:

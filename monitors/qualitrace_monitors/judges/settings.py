@@ -67,6 +67,9 @@ class Thresholds(Section):
     """An answer passes from this value on."""
     failing: float | None = Field(default=None, ge=0, le=1, alias="fail")
     """An answer fails up to this value."""
+    version: str = ""
+    """The judge's version that they were fitted to, as `qualitrace calibrate` prints it. What a later version is unsure
+    of stays unsure."""
 
     @model_validator(mode="after")
     def _is_ordered(self) -> "Thresholds":

@@ -16,6 +16,7 @@ from qualitrace_collector.sample import Sample
 from qualitrace_monitors.calibrate.command import calibrate
 from qualitrace_monitors.config import Config
 from qualitrace_monitors.judges.build import build_judge
+from qualitrace_monitors.judges.contract import Judge
 from qualitrace_monitors.judges.settings import JudgeConfig
 from support.mlflow_db import converted, new_store
 from support.otlp import rag_trace
@@ -94,6 +95,7 @@ def test_a_calibration_from_labels_to_a_judge_that_uses_it(bench: Bench):
     (config,) = parse_config({"judges": [*yaml.safe_load(pasted)]}, Config).judges
     assert config.thresholds is not None
     assert config.thresholds.passing == found["thresholds"]["passing"]["threshold"]
+    assert config.thresholds.version == "v1"
     experiment = bench.client.get_experiment_by_name("shop")
     assert experiment is not None
     (run,) = bench.client.search_runs([experiment.experiment_id])
@@ -201,3 +203,30 @@ def test_a_calibrated_judge_decides_by_its_thresholds():
     assert 0.1 < scores[0].value < 0.99
     assert [score.label for score in scores[1:]] == ["pass", "fail", "unsure"]
     assert len({judge.version for judge in judges}) == 4
+
+
+def test_doubts_of_a_version_that_was_not_calibrated_stand(caplog: pytest.LogCaptureFixture):
+    """They may be new; those that were there when experts labelled are overruled."""
+    dutch = Sample(
+        inputs="Hoe lang duurt de garantie?",
+        outputs="De garantie op deze rugzak duurt vierentwintig maanden vanaf de aankoop.",
+        passages=("Voor rugzakken geldt een garantie van twee jaar na aankoop.",),
+    )
+    english = Sample(
+        inputs="How long is it?", outputs="It lasts 24 months.", passages=("The warranty of a tent lasts 24 months.",)
+    )
+
+    def calibrated(version: str | None) -> Judge:
+        fitted = {"pass": 0.0} if version is None else {"pass": 0.0, "version": version}
+        return build_judge(JudgeConfig.model_validate({"name": "groundedness", "thresholds": fitted}))
+
+    own = build_judge(JudgeConfig(name="groundedness"))
+    assert own.score(dutch).label == "unsure"
+    unpinned = calibrated(None)
+    for known in (unpinned, calibrated(own.version), calibrated(unpinned.version)):
+        assert (known.score(dutch).label, known.version) == ("pass", unpinned.version)
+    assert "fitted to" not in caplog.text
+    older = calibrated("0-0123456789ab")
+    assert [older.score(sample).label for sample in (dutch, english)] == ["unsure", "pass"]
+    assert older.version != unpinned.version
+    assert f"fitted to version 0-0123456789ab, and it is {own.version} now" in caplog.text
