@@ -61,8 +61,10 @@ def calibrate(
     from sqlalchemy.exc import SQLAlchemyError
 
     from qualitrace_collector.mlflow_store.store import reason
-    from qualitrace_monitors.calibrate.calibration import Calibration, fit, measure, store
+    from qualitrace_monitors.calibrate.agreement import measure
+    from qualitrace_monitors.calibrate.calibration import Calibration, store
     from qualitrace_monitors.calibrate.labels import collect
+    from qualitrace_monitors.calibrate.thresholds import fit
 
     place = f"MLflow at {masked(config.tracking_uri)}"
     client = MlflowClient(config.tracking_uri)

@@ -102,8 +102,8 @@ def evaluate_data(
     from sqlalchemy.exc import SQLAlchemyError
 
     from qualitrace_collector.mlflow_store.store import StoreUnavailable
+    from qualitrace_monitors.evaluation.patience import why, without_tracebacks
     from qualitrace_monitors.evaluation.run import DataError, evaluate
-    from qualitrace_monitors.evaluation.run_writer import why, without_tracebacks
 
     make_private(config.data_dir)
     options["tracking_uri"] = options["tracking_uri"] or os.environ.get("MLFLOW_TRACKING_URI") or config.tracking_uri
@@ -174,7 +174,7 @@ def _data(options: dict[str, Any]) -> Any:
 
     from qualitrace_collector.mlflow_store.store import TraceStore
     from qualitrace_monitors.evaluation.dataset import DataError, find_dataset, find_traces
-    from qualitrace_monitors.evaluation.run_writer import Patience
+    from qualitrace_monitors.evaluation.patience import Patience
 
     path, dataset, found, place = (options.pop(name) for name in ("data", "dataset", "traces", "from_experiment"))
     if sum(source is not None for source in (path, dataset, found)) != 1:

@@ -15,6 +15,7 @@ from qualitrace_collector.sample import Sample
 from qualitrace_monitors.evaluation.application import Predict, answerer
 from qualitrace_monitors.evaluation.dataset import DataError, DatasetRow, read_rows
 from qualitrace_monitors.evaluation.metrics import EXPECTED, MetricSpec, judges_of
+from qualitrace_monitors.evaluation.patience import without_tracebacks
 from qualitrace_monitors.evaluation.result import (
     EarlierRun,
     Evaluation,
@@ -23,7 +24,7 @@ from qualitrace_monitors.evaluation.result import (
     summarize,
     tracking,
 )
-from qualitrace_monitors.evaluation.run_writer import Judgements, RunWriter, without_tracebacks
+from qualitrace_monitors.evaluation.run_writer import Judgements, RunWriter
 from qualitrace_monitors.evaluation.traces import RowTrace, predicted, recorded
 from qualitrace_monitors.judges.contract import Judge
 from qualitrace_monitors.progress import Progress

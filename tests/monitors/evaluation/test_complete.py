@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracing.attachments import Attachment
 
 import qualitrace_monitors
-from qualitrace_monitors.evaluation import run_writer
+from qualitrace_monitors.evaluation import patience
 from qualitrace_monitors.evaluation.command import evaluate_data
 from qualitrace_monitors.evaluation.dataset import DataError
 from qualitrace_monitors.evaluation.result import Evaluation
@@ -38,7 +38,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
 @pytest.fixture(autouse=True)
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait a tenth of a second at most between two tries."""
-    monkeypatch.setattr(run_writer, "LONGEST_WAIT", 0.1)
+    monkeypatch.setattr(patience, "LONGEST_WAIT", 0.1)
 
 
 def file_of(tracking: str) -> Path:
@@ -106,7 +106,7 @@ def test_a_database_that_is_locked_at_first_is_waited_for(tracking: str):
 
 def test_rows_that_never_reach_mlflow_are_named_and_pass_no_gate(tracking: str, monkeypatch: pytest.MonkeyPatch):
     """A database that stays locked after the start: exit code 2, the rows and metrics that are missing, and why."""
-    monkeypatch.setattr(run_writer, "PATIENCE", 0.5)
+    monkeypatch.setattr(patience, "PATIENCE", 0.5)
     monkeypatch.setenv("MLFLOW_GENAI_EVAL_MAX_WORKERS", "1")
     Path("rows.csv").write_text("id,question\na,How fast is it?\nb,How hot is it?\n")
     lock = Lock(file_of(tracking))
@@ -127,7 +127,7 @@ def test_rows_that_never_reach_mlflow_are_named_and_pass_no_gate(tracking: str, 
 
 def test_a_database_that_is_locked_for_good_is_reported(tracking: str, monkeypatch: pytest.MonkeyPatch):
     """Nothing can be scored: exit code 2 and one line that says so."""
-    monkeypatch.setattr(run_writer, "PATIENCE", 0.5)
+    monkeypatch.setattr(patience, "PATIENCE", 0.5)
     Path("rows.csv").write_text("question,answer\nWhy?,Because.\n")
     lock = Lock(file_of(tracking))
     lock.hold()
