@@ -22,7 +22,8 @@ from qualitrace_monitors.progress import quiet_option
 
 if TYPE_CHECKING:  # MLflow, which these import, takes seconds and reads the settings that the command makes first
     from qualitrace_monitors.estimate.interval import Interval
-    from qualitrace_monitors.evaluation.result import Evaluation, Gate, MetricSummary, ScoredRow
+    from qualitrace_monitors.evaluation.result import Evaluation, Gate, ScoredRow
+    from qualitrace_monitors.evaluation.summary import MetricSummary
 
 # Exit codes: a whole interval under its threshold; data or settings that cannot be used, or rows that are missing.
 BELOW, UNUSABLE = 1, 2

@@ -9,7 +9,8 @@ from typing import Any
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from qualitrace_collector.masking import masked
-from qualitrace_monitors.evaluation.result import Evaluation, Gate, MetricSummary
+from qualitrace_monitors.evaluation.result import Evaluation, Gate
+from qualitrace_monitors.evaluation.summary import MetricSummary
 
 SUITE = "qualitrace evaluate"
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -13,18 +13,18 @@ from mlflow.models.evaluation.utils.trace import configure_autologging_for_evalu
 from qualitrace_collector.convert.build_sample import build_sample
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.evaluation.application import Predict, answerer
+from qualitrace_monitors.evaluation.comparison import EarlierRun
 from qualitrace_monitors.evaluation.dataset import DataError, DatasetRow, read_rows
 from qualitrace_monitors.evaluation.metrics import EXPECTED, MetricSpec, judges_of
 from qualitrace_monitors.evaluation.patience import without_tracebacks
 from qualitrace_monitors.evaluation.result import (
-    EarlierRun,
     Evaluation,
     Gate,
     ScoredRow,
-    summarize,
     tracking,
 )
 from qualitrace_monitors.evaluation.run_writer import Judgements, RunWriter
+from qualitrace_monitors.evaluation.summary import summarize
 from qualitrace_monitors.evaluation.traces import RowTrace, predicted, recorded
 from qualitrace_monitors.judges.contract import Judge
 from qualitrace_monitors.progress import Progress
@@ -126,7 +126,10 @@ def evaluate(
             baseline=baseline,
         )
         if earlier is not None:
-            evaluation.comparisons = [earlier.compare(evaluation, summary) for summary in evaluation.metrics.values()]
+            evaluation.comparisons = [
+                earlier.compare(summary, evaluation.values(summary.metric), confidence)
+                for summary in evaluation.metrics.values()
+            ]
         evaluation.gates = [gate.held_against(evaluation.metrics[gate.metric]) for gate in gates]
         about = {"model_type": model_type, "data": data if isinstance(data, str) else type(data).__name__}
         with Progress("writing the run", quiet=quiet):

@@ -48,9 +48,11 @@ from mlflow.utils.mlflow_tags import (
 from qualitrace_collector.mlflow_store.connection import mlflow_store
 from qualitrace_collector.mlflow_store.experiments import find_or_create
 from qualitrace_collector.mlflow_store.store import StoreUnavailable, TraceStore
+from qualitrace_monitors.evaluation.comparison import SCORES, VERSION_TAG
 from qualitrace_monitors.evaluation.dataset import TARGET
 from qualitrace_monitors.evaluation.patience import REFUSALS, Patience, why
-from qualitrace_monitors.evaluation.result import ROW_TAG, SCORES, VERSION_TAG, Evaluation, MetricSummary, ScoredRow
+from qualitrace_monitors.evaluation.result import ROW_TAG, Evaluation, ScoredRow
+from qualitrace_monitors.evaluation.summary import MetricSummary
 from qualitrace_monitors.evaluation.traces import RowTrace
 from qualitrace_monitors.judges.contract import Judge
 from qualitrace_monitors.judging.assessments import ID_PREFIX, feedback_of, source_of
