@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from qualitrace_collector.convert.blobs import without_blobs
 from qualitrace_collector.convert.first_chunk import CHUNK_EVENTS, IN_MILLISECONDS, IN_SECONDS
-from qualitrace_collector.convert.mlflow_span import without_blobs
 from qualitrace_collector.convert.one_span_per_call import ancestors, failed
 from qualitrace_collector.convert.span_draft import CALL_TYPES, SpanDraft
 from qualitrace_collector.convert.usage import INPUT, OUTPUT, with_total

@@ -2,33 +2,24 @@
 
 MLflow keeps each attribute as JSON text. Text that is JSON already (an object, an array, a string) is kept as it is,
 as in `mlflow.tracing.otel.translation.sanitize_attributes`.
-
-A stored span takes part when more of its trace is converted: `restored` is the inverse of `stored_span`. Fields that
-conversion found before (`mlflow.*`) are kept as MLflow's own clients send them, so that its dialect reads them again,
-and the others fill in what is still missing.
-
-Pictures, sounds and files in recorded content would make traces of many megabytes. Long base64 is replaced by a
-reference: `blob:<media type>;size=<bytes>;sha256=<hex digits of the decoded bytes>`.
 """
 
-import binascii
-import hashlib
 import json
 import re
-from base64 import b64decode, b64encode
-from collections.abc import Iterable, Mapping
+from base64 import b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring
 from typing import Any
 
 from mlflow.entities import Span, SpanStatus, SpanType
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
-from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
+from qualitrace_collector.convert.blobs import without_blobs
 from qualitrace_collector.convert.content import encodable
 from qualitrace_collector.convert.content.opening import load_json
 from qualitrace_collector.convert.cost import cost_of
+from qualitrace_collector.convert.otlp_values import attribute_values
 from qualitrace_collector.convert.span_draft import Event, SpanDraft
 from qualitrace_collector.piece import EVENT_BYTES
 
@@ -41,38 +32,11 @@ EMBEDDING_USAGE = "qualitrace.embedding.tokenUsage"
 STATUS_PREFIX = "STATUS_CODE_"
 _STATUS_CODES = dict(zip(Status.StatusCode.values(), Status.StatusCode.keys(), strict=True))
 
-# Shorter base64 stays: it costs little, and may not be base64 at all.
-MIN_CHARACTERS = 1024
-
-# Levels of a value in which base64 is looked for.
-MAX_DEPTH = 200
-
 # Marks usage that must not be counted. Without the attribute MLflow would derive the usage from others.
 _UNCOUNTED = "null"
 
 # What may be an escaped zero byte, or half of a surrogate pair, in JSON text.
 _SUSPECT = re.compile(r"\\u(0000|d[89a-f])", re.IGNORECASE)
-
-_BLOCK = MIN_CHARACTERS // 2
-_IN_BLOB = re.compile(rf"[A-Za-z0-9+/_-]{{{_BLOCK}}}")
-_BASE64 = re.compile(
-    r"(?:data:(?P<type>[\w.+-]+/[\w.+-]+)(?:;[\w=.+-]+)*?;base64,)?"
-    rf"(?<![A-Za-z0-9+/_-])(?P<data>[A-Za-z0-9+/_-]{{{MIN_CHARACTERS},}}={{0,2}})"
-)
-_URL_SAFE = str.maketrans("-_", "+/")
-_UNKNOWN_TYPE = "application/octet-stream"
-_MAGIC = {
-    b"\x89PNG": "image/png",
-    b"\xff\xd8\xff": "image/jpeg",
-    b"GIF8": "image/gif",
-    b"%PDF": "application/pdf",
-    b"RIFF": "audio/wav",
-    b"ID3": "audio/mpeg",
-    b"OggS": "audio/ogg",
-}
-
-_MAX_INT = 1 << 63
-_FIELDS = {bool: "bool_value", int: "int_value", float: "double_value", str: "string_value"}
 
 _dumps = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
@@ -289,123 +253,3 @@ def _readable(value: Any) -> str:
     """Return JSON text without escaped letters, and without what a database refuses once MLflow has opened it."""
     # That is half of a surrogate pair in any database, and a zero byte in PostgreSQL.
     return encodable(_dumps(value).replace("\\u0000", "\\ufffd"))
-
-
-def without_blobs(value: Any, depth: int = 0) -> Any:
-    """Return the value with every long run of base64, and every long byte string, replaced by its reference."""
-    if isinstance(value, str):
-        if len(value) < MIN_CHARACTERS or not _may_hold_blob(value):
-            return value
-        return _BASE64.sub(_reference_of, value)
-    if isinstance(value, bytes):
-        return _reference(value) if len(value) >= MIN_CHARACTERS else b64encode(value).decode()
-    if isinstance(value, list):
-        is_vector = value and isinstance(value[0], (int, float))
-        return value if is_vector or depth > MAX_DEPTH else [without_blobs(item, depth + 1) for item in value]
-    if isinstance(value, dict) and depth <= MAX_DEPTH:
-        return {key: without_blobs(item, depth + 1) for key, item in value.items()}
-    return value
-
-
-def _may_hold_blob(text: str) -> bool:
-    # A run of twice a block's length covers at least one block in full, so blocks are enough to look at.
-    return any(_IN_BLOB.match(text, at) for at in range(0, len(text), _BLOCK))
-
-
-def _reference(data: bytes, media_type: str = "") -> str:
-    """Describe bytes by media type, size and hash."""
-    kind = media_type or next((name for magic, name in _MAGIC.items() if data.startswith(magic)), _UNKNOWN_TYPE)
-    return f"blob:{kind};size={len(data)};sha256={hashlib.sha256(data).hexdigest()}"
-
-
-def _reference_of(match: re.Match[str]) -> str:
-    text = match["data"].translate(_URL_SAFE)
-    try:
-        data = b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except binascii.Error:
-        return match[0]
-    return _reference(data, match["type"] or "")
-
-
-def attribute_values(pairs: Iterable[KeyValue]) -> dict[str, Any]:
-    """Return attributes by name; if a name comes twice, the last one counts, as in MLflow."""
-    values: dict[str, Any] = {}
-    for pair in pairs:
-        value = pair.value
-        is_text = value.WhichOneof("value") == "string_value"  # most are; this is the hottest loop of conversion
-        values[pair.key] = _without_zero(value.string_value) if is_text else any_value(value)
-    return values
-
-
-def any_value(value: AnyValue) -> Any:
-    """Return the Python value of an `AnyValue`: text, number, boolean, bytes, list, mapping or None."""
-    kind = value.WhichOneof("value")
-    if kind == "string_value":
-        return _without_zero(value.string_value)
-    if kind == "array_value":
-        return [any_value(item) for item in value.array_value.values]
-    if kind == "kvlist_value":
-        return attribute_values(value.kvlist_value.values)
-    return getattr(value, kind) if kind else None
-
-
-def _without_zero(text: str) -> str:
-    return text.replace("\0", "\ufffd") if "\0" in text else text  # PostgreSQL refuses a zero byte
-
-
-def restored(span: Span) -> OtlpSpan:
-    """Return the OTLP span. Its flags and trace state are empty: MLflow does not store them."""
-    data = span.to_dict()
-    status = data["status"]
-    return OtlpSpan(
-        trace_id=b64decode(data["trace_id"]),
-        span_id=b64decode(data["span_id"]),
-        parent_span_id=b64decode(data["parent_span_id"] or ""),
-        name=data["name"],
-        start_time_unix_nano=data["start_time_unix_nano"],
-        end_time_unix_nano=data["end_time_unix_nano"] or 0,
-        attributes=[KeyValue(key=key, value=_attribute(key, text)) for key, text in data["attributes"].items()],
-        events=[
-            OtlpSpan.Event(
-                name=event["name"],
-                time_unix_nano=event["time_unix_nano"],
-                attributes=_pairs((event["attributes"] or {}).items()),
-            )
-            for event in data["events"]
-        ],
-        links=[_restored_link(link) for link in data.get("links") or ()],
-        status=Status(code=Status.StatusCode.Value(status["code"]), message=status["message"]),
-    )
-
-
-def _attribute(key: str, text: Any) -> AnyValue:
-    """Return an attribute's value; JSON objects and arrays stay text, as instrumentors send them."""
-    value = load_json(text, text) if isinstance(text, str) else text
-    if isinstance(value, (dict, list)) or (key.startswith("mlflow.") and value is not None):
-        return AnyValue(string_value=text)
-    return _any_value(value)
-
-
-def _any_value(value: Any) -> AnyValue:
-    if value is None:
-        return AnyValue()
-    if isinstance(value, dict):
-        return AnyValue(kvlist_value=KeyValueList(values=_pairs(value.items())))
-    if isinstance(value, (list, tuple)):
-        return AnyValue(array_value=ArrayValue(values=[_any_value(item) for item in value]))
-    field = _FIELDS.get(type(value))
-    if field is None or (field == "int_value" and not -_MAX_INT <= value < _MAX_INT):
-        return AnyValue(string_value=str(value))
-    return AnyValue(**{field: value})
-
-
-def _pairs(items: Iterable[tuple[str, Any]]) -> list[KeyValue]:
-    return [KeyValue(key=key, value=_any_value(value)) for key, value in items]
-
-
-def _restored_link(link: Mapping[str, Any]) -> OtlpSpan.Link:
-    return OtlpSpan.Link(
-        trace_id=bytes.fromhex(link["trace_id"].removeprefix("tr-")),
-        span_id=bytes.fromhex(link["span_id"]),
-        attributes=_pairs((link["attributes"] or {}).items()),
-    )

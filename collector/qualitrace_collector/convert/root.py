@@ -21,8 +21,8 @@ from qualitrace_collector.convert.content.opening import is_blank, is_cut_repr, 
 from qualitrace_collector.convert.content.prompt import is_rendered
 from qualitrace_collector.convert.content.question import asked
 from qualitrace_collector.convert.dialects import DIALECTS
-from qualitrace_collector.convert.mlflow_span import any_value, attribute_values
 from qualitrace_collector.convert.one_span_per_call import failed
+from qualitrace_collector.convert.otlp_values import any_value, attribute_values
 from qualitrace_collector.convert.span_draft import CALL_TYPES, SpanDraft
 from qualitrace_collector.piece import SpanRecord
 

@@ -21,16 +21,10 @@ from opentelemetry.sdk.resources import Resource as SdkResource
 from qualitrace_collector.convert.content.documents import documents
 from qualitrace_collector.convert.dialects import read_span
 from qualitrace_collector.convert.estimated_usage import ESTIMATED, estimate_usage
-from qualitrace_collector.convert.mlflow_span import (
-    USAGE,
-    AnySpan,
-    StoredSpan,
-    any_value,
-    attribute_values,
-    restored,
-    stored_span,
-)
+from qualitrace_collector.convert.mlflow_span import USAGE, AnySpan, StoredSpan, stored_span
 from qualitrace_collector.convert.one_span_per_call import one_span_per_call, unite_across_traces
+from qualitrace_collector.convert.otlp_values import any_value, attribute_values
+from qualitrace_collector.convert.restored_span import restored
 from qualitrace_collector.convert.root import as_identities, complete_root, take_origin, take_resource_identity
 from qualitrace_collector.convert.span_draft import Event, SpanDraft
 from qualitrace_collector.convert.spending import count_once

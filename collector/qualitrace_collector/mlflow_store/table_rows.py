@@ -37,7 +37,8 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.sdk.resources import Resource as SdkResource
 
 from qualitrace_collector.convert import ConvertedTrace
-from qualitrace_collector.convert.mlflow_span import COST, MODEL, STATUS_PREFIX, USAGE, StoredSpan, attribute_values
+from qualitrace_collector.convert.mlflow_span import COST, MODEL, STATUS_PREFIX, USAGE, StoredSpan
+from qualitrace_collector.convert.otlp_values import attribute_values
 from qualitrace_collector.convert.prompts import TAG_PREFIX, Prompt, searched_prompts
 from qualitrace_collector.mlflow_store.experiments import PlacedTrace
 from qualitrace_collector.mlflow_store.headline import nodes, preview

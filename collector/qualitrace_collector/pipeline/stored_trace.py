@@ -11,7 +11,8 @@ from mlflow.entities import Span, SpanType
 
 from qualitrace_collector.convert.build_sample import is_answered, metadata_of, outermost, root_of
 from qualitrace_collector.convert.judged_request import judged_request
-from qualitrace_collector.convert.mlflow_span import AnySpan, attribute_values
+from qualitrace_collector.convert.mlflow_span import AnySpan
+from qualitrace_collector.convert.otlp_values import attribute_values
 from qualitrace_collector.convert.prompts import TAG_PREFIX
 from qualitrace_collector.convert.root import ORIGIN_KEYS
 from qualitrace_collector.convert.span_draft import CALL_TYPES

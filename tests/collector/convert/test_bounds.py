@@ -10,9 +10,9 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from qualitrace_collector.convert import convert_all
+from qualitrace_collector.convert.blobs import without_blobs
 from qualitrace_collector.convert.content import answer_text, opened, question_text
 from qualitrace_collector.convert.content.prompt import split_prompt
-from qualitrace_collector.convert.mlflow_span import without_blobs
 from qualitrace_collector.piece import Piece
 from support.pieces import piece_of
 

@@ -9,7 +9,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from qualitrace_collector.convert import convert
-from qualitrace_collector.convert.mlflow_span import restored
+from qualitrace_collector.convert.restored_span import restored
 from support.mlflow_db import converted
 from support.otlp import chat_span, rag_trace
 from support.pieces import piece_of, pieces_in

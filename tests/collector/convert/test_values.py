@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qualitrace_collector.convert.blobs import MIN_CHARACTERS, without_blobs
 from qualitrace_collector.convert.content.documents import documents
 from qualitrace_collector.convert.dialects.dialect import subtree
-from qualitrace_collector.convert.mlflow_span import MIN_CHARACTERS, without_blobs
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8
 REFERENCE = f"blob:image/png;size={len(PNG)};sha256={hashlib.sha256(PNG).hexdigest()}"

@@ -15,7 +15,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 
 from qualitrace_collector.convert import ConvertedTrace, convert
-from qualitrace_collector.convert.mlflow_span import restored
+from qualitrace_collector.convert.restored_span import restored
 from qualitrace_collector.journal import SqliteJournal
 from qualitrace_collector.piece import Piece, SpanRecord, span_records
 from qualitrace_collector.pipeline.recorder import Recorder
