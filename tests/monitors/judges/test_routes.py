@@ -18,7 +18,7 @@ from botocore.credentials import Credentials
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges.build import build_judge
 from qualitrace_monitors.judges.contract import JudgeError, Score, TransientJudgeError
-from qualitrace_monitors.judges.llm.provider import BedrockRoute
+from qualitrace_monitors.judges.llm.bedrock import BedrockRoute
 from qualitrace_monitors.judges.settings import JudgeConfig
 
 VERDICT = json.dumps({"evidence": "e", "reason": "r", "score": 0.9, "verdict": "pass"})
