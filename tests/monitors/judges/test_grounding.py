@@ -50,6 +50,24 @@ def test_answers_from_the_passages_pass(judge: Judge, question: str, answer: str
 
 @BOTH
 @pytest.mark.parametrize(
+    "answer",
+    [
+        "24 months [1, 3].",
+        "24 months [doc4].",
+        "24 months (Source 4).",
+        "24 months【4:0†handbook.md】.",
+        "[24 months](https://shop.example/help/warranty-2)",
+        '```json\n{"answer": "24 months"}\n```',
+    ],
+)
+def test_marks_of_sources_addresses_and_fences_claim_nothing(judge: Judge, answer: str) -> None:
+    """Their numbers and words stand in no passage."""
+    assert _label(judge, "How long does the warranty last?", answer, WARRANTY, RETURNS) == "pass"
+    assert _label(judge, "How long does the warranty last?", answer.replace("24", "18"), WARRANTY, RETURNS) == "fail"
+
+
+@BOTH
+@pytest.mark.parametrize(
     ("question", "answer"),
     [
         ("How long does the warranty last?", "The warranty lasts 18 months and covers water damage."),

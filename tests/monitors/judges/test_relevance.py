@@ -98,6 +98,25 @@ def test_a_date_or_a_number_is_no_name(answer: str) -> None:
     assert _label("Who wrote The Lantern?", answer) == "fail"
 
 
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("Where do I find the form?", "At the bottom of the page."),
+        ("Where is my parcel?", "It is still on its way."),
+        ("who runs the depot?", "ada calloway"),
+    ],
+)
+def test_not_every_name_has_a_capital(question: str, answer: str) -> None:
+    """A place may have no name, and who writes in lower case is answered so."""
+    assert _label(question, answer) == "unsure"
+
+
+def test_the_number_of_a_source_is_no_number_that_was_asked_for() -> None:
+    """Nor is one in the address of a link."""
+    for mark in ("[1]", "[1, 2]", "[doc1]", "(Source 3)", "【4:0†hours.md】", "[here](https://example.com/2024)"):
+        assert _label("How long does the warranty last?", f"Chestnut trees {mark}.") == "fail", mark
+
+
 def test_a_short_answer_of_no_known_kind_is_unsure() -> None:
     """A short answer to a what-question may be right without sharing a word."""
     assert _label("What is the gatekeeper's favourite dish?", "Potato soup") == "unsure"

@@ -32,6 +32,7 @@ from qualitrace_monitors.judges.local.text import (
     quote,
     sentences,
     shared,
+    without_citations,
     words,
 )
 
@@ -162,7 +163,7 @@ def _may_hide_alterations(claims: list[Claim]) -> str:
 def _assess(
     sample: Sample, rate: Callable[[Claim], float], relation: str, doubt: Callable[[list[Claim]], str]
 ) -> Finding:
-    answer, passages = sample.outputs, tuple(text for text in sample.passages if text.strip())
+    answer, passages = without_citations(sample.outputs), tuple(text for text in sample.passages if text.strip())
     indexed = index(passages)
     question = frozenset(word.stem for word in words(sample.inputs) if not word.stop)
     said = sentences(answer)
@@ -319,7 +320,7 @@ GROUNDEDNESS = BuiltinMetric(
     name="groundedness",
     asks="is every claim of the answer supported by the passages?",
     needs=("passages", "outputs"),
-    version=1,
+    version=2,
     rules="each sentence's content words, their order, numbers and names, looked for in the passages",
     assess=assess_groundedness,
     whole_for_pass=("outputs",),
@@ -334,7 +335,7 @@ FAITHFULNESS = BuiltinMetric(
     name="faithfulness",
     asks="does the answer keep what the passages say, without contradicting or altering it?",
     needs=("passages", "outputs"),
-    version=1,
+    version=2,
     rules="the same, held against single sentences; altered numbers, names and negations weigh more",
     assess=assess_faithfulness,
     whole_for_pass=("outputs",),

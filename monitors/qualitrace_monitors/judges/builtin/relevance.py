@@ -15,9 +15,18 @@ from typing import NamedTuple
 from qualitrace_collector.sample import Sample
 from qualitrace_monitors.judges.builtin.refusal import declines
 from qualitrace_monitors.judges.contract import BuiltinMetric, Finding, TextName
+from qualitrace_monitors.judges.local.answer_kind import is_of_kind, kind_asked
 from qualitrace_monitors.judges.local.language import UNMEASURED, is_all_english, is_clearly_foreign, is_english
 from qualitrace_monitors.judges.local.normal import stem
-from qualitrace_monitors.judges.local.text import MAX_ANSWER, MAX_PASSAGES, Vocabulary, quote, sentences, words
+from qualitrace_monitors.judges.local.text import (
+    MAX_ANSWER,
+    MAX_PASSAGES,
+    Vocabulary,
+    quote,
+    sentences,
+    without_citations,
+    words,
+)
 
 SHORT = 12  # an answer of at most this many words need not repeat the question
 # Words up to which a turn may not be understood by itself, words up to which it may reply to the application's
@@ -32,39 +41,6 @@ _GIVEN = {True: (0.7, "given"), False: (0.0, "not given"), None: (_TOO_SHORT, "p
 _NOTHING_ASKED = 0.6  # the value of a retrieval for a question without content words: unsure
 _FOLLOWS = re.compile(r"\s*(?:and|or|but|also|then|so|what about|how about|what if|why|why not)\b", re.IGNORECASE)
 _ASKS = re.compile("[?？؟]")
-_KINDS = {
-    "number": re.compile(
-        r"\b(?:when|how (?:many|much|long|old|far|often|tall|big|fast)|what (?:year|date|time|age|percentage|number"
-        r"|price|day)|what is the (?:number|price|cost|date|population|age|limit|fee))\b",
-        re.IGNORECASE,
-    ),
-    "name": re.compile(
-        r"\b(?:who|whose|whom|where|what is the (?:\w+ )?name|which (?:city|country|person|team))\b",
-        re.IGNORECASE,
-    ),
-    "yes or no": re.compile(
-        r"^\s*(?:is|are|was|were|do|does|did|can|could|may|will|would|has|have|had|should)\b",
-        re.IGNORECASE,
-    ),
-}
-_YES_NO = re.compile(
-    r"\b(?:yes|no|not|yeah|nope|correct|true|false|only|it depends|of course|absolutely|certainly|definitely|sure|never"
-    r"|always|unfortunately|you (?:can|may)|(?:it|that|they|we|he|she) (?:is|are|was|were|do|does|did|can|will))\b"
-    r"|n['’]t\b",
-    re.IGNORECASE,
-)
-_TIME = re.compile(
-    r"\b(?:daily|weekly|monthly|yearly|annually|always|never|once|twice|forever|today|tomorrow|yesterday|morning|noon"
-    r"|evening|night|midnight|(?:mon|tues|wednes|thurs|fri|satur|sun)days?|none|several|many|free|no limit)\b",
-    re.IGNORECASE,
-)
-# Capitalised words that name nobody and no place.
-_CALENDAR = frozenset(
-    stem(word)
-    for word in """monday tuesday wednesday thursday friday saturday sunday january february march april may june july
-    august september october november december""".split()
-)
-_PARTICLE = 3  # letters of a word that may stand within a name (de, van, der)
 _LETTERS = re.compile(r"[^\W\d_]+")
 _ACRONYM = re.compile(r"\b[a-z]?[A-Z]{2,8}s?\b")
 
@@ -85,7 +61,7 @@ class Echo(NamedTuple):
 
 def assess_relevance(sample: Sample) -> Finding:
     """Rate how far the answer speaks to the question; to decline is not an answer."""
-    question, answer = sample.inputs, sample.outputs
+    question, answer = sample.inputs, without_citations(sample.outputs)
     turns = _turns_before(sample, question)
     first = quote((sentences(answer) or [answer])[0])
     foreign = not (is_all_english(answer, f"{turns}\n{question}") and is_english(question, turns or answer))
@@ -138,9 +114,9 @@ def _value(question: str, answer: str, first: str) -> tuple[float, str]:
     answered, echoed = words(answer), echo(question, answer)
     value = _rate(echoed)
     reason = f"{echoed.shared} of the {echoed.total} content words of the question come back in {first}"
-    kind = next((kind for kind, pattern in _KINDS.items() if pattern.search(question)), None)
+    kind = kind_asked(question)
     if len(answered) <= SHORT and kind:
-        fits = _is_of_kind(kind, question, answer)
+        fits = is_of_kind(kind, question, answer)
         at_least, given = _GIVEN[fits]
         value = max(value, at_least)
         reason += f"; a {kind} was asked for and {given}"
@@ -153,41 +129,6 @@ def _value(question: str, answer: str, first: str) -> tuple[float, str]:
 def _rate(echoed: Echo) -> float:
     """Rate the number of words that come back, and their share: a long answer need not repeat a long question."""
     return 1 - math.exp(-(1.1 * math.log1p(echoed.shared) + echoed.share) / 1.6)
-
-
-def _is_of_kind(kind: str, question: str, answer: str) -> bool | None:
-    """Whether a short answer is of the kind that was asked for; None if that cannot be told."""
-    if kind == "number":
-        return any(word.number for word in words(answer)) or _TIME.search(answer) is not None
-    if kind == "name":
-        return _gives_name(question, answer)
-    return _YES_NO.search((sentences(answer) or [answer])[0]) is not None
-
-
-def _gives_name(question: str, answer: str) -> bool | None:
-    """Whether an answer gives a name that was asked for; None if it has one and may be about something else.
-
-    A name alone does, and so does a text in which names are at least half of what the question did not say.
-    """
-    asked = {word.stem for word in words(question)}
-    only_names, names, told, new = True, 0, 0, 0
-    for sentence in map(words, sentences(answer)):
-        is_name = [word.capitalised and not word.stop and word.stem not in _CALENDAR for word in sentence]
-        for at, word in enumerate(sentence):
-            # A short word between two names is a part of them, as in `Palacio de los Deportes`.
-            within = len(word.stem) <= _PARTICLE and any(is_name[:at]) and any(is_name[at + 1 :])
-            if word.stop or word.number or (within and not is_name[at]):
-                continue
-            # The word that opens a sentence is capitalised whatever it is, unless the next one is as well.
-            opens = at == 0 and not any(is_name[1:2])
-            only_names &= is_name[at]
-            names += is_name[at]
-            new += word.stem not in asked
-            told += is_name[at] and not opens and word.stem not in asked
-    if not names:
-        return False
-    shouted = names > 1 and answer.isupper()
-    return True if not shouted and (only_names or 0 < told >= new - told) else None
 
 
 def echo(question: str, text: str) -> Echo:

@@ -56,6 +56,17 @@ _TOKEN = re.compile(
 )
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+|(?<=[。！？।॥۔؟])|\n\s*")
 _MARKUP = re.compile(r"(?m)^[ \t]*(?:\d{1,2}[.)]|[-*•#>]+)[ \t]+|\[\d{1,3}]|\*\*|`")
+_SOURCE = "(?:doc(?:ument)?|source|passage|chunk|context|ref(?:erence)?)s?"
+# What an answer has beside its words: marks of its sources ([1, 2], [doc1], (Source 3), 【4:0†hours.md】), addresses of
+# links, and the lines that fence code.
+_CITATION = re.compile(
+    rf"\[\^?(?:{_SOURCE}[ _:#-]{{0,2}})?\d{{1,3}}(?:[ ,;–-]{{1,2}}\d{{1,3}}){{0,9}}\]"
+    rf"|\({_SOURCE}[ _:#-]{{1,2}}\d{{1,3}}(?:(?:, ?| and )\d{{1,3}}){{0,9}}\)"
+    r"|【[^【】\n]{0,40}†[^【】\n]{0,80}】"
+    r"|(?<=\])\([^()\s]{1,300}\)"
+    r"|^[ \t]*```[ \t]*[\w+-]{0,20}[ \t]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
 _ABBREVIATION = re.compile(r"(?:^|\s)(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|No|Inc|Ltd|Co|approx|e\.g|i\.e|etc)\.$")
 
 _Text = TypeVar("_Text", str, tuple[str, ...])
@@ -112,6 +123,11 @@ def words(text: str) -> tuple[Word, ...]:
         elif word:
             found.append(_known_word(word))
     return tuple(found)
+
+
+def without_citations(text: str) -> str:
+    """Return an answer without marks of its sources, addresses of links and fences of code, which claim nothing."""
+    return _CITATION.sub("", text)
 
 
 def _word(token: str) -> Word:
