@@ -2,15 +2,16 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from qualitrace_collector.masking import masked
-from qualitrace_monitors.evaluation.result import Evaluation, Gate
+from qualitrace_monitors.evaluation.result import Evaluation
 from qualitrace_monitors.evaluation.summary import MetricSummary
+from qualitrace_monitors.evaluation.tables import gate_line
 
 SUITE = "qualitrace evaluate"
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -37,13 +38,9 @@ def as_json(evaluation: Evaluation) -> str:
     return json.dumps(found, indent=2)
 
 
-def junit(evaluation: Evaluation, gate_line: Callable[[Gate], str]) -> str:
-    """Return a test case for each metric, each gate and the MLflow run; one fails or errs if the exit code is not 0.
-
-    Args:
-        gate_line: returns a gate with what the interval says of it.
-    """
-    cases = [*_of_metrics(evaluation), *_of_gates(evaluation, gate_line), _of_run(evaluation)]
+def junit(evaluation: Evaluation) -> str:
+    """Return a test case for each metric, each gate and the MLflow run; one fails or errs if the exit code is not 0."""
+    cases = [*_of_metrics(evaluation), *_of_gates(evaluation), _of_run(evaluation)]
     suite = _suite(cases)
     suite.add_property("mlflow.run_id", evaluation.run_id)
     suite.add_property("mlflow.experiment", _xml(evaluation.experiment))
@@ -79,15 +76,14 @@ def _numbers(summary: MetricSummary) -> str:
     return "\n".join([*shown, counts])
 
 
-def _of_gates(evaluation: Evaluation, gate_line: Callable[[Gate], str]) -> Iterator[TestCase]:
+def _of_gates(evaluation: Evaluation) -> Iterator[TestCase]:
     for gate in evaluation.gates:
         line, result = _xml(gate_line(gate)), None
         if gate.verdict == "below":
             result = Failure(line)
         elif gate.verdict == "incomplete" or gate.metric in evaluation.unscored_gates:
             result = Error(line)
-        name = gate.metric if gate.quantity == "mean" else f"{gate.metric}.pass_rate"
-        yield _case("fail-under", f"{name}={gate.threshold:g}", result, line)
+        yield _case("fail-under", f"{gate.name}={gate.threshold:g}", result, line)
 
 
 def _of_run(evaluation: Evaluation) -> TestCase:

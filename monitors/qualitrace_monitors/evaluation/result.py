@@ -75,6 +75,11 @@ class Gate:
     interval: Interval = NOTHING
     missing: int = 0
 
+    @property
+    def name(self) -> str:
+        """What the condition is on, as `fail_under` names it."""
+        return self.metric if self.quantity == "mean" else f"{self.metric}.{self.quantity}"
+
     def held_against(self, summary: MetricSummary) -> Self:
         """Return the condition with what a run found."""
         point, interval = summary.quantity(self.quantity)
