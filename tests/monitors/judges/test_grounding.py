@@ -58,6 +58,11 @@ def test_answers_from_the_passages_pass(judge: Judge, question: str, answer: str
         "24 months【4:0†handbook.md】.",
         "[24 months](https://shop.example/help/warranty-2)",
         '```json\n{"answer": "24 months"}\n```',
+        "<p>It lasts <b>24&nbsp;months</b>.</p>",
+        "<ul><li>It lasts</li><li>24 months</li></ul>",
+        "It lasts 24 months.\n\nSources:\n- handbook.md\n- [Help](https://shop.example/help)\n",
+        "It lasts 24 months.\n\n---\n*Source: handbook.md, page 3*",
+        "It lasts 24 months.\n\n**References:**\n1. The handbook of Brightwater, 2019",
     ],
 )
 def test_marks_of_sources_addresses_and_fences_claim_nothing(judge: Judge, answer: str) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from qualitrace_monitors.judges.builtin.grounding import index
 from qualitrace_monitors.judges.builtin.toxicity import piece_buckets
-from qualitrace_monitors.judges.local.text import LARGEST_SHARED, sentences, words
+from qualitrace_monitors.judges.local.text import LARGEST_SHARED, sentences, without_citations, words
 
 
 def test_sentences_end_at_marks_and_lines_but_not_at_abbreviations():
@@ -26,13 +26,17 @@ def test_no_letter_is_lost(text: str):
     assert "".join(sentences(text)).count("a") == text.count("a")
 
 
-@pytest.mark.parametrize("unit", [" ", "\n", " \n", "\t", ". ", '."', "Mr. ", "- ", "1.", "a'"])
+@pytest.mark.parametrize(
+    "unit", [" ", "\n", " \n", "\t", ". ", '."', "Mr. ", "- ", "1.", "a'", "[1, ", "[](", "<p ", "\nSource: a\n- "]
+)
 def test_hostile_text_takes_no_longer_than_long_text(unit: str):
     """A hundred thousand characters of any repeated sign are read in a moment."""
     text = "a" + unit * (100_000 // len(unit)) + "b"
     started = time.process_time()
     sentences(text)
     words(text)
+    without_citations(text)
+    without_citations(text[1:])
     assert time.process_time() - started < 2
 
 

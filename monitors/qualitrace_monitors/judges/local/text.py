@@ -58,13 +58,17 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+|(?<=[。！？।॥۔
 _MARKUP = re.compile(r"(?m)^[ \t]*(?:\d{1,2}[.)]|[-*•#>]+)[ \t]+|\[\d{1,3}]|\*\*|`")
 _SOURCE = "(?:doc(?:ument)?|source|passage|chunk|context|ref(?:erence)?)s?"
 # What an answer has beside its words: marks of its sources ([1, 2], [doc1], (Source 3), 【4:0†hours.md】), addresses of
-# links, and the lines that fence code.
+# links, the lines that fence code, HTML's tags and blanks, and the list of sources that it ends with.
 _CITATION = re.compile(
     rf"\[\^?(?:{_SOURCE}[ _:#-]{{0,2}})?\d{{1,3}}(?:[ ,;–-]{{1,2}}\d{{1,3}}){{0,9}}\]"
     rf"|\({_SOURCE}[ _:#-]{{1,2}}\d{{1,3}}(?:(?:, ?| and )\d{{1,3}}){{0,9}}\)"
     r"|【[^【】\n]{0,40}†[^【】\n]{0,80}】"
     r"|(?<=\])\([^()\s]{1,300}\)"
-    r"|^[ \t]*```[ \t]*[\w+-]{0,20}[ \t]*$",
+    r"|^[ \t]{0,20}```[ \t]{0,9}[\w+-]{0,20}[ \t]{0,20}$"
+    r"|</?(?:p|br|b|i|u|em|strong|ul|ol|li|h[1-6]|div|span|a|table|thead|tbody|tr|td|th|code|pre|su[bp])\b[^<>\n]{0,200}>"
+    r"|&nbsp;"
+    r"|^[ \t]{0,9}[*_#>-]{0,6}[ \t]{0,9}(?:sources?|references?|citations?)[*_]{0,3}:[^\n]{0,300}"
+    r"(?:\n{1,3}[ \t]{0,20}(?:[-*•]|\d{1,2}[.)]|\[)[^\n]{0,300}){0,20}\s{0,20}\Z",
     re.IGNORECASE | re.MULTILINE,
 )
 _ABBREVIATION = re.compile(r"(?:^|\s)(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|No|Inc|Ltd|Co|approx|e\.g|i\.e|etc)\.$")
@@ -126,8 +130,8 @@ def words(text: str) -> tuple[Word, ...]:
 
 
 def without_citations(text: str) -> str:
-    """Return an answer without marks of its sources, addresses of links and fences of code, which claim nothing."""
-    return _CITATION.sub("", text)
+    """Return an answer without what marks its sources, its links and its layout, which claims nothing."""
+    return _CITATION.sub(" ", text)
 
 
 def _word(token: str) -> Word:
