@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -23,13 +24,20 @@ STARTED = 120.0
 pytestmark = pytest.mark.slow  # each test starts a process that imports mlflow
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> TraceStore:
-    return new_store(tmp_path)
+@pytest.fixture(scope="module")
+def others_of_file() -> list[psutil.Process]:
+    """Processes that other files' tests have started and not waited for."""
+    return psutil.Process().children()
 
 
-@pytest.fixture
-def writer(store: TraceStore) -> Generator[Writer]:
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> TraceStore:
+    return new_store(tmp_path_factory.mktemp("mlflow"))
+
+
+@pytest.fixture(scope="module")
+def writer(store: TraceStore, others_of_file: list[psutil.Process]) -> Generator[Writer]:
+    """Share a process, which takes seconds to start; each test writes traces of its own."""
     made = Writer(store)
     yield made
     made.close()
@@ -69,20 +77,34 @@ def test_what_it_writes_is_stored(store: TraceStore, writer: Writer):
 
 def test_what_it_cannot_write_is_left_to_its_owner(store: TraceStore, writer: Writer):
     """With nothing of the batch written, and the process ready for the next."""
-    odd = trace(1)
+    odd = trace(11)
     odd.stored[0].data["start_time_unix_nano"] = 2**80
-    assert wait_until_written(begun(writer, odd, trace(2))) is None
-    assert store.read(trace(2).trace_id) == []
-    assert wait_until_written(begun(writer, trace(3))) == set()
+    assert wait_until_written(begun(writer, odd, trace(12))) is None
+    assert store.read(trace(12).trace_id) == []
+    assert wait_until_written(begun(writer, trace(13))) == set()
 
 
 def test_tables_that_were_not_tested_are_not_written(store: TraceStore, writer: Writer):
     """Neither from the start, nor when MLflow is upgraded while the process runs."""
-    begun(writer, trace(1))
-    with sqlalchemy.create_engine(store.tracking_uri).begin() as connection:
-        connection.execute(sqlalchemy.text("UPDATE alembic_version SET version_num = 'other'"))
-    assert wait_until_written(begun(writer, trace(2))) is None
-    assert Writer(TraceStore(store.tracking_uri, store.artifact_uri, "x")).write([trace(2)]) is None
+    begun(writer, trace(21)).result()
+    with version_of_tables(store, "other"):
+        assert wait_until_written(begun(writer, trace(22))) is None
+        assert Writer(TraceStore(store.tracking_uri, store.artifact_uri, "x")).write([trace(22)]) is None
+
+
+@contextmanager
+def version_of_tables(store: TraceStore, version: str) -> Generator[None]:
+    """Let MLflow's tables be of another version in the block."""
+
+    def replace(version: str) -> str:
+        with sqlalchemy.create_engine(store.tracking_uri).begin() as connection:
+            before = connection.execute(sqlalchemy.text("SELECT version_num FROM alembic_version")).scalar_one()
+            connection.execute(sqlalchemy.text("UPDATE alembic_version SET version_num = :new"), {"new": version})
+        return before
+
+    before = replace(version)
+    yield
+    replace(before)
 
 
 def test_a_tracking_server_needs_no_process(others: list[psutil.Process]):
@@ -91,12 +113,12 @@ def test_a_tracking_server_needs_no_process(others: list[psutil.Process]):
     assert [child for child in psutil.Process().children() if child not in others] == []
 
 
-def test_closing_does_not_wait(store: TraceStore, writer: Writer, others: list[psutil.Process]):
+def test_closing_does_not_wait(store: TraceStore, writer: Writer, others_of_file: list[psutil.Process]):
     """A stop has a deadline, and the database may hold the process up: what it writes then is not written."""
-    begun(writer, trace(1)).result()
-    child = child_of(psutil.Process(), others)
+    begun(writer, trace(31)).result()
+    child = child_of(psutil.Process(), others_of_file)
     child.suspend()
-    writing = begun(writer, trace(2))
+    writing = begun(writer, trace(32))
     try:
         writer.close()
         child.wait(STARTED)
@@ -104,24 +126,24 @@ def test_closing_does_not_wait(store: TraceStore, writer: Writer, others: list[p
         if child.is_running():
             child.kill()
     assert wait_until_written(writing) is None
-    assert store.read(trace(2).trace_id) == []
+    assert store.read(trace(32).trace_id) == []
 
 
-def test_a_killed_process_costs_nothing(writer: Writer, others: list[psutil.Process]):
+def test_a_killed_process_costs_nothing(writer: Writer, others_of_file: list[psutil.Process]):
     """What it had is for its owner to write; another takes its place only a while later, not at each batch."""
-    begun(writer, trace(1)).result()
-    child = child_of(psutil.Process(), others)
+    begun(writer, trace(41)).result()
+    child = child_of(psutil.Process(), others_of_file)
     child.kill()
     eventually(lambda: _none_after_kill(writer))
-    eventually(lambda: writer.write([trace(2)]) is None)
-    assert not [item for item in psutil.Process().children() if item not in [*others, child, *_tracker()]]
+    eventually(lambda: writer.write([trace(42)]) is None)
+    assert not [item for item in psutil.Process().children() if item not in [*others_of_file, child, *_tracker()]]
     writer.stop_if_idle()
-    assert wait_until_written(begun(writer, trace(3))) == set()
+    assert wait_until_written(begun(writer, trace(43))) == set()
 
 
 def _none_after_kill(writer: Writer) -> bool:
     """Whether the death was noticed: what is begun now is not written."""
-    writing = writer.write([trace(2)])
+    writing = writer.write([trace(42)])
     return writing is None or wait_until_written(writing) is None
 
 
@@ -130,10 +152,10 @@ def _tracker() -> list[psutil.Process]:
     return [child for child in psutil.Process().children() if "resource_tracker" in " ".join(child.cmdline())]
 
 
-def test_it_ends_when_it_is_not_needed(writer: Writer, others: list[psutil.Process]):
+def test_it_ends_when_it_is_not_needed(writer: Writer, others_of_file: list[psutil.Process]):
     """Its memory is given back after a while without a batch for it."""
-    begun(writer, trace(1)).result()
-    child = child_of(psutil.Process(), others)
+    begun(writer, trace(51)).result()
+    child = child_of(psutil.Process(), others_of_file)
     writer.stop_if_idle()
     assert child.is_running()
     writer.stop_if_idle()
