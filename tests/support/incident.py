@@ -26,10 +26,9 @@ def play(stack: Stack) -> None:
     _watch(stack, broken=False)
     others = [alert["labels"] for alert in _prometheus_alerts(stack) if alert["labels"]["alertname"] != ALERT]
     assert not [labels for labels in others if not labels.get("approximate")], f"something else is wrong: {others}"
-    asked = {"locations": _experiments(stack), "max_results": 1}
-    found = httpx.post(f"{stack.url(5000)}/api/3.0/mlflow/traces/search", json=asked).raise_for_status().json()
-    names = {assessment["assessment_name"] for assessment in found["traces"][0]["assessments"]}
-    assert "groundedness" in names, f"MLflow's server shows assessments of {names}"
+    eventually(
+        lambda: "groundedness" in _newest_assessments(stack), timeout=PATIENCE
+    )  # it is scored after it is stored
     print("MLflow shows traces with their scores, and Prometheus reports nothing else", flush=True)
 
 
@@ -67,6 +66,13 @@ def _prometheus_alerts(stack: Stack) -> list[dict[str, Any]]:
 def _prometheus_fires(stack: Stack) -> bool:
     found = [alert for alert in _prometheus_alerts(stack) if alert["labels"]["alertname"] == ALERT]
     return any(alert["state"] == "firing" for alert in found)
+
+
+def _newest_assessments(stack: Stack) -> set[str]:
+    """Return the names of the newest trace's assessments, as MLflow's server shows them."""
+    asked = {"locations": _experiments(stack), "max_results": 1}
+    found = httpx.post(f"{stack.url(5000)}/api/3.0/mlflow/traces/search", json=asked).raise_for_status().json()
+    return {assessment["assessment_name"] for assessment in found["traces"][0].get("assessments", [])}
 
 
 def _experiments(stack: Stack) -> list[dict[str, Any]]:
