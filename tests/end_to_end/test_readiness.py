@@ -29,7 +29,7 @@ def body(number: int, padding: int = 0) -> bytes:
 
 def probe(server: Server) -> tuple[int, dict[str, str]]:
     """Ask as a kubelet does, by an address and without a token; return the status, and each component's problem."""
-    answer = httpx.get(f"http://{server.web}/readyz", headers={"Host": "10.1.2.3:9464"}, timeout=5)
+    answer = httpx.get(f"http://{server.web}/readyz", headers={"Host": "10.1.2.3:9464"}, timeout=30)
     report: dict[str, Any] = answer.json()
     assert report["service"] == "qualitrace"
     assert (report["status"] == "ready") is (answer.status_code == 200)

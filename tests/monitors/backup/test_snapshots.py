@@ -75,7 +75,7 @@ def test_the_state_stands_still_between_the_two_moments(journal: SqliteJournal, 
     thread = threading.Thread(target=snapshot)
     thread.start()
     try:
-        eventually(is_locked, timeout=5)
+        eventually(is_locked)
     finally:
         blocker.close()
         thread.join()

@@ -192,7 +192,7 @@ def test_a_call_ends_in_time_however_slowly_bytes_come(
     began = time.monotonic()
     with pytest.raises(TransientJudgeError, match="out of reach"):
         ask()
-    assert time.monotonic() - began < 10 * SHORT
+    assert time.monotonic() - began < LONG
 
 
 @pytest.mark.slow

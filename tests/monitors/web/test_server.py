@@ -143,5 +143,5 @@ def test_half_open_requests_take_no_descriptors_from_the_rest_of_the_process() -
                 client = clients.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
                 client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX: ")
             process.send_signal(signal.SIGCONT)
-            assert httpx.get(f"http://127.0.0.1:{port}/", timeout=5).text == "here"
+            assert httpx.get(f"http://127.0.0.1:{port}/", timeout=30).text == "here"
         assert process.communicate(timeout=20) == ("0\n", "")
