@@ -91,6 +91,10 @@ RESPONSES: dict[str, Any] = {
         {"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": " it."}},
         {"type": "message_stop"},
     ],
+    "LangChain's serialised chunks": [
+        {"lc": 1, "id": ["langchain", "schema", "messages", "AIMessageChunk"], "kwargs": {"content": text}}
+        for text in ("Fog delays", " it.")
+    ],
     "the events of Responses' stream": [
         {"type": "response.created", "response": {"id": "r", "output": []}},
         {"type": "response.output_text.delta", "delta": "Fog delays"},
@@ -305,6 +309,8 @@ def test_turns_before_the_question_are_the_conversation(inputs: Any):
 
 
 QUESTIONS: dict[str, Any] = {
+    "some positional arguments": {"args": ["<app.Bot object at 0x7f06>", "de", WHY], "kwargs": {}},
+    "Gemini's contents without a role": {"contents": [{"parts": [{"text": WHY}]}]},
     "arguments": {"args": [WHY], "kwargs": {"k": 3}},
     "named arguments": {"args": [], "kwargs": {"question": WHY}},
     "a method's arguments": {"self": "<app.Bot object at 0x7f06>", "words": WHY},

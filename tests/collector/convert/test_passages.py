@@ -134,6 +134,25 @@ def test_documents_that_a_provider_was_given_or_found_are_passages(beside: dict[
 
 
 @pytest.mark.parametrize(
+    "result",
+    ['{"assistant": "Hours"}', "Successfully transferred to hours_agent", "Successfully transferred back to lead"],
+)
+def test_a_handover_between_agents_is_no_passage(result: str):
+    """An answer that nothing was looked up for rests on nothing."""
+    turns = [
+        {"role": "user", "content": "When?"},
+        {
+            "role": "assistant",
+            "tool_calls": [{"id": "1", "function": {"name": "transfer_to_hours", "arguments": "{}"}}],
+        },
+        {"role": "tool", "tool_call_id": "1", "content": result},
+    ]
+    call = span(1, 2, 1, openinference__span__kind="LLM", input__value=json.dumps(turns), output__value="At nine.")
+    tool = span(1, 3, 1, openinference__span__kind="TOOL", output__value=result)
+    assert sample_of(span(1, 1, name="agent"), tool, call).passages == ()
+
+
+@pytest.mark.parametrize(
     "document",
     [
         {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": FACT}},

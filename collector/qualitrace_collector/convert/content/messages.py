@@ -78,9 +78,19 @@ def messages_in(value: Any, depth: int = 0) -> list[Message]:
         if role := role_of(value):
             return list(_message(role, value))
         for key in forms.CONVERSATION_KEYS:
-            if key in value and (found := messages_in(value[key], depth + 1)):
+            if key in value and (
+                found := messages_in(_users(value[key]) if key == "contents" else value[key], depth + 1)
+            ):
                 return found
     return []
+
+
+def _users(contents: Any) -> Any:
+    """Name the user in Gemini's contents that name no role."""
+    items = contents if isinstance(contents, list) else [contents]
+    if not all(isinstance(item, dict) and isinstance(item.get("parts"), list) for item in items):
+        return contents
+    return [{"role": "user", **item} for item in items]
 
 
 def _listed(items: list[Any], depth: int) -> list[Message]:
@@ -352,7 +362,10 @@ def joined(chunks: Sequence[Any]) -> str | None:
 
 
 def _without_envelope(chunk: dict[str, Any]) -> dict[str, Any]:
-    """Take a chunk out of its event (Mistral's `data`)."""
+    """Take a chunk out of its event (Mistral's `data`), or out of the form in which LangChain serialises it."""
+    path, inner = chunk.get("id"), chunk.get("kwargs")
+    if isinstance(path, list) and path[-1:] == ["AIMessageChunk"] and isinstance(inner, dict):
+        return {**inner, "type": "AIMessageChunk"}
     inner = chunk.get("data")
     return inner if chunk.keys() <= {"data", "event", "id", "retry"} and isinstance(inner, dict) else chunk
 

@@ -24,8 +24,12 @@ from qualitrace_collector.sample import Message, PassagesSource
 NO_MATERIAL_TYPES = (*CALL_TYPES, SpanType.EMBEDDING, SpanType.TOOL, SpanType.RETRIEVER, SpanType.RERANKER)
 MAX_PASSAGES = 1000
 
-# What Mastra's exporter writes in place of a tool's result (@mastra/core's observability).
-_PLACEHOLDER = re.compile(r"\[tool-result: [^\]]*\]")
+# What stands in place of a tool's result: Mastra's exporter (@mastra/core's observability); OpenAI's Agents and
+# LangGraph, where one agent hands over to another.
+_PLACEHOLDER = re.compile(
+    r"\[tool-result: [^\]]*\]|\{\s?\"assistant\": ?\"[^\"]{0,100}\"\s?\}"
+    r"|Successfully transferred (?:back )?to [^\s.]{1,100}"
+)
 
 
 class Passage(NamedTuple):
@@ -63,7 +67,9 @@ def texts_of(value: Any) -> list[str]:
 
 
 def result_texts(text: str) -> list[str]:
-    """Return the texts of a tool's result in a prompt: of its records, or the whole of it."""
+    """Return the texts of a tool's result in a prompt: of its records, or the whole of it; none of a placeholder."""
+    if _PLACEHOLDER.fullmatch(text):
+        return []
     value = opened(text)
     # A single record is kept whole: the answer may rest on any of its fields.
     if isinstance(value, list) or (isinstance(value, dict) and _is_envelope(value)):
@@ -145,7 +151,7 @@ def _bare_prompt(span: AnySpan) -> list[Message]:
 
 def _turn_texts(turn: Message, question: str) -> list[str]:
     if turn.role == "tool":
-        return [] if _PLACEHOLDER.fullmatch(turn.content) else result_texts(turn.content)
+        return result_texts(turn.content)
     if turn.role in ("system", "user"):
         return [text for text in split_prompt(turn.content, turn.role)[1] if text != question]
     return []

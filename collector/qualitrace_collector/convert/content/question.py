@@ -20,6 +20,8 @@ from qualitrace_collector.convert.content.messages import (
 from qualitrace_collector.convert.content.opening import MAX_DEPTH, as_sent, encodable, is_blank, opened, parsed
 from qualitrace_collector.sample import Message
 
+_QUESTION_MARKS = ("?", "？", "؟")
+
 # How Python shows an argument without its content.
 _OBJECT = re.compile(r"<[\w. ]+ object at 0x\w+>|[A-Z]\w*\(\)|<class '[\w.]+'>")
 
@@ -119,7 +121,14 @@ def _mapping_question(value: dict[str, Any], depth: int, read: _Read) -> Asked |
         found = _found(opened(value.get(key)), depth + 1, read)
         if found and found.question:
             return found
-    return _in_branches(value, depth, read)
+    return _in_branches(value, depth, read) or _argument(opened(value.get("args")))
+
+
+def _argument(args: Any) -> Asked | None:
+    """Return the first of a function's positional arguments that reads as a sentence, not as a name or an id."""
+    texts = [text for text in args if isinstance(text, str)] if isinstance(args, list) else []
+    said = (text for text in texts if text.rstrip().endswith(_QUESTION_MARKS) or (" " in text and "<" not in text[:1]))
+    return next((Asked(without_files(encodable(text))) for text in said), None)
 
 
 def _in_branches(value: dict[str, Any], depth: int, read: _Read) -> Asked | None:
