@@ -11,6 +11,9 @@ from qualitrace_monitors.estimate.sums import DAY, MINUTE, SESSION, SLICED, SUMS
 SESSION_SCORES = 1000
 """Scores of a session that are linked, within a day: one that is longer counts as several, so that work is bounded."""
 
+SAME_SECONDS = 0.001
+"""Within it, full parts of a session that began at the same time are told apart: there is room for thousands."""
+
 _COLUMNS = f"*, cast(completed_at / {MINUTE} AS INTEGER) AS minute"
 
 _Vector = list[float]
@@ -19,24 +22,35 @@ _Vector = list[float]
 def session_began(connection: sqlite3.Connection, key: Sequence[str], completed_at: float) -> float:
     """Return when the linked part of a session began that a score belongs to.
 
+    Scores arrive in any order. All scores of a part are completed within the `DAY` from its beginning on.
+
     Args:
         key: session, judge, tier and service.
         completed_at: of the score, Unix seconds.
     """
-    where = "session = ? AND judge = ? AND tier = ? AND service = ?"
-    (newest,) = connection.execute(
-        f"SELECT max(session_began) FROM score WHERE {where} AND session_began IS NOT NULL", key
-    ).fetchone()
-    if newest is None:
-        return completed_at
-    part = f"{where} AND session_began = ?"
-    query = f"SELECT count(*), min(completed_at), max(completed_at) FROM score WHERE {part}"
-    count, first, last = connection.execute(query, (*key, newest)).fetchone()
-    if count >= SESSION_SCORES or max(last, completed_at) - min(first, completed_at) > DAY:
-        return max(completed_at, math.nextafter(newest, math.inf))
-    if completed_at < newest:
-        connection.execute(f"UPDATE score SET session_began = ? WHERE {part}", (completed_at, *key, newest))
-    return min(completed_at, newest)
+    beginning = "session = ? AND judge = ? AND tier = ? AND service = ? AND session_began"
+    size = f"SELECT count(*), max(completed_at) FROM score WHERE {beginning} = ?"
+
+    def read(query: str, *times: float) -> sqlite3.Row:
+        return connection.execute(query, (*key, *times)).fetchone()
+
+    (earlier,) = read(
+        f"SELECT max(session_began) FROM score WHERE {beginning} BETWEEN ? AND ?", completed_at - DAY, completed_at
+    )
+    if earlier is not None and read(size, earlier)[0] < SESSION_SCORES:
+        return earlier
+    began = completed_at
+    if earlier == completed_at:  # that part is full: another beginning, earlier by nothing that matters
+        (first,) = read(
+            f"SELECT min(session_began) FROM score WHERE {beginning} BETWEEN ? AND ?", began - SAME_SECONDS, began
+        )
+        began = math.nextafter(first, -math.inf)
+    (later,) = read(f"SELECT min(session_began) FROM score WHERE {beginning} > ?", completed_at)
+    if later is not None:
+        scores, last = read(size, later)
+        if scores < SESSION_SCORES and last - began <= DAY:
+            connection.execute(f"UPDATE score SET session_began = ? WHERE {beginning} = ?", (began, *key, later))
+    return began
 
 
 def count(connection: sqlite3.Connection, sign: int, trace_id: str, judge: str, tier: str | None = None) -> None:

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from qualitrace_collector.state import Database
 from qualitrace_collector.state.schema import BINS
-from qualitrace_monitors.estimate import pairs, scores
+from qualitrace_monitors.estimate import counting, pairs, scores
 from qualitrace_monitors.estimate.distribution import distribution
 from qualitrace_monitors.estimate.estimator import Estimate, Estimator
 from qualitrace_monitors.estimate.interval import Moments
 from qualitrace_monitors.estimate.scores import ScoreRow
+from qualitrace_monitors.estimate.sums import DAY
 
 START = 1_700_002_800.0
 """The beginning of the last hour of a day."""
@@ -30,8 +31,11 @@ times = st.one_of(
     st.floats(START, START + 3 * 3600),
     st.floats(START, START + 50 * 3600),
 )
-rows = st.builds(
-    lambda trace, **values: ScoreRow(
+
+
+def score(trace: int, **values: Any) -> ScoreRow:
+    """Make a score whose other columns do not matter."""
+    return ScoreRow(
         trace_id=f"tr-{trace}",
         model="",
         prompt_version="",
@@ -42,7 +46,11 @@ rows = st.builds(
         scored_at=START,
         least_probability=LEAST,
         **values,
-    ),
+    )
+
+
+rows = st.builds(
+    score,
     trace=st.integers(0, 14),
     judge=st.sampled_from(["safety", "relevance"]),
     version=st.sampled_from(["1", "2"]),
@@ -75,6 +83,26 @@ def test_the_estimates_are_those_of_the_scores_one_by_one(
         scores.prune(database, forgotten)
         check(database)
         apply(database, more)
+        check(database)
+        database.close()
+
+
+@settings(max_examples=60)
+@given(
+    times=st.lists(
+        st.tuples(st.integers(0, 5), st.sampled_from([0.0, 600.0, 3600.0, DAY, DAY + 1, DAY + 600, 2 * DAY])),
+        max_size=9,
+    )
+)
+def test_the_scores_of_a_session_come_in_any_order(times: list[tuple[int, float]]) -> None:
+    """Also days late, or anew with another time, and where it is cut into parts: estimates are those of its scores."""
+    same = {"judge": "safety", "version": "1", "tier": "local", "service": "shop", "label": "pass", "release": ""}
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counting, "SESSION_SCORES", 3)
+        database = Database(Path(folder) / "state.db")
+        for number, (trace, seconds) in enumerate(times):
+            own = {"value": number / 9, "inclusion_probability": 0.5, "completed_at": START + seconds, "session": "a"}
+            apply(database, [score(trace, **same, **own)])
         check(database)
         database.close()
 
