@@ -162,7 +162,6 @@ class _Watch(logging.Filter):
         return result
 
     def _note(self, succeeded: bool) -> None:
-        self._counts["sent" if succeeded else "failed"].inc()
         if succeeded and self._failing:
             _log.warning("%s takes our own %s again", self._url, self._signal)
         elif not succeeded and not self._failing:
@@ -173,3 +172,4 @@ class _Watch(logging.Filter):
                 self._reason,
             )
         self._failing = not succeeded
+        self._counts["sent" if succeeded else "failed"].inc()
