@@ -73,6 +73,32 @@ def test_marks_of_sources_addresses_and_fences_claim_nothing(judge: Judge, answe
 
 @BOTH
 @pytest.mark.parametrize(
+    ("question", "right", "wrong", "passage"),
+    [
+        ("What does it print?", "It prints [1, 2, 3].", "It prints [1, 2, 4].", "The loop prints the list [1, 2, 3]."),
+        ("What may I enter?", "Numbers in [10, 50].", "Numbers in [10, 60].", "Enter numbers in [10, 50] there."),
+        ("What is the output?", "[1, 2, 3]", "[1, 2, 4]", "The output is 1, 2, 3."),
+        ("What are the sources of income?", "Sources: rents", "Sources: 40 lotteries", "Sources of income are rents."),
+        ("Which tag makes a list?", "<ul>", "<ol>", "In HTML <ul> makes a list."),
+    ],
+)
+def test_numbers_in_brackets_sources_and_tags_may_be_the_answer(
+    judge: Judge, question: str, right: str, wrong: str, passage: str
+) -> None:
+    """What only looks like a mark of sources or layout is judged: a wrong one does not pass."""
+    assert _label(judge, question, right, passage) == "pass"
+    assert _label(judge, question, wrong, passage) != "pass"
+
+
+@BOTH
+def test_marks_of_sources_are_known_where_passages_have_them_as_well(judge: Judge) -> None:
+    """Passages of papers cite others; after other words than in the answer, that makes no list of its marks."""
+    passage = "The warranty of the tent lasts 24 months, as was shown before [12, 13]."
+    assert _label(judge, "How long does the warranty last?", "24 months [1, 2].", passage) == "pass"
+
+
+@BOTH
+@pytest.mark.parametrize(
     ("question", "answer"),
     [
         ("How long does the warranty last?", "The warranty lasts 18 months and covers water damage."),

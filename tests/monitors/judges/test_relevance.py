@@ -22,6 +22,7 @@ def _label(question: str, answer: str) -> str:
         ("When does the gate close?", "At midnight."),
         ("Who repairs the kettles?", "Brightwater Services."),
         ("Is parking free for visitors?", "Yes, on level 2."),
+        ("Where is the office?", "In Dunmore, near the river."),
         ("How do I reset my password?", "Open the profile page, choose security and follow the password reset link."),
         ("Does a low sodium diet lower blood pressure?", "In this trial BP fell when people kept to an LSD plan."),
     ],
@@ -115,6 +116,22 @@ def test_the_number_of_a_source_is_no_number_that_was_asked_for() -> None:
     """Nor is one in the address of a link."""
     for mark in ("[1]", "[1, 2]", "[doc1]", "(Source 3)", "【4:0†hours.md】", "[here](https://example.com/2024)"):
         assert _label("How long does the warranty last?", f"Chestnut trees {mark}.") == "fail", mark
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("What is the output?", "[1, 2, 3]"),
+        ("Which document must I file?", "(Document 12)"),
+        ("Which element starts a list?", "<ul>"),
+        ("How long does the warranty last?", "Source: handbook.md says 24 months."),
+        ("What are the sources of income?", "We have two.\n\nSources:\n- rents\n- dividends"),
+        ("How does <table> differ from <div>?", "<table> holds rows, <div> is a block."),
+    ],
+)
+def test_what_only_looks_like_marks_is_an_answer(question: str, answer: str) -> None:
+    """To take it away would leave an answer that declines, or says nothing of what was asked."""
+    assert _label(question, answer) != "fail"
 
 
 def test_a_short_answer_of_no_known_kind_is_unsure() -> None:

@@ -163,7 +163,8 @@ def _may_hide_alterations(claims: list[Claim]) -> str:
 def _assess(
     sample: Sample, rate: Callable[[Claim], float], relation: str, doubt: Callable[[list[Claim]], str]
 ) -> Finding:
-    answer, passages = without_citations(sample.outputs), tuple(text for text in sample.passages if text.strip())
+    passages = tuple(text for text in sample.passages if text.strip())
+    answer = without_citations(sample.outputs, sample.inputs, passages)
     indexed = index(passages)
     question = frozenset(word.stem for word in words(sample.inputs) if not word.stop)
     said = sentences(answer)

@@ -61,7 +61,7 @@ class Echo(NamedTuple):
 
 def assess_relevance(sample: Sample) -> Finding:
     """Rate how far the answer speaks to the question; to decline is not an answer."""
-    question, answer = sample.inputs, without_citations(sample.outputs)
+    question, answer = sample.inputs, without_citations(sample.outputs, sample.inputs)
     turns = _turns_before(sample, question)
     first = quote((sentences(answer) or [answer])[0])
     foreign = not (is_all_english(answer, f"{turns}\n{question}") and is_english(question, turns or answer))

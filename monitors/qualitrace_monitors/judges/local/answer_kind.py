@@ -40,6 +40,8 @@ _PLACE = re.compile(
     r"|(?:up|down)stairs|outside|here|everywhere|online)\b",
     re.IGNORECASE,
 )
+# A place by its name, as the answer begins: what follows (`near the river`) tells more of it.
+_NAMED_PLACE = re.compile(r"\W*(?i:at|in|inside|on|near|next to|behind|opposite) (?:the )?[A-Z]")
 # Capitalised words that name nobody and no place.
 _CALENDAR = frozenset(
     stem(word)
@@ -62,6 +64,8 @@ def is_of_kind(kind: Kind, question: str, answer: str) -> bool | None:
         # Who writes without capitals gets such names, too; and not every place has a name.
         nameless = question.islower() or (_WHERE.search(question) and _PLACE.match(answer))
         given = _gives_name(question, answer)
+        if given is None and _WHERE.search(question) and _NAMED_PLACE.match(answer):
+            return True
         return None if nameless and given is False else given
     return _YES_NO.search((sentences(answer) or [answer])[0]) is not None
 

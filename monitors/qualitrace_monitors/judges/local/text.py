@@ -65,12 +65,18 @@ _CITATION = re.compile(
     r"|【[^【】\n]{0,40}†[^【】\n]{0,80}】"
     r"|(?<=\])\([^()\s]{1,300}\)"
     r"|^[ \t]{0,20}```[ \t]{0,9}[\w+-]{0,20}[ \t]{0,20}$"
-    r"|</?(?:p|br|b|i|u|em|strong|ul|ol|li|h[1-6]|div|span|a|table|thead|tbody|tr|td|th|code|pre|su[bp])\b[^<>\n]{0,200}>"
+    r"|(?P<tag></?(?:p|br|b|i|u|em|strong|ul|ol|li|h[1-6]|div|span|a|table|thead|tbody|tr|td|th|code|pre|su[bp])\b[^<>\n]{0,200}>)"
     r"|&nbsp;"
-    r"|^[ \t]{0,9}[*_#>-]{0,6}[ \t]{0,9}(?:sources?|references?|citations?)[*_]{0,3}:[^\n]{0,300}"
-    r"(?:\n{1,3}[ \t]{0,20}(?:[-*•]|\d{1,2}[.)]|\[)[^\n]{0,300}){0,20}\s{0,20}\Z",
+    r"|(?P<sources>^[ \t]{0,9}[*_#>-]{0,6}[ \t]{0,9}(?:sources?|references?|citations?)[*_]{0,3}:[^\n]{0,300}"
+    r"(?:\n{1,3}[ \t]{0,20}(?:[-*•]|\d{1,2}[.)]|\[)[^\n]{0,300}){0,20}\s{0,20}\Z)",
     re.IGNORECASE | re.MULTILINE,
 )
+# Several numbers in brackets may be a list as well as a mark of sources; after these words they are a list.
+_NUMBERS = re.compile(r"\[\d{1,3}(?:[ ,;–-]{1,2}\d{1,3}){1,9}\]")
+_GIVES_LIST = frozenset("= is are be return returns print prints output outputs yields equal equals".split())
+_NEAR = 30  # characters before the brackets that are looked at
+_ABOUT_SOURCES = re.compile(r"\b(?:sources?|references?|citations?)\b", re.IGNORECASE)
+_ABOUT_HTML = re.compile(r"</?[a-z]|\bhtml\b|\btags?\b", re.IGNORECASE)
 _ABBREVIATION = re.compile(r"(?:^|\s)(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|No|Inc|Ltd|Co|approx|e\.g|i\.e|etc)\.$")
 
 _Text = TypeVar("_Text", str, tuple[str, ...])
@@ -129,9 +135,33 @@ def words(text: str) -> tuple[Word, ...]:
     return tuple(found)
 
 
-def without_citations(text: str) -> str:
-    """Return an answer without what marks its sources, its links and its layout, which claims nothing."""
-    return _CITATION.sub(" ", text)
+def without_citations(answer: str, question: str, passages: Iterable[str] = ()) -> str:
+    """Return an answer without what marks its sources, its links and its layout, which claims nothing.
+
+    What only looks like that stays: what the question is about, numbers in brackets after a word that has such in the
+    passages, too, and an answer that would be left without a word.
+    """
+    asked = {found[0] for found in _CITATION.finditer(question)}
+    about_sources, about_html = _ABOUT_SOURCES.search(question), _ABOUT_HTML.search(question)
+    given = _GIVES_LIST.union(*map(_before_lists, passages)) if _NUMBERS.search(answer) else _GIVES_LIST
+
+    def kept(found: re.Match[str]) -> str:
+        mark = found[0]
+        is_list = _NUMBERS.fullmatch(mark) and _word_before(answer, found.start()) in given
+        is_asked = mark in asked or (found["sources"] and about_sources) or (found["tag"] and about_html)
+        return mark if is_list or is_asked else " "
+
+    bare = _CITATION.sub(kept, answer)
+    return bare if re.search(r"\w", bare) else answer
+
+
+def _before_lists(text: str) -> set[str]:
+    return {_word_before(text, found.start()) for found in _NUMBERS.finditer(text)} - {""}
+
+
+def _word_before(text: str, end: int) -> str:
+    last = (text[max(0, end - _NEAR) : end].split() or [""])[-1]
+    return "=" if last.endswith("=") else last.lower()
 
 
 def _word(token: str) -> Word:
