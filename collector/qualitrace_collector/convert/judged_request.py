@@ -16,7 +16,8 @@ def judged_request(
     """Return the root of the request that is judged, and the spans that its answer may come from and rest on.
 
     That is the first request that was answered. Others may have fetched its material before; those that were answered
-    themselves, or began after it, are not part of it. Spans whose root was lost belong to it as well.
+    themselves, or began after it, are not part of it. Spans whose root was lost belong to it as well. Where one request
+    is the only span without a parent, it caused all others, so that they belong to it even if spans between are lost.
 
     Args:
         spans: those of a trace.
@@ -24,7 +25,8 @@ def judged_request(
     """
     tops = local_roots(spans, lambda span: (span.span_id, span.parent_id, span.start_time_ns))
     requests = [top for top in tops if any(top.get_attribute(key) is not None for key in _REQUEST)]
-    if len(requests) < 2 or tops[0] is not requests[0]:
+    caused_all = len(tops) > 1 and tops[0].parent_id is None and tops[1].parent_id is not None
+    if len(requests) < 2 or tops[0] is not requests[0] or caused_all:
         return tops[0], spans
     children: dict[str | None, list[AnySpan]] = {}
     for span in spans:

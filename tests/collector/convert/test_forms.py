@@ -174,6 +174,7 @@ def test_what_a_model_said_is_found(outputs: Any, as_text: bool):
         '{"answer":"x"}',
         '[{"a": 1}, {"a": 2}]',
         '{"verdict": true}',
+        '{"response_id": "7", "answer": "yes"}',
         "[1, 2]",
         "print('hello')",
         "{'not': 'JSON'}",
@@ -343,6 +344,7 @@ QUESTIONS: dict[str, Any] = {
             ],
         }
     ],
+    "a question after its context": {"args": ["app", f"{DEPOT} It is large.", WHY], "kwargs": {}},
     "LangChain's prompts": {"prompts": [WHY]},
     "Titan's text": {"inputText": WHY, "textGenerationConfig": {"temperature": 0}},
     "a picture in Markdown": f"![ferry](data:image/png;base64,iVBORw0KGgo=) {WHY}",

@@ -70,6 +70,15 @@ def test_a_span_whose_request_is_unknown_counts() -> None:
     assert sample_of(*asked(1, "one", 0), *asked(11, "two", 5), lost).passages == ("Passage of one.", "Lost.")
 
 
+def test_what_the_request_without_a_parent_caused_belongs_to_it() -> None:
+    """A proxy between two services may keep its spans, so that the second service's request is a local root, too."""
+    gateway = span(1, 1, name="POST /chat", http__route="/chat")
+    gateway.end_time_unix_nano = gateway.start_time_unix_nano + 9 * SECOND
+    first, second = asked(11, "rewrite", 1), asked(21, "one", 5)
+    sample = sample_of(gateway, *first, *second)
+    assert (sample.outputs, sample.passages) == ("Answer one.", ("Passage of rewrite.", "Passage of one."))
+
+
 def test_spans_whose_root_was_lost_are_one_request() -> None:
     """They are local roots, too, but no request of their own."""
     sample = sample_of(*asked(1, "one", 0)[1:])

@@ -129,7 +129,8 @@ def _reply_text(key: str, item: Any, depth: int) -> str:
 def _is_response(value: dict[str, Any]) -> bool:
     """Whether a mapping is a provider's response, not JSON that a model wrote."""
     is_bare = len(value) == 1 and value.keys() <= {"text", "content", "output"}
-    return is_bare or not forms.MODEL_REPLY_SIGNS.isdisjoint(value)
+    is_coheres = {"text", "generation_id"} <= value.keys()
+    return is_bare or is_coheres or not forms.MODEL_REPLY_SIGNS.isdisjoint(value)
 
 
 def _listed_response(items: list[Any], depth: int = 0) -> str | None:

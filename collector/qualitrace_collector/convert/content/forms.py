@@ -189,8 +189,7 @@ MODEL_REPLY_SIGNS = frozenset(
     "choices candidates generations message messages model id usage usage_metadata done finish_reason finishReason "
     "finish_reasons stop_reason stopReason replies results role output_text generated_text generation_info "
     "response_metadata additional_kwargs toolCalls reasoning metrics inputTextTokenCount prompt_token_count "
-    "generation_token_count amazon-bedrock-invocationMetrics object files sources warnings __class__ llm_output "
-    "generation_id response_id".split()
+    "generation_token_count amazon-bedrock-invocationMetrics object files sources warnings __class__ llm_output".split()
 )
 
 # --- documents ---

@@ -125,10 +125,11 @@ def _mapping_question(value: dict[str, Any], depth: int, read: _Read) -> Asked |
 
 
 def _argument(args: Any) -> Asked | None:
-    """Return the first of a function's positional arguments that reads as a sentence, not as a name or an id."""
+    """Return the first of a function's positional arguments that ends as a question, or else reads as a sentence."""
     texts = [text for text in args if isinstance(text, str)] if isinstance(args, list) else []
-    said = (text for text in texts if text.rstrip().endswith(_QUESTION_MARKS) or (" " in text and "<" not in text[:1]))
-    return next((Asked(without_files(encodable(text))) for text in said), None)
+    asks = [text for text in texts if text.rstrip().endswith(_QUESTION_MARKS)]
+    said = asks or [text for text in texts if " " in text and "<" not in text[:1]]  # not a name or an id
+    return Asked(without_files(encodable(said[0]))) if said else None
 
 
 def _in_branches(value: dict[str, Any], depth: int, read: _Read) -> Asked | None:

@@ -46,7 +46,7 @@ _WORLD = (
     "知识库(?:内容)?|コンテキスト|文脈|ドキュメント|문맥|컨텍스트|참고 ?자료|"
     "kontekst(?:en|i)?|dokument(?:er|y|umok)|kilder|kontext(?:en|us)|källor|bronnen|documenten|źródła|zdroje|документи|"
     "джерела|bağlam|belgeler|kaynaklar|források|documente|surse|πλαίσιο|έγγραφα|πηγές|السياق|المستندات|الوثائق|المصادر|"
-    "הקשר|מסמכים|מקורות|متن|زمینه|اسناد|منابع|संदर्भ|दस्तावेज़|स्रोत|প্রসঙ্গ|บริบท|เอกสาร"
+    "הקשר|מסמכים|מקורות|زمینه|اسناد|منابع|संदर्भ|दस्तावेज़|स्रोत|প্রসঙ্গ|บริบท|เอกสาร"
 )
 _KIND = (
     "contexts?|documents|docs|passages|sources|excerpts|knowledge[ _]base|dataset|"
@@ -55,7 +55,7 @@ _KIND = (
 )
 _LOOSE_KIND = (
     "background(?: information)?|facts|evidence|references|articles?|knowledge|information|extracts?|document|passage|"
-    "excerpt|snippets?|chunks?|source text|article section|情報|资料|資料|信息|内容"
+    "excerpt|snippets?|chunks?|source text|article section|متن|情報|资料|資料|信息|内容"
 )
 _REST = (
     "(?:[ _](?:information|info|data|texts?|documents?|passages?|sections?|chunks?|block|below|provided|found|used|"
@@ -279,8 +279,11 @@ ABOUT_ANSWERS = re.compile(
     r"make up|assistant|sentences maximum|questions?|quer(?:y|ies)|search results|rules?|user comment|provided)\b"
 )
 
-# The beginning of what users say about themselves.
-OWN_WORDS = re.compile(r"\W*(?:I|I['’](?:m|ve|d|ll)|My|We|We['’](?:re|ve)|Our|Ich|Mein|Wir|Je|Mon|Yo|Mi|Eu|Meu)\b")
+# The beginning of what users say about themselves. Thai writes no spaces, and a sign of a vowel ends no word for `\b`.
+OWN_WORDS = re.compile(
+    r"\W*(?:(?:I|I['’](?:m|ve|d|ll)|My|We|We['’](?:re|ve)|Our|Ich|Mein|Wir|Je|Mon|Yo|Mi|Eu|Meu|Jeg|Jag|Ik|Mijn|Minä|"
+    r"Minun|Én|Benim|Я|Мой|Моя|Мій|Εγώ|أنا|لدي|عندي|אני|मैं|मेरा|मेरी|मेरे|আমি|আমার)(?!\w)|ฉัน|ผม)"
+)
 
 # A whole text that only holds the place of one.
 PLACEHOLDER = re.compile(
