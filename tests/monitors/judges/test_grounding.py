@@ -91,6 +91,19 @@ def test_numbers_in_brackets_sources_and_tags_may_be_the_answer(
 
 
 @BOTH
+@pytest.mark.parametrize(
+    ("wish", "answer"),
+    [
+        ("Cite your sources.", "It lasts 24 months.\n\nSources:\n- handbook.md\n- help.md"),
+        ("Answer in HTML.", "<p>It lasts <b>24 months</b>.</p>"),
+    ],
+)
+def test_sources_and_tags_that_the_question_wants_claim_nothing(judge: Judge, wish: str, answer: str) -> None:
+    """They are not what the passages are about."""
+    assert _label(judge, f"How long does the warranty last? {wish}", answer, WARRANTY, RETURNS) == "pass"
+
+
+@BOTH
 def test_marks_of_sources_are_known_where_passages_have_them_as_well(judge: Judge) -> None:
     """Passages of papers cite others; after other words than in the answer, that makes no list of its marks."""
     passage = "The warranty of the tent lasts 24 months, as was shown before [12, 13]."

@@ -135,14 +135,14 @@ def words(text: str) -> tuple[Word, ...]:
     return tuple(found)
 
 
-def without_citations(answer: str, question: str, passages: Iterable[str] = ()) -> str:
+def without_citations(answer: str, question: str, passages: Sequence[str] = ()) -> str:
     """Return an answer without what marks its sources, its links and its layout, which claims nothing.
 
-    What only looks like that stays: what the question is about, numbers in brackets after a word that has such in the
-    passages, too, and an answer that would be left without a word.
+    What only looks like that stays: what the question and the passages, if there are any, are about, numbers in
+    brackets after a word that has such in the passages, too, and an answer that would be left without a word.
     """
     asked = {found[0] for found in _CITATION.finditer(question)}
-    about_sources, about_html = _ABOUT_SOURCES.search(question), _ABOUT_HTML.search(question)
+    about_sources, about_html = (_is_about(it, question, passages) for it in (_ABOUT_SOURCES, _ABOUT_HTML))
     given = _GIVES_LIST.union(*map(_before_lists, passages)) if _NUMBERS.search(answer) else _GIVES_LIST
 
     def kept(found: re.Match[str]) -> str:
@@ -153,6 +153,11 @@ def without_citations(answer: str, question: str, passages: Iterable[str] = ()) 
 
     bare = _CITATION.sub(kept, answer)
     return bare if re.search(r"\w", bare) else answer
+
+
+def _is_about(subject: re.Pattern[str], question: str, passages: Sequence[str]) -> bool:
+    # A question alone may only want an answer with its sources, or in HTML.
+    return subject.search(question) is not None and (not passages or any(map(subject.search, passages)))
 
 
 def _before_lists(text: str) -> set[str]:
