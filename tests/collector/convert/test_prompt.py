@@ -194,7 +194,7 @@ def test_instructions_in_a_system_turn_are_no_material(prompt: str):
         "Context:\nNo relevant documents found.\n\nQuestion: How long is it?\nAnswer:",
         "Title\n---\nSome text\n---\nWhat does --- mean?",
         "متن:\nسلام، من فردا به دفتر می‌آیم. لطفا اتاق را آماده کنید.\n\nاین متن را به انگلیسی ترجمه کن.",
-        "Kontekst: Jeg jobber om natten i en butikk i byen. Hva bør jeg gjøre med søvnen?",
+        "Kontekst: Jeg jobber om natten i en butikk i byen.\n\nHva bør jeg gjøre med søvnen?",
         "প্রসঙ্গ: আমি ঢাকায় থাকি এবং আমার একটি ছোট দোকান আছে।\n\nআমি কীভাবে ঋণ পেতে পারি?",
         "บริบท: ฉันทำงานกลางคืนในร้านเล็กๆ ใกล้บ้าน\n\nฉันควรทำอย่างไร?",
         "What is the context of that war? Sources would be nice.",
