@@ -116,8 +116,8 @@ STUCK = "import re\ndef look_for_ever():\n    re.match('(a+)+b', 'a' * 50)\nlook
 
 def test_a_child_that_lives_is_left_alone(tmp_path: Path) -> None:
     """It waits for ever, as for a locked database, and is not killed, since it gives signs of life."""
-    with child_running(BEATING + FOREVER, tmp_path, silence_seconds=1.0) as child:
-        first, looks_until = child.pid, time.monotonic() + 2
+    with child_running(BEATING + FOREVER, tmp_path, silence_seconds=3.0) as child:
+        first, looks_until = child.pid, time.monotonic() + 4
         eventually(lambda: child.keep_running() or time.monotonic() > looks_until)
         assert child.pid == first
         assert child.exit_code is None
@@ -129,7 +129,7 @@ def test_a_child_that_hangs_is_killed_and_started_again(
 ) -> None:
     """Whether a signal stopped it or it is stuck in a library's code: the next one knows why it was started."""
     monkeypatch.setattr("qualitrace_monitors.server.child_process.RESTART_WAIT", wait_none())
-    monkeypatch.setattr("qualitrace_monitors.server.child_process.STACKS_SECONDS", 0.3)
+    monkeypatch.setattr("qualitrace_monitors.server.child_process.STACKS_SECONDS", 1.0)
     child = child_running(BEATING + (FOREVER if how == "stopped" else STUCK), tmp_path, silence_seconds=1.0)
     with child:
         eventually(lambda: child.keep_running() or printed(tmp_path))
