@@ -12,7 +12,7 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from support import otlp
+from support import otlp, plain_http
 from support.otlp_json import to_otlp_json
 from support.receiving import Receiver, receive_config, receiving
 
@@ -69,7 +69,7 @@ def post() -> Callable[..., httpx.Response]:
     ) -> httpx.Response:
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         url = f"http://{receiver.http}{path}"
-        return httpx.post(url, content=body, headers={"content-type": content_type} | headers, timeout=60)
+        return plain_http.post(url, content=body, headers={"content-type": content_type} | headers, timeout=60)
 
     return send
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from support import plain_http
 from support.mlflow_db import new_database
 from support.otlp import rag_trace, request
 from support.ports import free_port
@@ -61,8 +62,8 @@ def test_serve_starts_from_nothing_logs_in_json_and_stops_cleanly(serve: Callabl
         f"qualitrace ready: version {version('qualitrace')}, OTLP/HTTP {server.http}, OTLP/gRPC {server.grpc}, web http://{server.web}, "
         f"MLflow {server.tracking_uri}"
     )
-    assert httpx.get(f"http://{server.web}/healthz").text == "ok"
-    assert httpx.get(f"http://{server.web}/readyz").status_code == 200
+    assert plain_http.get(f"http://{server.web}/healthz").text == "ok"
+    assert plain_http.get(f"http://{server.web}/readyz").status_code == 200
     assert (server.folder / "data").stat().st_mode & 0o077 == 0
     server.config_path.write_text("sampling: {rate: 3}")
     assert server.process is not None
@@ -184,7 +185,7 @@ def test_collector_and_monitor_run_alone_on_one_data_directory(tmp_path: Path):
 
 def _ready(web: str) -> bool:
     try:
-        return httpx.get(f"http://{web}/readyz").status_code == 200
+        return plain_http.get(f"http://{web}/readyz").status_code == 200
     except httpx.TransportError:
         return False
 

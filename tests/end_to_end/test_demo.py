@@ -7,9 +7,9 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
+from support import plain_http
 from support.grafana import empty_panels
 from support.prometheus import prometheus
 from support.serving import QUALITRACE, environment
@@ -54,6 +54,6 @@ def test_the_demo_works(tmp_path: Path):
         pages = {*found(r"(?m)(http://\S+)$")}
         assert len(pages) == 8
         for page in pages:
-            eventually(lambda page=page: httpx.get(page, timeout=10).raise_for_status(), timeout=120)
+            eventually(lambda page=page: plain_http.get(page, timeout=10).raise_for_status(), timeout=120)
         demo.send_signal(signal.SIGINT)
         assert demo.wait(60) == 0

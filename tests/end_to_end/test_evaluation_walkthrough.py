@@ -13,6 +13,7 @@ import httpx
 import mlflow
 import pytest
 
+from support import plain_http
 from support.judge_model import judge_model
 from support.mlflow_db import new_database
 from support.ports import free_port
@@ -83,14 +84,16 @@ class Reader:
     def answers(self, port: str, question: str = "Is it free?") -> bool:
         """Whether the app at a port of the page answers."""
         try:
-            return httpx.post(f"http://127.0.0.1:{self.ports[port]}/answer", json={"question": question}).is_success
+            return plain_http.post(
+                f"http://127.0.0.1:{self.ports[port]}/answer", json={"question": question}
+            ).is_success
         except httpx.TransportError:
             return False
 
     def metrics(self) -> str:
         """Return what the page's /metrics says, empty while it is not up."""
         try:
-            return httpx.get(f"http://127.0.0.1:{self.ports['9464']}/metrics").text
+            return plain_http.get(f"http://127.0.0.1:{self.ports['9464']}/metrics").text
         except httpx.TransportError:
             return ""
 

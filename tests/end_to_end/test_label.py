@@ -3,12 +3,12 @@
 import re
 from collections.abc import Callable
 
-import httpx
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Feedback
 
 from qualitrace_monitors.calibrate.labels import collect
+from support import plain_http
 from support.otlp import rag_trace, request, trace_id
 from support.serving import Server
 from support.waiting import eventually
@@ -27,7 +27,7 @@ def test_a_label_from_the_page_calibrates_the_judge(serve: Callable[..., Server]
     nonce = re.findall(r'name="nonce" value="(\w+)"', page)[0]
     form = {"trace_id": trace, "nonce": nonce, "say": "bad groundedness", "reader": "Ada", "comment": "Ask a@b.com"}
     for _ in range(2):
-        assert httpx.post(f"{web}/label", data=form, timeout=30).status_code == 303
+        assert plain_http.post(f"{web}/label", data=form, timeout=30).status_code == 303
     shown = eventually(lambda: _text(f"{web}/trace/{trace}", "<strong>bad</strong> by Ada"), timeout=60)
     assert "Ask [email]" in shown
     client = MlflowClient(server.tracking_uri)
@@ -39,10 +39,10 @@ def test_a_label_from_the_page_calibrates_the_judge(serve: Callable[..., Server]
     labelled = collect(client, "groundedness", "groundedness").pairs
     assert {name: pair.good for name, pair in labelled.items()} == {trace: False}
     assert server.sample("qualitrace_pass_rate_corrected", judge="groundedness", window="1h") < 0.5
-    assert 'qualitrace_pass_rate_corrected{judge="groundedness"' in httpx.get(f"{web}/metrics", timeout=30).text
+    assert 'qualitrace_pass_rate_corrected{judge="groundedness"' in plain_http.get(f"{web}/metrics", timeout=30).text
 
 
 def _text(address: str, wanted: str) -> str:
     """Return a page once it shows something; empty before."""
-    answer = httpx.get(address, timeout=30)
+    answer = plain_http.get(address, timeout=30)
     return answer.text if answer.status_code == 200 and wanted in answer.text else ""

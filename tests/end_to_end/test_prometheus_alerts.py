@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from click.testing import CliRunner
 
 from qualitrace_monitors.prometheus_rules.command import rules as rules_command
+from support import plain_http
 from support.alertmanager import alertmanager
 from support.grafana import empty_panels
 from support.judge_model import judge_model
@@ -84,7 +84,7 @@ def test_both_ways_fire_and_resolve_together(
             body = request(spans, SERVICE, service__version="1.4").SerializeToString()
             assert server.send(body).status_code == 200
             label = {"trace_id": trace_id(number).hex(), "name": "groundedness", "value": True, "source": "expert"}
-            assert httpx.post(f"{server.endpoint}/v1/feedback", json=label).status_code == 200
+            assert plain_http.post(f"{server.endpoint}/v1/feedback", json=label).status_code == 200
 
     def both(status: str) -> list[dict[str, Any]]:
         """Wait until both were notified; answers go on until the server's own alert changes."""

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
+from support import plain_http
 from support.otlp import rag_trace, request
 from support.ports import free_port
 from support.postgres import running_postgres
@@ -29,7 +29,7 @@ def body(number: int, padding: int = 0) -> bytes:
 
 def probe(server: Server) -> tuple[int, dict[str, str]]:
     """Ask as a kubelet does, by an address and without a token; return the status, and each component's problem."""
-    answer = httpx.get(f"http://{server.web}/readyz", headers={"Host": "10.1.2.3:9464"}, timeout=30)
+    answer = plain_http.get(f"http://{server.web}/readyz", headers={"Host": "10.1.2.3:9464"}, timeout=30)
     report: dict[str, Any] = answer.json()
     assert report["service"] == "qualitrace"
     assert (report["status"] == "ready") is (answer.status_code == 200)
@@ -39,7 +39,7 @@ def probe(server: Server) -> tuple[int, dict[str, str]]:
 
 
 def up(server: Server, component: str) -> float:
-    text = httpx.get(f"http://{server.web}/metrics", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=10).text
+    text = plain_http.get(f"http://{server.web}/metrics", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=10).text
     return float(next(line.split()[1] for line in text.splitlines() if f'_up{{component="{component}"}}' in line))
 
 

@@ -12,6 +12,7 @@ import pytest
 from mlflow import MlflowClient
 
 from qualitrace_monitors.server import supervise
+from support import plain_http
 from support.otlp import rag_trace, request, trace_id
 from support.serving import Server
 from support.waiting import eventually
@@ -41,7 +42,7 @@ def hang_up(server: Server) -> None:
 
 
 def post(server: Server) -> httpx.Response:
-    return httpx.post(f"http://{server.web}/-/reload", timeout=60)
+    return plain_http.post(f"http://{server.web}/-/reload", timeout=60)
 
 
 def log_of(server: Server) -> str:

@@ -14,12 +14,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from click.testing import CliRunner
 
 from qualitrace_collector.journal import JournalEntry, SqliteJournal
 from qualitrace_monitors.prometheus_rules.command import rules as rules_command
+from support import plain_http
 from support.judge_model import judge_model
 from support.otlp import chat_span, request, span
 from support.otlp_sink import OtlpSink, otlp_sink
@@ -267,7 +267,7 @@ def a_budget_is_spent_and_a_reload_refused(stand: Stand) -> None:
     patiently(lambda: "budget" in stand.alerts())
     config: dict[str, Any] = stand.server.config | {"budget": {"tokens_per_day": 100_000_000}}
     stand.server.config_path.write_text(json.dumps(config | {"samplin": {}}))
-    assert httpx.post(f"http://{stand.server.web}/-/reload", timeout=60).status_code == 400
+    assert plain_http.post(f"http://{stand.server.web}/-/reload", timeout=60).status_code == 400
     patiently(lambda: "reload" in stand.alerts())
     stand.check("budget", "reload")
     stand.server.config_path.write_text(json.dumps(config))

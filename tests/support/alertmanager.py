@@ -6,8 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
-
+from support import plain_http
 from support.ports import free_port
 from support.waiting import eventually
 from support.web import program
@@ -33,7 +32,7 @@ def alertmanager(folder: Path, webhook: str) -> Generator[str]:
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        eventually(lambda: httpx.get(f"{url}/-/ready").is_success)
+        eventually(lambda: plain_http.get(f"{url}/-/ready").is_success)
         yield url
     finally:
         process.terminate()

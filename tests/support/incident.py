@@ -4,8 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import httpx
-
+from support import plain_http
 from support.prometheus import ask
 from support.stack import Stack
 from support.waiting import eventually
@@ -35,7 +34,7 @@ def play(stack: Stack) -> None:
 def _watch(stack: Stack, *, broken: bool) -> None:
     """Break or repair retrieval, and wait until qualitrace, Alertmanager, the pager and Prometheus all say so."""
     body = {"broken": broken}
-    httpx.post(f"{stack.url(8000)}/admin/retrieval", json=body, timeout=30).raise_for_status()
+    plain_http.post(f"{stack.url(8000)}/admin/retrieval", json=body, timeout=30).raise_for_status()
     started, status = time.monotonic(), "firing" if broken else "resolved"
     print(f"retrieval is {'broken' if broken else 'repaired'}", flush=True)
     signs: dict[str, Callable[[], bool]] = {
@@ -55,7 +54,7 @@ def _watch(stack: Stack, *, broken: bool) -> None:
 
 
 def _alertmanager_fires(stack: Stack) -> bool:
-    alerts = httpx.get(f"{stack.url(9093)}/api/v2/alerts", params={"filter": f'alertname="{ALERT}"'}).json()
+    alerts = plain_http.get(f"{stack.url(9093)}/api/v2/alerts", params={"filter": f'alertname="{ALERT}"'}).json()
     return any(alert["status"]["state"] == "active" for alert in alerts)
 
 
@@ -71,12 +70,12 @@ def _prometheus_fires(stack: Stack) -> bool:
 def _newest_assessments(stack: Stack) -> set[str]:
     """Return the names of the newest trace's assessments, as MLflow's server shows them."""
     asked = {"locations": _experiments(stack), "max_results": 1}
-    found = httpx.post(f"{stack.url(5000)}/api/3.0/mlflow/traces/search", json=asked).raise_for_status().json()
+    found = plain_http.post(f"{stack.url(5000)}/api/3.0/mlflow/traces/search", json=asked).raise_for_status().json()
     return {assessment["assessment_name"] for assessment in found["traces"][0].get("assessments", [])}
 
 
 def _experiments(stack: Stack) -> list[dict[str, Any]]:
     search = f"{stack.url(5000)}/api/2.0/mlflow/experiments/search"
-    found = httpx.post(search, json={"max_results": 10}).raise_for_status().json()["experiments"]
+    found = plain_http.post(search, json={"max_results": 10}).raise_for_status().json()["experiments"]
     ids = [experiment["experiment_id"] for experiment in found]
     return [{"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": number}} for number in ids]

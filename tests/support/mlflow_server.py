@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 
+from support import plain_http
 from support.mlflow_db import new_database
 from support.ports import free_port
 from support.waiting import eventually
@@ -41,7 +42,7 @@ def mlflow_server(folder: Path, database: str = "") -> Generator[str]:
         )
     url = f"http://127.0.0.1:{port}"
     try:
-        eventually(lambda: httpx.get(f"{url}/health").status_code == httpx.codes.OK, timeout=START_SECONDS)
+        eventually(lambda: plain_http.get(f"{url}/health").status_code == httpx.codes.OK, timeout=START_SECONDS)
         yield url
     finally:
         os.killpg(process.pid, 15)

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from support import plain_http
 from support.ports import free_port
 from support.web import program
 
@@ -55,6 +56,6 @@ def prometheus(
 def ask(url: str, **parameters: str) -> Any:
     """Return the data of an answer of Prometheus' API; nothing while it is not up."""
     try:
-        return httpx.get(url, params=parameters).json().get("data")
+        return plain_http.get(url, params=parameters).json().get("data")
     except httpx.TransportError:
         return None

@@ -16,6 +16,7 @@ import httpx
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
+from support import plain_http
 from support.mlflow_db import new_database
 from support.ports import free_port
 from support.waiting import eventually
@@ -136,11 +137,11 @@ class Server:
         self, body: bytes, content_type: str = "application/x-protobuf", path: str = "/v1/traces"
     ) -> httpx.Response:
         """Post an OTLP request."""
-        return httpx.post(self.endpoint + path, content=body, headers={"content-type": content_type}, timeout=30)
+        return plain_http.post(self.endpoint + path, content=body, headers={"content-type": content_type}, timeout=30)
 
     def sample(self, name: str, **labels: str) -> float:
         """Return the sum of the samples of that name with at least these labels; 0 if there are none."""
-        return total(httpx.get(f"http://{self.web}/metrics", timeout=10).text, name, **labels)
+        return total(plain_http.get(f"http://{self.web}/metrics", timeout=10).text, name, **labels)
 
 
 def limit_files(pid: int, size: int) -> None:

@@ -15,10 +15,9 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import httpx
-
 from qualitrace_monitors.demo.parts import child, log_tail
 from qualitrace_monitors.server.child_process import ChildProcess
+from support import plain_http
 from support.compose import COMPOSE, Translation
 from support.ports import free_port
 from support.postgres import running_postgres
@@ -45,7 +44,9 @@ class Stack:
     def sample(self, name: str, **labels: str) -> float:
         """Return the sum of qualitrace's samples of that name with at least these labels; 0 if there are none."""
         authorization = {"authorization": f"Bearer {self.secret('web_token')}"}
-        return total(httpx.get(f"{self.url(9464)}/metrics", headers=authorization, timeout=10).text, name, **labels)
+        return total(
+            plain_http.get(f"{self.url(9464)}/metrics", headers=authorization, timeout=10).text, name, **labels
+        )
 
     def log(self, name: str) -> str:
         """Return what a service wrote to its standard output and error."""

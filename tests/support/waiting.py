@@ -10,7 +10,7 @@ import httpx
 T = TypeVar("T")
 
 
-def eventually(check: Callable[[], T], timeout: float = 30.0, interval: float = 0.05) -> T:
+def eventually(check: Callable[[], T], timeout: float = 30.0, interval: float = 0.1) -> T:
     """Return the first true value of `check`; fail with its last value or error at the deadline."""
     deadline, pause = time.monotonic() + timeout, threading.Event()
     while True:

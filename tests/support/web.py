@@ -30,6 +30,7 @@ from qualitrace_monitors.web.app import create_app
 from qualitrace_monitors.web.page import Sources
 from qualitrace_monitors.web.server import WebServer
 from qualitrace_monitors.web.trials import Trials
+from support import plain_http
 
 NOW = 1_800_000_000.0
 
@@ -109,7 +110,7 @@ class WebStand:
 
     def get(self, path: str, **headers: str) -> httpx.Response:
         """Request a page; `_` in the name of a header stands for `-`."""
-        return httpx.get(self.url + path, headers={name.replace("_", "-"): headers[name] for name in headers})
+        return plain_http.get(self.url + path, headers={name.replace("_", "-"): headers[name] for name in headers})
 
     def sample(self, name: str, **labels: str) -> float | None:
         """Return the value of a series, or None if there is no such series."""

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qualitrace_collector.person_feedback import PersonFeedback
+from support import plain_http
 from support.receiving import Receiver
 
 TRACE = "0123456789abcdef0123456789abcdef"
@@ -21,7 +22,7 @@ def give(receiver: Receiver, body: Any, token: str = "", **headers: str) -> http
     """Post feedback; a body that is not bytes is sent as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     sent = {"Content-Type": "application/json"} | headers | ({"Authorization": f"Bearer {token}"} if token else {})
-    return httpx.post(f"http://{receiver.http}/v1/feedback", content=content, headers=sent, timeout=20)
+    return plain_http.post(f"http://{receiver.http}/v1/feedback", content=content, headers=sent, timeout=20)
 
 
 def test_feedback_is_in_the_journal_before_it_is_answered(receiver: Receiver):

@@ -8,7 +8,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from qualitrace_collector.config import ConfigError, parse_config
@@ -21,6 +20,7 @@ from qualitrace_monitors.notify.outbox import Outbox
 from qualitrace_monitors.notify.payload import Alert, Links, rfc3339, webhook_payload
 from qualitrace_monitors.notify.receiver import DeliveryFailed, Notification
 from qualitrace_monitors.notify.receivers import Receiver
+from support import plain_http
 from support.alertmanager import alertmanager
 from support.ports import free_port
 from support.waiting import eventually
@@ -72,7 +72,7 @@ def test_an_alert_lives_and_ends_in_alertmanager(database: Database, webhook_rec
         def active() -> list[dict[str, Any]]:
             while notifier.deliver_next("am", time.time()):
                 pass
-            return httpx.get(f"{url}/api/v2/alerts").json()
+            return plain_http.get(f"{url}/api/v2/alerts").json()
 
         began = time.time()
         with database.transaction() as connection:
@@ -108,8 +108,8 @@ def test_an_alert_of_a_silent_qualitrace_ends(database: Database, webhook_receiv
     """Without another notification Alertmanager resolves it by itself: nobody is left with an alert that nobody ends."""
     with alertmanager(tmp_path, webhook_receiver.url) as url:
         post(configured(url, resend="1s"), alert_at(time.time()), time.time())
-        assert httpx.get(f"{url}/api/v2/alerts").json()
-        eventually(lambda: httpx.get(f"{url}/api/v2/alerts").json() == [])
+        assert plain_http.get(f"{url}/api/v2/alerts").json()
+        eventually(lambda: plain_http.get(f"{url}/api/v2/alerts").json() == [])
 
 
 def test_what_fires_is_posted_again_until_it_ends(database: Database, webhook_receiver: Any) -> None:

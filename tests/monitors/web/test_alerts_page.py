@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import pytest
 from playwright.sync_api import expect
 
@@ -16,6 +15,7 @@ from qualitrace_monitors.backtest.job import BacktestFailed, report_by_process
 from qualitrace_monitors.notify.delivery import Notifier
 from qualitrace_monitors.notify.outbox import Outbox
 from qualitrace_monitors.web import trials
+from support import plain_http
 from support.browser import Window
 from support.ports import free_port
 from support.waiting import eventually
@@ -123,7 +123,7 @@ class TestReceivers:
     ) -> None:
         """The receiver gets a marked notification, and the page says that it took it; nothing waits in the outbox."""
         web = open_web(notify={"ops": {"url": webhook_receiver.url}})
-        answer = httpx.post(f"{web.url}/alerts/test", data={"receiver": "ops"}, follow_redirects=True)
+        answer = plain_http.post(f"{web.url}/alerts/test", data={"receiver": "ops"}, follow_redirects=True)
         assert "ops took it" in answer.text
         assert json.loads(webhook_receiver.received[0][1])["alerts"][0]["labels"]["alertname"] == "QualitraceTest"
         assert Outbox(database).waiting() == {}
@@ -131,7 +131,7 @@ class TestReceivers:
     def test_a_link_puts_no_words_on_the_page(self, open_web: OpenWeb, webhook_receiver: WebhookReceiver) -> None:
         """Only what this server found out stands there, as it said it."""
         web = open_web(notify={"ops": {"url": webhook_receiver.url}})
-        answer = httpx.post(f"{web.url}/alerts/test", data={"receiver": "ops"})
+        answer = plain_http.post(f"{web.url}/alerts/test", data={"receiver": "ops"})
         address = answer.headers["location"].partition("#")[0].removeprefix("..")
         assert "The test: ops took it." in web.get(address).text
         for forged in (address.replace("tried=ops", "tried=You"), "/alerts?tried=ops+took+it&mark=", "/alerts?tried=é"):
@@ -142,13 +142,13 @@ class TestReceivers:
         hook = f"http://127.0.0.1:{free_port()}/"
         web = open_web(notify={"ops": {"url": hook}}, listen={"web_token": "act", "web_read_token": "read"})
         headers = {"Authorization": "Bearer read"}
-        assert "Send a test" not in httpx.get(f"{web.url}/alerts", headers=headers).text
-        assert httpx.post(f"{web.url}/alerts/test", headers=headers, data={"receiver": "ops"}).status_code == 403
+        assert "Send a test" not in plain_http.get(f"{web.url}/alerts", headers=headers).text
+        assert plain_http.post(f"{web.url}/alerts/test", headers=headers, data={"receiver": "ops"}).status_code == 403
 
     def test_an_unknown_receiver_is_named(self, web: WebStand) -> None:
         """As are forms that are too large."""
-        assert "no receiver named" in httpx.post(f"{web.url}/alerts/test", data={"receiver": "x"}).text
-        assert httpx.post(f"{web.url}/alerts/test", data={"receiver": "x" * 20_000}).status_code == 400
+        assert "no receiver named" in plain_http.post(f"{web.url}/alerts/test", data={"receiver": "x"}).text
+        assert plain_http.post(f"{web.url}/alerts/test", data={"receiver": "x" * 20_000}).status_code == 400
 
 
 class TestBacktest:
@@ -159,7 +159,7 @@ class TestBacktest:
         now = time.time()
         add_scores(database, [False] * 40, now - 600)
         web = open_web(alerts=[RULE], notify={"ops": {"url": "http://127.0.0.1:9/"}})
-        answer = httpx.post(f"{web.url}/alerts/backtest", data={"rule": "low"}, follow_redirects=True)
+        answer = plain_http.post(f"{web.url}/alerts/backtest", data={"rule": "low"}, follow_redirects=True)
         assert "Backtest of low" in answer.text
         page = eventually(lambda: "would have fired" in (text := web.get("/alerts").text) and text, timeout=60)
         assert "shop: would have fired once" in page
@@ -170,7 +170,7 @@ class TestBacktest:
         monkeypatch.setattr(trials, "report_by_process", lambda *_: ended.wait() and ["so many lines"] * 200)
         web = open_web(alerts=[RULE], notify={"ops": {"url": "http://127.0.0.1:9/"}})
         for status in (303, 400):
-            assert httpx.post(f"{web.url}/alerts/backtest", data={"rule": "low"}).status_code == status
+            assert plain_http.post(f"{web.url}/alerts/backtest", data={"rule": "low"}).status_code == status
         assert "It has been running for" in web.get("/alerts").text
         ended.set()
         page = eventually(lambda: "so many lines" in (text := web.get("/alerts").text) and text)
@@ -183,7 +183,7 @@ class TestBacktest:
             report_by_process(tmp_path / "none.db", [rule], rule, 60, 60)
         with pytest.raises(BacktestFailed, match="longer than"):
             report_by_process(tmp_path / "none.db", [rule], rule, 60, 0.01)
-        assert "no rule named" in httpx.post(f"{web.url}/alerts/backtest", data={"rule": "x"}).text
+        assert "no rule named" in plain_http.post(f"{web.url}/alerts/backtest", data={"rule": "x"}).text
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from qualitrace_collector.sample import Sample
 from qualitrace_collector.state import Database, Ledger, Opinions
 from qualitrace_collector.state.ledger import TraceRecord
 from qualitrace_monitors.answers import texts
+from support import plain_http
 from support.web import NOW, WebStand
 
 AddScore = Callable[..., str]
@@ -149,7 +150,7 @@ class TestPersonalData:
         texts_with = [f"{name}@example.com" for name in ("question", "answer", "passage", "why", "session")]
         question, answer, passage, why, session = texts_with
         trace_id = add(question, answer, passage, rationale=why, session=session, route=f"/users/{why}")
-        pages = [httpx.get(f"{web.url}/{path}", headers=headers).text for path in ("answers", f"trace/{trace_id}")]
+        pages = [plain_http.get(f"{web.url}/{path}", headers=headers).text for path in ("answers", f"trace/{trace_id}")]
         assert [name for name in texts_with if name in pages[1]] == (texts_with if is_shown else [])
         assert ("why@example.com" in pages[0]) == is_shown
         assert ("[email]" in pages[0]) != is_shown
@@ -179,7 +180,7 @@ class TestLabels:
         """They need no name."""
         trace_id = add("Q?", "A.")
         for say in ("up", "down"):
-            assert httpx.post(f"{web.url}/label", data=self.form(trace_id, say=say, reader="")).status_code == 303
+            assert plain_http.post(f"{web.url}/label", data=self.form(trace_id, say=say, reader="")).status_code == 303
         assert [(given.name, given.value, given.source, given.user) for given in web.given] == [
             ("thumb", True, "user", None),
             ("thumb", False, "user", None),
@@ -189,7 +190,7 @@ class TestLabels:
         """The same for MLflow, by its id; one that was changed, or a new form, is another."""
         trace_id = add("Q?", "A.")
         for changes in ({}, {}, {"say": "bad groundedness"}, {"nonce": "b2"}, {"reader": "Bob"}):
-            httpx.post(f"{web.url}/label", data=self.form(trace_id, **changes))
+            plain_http.post(f"{web.url}/label", data=self.form(trace_id, **changes))
         ids = [given.assessment_id for given in web.given]
         assert ids[0] == ids[1]
         assert len(set(ids)) == 4
@@ -216,7 +217,7 @@ class TestLabels:
         """As a page; nothing is kept."""
         trace_id = add("Q?", "A.")
         add("Q?", "A.", trace_id="short")
-        answer = httpx.post(f"{web.url}/label", data=self.form(trace_id, **changes))
+        answer = plain_http.post(f"{web.url}/label", data=self.form(trace_id, **changes))
         assert answer.status_code == status
         assert named in answer.text
         assert web.given == []
@@ -228,7 +229,7 @@ class TestLabels:
             raise JournalFull("the journal is full")
 
         web.give = refuse
-        answer = httpx.post(f"{web.url}/label", data=self.form(add("Q?", "A.")))
+        answer = plain_http.post(f"{web.url}/label", data=self.form(add("Q?", "A.")))
         assert answer.status_code == 503
         assert "the journal is full" in answer.text
 
@@ -237,8 +238,10 @@ class TestLabels:
         web = open_web(listen=TOKENS)
         trace_id = add("Q?", "A.")
         address, form = f"{web.url}/label", self.form(trace_id)
-        assert httpx.post(address, data=form, headers=READING).status_code == 403
-        assert httpx.post(address, data=form, headers=ACTING | {"Origin": "https://evil.example"}).status_code == 403
+        assert plain_http.post(address, data=form, headers=READING).status_code == 403
+        assert (
+            plain_http.post(address, data=form, headers=ACTING | {"Origin": "https://evil.example"}).status_code == 403
+        )
         assert web.given == []
-        assert "<form method" not in httpx.get(f"{web.url}/trace/{trace_id}", headers=READING).text
-        assert "<form method" in httpx.get(f"{web.url}/trace/{trace_id}", headers=ACTING).text
+        assert "<form method" not in plain_http.get(f"{web.url}/trace/{trace_id}", headers=READING).text
+        assert "<form method" in plain_http.get(f"{web.url}/trace/{trace_id}", headers=ACTING).text

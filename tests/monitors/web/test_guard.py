@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
 from qualitrace_monitors.web.guard import WebGuard
+from support import plain_http
 from support.web import WebStand
 
 TOKEN = "secret:1"
@@ -32,18 +33,18 @@ class TestReload:
     def test_it_needs_the_token(self, open_web: OpenWeb) -> None:
         """As everything but the probes does."""
         web = open_web(listen={"web_token": TOKEN})
-        assert httpx.post(f"{web.url}/-/reload").status_code == 401
+        assert plain_http.post(f"{web.url}/-/reload").status_code == 401
 
     def test_a_page_of_another_site_cannot_ask(self, web: WebStand) -> None:
         """A browser names the page's site when it posts, and the request does not reach the supervisor."""
-        assert httpx.post(f"{web.url}/-/reload", headers={"Origin": "https://evil.example"}).status_code == 403
+        assert plain_http.post(f"{web.url}/-/reload", headers={"Origin": "https://evil.example"}).status_code == 403
         web.supervisor.setblocking(False)
         with pytest.raises(BlockingIOError):
             web.supervisor.recv(100)
 
     def test_nothing_else_is_posted_to(self, web: WebStand) -> None:
         """The other paths only read."""
-        assert httpx.post(f"{web.url}/metrics").status_code == 405
+        assert plain_http.post(f"{web.url}/metrics").status_code == 405
 
 
 class TestHost:
@@ -114,9 +115,9 @@ class TestToken:
         """It opens each page; what is posted needs the other token."""
         web = open_web(listen={"web_token": TOKEN, "web_read_token": "look"})
         reads, acts = {"Authorization": "Bearer look"}, {"Authorization": f"Bearer {TOKEN}"}
-        assert httpx.get(web.url, headers=reads).status_code == 200
-        assert httpx.post(f"{web.url}/-/nothing", headers=reads).status_code == 403
-        assert httpx.post(f"{web.url}/-/nothing", headers=acts).status_code == 404
+        assert plain_http.get(web.url, headers=reads).status_code == 200
+        assert plain_http.post(f"{web.url}/-/nothing", headers=reads).status_code == 403
+        assert plain_http.post(f"{web.url}/-/nothing", headers=acts).status_code == 404
 
     def test_health_needs_no_token(self, locked: WebStand) -> None:
         """A supervisor can ask whether the process lives."""

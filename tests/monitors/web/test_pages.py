@@ -4,13 +4,13 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from qualitrace_collector.state import Database
 from qualitrace_monitors.notify.payload import Links
 from qualitrace_monitors.web import app
+from support import plain_http
 from support.web import NOW, WebStand
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75"
@@ -103,7 +103,7 @@ class TestLinks:
         links = Links(web.url)
         for trace_id in ("tr-1", "/../@evil.example"):
             add_score(database, "fail", NOW, rationale="made up", trace_id=trace_id)
-            answer = httpx.get(links.trace_page(trace_id))
+            answer = plain_http.get(links.trace_page(trace_id))
             assert answer.status_code == 200
             assert "made up" in answer.text
 
@@ -125,7 +125,7 @@ class TestFailures:
                     connection.execute(f"DROP TABLE {row['name']}")
         paths = ("/", "/answers", "/alerts", "/operation", "/service/shop", f"/trace/{trace_id}")
         answers = [web.get(path) for path in paths]
-        answers.append(httpx.post(f"{web.url}/label", data={"trace_id": trace_id, "say": "up", "nonce": "a"}))
+        answers.append(plain_http.post(f"{web.url}/label", data={"trace_id": trace_id, "say": "up", "nonce": "a"}))
         for answer in answers:
             assert answer.status_code == 503
             assert "The state database cannot be used: no such table" in answer.text

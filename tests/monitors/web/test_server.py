@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from qualitrace_collector.http_server.listener import ListenError
 from qualitrace_monitors.web.server import WebServer
+from support import plain_http
 
 APP = Starlette(routes=[Route("/", lambda _request: PlainTextResponse("here"))])
 
@@ -59,7 +60,7 @@ def server():
 
 def answer(server: WebServer) -> str:
     """Return the text of the page."""
-    return httpx.get(f"http://127.0.0.1:{server.port}/").text
+    return plain_http.get(f"http://127.0.0.1:{server.port}/").text
 
 
 def test_it_answers_as_soon_as_start_returns(server: WebServer) -> None:
@@ -143,5 +144,5 @@ def test_half_open_requests_take_no_descriptors_from_the_rest_of_the_process() -
                 client = clients.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
                 client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX: ")
             process.send_signal(signal.SIGCONT)
-            assert httpx.get(f"http://127.0.0.1:{port}/", timeout=30).text == "here"
+            assert plain_http.get(f"http://127.0.0.1:{port}/", timeout=30).text == "here"
         assert process.communicate(timeout=20) == ("0\n", "")

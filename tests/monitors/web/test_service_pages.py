@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 
-import httpx
 import pytest
 from playwright.sync_api import expect
 
@@ -13,6 +12,7 @@ from qualitrace_monitors.alerts.new_scores import Bet, take_bets
 from qualitrace_monitors.alerts.rule_watch import RuleWatch
 from qualitrace_monitors.estimate.estimator import Estimator
 from qualitrace_monitors.notify.payload import Links, rfc3339
+from support import plain_http
 from support.browser import Window
 from support.web import NOW, WebStand
 
@@ -54,11 +54,11 @@ class TestAddresses:
         """Whatever the names hold; a service named like an address of a judge is none."""
         for service in ("shop", "a/b c?d#é%2F", "//evil.example", "x/judge/y", "<b>"):
             add_score(database, "fail", NOW - 60, service=service)
-            page = httpx.get(Links(web.url).page(service, "groundedness", NOW - 90))
+            page = plain_http.get(Links(web.url).page(service, "groundedness", NOW - 90))
             assert page.status_code == 200
             assert "1 answer" not in page.text
             assert "<b>" not in page.text
-            assert httpx.get(Links(web.url).page(service, "", NOW - 90)).status_code == 200
+            assert plain_http.get(Links(web.url).page(service, "", NOW - 90)).status_code == 200
 
     @pytest.mark.usefixtures("fallen")
     @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ class TestJudge:
         assert len(set(marks)) == 2
         assert all(f"[email] {mark}" in page for mark in marks)
         for a, b in (marks, names):
-            compared = httpx.get(f"{web.url}{JUDGE}", params={"window": "24h", "by": by, "a": a, "b": b}).text
+            compared = plain_http.get(f"{web.url}{JUDGE}", params={"window": "24h", "by": by, "a": a, "b": b}).text
             assert "50.0 points" in compared
             assert not any(name in compared or name in page for name in names)
         shown = open_web(listen={"web_personal_data": "shown"}).get(f"{JUDGE}?window=24h&by={by}").text
