@@ -45,6 +45,11 @@ def post(server: Server) -> httpx.Response:
     return plain_http.post(f"http://{server.web}/-/reload", timeout=60)
 
 
+def wait_for_other_work(server: Server, before: dict[str, int]) -> None:
+    """Wait until another process does the work; the one before reports the reload, too, before it ends."""
+    eventually(lambda: server.children().get("work") not in (None, before["work"]), timeout=60)
+
+
 def log_of(server: Server) -> str:
     return (server.folder / "serve.log").read_text()
 
@@ -80,12 +85,11 @@ def test_a_hangup_under_load_loses_nothing(server: Server) -> None:
     with traffic(server, "hangup", 1000) as acked:
         eventually(lambda: len(acked) > 5)
         hang_up(server)
+        wait_for_other_work(server, before)
         eventually(lambda: server.sample(TAKEN_OVER) > taken_over, timeout=60)
         seen = len(acked)
         eventually(lambda: len(acked) > seen + 5)
-    after = server.children()
-    assert after["receive"] == before["receive"]
-    assert after["work"] != before["work"]
+    assert server.children()["receive"] == before["receive"]
     eventually(
         lambda: server.sample("qualitrace_judgements_total", service="hangup", outcome="scored") == len(acked), 90
     )
@@ -113,7 +117,7 @@ def test_a_bad_file_is_refused_with_its_mistakes(server: Server) -> None:
     assert server.children() == before
     configure(server)
     assert post(server).status_code == 200
-    eventually(lambda: server.children().get("work") not in (None, before["work"]), timeout=30)
+    wait_for_other_work(server, before)
 
 
 def test_what_cannot_be_reloaded_is_named_and_nothing_else_is_applied(server: Server) -> None:
@@ -136,7 +140,7 @@ def test_what_cannot_be_reloaded_is_named_and_nothing_else_is_applied(server: Se
     assert server.children() == before
     # A process that crashes now starts with the configuration in force, not with what the file says.
     server.kill("work")
-    eventually(lambda: server.children().get("work") not in (None, before["work"]), timeout=30)
+    wait_for_other_work(server, before)
     eventually(lambda: server.sample(SUCCESSFUL) == 0, timeout=60)
     configure(server)
     assert post(server).status_code == 200
