@@ -93,16 +93,16 @@ def read_exchange(spans: Sequence[AnySpan]) -> Exchange:
 
     Of several requests in a trace they are those of the one that is judged, see `judged_request`.
     """
-    return _exchange_of(*judged_request(spans, is_answered))
+    root, judged = judged_request(spans, is_answered)
+    return _exchange_of(root, outermost(judged, CALL_TYPES))
 
 
 def is_answered(root: AnySpan, spans: Sequence[AnySpan]) -> bool:
     """Whether a root, or a model call among the spans below it, shows an answer."""
-    return bool(_exchange_of(root, spans).answer)
+    return bool(_exchange_of(root, outermost(spans, CALL_TYPES)).answer)
 
 
-def _exchange_of(root: AnySpan, spans: Sequence[AnySpan]) -> Exchange:
-    calls = outermost(spans, CALL_TYPES)
+def _exchange_of(root: AnySpan, calls: Sequence[AnySpan]) -> Exchange:
     found, asked_by = _question(root, calls)
     answer, answered_by = _answer(root, calls, found.question)
     earlier, continued_in = _earlier(root, calls, found, asked_by)
@@ -217,9 +217,9 @@ def trace_sample(spans: Sequence[AnySpan], service: str) -> TracedSample:
     """Build the sample of a complete trace, with the sources of its parts."""
     ordered = sorted(spans, key=lambda span: (span.start_time_ns, span.span_id))
     root, judged = judged_request(ordered, is_answered)
-    exchange = _exchange_of(root, judged)
-    passages, source = find_passages(judged, exchange.question)
     tools, calls = outermost(judged, (SpanType.TOOL,)), outermost(judged, CALL_TYPES)
+    exchange = _exchange_of(root, calls)
+    passages, source = find_passages(judged, exchange.question)
     sample = Sample(
         inputs=split_prompt(exchange.question)[0],  # without the material that a prompt carries
         outputs=exchange.answer.strip(),
@@ -227,20 +227,20 @@ def trace_sample(spans: Sequence[AnySpan], service: str) -> TracedSample:
         passages_source=source,
         conversation=exchange.earlier,
         tool_calls=called_tools(tools, calls),
-        metadata=metadata_of(root, judged, service),
+        metadata=metadata_of(root, judged, calls, service),
     )
     return TracedSample(sample, exchange, passages, tools)
 
 
-def metadata_of(root: AnySpan, spans: Sequence[AnySpan], service: str) -> dict[str, str]:
+def metadata_of(root: AnySpan, spans: Sequence[AnySpan], calls: Sequence[AnySpan], service: str) -> dict[str, str]:
     """Return where an answer comes from: service, model, release …; see `Sample`.
 
     Args:
         root: of the request that is judged.
         spans: that its answer may come from, in order of their start.
+        calls: the outermost model calls among them, in that order.
     """
     metadata: dict[str, str] = {}
-    calls = outermost(spans, CALL_TYPES)
     for key, name in ROOT_METADATA.items():
         if value := root.get_attribute(key):
             metadata.setdefault(name, str(value))

@@ -73,7 +73,8 @@ class StoredTrace:
         """Where the answer comes from, as in its `Sample`; the service alone if a client's content cannot be read."""
         try:
             ordered = sorted(self.spans, key=lambda span: (span.start_time_ns, span.span_id))
-            return metadata_of(*judged_request(ordered, is_answered), self.service)
+            root, judged = judged_request(ordered, is_answered)
+            return metadata_of(root, judged, outermost(judged, CALL_TYPES), self.service)
         except Exception:
             _log.exception("the content of trace %s cannot be read", self.trace_id)
             return {"service": self.service}
