@@ -16,12 +16,11 @@ from qualitrace_collector.convert.content.opening import as_sent, opened
 from qualitrace_collector.convert.content.passages import Passage, find_passages
 from qualitrace_collector.convert.content.prompt import split_prompt
 from qualitrace_collector.convert.content.question import Asked, asked, spoken_turns
-from qualitrace_collector.convert.judged_request import judged_request
+from qualitrace_collector.convert.judged_request import judged_request, roots_of
 from qualitrace_collector.convert.mlflow_span import MODEL, AnySpan, json_text
 from qualitrace_collector.convert.prompts import prompt_of
 from qualitrace_collector.convert.root import NO_ANSWER_TYPES
 from qualitrace_collector.convert.span_draft import CALL_TYPES
-from qualitrace_collector.piece import local_roots
 from qualitrace_collector.sample import METADATA, ROOT_METADATA, Message, Sample
 
 # Types of spans whose messages hold what was said; messages of others may hold a chain's values as JSON (LangChain).
@@ -32,8 +31,8 @@ MAX_METADATA = 200
 
 
 def root_of(spans: Sequence[AnySpan]) -> AnySpan:
-    """Return the local root, see `local_roots`."""
-    return local_roots(spans, lambda span: (span.span_id, span.parent_id, span.start_time_ns))[0]
+    """Return the first local root, see `local_roots`."""
+    return roots_of(spans)[0]
 
 
 def outermost(spans: Sequence[AnySpan], span_types: Sequence[str]) -> list[AnySpan]:

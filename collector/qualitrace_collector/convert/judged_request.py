@@ -10,6 +10,11 @@ from qualitrace_collector.piece import local_roots
 _REQUEST = (*SERVED, "rpc.system", "rpc.system.name", "messaging.system")
 
 
+def roots_of(spans: Sequence[AnySpan]) -> list[AnySpan]:
+    """Return the local roots, see `local_roots`."""
+    return local_roots(spans, lambda span: (span.span_id, span.parent_id, span.start_time_ns))
+
+
 def judged_request(
     spans: Sequence[AnySpan], answers: Callable[[AnySpan, Sequence[AnySpan]], bool]
 ) -> tuple[AnySpan, Sequence[AnySpan]]:
@@ -23,7 +28,7 @@ def judged_request(
         spans: those of a trace.
         answers: whether a root, given the spans below it and itself, shows an answer.
     """
-    tops = local_roots(spans, lambda span: (span.span_id, span.parent_id, span.start_time_ns))
+    tops = roots_of(spans)
     requests = [top for top in tops if any(top.get_attribute(key) is not None for key in _REQUEST)]
     caused_all = len(tops) > 1 and tops[0].parent_id is None and tops[1].parent_id is not None
     if len(requests) < 2 or tops[0] is not requests[0] or caused_all:
